@@ -1,0 +1,1 @@
+//! One actix actor per service.

@@ -1,0 +1,1 @@
+//! Node groups and gossip on actix actors.
