@@ -1,1 +1,38 @@
-//! One actix actor per service.
+//! The actors of a chinwag node: one for each service, and those that start and watch them.
+//!
+//! ```text
+//! node.rs       start(Environment) -> Node; Lifecycle starts and ends actors
+//! seat.rs       where an actor sits, and who replaces it when it panics
+//! request.rs    Request, the one message every service takes
+//! service.rs    Service, how one is written in Rust
+//! handle.rs     Node and Group, the typed face over the same calls
+//! stub.rs       functions whose text says where to call
+//! home.rs       what the actors of one node share
+//! transport.rs  the way out, and what each way out is held to
+//! local/        a node's own services: routes (the door in), comm (the door out), groups, status, gossip
+//! group/        a group's services, and the supervisor that instantiates them
+//! ```
+//!
+//! Who sends what to whom:
+//!
+//! ```text
+//! caller  --Request--> Routes --Request--> the service's actor
+//! service --Send-----> Comm   --call-----> Transport ~~> another node's Routes
+//! groups.put/del       Groups --Reconcile-> Lifecycle --Ready--> Supervisor of the group
+//! group services       --Members, Configuration--> Groups
+//! gossip.send          --Broadcast--> Gossip
+//! ```
+//!
+//! No actor waits for another with its mailbox stopped. What is not here: sockets, processes, files and clocks other
+//! than tokio's, which the simulator stops.
+
+pub mod group;
+pub mod handle;
+pub mod home;
+pub mod local;
+pub mod node;
+pub mod request;
+pub mod seat;
+pub mod service;
+pub mod stub;
+pub mod transport;

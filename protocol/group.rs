@@ -1,1 +1,533 @@
-//! Under construction.
+//! Groups: one node's view of sets of nodes.
+//!
+//! The map from group names to sets is a node's own. Another node may hold another set under the same name, which is
+//! how a group becomes a ring or a tree rather than a clique. Two names are built in: `local` is the node itself, and
+//! `all` is every node it has met, itself included; neither can be deleted. Nodes met through [`Groups::put`] and
+//! [`Groups::add`] join `all`; removing a node from one group leaves it in the others.
+//!
+//! What is not here: who is alive (see [`swim`](crate::swim)), and any wish that two views agree.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use indexmap::IndexMap;
+
+use crate::{
+    call::{CallError, ErrorKind},
+    identity::{Gid, NameError, Nid, NodeAddr, SID_DIGITS, Sid},
+    value::{Object, Value},
+};
+
+/// Most groups a node keeps. Unit: groups. A guess: enough for one per user, small enough to hold.
+pub const MAX_GROUPS: usize = 4_096;
+
+/// Most members of a group. Unit: nodes. Ten times what the simulator is asked to hold.
+pub const MAX_MEMBERS: usize = 1_000_000;
+
+/// A node in a group, with the identifier that the protocols use.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Member {
+    /// Derived from the address, kept since every message needs it.
+    pub nid: Nid,
+    /// Where it is reached.
+    pub node: NodeAddr,
+}
+
+/// A set of nodes by SID, in the order they were added. Cheap to share behind an [`Arc`].
+#[derive(Clone, Debug, Default)]
+pub struct Group {
+    members: IndexMap<Sid, Member>,
+    sids: BTreeMap<Nid, Sid>,
+}
+
+/// Two groups are equal when they hold the same nodes under the same SIDs.
+impl PartialEq for Group {
+    fn eq(&self, other: &Group) -> bool {
+        self.members == other.members
+    }
+}
+
+impl Group {
+    /// How many members there are.
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// The member under this SID.
+    pub fn get(&self, sid: &str) -> Option<&Member> {
+        self.members.get(sid)
+    }
+
+    /// The `index`th member and its SID.
+    pub fn member(&self, index: usize) -> Option<(&Sid, &Member)> {
+        self.members.get_index(index)
+    }
+
+    /// The SID under which a node is held.
+    pub fn sid_of(&self, nid: &Nid) -> Option<&Sid> {
+        self.sids.get(nid)
+    }
+
+    /// The member with this NID.
+    pub fn by_nid(&self, nid: &Nid) -> Option<&Member> {
+        self.members.get(self.sids.get(nid)?)
+    }
+
+    /// Whether it is a member.
+    pub fn contains(&self, nid: &Nid) -> bool {
+        self.sids.contains_key(nid)
+    }
+
+    /// The members, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Sid, &Member)> {
+        self.members.iter()
+    }
+
+    /// The SID that a node has in this group, or would get: the first five digits of its NID, and more while those
+    /// are held by another node, as git lengthens an abbreviated hash.
+    pub fn sid_for(&self, nid: &Nid) -> Sid {
+        if let Some(sid) = self.sids.get(nid) {
+            return sid.clone();
+        }
+        let mut digits = SID_DIGITS;
+        loop {
+            let sid = nid.sid_of(digits);
+            // all 64 digits can be taken only by a key that a caller chose
+            if digits >= 64 || !self.members.contains_key(&sid) {
+                return sid;
+            }
+            digits += 1;
+        }
+    }
+
+    /// Adds a node under [`sid_for`](Group::sid_for) it, or refreshes what is known of one that is here.
+    pub fn add(&mut self, node: NodeAddr) -> Sid {
+        let nid = node.nid();
+        let sid = self.sid_for(&nid);
+        self.members.insert(sid.clone(), Member { nid, node });
+        self.sids.insert(nid, sid.clone());
+        sid
+    }
+
+    /// Removes what is under this SID.
+    pub fn remove(&mut self, sid: &str) -> Option<Member> {
+        let member = self.members.shift_remove(sid)?;
+        self.sids.remove(&member.nid);
+        Some(member)
+    }
+
+    /// As the wire has it: SID to node.
+    pub fn to_value(&self) -> Value {
+        Value::Object(self.members.iter().map(|(sid, member)| (sid.as_str(), member.node.to_value())).collect())
+    }
+
+    /// Reads a set of nodes, an object from SID to node; nothing at all is the empty set.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BadArgument`] naming the entry that is no node, is named by no SID, or is there twice.
+    pub fn from_value(value: &Value) -> Result<Group, CallError> {
+        let bad = |why: String| CallError::new(ErrorKind::BadArgument, why);
+        if value.is_nullish() {
+            return Ok(Group::default());
+        }
+        let found = || bad(format!("a set of nodes is an object from SID to node, not {}", value.type_name()));
+        let object = value.as_object().ok_or_else(found)?;
+        if object.len() > MAX_MEMBERS {
+            return Err(bad(format!("a group has at most {MAX_MEMBERS} members, not {}", object.len())));
+        }
+        let mut group = Group::default();
+        for (key, value) in object.iter() {
+            let sid = Sid::new(key).map_err(|why| bad(why.to_string()))?;
+            let node = NodeAddr::from_value(value).map_err(|why| bad(format!("node {sid}: {why}")))?;
+            let nid = node.nid();
+            if let Some(twice) = group.sids.insert(nid, sid.clone()) {
+                return Err(bad(format!("{twice} and {sid} are the same node, {node}")));
+            }
+            group.members.insert(sid, Member { nid, node });
+        }
+        Ok(group)
+    }
+}
+
+impl From<Vec<NodeAddr>> for Group {
+    fn from(nodes: Vec<NodeAddr>) -> Group {
+        nodes.into_iter().collect()
+    }
+}
+
+impl<const N: usize> From<[NodeAddr; N]> for Group {
+    fn from(nodes: [NodeAddr; N]) -> Group {
+        nodes.into_iter().collect()
+    }
+}
+
+impl FromIterator<NodeAddr> for Group {
+    fn from_iter<I: IntoIterator<Item = NodeAddr>>(nodes: I) -> Group {
+        let mut group = Group::default();
+        for node in nodes {
+            group.add(node);
+        }
+        group
+    }
+}
+
+/// What a group was put with: its name, and what its services are to know (fan-out and the like).
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupConfig {
+    /// The name.
+    pub gid: Gid,
+    /// Every other key, as given.
+    pub options: Object,
+}
+
+impl GroupConfig {
+    /// A group by name alone.
+    pub fn new(gid: Gid) -> GroupConfig {
+        GroupConfig { gid, options: Object::new() }
+    }
+
+    /// The same with an option, such as `subset`.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: impl Into<Value>) -> GroupConfig {
+        self.options.insert(key, value.into());
+        self
+    }
+
+    /// As the wire has it: the name alone, or an object where there is more to say.
+    pub fn to_value(&self) -> Value {
+        if self.options.is_empty() {
+            return Value::from(self.gid.as_str());
+        }
+        let mut object = self.options.clone();
+        object.insert("gid", Value::from(self.gid.as_str()));
+        Value::Object(object)
+    }
+
+    /// Reads a name, or `{gid, …}`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BadArgument`] where there is no name or it cannot be one.
+    pub fn from_value(value: &Value) -> Result<GroupConfig, CallError> {
+        let bad = |why: String| CallError::new(ErrorKind::BadArgument, why);
+        let (name, options) = match value {
+            Value::String(name) => (name.as_str(), Object::new()),
+            Value::Object(object) => {
+                let name = object.get("gid").and_then(Value::as_str);
+                let mut options = object.clone();
+                options.remove("gid");
+                (name.ok_or_else(|| bad("the group's configuration has no gid".to_owned()))?, options)
+            }
+            other => return Err(bad(format!("a group is named by a string or {{gid, …}}, not {}", other.type_name()))),
+        };
+        Ok(GroupConfig { gid: Gid::new(name).map_err(|why| bad(why.to_string()))?, options })
+    }
+}
+
+impl TryFrom<&str> for GroupConfig {
+    type Error = NameError;
+
+    fn try_from(name: &str) -> Result<GroupConfig, NameError> {
+        Ok(GroupConfig::new(Gid::new(name)?))
+    }
+}
+
+impl From<Gid> for GroupConfig {
+    fn from(gid: Gid) -> GroupConfig {
+        GroupConfig::new(gid)
+    }
+}
+
+/// One group of a node.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its members.
+    pub members: Arc<Group>,
+    /// What it was put with.
+    pub config: Arc<GroupConfig>,
+}
+
+/// A node's map from names to groups.
+///
+/// ```
+/// use chinwag_protocol::{group::{GroupConfig, Groups}, identity::{Gid, NodeAddr}};
+/// let me = NodeAddr::new("127.0.0.1", 8080);
+/// let mut groups = Groups::new(me.clone());
+/// let browncs = Gid::new("browncs").unwrap();
+/// groups.put(GroupConfig::new(browncs.clone()), [me, NodeAddr::new("127.0.0.1", 8081)].into_iter().collect()).unwrap();
+/// assert_eq!(groups.get(&browncs).unwrap().len(), 2);
+/// assert_eq!(groups.get(&Gid::all()).unwrap().len(), 2);
+/// ```
+#[derive(Debug)]
+pub struct Groups {
+    me: NodeAddr,
+    local: Arc<Group>,
+    entries: BTreeMap<Gid, Entry>,
+}
+
+impl Groups {
+    /// The map of a node that has met nobody.
+    pub fn new(me: NodeAddr) -> Groups {
+        let local: Arc<Group> = Arc::new([me.clone()].into_iter().collect());
+        let all = Entry { members: local.clone(), config: Arc::new(GroupConfig::new(Gid::all())) };
+        Groups { me, local, entries: BTreeMap::from([(Gid::all(), all)]) }
+    }
+
+    /// The group's members.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownGroup`].
+    pub fn get(&self, gid: &Gid) -> Result<Arc<Group>, CallError> {
+        if gid.is_local() {
+            return Ok(self.local.clone());
+        }
+        Ok(self.entry(gid)?.members.clone())
+    }
+
+    /// The group with its configuration.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownGroup`]; `local` has none.
+    pub fn entry(&self, gid: &Gid) -> Result<&Entry, CallError> {
+        self.entries.get(gid).ok_or_else(|| unknown(gid))
+    }
+
+    /// The names of all groups but `local`.
+    pub fn names(&self) -> impl Iterator<Item = &Gid> {
+        self.entries.keys()
+    }
+
+    /// Names a set of nodes, in place of what the name stood for before. Its nodes join `all`. `all` itself keeps this
+    /// node whatever it is set to.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Reserved`] for `local`, [`ErrorKind::Busy`] past [`MAX_GROUPS`]; nothing has changed then.
+    pub fn put(&mut self, config: GroupConfig, mut members: Group) -> Result<Arc<Group>, CallError> {
+        let gid = config.gid.clone();
+        self.writable(&gid)?;
+        if !self.entries.contains_key(&gid) && self.entries.len() >= MAX_GROUPS {
+            return Err(CallError::new(ErrorKind::Busy, format!("a node keeps at most {MAX_GROUPS} groups")));
+        }
+        if gid.is_all() {
+            members.add(self.me.clone());
+        } else {
+            self.meet(members.iter().map(|(_, member)| member.node.clone()));
+        }
+        let members = Arc::new(members);
+        self.entries.insert(gid, Entry { members: members.clone(), config: Arc::new(config) });
+        Ok(members)
+    }
+
+    /// Adds a node to a group, and to `all`. Answers the set after.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownGroup`], [`ErrorKind::Reserved`] for `local`, [`ErrorKind::Busy`] past [`MAX_MEMBERS`];
+    /// nothing has changed then.
+    pub fn add(&mut self, gid: &Gid, node: NodeAddr) -> Result<Arc<Group>, CallError> {
+        self.writable(gid)?;
+        let entry = self.entries.get_mut(gid).ok_or_else(|| unknown(gid))?;
+        if entry.members.len() >= MAX_MEMBERS {
+            return Err(CallError::new(ErrorKind::Busy, format!("a group has at most {MAX_MEMBERS} members")));
+        }
+        insert(&mut entry.members, node.clone());
+        self.meet([node]);
+        self.get(gid)
+    }
+
+    /// Removes a node from a group, and from no other. Answers the set after, also where the node was not in it. This
+    /// node cannot leave its own `all`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownGroup`], [`ErrorKind::Reserved`] for `local`.
+    pub fn rem(&mut self, gid: &Gid, sid: &str) -> Result<Arc<Group>, CallError> {
+        self.writable(gid)?;
+        let mine = self.me.nid();
+        let entry = self.entries.get_mut(gid).ok_or_else(|| unknown(gid))?;
+        let held = entry.members.get(sid).map(|member| member.nid);
+        if held.is_some_and(|nid| !(gid.is_all() && nid == mine)) {
+            Arc::make_mut(&mut entry.members).remove(sid);
+        }
+        Ok(entry.members.clone())
+    }
+
+    /// Forgets a group. Answers the set it was.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownGroup`], [`ErrorKind::Reserved`] for `local` and `all`.
+    pub fn del(&mut self, gid: &Gid) -> Result<Arc<Group>, CallError> {
+        self.writable(gid)?;
+        if gid.is_all() {
+            return Err(reserved(gid));
+        }
+        Ok(self.entries.remove(gid).ok_or_else(|| unknown(gid))?.members)
+    }
+
+    /// Adds nodes to `all`.
+    pub fn meet(&mut self, nodes: impl IntoIterator<Item = NodeAddr>) {
+        if let Some(all) = self.entries.get_mut("all") {
+            for node in nodes {
+                if all.members.len() < MAX_MEMBERS {
+                    insert(&mut all.members, node);
+                }
+            }
+        }
+    }
+
+    /// Removes a node from every group it is in. Answers which those were, and under which SIDs.
+    pub fn forget(&mut self, nid: &Nid) -> Vec<(Gid, Sid)> {
+        let mut left = Vec::new();
+        if *nid == self.me.nid() {
+            return left;
+        }
+        for (gid, entry) in &mut self.entries {
+            if let Some(sid) = entry.members.sid_of(nid).cloned() {
+                Arc::make_mut(&mut entry.members).remove(sid.as_str());
+                left.push((gid.clone(), sid));
+            }
+        }
+        left
+    }
+
+    fn writable(&self, gid: &Gid) -> Result<(), CallError> {
+        if gid.is_local() { Err(reserved(gid)) } else { Ok(()) }
+    }
+}
+
+/// Adds without copying a shared set where that would change nothing.
+fn insert(members: &mut Arc<Group>, node: NodeAddr) {
+    if members.by_nid(&node.nid()).is_none_or(|held| held.node != node) {
+        Arc::make_mut(members).add(node);
+    }
+}
+
+fn unknown(gid: &Gid) -> CallError {
+    CallError::new(ErrorKind::UnknownGroup, format!("this node knows no group {gid}"))
+}
+
+fn reserved(gid: &Gid) -> CallError {
+    CallError::new(ErrorKind::Reserved, format!("the group {gid} is built in"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(port: u16) -> NodeAddr {
+        NodeAddr::new("127.0.0.1", port)
+    }
+
+    fn gid(name: &str) -> Gid {
+        Gid::new(name).unwrap()
+    }
+
+    fn kind(result: Result<Arc<Group>, CallError>) -> ErrorKind {
+        result.unwrap_err().kind
+    }
+
+    #[test]
+    fn all_holds_this_node_and_whoever_was_met() {
+        let mut groups = Groups::new(node(1));
+        assert_eq!(groups.get(&Gid::all()).unwrap().len(), 1);
+        groups.put(GroupConfig::new(gid("g")), [node(2), node(3)].into_iter().collect()).unwrap();
+        groups.add(&gid("g"), node(4)).unwrap();
+        assert_eq!(groups.get(&gid("g")).unwrap().len(), 3);
+        assert_eq!(groups.get(&Gid::all()).unwrap().len(), 4);
+        assert_eq!(groups.get(&Gid::local()).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn removing_from_one_group_leaves_the_others() {
+        let mut groups = Groups::new(node(1));
+        for name in ["a", "b"] {
+            groups.put(GroupConfig::new(gid(name)), [node(2), node(3)].into_iter().collect()).unwrap();
+        }
+        assert_eq!(groups.rem(&gid("a"), node(2).sid().as_str()).unwrap().len(), 1);
+        assert_eq!(groups.rem(&gid("a"), "nobody").unwrap().len(), 1);
+        assert_eq!(groups.get(&gid("b")).unwrap().len(), 2);
+        assert_eq!(groups.get(&Gid::all()).unwrap().len(), 3);
+    }
+
+    #[test]
+    fn what_is_built_in_stays() {
+        let mut groups = Groups::new(node(1));
+        assert_eq!(kind(groups.del(&Gid::all())), ErrorKind::Reserved);
+        assert_eq!(kind(groups.del(&Gid::local())), ErrorKind::Reserved);
+        assert_eq!(kind(groups.add(&Gid::local(), node(2))), ErrorKind::Reserved);
+        assert_eq!(kind(groups.put(GroupConfig::new(Gid::local()), Group::default())), ErrorKind::Reserved);
+        assert_eq!(groups.rem(&Gid::all(), node(1).sid().as_str()).unwrap().len(), 1);
+        assert_eq!(groups.put(GroupConfig::new(Gid::all()), Group::default()).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_group_that_is_not_there_is_an_error_without_effect() {
+        let mut groups = Groups::new(node(1));
+        assert_eq!(kind(groups.get(&gid("g"))), ErrorKind::UnknownGroup);
+        assert_eq!(kind(groups.add(&gid("g"), node(2))), ErrorKind::UnknownGroup);
+        assert_eq!(kind(groups.rem(&gid("g"), "x")), ErrorKind::UnknownGroup);
+        assert_eq!(kind(groups.del(&gid("g"))), ErrorKind::UnknownGroup);
+        assert_eq!(groups.get(&Gid::all()).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn keys_that_the_caller_chose_are_kept() {
+        let set = serde_json::json!({"507aa": {"ip": "127.0.0.1", "port": 8080}, "b": {"ip": "127.0.0.1", "port": 8081}});
+        let group = Group::from_value(&Value::from_json(set.clone())).unwrap();
+        assert_eq!(group.to_value(), Value::from_json(set));
+        assert_eq!(group.sid_of(&node(8080).nid()).unwrap().as_str(), "507aa");
+    }
+
+    #[test]
+    fn a_malformed_set_is_refused_whole() {
+        for json in [
+            serde_json::json!([1]),
+            serde_json::json!({"a": 3}),
+            serde_json::json!({"a": {"ip": "h", "port": 1}, "b": {"ip": "h", "port": 70000}}),
+            serde_json::json!({"a": {"ip": "h", "port": 1}, "b": {"ip": "h", "port": 1}}),
+            serde_json::json!({"": {"ip": "h", "port": 1}}),
+        ] {
+            let error = Group::from_value(&Value::from_json(json)).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::BadArgument);
+        }
+        assert!(Group::from_value(&Value::Undefined).unwrap().is_empty());
+    }
+
+    #[test]
+    fn sids_that_collide_lose_nobody() {
+        // the first pair of ports of 127.0.0.1 whose NIDs share five digits
+        let mut seen = BTreeMap::new();
+        let pair = (1..=u16::MAX).find_map(|port| Some((seen.insert(node(port).sid(), port)?, port)));
+        let (first, second) = pair.unwrap();
+        let group: Group = [node(first), node(second)].into_iter().collect();
+        assert_eq!(group.len(), 2);
+        let sid = group.sid_of(&node(second).nid()).unwrap();
+        assert!(sid.as_str().len() > SID_DIGITS);
+        assert!(node(second).nid().to_string().starts_with(sid.as_str()));
+        // the same node again is the same member
+        let mut again = group.clone();
+        assert_eq!(again.add(node(second)), *sid);
+        assert_eq!(again.len(), 2);
+    }
+
+    #[test]
+    fn forgetting_takes_a_node_out_everywhere_but_never_oneself() {
+        let mut groups = Groups::new(node(1));
+        groups.put(GroupConfig::new(gid("g")), [node(1), node(2)].into_iter().collect()).unwrap();
+        let left = groups.forget(&node(2).nid());
+        assert_eq!(left.iter().map(|(gid, _)| gid.as_str()).collect::<Vec<_>>(), ["all", "g"]);
+        assert!(groups.forget(&node(1).nid()).is_empty());
+    }
+
+    #[test]
+    fn a_group_is_named_or_configured() {
+        let plain = GroupConfig::from_value(&Value::from("g")).unwrap();
+        assert_eq!(plain.to_value(), Value::from("g"));
+        let config = Value::from_json(serde_json::json!({"gid": "g", "subset": "log"}));
+        assert_eq!(GroupConfig::from_value(&config).unwrap().options.get("subset"), Some(&Value::from("log")));
+        for json in [serde_json::json!(null), serde_json::json!({}), serde_json::json!(""), serde_json::json!("a/b")] {
+            assert!(GroupConfig::from_value(&Value::from_json(json)).is_err());
+        }
+    }
+}

@@ -1,1 +1,459 @@
-//! Under construction.
+//! Who is who: addresses of nodes, and the names derived from them.
+//!
+//! A node is known by where it listens. Its **NID** is the SHA-256 of that address as JSON, its **SID** the NID's
+//! first five hexadecimal digits, and a **GID** is whatever a person called a group. The NID is what the protocols
+//! use; the SID is what people read and what keys a group's map. Five digits are 20 bits, so two of a thousand nodes
+//! share one with probability 0.38: where that happens a group lengthens the later one's SID
+//! (see [`Group::sid_for`](crate::group::Group::sid_for)), so nobody is lost.
+
+use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use sha2::{Digest, Sha256};
+
+use crate::value::{Object, Value};
+
+/// Digits of a [`Sid`] where nothing collides.
+pub const SID_DIGITS: usize = 5;
+
+/// Longest name of a group, service or method, in bytes: they stand in paths and in every message.
+pub const MAX_NAME_BYTES: usize = 256;
+
+/// The address of a node, as the wire carries it: where it is reached, and whatever else its configuration said.
+///
+/// ```
+/// use chinwag_protocol::identity::NodeAddr;
+/// let node = NodeAddr::new("127.0.0.1", 8080);
+/// assert_eq!(node.sid().as_str(), "8bc87");
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct NodeAddr {
+    ip: Arc<str>,
+    port: u16,
+    extra: Option<Arc<Object>>,
+}
+
+impl NodeAddr {
+    /// The node reached at `ip` (an IP address or a host name) and `port`.
+    pub fn new(ip: impl Into<Arc<str>>, port: u16) -> NodeAddr {
+        NodeAddr { ip: ip.into(), port, extra: None }
+    }
+
+    /// The same node with further keys kept beside `ip` and `port` (`onStart` among them).
+    #[must_use]
+    pub fn with_extra(mut self, mut extra: Object) -> NodeAddr {
+        extra.remove("ip");
+        extra.remove("port");
+        self.extra = (!extra.is_empty()).then(|| Arc::new(extra));
+        self
+    }
+
+    /// IP address or host name.
+    pub fn ip(&self) -> &str {
+        &self.ip
+    }
+
+    /// TCP port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A key of the configuration other than `ip` and `port`.
+    pub fn extra(&self, key: &str) -> Option<&Value> {
+        self.extra.as_ref()?.get(key)
+    }
+
+    /// `HOST:PORT` as a URL has it, an IPv6 address in brackets.
+    pub fn authority(&self) -> String {
+        if self.ip.contains(':') { format!("[{}]:{}", self.ip, self.port) } else { format!("{}:{}", self.ip, self.port) }
+    }
+
+    /// The node's identifier. Depends on `ip` and `port` alone.
+    pub fn nid(&self) -> Nid {
+        let ip = serde_json::Value::from(self.ip.as_ref());
+        Nid::of_json(&format!("{{\"ip\":{ip},\"port\":{}}}", self.port))
+    }
+
+    /// The first digits of the [`nid`](NodeAddr::nid).
+    pub fn sid(&self) -> Sid {
+        self.nid().sid()
+    }
+
+    /// As the wire has it: `{ip, port, …}`.
+    pub fn to_value(&self) -> Value {
+        let mut object = Object::new();
+        object.insert("ip", Value::from(self.ip.as_ref()));
+        object.insert("port", Value::from(self.port));
+        for (key, value) in self.extra.iter().flat_map(|extra| extra.iter()) {
+            object.insert(key, value.clone());
+        }
+        Value::Object(object)
+    }
+
+    /// Reads a node object.
+    ///
+    /// # Errors
+    /// When it is not an object, or its `ip` is not text naming a host, or its `port` is not a whole number from 0 to
+    /// 65535.
+    pub fn from_value(value: &Value) -> Result<NodeAddr, AddrError> {
+        let object = value.as_object().ok_or_else(|| AddrError::NotAnObject(value.type_name()))?;
+        let ip = match object.get("ip") {
+            None => return Err(AddrError::Missing("ip")),
+            Some(value) => value.as_str().ok_or_else(|| AddrError::Ip(value.type_name().to_owned()))?,
+        };
+        let port = match object.get("port") {
+            None => return Err(AddrError::Missing("port")),
+            Some(Value::Number(port)) if port.fract() == 0.0 && (0.0..=65535.0).contains(port) => *port as u16,
+            Some(Value::Number(port)) => return Err(AddrError::Port(port.to_string())),
+            Some(other) => return Err(AddrError::Port(other.type_name().to_owned())),
+        };
+        check_host(ip)?;
+        let extra = object.iter().filter(|(key, _)| *key != "ip" && *key != "port");
+        let extra: Object = extra.map(|(key, value)| (key, value.clone())).collect();
+        Ok(NodeAddr::new(ip, port).with_extra(extra))
+    }
+}
+
+/// A host is what may stand in a URL's authority and nothing that could reach out of it.
+fn check_host(host: &str) -> Result<(), AddrError> {
+    let fits = !host.is_empty()
+        && host.len() <= MAX_NAME_BYTES
+        && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'%'));
+    if fits { Ok(()) } else { Err(AddrError::Ip(host.chars().take(64).collect())) }
+}
+
+impl fmt::Display for NodeAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.authority())
+    }
+}
+
+/// Reads `HOST:PORT`, an IPv6 address in brackets.
+impl FromStr for NodeAddr {
+    type Err = AddrError;
+
+    fn from_str(text: &str) -> Result<NodeAddr, AddrError> {
+        let (host, port) = text.rsplit_once(':').ok_or(AddrError::Missing("port"))?;
+        let port = port.parse().map_err(|_| AddrError::Port(port.to_owned()))?;
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        check_host(host)?;
+        Ok(NodeAddr::new(host, port))
+    }
+}
+
+impl Serialize for NodeAddr {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_value().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for NodeAddr {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<NodeAddr, D::Error> {
+        NodeAddr::from_value(&<Value as Deserialize>::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+/// Why something is not the address of a node. Nothing has changed; the caller is to mend it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AddrError {
+    /// Not an object.
+    #[error("a node is an object with an ip and a port, not {0}")]
+    NotAnObject(&'static str),
+    /// A key is absent.
+    #[error("the node has no {0}")]
+    Missing(&'static str),
+    /// The host is not one.
+    #[error("not an IP address or host name: {0:?}")]
+    Ip(String),
+    /// The port is not one.
+    #[error("not a port (0 to 65535): {0}")]
+    Port(String),
+}
+
+/// A node's identifier: 32 bytes of SHA-256, shown as 64 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Nid([u8; 32]);
+
+impl Nid {
+    /// The identifier of a thing whose `JSON.stringify` text this is.
+    pub fn of_json(json: &str) -> Nid {
+        Nid(Sha256::digest(json.as_bytes()).into())
+    }
+
+    /// The first [`SID_DIGITS`] digits.
+    pub fn sid(&self) -> Sid {
+        self.sid_of(SID_DIGITS)
+    }
+
+    /// The first `digits` digits, at most all 64.
+    pub fn sid_of(&self, digits: usize) -> Sid {
+        let mut text = self.to_string();
+        text.truncate(digits);
+        Sid(text.into())
+    }
+
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Nid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for Nid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Nid({})", self.sid())
+    }
+}
+
+impl FromStr for Nid {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Nid, NameError> {
+        let mut bytes = [0; 32];
+        match hex::decode_to_slice(text, &mut bytes) {
+            Ok(()) => Ok(Nid(bytes)),
+            Err(_) => Err(NameError::new("NID (64 hexadecimal digits)", text)),
+        }
+    }
+}
+
+/// The identifier of a value: lower-case hexadecimal SHA-256 of its `JSON.stringify` text.
+///
+/// ```
+/// use chinwag_protocol::{identity, value::Value};
+/// assert!(identity::id(&Value::from("hello")).starts_with("5aa762ae"));
+/// ```
+pub fn id(value: &Value) -> String {
+    let mut json = String::new();
+    stringify(value, &mut json);
+    Nid::of_json(&json).to_string()
+}
+
+/// What ECMAScript's `JSON.stringify` makes of a value, or nothing where that makes `undefined`. A reference, which
+/// stands for structure that JSON cannot express, counts as absent.
+fn stringify(value: &Value, json: &mut String) -> bool {
+    match value {
+        Value::Undefined | Value::Function(_) | Value::Native(_) | Value::Reference(_) => return false,
+        Value::Null => json.push_str("null"),
+        Value::Boolean(value) => json.push_str(if *value { "true" } else { "false" }),
+        Value::Number(number) if number.is_finite() => json.push_str(ryu_js::Buffer::new().format_finite(*number)),
+        Value::Number(_) => json.push_str("null"),
+        // JSON.stringify throws on these; their decimal text keeps them apart
+        Value::BigInt(number) => json.push_str(number.as_str()),
+        Value::String(text) => json.push_str(&serde_json::Value::from(text.as_str()).to_string()),
+        Value::Date(date) => match date.to_string() {
+            text if text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-')) => {
+                json.push_str(&serde_json::Value::from(text).to_string());
+            }
+            _ => json.push_str("null"),
+        },
+        Value::Error(_) => json.push_str("{}"),
+        Value::Array(array) => {
+            json.push('[');
+            for (index, element) in array.iter().enumerate() {
+                if index > 0 {
+                    json.push(',');
+                }
+                if !element.is_some_and(|element| stringify(element, json)) {
+                    json.push_str("null");
+                }
+            }
+            json.push(']');
+        }
+        Value::Object(object) => {
+            json.push('{');
+            let start = json.len();
+            for (key, element) in object.iter() {
+                let before = json.len();
+                if before > start {
+                    json.push(',');
+                }
+                json.push_str(&serde_json::Value::from(key).to_string());
+                json.push(':');
+                if !stringify(element, json) {
+                    json.truncate(before);
+                }
+            }
+            json.push('}');
+        }
+    }
+    true
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $fits:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Takes the name over.
+            ///
+            /// # Errors
+            /// When the text is empty, too long or holds characters that cannot stand in a path.
+            pub fn new(text: impl Into<Arc<str>>) -> Result<$name, NameError> {
+                let text = text.into();
+                let fits: fn(&str) -> bool = $fits;
+                if fits(&text) { Ok($name(text)) } else { Err(NameError::new($kind, &text)) }
+            }
+
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:?}", &*self.0)
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NameError;
+
+            fn from_str(text: &str) -> Result<$name, NameError> {
+                $name::new(text)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<$name, D::Error> {
+                $name::new(String::deserialize(deserializer)?).map_err(D::Error::custom)
+            }
+        }
+    };
+}
+
+name! {
+    /// The key of a node in a group's map: as a rule the first five digits of its NID, more where those are taken, or
+    /// whatever the one who made the group chose.
+    Sid, "SID (1 to 256 bytes)", |text| !text.is_empty() && text.len() <= MAX_NAME_BYTES
+}
+
+name! {
+    /// The name of a group. `local` stands for the node itself, `all` for every node it knows.
+    Gid, "group name (1 to 256 bytes, no slash, question mark, hash or control character)", is_path_segment
+}
+
+/// Whether `text` can name a group, service or method, which stand in the path of a request.
+pub fn is_path_segment(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= MAX_NAME_BYTES
+        && text != "."
+        && text != ".."
+        && !text.chars().any(|c| matches!(c, '/' | '?' | '#' | '\\') || c.is_control())
+}
+
+impl Gid {
+    /// The node itself.
+    pub fn local() -> Gid {
+        Gid(Arc::from("local"))
+    }
+
+    /// Every node that is known.
+    pub fn all() -> Gid {
+        Gid(Arc::from("all"))
+    }
+
+    /// Whether this is `local`.
+    pub fn is_local(&self) -> bool {
+        &*self.0 == "local"
+    }
+
+    /// Whether this is `all`.
+    pub fn is_all(&self) -> bool {
+        &*self.0 == "all"
+    }
+}
+
+/// A name that cannot be one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a {kind}: {text:?}")]
+pub struct NameError {
+    kind: &'static str,
+    text: String,
+}
+
+impl NameError {
+    fn new(kind: &'static str, text: &str) -> NameError {
+        NameError { kind, text: text.chars().take(64).collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identifiers_are_the_references() {
+        let vectors: serde_json::Value = serde_json::from_str(include_str!("tests/vectors/ids.json")).unwrap();
+        for node in vectors["nodes"].as_array().unwrap() {
+            let address = NodeAddr::new(node["ip"].as_str().unwrap(), node["port"].as_u64().unwrap() as u16);
+            assert_eq!(address.nid().to_string(), node["nid"].as_str().unwrap());
+            assert_eq!(address.sid().as_str(), node["sid"].as_str().unwrap());
+        }
+        for entry in vectors["ids"].as_array().unwrap() {
+            assert_eq!(id(&Value::from_json(entry["value"].clone())), entry["id"].as_str().unwrap(), "{entry}");
+        }
+    }
+
+    #[test]
+    fn a_node_keeps_its_further_keys() {
+        let value = Value::from_json(serde_json::json!({"ip": "::1", "port": 80, "onStart": "x", "zone": 3}));
+        let node = NodeAddr::from_value(&value).unwrap();
+        assert_eq!(node.authority(), "[::1]:80");
+        assert_eq!(node.to_value(), value);
+        assert_eq!(node.nid(), NodeAddr::new("::1", 80).nid());
+    }
+
+    #[test]
+    fn what_is_not_a_node_is_refused_by_name() {
+        for (json, says) in [
+            (serde_json::json!(3), "not number"),
+            (serde_json::json!({"port": 1}), "no ip"),
+            (serde_json::json!({"ip": "a"}), "no port"),
+            (serde_json::json!({"ip": "a/b", "port": 1}), "a/b"),
+            (serde_json::json!({"ip": "a@b", "port": 1}), "a@b"),
+            (serde_json::json!({"ip": "a", "port": 65536}), "65536"),
+            (serde_json::json!({"ip": "a", "port": 1.5}), "1.5"),
+            (serde_json::json!({"ip": "a", "port": "80"}), "string"),
+        ] {
+            let error = NodeAddr::from_value(&Value::from_json(json)).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_read_as_written() {
+        for text in ["127.0.0.1:8080", "[::1]:80", "node-3.example:1"] {
+            assert_eq!(text.parse::<NodeAddr>().unwrap().to_string(), text);
+        }
+        for text in ["127.0.0.1", ":80", "a b:1", "a:65536"] {
+            assert!(text.parse::<NodeAddr>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! A group's `gossip`: news for every member, and methods that run every so often.
+//!
+//! | method | answers | error |
+//! |---|---|---|
+//! | `send(message, remote)` | what those it went to said, by member | unknown group |
+//! | `at(milliseconds, function)` | the timer's name | an interval that is none |
+//! | `del(name)` | the name | no such timer |
+//! | `list()` | the timers, name to interval | |
+//!
+//! A timer's function runs once an interval, a little early or late so that nodes started together drift apart; never
+//! while it still runs, and once, not many times, after the node was held up.
+
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
+
+use chinwag_protocol::{
+    call::{CallError, ErrorKind, FromArguments, Reply},
+    value::{Function, Object, Value},
+};
+use tokio::task::AbortHandle;
+
+use crate::{
+    handle::Node,
+    local::{comm::message_and_remote, gossip::Broadcast},
+    request::crashed,
+    service::{AnyService, Scope, Service, value},
+};
+
+/// Shortest interval, in milliseconds.
+const SHORTEST: f64 = 1.0;
+
+/// Longest interval, in milliseconds: what JavaScript's timers take, 24.8 days.
+const LONGEST: f64 = 2_147_483_647.0;
+
+/// By how much of itself an interval varies, either way. A guess.
+const JITTER: f64 = 0.1;
+
+/// Most timers of one group on one node.
+const MAX_TIMERS: usize = 1_024;
+
+/// The definition.
+pub(crate) fn service() -> AnyService {
+    Service::new("gossip", |_| Timers::default())
+        .raw("send", |_, scope, arguments, _| Box::pin(send(scope, arguments)))
+        .raw("at", |timers, scope, arguments, name| {
+            let timers = timers.clone();
+            let read = <(f64, Function)>::from_arguments(name, arguments);
+            Box::pin(async move {
+                let (interval, function) = read?;
+                timers.start(&scope, interval, function).await
+            })
+        })
+        .try_method("del", |timers: &mut Timers, (name,): (String,)| {
+            let stopped = timers.running.borrow_mut().remove(&name);
+            match stopped {
+                Some(_) => Ok(name),
+                None => Err(CallError::new(ErrorKind::NotFound, format!("no timer is named {name:?}"))),
+            }
+        })
+        .method("list", |timers: &mut Timers, ()| {
+            let running = timers.running.borrow();
+            Value::Object(running.iter().map(|(name, timer)| (name.as_str(), timer.interval)).collect::<Object>())
+        })
+        .into()
+}
+
+async fn send(scope: Scope, arguments: Vec<Value>) -> Reply {
+    let (_, remote) = message_and_remote(&arguments)?;
+    let message = Broadcast {
+        gid: scope.gid().clone(),
+        arguments: arguments.into_iter().next().unwrap_or_default(),
+        remote,
+        origin: scope.node().origin()?,
+    };
+    scope.node().inner().gossip.addr().send(message).await.map_err(crashed(&"gossip"))?
+}
+
+/// The timers of one group on this node.
+#[derive(Clone, Default)]
+struct Timers {
+    running: Rc<RefCell<BTreeMap<String, Timer>>>,
+}
+
+/// Stopped when dropped.
+struct Timer {
+    interval: f64,
+    task: AbortHandle,
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Timers {
+    async fn start(&self, scope: &Scope, interval: f64, function: Function) -> Reply {
+        if !(SHORTEST..=LONGEST).contains(&interval) {
+            let why = format!("an interval is {SHORTEST} to {LONGEST} milliseconds, not {interval}");
+            return Err(CallError::argument("gossip.at", 1, "milliseconds", why));
+        }
+        if self.running.borrow().len() >= MAX_TIMERS {
+            return Err(CallError::new(ErrorKind::Busy, format!("a group has at most {MAX_TIMERS} timers")));
+        }
+        let (name, phases) = scope.node().name_and_chance().await?;
+        let task = actix::spawn(every(scope.node().on_its_own(), interval, phases, function));
+        let timer = Timer { interval, task: task.abort_handle() };
+        self.running.borrow_mut().insert(name.clone(), timer);
+        value(name)
+    }
+}
+
+/// Runs the function for as long as nobody stops it.
+async fn every(node: Node, interval: f64, mut phases: rand_chacha::ChaCha8Rng, function: Function) {
+    use rand::RngExt as _;
+    loop {
+        let factor = 1.0 + JITTER * (2.0 * phases.random::<f64>() - 1.0);
+        tokio::time::sleep(Duration::from_secs_f64(interval * factor / 1_000.0)).await;
+        if let Err(error) = node.apply(function.clone(), Vec::new()).await {
+            log::warn!("[gossip] a timed function failed: {error}");
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The services of a group, one set of instances per GID.
+//!
+//! Each is a [`Service`](crate::service::Service) definition, written once and bound by a supervisor to every group.
+
+pub mod comm;
+pub mod gossip;
+pub mod groups;
+pub mod routes;
+pub mod status;
+pub mod supervisor;
+
+use crate::service::AnyService;
+
+/// The definitions every group gets.
+pub(crate) fn services() -> [AnyService; 5] {
+    [comm::service(), gossip::service(), groups::service(), routes::service(), status::service()]
+}

@@ -1,0 +1,208 @@
+//! What the actors of one node share, and what the outside world gives it.
+
+use std::{
+    cell::{Cell, OnceCell, RefCell},
+    collections::BTreeMap,
+    fmt,
+    rc::Rc,
+    time::Duration,
+};
+
+use chinwag_protocol::{
+    call::{CallError, ErrorKind},
+    group::Groups,
+    identity::{Nid, NodeAddr},
+    value::Value,
+};
+use futures_util::future::LocalBoxFuture;
+use rand::RngExt as _;
+use rand_chacha::ChaCha8Rng;
+use uuid::Uuid;
+
+use crate::{handle::Node, service::AnyService, transport::Transport};
+
+/// What a node is told at its start.
+pub struct Environment {
+    /// What the node tells others of itself; its identity.
+    pub me: NodeAddr,
+    /// The way out.
+    pub transport: Rc<dyn Transport>,
+    /// How new nodes are started, where they can be.
+    pub launcher: Option<Rc<dyn Launcher>>,
+    /// What the allocator holds and uses, in bytes, where the platform says.
+    pub heap: fn() -> Option<Heap>,
+    /// Where all of the node's chance comes from.
+    pub seed: [u8; 32],
+    /// Bounds.
+    pub settings: Settings,
+    /// Services of the node's own.
+    pub services: Vec<AnyService>,
+    /// Services that every group gets beside the built-in ones.
+    pub distributed: Vec<AnyService>,
+    /// Called once when the node is to stop, after the call that asked for it was answered.
+    pub on_stop: Box<dyn FnOnce()>,
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Environment").field("me", &self.me).field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// Starts nodes.
+pub trait Launcher {
+    /// Starts a node with this configuration (`ip`, `port`, `onStart`). It is up when it has called its `onStart`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::SpawnFailed`] where nothing could be started.
+    fn launch(&self, config: &Value) -> Result<Launched, CallError>;
+}
+
+/// A node that is booting.
+pub struct Launched {
+    /// Ends when the node has ended, with the last it said (the end of its stderr).
+    pub died: LocalBoxFuture<'static, String>,
+    /// Ends it.
+    pub kill: Box<dyn FnOnce()>,
+}
+
+impl fmt::Debug for Launched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Launched")
+    }
+}
+
+/// The allocator's figures, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heap {
+    /// Held of the operating system.
+    pub total: u64,
+    /// In use; never more than `total`.
+    pub used: u64,
+}
+
+/// The bounds of one node. Each refuses with `Busy` rather than let a queue grow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Calls under way that came from outside or from this program. Range: from 1. Default 1,024, a guess: at 5 s a
+    /// call that is what a slow group call of every client costs, and holds the memory of as many bodies.
+    pub calls_in_flight: usize,
+    /// Calls under way that other calls made. They have room of their own, so that two full nodes that relay to each
+    /// other do not lock. Default 4,096: a call fans out.
+    pub relayed_calls_in_flight: usize,
+    /// Calls under way to one peer. Default 256: each holds a connection.
+    pub calls_to_a_peer: usize,
+    /// Calls that wait for a place on the way to one peer, within their deadlines. Default 4,096.
+    pub calls_waiting_for_a_peer: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            calls_in_flight: 1_024,
+            relayed_calls_in_flight: 4_096,
+            calls_to_a_peer: 256,
+            calls_waiting_for_a_peer: 4_096,
+        }
+    }
+}
+
+/// What the actors of one node share; they live on one thread.
+pub(crate) struct Home {
+    pub me: NodeAddr,
+    pub nid: Nid,
+    pub transport: Rc<dyn Transport>,
+    pub launcher: Option<Rc<dyn Launcher>>,
+    pub heap: fn() -> Option<Heap>,
+    pub settings: Settings,
+    pub distributed: Vec<AnyService>,
+    /// Calls served.
+    pub counts: Cell<u64>,
+    pub admission: Rc<Admission>,
+    /// Kept here so that they outlive the actors that work on them.
+    pub groups: RefCell<Groups>,
+    chance: RefCell<ChaCha8Rng>,
+    node: OnceCell<Node>,
+}
+
+impl Home {
+    pub(crate) fn new(environment: Environment) -> (Home, Vec<AnyService>, Box<dyn FnOnce()>) {
+        let Environment { me, transport, launcher, heap, seed, settings, services, distributed, on_stop } = environment;
+        let home = Home {
+            nid: me.nid(),
+            groups: RefCell::new(Groups::new(me.clone())),
+            me,
+            transport,
+            launcher,
+            heap,
+            admission: Rc::new(Admission::default()),
+            settings,
+            distributed,
+            counts: Cell::new(0),
+            chance: RefCell::new(rand::SeedableRng::from_seed(seed)),
+            node: OnceCell::new(),
+        };
+        (home, services, on_stop)
+    }
+
+    /// Tells the actors of the node that they make up.
+    pub(crate) fn complete(&self, node: Node) {
+        // it is completed once
+        let _ = self.node.set(node);
+    }
+
+    /// The node's handle. None only before the node has started, when no message can have arrived.
+    pub(crate) fn node(&self) -> Result<&Node, CallError> {
+        self.node.get().ok_or_else(|| CallError::new(ErrorKind::Stopping, "the node has not started"))
+    }
+
+    /// The node's generator.
+    pub(crate) fn chance<T>(&self, draw: impl FnOnce(&mut ChaCha8Rng) -> T) -> T {
+        draw(&mut self.chance.borrow_mut())
+    }
+
+    /// A name that nobody else has.
+    pub(crate) fn uuid(&self) -> Uuid {
+        uuid::Builder::from_random_bytes(self.chance(|chance| chance.random())).into_uuid()
+    }
+
+    /// Lets a call in, or says that there are too many.
+    pub(crate) fn admit(&self, depth: u16) -> Result<Permit, CallError> {
+        let (count, most): (fn(&Admission) -> &Cell<usize>, _) = match depth {
+            0 => (|admission| &admission.edge, self.settings.calls_in_flight),
+            _ => (|admission| &admission.relayed, self.settings.relayed_calls_in_flight),
+        };
+        let under_way = count(&self.admission);
+        if under_way.get() >= most {
+            return Err(CallError::new(ErrorKind::Busy, format!("this node has {most} calls under way")));
+        }
+        under_way.set(under_way.get() + 1);
+        Ok(Permit { admission: self.admission.clone(), count })
+    }
+}
+
+/// How many calls are under way.
+#[derive(Debug, Default)]
+pub(crate) struct Admission {
+    edge: Cell<usize>,
+    relayed: Cell<usize>,
+}
+
+/// A call's place among those under way, given back when dropped.
+pub(crate) struct Permit {
+    admission: Rc<Admission>,
+    count: fn(&Admission) -> &Cell<usize>,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let under_way = (self.count)(&self.admission);
+        under_way.set(under_way.get() - 1);
+    }
+}
+
+/// How long after its last use a peer's queue is kept.
+pub(crate) const PEER_IDLE: Duration = Duration::from_secs(60);
+
+/// Counts by peer, in an order that does not depend on hashing.
+pub(crate) type ByPeer<T> = BTreeMap<Nid, T>;

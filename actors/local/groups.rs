@@ -1,0 +1,151 @@
+//! `local.groups`: this node's map from names to sets of nodes.
+//!
+//! | method | answers | error |
+//! |---|---|---|
+//! | `get(gid)` | the set, SID to node | unknown group |
+//! | `put(gid or {gid, …}, nodes)` | the set | no gid, malformed set |
+//! | `add(gid, node)` | the set after | unknown group |
+//! | `rem(gid, sid)` | the set after | unknown group |
+//! | `del(gid)` | the set deleted | unknown group |
+//!
+//! The map itself is [`chinwag_protocol::group::Groups`]. Once a group is put its services run; once it is deleted
+//! they are gone: the answer waits for either.
+
+use std::{rc::Rc, sync::Arc};
+
+use actix::{Actor, Context, Handler, Message};
+use chinwag_protocol::{
+    call::{CallError, ErrorKind, Reply},
+    group::{Entry, Group, GroupConfig},
+    identity::{Gid, NodeAddr},
+    value::Value,
+};
+
+use crate::{
+    home::Home,
+    node::Reconcile,
+    request::{ReplyFuture, Request, ready},
+    service::{unknown_method, value},
+};
+
+/// Holds the map.
+pub struct Groups {
+    home: Rc<Home>,
+}
+
+impl Groups {
+    pub(crate) fn new(home: Rc<Home>) -> Groups {
+        Groups { home }
+    }
+
+    /// Does what is asked, and says which group's services may have to start or end.
+    fn answer(&mut self, request: &Request) -> Result<(Arc<Group>, Option<Gid>), CallError> {
+        let call = &request.call;
+        let argument = |index: usize| call.arguments.get(index).unwrap_or(&Value::Undefined);
+        let mut groups = self.home.groups.borrow_mut();
+        match call.method.as_str() {
+            "get" => Ok((groups.get(&gid("get", argument(0))?)?, None)),
+            "put" => {
+                let refused = |position, name| {
+                    move |why: CallError| CallError::argument("groups.put", position, name, why)
+                };
+                let config = GroupConfig::from_value(argument(0)).map_err(refused(1, "gid"))?;
+                let members = Group::from_value(argument(1)).map_err(refused(2, "nodes"))?;
+                let gid = config.gid.clone();
+                Ok((groups.put(config, members)?, Some(gid)))
+            }
+            "add" => {
+                let node = NodeAddr::from_value(argument(1));
+                let node = node.map_err(|why| CallError::argument("groups.add", 2, "node", why))?;
+                Ok((groups.add(&gid("add", argument(0))?, node)?, None))
+            }
+            "rem" => {
+                let sid = argument(1).as_str();
+                let expected = || {
+                    let why = format!("expected a SID, got {}", argument(1).type_name());
+                    CallError::argument("groups.rem", 2, "sid", why)
+                };
+                Ok((groups.rem(&gid("rem", argument(0))?, sid.ok_or_else(expected)?)?, None))
+            }
+            "del" => {
+                let gid = gid("del", argument(0))?;
+                Ok((groups.del(&gid)?, Some(gid)))
+            }
+            other => Err(unknown_method("groups", other)),
+        }
+    }
+}
+
+/// The name of a group as an argument: text, or an object with a `gid`.
+fn gid(method: &str, argument: &Value) -> Result<Gid, CallError> {
+    let config = GroupConfig::from_value(argument);
+    Ok(config.map_err(|why| CallError::argument(&format!("groups.{method}"), 1, "gid", why))?.gid)
+}
+
+impl Actor for Groups {
+    type Context = Context<Groups>;
+}
+
+/// The wire's methods.
+pub(crate) const METHODS: [&str; 5] = ["add", "del", "get", "put", "rem"];
+
+impl Handler<Request> for Groups {
+    type Result = ReplyFuture;
+
+    fn handle(&mut self, request: Request, _: &mut Context<Groups>) -> ReplyFuture {
+        match self.answer(&request) {
+            Err(error) => ready(Err(error)),
+            Ok((set, None)) => ready(value(set.to_value())),
+            Ok((set, Some(gid))) => {
+                let lifecycle = match self.home.node() {
+                    Ok(node) => node.inner().lifecycle.addr(),
+                    Err(error) => return ready(Err(error)),
+                };
+                Box::pin(async move {
+                    let stopping = |_| CallError::new(ErrorKind::Stopping, "the node is stopping");
+                    lifecycle.send(Reconcile(gid)).await.map_err(stopping)?;
+                    Reply::Ok(set.to_value().into())
+                })
+            }
+        }
+    }
+}
+
+/// Asks for a group's members.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Arc<Group>, CallError>")]
+pub(crate) struct Members(pub Gid);
+
+impl Handler<Members> for Groups {
+    type Result = Result<Arc<Group>, CallError>;
+
+    fn handle(&mut self, Members(gid): Members, _: &mut Context<Groups>) -> Self::Result {
+        self.home.groups.borrow().get(&gid)
+    }
+}
+
+/// Asks for a group's members and configuration.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Entry, CallError>")]
+pub(crate) struct Configuration(pub Gid);
+
+impl Handler<Configuration> for Groups {
+    type Result = Result<Entry, CallError>;
+
+    fn handle(&mut self, Configuration(gid): Configuration, _: &mut Context<Groups>) -> Self::Result {
+        self.home.groups.borrow().entry(&gid).cloned()
+    }
+}
+
+/// Adds a node to `all`.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Meet(pub NodeAddr);
+
+impl Handler<Meet> for Groups {
+    type Result = ();
+
+    fn handle(&mut self, Meet(node): Meet, _: &mut Context<Groups>) {
+        self.home.groups.borrow_mut().meet([node]);
+    }
+}

@@ -1,0 +1,348 @@
+//! `local.routes`: names to services, and the door through which every call enters the node.
+//!
+//! ```text
+//! HTTP, a handle, another service -> Request -> Routes -> the actor that answers, the callback, the shipped function
+//! ```
+//!
+//! | method | answers | error |
+//! |---|---|---|
+//! | `get(name or {service[, gid]})` | the service: an object of functions | unknown service |
+//! | `put(service, name)` | the name | a name that is built in, a service that is none |
+//! | `rem(name)` | the service removed | unknown service |
+//!
+//! A service written in Rust is shown as stubs that call it here. Admission and deadlines are kept at this door and
+//! nowhere else.
+
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
+
+use actix::{Actor, AsyncContext, Context, Handler, Message, Recipient};
+use chinwag_protocol::{
+    call::{Answer, Call, CallError, ErrorKind, Reply},
+    identity::{Gid, is_path_segment},
+    value::{Function, Object, Value},
+};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use tokio::time::timeout_at;
+
+use crate::{
+    handle::{CallbackFuture, Lasting},
+    home::Home,
+    request::{Origin, ReplyFuture, Request, crashed, ready},
+    service::{unknown_method, value},
+    stub,
+};
+
+/// How long a callback that answers once waits to be called. A guess: longer than any deadline.
+pub const UNCLAIMED: Duration = Duration::from_secs(900);
+
+/// Most callbacks that a node keeps. Each is a closure and a name.
+pub const MAX_CALLBACKS: usize = 65_536;
+
+/// Most services that can be put, and most functions of one.
+pub const MAX_SERVICES: usize = 4_096;
+
+/// What answers calls on a name.
+#[derive(Clone)]
+pub(crate) enum Target {
+    /// An actor, and the names of its methods.
+    Actor { recipient: Recipient<Request>, methods: Rc<[String]>, builtin: bool },
+    /// An object of functions that was put.
+    Shipped(Rc<Value>),
+    /// A closure of this program.
+    Callback { lasting: Lasting, callback: Rc<dyn Fn(Vec<Value>) -> CallbackFuture> },
+}
+
+/// The names, by group. Kept outside the actor, so that a panic loses none.
+#[derive(Default)]
+pub(crate) struct Table {
+    groups: BTreeMap<Gid, BTreeMap<String, Target>>,
+    callbacks: usize,
+}
+
+impl Table {
+    /// Makes room for a group's names.
+    pub(crate) fn open_group(&mut self, gid: &Gid) {
+        self.groups.entry(gid.clone()).or_default();
+    }
+
+    /// Puts an actor under a name, or another in the same place. Of a group that has gone nothing is kept.
+    pub(crate) fn seat(
+        &mut self,
+        gid: &Gid,
+        name: &str,
+        recipient: Recipient<Request>,
+        methods: &Rc<[String]>,
+        builtin: bool,
+    ) {
+        let target = Target::Actor { recipient, methods: methods.clone(), builtin };
+        if let Some(services) = self.groups.get_mut(gid) {
+            services.insert(name.to_owned(), target);
+        }
+    }
+
+    /// Takes a group's names away.
+    pub(crate) fn remove_group(&mut self, gid: &Gid) {
+        self.groups.remove(gid);
+    }
+
+    /// Takes all names away.
+    pub(crate) fn clear(&mut self) {
+        self.groups.clear();
+    }
+
+    fn find(&self, gid: &Gid, service: &str) -> Result<&Target, CallError> {
+        let services = self.groups.get(gid).ok_or_else(|| {
+            CallError::new(ErrorKind::UnknownGroup, format!("this node knows no group {gid}"))
+        })?;
+        services.get(service).ok_or_else(|| unknown_service(gid, service))
+    }
+
+    fn local(&mut self) -> &mut BTreeMap<String, Target> {
+        self.groups.entry(Gid::local()).or_default()
+    }
+
+    fn remove(&mut self, name: &str) -> Option<Target> {
+        let removed = self.local().remove(name)?;
+        if matches!(removed, Target::Callback { .. }) {
+            self.callbacks -= 1;
+        }
+        Some(removed)
+    }
+
+    /// Refuses a name that is built in.
+    pub(crate) fn check_free(&self, name: &str) -> Result<(), CallError> {
+        let held = self.groups.get("local").and_then(|services| services.get(name));
+        match held {
+            Some(Target::Actor { builtin: true, .. }) => {
+                Err(CallError::new(ErrorKind::Reserved, format!("the service {name} is built in")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn unknown_service(gid: &Gid, service: &str) -> CallError {
+    let shown: String = service.chars().take(64).collect();
+    CallError::new(ErrorKind::UnknownService, format!("this node knows no service {shown} in group {gid}"))
+}
+
+/// Finds who answers.
+pub struct Routes {
+    home: Rc<Home>,
+    table: Rc<RefCell<Table>>,
+}
+
+impl Routes {
+    pub(crate) fn new(home: Rc<Home>, table: Rc<RefCell<Table>>) -> Routes {
+        Routes { home, table }
+    }
+
+    fn route(&mut self, request: Request) -> ReplyFuture {
+        let call = &request.call;
+        if call.gid.is_local() && call.service == "routes" {
+            return ready(self.answer(&request.call));
+        }
+        let found = self.table.borrow().find(&call.gid, &call.service).cloned();
+        match found {
+            Err(error) => ready(Err(error)),
+            Ok(Target::Actor { recipient, methods, .. }) => {
+                if !methods.contains(&call.method) {
+                    return ready(Err(unknown_method(&call.service, &call.method)));
+                }
+                let name = call.to_string();
+                Box::pin(async move { recipient.send(request).await.map_err(crashed(&name))? })
+            }
+            Ok(Target::Callback { lasting, callback }) => {
+                if call.method != "call" {
+                    return ready(Err(unknown_method(&call.service, &call.method)));
+                }
+                if lasting == Lasting::Once {
+                    self.table.borrow_mut().remove(&call.service);
+                }
+                let answer = callback(request.call.arguments);
+                Box::pin(async move { answer.await.map(Answer::Value) })
+            }
+            Ok(Target::Shipped(service)) => match service.get(&call.method) {
+                Some(Value::Function(function)) => {
+                    let origin = request.origin();
+                    self.apply(function, request.call.arguments, origin)
+                }
+                _ => ready(Err(unknown_method(&call.service, &call.method))),
+            },
+        }
+    }
+
+    /// Calls a function that came as text.
+    fn apply(&self, function: &Function, arguments: Vec<Value>, origin: Origin) -> ReplyFuture {
+        let Some(remote) = stub::remote(function) else {
+            return ready(Err(CallError::new(ErrorKind::Unsupported, "this node runs no shipped functions")));
+        };
+        let (Some(to), Ok(node)) = (remote.node, self.home.node()) else {
+            return ready(Err(CallError::new(ErrorKind::Stopping, "the node has not started")));
+        };
+        let node = node.on_behalf_of(origin);
+        Box::pin(async move {
+            node.call_on(&to, Call::new(remote.gid, remote.service, remote.method, arguments)).await
+        })
+    }
+
+    fn answer(&mut self, call: &Call) -> Reply {
+        let argument = |index: usize| call.arguments.get(index).unwrap_or(&Value::Undefined);
+        match call.method.as_str() {
+            "get" => {
+                let (gid, name) = service_name("get", 1, argument(0))?;
+                self.show(&gid, &name, self.table.borrow().find(&gid, &name)?)
+            }
+            "put" => {
+                let (_, name) = service_name("put", 2, argument(1))?;
+                self.put(argument(0), &name)
+            }
+            "rem" => {
+                let (gid, name) = service_name("rem", 1, argument(0))?;
+                let mut table = self.table.borrow_mut();
+                table.check_free(&name)?;
+                let removed = table.remove(&name).ok_or_else(|| unknown_service(&gid, &name))?;
+                self.show(&gid, &name, &removed)
+            }
+            other => Err(unknown_method("routes", other)),
+        }
+    }
+
+    fn put(&self, service: &Value, name: &str) -> Reply {
+        let why = |why: String| CallError::argument("routes.put", 1, "service", why);
+        let methods = service
+            .as_object()
+            .ok_or_else(|| why(format!("expected an object of functions, got {}", service.type_name())))?;
+        if methods.len() > MAX_SERVICES {
+            return Err(why(format!("a service has at most {MAX_SERVICES} keys")));
+        }
+        let mut table = self.table.borrow_mut();
+        table.check_free(name)?;
+        if table.local().len() >= MAX_SERVICES + table.callbacks {
+            return Err(CallError::new(ErrorKind::Busy, format!("a node keeps at most {MAX_SERVICES} services")));
+        }
+        table.remove(name);
+        table.local().insert(name.to_owned(), Target::Shipped(Rc::new(service.clone())));
+        value(name)
+    }
+
+    /// A service as one that is elsewhere sees it.
+    fn show(&self, gid: &Gid, name: &str, target: &Target) -> Reply {
+        let stub = |method: &str| Value::Function(stub::function_of(&self.home.me, gid, name, method));
+        match target {
+            Target::Shipped(service) => value((**service).clone()),
+            Target::Callback { .. } => value([("call", stub("call"))].into_iter().collect::<Object>()),
+            Target::Actor { methods, .. } => {
+                value(methods.iter().map(|method| (method.as_str(), stub(method))).collect::<Object>())
+            }
+        }
+    }
+}
+
+/// A name, or `{service[, gid]}`.
+fn service_name(method: &str, position: usize, argument: &Value) -> Result<(Gid, String), CallError> {
+    let refused = |why: String| CallError::argument(&format!("routes.{method}"), position, "name", why);
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+    let (gid, name) = match argument {
+        Value::Object(object) => {
+            let gid = text(object.get("gid")).map_or_else(|| Ok(Gid::local()), Gid::new);
+            (gid.map_err(|why| refused(why.to_string()))?, text(object.get("service")))
+        }
+        other => (Gid::local(), text(Some(other))),
+    };
+    let name = name.ok_or_else(|| refused(format!("expected a name, got {}", argument.type_name())))?;
+    if !is_path_segment(&name) {
+        let shown: String = name.chars().take(64).collect();
+        return Err(refused(format!("not the name of a service: {shown:?}")));
+    }
+    Ok((gid, name))
+}
+
+impl Actor for Routes {
+    type Context = Context<Routes>;
+}
+
+/// The wire's methods.
+pub(crate) const METHODS: [&str; 3] = ["get", "put", "rem"];
+
+impl Handler<Request> for Routes {
+    type Result = ReplyFuture;
+
+    fn handle(&mut self, request: Request, _: &mut Context<Routes>) -> ReplyFuture {
+        let permit = match self.home.admit(request.call.context.depth) {
+            Ok(permit) => permit,
+            Err(error) => return ready(Err(error)),
+        };
+        self.home.counts.set(self.home.counts.get() + 1);
+        let deadline = request.deadline;
+        let name = request.call.to_string();
+        let answer = self.route(request);
+        Box::pin(async move {
+            let _permit = permit;
+            let late = |_| CallError::new(ErrorKind::DeadlineExceeded, format!("{name} did not answer in time"));
+            timeout_at(deadline, answer).await.map_err(late)?
+        })
+    }
+}
+
+/// Calls a function that came as text: a stub of ours here, any other in the script engine.
+#[derive(Debug, Message)]
+#[rtype(result = "Reply")]
+pub(crate) struct Apply {
+    pub function: Function,
+    pub arguments: Vec<Value>,
+    pub origin: Origin,
+}
+
+impl Handler<Apply> for Routes {
+    type Result = ReplyFuture;
+
+    fn handle(&mut self, message: Apply, _: &mut Context<Routes>) -> ReplyFuture {
+        self.apply(&message.function, message.arguments, message.origin)
+    }
+}
+
+/// Draws a name that nobody else has, and a generator of its own.
+#[derive(Debug, Message)]
+#[rtype(result = "(String, ChaCha8Rng)")]
+pub(crate) struct NameAndChance;
+
+impl Handler<NameAndChance> for Routes {
+    type Result = actix::MessageResult<NameAndChance>;
+
+    fn handle(&mut self, _: NameAndChance, _: &mut Context<Routes>) -> Self::Result {
+        let name = self.home.uuid().to_string();
+        actix::MessageResult((name, self.home.chance(|chance| ChaCha8Rng::from_rng(chance))))
+    }
+}
+
+/// Keeps a closure under a name of its own, which it answers.
+#[derive(Message)]
+#[rtype(result = "Result<String, CallError>")]
+pub(crate) struct AddCallback {
+    pub lasting: Lasting,
+    pub callback: Box<dyn Fn(Vec<Value>) -> CallbackFuture + Send>,
+}
+
+impl Handler<AddCallback> for Routes {
+    type Result = Result<String, CallError>;
+
+    fn handle(&mut self, message: AddCallback, context: &mut Context<Routes>) -> Self::Result {
+        let mut table = self.table.borrow_mut();
+        if table.callbacks >= MAX_CALLBACKS {
+            return Err(CallError::new(ErrorKind::Busy, format!("a node keeps at most {MAX_CALLBACKS} callbacks")));
+        }
+        let name = self.home.uuid().to_string();
+        let callback = Rc::from(message.callback as Box<dyn Fn(Vec<Value>) -> CallbackFuture>);
+        table.local().insert(name.clone(), Target::Callback { lasting: message.lasting, callback });
+        table.callbacks += 1;
+        if message.lasting == Lasting::Once {
+            let unclaimed = name.clone();
+            context.run_later(UNCLAIMED, move |routes, _| {
+                routes.table.borrow_mut().remove(&unclaimed);
+            });
+        }
+        Ok(name)
+    }
+}

@@ -1,0 +1,205 @@
+//! `local.status`: what a node says of itself, and its end and its offspring.
+//!
+//! | method | answers | error |
+//! |---|---|---|
+//! | `get(key)` | `nid`, `sid`, `ip`, `port`, `counts`, `heapTotal`, `heapUsed` | unknown key |
+//! | `stop()` | the node's configuration; then it stops | |
+//! | `spawn(config)` | the new node's configuration, once it has booted | no ip or port, or it did not boot |
+//!
+//! ```text
+//! spawn(config)
+//!   a callback is kept under a name of its own
+//!   the launcher starts a node whose onStart calls it       (after the caller's own onStart, if there is one)
+//!   the new node listens   -> PUT /local/NAME/call [null, configuration]  -> the answer
+//!   it cannot              -> PUT /local/NAME/call [error]                -> an error
+//!   it dies before it says -> the launcher knows                          -> an error with the end of its stderr
+//! ```
+
+use std::{cell::RefCell, rc::Rc, time::Duration};
+
+use actix::{Actor, Context, Handler};
+use chinwag_protocol::{
+    call::{CallError, ErrorKind, Reply},
+    identity::NodeAddr,
+    value::{Function, Object, Value},
+};
+use tokio::{sync::oneshot, time::timeout};
+
+use crate::{
+    handle::{Lasting, Node},
+    home::{Heap, Home, Launched},
+    local::{groups::Meet, routes::AddCallback},
+    node::Stop,
+    request::{ReplyFuture, Request, crashed, ready},
+    service::{unknown_method, value},
+    stub,
+};
+
+/// How long a node that said it could not boot is given to say its last words.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Answers for the node.
+pub struct Status {
+    home: Rc<Home>,
+}
+
+impl Status {
+    pub(crate) fn new(home: Rc<Home>) -> Status {
+        Status { home }
+    }
+
+    fn get(&self, key: &Value) -> Reply {
+        let home = &self.home;
+        let heap = |pick: fn(Heap) -> u64| {
+            let unknown = || CallError::new(ErrorKind::Unsupported, "this platform does not say what its heap holds");
+            value((home.heap)().map(pick).ok_or_else(unknown)?)
+        };
+        match key.as_str() {
+            Some("nid") => value(home.nid.to_string()),
+            Some("sid") => value(home.nid.sid().as_str()),
+            Some("ip") => value(home.me.ip()),
+            Some("port") => value(home.me.port()),
+            Some("counts") => value(home.counts.get()),
+            Some("heapTotal") => heap(|heap| heap.total),
+            Some("heapUsed") => heap(|heap| heap.used.min(heap.total)),
+            Some(other) => match home.me.extra(other) {
+                Some(extra) => value(extra.clone()),
+                None => {
+                    let shown: String = other.chars().take(64).collect();
+                    Err(CallError::new(ErrorKind::NotFound, format!("status knows no key {shown:?}")))
+                }
+            },
+            None => {
+                let why = format!("expected a string, got {}", key.type_name());
+                Err(CallError::argument("status.get", 1, "key", why))
+            }
+        }
+    }
+
+    fn spawn(&self, request: Request) -> ReplyFuture {
+        let home = self.home.clone();
+        Box::pin(async move {
+            let config = request.call.arguments.first().unwrap_or(&Value::Undefined);
+            let refused = |why: &dyn std::fmt::Display| CallError::argument("status.spawn", 1, "config", why);
+            NodeAddr::from_value(config).map_err(|why| refused(&why))?;
+            let config = config.as_object().cloned().unwrap_or_default();
+            let node = home.node()?.on_behalf_of(request.origin());
+            let left = request.origin().time_left();
+            // a little less than the caller waits, so that it hears why
+            let booted = timeout(left - left / 16, boot(&home, &node, config)).await;
+            let late = |_| CallError::new(ErrorKind::DeadlineExceeded, "the new node did not boot within the deadline");
+            let booted = booted.map_err(late)??;
+            let met = Meet(NodeAddr::from_value(&booted)?);
+            node.inner().groups.addr().send(met).await.map_err(crashed(&"groups"))?;
+            value(booted)
+        })
+    }
+}
+
+/// Starts a node and waits until it has called back, or died. Dropped before that, it ends the node.
+async fn boot(home: &Home, node: &Node, config: Object) -> Result<Value, CallError> {
+    let unsupported = || CallError::new(ErrorKind::Unsupported, "this node starts no others");
+    let launcher = home.launcher.as_ref().ok_or_else(unsupported)?;
+    let (said, heard) = oneshot::channel();
+    let said = RefCell::new(Some(said));
+    let callback = move |arguments: Vec<Value>| -> crate::handle::CallbackFuture {
+        if let Some(said) = said.borrow_mut().take() {
+            // nobody may be listening any more
+            let _ = said.send(arguments);
+        }
+        Box::pin(async { Ok(Value::Null) })
+    };
+    let message = AddCallback { lasting: Lasting::Once, callback: Box::new(callback) };
+    let name = node.inner().routes.addr().send(message).await.map_err(crashed(&"the route table"))??;
+    let callback = stub::function(&home.me, &name, "call");
+    let mut config = config;
+    let started = compose(config.get("onStart"), callback);
+    config.insert("onStart", Value::Function(started));
+
+    let Launched { died, kill } = launcher.launch(&Value::Object(config))?;
+    let mut unborn = Unborn(Some(kill));
+    tokio::pin!(died);
+    let spawn_failed = |message: String, stderr: String| {
+        CallError::new(ErrorKind::SpawnFailed, message).caused_by(Value::from(stderr))
+    };
+    tokio::select! {
+        biased;
+        heard = heard => {
+            let mut arguments = heard.unwrap_or_default().into_iter();
+            match (arguments.next().unwrap_or_default(), arguments.next().unwrap_or_default()) {
+                (error, config) if error.is_nullish() => {
+                    unborn.0 = None;
+                    Ok(config)
+                }
+                (error, _) => {
+                    let why = CallError::from_value(error);
+                    let stderr = timeout(LAST_WORDS, died).await.unwrap_or_default();
+                    Err(spawn_failed(format!("the new node could not start: {why}"), stderr))
+                }
+            }
+        }
+        stderr = &mut died => {
+            let last = stderr.lines().last().unwrap_or("it said nothing").to_owned();
+            Err(spawn_failed(format!("the new node died before it was up: {last}"), stderr))
+        }
+    }
+}
+
+/// Ends a node whose birth nobody waits for any more.
+struct Unborn(Option<Box<dyn FnOnce()>>);
+
+impl Drop for Unborn {
+    fn drop(&mut self) {
+        if let Some(kill) = self.0.take() {
+            kill();
+        }
+    }
+}
+
+/// The `onStart` of a node that is spawned: the caller's own part first, there, then the callback, here. Either is
+/// told what went wrong, if something did.
+fn compose(own: Option<&Value>, callback: Function) -> Function {
+    let own = match own {
+        Some(Value::Function(own)) => own.source(),
+        Some(Value::String(own)) => own.as_str(),
+        _ => return callback,
+    };
+    let callback = callback.source();
+    Function::new(format!(
+        "(error) => {{ const own = ({own}); const callback = ({callback}); \
+         if (error) {{ callback(error, null, () => {{}}); return; }} \
+         try {{ own(); }} catch (thrown) {{ callback(thrown, null, () => {{}}); return; }} \
+         callback(null, global.distribution.node.config, () => {{}}); }}"
+    ))
+}
+
+impl Actor for Status {
+    type Context = Context<Status>;
+}
+
+/// The wire's methods.
+pub(crate) const METHODS: [&str; 3] = ["get", "spawn", "stop"];
+
+impl Handler<Request> for Status {
+    type Result = ReplyFuture;
+
+    fn handle(&mut self, request: Request, _: &mut Context<Status>) -> ReplyFuture {
+        match request.call.method.as_str() {
+            "get" => ready(self.get(request.call.arguments.first().unwrap_or(&Value::Undefined))),
+            "spawn" => self.spawn(request),
+            "stop" => {
+                let me = self.home.me.to_value();
+                let lifecycle = match self.home.node() {
+                    Ok(node) => node.inner().lifecycle.addr(),
+                    Err(error) => return ready(Err(error)),
+                };
+                Box::pin(async move {
+                    let stopping = |_| CallError::new(ErrorKind::Stopping, "the node is stopping");
+                    lifecycle.send(Stop).await.map_err(stopping)?;
+                    value(me)
+                })
+            }
+            other => ready(Err(unknown_method("status", other))),
+        }
+    }
+}

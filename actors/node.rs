@@ -1,0 +1,240 @@
+//! One node: starts its actors, starts and ends those of its groups, and ends.
+//!
+//! ```text
+//! start(environment)                 -> the node's own services, and the group `all`
+//! groups.put / groups.del            -> Reconcile(gid): a supervisor runs for the group, or none does
+//! Node::install                      -> Install(service): an actor that holds the service's state
+//! status.stop, Ctrl-C, Node::stop    -> Stop: the outside world is told, and closes the door when it has answered
+//! ```
+
+use std::{cell::RefCell, collections::BTreeMap, fmt, rc::Rc};
+
+use actix::{Actor, Addr, Context, Handler, Message, Recipient, ResponseFuture};
+use chinwag_protocol::{call::CallError, identity::Gid};
+
+use crate::{
+    group::supervisor::{Ready, Supervisor},
+    handle::{Inner, Node},
+    home::{Environment, Home},
+    local::{comm, gossip, groups, routes, status},
+    request::Request,
+    seat::{Seat, supervise},
+    service::{AnyService, Scope},
+};
+
+/// Starts a node's actors on the present thread, which must run a local task set (any actix runtime does). They end
+/// with the thread's runtime, or when the node is closed.
+pub fn start(environment: Environment) -> Node {
+    let (home, services, on_stop) = Home::new(environment);
+    let home = Rc::new(home);
+    let table = Rc::new(RefCell::new(routes::Table::default()));
+    table.borrow_mut().open_group(&Gid::local());
+
+    let (h, t) = (home.clone(), table.clone());
+    let routes =
+        supervise("routes", move || routes::Routes::new(h.clone(), t.clone()), seated(&table, "routes", &routes::METHODS));
+    let h = home.clone();
+    let groups = supervise("groups", move || groups::Groups::new(h.clone()), seated(&table, "groups", &groups::METHODS));
+    let h = home.clone();
+    let comm = supervise("comm", move || comm::Comm::new(h.clone()), seated(&table, "comm", &comm::METHODS));
+    let h = home.clone();
+    let status = supervise("status", move || status::Status::new(h.clone()), seated(&table, "status", &status::METHODS));
+    let (h, seen) = (home.clone(), gossip::Memory::default());
+    let gossip = supervise(
+        "gossip",
+        move || gossip::Gossip::new(h.clone(), seen.clone()),
+        seated(&table, "gossip", &gossip::METHODS),
+    );
+
+    let state = Rc::new(RefCell::new(State {
+        groups: BTreeMap::new(),
+        services: BTreeMap::new(),
+        on_stop: Some(on_stop),
+        closers: Vec::new(),
+    }));
+    let (h, t, s) = (home.clone(), table.clone(), state.clone());
+    let make = move || Lifecycle { home: h.clone(), table: t.clone(), state: s.clone() };
+    let lifecycle = supervise("node", make, |_| {});
+
+    let node = Node::new(Inner {
+        me: home.me.clone(),
+        nid: home.nid,
+        routes: routes.clone(),
+        groups: groups.clone(),
+        comm: comm.clone(),
+        gossip: gossip.clone(),
+        lifecycle: lifecycle.clone(),
+    });
+    home.complete(node.clone());
+    state.borrow_mut().closers = vec![
+        Box::new(move || routes.close()),
+        Box::new(move || groups.close()),
+        Box::new(move || comm.close()),
+        Box::new(move || status.close()),
+        Box::new(move || gossip.close()),
+        Box::new(move || lifecycle.close()),
+    ];
+    let lifecycle = Lifecycle { home, table, state };
+    lifecycle.open(&Gid::all());
+    for service in services {
+        // the names were checked when the node was configured
+        let _ = lifecycle.install(&service);
+    }
+    node
+}
+
+/// Puts each actor that comes to sit in a built-in service's seat into the route table.
+fn seated<A>(table: &Rc<RefCell<routes::Table>>, name: &'static str, methods: &[&str]) -> impl Fn(&Addr<A>) + 'static
+where
+    A: Actor<Context = Context<A>> + Handler<Request>,
+{
+    let table = table.clone();
+    let methods: Rc<[String]> = methods.iter().map(|&method| method.to_owned()).collect();
+    move |addr| table.borrow_mut().seat(&Gid::local(), name, addr.clone().recipient(), &methods, true)
+}
+
+/// Keeps a definition's actors in the route table under a group's name. Answers what ends the instance.
+pub(crate) fn run_service(
+    table: &Rc<RefCell<routes::Table>>,
+    scope: Scope,
+    service: &AnyService,
+    builtin: bool,
+) -> Box<dyn Fn()> {
+    let methods: Rc<[String]> = service.methods().into();
+    let (table, gid, name) = (table.clone(), scope.gid().clone(), service.name().to_owned());
+    service.start(scope, move |recipient: Recipient<Request>| {
+        table.borrow_mut().seat(&gid, &name, recipient, &methods, builtin);
+    })
+}
+
+/// Starts and ends what the node runs.
+pub struct Lifecycle {
+    home: Rc<Home>,
+    table: Rc<RefCell<routes::Table>>,
+    state: Rc<RefCell<State>>,
+}
+
+/// Kept outside the actor, so that a panic orphans nothing.
+struct State {
+    groups: BTreeMap<Gid, Seat<Supervisor>>,
+    services: BTreeMap<String, Box<dyn Fn()>>,
+    on_stop: Option<Box<dyn FnOnce()>>,
+    closers: Vec<Box<dyn Fn()>>,
+}
+
+impl fmt::Debug for Lifecycle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Lifecycle({})", self.home.me)
+    }
+}
+
+impl Lifecycle {
+    /// Runs a supervisor for a group, unless one runs. Answers its seat.
+    fn open(&self, gid: &Gid) -> Option<Seat<Supervisor>> {
+        if let Some(seat) = self.state.borrow().groups.get(gid) {
+            return Some(seat.clone());
+        }
+        let scope = Scope::new(self.home.node().ok()?.clone(), gid.clone());
+        self.table.borrow_mut().open_group(gid);
+        let (home, table) = (self.home.clone(), self.table.clone());
+        let make = move || Supervisor::new(home.clone(), table.clone(), scope.clone());
+        let seat = supervise(format!("{gid}"), make, |_| {});
+        self.state.borrow_mut().groups.insert(gid.clone(), seat.clone());
+        Some(seat)
+    }
+
+    fn install(&self, service: &AnyService) -> Result<(), CallError> {
+        let name = service.name();
+        self.table.borrow().check_free(name)?;
+        let scope = Scope::new(self.home.node()?.clone(), Gid::local());
+        if let Some(close) = self.state.borrow_mut().services.remove(name) {
+            close();
+        }
+        let close = run_service(&self.table, scope, service, false);
+        self.state.borrow_mut().services.insert(name.to_owned(), close);
+        Ok(())
+    }
+}
+
+impl Actor for Lifecycle {
+    type Context = Context<Lifecycle>;
+}
+
+/// Makes the running services of a group agree with the map of groups.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Reconcile(pub Gid);
+
+impl Handler<Reconcile> for Lifecycle {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, Reconcile(gid): Reconcile, _: &mut Context<Lifecycle>) -> Self::Result {
+        // what the map says now, not when the message was sent: messages may overtake each other
+        let exists = self.home.groups.borrow().entry(&gid).is_ok();
+        if exists {
+            let seat = self.open(&gid);
+            return Box::pin(async move {
+                if let Some(seat) = seat {
+                    // an answer means that the services run; a supervisor that dies meanwhile is replaced
+                    let _ = seat.addr().send(Ready).await;
+                }
+            });
+        }
+        self.table.borrow_mut().remove_group(&gid);
+        if let Some(seat) = self.state.borrow_mut().groups.remove(&gid) {
+            seat.close();
+        }
+        Box::pin(async {})
+    }
+}
+
+/// Runs a service of the node's own, in place of one of the same name.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(), CallError>")]
+pub(crate) struct Install(pub AnyService);
+
+impl Handler<Install> for Lifecycle {
+    type Result = Result<(), CallError>;
+
+    fn handle(&mut self, Install(service): Install, _: &mut Context<Lifecycle>) -> Self::Result {
+        self.install(&service)
+    }
+}
+
+/// Ends the node, once what was asked is answered. Asking again changes nothing.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Stop;
+
+impl Handler<Stop> for Lifecycle {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, _: &mut Context<Lifecycle>) {
+        if let Some(on_stop) = self.state.borrow_mut().on_stop.take() {
+            on_stop();
+        }
+    }
+}
+
+/// Ends all of the node's actors at once, with nobody told: what a crash would do.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Close;
+
+impl Handler<Close> for Lifecycle {
+    type Result = ();
+
+    fn handle(&mut self, _: Close, _: &mut Context<Lifecycle>) {
+        self.table.borrow_mut().clear();
+        let mut state = self.state.borrow_mut();
+        for seat in std::mem::take(&mut state.groups).into_values() {
+            seat.close();
+        }
+        for close in std::mem::take(&mut state.services).into_values() {
+            close();
+        }
+        for close in std::mem::take(&mut state.closers) {
+            close();
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The message every service actor takes: a call, and by when it must be answered.
+
+use std::time::Duration;
+
+use actix::{MailboxError, Message, ResponseFuture};
+use chinwag_protocol::call::{Call, CallContext, CallError, ErrorKind, MAX_DEADLINE, Reply};
+use tokio::time::Instant;
+
+/// A call on its way to the actor that answers it.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// What is asked.
+    pub call: Call,
+    /// When the caller stops waiting.
+    pub deadline: Instant,
+}
+
+impl Message for Request {
+    type Result = Reply;
+}
+
+/// What an actor's handler returns, so that it takes the next call while this one is answered.
+pub type ReplyFuture = ResponseFuture<Reply>;
+
+impl Request {
+    /// A call whose time starts now.
+    pub fn new(call: Call) -> Request {
+        let deadline = Instant::now() + call.context.time_left.min(MAX_DEADLINE);
+        Request { call, deadline }
+    }
+
+    /// Where calls made on behalf of this one come from.
+    pub fn origin(&self) -> Origin {
+        Origin { context: self.call.context.clone(), deadline: self.deadline }
+    }
+}
+
+/// The call on whose behalf others are made: they inherit its identity, its depth and what is left of its time.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    context: CallContext,
+    deadline: Instant,
+}
+
+impl Origin {
+    /// Where nothing else comes before.
+    pub(crate) fn starting(time_left: Duration) -> Origin {
+        let context = CallContext { time_left, ..CallContext::default() };
+        Origin { context, deadline: Instant::now() + time_left }
+    }
+
+    /// The context of a call made now. It gets a sixteenth less than the time that is left (at least 5 ms less), so
+    /// that its failure can still be told within the deadline.
+    ///
+    /// # Errors
+    /// Where calls are nested too deep, or the deadline has passed.
+    pub fn nested(&self) -> Result<CallContext, CallError> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let margin = (left / 16).max(Duration::from_millis(5));
+        match left.checked_sub(margin) {
+            Some(left) if !left.is_zero() => self.context.nested(left),
+            _ => Err(CallError::new(ErrorKind::DeadlineExceeded, "the deadline passed before the call was made")),
+        }
+    }
+
+    /// What is left of the time.
+    pub fn time_left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+}
+
+/// What it means that an actor did not answer: it panicked while it worked on the call, or has been stopped.
+pub(crate) fn crashed(what: &dyn std::fmt::Display) -> impl FnOnce(MailboxError) -> CallError {
+    let message = format!("{what} failed while it answered");
+    move |_| CallError::new(ErrorKind::Crashed, message)
+}
+
+/// An answer that is there at once.
+pub(crate) fn ready(reply: Reply) -> ReplyFuture {
+    Box::pin(std::future::ready(reply))
+}

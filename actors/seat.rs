@@ -1,0 +1,193 @@
+//! Seats: where an actor sits, and who replaces it when it panics.
+//!
+//! ```text
+//! supervise(name, seat, make)
+//!   make() -> actor -> seat         calls go to whoever sits there
+//!   the actor panics                its task ends, and with it the mailbox: callers that wait are told `Crashed`
+//!   the watcher sees the JoinError  make() -> new actor -> the same seat, after a pause that grows with each panic
+//!   the seat is closed              the actor ends at once, for good: callers are told `Crashed`
+//! ```
+//!
+//! actix's own `Supervisor` restarts an actor that *stops*, not one that panics, and drops the task's handle, so a
+//! panic would go unnoticed. State that must survive a panic is not held by the actor but handed to it by `make`.
+
+use std::{
+    fmt,
+    rc::Rc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use actix::{Actor, Addr, AsyncContext, Context};
+use tokio::task::{AbortHandle, JoinHandle};
+
+/// Pause before the second panic's replacement; it doubles from there. A guess, as Erlang's supervisors use none.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+
+/// Longest pause before a replacement, so that a service which always panics costs little and yet comes back.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Panics further apart than this are not the same trouble: the pause starts over.
+const CALM: Duration = Duration::from_secs(60);
+
+/// Where the address of the actor that presently does a job is found.
+pub struct Seat<A: Actor>(Arc<Mutex<Sitting<A>>>);
+
+struct Sitting<A: Actor> {
+    addr: Addr<A>,
+    task: AbortHandle,
+    closed: bool,
+}
+
+impl<A: Actor> Clone for Seat<A> {
+    fn clone(&self) -> Seat<A> {
+        Seat(self.0.clone())
+    }
+}
+
+impl<A: Actor> fmt::Debug for Seat<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Seat<{}>", std::any::type_name::<A>())
+    }
+}
+
+impl<A: Actor> Seat<A> {
+    fn lock(&self) -> MutexGuard<'_, Sitting<A>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whoever sits there now. To be asked for each time: a kept address is dead after a replacement.
+    pub fn addr(&self) -> Addr<A> {
+        self.lock().addr.clone()
+    }
+
+    /// Ends the actor at once, for good. What it had handed to tasks of their own goes on.
+    pub fn close(&self) {
+        let mut sitting = self.lock();
+        sitting.closed = true;
+        sitting.task.abort();
+    }
+}
+
+/// Starts an actor whose seat is kept filled: when it panics, `make` makes another.
+///
+/// `seated` is told each address that comes to sit there, the first included.
+pub fn supervise<A>(
+    name: impl Into<Rc<str>>,
+    make: impl Fn() -> A + 'static,
+    seated: impl Fn(&Addr<A>) + 'static,
+) -> Seat<A>
+where
+    A: Actor<Context = Context<A>>,
+{
+    let name = name.into();
+    let (addr, mut task) = start(make());
+    seated(&addr);
+    let seat = Seat(Arc::new(Mutex::new(Sitting { addr, task: task.abort_handle(), closed: false })));
+    let kept = seat.clone();
+    actix::spawn(async move {
+        let mut panics = 0_u32;
+        loop {
+            let since = tokio::time::Instant::now();
+            match task.await {
+                Err(error) if error.is_panic() => {}
+                // stopped or closed, or the runtime is going down
+                _ => break,
+            }
+            panics = if since.elapsed() > CALM { 1 } else { panics.saturating_add(1) };
+            log::error!("[{name}] panicked ({panics} in a row) and is replaced");
+            if panics > 1 {
+                let pause = FIRST_PAUSE.saturating_mul(1 << (panics - 2).min(16)).min(LONGEST_PAUSE);
+                tokio::time::sleep(pause).await;
+            }
+            if kept.lock().closed {
+                break;
+            }
+            let (addr, next) = start(make());
+            seated(&addr);
+            let mut sitting = kept.lock();
+            sitting.addr = addr;
+            sitting.task = next.abort_handle();
+            task = next;
+        }
+    });
+    seat
+}
+
+fn start<A: Actor<Context = Context<A>>>(actor: A) -> (Addr<A>, JoinHandle<()>) {
+    let context = Context::new();
+    let addr = context.address();
+    (addr, actix::spawn(context.into_future(actor)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use actix::{ActorContext, Handler, Message};
+
+    use super::*;
+
+    struct Fragile;
+
+    impl Actor for Fragile {
+        type Context = Context<Fragile>;
+    }
+
+    #[derive(Message)]
+    #[rtype(result = "u32")]
+    enum Do {
+        Answer,
+        Panic,
+        Stop,
+    }
+
+    impl Handler<Do> for Fragile {
+        type Result = u32;
+
+        fn handle(&mut self, message: Do, context: &mut Context<Fragile>) -> u32 {
+            match message {
+                Do::Answer => 7,
+                Do::Panic => panic!("on purpose"),
+                Do::Stop => {
+                    context.stop();
+                    0
+                }
+            }
+        }
+    }
+
+    async fn until(condition: impl Fn() -> bool) {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    #[actix::test]
+    async fn an_actor_that_panics_is_replaced_each_time() {
+        let made = Rc::new(Cell::new(0));
+        let count = made.clone();
+        let seat = supervise("fragile", move || { count.set(count.get() + 1); Fragile }, |_| {});
+        for replaced in 1..=5 {
+            assert_eq!(seat.addr().send(Do::Answer).await.unwrap(), 7);
+            assert!(seat.addr().send(Do::Panic).await.is_err());
+            until(|| made.get() == replaced + 1).await;
+        }
+    }
+
+    #[actix::test]
+    async fn an_actor_that_stops_or_is_closed_is_left_alone() {
+        for close in [true, false] {
+            let made = Rc::new(Cell::new(0));
+            let count = made.clone();
+            let seat = supervise("leaving", move || { count.set(count.get() + 1); Fragile }, |_| {});
+            if close {
+                seat.close();
+            } else {
+                let _ = seat.addr().send(Do::Stop).await;
+            }
+            until(|| !seat.addr().connected()).await;
+            assert_eq!(made.get(), 1);
+        }
+    }
+}

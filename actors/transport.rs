@@ -1,0 +1,84 @@
+//! The way out: how a call reaches a service on another node.
+//!
+//! There are two: HTTP between processes, and the simulated network between nodes of one process. Both pass the same
+//! [`contract`], so that what is proven over the one holds over the other.
+
+use chinwag_protocol::{
+    call::{Call, Reply},
+    identity::NodeAddr,
+};
+use futures_util::future::LocalBoxFuture;
+
+/// Carries a call to another node and its reply back.
+///
+/// The contract: the call's `time_left` bounds the whole exchange, past which it ends as `DeadlineExceeded`; a node
+/// that is not there is `Unreachable`, which promises that nothing was performed; a connection that breaks before the
+/// answer is `Interrupted`, which promises nothing. A call is performed at most once. Calls are independent: a slow
+/// one delays no other.
+pub trait Transport {
+    /// Starts the exchange.
+    fn call(&self, to: &NodeAddr, call: Call) -> LocalBoxFuture<'static, Reply>;
+}
+
+/// What every transport is held to. Run by the tests of each, against a node whose `echo` service answers its
+/// argument from `echo.say` and never from `echo.never`.
+pub mod contract {
+    use std::time::Duration;
+
+    use chinwag_protocol::{
+        call::{Answer, CallContext, ErrorKind},
+        identity::Gid,
+        value::Value,
+    };
+    use futures_util::future::join_all;
+
+    use super::{Call, NodeAddr, Transport};
+
+    fn call(method: &str, argument: Value, time_left: Duration) -> Call {
+        let context = CallContext { time_left, ..CallContext::default() };
+        Call::new(Gid::local(), "echo", method, vec![argument]).within(context)
+    }
+
+    /// Walks the contract's sentences. `there` runs the echo service; at `nowhere` nobody listens.
+    ///
+    /// # Panics
+    /// Where the transport breaks one of them: it is a test.
+    #[allow(clippy::panic, clippy::expect_used)]
+    pub async fn holds(transport: &dyn Transport, there: &NodeAddr, nowhere: &NodeAddr) {
+        let second = Duration::from_secs(1);
+
+        // a value arrives as it left
+        let value = Value::from(vec![Value::from("héllo 🐦"), Value::from(0.1), Value::Null, Value::Undefined]);
+        let reply = transport.call(there, call("say", value.clone(), second)).await;
+        assert_eq!(reply, Ok(Answer::Value(value)));
+
+        // large ones too
+        let large = Value::from("x".repeat(1 << 20));
+        let reply = transport.call(there, call("say", large.clone(), 5 * second)).await;
+        assert_eq!(reply, Ok(Answer::Value(large)));
+
+        // nobody there
+        let error = transport.call(nowhere, call("say", Value::Null, second)).await.expect_err("nobody is there");
+        assert_eq!(error.kind, ErrorKind::Unreachable, "{error}");
+
+        // no answer within the deadline
+        let started = tokio::time::Instant::now();
+        let short = Duration::from_millis(200);
+        let error = transport.call(there, call("never", Value::Null, short)).await.expect_err("it never answers");
+        assert_eq!(error.kind, ErrorKind::DeadlineExceeded, "{error}");
+        assert!(started.elapsed() >= short / 2, "the deadline came early: {:?}", started.elapsed());
+
+        // what fails there fails here, by the same name
+        let error = transport.call(there, call("nothing", Value::Null, second)).await.expect_err("no such method");
+        assert_eq!(error.kind, ErrorKind::UnknownMethod, "{error}");
+
+        // a slow call delays no other
+        let slow = transport.call(there, call("never", Value::Null, second));
+        let quick = join_all((0..32).map(|n| transport.call(there, call("say", Value::from(n), second))));
+        let (slow, quick) = futures_util::join!(slow, quick);
+        assert!(slow.is_err());
+        for (n, reply) in quick.into_iter().enumerate() {
+            assert_eq!(reply, Ok(Answer::Value(Value::from(n as u32))));
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The way out over HTTP.
+//!
+//! awc's own bounds are left aside, as each spans what it should not: its connection limit is one for all hosts, and
+//! its timer stops at the answer's head. The calls to each peer are bounded by the actor that sends them, and the whole
+//! exchange, from connecting to the last byte, by the call's deadline. Idle connections are closed before the server
+//! at the other end would, so that none is closed under a request.
+
+use std::{io, rc::Rc, time::Duration};
+
+use actix_web::http::header::CONTENT_TYPE;
+use awc::error::{ConnectError, SendRequestError};
+use chinwag_actors::transport::Transport;
+use chinwag_protocol::{
+    call::{Call, CallError, ErrorKind, Reply, reply_from_pair},
+    identity::NodeAddr,
+    wire::{self, Limits},
+};
+use futures_util::{FutureExt, future::LocalBoxFuture};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use tokio::time::{Instant, timeout_at};
+
+use super::{DEADLINE, DEPTH, PROTOCOL_VERSION, REQUEST, VERSION};
+
+/// How long an unused connection is kept. Shorter than the server's [`KEEP_ALIVE`](super::server::KEEP_ALIVE).
+const IDLE: Duration = Duration::from_secs(20);
+
+/// What cannot stand in a path segment as it is.
+const SEGMENT: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>').add(b'?').add(b'`').add(b'{')
+    .add(b'}').add(b'/').add(b'%').add(b'\\').add(b'^').add(b'|').add(b'[').add(b']');
+
+/// Carries calls as HTTP requests. Made on the thread that uses it.
+#[derive(Clone)]
+pub struct HttpTransport {
+    client: awc::Client,
+    limits: Rc<Limits>,
+}
+
+impl HttpTransport {
+    /// A client with a pool of connections of its own.
+    pub fn new(limits: Limits) -> HttpTransport {
+        let connector = awc::Connector::new().limit(0).conn_keep_alive(IDLE).conn_lifetime(Duration::from_secs(3_600));
+        let client = awc::Client::builder().connector(connector).disable_timeout().disable_redirects();
+        HttpTransport { client: client.finish(), limits: Rc::new(limits) }
+    }
+
+    async fn exchange(self, to: NodeAddr, call: Call) -> Reply {
+        let segment = |text| utf8_percent_encode(text, SEGMENT);
+        let (gid, service, method) = (segment(call.gid.as_str()), segment(&call.service), segment(&call.method));
+        let url = format!("http://{}/{gid}/{service}/{method}", to.authority());
+        let left = call.context.time_left;
+        let mut request = self
+            .client
+            .put(url)
+            .insert_header((CONTENT_TYPE, "application/json"))
+            .insert_header((VERSION, PROTOCOL_VERSION))
+            .insert_header((DEADLINE, left.as_millis().max(1).to_string()))
+            .insert_header((DEPTH, call.context.depth.to_string()));
+        if let Some(id) = &call.context.request {
+            request = request.insert_header((REQUEST, id.as_ref()));
+        }
+        let mut response =
+            request.send_body(wire::encode_arguments(&call.arguments)).await.map_err(|why| refused(&to, &why))?;
+        let body = response.body().limit(self.limits.bytes).await.map_err(|why| match why {
+            awc::error::PayloadError::Overflow => {
+                let message = format!("the answer of {to} is larger than {} bytes", self.limits.bytes);
+                CallError::new(ErrorKind::BadAnswer, message)
+            }
+            why => CallError::new(ErrorKind::Interrupted, format!("the answer of {to} broke off: {why}")),
+        })?;
+        let bad = |why: &dyn std::fmt::Display| {
+            CallError::new(ErrorKind::BadAnswer, format!("{to} answered no [error, value] ({}): {why}", response.status()))
+        };
+        let (error, value) = wire::decode_pair(&body, &self.limits).map_err(|why| bad(&why))?;
+        reply_from_pair(error, value)
+    }
+}
+
+impl Transport for HttpTransport {
+    fn call(&self, to: &NodeAddr, call: Call) -> LocalBoxFuture<'static, Reply> {
+        let deadline = Instant::now() + call.context.time_left;
+        let late = format!("{to} did not answer {call} in time");
+        let exchange = self.clone().exchange(to.clone(), call);
+        async move {
+            let late = |_| CallError::new(ErrorKind::DeadlineExceeded, late);
+            timeout_at(deadline, exchange).await.map_err(late)?
+        }
+        .boxed_local()
+    }
+}
+
+/// What a request that was not answered means for whether it was performed.
+fn refused(to: &NodeAddr, why: &SendRequestError) -> CallError {
+    let kind = match why {
+        SendRequestError::Connect(ConnectError::Disconnected) => ErrorKind::Interrupted,
+        SendRequestError::Connect(_) | SendRequestError::Url(_) => ErrorKind::Unreachable,
+        SendRequestError::Timeout => ErrorKind::DeadlineExceeded,
+        _ => ErrorKind::Interrupted,
+    };
+    let why = match why {
+        SendRequestError::Connect(ConnectError::Io(why)) if why.kind() == io::ErrorKind::ConnectionRefused => {
+            "connection refused".to_owned()
+        }
+        why => why.to_string(),
+    };
+    CallError::new(kind, format!("{to}: {why}"))
+}

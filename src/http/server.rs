@@ -1,0 +1,248 @@
+//! The way in over HTTP: each request becomes a [`Call`], each reply a response.
+//!
+//! ```text
+//! PUT /GID/SERVICE/METHOD   [argument, …]  -> 200  [error, value]
+//! PUT /SERVICE/METHOD                      -> the same on `local`
+//! anything else                            -> 4xx  [error, null]
+//! ```
+//!
+//! A body in the wire's typed form is answered in it, a plain JSON array (or no body) in plain JSON. A failed call is
+//! still a 200, as its callers are programs that read the pair; other statuses mean that there was no call.
+//!
+//! Whoever cannot name the node is not let in: a request's `Host` must be one of the node's own addresses or
+//! localhost, so that a web page, which can make a browser ask for any name, drives no node.
+
+use std::{
+    borrow::Cow,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{Method, StatusCode, header},
+    web,
+};
+use chinwag_actors::handle::Node;
+use chinwag_protocol::{
+    call::{Call, CallContext, CallError, DEFAULT_DEADLINE, ErrorKind, MAX_DEPTH, Reply, reply_to_pair},
+    identity::Gid,
+    value::Value,
+    wire::{self, Arguments, Form, Limits},
+};
+use percent_encoding::percent_decode_str;
+
+use super::{DEADLINE, DEPTH, PROTOCOL_VERSION, REQUEST, VERSION};
+
+/// How long an unused connection is kept. Longer than any client of ours keeps one.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// How long a client may take to send a request's head.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the requests of one node share.
+#[derive(Debug)]
+pub(crate) struct Door {
+    /// Under which names the node may be asked.
+    pub hosts: Hosts,
+    pub limits: Limits,
+    /// Requests being answered.
+    pub under_way: AtomicUsize,
+    pub stopping: AtomicBool,
+    /// For the ids of requests that bear none.
+    pub served: AtomicU64,
+}
+
+/// The names by which a node is known.
+#[derive(Clone, Debug)]
+pub(crate) struct Hosts {
+    /// The names it was given, in lower case.
+    pub names: Vec<String>,
+    /// Bound to every address, it answers to any of them; a name, which a stranger's server can point anywhere, has to
+    /// be one of its own.
+    pub any_address: bool,
+}
+
+impl Hosts {
+    fn admits(&self, host: &str) -> bool {
+        let name = match host.strip_prefix('[') {
+            Some(rest) => rest.split(']').next().unwrap_or_default(),
+            None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+        };
+        let name = name.to_ascii_lowercase();
+        let address = name.parse::<IpAddr>().ok();
+        name == "localhost"
+            || self.names.contains(&name)
+            || address.is_some_and(|address| address.is_loopback() || self.any_address)
+    }
+}
+
+/// Counts a request for as long as it is answered.
+struct UnderWay<'a>(&'a AtomicUsize);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Answers one request.
+pub(crate) async fn answer(
+    request: HttpRequest,
+    body: web::Payload,
+    node: web::Data<Node>,
+    door: web::Data<Arc<Door>>,
+) -> HttpResponse {
+    door.under_way.fetch_add(1, Ordering::AcqRel);
+    let _under_way = UnderWay(&door.under_way);
+    if door.stopping.load(Ordering::Acquire) {
+        let mut response = refuse(StatusCode::SERVICE_UNAVAILABLE, ErrorKind::Stopping, "the node is stopping".into());
+        response.head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
+        return response;
+    }
+    let host = request.connection_info().host().to_owned();
+    if !door.hosts.admits(&host) {
+        let shown: String = host.chars().take(64).collect();
+        let message = format!("the Host header names {shown:?}, which is not this node ({})", node.addr());
+        return refuse(StatusCode::FORBIDDEN, ErrorKind::BadCall, message);
+    }
+    if request.method() != Method::PUT {
+        let message = format!("Method {} not allowed: a call is PUT /GID/SERVICE/METHOD", request.method());
+        return refuse(StatusCode::METHOD_NOT_ALLOWED, ErrorKind::BadCall, message);
+    }
+    match read(&request, body, &node, &door).await {
+        Err((status, error)) => refuse(status, error.kind, error.message),
+        Ok((call, form)) => {
+            let name = log::log_enabled!(target: "chinwag::http", log::Level::Debug).then(|| call.to_string());
+            let reply = node.dispatch(call).await;
+            if let Some(name) = name {
+                let outcome = reply.as_ref().map_or_else(|error| error.to_string(), |_| "ok".to_owned());
+                log::debug!(target: "chinwag::http", "{name}: {outcome}");
+            }
+            respond(StatusCode::OK, reply, form)
+        }
+    }
+}
+
+/// Reads the call out of a request.
+async fn read(
+    request: &HttpRequest,
+    body: web::Payload,
+    node: &Node,
+    door: &Door,
+) -> Result<(Call, Form), (StatusCode, CallError)> {
+    let bad = |message: String| (StatusCode::BAD_REQUEST, CallError::new(ErrorKind::BadCall, message));
+    let (gid, service, method) = path(request.path()).map_err(bad)?;
+    let mut context = context(request).map_err(|error| (StatusCode::BAD_REQUEST, error))?;
+
+    let most = door.limits.bytes;
+    let too_large = || {
+        let error = CallError::new(ErrorKind::BadCall, format!("a body has at most {most} bytes"));
+        (StatusCode::PAYLOAD_TOO_LARGE, error)
+    };
+    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length: u64| length > most as u64) {
+        return Err(too_large());
+    }
+    let body = match tokio::time::timeout(context.time_left, body.to_bytes_limited(most)).await {
+        Err(_) => return Err(bad("the body did not arrive within the deadline".to_owned())),
+        Ok(Err(_)) => return Err(too_large()),
+        Ok(Ok(Err(why))) => return Err(bad(format!("the body broke off: {why}"))),
+        Ok(Ok(Ok(body))) => body,
+    };
+    let arguments = if body.is_empty() {
+        Arguments { form: Form::Plain, values: Vec::new() }
+    } else {
+        wire::decode_arguments(&body, &door.limits).map_err(|why| bad(why.to_string()))?
+    };
+    if context.request.is_none() {
+        let number = door.served.fetch_add(1, Ordering::Relaxed);
+        context.request = Some(format!("{}-{number}", node.sid()).into());
+    }
+    Ok((Call::new(gid, service, method, arguments.values).within(context), arguments.form))
+}
+
+/// The group, service and method that a path names.
+fn path(path: &str) -> Result<(Gid, String, String), String> {
+    let shown = || -> String { path.chars().take(128).collect() };
+    let decode = |segment: &str| -> Result<String, String> {
+        let decoded = percent_decode_str(segment).decode_utf8().map(Cow::into_owned);
+        decoded.map_err(|_| format!("the path is not UTF-8: {}", shown()))
+    };
+    let segments: Vec<&str> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
+    let (gid, service, method) = match segments[..] {
+        [gid, service, method] => (Gid::new(decode(gid)?).map_err(|why| why.to_string())?, service, method),
+        [service, method] => (Gid::local(), service, method),
+        _ => return Err(format!("a call is PUT /GID/SERVICE/METHOD, not {}", shown())),
+    };
+    Ok((gid, decode(service)?, decode(method)?))
+}
+
+/// What travels with the call.
+fn context(request: &HttpRequest) -> Result<CallContext, CallError> {
+    let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let number = |name: &str| {
+        let parsed = text(name).map(|text| text.trim().parse::<u64>());
+        let bad = |_| CallError::new(ErrorKind::BadCall, format!("{name} is not a number: {:?}", text(name)));
+        parsed.transpose().map_err(bad)
+    };
+    let time_left = number(DEADLINE)?.map_or(DEFAULT_DEADLINE, Duration::from_millis);
+    let depth = number(DEPTH)?.unwrap_or(0);
+    if depth > u64::from(MAX_DEPTH) {
+        let message = format!("calls are nested {depth} deep, {MAX_DEPTH} at the most; something calls itself");
+        return Err(CallError::new(ErrorKind::TooDeep, message));
+    }
+    let visible = |id: &&str| id.len() <= 64 && id.bytes().all(|byte| byte.is_ascii_graphic());
+    Ok(CallContext {
+        time_left: time_left.min(chinwag_protocol::call::MAX_DEADLINE),
+        depth: depth as u16,
+        request: text(REQUEST).filter(visible).map(Into::into),
+    })
+}
+
+fn refuse(status: StatusCode, kind: ErrorKind, message: String) -> HttpResponse {
+    log::debug!(target: "chinwag::http", "refused: {message}");
+    respond(status, Err(CallError::new(kind, message)), Form::Typed)
+}
+
+fn respond(status: StatusCode, reply: Reply, form: Form) -> HttpResponse {
+    let (error, value): (Value, Value) = reply_to_pair(reply);
+    HttpResponse::build(status)
+        .insert_header((header::CONTENT_TYPE, "application/json"))
+        .insert_header((VERSION, PROTOCOL_VERSION))
+        .body(wire::encode_pair(&error, &value, form))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_names_a_group_or_means_local() {
+        let named = |text: &str| path(text).map(|(gid, service, method)| format!("{gid} {service} {method}"));
+        assert_eq!(named("/all/status/get").unwrap(), "all status get");
+        assert_eq!(named("/status/get").unwrap(), "local status get");
+        assert_eq!(named("/a%20b/c%2Bd/e").unwrap(), "a b c+d e");
+        for text in ["", "/", "/x", "/a/b/c/d", "/%ff/b/c", "//b/c", "/a%2fb/c/d"] {
+            assert!(named(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_the_nodes_own_names_are_let_in() {
+        let hosts = Hosts { names: vec!["127.0.0.1".into(), "node.example".into()], any_address: false };
+        for host in ["127.0.0.1:8080", "localhost", "LOCALHOST:9", "[::1]:80", "node.example:1", "127.0.0.1"] {
+            assert!(hosts.admits(host), "{host}");
+        }
+        for host in ["evil.example", "evil.example:8080", "localhost.evil.example", "10.0.0.1", "", "[fe80::1]:1"] {
+            assert!(!hosts.admits(host), "{host}");
+        }
+        let anywhere = Hosts { names: Vec::new(), any_address: true };
+        assert!(anywhere.admits("10.0.0.1:80"));
+        assert!(!anywhere.admits("evil.example:80"));
+    }
+}

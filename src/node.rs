@@ -1,0 +1,430 @@
+//! A node with an HTTP face, running in this program.
+
+use std::{
+    fmt, io,
+    net::{IpAddr, SocketAddr, TcpListener},
+    ops::Deref,
+    path::PathBuf,
+    rc::Rc,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use actix_web::{App, HttpServer, dev::ServerHandle as HttpHandle, web};
+use chinwag_actors::{
+    handle,
+    home::{Environment, Launcher, Settings},
+    node,
+    service::AnyService,
+};
+use chinwag_protocol::{
+    identity::NodeAddr,
+    value::{Object, Value},
+    wire::Limits,
+};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::{
+    config::{Config, ConfigError},
+    heap::heap,
+    http::{
+        client::HttpTransport,
+        server::{self, Door, HEAD_TIMEOUT, Hosts, KEEP_ALIVE},
+    },
+    launcher::ProcessLauncher,
+};
+
+/// How long a node that stops waits for the calls under way.
+const DRAIN: Duration = Duration::from_millis(1_500);
+
+/// How long the last answers are given to leave.
+const FLUSH: Duration = Duration::from_millis(20);
+
+/// A running node: its actors, and the socket through which others reach them.
+///
+/// Everything a [`handle`](handle::Node) does, and waiting for its end. Dropping it does not stop the node.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let node = chinwag::Node::builder().port(0).start().await?;
+/// let all = node.group("all").status().get("sid").await?;
+/// node.stop().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
+#[derive(Clone)]
+pub struct Node {
+    handle: handle::Node,
+    server: ServerHandle,
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.handle.fmt(f)
+    }
+}
+
+impl Deref for Node {
+    type Target = handle::Node;
+
+    fn deref(&self) -> &handle::Node {
+        &self.handle
+    }
+}
+
+impl Node {
+    /// A node on 127.0.0.1:8080, unless told otherwise.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Its socket.
+    pub fn server(&self) -> &ServerHandle {
+        &self.server
+    }
+
+    /// Answers what was asked, closes the door, and is gone.
+    pub async fn stop(&self) {
+        self.server.stop();
+        self.stopped().await;
+    }
+
+    /// Waits until the node is gone, by whoever's wish.
+    pub async fn stopped(&self) {
+        let mut gone = self.server.gone.clone();
+        // an error means that the node's last task is gone too
+        let _ = gone.wait_for(|gone| *gone).await;
+    }
+}
+
+/// The socket of a running node: where it is, and how to close it. What an `on_start` is given.
+#[derive(Clone, Debug)]
+pub struct ServerHandle {
+    address: SocketAddr,
+    node: NodeAddr,
+    stop: mpsc::UnboundedSender<()>,
+    gone: watch::Receiver<bool>,
+}
+
+impl ServerHandle {
+    /// Where it is bound.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What the node tells others.
+    pub fn node(&self) -> &NodeAddr {
+        &self.node
+    }
+
+    /// Has the node stop: it answers what was asked, within two seconds, and is gone.
+    pub fn stop(&self) {
+        // a node that has stopped listens no more
+        let _ = self.stop.send(());
+    }
+}
+
+type OnStart = Box<dyn FnOnce(&ServerHandle) + Send>;
+
+/// What a node is to be, before it is.
+#[derive(Default)]
+pub struct Builder {
+    config: Config,
+    services: Vec<AnyService>,
+    distributed: Vec<AnyService>,
+    program: Option<PathBuf>,
+    seed: Option<u64>,
+    on_start: Option<OnStart>,
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("config", &self.config).field("services", &self.services).finish_non_exhaustive()
+    }
+}
+
+impl Builder {
+    /// Everything at once, as [`Config`] reads it from text.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Builder {
+        self.config = config;
+        self
+    }
+
+    /// The IP address or host name to bind. Default 127.0.0.1.
+    #[must_use]
+    pub fn ip(mut self, ip: impl Into<String>) -> Builder {
+        self.config.ip = Some(ip.into());
+        self
+    }
+
+    /// The port to bind. Default 8080; 0 takes a free one.
+    #[must_use]
+    pub fn port(mut self, port: u16) -> Builder {
+        self.config.port = Some(port);
+        self
+    }
+
+    /// Where others reach the node, if not where it is bound.
+    #[must_use]
+    pub fn advertise(mut self, node: NodeAddr) -> Builder {
+        self.config.advertise = Some(node);
+        self
+    }
+
+    /// Allows an address that others can reach although nothing keeps strangers out.
+    #[must_use]
+    pub fn insecure(mut self) -> Builder {
+        self.config.insecure = true;
+        self
+    }
+
+    /// A service of one's own, found under its name by every node.
+    #[must_use]
+    pub fn service(mut self, service: impl Into<AnyService>) -> Builder {
+        self.services.push(service.into());
+        self
+    }
+
+    /// A service that every group of this node gets, bound to the group.
+    #[must_use]
+    pub fn distributed(mut self, service: impl Into<AnyService>) -> Builder {
+        self.distributed.push(service.into());
+        self
+    }
+
+    /// The program that `spawn` starts, which must take `--config` as `chinwag` does. Without one a library's node
+    /// spawns nothing: started again, a program of another kind would not become a node.
+    #[must_use]
+    pub fn program(mut self, program: impl Into<PathBuf>) -> Builder {
+        self.program = Some(program.into());
+        self
+    }
+
+    /// Where the node's chance comes from. Default: the operating system.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Builder {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Bounds on what is read.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Builder {
+        self.config.limits = limits;
+        self
+    }
+
+    /// Bounds on calls.
+    #[must_use]
+    pub fn settings(mut self, settings: Settings) -> Builder {
+        self.config.settings = settings;
+        self
+    }
+
+    /// Called exactly once, when the node listens.
+    #[must_use]
+    pub fn on_start(mut self, on_start: impl FnOnce(&ServerHandle) + Send + 'static) -> Builder {
+        self.on_start = Some(Box::new(on_start));
+        self
+    }
+
+    /// Binds the socket and starts the actors. Runs in any tokio runtime; the node has a thread of its own.
+    ///
+    /// # Errors
+    /// [`StartError`], naming the value that does not do.
+    pub async fn start(self) -> Result<Node, StartError> {
+        let Builder { config, services, distributed, program, seed, on_start } = self;
+        let asked = config.bind_address()?;
+        let bind = |why: io::Error| match why.kind() {
+            io::ErrorKind::AddrInUse => StartError::PortTaken(asked),
+            io::ErrorKind::AddrNotAvailable => StartError::NotOurs(asked.ip()),
+            _ => StartError::Bind(asked, why),
+        };
+        let listener = TcpListener::bind(asked).map_err(bind)?;
+        let address = listener.local_addr().map_err(bind)?;
+        let me = config.advertise.clone().unwrap_or_else(|| {
+            NodeAddr::new(config.ip.clone().unwrap_or_else(|| crate::config::DEFAULT_IP.to_owned()), address.port())
+        });
+        let me = me.with_extra(extra(&config));
+
+        let door = Arc::new(Door {
+            hosts: hosts(&me, asked.ip(), &config),
+            limits: config.limits.clone(),
+            under_way: AtomicUsize::new(0),
+            stopping: AtomicBool::new(false),
+            served: AtomicU64::new(0),
+        });
+        let seed = match seed {
+            None => rand::random(),
+            Some(number) => {
+                let mut seed = [0; 32];
+                seed[..8].copy_from_slice(&number.to_le_bytes());
+                seed
+            }
+        };
+        let (stop, stops) = mpsc::unbounded_channel();
+        let (ready, started) = oneshot::channel();
+        let plan = Plan {
+            me: me.clone(),
+            limits: config.limits.clone(),
+            settings: config.settings.clone(),
+            services,
+            distributed,
+            program,
+            seed,
+            stop: stop.clone(),
+            ready,
+        };
+        let http = serve(listener, door.clone(), plan).map_err(bind)?;
+        let (gone, going) = watch::channel(false);
+        tokio::spawn(until_stopped(http, door, stops, gone));
+        // the worker starts the actors before it serves its first request
+        let handle = started.await.map_err(|_| StartError::Worker)?;
+        let server = ServerHandle { address, node: me, stop, gone: going };
+        if let Some(on_start) = on_start {
+            on_start(&server);
+        }
+        Ok(Node { handle, server })
+    }
+}
+
+/// What a node tells of itself beside its address.
+fn extra(config: &Config) -> Object {
+    let mut extra = config.extra.clone();
+    if let Some(on_start) = &config.on_start {
+        extra.insert("onStart", on_start.clone());
+    }
+    extra
+}
+
+fn hosts(me: &NodeAddr, bound: IpAddr, config: &Config) -> Hosts {
+    let names = [Some(me.ip().to_owned()), config.ip.clone(), Some(bound.to_string())];
+    let names = names.into_iter().flatten().map(|name| name.to_ascii_lowercase()).collect();
+    Hosts { names, any_address: bound.is_unspecified() }
+}
+
+/// What the worker's thread needs to start the actors, sent there once.
+struct Plan {
+    me: NodeAddr,
+    limits: Limits,
+    settings: Settings,
+    services: Vec<AnyService>,
+    distributed: Vec<AnyService>,
+    program: Option<PathBuf>,
+    seed: [u8; 32],
+    stop: mpsc::UnboundedSender<()>,
+    ready: oneshot::Sender<handle::Node>,
+}
+
+impl Plan {
+    /// Starts the actors on the present thread.
+    fn start(self) -> handle::Node {
+        let Plan { me, limits, settings, services, distributed, program, seed, stop, ready } = self;
+        let launcher = program.map(|program| Rc::new(ProcessLauncher::new(program)) as Rc<dyn Launcher>);
+        let node = node::start(Environment {
+            me,
+            transport: Rc::new(HttpTransport::new(limits)),
+            launcher,
+            heap,
+            seed,
+            settings,
+            services,
+            distributed,
+            on_stop: Box::new(move || {
+                // nobody listens any more where the node is gone already
+                let _ = stop.send(());
+            }),
+        });
+        // whoever started the node may have lost interest
+        let _ = ready.send(node.clone());
+        node
+    }
+}
+
+/// One worker, on whose thread the node's actors live, so that a call crosses none.
+fn serve(listener: TcpListener, door: Arc<Door>, plan: Plan) -> io::Result<actix_web::dev::Server> {
+    let plan = Arc::new(Mutex::new(Some(plan)));
+    let running: Arc<Mutex<Option<handle::Node>>> = Arc::default();
+    let factory = move || {
+        let mut running = running.lock().unwrap_or_else(PoisonError::into_inner);
+        // a worker that died takes its actors with it; its successor serves their remains, which answer `Crashed`
+        if let Some(plan) = plan.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            *running = Some(plan.start());
+        }
+        let app = App::new().app_data(web::Data::new(door.clone())).default_service(web::to(server::answer));
+        match running.clone() {
+            Some(node) => app.app_data(web::Data::new(node)),
+            None => app,
+        }
+    };
+    let http = HttpServer::new(factory)
+        .workers(1)
+        .keep_alive(KEEP_ALIVE)
+        .client_request_timeout(HEAD_TIMEOUT)
+        .shutdown_timeout(1)
+        .disable_signals()
+        .listen(listener)?;
+    Ok(http.run())
+}
+
+/// Serves until asked to stop; then answers what is under way, and goes.
+async fn until_stopped(
+    http: actix_web::dev::Server,
+    door: Arc<Door>,
+    mut stops: mpsc::UnboundedReceiver<()>,
+    gone: watch::Sender<bool>,
+) {
+    let handle: HttpHandle = http.handle();
+    let closing = async {
+        stops.recv().await;
+        handle.pause().await;
+        door.stopping.store(true, Ordering::Release);
+        let drained = async {
+            while door.under_way.load(Ordering::Acquire) > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            tokio::time::sleep(FLUSH).await;
+        };
+        // what takes longer is not waited for
+        let _ = tokio::time::timeout(DRAIN, drained).await;
+        handle.stop(false).await;
+    };
+    let (served, ()) = tokio::join!(http, closing);
+    if let Err(why) = served {
+        log::error!(target: "chinwag::http", "the server ended: {why}");
+    }
+    // nobody may be waiting
+    let _ = gone.send(true);
+}
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration does not do.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Another program listens there.
+    #[error("port {} is taken (another program listens on {0})", .0.port())]
+    PortTaken(SocketAddr),
+    /// The address belongs to another machine.
+    #[error("{0} is no address of this machine")]
+    NotOurs(IpAddr),
+    /// The socket cannot be bound for another reason.
+    #[error("cannot listen on {0}: {1}")]
+    Bind(SocketAddr, #[source] io::Error),
+    /// The node's thread ended before it had started.
+    #[error("the node's thread ended before it had started")]
+    Worker,
+}
+
+/// Reads [`Value`]s that configure nodes.
+impl TryFrom<&Value> for Config {
+    type Error = ConfigError;
+
+    fn try_from(value: &Value) -> Result<Config, ConfigError> {
+        Config::from_value(value)
+    }
+}
