@@ -213,8 +213,11 @@ impl Node {
         Ok(self.origin.clone().unwrap_or_else(|| Origin::starting(self.deadline)))
     }
 
-    /// Calls a function that came as text.
-    pub(crate) async fn apply(&self, function: Function, arguments: Vec<Value>) -> Reply {
+    /// Calls a function that came as text: the stub of a callback, or shipped code.
+    ///
+    /// # Errors
+    /// As [`call`](Node::call), and [`ErrorKind::Unsupported`] on a node that takes no code.
+    pub async fn apply(&self, function: Function, arguments: Vec<Value>) -> Reply {
         let message = routes::Apply { function, arguments, origin: self.origin()? };
         self.inner.routes.addr().send(message).await.map_err(crashed(&"the route table"))?
     }

@@ -95,7 +95,7 @@ where
                 _ => break,
             }
             panics = if since.elapsed() > CALM { 1 } else { panics.saturating_add(1) };
-            log::error!("[{name}] panicked ({panics} in a row) and is replaced");
+            log::error!(target: "chinwag::node", "{name} panicked ({panics} in a row) and is replaced");
             if panics > 1 {
                 let pause = FIRST_PAUSE.saturating_mul(1 << (panics - 2).min(16)).min(LONGEST_PAUSE);
                 tokio::time::sleep(pause).await;

@@ -11,7 +11,7 @@ use chinwag_protocol::{
 use futures_util::FutureExt;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
-    process::{Child, Command},
+    process::{Child, ChildStderr, Command},
     sync::oneshot,
 };
 
@@ -50,7 +50,9 @@ impl Launcher for ProcessLauncher {
         Ok(Launched {
             died: dead.map(Result::unwrap_or_default).boxed_local(),
             // one that has died needs no killing
-            kill: Box::new(move || drop(kill.send(()))),
+            kill: Box::new(move || {
+                let _ = kill.send(());
+            }),
         })
     }
 }
@@ -58,30 +60,19 @@ impl Launcher for ProcessLauncher {
 /// Hands on what the child says, and waits for its end, so that it leaves no zombie.
 async fn attend(mut child: Child, killed: oneshot::Receiver<()>, died: oneshot::Sender<String>) {
     let mut last = VecDeque::new();
-    let stderr = child.stderr.take();
-    let listening = async {
-        let Some(stderr) = stderr else { return };
-        let mut lines = BufReader::new(stderr).lines();
-        while let Ok(Some(line)) = lines.next_line().await {
-            // a closed stderr of our own is no reason to stop the child
-            let _ = writeln!(std::io::stderr(), "{line}");
-            if last.len() == LAST_LINES {
-                last.pop_front();
+    if let Some(stderr) = child.stderr.take() {
+        let listening = listen(stderr, &mut last);
+        tokio::pin!(listening);
+        tokio::select! {
+            () = &mut listening => {}
+            // a dropped handle means that the child was born and is on its own
+            Ok(()) = killed => {
+                // it may have ended by itself
+                let _ = child.start_kill();
+                listening.await;
             }
-            last.push_back(line);
         }
-    };
-    tokio::pin!(listening);
-    tokio::select! {
-        () = &mut listening => {}
-        // a dropped handle means that the child was born and is on its own
-        Ok(()) = killed => {
-            // it may have ended by itself
-            let _ = child.start_kill();
-        }
-        else => {}
     }
-    listening.await;
     let status = child.wait().await;
     let mut text: Vec<String> = last.into();
     if text.is_empty() {
@@ -89,4 +80,17 @@ async fn attend(mut child: Child, killed: oneshot::Receiver<()>, died: oneshot::
     }
     // nobody may be asking
     let _ = died.send(text.join("\n"));
+}
+
+/// Copies what a child says to our own stderr, and keeps the end of it.
+async fn listen(stderr: ChildStderr, last: &mut VecDeque<String>) {
+    let mut lines = BufReader::new(stderr).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        // a closed stderr of our own is no reason to stop the child
+        let _ = writeln!(std::io::stderr(), "{line}");
+        if last.len() == LAST_LINES {
+            last.pop_front();
+        }
+        last.push_back(line);
+    }
 }

@@ -1,1 +1,58 @@
-//! Node groups and gossip on actix actors.
+//! chinwag: node groups and gossip on actors.
+//!
+//! A *node* is an actor system with an HTTP face; a *group* names a set of nodes and the services that run across
+//! them; a call on a group reaches every member and comes back as one answer; *gossip* carries news to all members by
+//! random peers.
+//!
+//! ```
+//! use chinwag::{Node, Remote, Service};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! // a service: named methods over a state that an actor holds
+//! let counter = Service::new("counter", |_| 0_u64)
+//!     .method("count", |n: &mut u64, ()| { *n += 1; *n });
+//!
+//! // two nodes in this program, each on a free port
+//! let one = Node::builder().port(0).service(counter.clone()).start().await?;
+//! let two = Node::builder().port(0).service(counter).start().await?;
+//!
+//! // a group of both, and one call to each of its members
+//! one.groups().put("pair", [one.addr().clone(), two.addr().clone()]).await?;
+//! let pair = one.group("pair");
+//! let counts = pair.comm().send((), &Remote::new("counter", "count")).await?;
+//! assert_eq!(counts.values.len(), 2);
+//!
+//! // the bytes both hold together, and what each of them sees
+//! let heap = pair.status().heap_total().await?;
+//! let views = pair.groups().get("all").await?;
+//! assert!(heap.errors.is_empty() && views.errors.is_empty());
+//!
+//! pair.status().stop().await?;
+//! # Ok(()) })
+//! # }
+//! ```
+//!
+//! The house: [`protocol`] decides (pure state machines and values), [`actors`] translates (one actor per service),
+//! and this crate meets the outside world (HTTP, processes, the program). `ARCHITECTURE.md` is the map.
+
+pub mod config;
+mod heap;
+pub mod http;
+pub mod launcher;
+mod node;
+
+pub use chinwag_actors as actors;
+pub use chinwag_actors::{
+    handle::{Group, Lasting},
+    service::{Scope, Service},
+};
+pub use chinwag_protocol as protocol;
+pub use chinwag_protocol::{
+    call::{Aggregate, Answer, Call, CallError, ErrorKind, GroupReply, Remote},
+    group::GroupConfig,
+    identity::{Gid, Nid, NodeAddr, Sid},
+    value::Value,
+};
+pub use config::Config;
+pub use node::{Builder, Node, ServerHandle, StartError};

@@ -407,7 +407,7 @@ pub enum StartError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// Another program listens there.
-    #[error("port {} is taken (another program listens on {0})", .0.port())]
+    #[error("port {port} is taken: another program listens on {0}", port = .0.port())]
     PortTaken(SocketAddr),
     /// The address belongs to another machine.
     #[error("{0} is no address of this machine")]

@@ -70,7 +70,7 @@ async fn spawn(scope: Scope, arguments: Vec<Value>) -> Reply {
     let remote = Remote::new("groups", "add");
     let added = every_member(&scope, &remote, vec![Value::from(gid.as_str()), born.to_value()]).await?;
     for (sid, error) in added.errors.iter().filter(|(sid, _)| **sid != born.sid()) {
-        log::warn!("[groups] {sid} did not add {born} to {gid}: {error}");
+        log::warn!(target: "chinwag::groups", "{sid} did not add {born} to {gid}: {error}");
     }
     let message = Configuration(gid.clone());
     let entry = node.inner().groups.addr().send(message).await.map_err(crashed(&"groups"))??;

@@ -31,7 +31,7 @@ impl Actor for Supervisor {
         for service in super::services().iter().chain(&self.home.distributed) {
             self.running.push(run_service(&self.table, self.scope.clone(), service, true));
         }
-        log::debug!("[groups] {} runs {} services", self.scope.gid(), self.running.len());
+        log::debug!(target: "chinwag::groups", "{} runs {} services", self.scope.gid(), self.running.len());
     }
 }
 

@@ -16,7 +16,7 @@ use std::{
 
 use actix::{Actor, Context, Handler, Message};
 use chinwag_protocol::{
-    call::{Answer, Call, CallError, ErrorKind, Remote, Reply},
+    call::{Call, CallError, ErrorKind, Remote, Reply},
     identity::NodeAddr,
     value::Value,
 };
@@ -171,9 +171,4 @@ pub(crate) fn elements(method: &str, message: &Value) -> Result<Vec<Value>, Call
     })?;
     // each is made to stand alone, in case they share structure
     (0..array.len()).map(|index| Ok(message.extract(&[(index as u32).into()])?)).collect()
-}
-
-/// The answer as one that a caller of `comm.send` hands on.
-pub(crate) fn answer(reply: Reply) -> Result<Value, CallError> {
-    reply.map(Answer::into_value)
 }

@@ -1,0 +1,144 @@
+//! `chinwag up N`: a group of nodes on this machine, and a rumor counted through it.
+//!
+//! ```text
+//! this program's node   spawns N nodes, puts them in one group, on each of them and here
+//!                       holds one counter service, counter.count
+//! gossip.send           one message, whose remote is comm.send: every node that hears it calls that counter
+//! the counter           shows how many have heard
+//! ```
+
+use std::{
+    io::Write,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use chinwag::{CallError, Node, NodeAddr, Remote, Service, Value};
+use clap::Args;
+use futures_util::future::join_all;
+use tokio::sync::watch;
+
+use super::{end_wanted, fail, raise_file_limit};
+
+/// The group's name.
+const GROUP: &str = "town";
+
+/// How long all of them together may take to start.
+const START: Duration = Duration::from_secs(60);
+
+/// How long the rumor may take to reach everyone.
+const RUMOR: Duration = Duration::from_secs(30);
+
+/// How many nodes, and what then.
+#[derive(Debug, Args)]
+pub(super) struct UpArgs {
+    /// How many nodes to start
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=1000))]
+    nodes: u16,
+    /// Stop once the rumor is counted; exit with 0 if all heard it
+    #[arg(long)]
+    once: bool,
+}
+
+/// Starts the group, counts, and runs it until someone ends it.
+pub(super) async fn run(args: UpArgs) -> ExitCode {
+    raise_file_limit();
+    let (heard, counted) = watch::channel(0_u64);
+    // n lives in an actor; the channel only shows it
+    let counter = Service::new("counter", |_| 0_u64).method("count", move |n: &mut u64, ()| {
+        *n += 1;
+        // the display may have gone
+        let _ = heard.send(*n);
+        *n
+    });
+    let builder = Node::builder().port(0).service(counter);
+    let program = match std::env::current_exe() {
+        Ok(program) => program,
+        Err(why) => return fail(&format!("this program cannot find itself: {why}")),
+    };
+    let asking = match builder.program(program).start().await {
+        Ok(node) => node,
+        Err(why) => return fail(&why),
+    };
+    let outcome = tokio::select! {
+        biased;
+        outcome = town(&asking, args.nodes, counted) => outcome,
+        () = end_wanted() => Err(CallError::other("interrupted")),
+    };
+    let code = match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(why) => fail(&why),
+    };
+    if code == ExitCode::SUCCESS && !args.once {
+        say("\nCtrl-C stops them all.");
+        end_wanted().await;
+    }
+    stop_all(&asking).await;
+    code
+}
+
+fn say(line: &str) {
+    let mut stdout = std::io::stdout();
+    // nobody need be reading
+    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+}
+
+/// The whole story; whether everyone heard the rumor.
+async fn town(asking: &Node, nodes: u16, mut counted: watch::Receiver<u64>) -> Result<bool, CallError> {
+    let began = Instant::now();
+    let patient = asking.with_deadline(START);
+    let spawned = join_all((0..nodes).map(|_| patient.spawn(NodeAddr::new("127.0.0.1", 0)))).await;
+    let spawned = spawned.into_iter().collect::<Result<Vec<NodeAddr>, CallError>>()?;
+    asking.groups().put(GROUP, spawned.clone()).await?;
+    let told = patient.group(GROUP).groups().put(GROUP, spawned.clone()).await?;
+    if let Some((sid, why)) = told.errors.into_iter().next() {
+        return Err(CallError::other(format!("{sid} did not take the group: {why}")));
+    }
+    say(&format!("{nodes} nodes are up as the group {GROUP:?} ({} ms)", began.elapsed().as_millis()));
+
+    let began = Instant::now();
+    let counter = Remote::new("counter", "count").on(asking.addr().clone());
+    let message = (Vec::<Value>::new(), counter.to_value());
+    asking.group(GROUP).gossip().send(message, &Remote::new("comm", "send")).await?;
+    let everyone = u64::from(nodes);
+    let counting = async {
+        loop {
+            let heard = *counted.borrow_and_update();
+            if heard > 0 {
+                say(&format!("{heard} of {everyone} have heard the rumor ({} ms)", began.elapsed().as_millis()));
+            }
+            if heard >= everyone || counted.changed().await.is_err() {
+                return heard;
+            }
+        }
+    };
+    let heard = match tokio::time::timeout(RUMOR, counting).await {
+        Ok(heard) => heard,
+        Err(_) => *counted.borrow(),
+    };
+
+    say("\nwhat each node sees:");
+    let views = asking.group(GROUP).groups().get(GROUP).await?;
+    for (sid, view) in &views.values {
+        let address = view.get(sid.as_str()).map(NodeAddr::from_value);
+        let address = address.and_then(Result::ok).map_or_else(|| "?".to_owned(), |node| node.to_string());
+        let members = view.as_object().map_or(0, |members| members.len());
+        say(&format!("  {sid}  {address}  {members} members of {GROUP}"));
+    }
+    if let Some(node) = spawned.first() {
+        say(&format!(
+            "\nto try next:\n  chinwag call {GROUP} status get heapTotal --connect {node}\n  \
+             curl -X PUT http://{node}/{GROUP}/status/get -d '[\"sid\"]'"
+        ));
+    }
+    Ok(heard == everyone)
+}
+
+/// Stops every node that this one has met, and this one.
+async fn stop_all(asking: &Node) {
+    if let Err(why) = asking.group("all").status().stop().await {
+        log::warn!(target: "chinwag::node", "not all nodes were told to stop: {why}");
+    }
+    asking.stopped().await;
+}
