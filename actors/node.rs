@@ -31,14 +31,19 @@ pub fn start(environment: Environment) -> Node {
     table.borrow_mut().open_group(&Gid::local());
 
     let (h, t) = (home.clone(), table.clone());
-    let routes =
-        supervise("routes", move || routes::Routes::new(h.clone(), t.clone()), seated(&table, "routes", &routes::METHODS));
+    let routes = supervise(
+        "routes",
+        move || routes::Routes::new(h.clone(), t.clone()),
+        seated(&table, "routes", &routes::METHODS),
+    );
     let h = home.clone();
-    let groups = supervise("groups", move || groups::Groups::new(h.clone()), seated(&table, "groups", &groups::METHODS));
+    let groups =
+        supervise("groups", move || groups::Groups::new(h.clone()), seated(&table, "groups", &groups::METHODS));
     let h = home.clone();
     let comm = supervise("comm", move || comm::Comm::new(h.clone()), seated(&table, "comm", &comm::METHODS));
     let h = home.clone();
-    let status = supervise("status", move || status::Status::new(h.clone()), seated(&table, "status", &status::METHODS));
+    let status =
+        supervise("status", move || status::Status::new(h.clone()), seated(&table, "status", &status::METHODS));
     let (h, seen) = (home.clone(), gossip::Memory::default());
     let gossip = supervise(
         "gossip",

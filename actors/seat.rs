@@ -167,7 +167,14 @@ mod tests {
     async fn an_actor_that_panics_is_replaced_each_time() {
         let made = Rc::new(Cell::new(0));
         let count = made.clone();
-        let seat = supervise("fragile", move || { count.set(count.get() + 1); Fragile }, |_| {});
+        let seat = supervise(
+            "fragile",
+            move || {
+                count.set(count.get() + 1);
+                Fragile
+            },
+            |_| {},
+        );
         for replaced in 1..=5 {
             assert_eq!(seat.addr().send(Do::Answer).await.unwrap(), 7);
             assert!(seat.addr().send(Do::Panic).await.is_err());
@@ -180,7 +187,14 @@ mod tests {
         for close in [true, false] {
             let made = Rc::new(Cell::new(0));
             let count = made.clone();
-            let seat = supervise("leaving", move || { count.set(count.get() + 1); Fragile }, |_| {});
+            let seat = supervise(
+                "leaving",
+                move || {
+                    count.set(count.get() + 1);
+                    Fragile
+                },
+                |_| {},
+            );
             if close {
                 seat.close();
             } else {

@@ -50,7 +50,9 @@ mod tests {
         let stub = function(&node, "4f1c", "call");
         assert_eq!(remote(&stub), Some(Remote::new("4f1c", "call").on(node)));
         let text = stub.source();
-        for other in ["", "x => x", &text[1..], &format!("{text} "), &text.replace("8080", "x"), &text.replace('{', "[")] {
+        for other in
+            ["", "x => x", &text[1..], &format!("{text} "), &text.replace("8080", "x"), &text.replace('{', "[")]
+        {
             assert_eq!(remote(&Function::new(other)), None, "{other}");
         }
     }

@@ -473,7 +473,8 @@ mod tests {
 
     #[test]
     fn keys_that_the_caller_chose_are_kept() {
-        let set = serde_json::json!({"507aa": {"ip": "127.0.0.1", "port": 8080}, "b": {"ip": "127.0.0.1", "port": 8081}});
+        let set =
+            serde_json::json!({"507aa": {"ip": "127.0.0.1", "port": 8080}, "b": {"ip": "127.0.0.1", "port": 8081}});
         let group = Group::from_value(&Value::from_json(set.clone())).unwrap();
         assert_eq!(group.to_value(), Value::from_json(set));
         assert_eq!(group.sid_of(&node(8080).nid()).unwrap().as_str(), "507aa");

@@ -65,7 +65,11 @@ impl NodeAddr {
 
     /// `HOST:PORT` as a URL has it, an IPv6 address in brackets.
     pub fn authority(&self) -> String {
-        if self.ip.contains(':') { format!("[{}]:{}", self.ip, self.port) } else { format!("{}:{}", self.ip, self.port) }
+        if self.ip.contains(':') {
+            format!("[{}]:{}", self.ip, self.port)
+        } else {
+            format!("{}:{}", self.ip, self.port)
+        }
     }
 
     /// The node's identifier. Depends on `ip` and `port` alone.

@@ -141,7 +141,10 @@ pub struct Builder {
 
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder").field("config", &self.config).field("services", &self.services).finish_non_exhaustive()
+        f.debug_struct("Builder")
+            .field("config", &self.config)
+            .field("services", &self.services)
+            .finish_non_exhaustive()
     }
 }
 
@@ -294,7 +297,8 @@ impl Builder {
 /// What a node tells of itself beside its address.
 fn extra(config: &Config) -> Object {
     let mut extra = config.extra.clone();
-    if let Some(on_start) = &config.on_start {
+    // what a person wrote is part of it; what a spawning node made is between the two of them
+    if let Some(on_start @ Value::String(_)) = &config.on_start {
         extra.insert("onStart", on_start.clone());
     }
     extra

@@ -56,9 +56,7 @@ pub(crate) fn mirror(name: &'static str, methods: &[&'static str]) -> AnyService
     let mut service = Service::new(name, |_| ());
     for &method in methods {
         service = service.raw(method, move |(), scope, arguments, _| {
-            Box::pin(async move {
-                every_member(&scope, &Remote::new(name, method), arguments).await.map(Answer::from)
-            })
+            Box::pin(async move { every_member(&scope, &Remote::new(name, method), arguments).await.map(Answer::from) })
         });
     }
     service.into()

@@ -158,8 +158,7 @@ fn sending(request: &Request) -> Result<(NodeAddr, Call), CallError> {
 pub(crate) fn message_and_remote(arguments: &[Value]) -> Result<(Vec<Value>, Remote), CallError> {
     let message = arguments.first().unwrap_or(&Value::Undefined);
     let remote = arguments.get(1).unwrap_or(&Value::Undefined);
-    let remote = Remote::from_value(remote)
-        .map_err(|why| CallError::argument("comm.send", 2, "remote", why))?;
+    let remote = Remote::from_value(remote).map_err(|why| CallError::argument("comm.send", 2, "remote", why))?;
     Ok((elements("comm.send", message)?, remote))
 }
 

@@ -92,9 +92,8 @@ impl Gossip {
         let refused = |why: &dyn std::fmt::Display| CallError::argument("gossip.recv", 1, "message", why);
         let argument = request.call.arguments.first().unwrap_or(&Value::Undefined);
         let object = argument.as_object().ok_or_else(|| refused(&format!("not {}", argument.type_name())))?;
-        let text = |key: &str| {
-            object.get(key).and_then(Value::as_str).ok_or_else(|| refused(&format!("it has no {key}")))
-        };
+        let text =
+            |key: &str| object.get(key).and_then(Value::as_str).ok_or_else(|| refused(&format!("it has no {key}")));
         let (mid, gid) = (text("mid")?, Gid::new(text("gid")?)?);
         let remote = object.get("remote").unwrap_or(&Value::Undefined);
         let remote = Remote::from_value(remote).map_err(|why| refused(&why))?;

@@ -46,9 +46,8 @@ impl Groups {
         match call.method.as_str() {
             "get" => Ok((groups.get(&gid("get", argument(0))?)?, None)),
             "put" => {
-                let refused = |position, name| {
-                    move |why: CallError| CallError::argument("groups.put", position, name, why)
-                };
+                let refused =
+                    |position, name| move |why: CallError| CallError::argument("groups.put", position, name, why);
                 let config = GroupConfig::from_value(argument(0)).map_err(refused(1, "gid"))?;
                 let members = Group::from_value(argument(1)).map_err(refused(2, "nodes"))?;
                 let gid = config.gid.clone();

@@ -92,9 +92,10 @@ impl Table {
     }
 
     fn find(&self, gid: &Gid, service: &str) -> Result<&Target, CallError> {
-        let services = self.groups.get(gid).ok_or_else(|| {
-            CallError::new(ErrorKind::UnknownGroup, format!("this node knows no group {gid}"))
-        })?;
+        let services = self
+            .groups
+            .get(gid)
+            .ok_or_else(|| CallError::new(ErrorKind::UnknownGroup, format!("this node knows no group {gid}")))?;
         services.get(service).ok_or_else(|| unknown_service(gid, service))
     }
 
@@ -182,9 +183,9 @@ impl Routes {
             return ready(Err(CallError::new(ErrorKind::Stopping, "the node has not started")));
         };
         let node = node.on_behalf_of(origin);
-        Box::pin(async move {
-            node.call_on(&to, Call::new(remote.gid, remote.service, remote.method, arguments)).await
-        })
+        Box::pin(
+            async move { node.call_on(&to, Call::new(remote.gid, remote.service, remote.method, arguments)).await },
+        )
     }
 
     fn answer(&mut self, call: &Call) -> Reply {

@@ -70,10 +70,7 @@ impl<'v> Walk<'v> {
 
     /// The node at the root.
     pub(super) fn node(&self) -> Node<'_, 'v> {
-        Node {
-            walk: self,
-            value: self.root,
-        }
+        Node { walk: self, value: self.root }
     }
 }
 
@@ -94,11 +91,7 @@ impl<'w, 'v> Node<'w, 'v> {
             }
             value => (value, None),
         };
-        let visit = Visit {
-            walk,
-            value,
-            before,
-        };
+        let visit = Visit { walk, value, before };
         walk.open.borrow_mut().push(std::ptr::from_ref(value));
         if walk.open.borrow().len() > walk.levels {
             return Err(Mismatch::TooDeep);
@@ -111,11 +104,7 @@ impl<'w, 'v> Node<'w, 'v> {
         let place = self.walk.place.borrow().clone();
         let (place, part) = locate(self.walk.root, place, &mut AMPLE.clone())?;
         let limits = Limits::default();
-        let mut bounds = Bounds {
-            depth: self.walk.levels,
-            values: self.walk.left.get(),
-            bytes: limits.bytes,
-        };
+        let mut bounds = Bounds { depth: self.walk.levels, values: self.walk.left.get(), bytes: limits.bytes };
         let value = extract(self.walk.root, place, part, &mut bounds)?;
         self.walk.left.set(bounds.values);
         Ok(value)
@@ -132,17 +121,9 @@ impl<'w, 'v> Node<'w, 'v> {
 
 impl<'w, 'v> Visit<'w, 'v> {
     /// Does something with what this holds at `step`.
-    pub(super) fn descend<R>(
-        &self,
-        step: Step<'v>,
-        value: &'v Value,
-        act: impl FnOnce(Node<'w, 'v>) -> R,
-    ) -> R {
+    pub(super) fn descend<R>(&self, step: Step<'v>, value: &'v Value, act: impl FnOnce(Node<'w, 'v>) -> R) -> R {
         self.walk.place.borrow_mut().push(step);
-        let result = act(Node {
-            walk: self.walk,
-            value,
-        });
+        let result = act(Node { walk: self.walk, value });
         self.walk.place.borrow_mut().pop();
         result
     }

@@ -19,18 +19,10 @@ pub(super) fn settle(root: &mut Value, context: &Context<'_>) -> Result<(), Deco
 
 /// The same for a root inside the message: the cause of an error.
 fn settle_root(root: &mut Value, budget: &mut usize) -> Result<(), DecodeError> {
-    let mut marked = Marked {
-        place: Vec::new(),
-        budget,
-    };
+    let mut marked = Marked { place: Vec::new(), budget };
     marked.unmark(root)?;
     let mut settled = Vec::new();
-    let mut search = Search {
-        root,
-        place: Vec::new(),
-        budget,
-        settled: &mut settled,
-    };
+    let mut search = Search { root, place: Vec::new(), budget, settled: &mut settled };
     search.look_up(root)?;
     // from behind, so that they can be popped; the last pass goes the same way as the one before
     settled.reverse();
@@ -149,12 +141,7 @@ fn assign(value: &mut Value, settled: &mut Vec<Reference>) {
 }
 
 fn refusal(lost: Lost, reference: &Reference) -> DecodeError {
-    let path: String = reference
-        .path
-        .iter()
-        .take(8)
-        .map(Segment::to_string)
-        .collect();
+    let path: String = reference.path.iter().take(8).map(Segment::to_string).collect();
     let path = shortened(&path);
     let reason = match lost {
         Lost::Nowhere => Reason::Dangling(path),

@@ -11,9 +11,7 @@ fn vectors() -> Vec<(String, String)> {
     let file = include_str!("../tests/vectors/wire.json");
     let vectors: Vec<serde_json::Value> = serde_json::from_str(file).unwrap();
     let text = |vector: &serde_json::Value, key: &str| vector[key].as_str().unwrap().to_owned();
-    let pairs = vectors
-        .iter()
-        .map(|vector| (text(vector, "name"), text(vector, "wire")));
+    let pairs = vectors.iter().map(|vector| (text(vector, "name"), text(vector, "wire")));
     pairs.collect()
 }
 
@@ -61,13 +59,8 @@ fn reversed(text: &str) -> String {
         let value = match kind {
             "object" | "array" => {
                 let members = typed["value"].as_object().unwrap().iter();
-                let members = members.map(|(key, member)| {
-                    format!(
-                        "{}:{}",
-                        serde_json::Value::from(key.as_str()),
-                        turned(member)
-                    )
-                });
+                let members = members
+                    .map(|(key, member)| format!("{}:{}", serde_json::Value::from(key.as_str()), turned(member)));
                 format!("{{{}}}", members.collect::<Vec<_>>().join(","))
             }
             "error" => turned(&typed["value"]),
@@ -113,17 +106,10 @@ fn the_deepest_value_there_may_be_fits_a_stack() {
     let errors = {
         let open = r#"{"type":"error","value":{"type":"object","value":{"cause":"#;
         let leaf = r#"{"type":"null","value":""}"#;
-        format!(
-            "{}{leaf}{}",
-            open.repeat(depth / 2),
-            "}}}".repeat(depth / 2)
-        )
+        format!("{}{leaf}{}", open.repeat(depth / 2), "}}}".repeat(depth / 2))
     };
     let objects = nested_arrays(depth).replace("array", "object");
-    let referring = nested_arrays(depth).replace(
-        r#"{"type":"null","value":""}"#,
-        r#"{"type":"reference","value":[]}"#,
-    );
+    let referring = nested_arrays(depth).replace(r#"{"type":"null","value":""}"#, r#"{"type":"reference","value":[]}"#);
     for text in [nested_arrays(depth), objects, errors, referring] {
         on_a_thread(|| {
             let value = read(&text);

@@ -9,13 +9,12 @@
 use std::{io::Write, process::ExitCode, rc::Rc, time::Duration};
 
 use chinwag::{
-    Call, CallError, Config, ErrorKind, Node, StartError,
+    Call, CallError, Config, ErrorKind, Node, StartError, Value,
     actors::{stub, transport::Transport},
     http::client::HttpTransport,
     protocol::call::CallContext,
     protocol::value::Function,
     protocol::wire::Limits,
-    Value,
 };
 
 use super::{NodeArgs, end_wanted, fail, raise_file_limit};

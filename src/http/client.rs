@@ -25,8 +25,23 @@ use super::{DEADLINE, DEPTH, PROTOCOL_VERSION, REQUEST, VERSION};
 const IDLE: Duration = Duration::from_secs(20);
 
 /// What cannot stand in a path segment as it is.
-const SEGMENT: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>').add(b'?').add(b'`').add(b'{')
-    .add(b'}').add(b'/').add(b'%').add(b'\\').add(b'^').add(b'|').add(b'[').add(b']');
+const SEGMENT: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'`')
+    .add(b'{')
+    .add(b'}')
+    .add(b'/')
+    .add(b'%')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'|')
+    .add(b'[')
+    .add(b']');
 
 /// Carries calls as HTTP requests. Made on the thread that uses it.
 #[derive(Clone)]
@@ -68,7 +83,10 @@ impl HttpTransport {
             why => CallError::new(ErrorKind::Interrupted, format!("the answer of {to} broke off: {why}")),
         })?;
         let bad = |why: &dyn std::fmt::Display| {
-            CallError::new(ErrorKind::BadAnswer, format!("{to} answered no [error, value] ({}): {why}", response.status()))
+            CallError::new(
+                ErrorKind::BadAnswer,
+                format!("{to} answered no [error, value] ({}): {why}", response.status()),
+            )
         };
         let (error, value) = wire::decode_pair(&body, &self.limits).map_err(|why| bad(&why))?;
         reply_from_pair(error, value)

@@ -100,7 +100,8 @@ pub(crate) async fn answer(
     door.under_way.fetch_add(1, Ordering::AcqRel);
     let _under_way = UnderWay(&door.under_way);
     if door.stopping.load(Ordering::Acquire) {
-        let mut response = refuse(StatusCode::SERVICE_UNAVAILABLE, ErrorKind::Stopping, "the node is stopping".into());
+        let error = CallError::new(ErrorKind::Stopping, "the node is stopping");
+        let mut response = refuse(StatusCode::SERVICE_UNAVAILABLE, error, Form::Typed);
         response.head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
         return response;
     }
@@ -108,14 +109,14 @@ pub(crate) async fn answer(
     if !door.hosts.admits(&host) {
         let shown: String = host.chars().take(64).collect();
         let message = format!("the Host header names {shown:?}, which is not this node ({})", node.addr());
-        return refuse(StatusCode::FORBIDDEN, ErrorKind::BadCall, message);
+        return refuse(StatusCode::FORBIDDEN, CallError::new(ErrorKind::BadCall, message), Form::Plain);
     }
     if request.method() != Method::PUT {
         let message = format!("Method {} not allowed: a call is PUT /GID/SERVICE/METHOD", request.method());
-        return refuse(StatusCode::METHOD_NOT_ALLOWED, ErrorKind::BadCall, message);
+        return refuse(StatusCode::METHOD_NOT_ALLOWED, CallError::new(ErrorKind::BadCall, message), Form::Plain);
     }
     match read(&request, body, &node, &door).await {
-        Err((status, error)) => refuse(status, error.kind, error.message),
+        Err(Refusal { status, error, form }) => refuse(status, error, form),
         Ok((call, form)) => {
             let name = log::log_enabled!(target: "chinwag::http", log::Level::Debug).then(|| call.to_string());
             let reply = node.dispatch(call).await;
@@ -128,22 +129,27 @@ pub(crate) async fn answer(
     }
 }
 
+/// Why a request is no call, and in which form its sender reads that. Until the body tells, a program is assumed.
+struct Refusal {
+    status: StatusCode,
+    error: CallError,
+    form: Form,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, message: impl Into<String>) -> Refusal {
+        Refusal { status, error: CallError::new(ErrorKind::BadCall, message), form: Form::Typed }
+    }
+}
+
 /// Reads the call out of a request.
-async fn read(
-    request: &HttpRequest,
-    body: web::Payload,
-    node: &Node,
-    door: &Door,
-) -> Result<(Call, Form), (StatusCode, CallError)> {
-    let bad = |message: String| (StatusCode::BAD_REQUEST, CallError::new(ErrorKind::BadCall, message));
+async fn read(request: &HttpRequest, body: web::Payload, node: &Node, door: &Door) -> Result<(Call, Form), Refusal> {
+    let bad = |message: String| Refusal::new(StatusCode::BAD_REQUEST, message);
     let (gid, service, method) = path(request.path()).map_err(bad)?;
-    let mut context = context(request).map_err(|error| (StatusCode::BAD_REQUEST, error))?;
+    let mut context = context(request).map_err(|error| Refusal { error, ..bad(String::new()) })?;
 
     let most = door.limits.bytes;
-    let too_large = || {
-        let error = CallError::new(ErrorKind::BadCall, format!("a body has at most {most} bytes"));
-        (StatusCode::PAYLOAD_TOO_LARGE, error)
-    };
+    let too_large = || Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("a body has at most {most} bytes"));
     let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if announced.is_some_and(|length: u64| length > most as u64) {
         return Err(too_large());
@@ -157,7 +163,10 @@ async fn read(
     let arguments = if body.is_empty() {
         Arguments { form: Form::Plain, values: Vec::new() }
     } else {
-        wire::decode_arguments(&body, &door.limits).map_err(|why| bad(why.to_string()))?
+        wire::decode_arguments(&body, &door.limits).map_err(|why| {
+            let typed = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
+            Refusal { form: if typed { Form::Typed } else { Form::Plain }, ..bad(why.to_string()) }
+        })?
     };
     if context.request.is_none() {
         let number = door.served.fetch_add(1, Ordering::Relaxed);
@@ -204,9 +213,9 @@ fn context(request: &HttpRequest) -> Result<CallContext, CallError> {
     })
 }
 
-fn refuse(status: StatusCode, kind: ErrorKind, message: String) -> HttpResponse {
-    log::debug!(target: "chinwag::http", "refused: {message}");
-    respond(status, Err(CallError::new(kind, message)), Form::Typed)
+fn refuse(status: StatusCode, error: CallError, form: Form) -> HttpResponse {
+    log::debug!(target: "chinwag::http", "refused: {error}");
+    respond(status, Err(error), form)
 }
 
 fn respond(status: StatusCode, reply: Reply, form: Form) -> HttpResponse {
