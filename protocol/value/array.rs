@@ -83,11 +83,6 @@ impl Array {
         &self.0
     }
 
-    /// The elements with their holes, by value.
-    pub(crate) fn into_slots(self) -> Vec<Option<Value>> {
-        self.0
-    }
-
     /// An array of these elements and holes.
     pub(crate) const fn from_slots(slots: Vec<Option<Value>>) -> Self {
         Self(slots)

@@ -1,22 +1,82 @@
 //! Everything that can cross the wire.
+//!
+//! # A tree, with references as leaves
+//!
+//! JavaScript's values are a graph: two keys may hold one object, and an object may hold itself. The wire sends
+//! a tree in which the second occurrence is a *reference*, a path from the root of the message. [`Value`] is
+//! that tree, with one change: a [`Reference`] is kept relative to the place where it stands ("two up, then down
+//! `first`"), as a symbolic link may be. So a value can be put anywhere, an argument stored in a map, a map
+//! sent on as part of another message, with the plain constructors and without anything to be rebased; only what
+//! leads *out* of the part that is taken needs care, and that is what [`Value::extract`] is for. The wire's
+//! absolute paths come and go at its edge, in [`wire`](crate::wire).
+//!
+//! A value is *self-contained* when its references stay inside it. Every value that this crate hands out is.
+//! One that is not comes of taking a container apart by hand; what then leads nowhere is `undefined`.
+//!
+//! ```
+//! use chinwag_protocol::value::{Object, Reference, Value};
+//! use chinwag_protocol::wire;
+//!
+//! let mut node = Object::new();
+//! node.insert("name", "loop");
+//! node.insert("self", Reference::ancestor(1));
+//! let node = Value::from(node);
+//! assert_eq!(
+//!     wire::encode(&Value::from(vec![node])),
+//!     r#"{"type":"array","value":{"0":{"type":"object","value":{"name":{"type":"string","value":"loop"},"self":{"type":"reference","value":[0]}}}}}"#,
+//! );
+//! ```
+//!
+//! # Two bridges
+//!
+//! To a service's own types by serde: [`Value::from_serialize`] and [`Value::deserialize`]. [`Value`],
+//! [`Function`], [`ErrorValue`], [`Date`] and [`BigInt`] pass it unharmed, on their own or inside a type. And to
+//! plain JSON, for people: [`Value::from_json`] and [`Value::to_json`].
+//!
+//! Both show what is referred to in place of the reference. That can be endless or enormous, so both are bounded
+//! by the default [`Limits`](crate::wire::Limits).
+//!
+//! # What is absent
+//!
+//! - Functions are text. Nothing here reads or runs one.
+//! - A string is Unicode text, so half a surrogate pair, which a JavaScript string may hold, has no form here:
+//!   the wire reads it as U+FFFD.
+//! - Maps, sets, buffers, regular expressions, class instances: the reference sends them as plain objects of
+//!   their enumerable keys, so that is what arrives.
+//! - Operations on values nest as deep as the value does. What comes in from outside is bounded in depth; a
+//!   program that builds a value a hundred thousand levels deep needs the stack for it.
 
 mod array;
+mod conversion;
 mod date;
-mod number;
-mod object;
-mod reference;
+mod de;
+mod error;
+pub(crate) mod extract;
+mod json;
+mod native;
+pub(crate) mod number;
+pub(crate) mod object;
+pub(crate) mod reference;
+mod ser;
+mod walk;
 
-use std::fmt;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
 pub use array::Array;
-pub use date::Date;
+pub use conversion::{ConversionError, Mismatch};
+pub use date::{Date, NotDate};
+pub use error::ErrorValue;
 pub use number::{BigInt, NotDecimal};
 pub use object::Object;
 pub use reference::{Reference, Segment};
+
+pub(crate) use conversion::shortened;
+
+use extract::Bounds;
+use reference::{AMPLE, Step, locate};
 
 /// A value that can cross the wire.
 #[derive(Clone, Debug, Default)]
@@ -50,50 +110,6 @@ pub enum Value {
     Reference(Reference),
 }
 
-/// An error as a value: what JavaScript's `Error` carries across the wire.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ErrorValue {
-    /// The kind of error: `Error`, `TypeError`, …
-    pub name: String,
-    /// What went wrong.
-    pub message: String,
-    /// What made it go wrong; [`Value::Undefined`] for nothing. It is a root of its own: references in it start from it.
-    pub cause: Value,
-}
-
-impl ErrorValue {
-    /// An `Error` with this message and no cause.
-    pub fn new(message: impl Into<String>) -> Self {
-        Self {
-            name: "Error".to_owned(),
-            message: message.into(),
-            cause: Value::Undefined,
-        }
-    }
-
-    /// The same under another name.
-    #[must_use]
-    pub fn named(mut self, name: impl Into<String>) -> Self {
-        self.name = name.into();
-        self
-    }
-
-    /// The same with a cause, which must be self-contained.
-    #[must_use]
-    pub fn caused_by(mut self, cause: impl Into<Value>) -> Self {
-        self.cause = cause.into();
-        self
-    }
-}
-
-impl fmt::Display for ErrorValue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.name, self.message)
-    }
-}
-
-impl std::error::Error for ErrorValue {}
-
 /// A function as the source text it is sent as. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Function(Arc<str>);
@@ -109,11 +125,6 @@ impl Function {
         &self.0
     }
 }
-
-/// Why a value is not what was asked for.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("todo")]
-pub struct ConversionError {}
 
 impl Value {
     /// JavaScript's word for this kind of value: `"number"`, `"string"`, `"array"`, …
@@ -185,50 +196,44 @@ impl Value {
         self.as_object()?.get(key)
     }
 
-    /// What `path` leads to from here, references on the way followed.
+    /// What `path` leads to from here. References on the way and at its end are followed, counted from
+    /// here: this value must be self-contained.
     pub fn at(&self, path: &[Segment]) -> Option<&Self> {
-        let _ = path;
-        todo!()
+        let path = path.iter().map(Step::from).collect();
+        let found = locate(self, path, &mut AMPLE.clone());
+        found.ok().map(|(_, value)| value)
     }
 
-    /// Takes a part out, self-contained: a reference in it that points outside gets its target copied in.
+    /// A copy of the part that `path` leads to, self-contained: what it refers to outside of itself is copied in.
+    ///
+    /// [`clone`](Clone::clone) and a move do for a part without references, and for a part whose references
+    /// stay inside it.
+    ///
+    /// ```
+    /// use chinwag_protocol::value::{Object, Reference, Value};
+    ///
+    /// // [{k: 1}, {friend: <the first>}]
+    /// let first = Object::from_iter([("k", 1)]);
+    /// let second = Object::from_iter([("friend", Reference::new(2, [0]))]);
+    /// let both = Value::from(vec![first.clone().into(), second.into()]);
+    ///
+    /// let second = both.extract(&[1.into()])?;
+    /// assert_eq!(second.get("friend"), Some(&Value::from(first)));
+    /// # Ok::<(), chinwag_protocol::value::ConversionError>(())
+    /// ```
     ///
     /// # Errors
-    /// todo
+    ///
+    /// When `path` leads nowhere, or the part nests deeper than the default [`Limits`](crate::wire::Limits).
     pub fn extract(&self, path: &[Segment]) -> Result<Self, ConversionError> {
-        let _ = path;
-        todo!()
-    }
-
-    /// todo
-    ///
-    /// # Errors
-    /// todo
-    pub fn from_serialize<T: Serialize + ?Sized>(value: &T) -> Result<Self, ConversionError> {
-        let _ = value;
-        todo!()
-    }
-
-    /// todo
-    ///
-    /// # Errors
-    /// todo
-    pub fn deserialize<T: DeserializeOwned>(self) -> Result<T, ConversionError> {
-        todo!()
-    }
-
-    /// The value that plain JSON stands for.
-    pub fn from_json(json: serde_json::Value) -> Self {
-        let _ = json;
-        todo!()
-    }
-
-    /// The plain form.
-    ///
-    /// # Errors
-    /// todo
-    pub fn to_json(&self) -> Result<serde_json::Value, ConversionError> {
-        todo!()
+        let path = path.iter().map(Step::from).collect();
+        let (place, part) = locate(self, path, &mut AMPLE.clone()).map_err(Mismatch::from)?;
+        let mut bounds = Bounds {
+            depth: crate::wire::Limits::default().depth,
+            values: usize::MAX,
+            bytes: usize::MAX,
+        };
+        Ok(extract::extract(self, place, part, &mut bounds).map_err(Mismatch::from)?)
     }
 }
 

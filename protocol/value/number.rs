@@ -88,3 +88,56 @@ macro_rules! bigint_from {
     )*};
 }
 bigint_from!(i64 u64 i128 u128);
+
+/// Appends a number as JavaScript prints it.
+pub(crate) fn write_number(number: f64, out: &mut Vec<u8>) {
+    let mut buffer = ryu_js::Buffer::new();
+    out.extend_from_slice(buffer.format(number).as_bytes());
+}
+
+/// The longest text that JavaScript prints for a number has 25 bytes (`-1.2345678901234567e-300`, near enough).
+const LONGEST: usize = 32;
+
+/// Reads a number as JavaScript prints it, and nothing else: no `inf`, no `0x`, no space.
+pub(crate) fn parse_number(text: &str) -> Option<f64> {
+    match text {
+        "NaN" => return Some(f64::NAN),
+        "Infinity" => return Some(f64::INFINITY),
+        "-Infinity" => return Some(f64::NEG_INFINITY),
+        _ => {}
+    }
+    if text.len() > LONGEST {
+        return None;
+    }
+    let bytes = text.as_bytes();
+    let digits = |from: usize| {
+        let rest = bytes.get(from..).unwrap_or_default();
+        from + rest.iter().take_while(|byte| byte.is_ascii_digit()).count()
+    };
+    let start = usize::from(bytes.first() == Some(&b'-'));
+    let mut end = digits(start);
+    let zero_led = bytes.get(start) == Some(&b'0') && end > start + 1;
+    if end == start || zero_led {
+        return None;
+    }
+    if bytes.get(end) == Some(&b'.') {
+        let fraction = end + 1;
+        end = digits(fraction);
+        if end == fraction {
+            return None;
+        }
+    }
+    if bytes.get(end) == Some(&b'e') {
+        let sign = bytes.get(end + 1);
+        let exponent = end + 2;
+        end = digits(exponent);
+        if end == exponent || !matches!(sign, Some(b'+' | b'-')) {
+            return None;
+        }
+    }
+    if end != bytes.len() {
+        return None;
+    }
+    // what overflows was not printed by JavaScript, which says Infinity
+    text.parse().ok().filter(|number: &f64| number.is_finite())
+}

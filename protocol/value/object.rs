@@ -107,6 +107,24 @@ impl Object {
         self.0.indexed.is_empty() && self.0.named.is_empty()
     }
 
+    /// The key as it is held here, and its value.
+    pub(crate) fn entry(&self, key: &str) -> Option<(&str, &Value)> {
+        match array_index(key) {
+            Some(index) => self.entry_at_index(index),
+            None => self
+                .0
+                .named
+                .get_key_value(key)
+                .map(|(key, value)| (key.as_str(), value)),
+        }
+    }
+
+    /// The same for a key that is an index.
+    pub(crate) fn entry_at_index(&self, index: u32) -> Option<(&str, &Value)> {
+        let (key, value) = self.0.indexed.get(&index)?;
+        Some((key, value))
+    }
+
     /// Keys and values in JavaScript's order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
         let indexed = self.0.indexed.values();

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::Value;
+
 /// One step down from a container to what it holds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Segment {
@@ -14,10 +16,10 @@ pub enum Segment {
 /// "The same value as the one over there": go up, then down.
 ///
 /// `up` counts containers from the place where the reference stands: 1 is the array or object that
-/// holds it, 2 the one around that. `path` then leads down. An object that holds itself under `"self"` is
-/// `{self: Reference { up: 1, path: [] }}`, wherever that object stands.
+/// holds it, 2 the one around that. `path` then leads down. An object that holds itself under
+/// `"self"` is `{self: Reference { up: 1, path: [] }}`, wherever that object stands.
 ///
-/// An error's cause is a root of its own: a reference inside it never leads out of it, and none leads in.
+/// An error's cause is a root of its own: a reference inside it never leads out, and none leads in.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Reference {
     /// How many containers to go up. 0 would be the reference itself and resolves to nothing.
@@ -36,6 +38,16 @@ impl Reference {
     }
 
     /// A reference to what `path` leads to from the container `up` levels above.
+    ///
+    /// ```
+    /// use chinwag_protocol::value::{Object, Reference, Value};
+    ///
+    /// let mut pair = Object::new();
+    /// pair.insert("first", vec![Value::from(1)]);
+    /// pair.insert("second", Reference::new(1, ["first"]));
+    /// let pair = Value::from(pair);
+    /// assert_eq!(pair.at(&["second".into(), 0.into()]), Some(&Value::from(1)));
+    /// ```
     pub fn new(up: u32, path: impl IntoIterator<Item = impl Into<Segment>>) -> Self {
         Self {
             up,
@@ -69,4 +81,139 @@ impl fmt::Display for Segment {
             Self::Key(key) => write!(f, ".{key}"),
         }
     }
+}
+
+/// A [`Segment`] that borrows its key: places are kept while walking, and a walk should not allocate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step<'v> {
+    /// Into an array.
+    Index(u32),
+    /// Into an object.
+    Key(&'v str),
+}
+
+impl Step<'_> {
+    /// The segment it is.
+    pub(crate) fn to_segment(self) -> Segment {
+        match self {
+            Self::Index(index) => Segment::Index(index),
+            Self::Key(key) => Segment::Key(key.to_owned()),
+        }
+    }
+
+    /// What keeping it costs, for a budget in bytes.
+    pub(crate) const fn cost(self) -> usize {
+        match self {
+            Self::Index(_) => 1,
+            Self::Key(key) => 1 + key.len(),
+        }
+    }
+}
+
+impl<'v> From<&'v Segment> for Step<'v> {
+    fn from(segment: &'v Segment) -> Self {
+        match segment {
+            Segment::Index(index) => Self::Index(*index),
+            Segment::Key(key) => Self::Key(key),
+        }
+    }
+}
+
+/// Why a place was not found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// Nothing is there.
+    Nowhere,
+    /// References on the way lead to each other, round and round.
+    Circular,
+    /// The way there was longer than the budget.
+    Costly,
+}
+
+/// How many references in a row are followed. Whatever JavaScript sends needs at most one a level.
+const HOPS: usize = 512;
+
+/// A budget for one walk over a tree that nobody hostile built, or that was checked before.
+pub(crate) const AMPLE: usize = 1 << 24;
+
+/// What `container` holds at `step`, and that step as the container itself names it.
+pub(crate) fn child<'v>(container: &'v Value, step: Step<'_>) -> Option<(Step<'v>, &'v Value)> {
+    match container {
+        Value::Array(array) => {
+            let index = match step {
+                Step::Index(index) => index,
+                Step::Key(key) => super::object::array_index(key)?,
+            };
+            let value = array.get(usize::try_from(index).ok()?)?;
+            Some((Step::Index(index), value))
+        }
+        Value::Object(object) => {
+            let (key, value) = match step {
+                Step::Index(index) => object.entry_at_index(index),
+                Step::Key(key) => object.entry(key),
+            }?;
+            Some((Step::Key(key), value))
+        }
+        _ => None,
+    }
+}
+
+/// The absolute path that a reference standing at `place` means, not looked at yet.
+pub(crate) fn absolute<'v>(place: &[Step<'v>], reference: &'v Reference) -> Option<Vec<Step<'v>>> {
+    let up = usize::try_from(reference.up).ok().filter(|&up| up > 0)?;
+    let base = place.get(..place.len().checked_sub(up)?)?;
+    let mut path = Vec::with_capacity(base.len() + reference.path.len());
+    path.extend_from_slice(base);
+    path.extend(reference.path.iter().map(Step::from));
+    Some(path)
+}
+
+/// The reference that, standing at `place`, means `target`.
+pub(crate) fn relative(place: &[Step<'_>], target: &[Step<'_>]) -> Reference {
+    let common = place
+        .iter()
+        .zip(target)
+        .take_while(|(here, there)| here == there)
+        .count();
+    Reference {
+        up: u32::try_from(place.len() - common).unwrap_or(u32::MAX),
+        path: target[common..]
+            .iter()
+            .map(|step| step.to_segment())
+            .collect(),
+    }
+}
+
+/// Walks from `root` along `path`, through references on the way and at its end, to a value that is
+/// no reference. Gives its real place, which passes through no reference, too.
+pub(crate) fn locate<'v: 'p, 'p>(
+    root: &'v Value,
+    mut path: Vec<Step<'p>>,
+    budget: &mut usize,
+) -> Result<(Vec<Step<'p>>, &'v Value), Lost> {
+    let mut spend = |cost: usize| {
+        *budget = budget.checked_sub(cost).ok_or(Lost::Costly)?;
+        Ok(())
+    };
+    for _ in 0..=HOPS {
+        let mut here = root;
+        let mut walked = 0;
+        let reference = loop {
+            if let Value::Reference(reference) = here {
+                break reference;
+            }
+            let Some(&step) = path.get(walked) else {
+                return Ok((path, here));
+            };
+            spend(step.cost())?;
+            let (step, value) = child(here, step).ok_or(Lost::Nowhere)?;
+            path[walked] = step;
+            here = value;
+            walked += 1;
+        };
+        let mut next = absolute(&path[..walked], reference).ok_or(Lost::Nowhere)?;
+        next.extend_from_slice(&path[walked..]);
+        path = next;
+    }
+    Err(Lost::Circular)
 }

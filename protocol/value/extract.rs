@@ -1,0 +1,207 @@
+//! Taking a part out of a value so that it can stand alone.
+//!
+//! References are relative, so a part whose references stay inside it can simply be moved. One
+//! that points outside gets its target copied in where it stands; every further reference to that target, or
+//! to anything inside it, becomes a reference to the copy. So each thing outside is copied at most once, and a
+//! part is never larger than the whole it was taken from. Its *depth* can be larger, which is why there is a
+//! bound on that; and many parts taken from one message can together be much larger than the message, which is
+//! why the bounds are spent across calls.
+
+use std::collections::HashMap;
+
+use super::reference::{Lost, Step, absolute, locate, relative};
+use super::{Array, Object, Value};
+
+/// What extracting may still use up.
+#[derive(Clone, Debug)]
+pub(crate) struct Bounds {
+    /// How deep the part may nest.
+    pub(crate) depth: usize,
+    /// How many values may still be made.
+    pub(crate) values: usize,
+    /// How many bytes of text may still be copied.
+    pub(crate) bytes: usize,
+}
+
+/// Which bound was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Excess {
+    Depth,
+    Values,
+    Bytes,
+}
+
+impl Bounds {
+    fn spend(&mut self, values: usize, bytes: usize) -> Result<(), Excess> {
+        self.values = self.values.checked_sub(values).ok_or(Excess::Values)?;
+        self.bytes = self.bytes.checked_sub(bytes).ok_or(Excess::Bytes)?;
+        Ok(())
+    }
+}
+
+/// The part of `root` at `place` (a real place, as [`locate`] gives it), self-contained. A reference that
+/// leads nowhere becomes `undefined`.
+pub(crate) fn extract<'v>(
+    root: &'v Value,
+    place: Vec<Step<'v>>,
+    part: &'v Value,
+    bounds: &mut Bounds,
+) -> Result<Value, Excess> {
+    let mut extraction = Extraction {
+        root,
+        copies: HashMap::new(),
+        source: place,
+        copy: Vec::new(),
+        bounds,
+    };
+    extraction.copy_first(part)
+}
+
+struct Extraction<'v, 'b> {
+    root: &'v Value,
+    /// Where the copy of a value is, by the address of the original. Holds the part itself and what
+    /// references led to; what is inside those is found through them.
+    copies: HashMap<*const Value, Vec<Step<'v>>>,
+    /// Where we are in the original.
+    source: Vec<Step<'v>>,
+    /// Where we are in the copy.
+    copy: Vec<Step<'v>>,
+    bounds: &'b mut Bounds,
+}
+
+impl<'v> Extraction<'v, '_> {
+    /// Copies what has not been copied before, and remembers where.
+    fn copy_first(&mut self, value: &'v Value) -> Result<Value, Excess> {
+        self.copies
+            .insert(std::ptr::from_ref(value), self.copy.clone());
+        self.copy_contents(value)
+    }
+
+    /// Copies `value`, or refers to the copy that there is.
+    fn copy(&mut self, value: &'v Value) -> Result<Value, Excess> {
+        match value {
+            Value::Reference(reference) => {
+                let mut budget = super::reference::AMPLE;
+                let target = absolute(&self.source, reference)
+                    .ok_or(Lost::Nowhere)
+                    .and_then(|path| locate(self.root, path, &mut budget));
+                let Ok((path, target)) = target else {
+                    return Ok(Value::Undefined);
+                };
+                if let Some(place) = self.copied(&path) {
+                    return self.refer(&place);
+                }
+                let here = std::mem::replace(&mut self.source, path);
+                let copy = self.copy_first(target);
+                self.source = here;
+                copy
+            }
+            Value::Array(_) | Value::Object(_) => {
+                match self.copies.get(&std::ptr::from_ref(value)).cloned() {
+                    Some(place) => self.refer(&place),
+                    None => self.copy_contents(value),
+                }
+            }
+            leaf => self.copy_contents(leaf),
+        }
+    }
+
+    fn copy_contents(&mut self, value: &'v Value) -> Result<Value, Excess> {
+        if self.copy.len() >= self.bounds.depth {
+            return Err(Excess::Depth);
+        }
+        match value {
+            Value::Array(array) => {
+                self.bounds.spend(1 + array.len(), 0)?;
+                let mut slots = Vec::with_capacity(array.len());
+                for (index, slot) in (0..).zip(array.iter()) {
+                    slots.push(match slot {
+                        Some(element) => Some(self.descend(Step::Index(index), element)?),
+                        None => None,
+                    });
+                }
+                Ok(Value::Array(Array::from_slots(slots)))
+            }
+            Value::Object(object) => {
+                self.bounds.spend(1, 0)?;
+                let mut copy = Object::new();
+                for (key, member) in object.iter() {
+                    self.bounds.spend(1, key.len())?;
+                    let member = self.descend(Step::Key(key), member)?;
+                    copy.insert(key, member);
+                }
+                Ok(Value::Object(copy))
+            }
+            leaf => {
+                self.weigh(leaf)?;
+                Ok(leaf.clone())
+            }
+        }
+    }
+
+    fn descend(&mut self, step: Step<'v>, value: &'v Value) -> Result<Value, Excess> {
+        self.source.push(step);
+        self.copy.push(step);
+        let copy = self.copy(value);
+        self.source.pop();
+        self.copy.pop();
+        copy
+    }
+
+    /// Where in the copy the thing at `path` of the original is, or will be.
+    fn copied(&self, path: &[Step<'v>]) -> Option<Vec<Step<'v>>> {
+        let mut here = self.root;
+        let mut found = self.copies.get(&std::ptr::from_ref(here)).map(|to| (to, 0));
+        for (depth, &step) in path.iter().enumerate() {
+            here = super::reference::child(here, step)?.1;
+            if let Some(to) = self.copies.get(&std::ptr::from_ref(here)) {
+                found = Some((to, depth + 1));
+            }
+        }
+        // the innermost: what lies inside a thing copied before was not copied again with what is around it
+        let (to, depth) = found?;
+        let mut place = to.clone();
+        place.extend_from_slice(&path[depth..]);
+        Some(place)
+    }
+
+    fn refer(&mut self, target: &[Step<'v>]) -> Result<Value, Excess> {
+        let reference = relative(&self.copy, target);
+        let text = target.iter().map(|step| step.cost()).sum();
+        self.bounds.spend(1 + reference.path.len(), text)?;
+        Ok(Value::Reference(reference))
+    }
+
+    /// Charges for a clone.
+    fn weigh(&mut self, value: &Value) -> Result<(), Excess> {
+        match value {
+            Value::String(text) | Value::Native(text) => self.bounds.spend(1, text.len()),
+            Value::BigInt(integer) => self.bounds.spend(1, integer.as_str().len()),
+            Value::Error(error) => {
+                self.bounds
+                    .spend(3, error.name.len() + error.message.len())?;
+                self.weigh(&error.cause)
+            }
+            Value::Array(array) => {
+                self.bounds.spend(1 + array.len(), 0)?;
+                array
+                    .iter()
+                    .flatten()
+                    .try_for_each(|element| self.weigh(element))
+            }
+            Value::Object(object) => {
+                self.bounds.spend(1, 0)?;
+                object.iter().try_for_each(|(key, member)| {
+                    self.bounds.spend(0, key.len())?;
+                    self.weigh(member)
+                })
+            }
+            Value::Reference(reference) => {
+                let text = reference.path.iter().map(|part| Step::from(part).cost());
+                self.bounds.spend(1 + reference.path.len(), text.sum())
+            }
+            // a function's text is shared, not copied
+            _ => self.bounds.spend(1, 0),
+        }
+    }
+}

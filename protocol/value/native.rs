@@ -1,0 +1,251 @@
+//! The types of this module as serde types, so that a service's own types may hold them.
+//!
+//! Between a [`Value`] and a Rust type ([`Value::from_serialize`], [`Value::deserialize`]) they pass
+//! unharmed: a function stays a function, a date a date, a cycle a cycle. Towards a format that people read
+//! they take the plain form, and read it back as the plain values it has; towards one that people do not, a
+//! [`Value`] is the bytes of its typed form.
+//!
+//! How a value passes serde unharmed: under a name of its own as a *newtype struct*, which foreign formats see
+//! through, and in which our own bridge offers a format that is not human-readable, so that bytes are taken.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::ser::{Serialize, Serializer};
+
+use super::json::Plain;
+use super::walk::Walk;
+use super::{Array, BigInt, Date, ErrorValue, Function, Object, Value, number};
+use crate::wire::{self, Limits};
+
+pub(super) const VALUE: &str = "$chinwag::Value";
+pub(super) const FUNCTION: &str = "$chinwag::Function";
+pub(super) const ERROR: &str = "$chinwag::Error";
+pub(super) const DATE: &str = "$chinwag::Date";
+pub(super) const BIGINT: &str = "$chinwag::BigInt";
+
+impl Serialize for Value {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_newtype_struct(VALUE, &Inside(self))
+    }
+}
+
+struct Inside<'v>(&'v Value);
+
+impl Serialize for Inside<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            Plain(Walk::new(self.0).node()).serialize(serializer)
+        } else {
+            serializer.serialize_bytes(wire::encode(self.0).as_bytes())
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_newtype_struct(VALUE, ValueVisitor)
+    }
+}
+
+struct ValueVisitor;
+
+impl<'de> Visitor<'de> for ValueVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, inside: D) -> Result<Value, D::Error> {
+        if inside.is_human_readable() {
+            inside.deserialize_any(self)
+        } else {
+            inside.deserialize_byte_buf(self)
+        }
+    }
+
+    fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Value, E> {
+        let limits = Limits {
+            bytes: usize::MAX,
+            ..Limits::default()
+        };
+        wire::decode(bytes, &limits).map_err(E::custom)
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, inside: D) -> Result<Value, D::Error> {
+        <Value as Deserialize>::deserialize(inside)
+    }
+
+    fn visit_bool<E>(self, boolean: bool) -> Result<Value, E> {
+        Ok(boolean.into())
+    }
+
+    fn visit_i64<E>(self, integer: i64) -> Result<Value, E> {
+        Ok(integer.into())
+    }
+
+    fn visit_u64<E>(self, integer: u64) -> Result<Value, E> {
+        Ok(integer.into())
+    }
+
+    fn visit_i128<E>(self, integer: i128) -> Result<Value, E> {
+        Ok(Value::BigInt(integer.into()))
+    }
+
+    fn visit_u128<E>(self, integer: u128) -> Result<Value, E> {
+        Ok(Value::BigInt(integer.into()))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
+        Ok(number.into())
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+        Ok(text.into())
+    }
+
+    fn visit_string<E>(self, text: String) -> Result<Value, E> {
+        Ok(text.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        let mut array = Array::new();
+        while let Some(element) = seq.next_element::<Value>()? {
+            array.push(element);
+        }
+        Ok(array.into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut object = Object::new();
+        while let Some((key, member)) = map.next_entry::<String, Value>()? {
+            object.insert(key, member);
+        }
+        Ok(object.into())
+    }
+}
+
+impl Serialize for Function {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_newtype_struct(FUNCTION, self.source())
+    }
+}
+
+impl Serialize for BigInt {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_newtype_struct(BIGINT, self.as_str())
+    }
+}
+
+/// As ISO text, or `None` when invalid.
+impl Serialize for Date {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let text = self.milliseconds().map(|_| self.to_string());
+        serializer.serialize_newtype_struct(DATE, &text)
+    }
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+struct ErrorFields {
+    name: String,
+    message: String,
+    #[serde(skip_serializing_if = "is_undefined")]
+    cause: Value,
+}
+
+/// What an error is that says nothing of itself.
+impl Default for ErrorFields {
+    fn default() -> Self {
+        Self {
+            name: "Error".to_owned(),
+            message: String::new(),
+            cause: Value::Undefined,
+        }
+    }
+}
+
+const fn is_undefined(value: &Value) -> bool {
+    matches!(value, Value::Undefined)
+}
+
+impl Serialize for ErrorValue {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let fields = ErrorFields {
+            name: self.name.clone(),
+            message: self.message.clone(),
+            cause: self.cause.clone(),
+        };
+        serializer.serialize_newtype_struct(ERROR, &fields)
+    }
+}
+
+/// Reads what is inside one of our newtypes as the ordinary type it is written as.
+struct Through<T>(&'static str, std::marker::PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Through<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, inside: D) -> Result<T, D::Error> {
+        T::deserialize(inside)
+    }
+}
+
+fn through<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    name: &'static str,
+    expected: &'static str,
+    deserializer: D,
+) -> Result<T, D::Error> {
+    deserializer.deserialize_newtype_struct(name, Through(expected, std::marker::PhantomData))
+}
+
+impl<'de> Deserialize<'de> for Function {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        through::<String, D>(FUNCTION, "a function", deserializer).map(Self::new)
+    }
+}
+
+impl<'de> Deserialize<'de> for BigInt {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text: String = through(BIGINT, "a bigint", deserializer)?;
+        text.parse().map_err(D::Error::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for Date {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match through::<Option<String>, D>(DATE, "a date", deserializer)? {
+            Some(text) => text.parse().map_err(D::Error::custom),
+            None => Ok(Self::INVALID),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ErrorValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let fields: ErrorFields = through(ERROR, "an error", deserializer)?;
+        Ok(Self {
+            name: fields.name,
+            message: fields.message,
+            cause: fields.cause,
+        })
+    }
+}
+
+/// The number that text of digits stands for in an object's key.
+pub(super) fn key_number(text: &str) -> Option<f64> {
+    number::parse_number(text)
+}

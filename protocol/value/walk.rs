@@ -1,0 +1,158 @@
+//! Walking a tree as if its references were what they refer to.
+//!
+//! Ordinary types and plain JSON have no references, so both bridges see the target instead, as often as it is
+//! referred to. That can grow without measure (forty arrays of two references each are 2^40 leaves) and
+//! without end (a cycle), so a walk has a budget, a depth, and a list of the containers it is in.
+
+use std::cell::{Cell, RefCell};
+
+use super::extract::{Bounds, extract};
+use super::reference::{AMPLE, Step, absolute, locate};
+use super::{Mismatch, Value};
+use crate::wire::Limits;
+
+/// One walk, below one root: a value, or the cause of an error in it.
+pub(super) struct Walk<'v> {
+    root: &'v Value,
+    /// Where in the tree we are. References count from there.
+    place: RefCell<Vec<Step<'v>>>,
+    /// The containers we are in, by address, whether we came to them by the tree or by reference.
+    open: RefCell<Vec<*const Value>>,
+    /// How many more values may be visited.
+    left: Cell<usize>,
+    /// How many more levels may be entered.
+    levels: usize,
+}
+
+/// A value on the walk.
+pub(super) struct Node<'w, 'v> {
+    pub(super) walk: &'w Walk<'v>,
+    value: &'v Value,
+}
+
+/// Being at a value, references followed. Dropping it leaves.
+pub(super) struct Visit<'w, 'v> {
+    walk: &'w Walk<'v>,
+    /// Never a reference.
+    pub(super) value: &'v Value,
+    /// Where we were before a reference took us elsewhere.
+    before: Option<Vec<Step<'v>>>,
+}
+
+impl<'v> Walk<'v> {
+    /// A walk over a self-contained value, within the default limits.
+    pub(super) fn new(root: &'v Value) -> Self {
+        let limits = Limits::default();
+        Self {
+            root,
+            place: RefCell::default(),
+            open: RefCell::default(),
+            left: Cell::new(limits.values),
+            levels: limits.depth,
+        }
+    }
+
+    /// A walk over the cause of an error on this one, out of the same budget.
+    pub(super) fn cause(&self, cause: &'v Value) -> Self {
+        Self {
+            root: cause,
+            place: RefCell::default(),
+            open: RefCell::default(),
+            left: Cell::new(self.left.get()),
+            levels: self.levels.saturating_sub(self.open.borrow().len() + 1),
+        }
+    }
+
+    /// Accounts for a walk over a cause that has ended.
+    pub(super) fn resume(&self, cause: &Self) {
+        self.left.set(cause.left.get());
+    }
+
+    /// The node at the root.
+    pub(super) fn node(&self) -> Node<'_, 'v> {
+        Node {
+            walk: self,
+            value: self.root,
+        }
+    }
+}
+
+impl<'w, 'v> Node<'w, 'v> {
+    /// Comes to this value, following references.
+    pub(super) fn visit(&self) -> Result<Visit<'w, 'v>, Mismatch> {
+        let walk = self.walk;
+        let left = walk.left.get().checked_sub(1).ok_or(Mismatch::TooLarge)?;
+        walk.left.set(left);
+        let (value, before) = match self.value {
+            Value::Reference(reference) => {
+                let path = absolute(&walk.place.borrow(), reference).ok_or(Mismatch::Dangling)?;
+                let (place, value) = locate(walk.root, path, &mut AMPLE.clone())?;
+                if walk.open.borrow().contains(&std::ptr::from_ref(value)) {
+                    return Err(Mismatch::Circular);
+                }
+                (value, Some(walk.place.replace(place)))
+            }
+            value => (value, None),
+        };
+        let visit = Visit {
+            walk,
+            value,
+            before,
+        };
+        walk.open.borrow_mut().push(std::ptr::from_ref(value));
+        if walk.open.borrow().len() > walk.levels {
+            return Err(Mismatch::TooDeep);
+        }
+        Ok(visit)
+    }
+
+    /// The value with what it refers to, self-contained.
+    pub(super) fn extract(&self) -> Result<Value, Mismatch> {
+        let place = self.walk.place.borrow().clone();
+        let (place, part) = locate(self.walk.root, place, &mut AMPLE.clone())?;
+        let limits = Limits::default();
+        let mut bounds = Bounds {
+            depth: self.walk.levels,
+            values: self.walk.left.get(),
+            bytes: limits.bytes,
+        };
+        let value = extract(self.walk.root, place, part, &mut bounds)?;
+        self.walk.left.set(bounds.values);
+        Ok(value)
+    }
+
+    /// Whether this is `null` or `undefined`, or refers to it.
+    pub(super) fn is_nullish(&self) -> Result<bool, Mismatch> {
+        match self.value {
+            Value::Reference(_) => Ok(self.visit()?.value.is_nullish()),
+            value => Ok(value.is_nullish()),
+        }
+    }
+}
+
+impl<'w, 'v> Visit<'w, 'v> {
+    /// Does something with what this holds at `step`.
+    pub(super) fn descend<R>(
+        &self,
+        step: Step<'v>,
+        value: &'v Value,
+        act: impl FnOnce(Node<'w, 'v>) -> R,
+    ) -> R {
+        self.walk.place.borrow_mut().push(step);
+        let result = act(Node {
+            walk: self.walk,
+            value,
+        });
+        self.walk.place.borrow_mut().pop();
+        result
+    }
+}
+
+impl Drop for Visit<'_, '_> {
+    fn drop(&mut self) {
+        self.walk.open.borrow_mut().pop();
+        if let Some(before) = self.before.take() {
+            self.walk.place.replace(before);
+        }
+    }
+}

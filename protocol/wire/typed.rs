@@ -1,0 +1,434 @@
+//! Reading the typed form.
+//!
+//! One pass, straight into values. A reference is read as it stands and marked, to be looked up once everything
+//! is there; see [`settle`](super::settle).
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::Reason;
+use super::context::Context;
+use super::text::{Nullable, Text};
+use crate::value::{Array, Date, ErrorValue, Function, Object, Reference, Segment, Value};
+use crate::value::{number, object, shortened};
+
+/// A typed value, `depth` levels down.
+pub(super) struct Typed<'a, 'c> {
+    pub(super) context: &'a Context<'c>,
+    pub(super) depth: usize,
+}
+
+/// The types that there are.
+#[derive(Clone, Copy)]
+enum Type {
+    Undefined,
+    Null,
+    Boolean,
+    Number,
+    BigInt,
+    String,
+    Date,
+    Error,
+    Array,
+    Object,
+    Function,
+    Native,
+    Reference,
+}
+
+impl Type {
+    fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "undefined" => Self::Undefined,
+            "null" => Self::Null,
+            "boolean" => Self::Boolean,
+            "number" => Self::Number,
+            "bigint" => Self::BigInt,
+            "string" => Self::String,
+            "date" => Self::Date,
+            "error" => Self::Error,
+            "array" => Self::Array,
+            "object" => Self::Object,
+            "function" => Self::Function,
+            "native" => Self::Native,
+            "reference" => Self::Reference,
+            _ => return None,
+        })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Typed<'_, '_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        self.context.enter(self.depth)?;
+        if self.depth == 0 {
+            deserializer.deserialize_map(self)
+        } else {
+            deserializer.deserialize_any(self)
+        }
+    }
+}
+
+impl<'de> Visitor<'de> for Typed<'_, '_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(r#"a value as {"type": …, "value": …}"#)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let context = self.context;
+        let envelope = |problem: String| context.fault(Reason::Envelope(problem));
+        let value = match map.next_key_seed(Text)?.as_deref() {
+            Some("type") => {
+                let kind = self.kind(&map.next_value_seed(Text)?)?;
+                match map.next_key_seed(Text)?.as_deref() {
+                    Some("value") => map.next_value_seed(Body {
+                        context,
+                        depth: self.depth,
+                        kind,
+                    })?,
+                    // JSON.stringify leaves out what is undefined
+                    None if matches!(kind, Type::Undefined) => Value::Undefined,
+                    None if matches!(kind, Type::Null) => Value::Null,
+                    None => return Err(envelope("\"value\" is missing".to_owned())),
+                    Some(key) => return Err(envelope(unexpected(key))),
+                }
+            }
+            Some("value") => {
+                let body: &RawValue = map.next_value()?;
+                match map.next_key_seed(Text)?.as_deref() {
+                    Some("type") => {}
+                    None => return Err(envelope("\"type\" is missing".to_owned())),
+                    Some(key) => return Err(envelope(unexpected(key))),
+                }
+                let kind = self.kind(&map.next_value_seed(Text)?)?;
+                let body_seed = Body {
+                    context,
+                    depth: self.depth,
+                    kind,
+                };
+                context.read_again(body.get(), body_seed)?
+            }
+            None => return Err(envelope("both are missing".to_owned())),
+            Some(key) => return Err(envelope(unexpected(key))),
+        };
+        match map.next_key_seed(Text)? {
+            None => Ok(value),
+            Some(key) => Err(envelope(unexpected(&key))),
+        }
+    }
+
+    /// The form of older nodes: the same thing as a JSON string.
+    fn visit_str<E: Error>(self, text: &str) -> Result<Value, E> {
+        let Self { context, depth } = self;
+        context.read_again(text, Nested { context, depth })
+    }
+}
+
+fn unexpected(key: &str) -> String {
+    format!("found {:?}", shortened(key))
+}
+
+impl Typed<'_, '_> {
+    fn kind<E: Error>(&self, name: &str) -> Result<Type, E> {
+        Type::named(name).ok_or_else(|| self.context.fault(Reason::UnknownType(shortened(name))))
+    }
+}
+
+/// A typed value inside a string. It was counted when the string was met, and is no string again.
+struct Nested<'a, 'c> {
+    context: &'a Context<'c>,
+    depth: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for Nested<'_, '_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        let Self { context, depth } = self;
+        deserializer.deserialize_map(Typed { context, depth })
+    }
+}
+
+/// What stands under `"value"`, once the type is known.
+struct Body<'a, 'c> {
+    context: &'a Context<'c>,
+    depth: usize,
+    kind: Type,
+}
+
+impl<'de> DeserializeSeed<'de> for Body<'_, '_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        let Self {
+            context,
+            depth,
+            kind,
+        } = self;
+        let malformed = |what, text: &str| {
+            let text = shortened(text);
+            context.fault(Reason::Malformed { what, text })
+        };
+        Ok(match kind {
+            Type::Object => deserializer.deserialize_map(Members { context, depth })?,
+            Type::Array => deserializer.deserialize_map(Elements { context, depth })?,
+            Type::Reference => deserializer.deserialize_any(Path { context, wraps: 0 })?,
+            Type::Error => {
+                let fields = Typed {
+                    context,
+                    depth: depth + 1,
+                };
+                match error(fields.deserialize(deserializer)?) {
+                    Ok(error) => error.into(),
+                    Err(found) => {
+                        let problem = format!("an error is an object of text, found {found}");
+                        return Err(context.fault(Reason::Shape(problem)));
+                    }
+                }
+            }
+            // their text is empty, and says nothing when it is not
+            Type::Undefined => Nullable
+                .deserialize(deserializer)
+                .map(|_| Value::Undefined)?,
+            Type::Null => Nullable.deserialize(deserializer).map(|_| Value::Null)?,
+            Type::Date => match Nullable.deserialize(deserializer)? {
+                None => Value::Date(Date::INVALID),
+                Some(text) => match text.parse() {
+                    Ok(date) => Value::Date(date),
+                    Err(_) => return Err(malformed("date", &text)),
+                },
+            },
+            Type::Boolean => match &*Text.deserialize(deserializer)? {
+                "true" => Value::Boolean(true),
+                "false" => Value::Boolean(false),
+                other => return Err(malformed("boolean", other)),
+            },
+            Type::Number => {
+                let text = Text.deserialize(deserializer)?;
+                match number::parse_number(&text) {
+                    Some(number) => Value::Number(number),
+                    None => return Err(malformed("number", &text)),
+                }
+            }
+            Type::BigInt => {
+                let text = Text.deserialize(deserializer)?;
+                match text.parse() {
+                    Ok(integer) => Value::BigInt(integer),
+                    Err(_) => return Err(malformed("bigint", &text)),
+                }
+            }
+            Type::String => Value::String(Text.deserialize(deserializer)?.into_owned()),
+            Type::Native => Value::Native(Text.deserialize(deserializer)?.into_owned()),
+            Type::Function => Value::Function(Function::new(&*Text.deserialize(deserializer)?)),
+        })
+    }
+}
+
+/// The members of an object.
+struct Members<'a, 'c> {
+    context: &'a Context<'c>,
+    depth: usize,
+}
+
+impl<'de> Visitor<'de> for Members<'_, '_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object from key to value")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let Self { context, depth } = self;
+        let depth = depth + 1;
+        let mut object = Object::new();
+        while let Some(key) = map.next_key_seed(Text)? {
+            if object.contains_key(&key) {
+                return Err(context.fault(Reason::Duplicate(shortened(&key))));
+            }
+            let member = map.next_value_seed(Typed { context, depth })?;
+            object.insert(key, member);
+        }
+        Ok(object.into())
+    }
+}
+
+/// The elements of an array, by index.
+struct Elements<'a, 'c> {
+    context: &'a Context<'c>,
+    depth: usize,
+}
+
+impl<'de> Visitor<'de> for Elements<'_, '_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object from index to element")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let Self { context, depth } = self;
+        let depth = depth + 1;
+        let mut slots: Vec<Option<Value>> = Vec::new();
+        while let Some(key) = map.next_key_seed(Text)? {
+            let index = object::array_index(&key).and_then(|index| usize::try_from(index).ok());
+            let Some(index) = index else {
+                let text = shortened(&key);
+                let what = "array index";
+                return Err(context.fault(Reason::Malformed { what, text }));
+            };
+            // a hole takes room, and counts as a value
+            if let Some(holes) = index.checked_sub(slots.len()) {
+                context.count(holes)?;
+                slots.resize_with(index + 1, || None);
+            } else if slots[index].is_some() {
+                return Err(context.fault(Reason::Duplicate(shortened(&key))));
+            }
+            slots[index] = Some(map.next_value_seed(Typed { context, depth })?);
+        }
+        Ok(Array::from_slots(slots).into())
+    }
+}
+
+/// What a reference says: a path, or what the reference implementation makes of a third occurrence.
+///
+/// Its serializer looks for shared structure anew at every level, and so takes the *path* of an earlier reference
+/// for a shared array when a later one has the same target. It then writes
+/// `{"$reference": ["\"b\"", "\"y\"", "$reference"]}`: "the path that the reference at `b.y` has", counted from
+/// the level at which that was noticed, which is as deep as the wrapping. So
+/// `[{x: S, y: S, z: S}]` comes out, and it cannot read it itself. What is meant is plain enough: whatever `b.y`
+/// refers to.
+///
+/// The result is marked: `up` holds the wrapping, the path counts from the place so many levels below the root.
+struct Path<'a, 'c> {
+    context: &'a Context<'c>,
+    wraps: u32,
+}
+
+/// The key that marks a reference before it is serialized.
+const MARK: &str = "$reference";
+
+impl<'de> DeserializeSeed<'de> for Path<'_, '_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Path<'_, '_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a path as an array of indices and quoted keys")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        let Self { context, wraps } = self;
+        context.refer();
+        let mut path = Vec::new();
+        while let Some(segment) = seq.next_element_seed(PathSegment { context })? {
+            // a real path is no longer than values are deep
+            if path.len() > context.limits.depth {
+                return Err(context.fault(Reason::TooDeep(context.limits.depth)));
+            }
+            path.push(segment);
+        }
+        for _ in 0..wraps {
+            match path.pop() {
+                Some(Segment::Key(key)) if key == MARK => {}
+                _ => return Err(context.fault(Reason::Shape(format!("{MARK} without its path")))),
+            }
+        }
+        Ok(Value::Reference(Reference { up: wraps, path }))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let Self { context, wraps } = self;
+        let wraps = wraps + 1;
+        context.enter(usize::try_from(wraps).unwrap_or(usize::MAX))?;
+        let value = match map.next_key_seed(Text)? {
+            Some(key) if key == MARK => map.next_value_seed(Path { context, wraps })?,
+            _ => return Err(A::Error::custom(format!("expected {MARK}"))),
+        };
+        match map.next_key_seed(Text)? {
+            None => Ok(value),
+            Some(_) => Err(A::Error::custom(format!("expected nothing beside {MARK}"))),
+        }
+    }
+}
+
+/// One step of a path: an index, or a key as JSON text.
+struct PathSegment<'a, 'c> {
+    context: &'a Context<'c>,
+}
+
+impl<'de> DeserializeSeed<'de> for PathSegment<'_, '_> {
+    type Value = Segment;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Segment, D::Error> {
+        self.context.count(1)?;
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl Visitor<'_> for PathSegment<'_, '_> {
+    type Value = Segment;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an index or a quoted key")
+    }
+
+    fn visit_u64<E: Error>(self, index: u64) -> Result<Segment, E> {
+        u32::try_from(index).map(Segment::Index).map_err(|_| {
+            let text = index.to_string();
+            let what = "array index";
+            self.context.fault(Reason::Malformed { what, text })
+        })
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Segment, E> {
+        if let Some(index) = object::array_index(text) {
+            return Ok(Segment::Index(index));
+        }
+        let plain = text
+            .strip_prefix('"')
+            .and_then(|text| text.strip_suffix('"'))
+            .filter(|key| !key.contains(['"', '\\']));
+        match plain {
+            Some(key) => Ok(Segment::Key(key.to_owned())),
+            None => {
+                let key: Cow<'_, str> = self.context.read_again(text, Text)?;
+                Ok(Segment::Key(key.into_owned()))
+            }
+        }
+    }
+}
+
+/// The error that an object is, or what it has in place of text.
+fn error(fields: Value) -> Result<ErrorValue, &'static str> {
+    let Value::Object(mut fields) = fields else {
+        return Err(fields.type_name());
+    };
+    // JavaScript lets anything be a name or a message, and prints it
+    let mut text = |key, absent: &str| match fields.remove(key) {
+        None | Some(Value::Undefined | Value::Null) => Ok(absent.to_owned()),
+        Some(Value::String(text)) => Ok(text),
+        Some(Value::Boolean(boolean)) => Ok(boolean.to_string()),
+        Some(Value::Number(number)) => Ok(ryu_js::Buffer::new().format(number).to_owned()),
+        Some(Value::BigInt(integer)) => Ok(integer.to_string()),
+        Some(other) => Err(other.type_name()),
+    };
+    let (name, message) = (text("name", "Error")?, text("message", "")?);
+    let cause = fields.remove("cause").unwrap_or_default();
+    Ok(ErrorValue {
+        name,
+        message,
+        cause,
+    })
+}
