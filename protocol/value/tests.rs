@@ -338,8 +338,8 @@ fn typed(graph: &Graph, roots: &[usize]) -> String {
 /// Whether `value`, as a graph, is the graph from `root` on: the same members, and two ways lead to one object
 /// in it if and only if they lead to one node there.
 fn is_graph(value: &Value, graph: &Graph, root: usize) -> bool {
-    fn walk<'v>(
-        whole: &'v Value,
+    fn walk(
+        whole: &Value,
         path: &mut Vec<Segment>,
         graph: &Graph,
         node: usize,
