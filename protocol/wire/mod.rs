@@ -86,7 +86,7 @@ pub struct Limits {
     /// to read, 8 KiB without optimization: raise it only together with the stack.
     pub depth: usize,
     /// How many values a message may hold, with the holes of arrays, the steps of references, and what is copied
-    /// because it is shared. Default 1,000,000. A value takes 24 bytes, an object some 100 more, so a plain body
+    /// because it is shared. Default 1,000,000. A value takes 32 bytes, an object some 100 more, so a plain body
     /// of 3 MB that is nothing but `{}` comes to about 130 MB.
     pub values: usize,
 }
