@@ -57,6 +57,16 @@ pub(crate) fn extract<'v>(
     extraction.copy_first(part)
 }
 
+/// Whether there is a reference anywhere in `value`, causes of errors aside: they are roots of their own.
+pub(crate) fn has_reference(value: &Value) -> bool {
+    match value {
+        Value::Reference(_) => true,
+        Value::Array(array) => array.iter().flatten().any(has_reference),
+        Value::Object(object) => object.values().any(has_reference),
+        _ => false,
+    }
+}
+
 struct Extraction<'v, 'b> {
     root: &'v Value,
     /// Where the copy of a value is, by the address of the original. Holds the part itself and what

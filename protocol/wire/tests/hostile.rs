@@ -319,6 +319,16 @@ fn sharing_cannot_be_used_to_blow_up() {
     // the first two are copied, the rest is not looked at
     decode_pair(text.as_bytes(), &limits()).unwrap();
 
+    // as one value, it may not be written out, nor handed to fields that each get a copy
+    let value = read(&text);
+    assert!(value.to_json().is_err());
+    assert!(value.clone().deserialize::<serde_json::Value>().is_err());
+    assert!(value.deserialize::<Vec<Value>>().is_err());
+    // but one large text that is there once is no bomb
+    let once = Value::from(vec![Value::from("x".repeat(2 * limits().bytes))]);
+    once.to_json().unwrap();
+    assert_eq!(once.clone().deserialize::<Vec<Value>>().unwrap().len(), 1);
+
     // a flat list of links becomes a deep chain of copies
     let mut text = r#"{"type":"array","value":{"#.to_owned();
     for index in 0..10_000 {
