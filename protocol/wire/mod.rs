@@ -36,7 +36,7 @@
 //! and the number of values, so whoever sends it, reading ends in a value or in a [`DecodeError`]:
 //!
 //! - depth is counted in values, before one is entered, and holds for what is skipped or read again;
-//! - the stack that reading takes is proportional to depth: at the default, less than half of 2 MiB even without
+//! - the stack that reading takes is proportional to depth: at the default, at most about half of 2 MiB even without
 //!   optimization, so it can be done on any thread;
 //! - a hole in an array counts as a value, and so does a step of a reference's path;
 //! - what is read more than once (a `value` before its `type`, a value inside a string) is bounded in sum, by
