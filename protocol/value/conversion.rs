@@ -87,7 +87,11 @@ impl ConversionError {
     }
 
     pub(crate) fn found(expected: impl Into<String>, found: impl Into<String>) -> Self {
-        Mismatch::Found { expected: expected.into(), found: found.into() }.into()
+        Mismatch::Found {
+            expected: expected.into(),
+            found: found.into(),
+        }
+        .into()
     }
 }
 
@@ -108,7 +112,10 @@ impl std::error::Error for ConversionError {}
 
 impl From<Mismatch> for ConversionError {
     fn from(mismatch: Mismatch) -> Self {
-        Self { path: Vec::new(), mismatch }
+        Self {
+            path: Vec::new(),
+            mismatch,
+        }
     }
 }
 

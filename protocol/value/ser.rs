@@ -102,16 +102,25 @@ impl ser::Serializer for ToValue {
         Ok(variant.into())
     }
 
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Made {
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        name: &'static str,
+        value: &T,
+    ) -> Made {
         match name {
             VALUE => value.serialize(Passage),
-            FUNCTION => restore(value.serialize(self)?, |text| Ok(Function::new(text).into())),
-            BIGINT => {
-                restore(value.serialize(self)?, |text| text.parse().map(Value::BigInt).map_err(ser::Error::custom))
-            }
+            FUNCTION => restore(
+                value.serialize(self)?,
+                |text| Ok(Function::new(text).into()),
+            ),
+            BIGINT => restore(value.serialize(self)?, |text| {
+                text.parse().map(Value::BigInt).map_err(ser::Error::custom)
+            }),
             DATE => match value.serialize(self)? {
                 Value::Null => Ok(Value::Date(Date::INVALID)),
-                text => restore(text, |text| text.parse().map(Value::Date).map_err(ser::Error::custom)),
+                text => restore(text, |text| {
+                    text.parse().map(Value::Date).map_err(ser::Error::custom)
+                }),
             },
             ERROR => {
                 let Value::Object(mut fields) = value.serialize(self)? else {
@@ -123,7 +132,12 @@ impl ser::Serializer for ToValue {
                 };
                 let (name, message) = (text("name"), text("message"));
                 let cause = fields.remove("cause").unwrap_or_default();
-                Ok(ErrorValue { name, message, cause }.into())
+                Ok(ErrorValue {
+                    name,
+                    message,
+                    cause,
+                }
+                .into())
             }
             _ => value.serialize(self),
         }
@@ -136,7 +150,9 @@ impl ser::Serializer for ToValue {
         variant: &'static str,
         value: &T,
     ) -> Made {
-        let value = value.serialize(self).map_err(|error| error.within(variant))?;
+        let value = value
+            .serialize(self)
+            .map_err(|error| error.within(variant))?;
         Ok(Object::from_iter([(variant, value)]).into())
     }
 
@@ -152,7 +168,11 @@ impl ser::Serializer for ToValue {
         self.serialize_seq(Some(length))
     }
 
-    fn serialize_tuple_struct(self, _: &'static str, length: usize) -> Result<Elements, ConversionError> {
+    fn serialize_tuple_struct(
+        self,
+        _: &'static str,
+        length: usize,
+    ) -> Result<Elements, ConversionError> {
         self.serialize_seq(Some(length))
     }
 
@@ -183,7 +203,10 @@ impl ser::Serializer for ToValue {
         variant: &'static str,
         _: usize,
     ) -> Result<Members, ConversionError> {
-        Ok(Members { variant: Some(variant), ..Members::default() })
+        Ok(Members {
+            variant: Some(variant),
+            ..Members::default()
+        })
     }
 }
 
@@ -212,7 +235,9 @@ struct Elements {
 impl Elements {
     fn add<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), ConversionError> {
         let index = u32::try_from(self.array.len()).unwrap_or(u32::MAX);
-        let value = value.serialize(ToValue).map_err(|error| error.within(index))?;
+        let value = value
+            .serialize(ToValue)
+            .map_err(|error| error.within(index))?;
         self.array.push(value);
         Ok(())
     }
@@ -255,7 +280,9 @@ struct Members {
 
 impl Members {
     fn add<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) -> Result<(), ConversionError> {
-        let value = value.serialize(ToValue).map_err(|error| error.within(key))?;
+        let value = value
+            .serialize(ToValue)
+            .map_err(|error| error.within(key))?;
         self.object.insert(key, value);
         Ok(())
     }
@@ -337,7 +364,10 @@ impl ser::Serializer for Passage {
     }
 
     fn serialize_bytes(self, bytes: &[u8]) -> Made {
-        let limits = Limits { bytes: usize::MAX, ..Limits::default() };
+        let limits = Limits {
+            bytes: usize::MAX,
+            ..Limits::default()
+        };
         wire::decode(bytes, &limits).map_err(ConversionError::custom)
     }
 

@@ -6,7 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use super::extract::{Bounds, extract};
+use super::extract::{Bounds, extract, has_reference};
 use super::reference::{AMPLE, Step, absolute, locate};
 use super::{Mismatch, Value};
 use crate::wire::Limits;
@@ -20,6 +20,10 @@ pub(super) struct Walk<'v> {
     open: RefCell<Vec<*const Value>>,
     /// How many more values may be visited.
     left: Cell<usize>,
+    /// How many more bytes of text may be met by way of references. What is met once only is bounded by itself.
+    text: Cell<usize>,
+    /// How many references we are behind.
+    behind: Cell<usize>,
     /// How many more levels may be entered.
     levels: usize,
 }
@@ -48,6 +52,8 @@ impl<'v> Walk<'v> {
             place: RefCell::default(),
             open: RefCell::default(),
             left: Cell::new(limits.values),
+            text: Cell::new(limits.bytes),
+            behind: Cell::new(0),
             levels: limits.depth,
         }
     }
@@ -59,6 +65,8 @@ impl<'v> Walk<'v> {
             place: RefCell::default(),
             open: RefCell::default(),
             left: Cell::new(self.left.get()),
+            text: Cell::new(self.text.get()),
+            behind: Cell::new(self.behind.get()),
             levels: self.levels.saturating_sub(self.open.borrow().len() + 1),
         }
     }
@@ -66,11 +74,15 @@ impl<'v> Walk<'v> {
     /// Accounts for a walk over a cause that has ended.
     pub(super) fn resume(&self, cause: &Self) {
         self.left.set(cause.left.get());
+        self.text.set(cause.text.get());
     }
 
     /// The node at the root.
     pub(super) fn node(&self) -> Node<'_, 'v> {
-        Node { walk: self, value: self.root }
+        Node {
+            walk: self,
+            value: self.root,
+        }
     }
 }
 
@@ -87,26 +99,43 @@ impl<'w, 'v> Node<'w, 'v> {
                 if walk.open.borrow().contains(&std::ptr::from_ref(value)) {
                     return Err(Mismatch::Circular);
                 }
+                walk.behind.set(walk.behind.get() + 1);
                 (value, Some(walk.place.replace(place)))
             }
             value => (value, None),
         };
-        let visit = Visit { walk, value, before };
+        let visit = Visit {
+            walk,
+            value,
+            before,
+        };
         walk.open.borrow_mut().push(std::ptr::from_ref(value));
         if walk.open.borrow().len() > walk.levels {
             return Err(Mismatch::TooDeep);
+        }
+        if walk.behind.get() > 0 {
+            let text = walk.text.get().checked_sub(text_in(value));
+            walk.text.set(text.ok_or(Mismatch::TooLarge)?);
         }
         Ok(visit)
     }
 
     /// The value with what it refers to, self-contained.
     pub(super) fn extract(&self) -> Result<Value, Mismatch> {
-        let place = self.walk.place.borrow().clone();
-        let (place, part) = locate(self.walk.root, place, &mut AMPLE.clone())?;
-        let limits = Limits::default();
-        let mut bounds = Bounds { depth: self.walk.levels, values: self.walk.left.get(), bytes: limits.bytes };
-        let value = extract(self.walk.root, place, part, &mut bounds)?;
-        self.walk.left.set(bounds.values);
+        let walk = self.walk;
+        if walk.behind.get() == 0 && !has_reference(self.value) {
+            return Ok(self.value.clone());
+        }
+        let place = walk.place.borrow().clone();
+        let (place, part) = locate(walk.root, place, &mut AMPLE.clone())?;
+        let mut bounds = Bounds {
+            depth: walk.levels,
+            values: walk.left.get(),
+            bytes: walk.text.get(),
+        };
+        let value = extract(walk.root, place, part, &mut bounds)?;
+        walk.left.set(bounds.values);
+        walk.text.set(bounds.bytes);
         Ok(value)
     }
 
@@ -121,9 +150,17 @@ impl<'w, 'v> Node<'w, 'v> {
 
 impl<'w, 'v> Visit<'w, 'v> {
     /// Does something with what this holds at `step`.
-    pub(super) fn descend<R>(&self, step: Step<'v>, value: &'v Value, act: impl FnOnce(Node<'w, 'v>) -> R) -> R {
+    pub(super) fn descend<R>(
+        &self,
+        step: Step<'v>,
+        value: &'v Value,
+        act: impl FnOnce(Node<'w, 'v>) -> R,
+    ) -> R {
         self.walk.place.borrow_mut().push(step);
-        let result = act(Node { walk: self.walk, value });
+        let result = act(Node {
+            walk: self.walk,
+            value,
+        });
         self.walk.place.borrow_mut().pop();
         result
     }
@@ -134,6 +171,19 @@ impl Drop for Visit<'_, '_> {
         self.walk.open.borrow_mut().pop();
         if let Some(before) = self.before.take() {
             self.walk.place.replace(before);
+            self.walk.behind.set(self.walk.behind.get() - 1);
         }
+    }
+}
+
+/// How much text a value has of its own.
+fn text_in(value: &Value) -> usize {
+    match value {
+        Value::String(text) | Value::Native(text) => text.len(),
+        Value::BigInt(integer) => integer.as_str().len(),
+        Value::Function(function) => function.source().len(),
+        Value::Error(error) => error.name.len() + error.message.len(),
+        Value::Object(object) => object.keys().map(str::len).sum(),
+        _ => 0,
     }
 }

@@ -11,7 +11,7 @@ use crate::value::shortened;
 ///
 /// let error = decode(br#"{"type":"number","value":"0x1F"}"#, &Limits::default()).unwrap_err();
 /// assert!(matches!(error.reason(), Reason::Malformed { what: "number", .. }));
-/// assert_eq!(error.to_string(), r#""0x1F" is no number, near byte 31"#);
+/// assert_eq!(error.to_string(), r#""0x1F" is no number, near byte 32"#);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DecodeError {
@@ -112,7 +112,11 @@ impl DecodeError {
 
 /// The byte that a line and a column, as serde counts them, mean.
 pub(super) fn offset_in(text: &str, line: usize, column: usize) -> usize {
-    let begin: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+    let begin: usize = text
+        .split_inclusive('\n')
+        .take(line.saturating_sub(1))
+        .map(str::len)
+        .sum();
     (begin + column).min(text.len())
 }
 

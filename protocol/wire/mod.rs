@@ -22,7 +22,7 @@
 //! - keys of an object and of an array in any order;
 //! - references to things that stand later, and references to references;
 //! - the malformed reference that implementation writes for the third occurrence of one object inside an argument,
-//!   which it cannot read itself (see [`typed`]).
+//!   which it cannot read itself.
 //!
 //! # The plain form
 //!
@@ -36,7 +36,7 @@
 //! and the number of values, so whoever sends it, reading ends in a value or in a [`DecodeError`]:
 //!
 //! - depth is counted in values, before one is entered, and holds for what is skipped or read again;
-//! - the stack that reading takes is proportional to depth: at the default, less than half of 2 MiB even without
+//! - the stack that reading takes is proportional to depth: at the default, at most about half of 2 MiB even without
 //!   optimization, so it can be done on any thread;
 //! - a hole in an array counts as a value, and so does a step of a reference's path;
 //! - what is read more than once (a `value` before its `type`, a value inside a string) is bounded in sum, by
@@ -81,18 +81,23 @@ pub struct Limits {
     /// Length of a message, in bytes. Default 8 MiB, a guess: some hundred times the largest group's member
     /// map, and little enough for a hundred of them at once.
     pub bytes: usize,
-    /// How deep values may nest; a value alone is one level, an error is two. Default 512: deeper than what
-    /// people write, and shallow enough to be read on a thread of 2 MiB. Raise it only together with the stack.
+    /// How deep values may nest; a value alone is one level, an error is two. Default 128, as serde_json has it:
+    /// deeper than what people write, and shallow enough for a thread of 2 MiB. A level takes some 1.5 KiB of stack
+    /// to read, 8 KiB without optimization: raise it only together with the stack.
     pub depth: usize,
     /// How many values a message may hold, with the holes of arrays, the steps of references, and what is copied
-    /// because it is shared. Default 1,000,000. A value takes 24 bytes, an object some 100 more, so a plain body
+    /// because it is shared. Default 1,000,000. A value takes 32 bytes, an object some 100 more, so a plain body
     /// of 3 MB that is nothing but `{}` comes to about 130 MB.
     pub values: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { bytes: 8 << 20, depth: 512, values: 1_000_000 }
+        Self {
+            bytes: 8 << 20,
+            depth: 128,
+            values: 1_000_000,
+        }
     }
 }
 
@@ -177,7 +182,11 @@ pub fn encode_pair(error: &Value, value: &Value, form: Form) -> Vec<u8> {
     out
 }
 
-fn plain_pair(error: &Value, value: &Value, out: &mut Vec<u8>) -> Result<(), crate::value::ConversionError> {
+fn plain_pair(
+    error: &Value,
+    value: &Value,
+    out: &mut Vec<u8>,
+) -> Result<(), crate::value::ConversionError> {
     out.push(b'[');
     error.write_json(out)?;
     out.push(b',');
@@ -246,12 +255,17 @@ fn checked<'t>(bytes: &'t [u8], limits: &Limits) -> Result<&'t str, DecodeError>
         let (length, limit) = (bytes.len(), limits.bytes);
         return Err(DecodeError::new(Reason::TooLong { length, limit }, None));
     }
-    std::str::from_utf8(bytes).map_err(|wrong| DecodeError::new(Reason::NotText, Some(wrong.valid_up_to())))
+    std::str::from_utf8(bytes)
+        .map_err(|wrong| DecodeError::new(Reason::NotText, Some(wrong.valid_up_to())))
 }
 
 /// The form of a message that is to be an array.
 fn form_of(text: &str) -> Form {
-    if text.trim_start().starts_with('{') { Form::Typed } else { Form::Plain }
+    if text.trim_start().starts_with('{') {
+        Form::Typed
+    } else {
+        Form::Plain
+    }
 }
 
 /// A message that was read.
@@ -292,7 +306,11 @@ fn elements(message: Message, most: usize, limits: &Limits) -> Result<Vec<Value>
         values.truncate(most);
         return Ok(values);
     }
-    let mut bounds = Bounds { depth: limits.depth, values: limits.values, bytes: limits.bytes };
+    let mut bounds = Bounds {
+        depth: limits.depth,
+        values: limits.values,
+        bytes: limits.bytes,
+    };
     let mut values = Vec::with_capacity(array.len().min(most));
     for (index, slot) in (0..).zip(array.iter()).take(most) {
         let part = match slot {

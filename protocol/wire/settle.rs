@@ -11,18 +11,38 @@ use crate::value::{Reference, Segment, Value, shortened};
 
 /// Settles the references below `root`. Messages without any should not come here: it takes two more passes.
 pub(super) fn settle(root: &mut Value, context: &Context<'_>) -> Result<(), DecodeError> {
-    // Paths are made of what was read, so following all of them should take no more than that was long. Chains
-    // can ask for more; this is what they get.
-    let mut budget = context.length().saturating_mul(2).saturating_add(4096);
+    // Paths that were read are no longer, together, than the message. What may be more is following one that is
+    // counted from further down, or chains, and keeping a long path for a short one. Both factors are guesses.
+    let length = context.length();
+    let mut budget = Budget {
+        steps: length.saturating_mul(8).saturating_add(4096),
+        kept: length.saturating_mul(2).saturating_add(4096),
+    };
     settle_root(root, &mut budget)
 }
 
+/// What settling may still use up, counted as [`Step::cost`] does.
+struct Budget {
+    /// By walking.
+    steps: usize,
+    /// By what the settled references hold.
+    kept: usize,
+}
+
 /// The same for a root inside the message: the cause of an error.
-fn settle_root(root: &mut Value, budget: &mut usize) -> Result<(), DecodeError> {
-    let mut marked = Marked { place: Vec::new(), budget };
+fn settle_root(root: &mut Value, budget: &mut Budget) -> Result<(), DecodeError> {
+    let mut marked = Marked {
+        place: Vec::new(),
+        budget,
+    };
     marked.unmark(root)?;
     let mut settled = Vec::new();
-    let mut search = Search { root, place: Vec::new(), budget, settled: &mut settled };
+    let mut search = Search {
+        root,
+        place: Vec::new(),
+        budget,
+        settled: &mut settled,
+    };
     search.look_up(root)?;
     // from behind, so that they can be popped; the last pass goes the same way as the one before
     settled.reverse();
@@ -33,7 +53,7 @@ fn settle_root(root: &mut Value, budget: &mut usize) -> Result<(), DecodeError> 
 /// First pass: what is marked becomes an ordinary relative reference, not looked up yet.
 struct Marked<'b> {
     place: Vec<Segment>,
-    budget: &'b mut usize,
+    budget: &'b mut Budget,
 }
 
 impl Marked<'_> {
@@ -79,7 +99,7 @@ impl Marked<'_> {
 struct Search<'v, 's> {
     root: &'v Value,
     place: Vec<Step<'v>>,
-    budget: &'s mut usize,
+    budget: &'s mut Budget,
     settled: &'s mut Vec<Reference>,
 }
 
@@ -89,9 +109,17 @@ impl<'v> Search<'v, '_> {
             Value::Reference(reference) => {
                 let target = absolute(&self.place, reference)
                     .ok_or(Lost::Nowhere)
-                    .and_then(|path| locate(self.root, path, self.budget));
+                    .and_then(|path| locate(self.root, path, &mut self.budget.steps));
                 let (target, _) = target.map_err(|lost| refusal(lost, reference))?;
-                self.settled.push(relative(&self.place, &target));
+                let settled = relative(&self.place, &target);
+                let cost = settled
+                    .path
+                    .iter()
+                    .map(|part| Step::from(part).cost())
+                    .sum();
+                let kept = self.budget.kept.checked_sub(cost);
+                self.budget.kept = kept.ok_or_else(|| refusal(Lost::Costly, reference))?;
+                self.settled.push(settled);
                 Ok(())
             }
             Value::Array(array) => {
@@ -141,7 +169,12 @@ fn assign(value: &mut Value, settled: &mut Vec<Reference>) {
 }
 
 fn refusal(lost: Lost, reference: &Reference) -> DecodeError {
-    let path: String = reference.path.iter().take(8).map(Segment::to_string).collect();
+    let path: String = reference
+        .path
+        .iter()
+        .take(8)
+        .map(Segment::to_string)
+        .collect();
     let path = shortened(&path);
     let reason = match lost {
         Lost::Nowhere => Reason::Dangling(path),
