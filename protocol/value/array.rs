@@ -103,7 +103,6 @@ impl<V: Into<Value>> FromIterator<V> for Array {
 
 impl<V: Into<Value>> Extend<V> for Array {
     fn extend<I: IntoIterator<Item = V>>(&mut self, values: I) {
-        self.0
-            .extend(values.into_iter().map(|value| Some(value.into())));
+        self.0.extend(values.into_iter().map(|value| Some(value.into())));
     }
 }

@@ -87,11 +87,7 @@ impl ConversionError {
     }
 
     pub(crate) fn found(expected: impl Into<String>, found: impl Into<String>) -> Self {
-        Mismatch::Found {
-            expected: expected.into(),
-            found: found.into(),
-        }
-        .into()
+        Mismatch::Found { expected: expected.into(), found: found.into() }.into()
     }
 }
 
@@ -112,10 +108,7 @@ impl std::error::Error for ConversionError {}
 
 impl From<Mismatch> for ConversionError {
     fn from(mismatch: Mismatch) -> Self {
-        Self {
-            path: Vec::new(),
-            mismatch,
-        }
+        Self { path: Vec::new(), mismatch }
     }
 }
 

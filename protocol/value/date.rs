@@ -35,11 +35,7 @@ impl Date {
 
     /// The date so many milliseconds after 1970 began in UTC; invalid further than 8.64e15 from it.
     pub const fn new(milliseconds: i64) -> Self {
-        if milliseconds >= -LAST && milliseconds <= LAST {
-            Self(Some(milliseconds))
-        } else {
-            Self::INVALID
-        }
+        if milliseconds >= -LAST && milliseconds <= LAST { Self(Some(milliseconds)) } else { Self::INVALID }
     }
 
     /// Milliseconds since 1970 began in UTC; `None` for an invalid date.
@@ -51,11 +47,7 @@ impl Date {
     pub fn to_system_time(self) -> Option<SystemTime> {
         let milliseconds = self.0?;
         let distance = Duration::from_millis(milliseconds.unsigned_abs());
-        if milliseconds < 0 {
-            UNIX_EPOCH.checked_sub(distance)
-        } else {
-            UNIX_EPOCH.checked_add(distance)
-        }
+        if milliseconds < 0 { UNIX_EPOCH.checked_sub(distance) } else { UNIX_EPOCH.checked_add(distance) }
     }
 
     /// The date of an ISO text of exactly the form that JavaScript prints.
@@ -68,24 +60,19 @@ impl Date {
             return None;
         }
         let (year, rest) = text.split_at(years);
-        let shape = rest
-            .bytes()
-            .zip(b"-00-00T00:00:00.000Z")
-            .all(|(byte, &form)| match form {
-                b'0' => byte.is_ascii_digit(),
-                mark => byte == mark,
-            });
+        let shape = rest.bytes().zip(b"-00-00T00:00:00.000Z").all(|(byte, &form)| match form {
+            b'0' => byte.is_ascii_digit(),
+            mark => byte == mark,
+        });
         let year_digits = year.trim_start_matches(['+', '-']);
-        if !shape || !year_digits.bytes().all(|byte| byte.is_ascii_digit()) || year_digits.len() < 4
-        {
+        if !shape || !year_digits.bytes().all(|byte| byte.is_ascii_digit()) || year_digits.len() < 4 {
             return None;
         }
         let number = |from: usize, to: usize| rest.get(from..to)?.parse::<u16>().ok();
         let small = |from: usize| rest.get(from..from + 2)?.parse::<u8>().ok();
         let month = Month::try_from(small(1)?).ok()?;
         let day = time::Date::from_calendar_date(year.parse().ok()?, month, small(4)?).ok()?;
-        let clock =
-            Time::from_hms_milli(small(7)?, small(10)?, small(13)?, number(16, 19)?).ok()?;
+        let clock = Time::from_hms_milli(small(7)?, small(10)?, small(13)?, number(16, 19)?).ok()?;
         let moment = PrimitiveDateTime::new(day, clock).assume_utc();
         let milliseconds = moment.unix_timestamp() * 1000 + i64::from(moment.millisecond());
         Some(Self::new(milliseconds)).filter(|date| date.0.is_some())
@@ -106,10 +93,7 @@ impl fmt::Display for Date {
         }
         let (hour, minute, second, millisecond) = moment.to_hms_milli();
         let (month, day) = (u8::from(moment.month()), moment.day());
-        write!(
-            f,
-            "-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millisecond:03}Z"
-        )
+        write!(f, "-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millisecond:03}Z")
     }
 }
 

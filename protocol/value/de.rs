@@ -2,8 +2,7 @@
 
 use serde::de::value::{BytesDeserializer, StrDeserializer};
 use serde::de::{
-    self, DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess,
-    SeqAccess, Visitor,
+    self, DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess, SeqAccess, Visitor,
 };
 use serde::forward_to_deserialize_any;
 
@@ -92,28 +91,17 @@ impl<'de> Deserializer<'de> for Node<'_, '_> {
                 left: array.len(),
                 elements: (0..).zip(array.slots().iter()),
             }),
-            Value::Object(object) => visitor.visit_map(Members {
-                visit: &visit,
-                left: object.len(),
-                members: object.iter(),
-                next: None,
-            }),
+            Value::Object(object) => {
+                visitor.visit_map(Members { visit: &visit, left: object.len(), members: object.iter(), next: None })
+            }
         }
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Read<V::Value> {
-        if self.is_nullish()? {
-            visitor.visit_none()
-        } else {
-            visitor.visit_some(self)
-        }
+        if self.is_nullish()? { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        visitor: V,
-    ) -> Read<V::Value> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Read<V::Value> {
         if name == VALUE {
             let text = wire::encode(&self.extract()?);
             return visitor.visit_newtype_struct(Passage(text.as_bytes()));
@@ -123,9 +111,7 @@ impl<'de> Deserializer<'de> for Node<'_, '_> {
             (FUNCTION, Value::Function(function)) => {
                 visitor.visit_newtype_struct(StrDeserializer::new(function.source()))
             }
-            (BIGINT, Value::BigInt(integer)) => {
-                visitor.visit_newtype_struct(StrDeserializer::new(integer.as_str()))
-            }
+            (BIGINT, Value::BigInt(integer)) => visitor.visit_newtype_struct(StrDeserializer::new(integer.as_str())),
             (BIGINT, Value::Number(number)) if whole(*number).is_some() => {
                 let text = ryu_js::Buffer::new().format(*number).to_owned();
                 visitor.visit_newtype_struct(text.into_deserializer())
@@ -235,13 +221,9 @@ where
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Read<S::Value> {
         let Some((key, value)) = self.next.take() else {
-            return Err(ConversionError::custom(
-                "a value was asked for before its key",
-            ));
+            return Err(ConversionError::custom("a value was asked for before its key"));
         };
-        self.visit
-            .descend(Step::Key(key), value, |node| seed.deserialize(node))
-            .map_err(|error| error.within(key))
+        self.visit.descend(Step::Key(key), value, |node| seed.deserialize(node)).map_err(|error| error.within(key))
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -274,12 +256,8 @@ impl<'de> MapAccess<'de> for ErrorAccess<'_, '_> {
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Read<S::Value> {
         match self.next.take() {
             Some(Ok(text)) => seed.deserialize(StrDeserializer::new(text)),
-            Some(Err(cause)) => seed
-                .deserialize(cause.node())
-                .map_err(|error: ConversionError| error.within("cause")),
-            None => Err(ConversionError::custom(
-                "a value was asked for before its key",
-            )),
+            Some(Err(cause)) => seed.deserialize(cause.node()).map_err(|error: ConversionError| error.within("cause")),
+            None => Err(ConversionError::custom("a value was asked for before its key")),
         }
     }
 }
@@ -327,11 +305,7 @@ impl<'de> Deserializer<'de> for Key<'_> {
         visitor.visit_some(self)
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        visitor: V,
-    ) -> Read<V::Value> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Read<V::Value> {
         visitor.visit_newtype_struct(self)
     }
 

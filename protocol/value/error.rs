@@ -18,11 +18,7 @@ pub struct ErrorValue {
 impl ErrorValue {
     /// An `Error` with this message and no cause.
     pub fn new(message: impl Into<String>) -> Self {
-        Self {
-            name: "Error".to_owned(),
-            message: message.into(),
-            cause: Value::Undefined,
-        }
+        Self { name: "Error".to_owned(), message: message.into(), cause: Value::Undefined }
     }
 
     /// The same under another name.

@@ -47,13 +47,7 @@ pub(crate) fn extract<'v>(
     part: &'v Value,
     bounds: &mut Bounds,
 ) -> Result<Value, Excess> {
-    let mut extraction = Extraction {
-        root,
-        copies: HashMap::new(),
-        source: place,
-        copy: Vec::new(),
-        bounds,
-    };
+    let mut extraction = Extraction { root, copies: HashMap::new(), source: place, copy: Vec::new(), bounds };
     extraction.copy_first(part)
 }
 
@@ -82,8 +76,7 @@ struct Extraction<'v, 'b> {
 impl<'v> Extraction<'v, '_> {
     /// Copies what has not been copied before, and remembers where.
     fn copy_first(&mut self, value: &'v Value) -> Result<Value, Excess> {
-        self.copies
-            .insert(std::ptr::from_ref(value), self.copy.clone());
+        self.copies.insert(std::ptr::from_ref(value), self.copy.clone());
         self.copy_contents(value)
     }
 
@@ -106,12 +99,10 @@ impl<'v> Extraction<'v, '_> {
                 self.source = here;
                 copy
             }
-            Value::Array(_) | Value::Object(_) => {
-                match self.copies.get(&std::ptr::from_ref(value)).cloned() {
-                    Some(place) => self.refer(&place),
-                    None => self.copy_contents(value),
-                }
-            }
+            Value::Array(_) | Value::Object(_) => match self.copies.get(&std::ptr::from_ref(value)).cloned() {
+                Some(place) => self.refer(&place),
+                None => self.copy_contents(value),
+            },
             leaf => self.copy_contents(leaf),
         }
     }
@@ -188,16 +179,12 @@ impl<'v> Extraction<'v, '_> {
             Value::String(text) | Value::Native(text) => self.bounds.spend(1, text.len()),
             Value::BigInt(integer) => self.bounds.spend(1, integer.as_str().len()),
             Value::Error(error) => {
-                self.bounds
-                    .spend(3, error.name.len() + error.message.len())?;
+                self.bounds.spend(3, error.name.len() + error.message.len())?;
                 self.weigh(&error.cause)
             }
             Value::Array(array) => {
                 self.bounds.spend(1 + array.len(), 0)?;
-                array
-                    .iter()
-                    .flatten()
-                    .try_for_each(|element| self.weigh(element))
+                array.iter().flatten().try_for_each(|element| self.weigh(element))
             }
             Value::Object(object) => {
                 self.bounds.spend(1, 0)?;

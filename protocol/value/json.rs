@@ -33,9 +33,7 @@ impl Value {
             }
             serde_json::Value::Object(members) => {
                 let members = members.into_iter();
-                Self::Object(Object::from_iter(
-                    members.map(|(key, json)| (key, Self::from_json(json))),
-                ))
+                Self::Object(Object::from_iter(members.map(|(key, json)| (key, Self::from_json(json)))))
             }
         }
     }
@@ -109,18 +107,14 @@ impl Serialize for Plain<'_, '_> {
                 let mut seq = serializer.serialize_seq(Some(array.len()))?;
                 for (index, slot) in (0..).zip(array.iter()) {
                     let element = slot.unwrap_or(&Value::Undefined);
-                    visit.descend(Step::Index(index), element, |node| {
-                        seq.serialize_element(&Plain(node))
-                    })?;
+                    visit.descend(Step::Index(index), element, |node| seq.serialize_element(&Plain(node)))?;
                 }
                 seq.end()
             }
             Value::Object(object) => {
                 let mut map = serializer.serialize_map(Some(object.len()))?;
                 for (key, member) in object.iter() {
-                    visit.descend(Step::Key(key), member, |node| {
-                        map.serialize_entry(key, &Plain(node))
-                    })?;
+                    visit.descend(Step::Key(key), member, |node| map.serialize_entry(key, &Plain(node)))?;
                 }
                 map.end()
             }

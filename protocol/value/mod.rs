@@ -228,11 +228,7 @@ impl Value {
     pub fn extract(&self, path: &[Segment]) -> Result<Self, ConversionError> {
         let path = path.iter().map(Step::from).collect();
         let (place, part) = locate(self, path, &mut AMPLE.clone()).map_err(Mismatch::from)?;
-        let mut bounds = Bounds {
-            depth: crate::wire::Limits::default().depth,
-            values: usize::MAX,
-            bytes: usize::MAX,
-        };
+        let mut bounds = Bounds { depth: crate::wire::Limits::default().depth, values: usize::MAX, bytes: usize::MAX };
         Ok(extract::extract(self, place, part, &mut bounds).map_err(Mismatch::from)?)
     }
 }
@@ -303,11 +299,7 @@ impl From<i64> for Value {
 /// A number up to 2^53; beyond that a [`BigInt`], for doubles do not count on exactly.
 impl From<u64> for Value {
     fn from(integer: u64) -> Self {
-        if integer <= number::EXACT {
-            Self::Number(integer as f64)
-        } else {
-            Self::BigInt(integer.into())
-        }
+        if integer <= number::EXACT { Self::Number(integer as f64) } else { Self::BigInt(integer.into()) }
     }
 }
 

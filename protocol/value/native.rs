@@ -58,18 +58,11 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 
     fn visit_newtype_struct<D: Deserializer<'de>>(self, inside: D) -> Result<Value, D::Error> {
-        if inside.is_human_readable() {
-            inside.deserialize_any(self)
-        } else {
-            inside.deserialize_byte_buf(self)
-        }
+        if inside.is_human_readable() { inside.deserialize_any(self) } else { inside.deserialize_byte_buf(self) }
     }
 
     fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Value, E> {
-        let limits = Limits {
-            bytes: usize::MAX,
-            ..Limits::default()
-        };
+        let limits = Limits { bytes: usize::MAX, ..Limits::default() };
         wire::decode(bytes, &limits).map_err(E::custom)
     }
 
@@ -166,11 +159,7 @@ struct ErrorFields {
 /// What an error is that says nothing of itself.
 impl Default for ErrorFields {
     fn default() -> Self {
-        Self {
-            name: "Error".to_owned(),
-            message: String::new(),
-            cause: Value::Undefined,
-        }
+        Self { name: "Error".to_owned(), message: String::new(), cause: Value::Undefined }
     }
 }
 
@@ -180,11 +169,7 @@ const fn is_undefined(value: &Value) -> bool {
 
 impl Serialize for ErrorValue {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let fields = ErrorFields {
-            name: self.name.clone(),
-            message: self.message.clone(),
-            cause: self.cause.clone(),
-        };
+        let fields = ErrorFields { name: self.name.clone(), message: self.message.clone(), cause: self.cause.clone() };
         serializer.serialize_newtype_struct(ERROR, &fields)
     }
 }
@@ -237,11 +222,7 @@ impl<'de> Deserialize<'de> for Date {
 impl<'de> Deserialize<'de> for ErrorValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let fields: ErrorFields = through(ERROR, "an error", deserializer)?;
-        Ok(Self {
-            name: fields.name,
-            message: fields.message,
-            cause: fields.cause,
-        })
+        Ok(Self { name: fields.name, message: fields.message, cause: fields.cause })
     }
 }
 

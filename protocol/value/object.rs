@@ -57,11 +57,7 @@ impl Object {
     pub fn insert(&mut self, key: impl Into<String>, value: impl Into<Value>) -> Option<Value> {
         let (key, value) = (key.into(), value.into());
         match array_index(&key) {
-            Some(index) => self
-                .0
-                .indexed
-                .insert(index, (key, value))
-                .map(|(_, value)| value),
+            Some(index) => self.0.indexed.insert(index, (key, value)).map(|(_, value)| value),
             None => self.0.named.insert(key, value),
         }
     }
@@ -111,11 +107,7 @@ impl Object {
     pub(crate) fn entry(&self, key: &str) -> Option<(&str, &Value)> {
         match array_index(key) {
             Some(index) => self.entry_at_index(index),
-            None => self
-                .0
-                .named
-                .get_key_value(key)
-                .map(|(key, value)| (key.as_str(), value)),
+            None => self.0.named.get_key_value(key).map(|(key, value)| (key.as_str(), value)),
         }
     }
 
@@ -129,18 +121,14 @@ impl Object {
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
         let indexed = self.0.indexed.values();
         let named = self.0.named.iter();
-        indexed
-            .map(|(key, value)| (key.as_str(), value))
-            .chain(named.map(|(key, value)| (key.as_str(), value)))
+        indexed.map(|(key, value)| (key.as_str(), value)).chain(named.map(|(key, value)| (key.as_str(), value)))
     }
 
     /// Keys and values in JavaScript's order, the values to be changed in place.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (&str, &mut Value)> {
         let indexed = self.0.indexed.values_mut();
         let named = self.0.named.iter_mut();
-        indexed
-            .map(|(key, value)| (key.as_str(), value))
-            .chain(named.map(|(key, value)| (key.as_str(), value)))
+        indexed.map(|(key, value)| (key.as_str(), value)).chain(named.map(|(key, value)| (key.as_str(), value)))
     }
 
     /// The keys in JavaScript's order.

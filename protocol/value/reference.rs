@@ -31,10 +31,7 @@ pub struct Reference {
 impl Reference {
     /// A reference to the container `up` levels above.
     pub const fn ancestor(up: u32) -> Self {
-        Self {
-            up,
-            path: Vec::new(),
-        }
+        Self { up, path: Vec::new() }
     }
 
     /// A reference to what `path` leads to from the container `up` levels above.
@@ -49,10 +46,7 @@ impl Reference {
     /// assert_eq!(pair.at(&["second".into(), 0.into()]), Some(&Value::from(1)));
     /// ```
     pub fn new(up: u32, path: impl IntoIterator<Item = impl Into<Segment>>) -> Self {
-        Self {
-            up,
-            path: path.into_iter().map(Into::into).collect(),
-        }
+        Self { up, path: path.into_iter().map(Into::into).collect() }
     }
 }
 
@@ -170,17 +164,10 @@ pub(crate) fn absolute<'v>(place: &[Step<'v>], reference: &'v Reference) -> Opti
 
 /// The reference that, standing at `place`, means `target`.
 pub(crate) fn relative(place: &[Step<'_>], target: &[Step<'_>]) -> Reference {
-    let common = place
-        .iter()
-        .zip(target)
-        .take_while(|(here, there)| here == there)
-        .count();
+    let common = place.iter().zip(target).take_while(|(here, there)| here == there).count();
     Reference {
         up: u32::try_from(place.len() - common).unwrap_or(u32::MAX),
-        path: target[common..]
-            .iter()
-            .map(|step| step.to_segment())
-            .collect(),
+        path: target[common..].iter().map(|step| step.to_segment()).collect(),
     }
 }
 

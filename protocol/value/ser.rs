@@ -102,25 +102,16 @@ impl ser::Serializer for ToValue {
         Ok(variant.into())
     }
 
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(
-        self,
-        name: &'static str,
-        value: &T,
-    ) -> Made {
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Made {
         match name {
             VALUE => value.serialize(Passage),
-            FUNCTION => restore(
-                value.serialize(self)?,
-                |text| Ok(Function::new(text).into()),
-            ),
-            BIGINT => restore(value.serialize(self)?, |text| {
-                text.parse().map(Value::BigInt).map_err(ser::Error::custom)
-            }),
+            FUNCTION => restore(value.serialize(self)?, |text| Ok(Function::new(text).into())),
+            BIGINT => {
+                restore(value.serialize(self)?, |text| text.parse().map(Value::BigInt).map_err(ser::Error::custom))
+            }
             DATE => match value.serialize(self)? {
                 Value::Null => Ok(Value::Date(Date::INVALID)),
-                text => restore(text, |text| {
-                    text.parse().map(Value::Date).map_err(ser::Error::custom)
-                }),
+                text => restore(text, |text| text.parse().map(Value::Date).map_err(ser::Error::custom)),
             },
             ERROR => {
                 let Value::Object(mut fields) = value.serialize(self)? else {
@@ -132,12 +123,7 @@ impl ser::Serializer for ToValue {
                 };
                 let (name, message) = (text("name"), text("message"));
                 let cause = fields.remove("cause").unwrap_or_default();
-                Ok(ErrorValue {
-                    name,
-                    message,
-                    cause,
-                }
-                .into())
+                Ok(ErrorValue { name, message, cause }.into())
             }
             _ => value.serialize(self),
         }
@@ -150,9 +136,7 @@ impl ser::Serializer for ToValue {
         variant: &'static str,
         value: &T,
     ) -> Made {
-        let value = value
-            .serialize(self)
-            .map_err(|error| error.within(variant))?;
+        let value = value.serialize(self).map_err(|error| error.within(variant))?;
         Ok(Object::from_iter([(variant, value)]).into())
     }
 
@@ -168,11 +152,7 @@ impl ser::Serializer for ToValue {
         self.serialize_seq(Some(length))
     }
 
-    fn serialize_tuple_struct(
-        self,
-        _: &'static str,
-        length: usize,
-    ) -> Result<Elements, ConversionError> {
+    fn serialize_tuple_struct(self, _: &'static str, length: usize) -> Result<Elements, ConversionError> {
         self.serialize_seq(Some(length))
     }
 
@@ -203,10 +183,7 @@ impl ser::Serializer for ToValue {
         variant: &'static str,
         _: usize,
     ) -> Result<Members, ConversionError> {
-        Ok(Members {
-            variant: Some(variant),
-            ..Members::default()
-        })
+        Ok(Members { variant: Some(variant), ..Members::default() })
     }
 }
 
@@ -235,9 +212,7 @@ struct Elements {
 impl Elements {
     fn add<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), ConversionError> {
         let index = u32::try_from(self.array.len()).unwrap_or(u32::MAX);
-        let value = value
-            .serialize(ToValue)
-            .map_err(|error| error.within(index))?;
+        let value = value.serialize(ToValue).map_err(|error| error.within(index))?;
         self.array.push(value);
         Ok(())
     }
@@ -280,9 +255,7 @@ struct Members {
 
 impl Members {
     fn add<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) -> Result<(), ConversionError> {
-        let value = value
-            .serialize(ToValue)
-            .map_err(|error| error.within(key))?;
+        let value = value.serialize(ToValue).map_err(|error| error.within(key))?;
         self.object.insert(key, value);
         Ok(())
     }
@@ -364,10 +337,7 @@ impl ser::Serializer for Passage {
     }
 
     fn serialize_bytes(self, bytes: &[u8]) -> Made {
-        let limits = Limits {
-            bytes: usize::MAX,
-            ..Limits::default()
-        };
+        let limits = Limits { bytes: usize::MAX, ..Limits::default() };
         wire::decode(bytes, &limits).map_err(ConversionError::custom)
     }
 

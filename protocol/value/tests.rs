@@ -20,40 +20,14 @@ fn a_value_is_small() {
 
 #[test]
 fn keys_come_in_javascript_order() {
-    let keys = [
-        "b",
-        "4294967294",
-        "4294967295",
-        "01",
-        "0",
-        "-1",
-        "10",
-        "9",
-        "",
-    ];
+    let keys = ["b", "4294967294", "4294967295", "01", "0", "-1", "10", "9", ""];
     let mut object: Object = keys.into_iter().map(|key| (key, 1)).collect();
     let order: Vec<&str> = object.keys().collect();
-    assert_eq!(
-        order,
-        [
-            "0",
-            "9",
-            "10",
-            "4294967294",
-            "b",
-            "4294967295",
-            "01",
-            "-1",
-            ""
-        ]
-    );
+    assert_eq!(order, ["0", "9", "10", "4294967294", "b", "4294967295", "01", "-1", ""]);
     object.remove("9");
     object.insert("b", 2);
     let order: Vec<String> = object.into_iter().map(|(key, _)| key).collect();
-    assert_eq!(
-        order,
-        ["0", "10", "4294967294", "b", "4294967295", "01", "-1", ""]
-    );
+    assert_eq!(order, ["0", "10", "4294967294", "b", "4294967295", "01", "-1", ""]);
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -90,17 +64,12 @@ fn config() -> Config {
         ratio: 0.1,
         on_start: Some(Function::new("(e) => e")),
         started: Date::new(1_708_992_000_123),
-        last: Some(
-            ErrorValue::new("boom")
-                .caused_by(Value::from(vec![Value::from(Reference::ancestor(1))])),
-        ),
+        last: Some(ErrorValue::new("boom").caused_by(Value::from(vec![Value::from(Reference::ancestor(1))]))),
         subset: vec![
             Subset::All,
             Subset::Count(3),
             Subset::Between(1, 2),
-            Subset::Chosen {
-                by: Function::new("m => m"),
-            },
+            Subset::Chosen { by: Function::new("m => m") },
         ],
         by_port: BTreeMap::from([(80, true), (8080, false)]),
         big: "123456789012345678901234567890".parse().unwrap(),
@@ -143,10 +112,7 @@ fn values_pass_inside_containers() {
     assert_eq!(value.deserialize::<Vec<Option<Value>>>().unwrap(), many);
     assert_eq!(cyclic.clone().deserialize::<Value>().unwrap(), cyclic);
     // what two fields share, each of them gets
-    let shared = Object::from_iter([
-        ("a", Value::from(vec![Value::from(1)])),
-        ("b", Reference::new(1, ["a"]).into()),
-    ]);
+    let shared = Object::from_iter([("a", Value::from(vec![Value::from(1)])), ("b", Reference::new(1, ["a"]).into())]);
     let fields: HashMap<String, Value> = Value::from(shared.clone()).deserialize().unwrap();
     assert_eq!(fields["a"], fields["b"]);
     let fields: HashMap<String, Vec<u8>> = Value::from(shared).deserialize().unwrap();
@@ -185,10 +151,7 @@ fn a_mismatch_says_what_and_where() {
     assert_eq!(error::<String>(5), "expected a string, found number 5");
     assert_eq!(error::<Function>("x"), "expected a function, found string");
     assert_eq!(error::<Date>(5), "expected a date, found number");
-    assert_eq!(
-        error::<ErrorValue>(Object::new()),
-        "expected an error, found object"
-    );
+    assert_eq!(error::<ErrorValue>(Object::new()), "expected an error, found object");
     assert_eq!(error::<Config>(Object::new()), r#""ip" is missing"#);
     let config = Object::from_iter([("subset", vec![Value::from("All"), "Some".into()])]);
     assert_eq!(
@@ -202,10 +165,7 @@ fn a_mismatch_says_what_and_where() {
 fn nullish_is_none() {
     for nullish in [Value::Null, Value::Undefined] {
         assert_eq!(nullish.clone().deserialize::<Option<u8>>().unwrap(), None);
-        assert_eq!(
-            nullish.clone().deserialize::<Option<Value>>().unwrap(),
-            None
-        );
+        assert_eq!(nullish.clone().deserialize::<Option<Value>>().unwrap(), None);
         nullish.clone().deserialize::<()>().unwrap();
         assert_eq!(nullish.clone().deserialize::<Value>().unwrap(), nullish);
     }
@@ -218,22 +178,10 @@ fn nullish_is_none() {
 
 #[test]
 fn integers_that_doubles_cannot_hold_are_bigints() {
-    assert_eq!(
-        Value::from(1_i64 << 53),
-        Value::Number(9_007_199_254_740_992.0)
-    );
+    assert_eq!(Value::from(1_i64 << 53), Value::Number(9_007_199_254_740_992.0));
     assert_eq!(Value::from((1_i64 << 53) + 1).type_name(), "bigint");
-    assert_eq!(
-        Value::from(i64::MIN).deserialize::<i64>().unwrap(),
-        i64::MIN
-    );
-    assert_eq!(
-        Value::from_serialize(&i128::MIN)
-            .unwrap()
-            .deserialize::<i128>()
-            .unwrap(),
-        i128::MIN
-    );
+    assert_eq!(Value::from(i64::MIN).deserialize::<i64>().unwrap(), i64::MIN);
+    assert_eq!(Value::from_serialize(&i128::MIN).unwrap().deserialize::<i128>().unwrap(), i128::MIN);
     for (text, canonical) in [("007", "7"), ("-0", "0"), ("-012", "-12"), ("000", "0")] {
         assert_eq!(text.parse::<BigInt>().unwrap().as_str(), canonical);
     }
@@ -263,10 +211,7 @@ fn the_plain_form_is_plain() {
         "run": "() => 1",
     });
     assert_eq!(value.to_json().unwrap(), expected);
-    assert_eq!(
-        Value::from_json(expected.clone()).to_json().unwrap(),
-        expected
-    );
+    assert_eq!(Value::from_json(expected.clone()).to_json().unwrap(), expected);
     assert_eq!(Value::from(8080).to_json().unwrap().to_string(), "8080");
 }
 
@@ -285,10 +230,7 @@ fn tree() -> impl Strategy<Value = Value> {
         any::<String>().prop_map(Value::Native),
     ];
     leaf.prop_recursive(6, 64, 8, |inner| {
-        let key = prop_oneof![
-            any::<String>(),
-            any::<u32>().prop_map(|index| index.to_string())
-        ];
+        let key = prop_oneof![any::<String>(), any::<u32>().prop_map(|index| index.to_string())];
         prop_oneof![
             vec(proptest::option::of(inner.clone()), 0..8).prop_map(|mut slots| {
                 while matches!(slots.last(), Some(None)) {
@@ -297,9 +239,8 @@ fn tree() -> impl Strategy<Value = Value> {
                 Array::from_slots(slots).into()
             }),
             vec((key, inner.clone()), 0..8).prop_map(|members| Object::from_iter(members).into()),
-            (any::<String>(), any::<String>(), inner).prop_map(|(name, message, cause)| {
-                ErrorValue::new(message).named(name).caused_by(cause).into()
-            }),
+            (any::<String>(), any::<String>(), inner)
+                .prop_map(|(name, message, cause)| { ErrorValue::new(message).named(name).caused_by(cause).into() }),
         ]
     })
 }
@@ -355,9 +296,7 @@ fn is_graph(value: &Value, graph: &Graph, root: usize) -> bool {
             return false;
         }
         known.insert(node, value);
-        let same_keys = value
-            .as_object()
-            .is_some_and(|object| object.len() == graph[node].len());
+        let same_keys = value.as_object().is_some_and(|object| object.len() == graph[node].len());
         same_keys
             && graph[node].iter().all(|(key, &next)| {
                 path.push(Segment::Key(format!("k{key}")));

@@ -79,10 +79,7 @@ impl<'v> Walk<'v> {
 
     /// The node at the root.
     pub(super) fn node(&self) -> Node<'_, 'v> {
-        Node {
-            walk: self,
-            value: self.root,
-        }
+        Node { walk: self, value: self.root }
     }
 }
 
@@ -104,11 +101,7 @@ impl<'w, 'v> Node<'w, 'v> {
             }
             value => (value, None),
         };
-        let visit = Visit {
-            walk,
-            value,
-            before,
-        };
+        let visit = Visit { walk, value, before };
         walk.open.borrow_mut().push(std::ptr::from_ref(value));
         if walk.open.borrow().len() > walk.levels {
             return Err(Mismatch::TooDeep);
@@ -128,11 +121,7 @@ impl<'w, 'v> Node<'w, 'v> {
         }
         let place = walk.place.borrow().clone();
         let (place, part) = locate(walk.root, place, &mut AMPLE.clone())?;
-        let mut bounds = Bounds {
-            depth: walk.levels,
-            values: walk.left.get(),
-            bytes: walk.text.get(),
-        };
+        let mut bounds = Bounds { depth: walk.levels, values: walk.left.get(), bytes: walk.text.get() };
         let value = extract(walk.root, place, part, &mut bounds)?;
         walk.left.set(bounds.values);
         walk.text.set(bounds.bytes);
@@ -150,17 +139,9 @@ impl<'w, 'v> Node<'w, 'v> {
 
 impl<'w, 'v> Visit<'w, 'v> {
     /// Does something with what this holds at `step`.
-    pub(super) fn descend<R>(
-        &self,
-        step: Step<'v>,
-        value: &'v Value,
-        act: impl FnOnce(Node<'w, 'v>) -> R,
-    ) -> R {
+    pub(super) fn descend<R>(&self, step: Step<'v>, value: &'v Value, act: impl FnOnce(Node<'w, 'v>) -> R) -> R {
         self.walk.place.borrow_mut().push(step);
-        let result = act(Node {
-            walk: self.walk,
-            value,
-        });
+        let result = act(Node { walk: self.walk, value });
         self.walk.place.borrow_mut().pop();
         result
     }

@@ -55,11 +55,7 @@ impl<'c> Context<'c> {
     /// Refuses what nests too deep.
     pub(super) fn enter<E: Error>(&self, depth: usize) -> Result<(), E> {
         self.count(1)?;
-        if depth < self.limits.depth {
-            Ok(())
-        } else {
-            Err(self.fault(Reason::TooDeep(self.limits.depth)))
-        }
+        if depth < self.limits.depth { Ok(()) } else { Err(self.fault(Reason::TooDeep(self.limits.depth))) }
     }
 
     /// Remembers that there is a reference.
@@ -86,9 +82,7 @@ impl<'c> Context<'c> {
         let mut json = serde_json::Deserializer::from_str(text);
         // depth is counted here, in values
         json.disable_recursion_limit();
-        let read = seed
-            .deserialize(&mut json)
-            .and_then(|value| json.end().map(|()| value));
+        let read = seed.deserialize(&mut json).and_then(|value| json.end().map(|()| value));
         if let Err(error) = &read {
             self.locate(error, text);
         }
@@ -104,9 +98,7 @@ impl<'c> Context<'c> {
         match self.reread.get().checked_sub(text.len()) {
             Some(left) => self.reread.set(left),
             None => {
-                return Err(self.fault(Reason::TooCostly(
-                    "values inside strings, or before their types",
-                )));
+                return Err(self.fault(Reason::TooCostly("values inside strings, or before their types")));
             }
         }
         self.read(text, seed).map_err(|_| E::custom("refused"))
@@ -121,8 +113,7 @@ impl<'c> Context<'c> {
         match fault.take() {
             Some(found) if found.offset().is_some() => *fault = Some(found),
             Some(found) => {
-                let offset =
-                    begin.map(|begin| begin + offset_in(text, error.line(), error.column()));
+                let offset = begin.map(|begin| begin + offset_in(text, error.line(), error.column()));
                 *fault = Some(DecodeError::new(found.reason().clone(), offset));
             }
             None => *fault = Some(DecodeError::from_json(error, text, begin)),

@@ -112,11 +112,7 @@ impl DecodeError {
 
 /// The byte that a line and a column, as serde counts them, mean.
 pub(super) fn offset_in(text: &str, line: usize, column: usize) -> usize {
-    let begin: usize = text
-        .split_inclusive('\n')
-        .take(line.saturating_sub(1))
-        .map(str::len)
-        .sum();
+    let begin: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
     (begin + column).min(text.len())
 }
 

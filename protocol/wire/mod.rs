@@ -93,11 +93,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            bytes: 8 << 20,
-            depth: 128,
-            values: 1_000_000,
-        }
+        Self { bytes: 8 << 20, depth: 128, values: 1_000_000 }
     }
 }
 
@@ -182,11 +178,7 @@ pub fn encode_pair(error: &Value, value: &Value, form: Form) -> Vec<u8> {
     out
 }
 
-fn plain_pair(
-    error: &Value,
-    value: &Value,
-    out: &mut Vec<u8>,
-) -> Result<(), crate::value::ConversionError> {
+fn plain_pair(error: &Value, value: &Value, out: &mut Vec<u8>) -> Result<(), crate::value::ConversionError> {
     out.push(b'[');
     error.write_json(out)?;
     out.push(b',');
@@ -255,17 +247,12 @@ fn checked<'t>(bytes: &'t [u8], limits: &Limits) -> Result<&'t str, DecodeError>
         let (length, limit) = (bytes.len(), limits.bytes);
         return Err(DecodeError::new(Reason::TooLong { length, limit }, None));
     }
-    std::str::from_utf8(bytes)
-        .map_err(|wrong| DecodeError::new(Reason::NotText, Some(wrong.valid_up_to())))
+    std::str::from_utf8(bytes).map_err(|wrong| DecodeError::new(Reason::NotText, Some(wrong.valid_up_to())))
 }
 
 /// The form of a message that is to be an array.
 fn form_of(text: &str) -> Form {
-    if text.trim_start().starts_with('{') {
-        Form::Typed
-    } else {
-        Form::Plain
-    }
+    if text.trim_start().starts_with('{') { Form::Typed } else { Form::Plain }
 }
 
 /// A message that was read.
@@ -306,11 +293,7 @@ fn elements(message: Message, most: usize, limits: &Limits) -> Result<Vec<Value>
         values.truncate(most);
         return Ok(values);
     }
-    let mut bounds = Bounds {
-        depth: limits.depth,
-        values: limits.values,
-        bytes: limits.bytes,
-    };
+    let mut bounds = Bounds { depth: limits.depth, values: limits.values, bytes: limits.bytes };
     let mut values = Vec::with_capacity(array.len().min(most));
     for (index, slot) in (0..).zip(array.iter()).take(most) {
         let part = match slot {

@@ -31,18 +31,10 @@ struct Budget {
 
 /// The same for a root inside the message: the cause of an error.
 fn settle_root(root: &mut Value, budget: &mut Budget) -> Result<(), DecodeError> {
-    let mut marked = Marked {
-        place: Vec::new(),
-        budget,
-    };
+    let mut marked = Marked { place: Vec::new(), budget };
     marked.unmark(root)?;
     let mut settled = Vec::new();
-    let mut search = Search {
-        root,
-        place: Vec::new(),
-        budget,
-        settled: &mut settled,
-    };
+    let mut search = Search { root, place: Vec::new(), budget, settled: &mut settled };
     search.look_up(root)?;
     // from behind, so that they can be popped; the last pass goes the same way as the one before
     settled.reverse();
@@ -112,11 +104,7 @@ impl<'v> Search<'v, '_> {
                     .and_then(|path| locate(self.root, path, &mut self.budget.steps));
                 let (target, _) = target.map_err(|lost| refusal(lost, reference))?;
                 let settled = relative(&self.place, &target);
-                let cost = settled
-                    .path
-                    .iter()
-                    .map(|part| Step::from(part).cost())
-                    .sum();
+                let cost = settled.path.iter().map(|part| Step::from(part).cost()).sum();
                 let kept = self.budget.kept.checked_sub(cost);
                 self.budget.kept = kept.ok_or_else(|| refusal(Lost::Costly, reference))?;
                 self.settled.push(settled);
@@ -169,12 +157,7 @@ fn assign(value: &mut Value, settled: &mut Vec<Reference>) {
 }
 
 fn refusal(lost: Lost, reference: &Reference) -> DecodeError {
-    let path: String = reference
-        .path
-        .iter()
-        .take(8)
-        .map(Segment::to_string)
-        .collect();
+    let path: String = reference.path.iter().take(8).map(Segment::to_string).collect();
     let path = shortened(&path);
     let reason = match lost {
         Lost::Nowhere => Reason::Dangling(path),

@@ -65,11 +65,7 @@ impl<'de> DeserializeSeed<'de> for Typed<'_, '_> {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
         self.context.enter(self.depth)?;
-        if self.depth == 0 {
-            deserializer.deserialize_map(self)
-        } else {
-            deserializer.deserialize_any(self)
-        }
+        if self.depth == 0 { deserializer.deserialize_map(self) } else { deserializer.deserialize_any(self) }
     }
 }
 
@@ -87,11 +83,7 @@ impl<'de> Visitor<'de> for Typed<'_, '_> {
             Some("type") => {
                 let kind = self.kind(&map.next_value_seed(Text)?)?;
                 match map.next_key_seed(Text)?.as_deref() {
-                    Some("value") => map.next_value_seed(Body {
-                        context,
-                        depth: self.depth,
-                        kind,
-                    })?,
+                    Some("value") => map.next_value_seed(Body { context, depth: self.depth, kind })?,
                     // JSON.stringify leaves out what is undefined
                     None if matches!(kind, Type::Undefined) => Value::Undefined,
                     None if matches!(kind, Type::Null) => Value::Null,
@@ -107,11 +99,7 @@ impl<'de> Visitor<'de> for Typed<'_, '_> {
                     Some(key) => return Err(envelope(unexpected(key))),
                 }
                 let kind = self.kind(&map.next_value_seed(Text)?)?;
-                let body_seed = Body {
-                    context,
-                    depth: self.depth,
-                    kind,
-                };
+                let body_seed = Body { context, depth: self.depth, kind };
                 context.read_again(body.get(), body_seed)?
             }
             None => return Err(envelope("both are missing".to_owned())),
@@ -166,11 +154,7 @@ impl<'de> DeserializeSeed<'de> for Body<'_, '_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        let Self {
-            context,
-            depth,
-            kind,
-        } = self;
+        let Self { context, depth, kind } = self;
         let malformed = |what, text: &str| {
             let text = shortened(text);
             context.fault(Reason::Malformed { what, text })
@@ -180,10 +164,7 @@ impl<'de> DeserializeSeed<'de> for Body<'_, '_> {
             Type::Array => deserializer.deserialize_map(Elements { context, depth })?,
             Type::Reference => deserializer.deserialize_any(Path { context, wraps: 0 })?,
             Type::Error => {
-                let fields = Typed {
-                    context,
-                    depth: depth + 1,
-                };
+                let fields = Typed { context, depth: depth + 1 };
                 match error(fields.deserialize(deserializer)?) {
                     Ok(error) => error.into(),
                     Err(found) => {
@@ -193,9 +174,7 @@ impl<'de> DeserializeSeed<'de> for Body<'_, '_> {
                 }
             }
             // their text is empty, and says nothing when it is not
-            Type::Undefined => Nullable
-                .deserialize(deserializer)
-                .map(|_| Value::Undefined)?,
+            Type::Undefined => Nullable.deserialize(deserializer).map(|_| Value::Undefined)?,
             Type::Null => Nullable.deserialize(deserializer).map(|_| Value::Null)?,
             Type::Date => match Nullable.deserialize(deserializer)? {
                 None => Value::Date(Date::INVALID),
@@ -396,10 +375,8 @@ impl Visitor<'_> for PathSegment<'_, '_> {
         if let Some(index) = object::array_index(text) {
             return Ok(Segment::Index(index));
         }
-        let plain = text
-            .strip_prefix('"')
-            .and_then(|text| text.strip_suffix('"'))
-            .filter(|key| !key.contains(['"', '\\']));
+        let plain =
+            text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).filter(|key| !key.contains(['"', '\\']));
         match plain {
             Some(key) => Ok(Segment::Key(key.to_owned())),
             None => {
@@ -426,9 +403,5 @@ fn error(fields: Value) -> Result<ErrorValue, &'static str> {
     };
     let (name, message) = (text("name", "Error")?, text("message", "")?);
     let cause = fields.remove("cause").unwrap_or_default();
-    Ok(ErrorValue {
-        name,
-        message,
-        cause,
-    })
+    Ok(ErrorValue { name, message, cause })
 }

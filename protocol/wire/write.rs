@@ -32,13 +32,7 @@ struct Writer<'v, 'o> {
 
 impl<'v, 'o> Writer<'v, 'o> {
     const fn new(root: &'v Value, out: &'o mut Vec<u8>) -> Self {
-        Self {
-            root,
-            message_index: None,
-            place: Vec::new(),
-            open: Vec::new(),
-            out,
-        }
+        Self { root, message_index: None, place: Vec::new(), open: Vec::new(), out }
     }
 
     fn value(&mut self, value: &'v Value) {

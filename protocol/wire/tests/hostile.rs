@@ -22,17 +22,10 @@ fn the_deepest_value_there_may_be_fits_a_stack() {
     let errors = {
         let open = r#"{"type":"error","value":{"type":"object","value":{"cause":"#;
         let leaf = r#"{"type":"null","value":""}"#;
-        format!(
-            "{}{leaf}{}",
-            open.repeat(depth / 2),
-            "}}}".repeat(depth / 2)
-        )
+        format!("{}{leaf}{}", open.repeat(depth / 2), "}}}".repeat(depth / 2))
     };
     let objects = nested_arrays(depth).replace("array", "object");
-    let referring = nested_arrays(depth).replace(
-        r#"{"type":"null","value":""}"#,
-        r#"{"type":"reference","value":[]}"#,
-    );
+    let referring = nested_arrays(depth).replace(r#"{"type":"null","value":""}"#, r#"{"type":"reference","value":[]}"#);
     for text in [nested_arrays(depth), objects, errors, referring] {
         on_a_thread(|| {
             let value = read(&text);
@@ -77,11 +70,7 @@ fn what_nests_too_deep_is_refused_wherever_it_does() {
     ];
     for (text, expected) in texts {
         let found = on_a_thread(|| format!("{:?}", reason(&text)));
-        assert!(
-            found.starts_with(expected),
-            "{expected}: {found} from {}",
-            &text[..60]
-        );
+        assert!(found.starts_with(expected), "{expected}: {found} from {}", &text[..60]);
     }
     let refused = on_a_thread(|| decode_arguments(plain.as_bytes(), &limits())).unwrap_err();
     assert_eq!(*refused.reason(), Reason::TooDeep(limits().depth));
@@ -129,27 +118,12 @@ fn a_value_before_its_type_may_be_read_again_only_so_often() {
 
 #[test]
 fn counts_are_bounded() {
-    let hole = |index: &str| {
-        wrapped(
-            "array",
-            &format!(r#"{{"{index}":{}}}"#, wrapped("null", "\"\"")),
-        )
-    };
+    let hole = |index: &str| wrapped("array", &format!(r#"{{"{index}":{}}}"#, wrapped("null", "\"\"")));
     assert_eq!(read(&hole("1000")).as_array().unwrap().len(), 1001);
     for bomb in ["4294967294", "1000000000"] {
         assert_eq!(reason(&hole(bomb)), Reason::TooMany(limits().values));
     }
-    for index in [
-        "4294967295",
-        "99999999999999999999",
-        "01",
-        "-1",
-        "1.5",
-        "x",
-        "",
-        " 1",
-        "1e3",
-    ] {
+    for index in ["4294967295", "99999999999999999999", "01", "-1", "1.5", "x", "", " 1", "1e3"] {
         let what = "array index";
         let text = index.to_owned();
         assert_eq!(reason(&hole(index)), Reason::Malformed { what, text });
@@ -189,16 +163,10 @@ fn wrong_things_are_refused_by_name() {
         (r#"{"type":"array","value":[]}"#, "Shape"),
         (r#"{"type":"object","value":{"a":1}}"#, "Shape"),
         (r#"{"type":"object","value":{"a":null}}"#, "Shape"),
-        (
-            r#"{"type":"error","value":{"type":"null","value":""}}"#,
-            "Shape",
-        ),
+        (r#"{"type":"error","value":{"type":"null","value":""}}"#, "Shape"),
         (r#"{"type":"error","value":"x"}"#, "NotJson"),
         (r#"{"type":"date","value":"yesterday"}"#, "Malformed"),
-        (
-            r#"{"type":"date","value":"2024-02-30T00:00:00.000Z"}"#,
-            "Malformed",
-        ),
+        (r#"{"type":"date","value":"2024-02-30T00:00:00.000Z"}"#, "Malformed"),
         (r#"{"type":"bigint","value":"1n"}"#, "Malformed"),
         (r#"{"type":"bigint","value":""}"#, "Malformed"),
         (r#"{"type":"reference","value":"a"}"#, "Shape"),
@@ -219,20 +187,14 @@ fn wrong_things_are_refused_by_name() {
         assert!(found.starts_with(expected), "{text}: {found}");
     }
     let numbers = [
-        "", "inf", "nan", "NAN", "infinity", "+1", "0x10", "1_000", " 1", "1 ", ".5", "5.", "1e5",
-        "1E+5", "1e+", "--1", "01", "1e+999", "1.0.0", "١",
+        "", "inf", "nan", "NAN", "infinity", "+1", "0x10", "1_000", " 1", "1 ", ".5", "5.", "1e5", "1E+5", "1e+",
+        "--1", "01", "1e+999", "1.0.0", "١",
     ];
     for number in numbers {
         let text = wrapped("number", &format!("{number:?}"));
         let what = "number";
         let text_found = number.to_owned();
-        assert_eq!(
-            reason(&text),
-            Reason::Malformed {
-                what,
-                text: text_found
-            }
-        );
+        assert_eq!(reason(&text), Reason::Malformed { what, text: text_found });
     }
 }
 
@@ -259,11 +221,7 @@ fn faults_say_where() {
 #[test]
 fn a_message_cut_anywhere_is_an_error() {
     for (name, wire) in vectors() {
-        for text in [
-            wire.clone(),
-            legacy(&wire),
-            reversed(&wire).trim_end().to_owned(),
-        ] {
+        for text in [wire.clone(), legacy(&wire), reversed(&wire).trim_end().to_owned()] {
             for end in 0..text.len() {
                 let cut = &text.as_bytes()[..end];
                 assert!(decode(cut, &limits()).is_err(), "{name} cut at {end}");
@@ -280,21 +238,13 @@ fn a_message_cut_anywhere_is_an_error() {
 #[test]
 fn sharing_cannot_be_used_to_blow_up() {
     // 2^40 leaves once written out: fine as a graph, refused as a tree
-    let mut levels: Vec<(String, String)> = vec![(
-        "n0".into(),
-        wrapped("array", r#"{"0":{"type":"null","value":""}}"#),
-    )];
+    let mut levels: Vec<(String, String)> =
+        vec![("n0".into(), wrapped("array", r#"{"0":{"type":"null","value":""}}"#))];
     for level in 1..=40 {
         let below = reference(&format!(r#"["\"n{}\""]"#, level - 1));
-        levels.push((
-            format!("n{level}"),
-            wrapped("array", &format!(r#"{{"0":{below},"1":{below}}}"#)),
-        ));
+        levels.push((format!("n{level}"), wrapped("array", &format!(r#"{{"0":{below},"1":{below}}}"#))));
     }
-    let members: Vec<(&str, String)> = levels
-        .iter()
-        .map(|(key, text)| (key.as_str(), text.clone()))
-        .collect();
+    let members: Vec<(&str, String)> = levels.iter().map(|(key, text)| (key.as_str(), text.clone())).collect();
     let bomb = object(&members);
     let value = read(&bomb);
     assert!(value.to_json().is_err());
@@ -306,10 +256,7 @@ fn sharing_cannot_be_used_to_blow_up() {
 
     // many arguments, each of which gets a copy of one large thing
     let large = wrapped("string", &format!("{:?}", "x".repeat(1 << 20)));
-    let mut text = format!(
-        r#"{{"type":"array","value":{{"0":{}"#,
-        object(&[("s", large)])
-    );
+    let mut text = format!(r#"{{"type":"array","value":{{"0":{}"#, object(&[("s", large)]));
     for index in 1..10_000 {
         text.push_str(&format!(r#","{index}":{}"#, reference("[0]")));
     }
@@ -341,14 +288,8 @@ fn sharing_cannot_be_used_to_blow_up() {
 
     // short references to a long one
     let key = "k".repeat(100_000);
-    let mut members = vec![
-        (key.as_str(), object(&[])),
-        ("a", reference(&format!(r#"["\"{key}\""]"#))),
-    ];
+    let mut members = vec![(key.as_str(), object(&[])), ("a", reference(&format!(r#"["\"{key}\""]"#)))];
     let keys: Vec<String> = (0..10_000).map(|index| format!("r{index}")).collect();
-    members.extend(
-        keys.iter()
-            .map(|key| (key.as_str(), reference(r#"["\"a\""]"#))),
-    );
+    members.extend(keys.iter().map(|key| (key.as_str(), reference(r#"["\"a\""]"#))));
     assert!(matches!(reason(&object(&members)), Reason::TooCostly(_)));
 }

@@ -13,9 +13,7 @@ fn vectors() -> Vec<(String, String)> {
     let file = include_str!("../../tests/vectors/wire.json");
     let vectors: Vec<serde_json::Value> = serde_json::from_str(file).unwrap();
     let text = |vector: &serde_json::Value, key: &str| vector[key].as_str().unwrap().to_owned();
-    let pairs = vectors
-        .iter()
-        .map(|vector| (text(vector, "name"), text(vector, "wire")));
+    let pairs = vectors.iter().map(|vector| (text(vector, "name"), text(vector, "wire")));
     pairs.collect()
 }
 
@@ -55,13 +53,8 @@ fn reversed(text: &str) -> String {
         let value = match kind {
             "object" | "array" => {
                 let members = typed["value"].as_object().unwrap().iter();
-                let members = members.map(|(key, member)| {
-                    format!(
-                        "{}:{}",
-                        serde_json::Value::from(key.as_str()),
-                        turned(member)
-                    )
-                });
+                let members = members
+                    .map(|(key, member)| format!("{}:{}", serde_json::Value::from(key.as_str()), turned(member)));
                 format!("{{{}}}", members.collect::<Vec<_>>().join(","))
             }
             "error" => turned(&typed["value"]),
@@ -99,13 +92,8 @@ fn reference(path: &str) -> String {
 }
 
 fn object(members: &[(&str, String)]) -> String {
-    let members = members
-        .iter()
-        .map(|(key, member)| format!("{key:?}:{member}"));
-    wrapped(
-        "object",
-        &format!("{{{}}}", members.collect::<Vec<_>>().join(",")),
-    )
+    let members = members.iter().map(|(key, member)| format!("{key:?}:{member}"));
+    wrapped("object", &format!("{{{}}}", members.collect::<Vec<_>>().join(",")))
 }
 
 #[test]
@@ -131,10 +119,7 @@ fn references_that_lead_nowhere_or_in_circles_are_refused() {
         object(&[("a", reference(r#"["\"b\"","\"c\""]"#)), ("b", object(&[]))]),
         object(&[("a", reference("[0]"))]),
         // into a leaf, and into an error, which is one
-        object(&[
-            ("a", reference(r#"["\"b\"","\"length\""]"#)),
-            ("b", wrapped("string", r#""xy""#)),
-        ]),
+        object(&[("a", reference(r#"["\"b\"","\"length\""]"#)), ("b", wrapped("string", r#""xy""#))]),
         object(&[
             ("a", reference(r#"["\"b\"","\"cause\""]"#)),
             ("b", wrapped("error", &object(&[("cause", object(&[]))]))),
@@ -142,13 +127,7 @@ fn references_that_lead_nowhere_or_in_circles_are_refused() {
         // out of an error's cause
         object(&[
             ("a", object(&[])),
-            (
-                "b",
-                wrapped(
-                    "error",
-                    &object(&[("cause", object(&[("x", reference(r#"["\"a\""]"#))]))]),
-                ),
-            ),
+            ("b", wrapped("error", &object(&[("cause", object(&[("x", reference(r#"["\"a\""]"#))]))]))),
         ]),
     ];
     for text in dangling {
@@ -156,17 +135,11 @@ fn references_that_lead_nowhere_or_in_circles_are_refused() {
     }
     let circular = [
         object(&[("a", reference(r#"["\"a\""]"#))]),
-        object(&[
-            ("a", reference(r#"["\"b\""]"#)),
-            ("b", reference(r#"["\"a\""]"#)),
-        ]),
+        object(&[("a", reference(r#"["\"b\""]"#)), ("b", reference(r#"["\"a\""]"#))]),
         object(&[("a", reference(r#"["\"a\"","\"b\""]"#))]),
     ];
     for text in circular {
-        assert!(
-            matches!(reason(&text), Reason::Circular(_) | Reason::TooCostly(_)),
-            "{text}"
-        );
+        assert!(matches!(reason(&text), Reason::Circular(_) | Reason::TooCostly(_)), "{text}");
     }
 }
 
@@ -177,16 +150,8 @@ fn the_third_occurrence_is_read() {
     // [{x: S, b: {c: {y: S, z: S, w: S, v: S}}}]
     let c = object(&[
         ("y", reference(r#"[0,"\"x\""]"#)),
-        (
-            "z",
-            reference(r#"{"$reference":["\"b\"","\"c\"","\"y\"","\"$reference\""]}"#),
-        ),
-        (
-            "w",
-            reference(
-                r#"{"$reference":{"$reference":["\"c\"","\"z\"","\"$reference\"","\"$reference\""]}}"#,
-            ),
-        ),
+        ("z", reference(r#"{"$reference":["\"b\"","\"c\"","\"y\"","\"$reference\""]}"#)),
+        ("w", reference(r#"{"$reference":{"$reference":["\"c\"","\"z\"","\"$reference\"","\"$reference\""]}}"#)),
         (
             "v",
             reference(
@@ -209,20 +174,13 @@ fn arguments_that_share_are_taken_apart() {
     let text = encode(&Value::from(vec![
         shared.clone().into(),
         Reference::new(1, [0]).into(),
-        vec![
-            Value::from(Reference::new(2, [0])),
-            Reference::new(2, [0]).into(),
-        ]
-        .into(),
+        vec![Value::from(Reference::new(2, [0])), Reference::new(2, [0]).into()].into(),
     ]));
     let arguments = decode_arguments(text.as_bytes(), &limits()).unwrap();
     let shared = Value::from(shared);
     let pair = Value::from(vec![shared.clone(), Reference::new(1, [0]).into()]);
     assert_eq!(arguments.values, [shared.clone(), shared.clone(), pair]);
-    assert_eq!(
-        decode_pair(text.as_bytes(), &limits()).unwrap(),
-        (shared.clone(), shared)
-    );
+    assert_eq!(decode_pair(text.as_bytes(), &limits()).unwrap(), (shared.clone(), shared));
 }
 
 #[test]
@@ -237,23 +195,11 @@ fn parts_that_hold_their_whole_are_taken_apart() {
         ),
     );
     let arguments = decode_arguments(text.as_bytes(), &limits()).unwrap();
-    let [a, b] = &arguments.values[..] else {
-        panic!()
-    };
+    let [a, b] = &arguments.values[..] else { panic!() };
     // a = {b: {a: ^a}, all: [^a, ^a.b]}
     let expected = Object::from_iter([
-        (
-            "b",
-            Value::from(Object::from_iter([("a", Reference::ancestor(2))])),
-        ),
-        (
-            "all",
-            vec![
-                Value::from(Reference::ancestor(2)),
-                Reference::new(2, ["b"]).into(),
-            ]
-            .into(),
-        ),
+        ("b", Value::from(Object::from_iter([("a", Reference::ancestor(2))]))),
+        ("all", vec![Value::from(Reference::ancestor(2)), Reference::new(2, ["b"]).into()].into()),
     ]);
     assert_eq!(*a, expected.into());
     let keys = ["a", "b", "a", "all"].map(Into::into);
@@ -277,19 +223,12 @@ fn arguments_and_answers_come_in_both_forms() {
     assert_eq!(arguments.form, Form::Typed);
     assert_eq!(arguments.values, [Value::from("nid"), Value::Undefined]);
 
-    let plain =
-        br#" [1, -1, 1.5, 1e400, null, true, {"type": "null", "value": ""}, 12345678901234567890]"#;
-    assert!(
-        decode_arguments(plain, &limits()).is_err(),
-        "1e400 is no number"
-    );
+    let plain = br#" [1, -1, 1.5, 1e400, null, true, {"type": "null", "value": ""}, 12345678901234567890]"#;
+    assert!(decode_arguments(plain, &limits()).is_err(), "1e400 is no number");
     let plain = br#" [1, -1, 1.5, null, true, {"type": "null"}, 12345678901234567890]"#;
     let arguments = decode_arguments(plain, &limits()).unwrap();
     assert_eq!(arguments.form, Form::Plain);
-    assert_eq!(
-        arguments.values[6],
-        Value::Number(12_345_678_901_234_567_000.0)
-    );
+    assert_eq!(arguments.values[6], Value::Number(12_345_678_901_234_567_000.0));
     assert_eq!(arguments.values[5].get("type"), Some(&Value::from("null")));
 
     for text in [r#"{"type":"null","value":""}"#, "5", "\"x\"", "true"] {
@@ -300,15 +239,10 @@ fn arguments_and_answers_come_in_both_forms() {
         assert!(decode_arguments(text.as_bytes(), &limits()).is_err());
     }
 
-    let error = ErrorValue::new("boom")
-        .named("TypeError")
-        .caused_by(Value::from(5));
+    let error = ErrorValue::new("boom").named("TypeError").caused_by(Value::from(5));
     let error = Value::from(error);
     let answer = encode_pair(&error, &Value::Undefined, Form::Typed);
-    assert_eq!(
-        decode_pair(&answer, &limits()).unwrap(),
-        (error.clone(), Value::Undefined)
-    );
+    assert_eq!(decode_pair(&answer, &limits()).unwrap(), (error.clone(), Value::Undefined));
     let answer = encode_pair(&error, &Value::Undefined, Form::Plain);
     let expected = br#"[{"name":"TypeError","message":"boom","cause":5},null]"#;
     assert_eq!(answer, expected);
@@ -348,30 +282,14 @@ fn leaves_are_written_as_javascript_writes_them() {
     for (milliseconds, text) in dates {
         assert_eq!(written(Date::new(milliseconds).into()), text);
     }
-    let error: Value = read(
-        r#"{"type":"error","value":{"type":"object","value":{"name":{"type":"number","value":"5"}}}}"#,
-    );
+    let error: Value =
+        read(r#"{"type":"error","value":{"type":"object","value":{"name":{"type":"number","value":"5"}}}}"#);
     assert_eq!(error, ErrorValue::new("").named("5").into());
     // trailing holes have no form
-    let mut array = Array::from(vec![
-        Value::from(BigInt::from(1_i64)),
-        Function::new("x => x").into(),
-    ]);
+    let mut array = Array::from(vec![Value::from(BigInt::from(1_i64)), Function::new("x => x").into()]);
     array.push_hole();
-    assert_eq!(
-        read(&encode(&array.clone().into()))
-            .as_array()
-            .unwrap()
-            .len(),
-        2
-    );
+    assert_eq!(read(&encode(&array.clone().into())).as_array().unwrap().len(), 2);
     // a reference to nothing is undefined, as it is in JavaScript
-    let dangling = Value::from(vec![
-        Value::from(Reference::ancestor(2)),
-        Reference::new(1, ["x"]).into(),
-    ]);
-    assert_eq!(
-        read(&encode(&dangling)),
-        vec![Value::Undefined, Value::Undefined].into()
-    );
+    let dangling = Value::from(vec![Value::from(Reference::ancestor(2)), Reference::new(1, ["x"]).into()]);
+    assert_eq!(read(&encode(&dangling)), vec![Value::Undefined, Value::Undefined].into());
 }
