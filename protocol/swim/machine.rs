@@ -88,10 +88,10 @@ impl<P: Copy + Ord + Debug> Swim<P> {
             Input::Timer(_) => {}
             Input::Outcome { token, outcome } => self.outcome(now, token, outcome, chance),
             Input::Heard { peer, incarnation } => self.heard(now, peer, incarnation),
-            Input::Update { update, .. } => {
+            Input::Update(update) => {
                 self.learn(now, update, chance);
             }
-            Input::Told { update, .. } => {
+            Input::Told(update) => {
                 // News told to one node only is known to no other, unless this one says it.
                 if self.learn(now, update, chance) && update.peer != self.me {
                     self.broadcast(update);

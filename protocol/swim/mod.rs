@@ -132,19 +132,9 @@ pub enum Input<P> {
         incarnation: Option<Incarnation>,
     },
     /// News that gossip brought. It reaches everyone by itself and is not passed on.
-    Update {
-        /// The node that it came from, or that it was born on.
-        from: P,
-        /// The news.
-        update: Update<P>,
-    },
+    Update(Update<P>),
     /// News that a peer told this node only: the other end of [`Output::Tell`].
-    Told {
-        /// The teller.
-        from: P,
-        /// The news.
-        update: Update<P>,
-    },
+    Told(Update<P>),
     /// A peer's view: the other end of [`Output::Exchange`], or the answer to it, or to the one made with a seed. At
     /// the other end the answer is [`Swim::view`], taken *after* this input.
     Exchanged {
