@@ -9,7 +9,7 @@
 //! First the group runs for `periods` periods in which nobody fails; then `kill` times a node is killed, watched
 //! for, and started again. Default settings; latency 1 ms, a gossip tick of 200 ms.
 
-#[allow(dead_code)]
+#[allow(dead_code, reason = "the tests use the rest")]
 #[path = "../tests/swim_world/mod.rs"]
 mod swim_world;
 

@@ -31,7 +31,7 @@ pub struct Swim<P> {
     pub(super) health: u32,
     period: u64,
     pub(super) period_due: Duration,
-    reconnecting: bool,
+    pub(super) reconnecting: bool,
     pub(super) outbox: Vec<Output<P>>,
 }
 
@@ -278,7 +278,8 @@ impl<P: Copy + Ord + Debug> Swim<P> {
                 (None, incarnation.life, at)
             }
         };
-        let (after, incarnation) = (self.members[at].status(), self.members[at].incarnation);
+        let member = &self.members[at];
+        let (after, incarnation, claim) = (member.status(), member.incarnation, member.claim);
         self.tell_application(
             peer,
             incarnation,
@@ -288,7 +289,7 @@ impl<P: Copy + Ord + Debug> Swim<P> {
             incarnation.life != life,
         );
         if self.suspicions.get(&peer).is_some_and(|suspicion| {
-            suspicion.incarnation != incarnation || after != Status::Suspect
+            suspicion.incarnation != incarnation || claim != Claim::Suspect
         }) {
             self.suspicions.remove(&peer);
         }
@@ -322,7 +323,8 @@ impl<P: Copy + Ord + Debug> Swim<P> {
             (_, Pending | Expelled) | (Some(Expelled), _) => [None, None],
             (None | Some(Pending | Left), Alive) => [Some(joined), None],
             (None | Some(Pending | Left), Suspect) => [Some(joined), Some(suspected)],
-            (None | Some(Failed | Left), Failed) | (None | Some(Left), Left) => [None, None],
+            // Of one never known the loss is no news, and of one already given up the farewell is none.
+            (None | Some(Failed | Left), Failed | Left) => [None, None],
             (Some(Alive | Suspect), Alive) if restarted => [Some(rejoined), None],
             (Some(Alive | Suspect), Suspect) if restarted => [Some(rejoined), Some(suspected)],
             (Some(Alive), Alive) | (Some(Suspect), Suspect) => [None, None],
@@ -338,7 +340,7 @@ impl<P: Copy + Ord + Debug> Swim<P> {
                 }),
                 None,
             ],
-            (Some(Pending | Alive | Suspect | Failed), Left) => {
+            (Some(Pending | Alive | Suspect), Left) => {
                 [Some(Event::Left { peer, incarnation }), None]
             }
         };
@@ -429,95 +431,6 @@ impl<P: Copy + Ord + Debug> Swim<P> {
         }
     }
 
-    /// Exchanges views with one who seems not to know that it was removed, at most once a second.
-    fn ask_exchange(&mut self, now: Duration, peer: P) {
-        let (running, timeout) = (self.running, self.whole_timeout());
-        let Ok(at) = self
-            .members
-            .binary_search_by(|member| member.peer.cmp(&peer))
-        else {
-            return;
-        };
-        if running && self.members[at].second != second(now) {
-            self.members[at].second = second(now);
-            self.outbox.push(Output::Exchange { peer, timeout });
-        }
-    }
-
-    fn exchanged<R: Rng + ?Sized>(
-        &mut self,
-        now: Duration,
-        from: P,
-        view: Vec<Update<P>>,
-        chance: &mut R,
-    ) {
-        // A newcomer that is handed the list has nobody to tell; where two halves meet, both have.
-        let mut named: Vec<P> = view.iter().map(|update| update.peer).collect();
-        named.sort_unstable();
-        let others = self.members.iter().any(|member| {
-            member.status() == Status::Alive && named.binary_search(&member.peer).is_err()
-        });
-        for update in view {
-            let first_hand = update.peer == from;
-            let news = self.learn(now, update, chance);
-            if news && update.peer != self.me && (others || first_hand) {
-                self.broadcast(update);
-            }
-        }
-    }
-
-    fn reconnect<R: Rng + ?Sized>(&mut self, now: Duration, chance: &mut R) {
-        self.reconnecting = false;
-        let failed = || {
-            self.members
-                .iter()
-                .filter(|member| member.status() == Status::Failed)
-        };
-        let count = failed().count();
-        if count > 0 {
-            let chosen = failed()
-                .nth(chance.random_range(0..count))
-                .map(|member| member.peer);
-            if let Some(peer) = chosen {
-                self.probe(now, peer, false);
-            }
-            self.keep_reconnecting(now);
-        }
-    }
-
-    /// Sets the timer for trying removed peers, unless it is set or there are none.
-    fn keep_reconnecting(&mut self, now: Duration) {
-        let wanted = self.running && !self.reconnecting;
-        if wanted
-            && self
-                .members
-                .iter()
-                .any(|member| member.status() == Status::Failed)
-        {
-            self.reconnecting = true;
-            self.set_timer(now + self.config.reconnect_interval, Timer::Reconnect);
-        }
-    }
-
-    fn exchange<R: Rng + ?Sized>(&mut self, now: Duration, chance: &mut R) {
-        let able =
-            |member: &&Member<P>| member.status() == Status::Alive && !member.incarnation.is_mute();
-        let count = self.members.iter().filter(able).count();
-        if count > 0
-            && let Some(member) = self
-                .members
-                .iter()
-                .filter(able)
-                .nth(chance.random_range(0..count))
-        {
-            self.outbox.push(Output::Exchange {
-                peer: member.peer,
-                timeout: self.whole_timeout(),
-            });
-        }
-        self.set_timer(now + self.config.exchange_interval, Timer::Exchange);
-    }
-
     /// Forgets removed peers past the bound: the least worth remembering, the longest gone.
     fn forget_some(&mut self) {
         let bound = self.config.remembered as usize;
@@ -590,6 +503,6 @@ impl<P: Copy + Ord + Debug> Swim<P> {
 }
 
 /// Whole seconds since the node's start.
-fn second(now: Duration) -> u32 {
+pub(super) fn second(now: Duration) -> u32 {
     u32::try_from(now.as_secs()).unwrap_or(u32::MAX)
 }

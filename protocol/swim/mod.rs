@@ -85,6 +85,7 @@
 mod config;
 mod machine;
 mod probe;
+mod rejoin;
 mod standing;
 mod suspicion;
 
@@ -244,7 +245,8 @@ pub enum Timer<P> {
 }
 
 /// What happened to a peer. Each once, in order: `Joined`, any number of `Suspected` each followed by one of the others,
-/// at last `Failed` or `Left`, after which `Rejoined` or `Joined` begins anew.
+/// at last `Failed` or `Left`, after which `Rejoined` or `Joined` begins anew. One that this node only ever knew as removed
+/// begins with `Rejoined`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Event<P> {
     /// It was heard from, or of, for the first time; or it is back after it had left.

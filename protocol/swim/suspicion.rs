@@ -141,8 +141,10 @@ impl<P: Copy + Ord + Debug> Swim<P> {
     /// Counts the speaker of a suspicion that is in force; says whether it is a new one.
     pub(super) fn count_accuser(&mut self, now: Duration, update: Update<P>) -> bool {
         let bound = self.accusers_enough();
+        // Also against a pending peer, where it has no effect until the peer is heard from.
         let in_force = self.find(&update.peer).is_some_and(|member| {
-            member.status() == Status::Suspect && member.incarnation == update.incarnation
+            let known = (member.claim, member.incarnation);
+            !member.expelled && known == (Claim::Suspect, update.incarnation)
         });
         if !in_force {
             return false;
@@ -169,7 +171,8 @@ impl<P: Copy + Ord + Debug> Swim<P> {
         let Some(suspicion) = self.suspicions.get(&peer) else {
             return;
         };
-        if !self.running || suspicion.mine || suspicion.accusers.len() >= needed {
+        let judged = self.status(&peer).is_some_and(Status::is_known);
+        if !self.running || !judged || suspicion.mine || suspicion.accusers.len() >= needed {
             return;
         }
         let drawn = chance.random_range(0..voices.max(1) as u64);

@@ -195,7 +195,11 @@ impl World {
     pub fn restart(&mut self, peer: Peer, seed: Peer) {
         self.boot(peer);
         self.input(peer, Input::Start);
-        self.exchange(peer, seed);
+        // As a joining node does: again until the seed has answered.
+        while self.swim(peer).status(&seed).is_none() {
+            self.exchange(peer, seed);
+            self.run(Duration::from_millis(100));
+        }
     }
 
     /// Adds a node that knows only its seed.
@@ -227,6 +231,10 @@ impl World {
         self.hosts[usize::from(peer)].side = side;
     }
 
+    #[allow(
+        clippy::expect_used,
+        reason = "scenarios ask only about nodes that take part"
+    )]
     pub fn swim(&self, peer: Peer) -> &Swim<Peer> {
         self.hosts[usize::from(peer)]
             .swim
