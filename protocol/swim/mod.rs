@@ -40,6 +40,12 @@
 //! looks for the fault in itself first), the suspicion time that falls with independent confirmations, and the "buddy
 //! system" (the suspect is told directly). Ours: witnesses, accusers deciding only for themselves, mute peers, pending ones.
 //!
+//! # Figures
+//!
+//! `examples/membership.rs`, default settings, simulated: at n = 100 a killed node is out of the last view after a median of
+//! 4.1 s (1,000 kills, seed 1, no loss; 90th percentile 5.8 s), of 5.1 s at 30% loss; at n = 2, 8.8 s. No live node was removed in
+//! 1,000,000 node-periods (of the unstretched second) at n = 100 and 30% loss. Without loss it costs one request a node and period.
+//!
 //! # What is not here
 //!
 //! Dissemination: news goes out as [`Output::Broadcast`] and the gossip layer brings it to everyone; so nothing is piggybacked
