@@ -1,0 +1,225 @@
+//! Every knob, and the times computed from them.
+
+use std::time::Duration;
+
+/// The knobs of failure detection. [`Config::default`] is meant for a data centre or one machine.
+///
+/// ```
+/// use chinwag_protocol::swim::Config;
+/// use std::time::Duration;
+///
+/// let wide_area = Config { probe_timeout: Duration::from_millis(800), ..Config::default() };
+/// assert!(wide_area.check().is_err(), "a probe must end within its period");
+/// let wide_area = Config { probe_interval: Duration::from_secs(2), ..wide_area };
+/// assert!(wide_area.check().is_ok());
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Config {
+    /// The protocol period: one member is probed in each. Time, 10 ms to 1 h, default 1 s.
+    ///
+    /// Shorter finds failures sooner and costs more; each node sends and answers one probe a period, however
+    /// large the group. 1 s is memberlist's LAN default and SWIM's order of magnitude (its section 5 uses 2 s).
+    pub probe_interval: Duration,
+    /// How long a direct probe goes unanswered before others are asked. Time, at least 1 ms, default 300 ms.
+    ///
+    /// SWIM wants some high percentile of the round trip. Shorter loses no truth, for late answers still
+    /// count, but asks relays more often. memberlist has 500 ms; 300 ms is a guess that leaves room for
+    /// [`relay_timeout`](Self::relay_timeout) in a 1 s period.
+    pub probe_timeout: Duration,
+    /// How long the second stage may last: the relays, and one more direct try. Time, at least 1 ms, default
+    /// 500 ms (a guess). `probe_timeout + relay_timeout <= probe_interval`, so that at most one scheduled probe
+    /// is under way.
+    pub relay_timeout: Duration,
+    /// SWIM's k: how many others are asked to probe for us. Count, 0 to 64, default 3 (memberlist's).
+    ///
+    /// Each halves, roughly, the chance that bad luck between two nodes becomes a suspicion: at 30% loss a probe of
+    /// a live node fails with probability 0.26, 0.20, 0.15, 0.11 for k = 0, 1, 2, 3. Relays that a small group does not have
+    /// are replaced by as many further direct tries.
+    pub relays: u32,
+    /// How many *others* must have failed to reach a peer, besides oneself, before one may declare it dead. Count, 0 to
+    /// 64, default 3 (Lifeguard's K).
+    ///
+    /// A group with fewer members that could confirm asks all of them, down to a lone pair, where one node decides by
+    /// itself. More confirmations remove fewer live nodes, and lengthen the wait when many die at once.
+    pub confirmations: u32,
+    /// How many nodes, on average, check for themselves as soon as they hear of a suspicion. Count, 0 to 64, default 5
+    /// (a guess: with Poisson(5) all but 12% of groups find three at once, and those that do spread the word to five more).
+    ///
+    /// Not in the papers, which wait for the regular probes to confirm. It trades a few probes per suspicion for a
+    /// confirmation within one probe time. 0 switches it off.
+    pub witnesses: u32,
+    /// The least suspicion time, from the first word of it to the verdict. Time, default 2.5 s.
+    ///
+    /// The least is in truth the greater of this and `log10(n)` periods, as in Lifeguard, which takes 5 `log10(n)`: it has to
+    /// outlast the spreading of the suspicion to its victim and of the refutation back. By gossip in the order of
+    /// 200 ms a tick that is well under a second at 30% loss, hence the smaller factor. A process that is stopped for
+    /// less than this is never removed, so it is the price of "slow is not dead".
+    pub suspicion_min: Duration,
+    /// How many times the least suspicion time to wait while nobody has confirmed. Factor, 1 to 100, default 3.
+    ///
+    /// Lifeguard has 6. It is the time a lone pair takes; 3 is a guess that keeps that below ten seconds.
+    pub suspicion_max_factor: u32,
+    /// Lifeguard's S: the most by which the local health counter can slow this node down. Count, 0 to 64, default 8 (the
+    /// paper's and memberlist's).
+    ///
+    /// Period and timeouts are multiplied by `1 + health`. 0 switches it off.
+    pub health_max: u32,
+    /// How late one of its own timers or requests may be before the node concludes that *it* was stopped. Time, default 500 ms
+    /// (a guess: above any scheduling delay of a healthy process, below the least suspicion time).
+    ///
+    /// Smaller distrusts itself sooner, and accuses nobody for a while.
+    pub stall_tolerance: Duration,
+    /// How often one of those removed by a verdict is tried. Time, at least 10 ms, default 5 s (a guess; Serf reconnects
+    /// every 30 s).
+    ///
+    /// A healed partition of n nodes is one group again after about `ln(n) / 2` of these.
+    pub reconnect_interval: Duration,
+    /// How often the whole view is compared with one random member's. Time, 0 for never, default 30 s (memberlist's
+    /// push-pull on a LAN).
+    ///
+    /// It mends what gossip no longer remembers. The message has the size of the group.
+    pub exchange_interval: Duration,
+    /// How many removed peers are remembered. Count, default 1,024 (a guess; about 56 bytes each with a 32-byte id).
+    ///
+    /// Past it those are forgotten first that left, then those that a verdict removed, then those that an operator did; the longest
+    /// gone first. One that is forgotten is no longer tried, and old news can bring it back for a while.
+    pub remembered: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            probe_interval: Duration::from_secs(1),
+            probe_timeout: Duration::from_millis(300),
+            relay_timeout: Duration::from_millis(500),
+            relays: 3,
+            confirmations: 3,
+            witnesses: 5,
+            suspicion_min: Duration::from_millis(2_500),
+            suspicion_max_factor: 3,
+            health_max: 8,
+            stall_tolerance: Duration::from_millis(500),
+            reconnect_interval: Duration::from_secs(5),
+            exchange_interval: Duration::from_secs(30),
+            remembered: 1_024,
+        }
+    }
+}
+
+/// A [`Config`] that cannot work. Nothing has been started; the caller's value is at fault.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// A time outside its range.
+    #[error("{knob} is {value:?}, it must lie between {least:?} and {most:?}")]
+    Time {
+        /// The field's name.
+        knob: &'static str,
+        /// The value refused.
+        value: Duration,
+        /// The least that is accepted.
+        least: Duration,
+        /// The most that is accepted.
+        most: Duration,
+    },
+    /// A count outside its range.
+    #[error("{knob} is {value}, it must lie between {least} and {most}")]
+    Count {
+        /// The field's name.
+        knob: &'static str,
+        /// The value refused.
+        value: u32,
+        /// The least that is accepted.
+        least: u32,
+        /// The most that is accepted.
+        most: u32,
+    },
+    /// The two stages of a probe take longer than a period.
+    #[error("a probe takes {probe:?}, more than its period of {interval:?}")]
+    ProbeOutlastsPeriod {
+        /// `probe_timeout + relay_timeout`.
+        probe: Duration,
+        /// `probe_interval`.
+        interval: Duration,
+    },
+}
+
+impl Config {
+    /// Checks every knob against its range.
+    ///
+    /// # Errors
+    /// The first knob that is out of range, with its value.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        const MILLISECOND: Duration = Duration::from_millis(1);
+        const TICK: Duration = Duration::from_millis(10);
+        const HOUR: Duration = Duration::from_secs(3_600);
+        const DAY: Duration = Duration::from_secs(86_400);
+        for (knob, value, least, most) in [
+            ("probe_interval", self.probe_interval, TICK, HOUR),
+            ("probe_timeout", self.probe_timeout, MILLISECOND, HOUR),
+            ("relay_timeout", self.relay_timeout, MILLISECOND, HOUR),
+            ("suspicion_min", self.suspicion_min, Duration::ZERO, DAY),
+            ("stall_tolerance", self.stall_tolerance, MILLISECOND, DAY),
+            ("reconnect_interval", self.reconnect_interval, TICK, DAY),
+            (
+                "exchange_interval",
+                self.exchange_interval,
+                Duration::ZERO,
+                DAY,
+            ),
+        ] {
+            if !(least..=most).contains(&value) {
+                return Err(ConfigError::Time {
+                    knob,
+                    value,
+                    least,
+                    most,
+                });
+            }
+        }
+        for (knob, value, least, most) in [
+            ("relays", self.relays, 0, 64),
+            ("confirmations", self.confirmations, 0, 64),
+            ("witnesses", self.witnesses, 0, 64),
+            ("suspicion_max_factor", self.suspicion_max_factor, 1, 100),
+            ("health_max", self.health_max, 0, 64),
+            ("remembered", self.remembered, 1, 1_000_000),
+        ] {
+            if !(least..=most).contains(&value) {
+                return Err(ConfigError::Count {
+                    knob,
+                    value,
+                    least,
+                    most,
+                });
+            }
+        }
+        let probe = self.probe_timeout + self.relay_timeout;
+        if probe > self.probe_interval {
+            return Err(ConfigError::ProbeOutlastsPeriod {
+                probe,
+                interval: self.probe_interval,
+            });
+        }
+        Ok(())
+    }
+
+    /// The suspicion time at a group of `members` (this node included) when `confirmed` others agree.
+    ///
+    /// Lifeguard, section IV-B: it falls from the most to the least with the logarithm of the confirmations, so
+    /// that the first counts for most. A group too small to give [`confirmations`](Self::confirmations)
+    /// keeps a longer time instead.
+    pub fn suspicion_time(&self, members: usize, confirmed: usize) -> Duration {
+        let periods = libm::log10(members.max(1) as f64);
+        let least = self
+            .suspicion_min
+            .max(self.probe_interval.mul_f64(periods.max(0.0)));
+        let most = least * self.suspicion_max_factor;
+        let wanted = self.confirmations as usize;
+        if confirmed >= wanted {
+            return least;
+        }
+        let share = libm::log(confirmed as f64 + 1.0) / libm::log(wanted as f64 + 1.0);
+        most.saturating_sub((most - least).mul_f64(share.clamp(0.0, 1.0)))
+            .max(least)
+    }
+}

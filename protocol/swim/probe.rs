@@ -1,0 +1,347 @@
+//! Probing: whom, how, what an outcome says of the peer, and what it says of oneself.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use rand::seq::SliceRandom;
+use rand::{Rng, RngExt};
+
+use super::{Incarnation, Outcome, Output, Status, Swim, Timer, Token, Update};
+
+/// One probe under way: a direct request, then relays and further direct ones.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Flight<P> {
+    pub(super) peer: P,
+    /// What was known when it began: a failure says nothing of an incarnation that came since.
+    incarnation: Incarnation,
+    /// Whether it is the period's probe, by which local health is measured.
+    scheduled: bool,
+    /// When every request has ended, if the transport keeps its word.
+    pub(super) due: Duration,
+    /// When the relays are asked.
+    second_stage: Duration,
+    /// Whether they have been.
+    asked: bool,
+    relays: Vec<P>,
+    /// Requests whose outcome is not known yet.
+    open: u32,
+    /// Relays that have not answered.
+    silent: u32,
+    /// This node stood still meanwhile: only success counts.
+    void: bool,
+}
+
+/// Tokens of one probe share their upper bits; the low byte numbers its requests: 0 the first, then the relays, then the
+/// further direct ones.
+const REQUESTS: u32 = 8;
+
+impl<P: Copy + Ord + Debug> Swim<P> {
+    /// The time that a scheduled probe may take at the present health.
+    pub(super) fn whole_timeout(&self) -> Duration {
+        (self.config.probe_timeout + self.config.relay_timeout) * (1 + self.health)
+    }
+
+    /// Lifeguard, IV-A: slower when there is reason to think that the fault is here.
+    pub(super) fn worsen(&mut self, by: u32) {
+        self.health = self.health.saturating_add(by).min(self.config.health_max);
+    }
+
+    pub(super) fn begin_period<R: Rng + ?Sized>(
+        &mut self,
+        now: Duration,
+        number: u64,
+        chance: &mut R,
+    ) {
+        if !self.is_current(number) {
+            return;
+        }
+        self.set_period(now + self.config.probe_interval * (1 + self.health));
+        // The transport reports on every request. Should it fail to, nothing follows from that.
+        let tolerance = self.config.stall_tolerance;
+        self.flights
+            .retain(|_, flight| now <= flight.due + tolerance);
+        if let Some(peer) = self.next_in_turn(chance) {
+            self.probe(now, peer, true);
+        }
+    }
+
+    /// SWIM, 4.3: every member once, in random order, then every member once in another. One that joins is
+    /// visited in the pass that is under way. The order is drawn one by one, so that no second list has to be kept.
+    fn next_in_turn<R: Rng + ?Sized>(&mut self, chance: &mut R) -> Option<P> {
+        let waiting = self
+            .members
+            .iter()
+            .filter(|member| member.status().is_present() && !member.visited);
+        let mut count = waiting.count();
+        if count == 0 {
+            for member in &mut self.members {
+                member.visited = false;
+            }
+            count = self
+                .members
+                .iter()
+                .filter(|member| member.status().is_present())
+                .count();
+        }
+        if count == 0 {
+            return None;
+        }
+        let chosen = chance.random_range(0..count);
+        let mut waiting = self
+            .members
+            .iter_mut()
+            .filter(|member| member.status().is_present() && !member.visited);
+        let member = waiting.nth(chosen)?;
+        member.visited = true;
+        Some(member.peer)
+    }
+
+    /// Begins a probe, unless one of the same peer is under way.
+    pub(super) fn probe(&mut self, now: Duration, peer: P, scheduled: bool) {
+        let Some(member) = self.find(&peer) else {
+            return;
+        };
+        let incarnation = member.incarnation;
+        if !self.running || self.flights.values().any(|flight| flight.peer == peer) {
+            return;
+        }
+        self.probes += 1;
+        let probe = self.probes;
+        let timeout = self.whole_timeout();
+        let second_stage = now + self.config.probe_timeout * (1 + self.health);
+        self.flights.insert(
+            probe,
+            Flight {
+                peer,
+                incarnation,
+                scheduled,
+                due: now + timeout,
+                second_stage,
+                asked: false,
+                relays: Vec::new(),
+                open: 1,
+                silent: 0,
+                void: false,
+            },
+        );
+        let token = Token(probe << REQUESTS);
+        self.outbox.push(Output::Probe {
+            token,
+            peer,
+            timeout,
+        });
+        self.set_timer(second_stage, Timer::Relays { token });
+    }
+
+    /// The second stage: k relays, and directly once more, besides the first request, whose late answer still counts.
+    pub(super) fn ask_relays<R: Rng + ?Sized>(
+        &mut self,
+        now: Duration,
+        token: Token,
+        chance: &mut R,
+    ) {
+        let probe = token.0 >> REQUESTS;
+        let Some(flight) = self.flights.get(&probe) else {
+            return;
+        };
+        if flight.asked {
+            return;
+        }
+        let peer = flight.peer;
+        // One that was removed is tried for the sake of peace, not judged: no need to trouble others.
+        let judged = self
+            .find(&peer)
+            .is_some_and(|member| member.status().is_known());
+        let wanted = if judged {
+            self.config.relays as usize
+        } else {
+            0
+        };
+        let mut relays: Vec<P> = Vec::new();
+        if wanted > 0 {
+            let able = |member: &&super::standing::Member<P>| {
+                member.status() == Status::Alive && member.peer != peer
+            };
+            relays.extend(self.members.iter().filter(able).map(|member| member.peer));
+            let (chosen, _) = relays.partial_shuffle(chance, wanted);
+            relays = chosen.to_vec();
+        }
+        let direct = if judged { 1 + wanted - relays.len() } else { 0 };
+        let Some(flight) = self.flights.get_mut(&probe) else {
+            return;
+        };
+        let timeout = flight.due.saturating_sub(now);
+        flight.asked = true;
+        flight.silent = relays.len() as u32;
+        flight.open += (relays.len() + direct) as u32;
+        flight.relays.clone_from(&relays);
+        let mut request = token.0;
+        for via in relays {
+            request += 1;
+            let token = Token(request);
+            self.outbox.push(Output::Relay {
+                token,
+                via,
+                peer,
+                timeout,
+                budget: timeout * 3 / 4,
+            });
+        }
+        for _ in 0..direct {
+            request += 1;
+            self.outbox.push(Output::Probe {
+                token: Token(request),
+                peer,
+                timeout,
+            });
+        }
+    }
+
+    pub(super) fn outcome<R: Rng + ?Sized>(
+        &mut self,
+        now: Duration,
+        token: Token,
+        outcome: Outcome,
+        chance: &mut R,
+    ) {
+        let probe = token.0 >> REQUESTS;
+        let number = (token.0 & ((1 << REQUESTS) - 1)) as usize;
+        let Some(flight) = self.flights.get_mut(&probe) else {
+            return;
+        };
+        let peer = flight.peer;
+        let via = number
+            .checked_sub(1)
+            .and_then(|at| flight.relays.get(at))
+            .copied();
+        flight.open = flight.open.saturating_sub(1);
+        let (open, asked, token) = (flight.open, flight.asked, Token(probe << REQUESTS));
+        if via.is_some() && outcome != Outcome::Lost {
+            flight.silent = flight.silent.saturating_sub(1);
+        }
+        match (outcome, via) {
+            (Outcome::Answered(stated), None) => {
+                self.succeed(probe);
+                self.heard(now, peer, stated);
+                self.remind(&peer);
+                return;
+            }
+            (Outcome::Answered(stated), Some(via)) => {
+                self.succeed(probe);
+                self.heard(now, via, stated);
+                self.heard_behind(now, peer);
+                return;
+            }
+            (Outcome::Unreachable(stated), Some(via)) => self.heard(now, via, stated),
+            (Outcome::Unreachable(_), None) | (Outcome::Lost, _) => {}
+        }
+        if open == 0 && !asked {
+            self.ask_relays(now, token, chance);
+        }
+        if self
+            .flights
+            .get(&probe)
+            .is_some_and(|flight| flight.open == 0)
+        {
+            self.conclude(now, probe);
+        }
+    }
+
+    fn succeed(&mut self, probe: u64) {
+        if self
+            .flights
+            .remove(&probe)
+            .is_some_and(|flight| flight.scheduled)
+        {
+            self.health = self.health.saturating_sub(1);
+        }
+    }
+
+    /// A relay passed on an answer. The peer lives; what it states of itself, the relay has not passed on.
+    fn heard_behind(&mut self, now: Duration, peer: P) {
+        let Some(member) = self.find(&peer) else {
+            return;
+        };
+        if member.incarnation.is_mute() {
+            self.heard(now, peer, None);
+        } else {
+            self.withdraw(&peer);
+            self.remind(&peer);
+        }
+    }
+
+    /// It answers, though it is still under suspicion: it cannot have heard.
+    fn remind(&mut self, peer: &P) {
+        let Some(member) = self.find(peer) else {
+            return;
+        };
+        if member.status() == Status::Suspect && !member.incarnation.is_mute() {
+            let (incarnation, claim) = (member.incarnation, member.claim);
+            let update = Update {
+                peer: *peer,
+                incarnation,
+                claim,
+                by: self.me,
+            };
+            self.outbox.push(Output::Tell {
+                peer: *peer,
+                update,
+                timeout: self.whole_timeout(),
+            });
+        }
+    }
+
+    /// Every request of a probe failed, or has been given up.
+    fn conclude(&mut self, now: Duration, probe: u64) {
+        let Some(flight) = self.flights.remove(&probe) else {
+            return;
+        };
+        let Some(member) = self.find(&flight.peer) else {
+            return;
+        };
+        let current = member.incarnation == flight.incarnation;
+        // A failure reported late: this node, or its way out, stood still in between.
+        let late = now > flight.due + self.config.stall_tolerance;
+        if flight.void || late || !member.status().is_known() {
+            return;
+        }
+        if flight.scheduled {
+            // Relays that answer "nor can I" show that this node can be heard; silent ones, that perhaps it cannot.
+            self.worsen(if flight.relays.is_empty() {
+                1
+            } else {
+                flight.silent
+            });
+        }
+        if current {
+            self.accuse(now, flight.peer);
+        }
+    }
+
+    /// Lifeguard leaves a stopped process to its health counter; here it is noticed. If anything of one's own is
+    /// later than it can be, it was this node that stood still: what failed meanwhile proves nothing.
+    pub(super) fn notice_stall(&mut self, now: Duration) {
+        let relays = self.flights.values().filter(|flight| !flight.asked);
+        let relays = relays.map(|flight| flight.second_stage);
+        let retries = self
+            .suspicions
+            .values()
+            .filter_map(|suspicion| suspicion.retry_due);
+        let earliest = relays.chain(retries).fold(self.period_due, Duration::min);
+        let late = now.saturating_sub(earliest);
+        if late <= self.config.stall_tolerance {
+            return;
+        }
+        let periods = late.as_nanos() / self.config.probe_interval.as_nanos().max(1);
+        self.worsen(u32::try_from(periods).unwrap_or(u32::MAX).saturating_add(1));
+        for flight in self.flights.values_mut() {
+            flight.void = true;
+            flight.due = now + self.config.probe_interval;
+            flight.second_stage = flight.due;
+        }
+        for suspicion in self.suspicions.values_mut() {
+            suspicion.begin_again(now, self.me);
+        }
+        self.set_period(now + self.config.probe_interval);
+    }
+}

@@ -1,0 +1,883 @@
+//! One test per rule.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use super::*;
+
+const ME: u8 = 0;
+const LIFE: u64 = 100;
+
+fn at(turn: u32) -> Incarnation {
+    Incarnation { life: LIFE, turn }
+}
+
+fn says(by: u8, peer: u8, turn: u32, claim: Claim) -> Update<u8> {
+    Update {
+        peer,
+        incarnation: at(turn),
+        claim,
+        by,
+    }
+}
+
+/// One machine, its clock, and what it asked for last.
+struct Node {
+    swim: Swim<u8>,
+    chance: ChaCha8Rng,
+    now: Duration,
+    timers: Vec<(Duration, Timer<u8>)>,
+    events: Vec<Event<u8>>,
+}
+
+impl Node {
+    fn new(config: Config) -> Self {
+        Self {
+            swim: Swim::new(ME, LIFE, config).unwrap(),
+            chance: ChaCha8Rng::seed_from_u64(1),
+            now: Duration::ZERO,
+            timers: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+
+    /// Started, among members that take part and were heard of.
+    fn among(peers: impl IntoIterator<Item = u8>) -> Self {
+        let mut node = Self::new(Config {
+            witnesses: 0,
+            exchange_interval: Duration::ZERO,
+            ..Config::default()
+        });
+        node.tell(Input::Start);
+        for peer in peers {
+            node.tell(Input::Update(says(peer, peer, 0, Claim::Alive)));
+        }
+        node.events.clear();
+        node
+    }
+
+    fn tell(&mut self, input: Input<u8>) -> Vec<Output<u8>> {
+        let outputs = self.swim.handle(self.now, input, &mut self.chance);
+        for output in &outputs {
+            match output {
+                Output::Timer { at, timer } => self.timers.push((*at, *timer)),
+                Output::Event(event) => self.events.push(*event),
+                _ => {}
+            }
+        }
+        outputs
+    }
+
+    /// Runs the timers for a while; each request is answered at once as `answer` says.
+    fn run(&mut self, time: Duration, answer: impl Fn(u8) -> Outcome) -> Vec<Output<u8>> {
+        let end = self.now + time;
+        let mut all = Vec::new();
+        loop {
+            self.timers.sort();
+            if self.timers.first().is_none_or(|(at, _)| *at > end) {
+                break;
+            }
+            let (at, timer) = self.timers.remove(0);
+            self.now = self.now.max(at);
+            let mut queue = self.tell(Input::Timer(timer));
+            while !queue.is_empty() {
+                let output = queue.remove(0);
+                let (token, outcome) = match &output {
+                    Output::Probe { token, peer, .. } => (Some(*token), answer(*peer)),
+                    Output::Relay {
+                        token, peer, via, ..
+                    } => match (answer(*via), answer(*peer)) {
+                        (Outcome::Answered(stated), Outcome::Answered(_)) => {
+                            (Some(*token), Outcome::Answered(stated))
+                        }
+                        (Outcome::Answered(stated), _) => {
+                            (Some(*token), Outcome::Unreachable(stated))
+                        }
+                        _ => (Some(*token), Outcome::Lost),
+                    },
+                    _ => (None, Outcome::Lost),
+                };
+                all.push(output);
+                if let Some(token) = token {
+                    queue.extend(self.tell(Input::Outcome { token, outcome }));
+                }
+            }
+        }
+        self.now = end;
+        all
+    }
+
+    fn status(&self, peer: u8) -> Option<Status> {
+        self.swim.status(&peer)
+    }
+}
+
+fn well(_: u8) -> Outcome {
+    Outcome::Answered(Some(at(0)))
+}
+
+/// Everyone answers but these.
+fn without(lost: &'static [u8]) -> impl Fn(u8) -> Outcome {
+    move |peer| {
+        if lost.contains(&peer) {
+            Outcome::Lost
+        } else {
+            well(peer)
+        }
+    }
+}
+
+fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+fn broadcasts(outputs: &[Output<u8>]) -> Vec<Update<u8>> {
+    let broadcast = |output: &Output<u8>| match output {
+        Output::Broadcast(update) => Some(*update),
+        _ => None,
+    };
+    outputs.iter().filter_map(broadcast).collect()
+}
+
+#[test]
+fn every_member_is_probed_within_two_passes() {
+    let mut node = Node::among(1..=20);
+    let mut last = [0; 21];
+    for period in 1..400 {
+        for output in node.run(seconds(1), well) {
+            if let Output::Probe { peer, .. } = output {
+                last[usize::from(peer)] = period;
+            }
+        }
+        for (peer, last) in last.iter().enumerate().skip(1) {
+            assert!(
+                period - last < 40,
+                "{peer} was last probed in {last} of {period}"
+            );
+        }
+    }
+    assert_eq!(node.events, []);
+}
+
+#[test]
+fn an_unanswered_probe_goes_through_relays_and_one_answer_is_enough() {
+    let mut node = Node::among(1..=9);
+    let (when, timer) = node.timers[0];
+    node.now = when;
+    let outputs = node.tell(Input::Timer(timer));
+    let Some(Output::Probe { token, peer, .. }) = outputs
+        .iter()
+        .find(|output| matches!(output, Output::Probe { .. }))
+    else {
+        panic!("{outputs:?}")
+    };
+    // Refused at once: no need to wait for the timeout.
+    let outputs = node.tell(Input::Outcome {
+        token: *token,
+        outcome: Outcome::Lost,
+    });
+    let relays: Vec<_> = outputs
+        .iter()
+        .filter_map(|output| match output {
+            Output::Relay {
+                token,
+                via,
+                peer: target,
+                ..
+            } if target == peer => Some((*token, *via)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(relays.len(), 3);
+    assert_eq!(
+        outputs
+            .iter()
+            .filter(|output| matches!(output, Output::Probe { .. }))
+            .count(),
+        1
+    );
+    node.tell(Input::Outcome {
+        token: relays[0].0,
+        outcome: Outcome::Unreachable(Some(at(0))),
+    });
+    node.tell(Input::Outcome {
+        token: relays[1].0,
+        outcome: Outcome::Lost,
+    });
+    node.tell(Input::Outcome {
+        token: relays[2].0,
+        outcome: Outcome::Answered(Some(at(0))),
+    });
+    assert_eq!(
+        (node.status(*peer), node.swim.health()),
+        (Some(Status::Alive), 0)
+    );
+}
+
+#[test]
+fn an_accusation_is_broadcast_and_told_to_the_accused_unless_it_is_mute() {
+    let mut node = Node::among(1..=5);
+    let outputs = node.run(seconds(12), without(&[3]));
+    let accusation = says(ME, 3, 0, Claim::Suspect);
+    assert_eq!(broadcasts(&outputs), [accusation]);
+    assert!(outputs.iter().any(
+        |output| matches!(output, Output::Tell { peer: 3, update, .. } if *update == accusation)
+    ));
+
+    let mut node = Node::new(Config::default());
+    node.tell(Input::Start);
+    node.tell(Input::Add(3));
+    node.tell(Input::Heard {
+        peer: 3,
+        incarnation: None,
+    });
+    let outputs = node.run(seconds(3), without(&[3]));
+    assert_eq!(broadcasts(&outputs).len(), 1);
+    assert!(
+        !outputs
+            .iter()
+            .any(|output| matches!(output, Output::Tell { .. } | Output::Exchange { .. }))
+    );
+}
+
+#[test]
+fn no_verdict_without_confirmations_and_one_with_them() {
+    let mut node = Node::among(1..=9);
+    node.run(seconds(300), without(&[3]));
+    assert_eq!(node.status(3), Some(Status::Suspect), "nobody else says so");
+    for by in [4, 5] {
+        node.tell(Input::Update(says(by, 3, 0, Claim::Suspect)));
+        node.tell(Input::Update(says(by, 3, 0, Claim::Suspect)));
+        assert_eq!(node.status(3), Some(Status::Suspect), "too few");
+    }
+    let outputs = node.tell(Input::Update(says(6, 3, 0, Claim::Suspect)));
+    assert_eq!(broadcasts(&outputs), [says(ME, 3, 0, Claim::Dead)]);
+    let incarnation = at(0);
+    assert_eq!(
+        node.events,
+        [
+            Event::Suspected {
+                peer: 3,
+                incarnation,
+                by: ME
+            },
+            Event::Failed {
+                peer: 3,
+                incarnation,
+                by: ME
+            }
+        ]
+    );
+}
+
+#[test]
+fn who_has_not_failed_to_reach_it_does_not_decide() {
+    let mut node = Node::among(1..=9);
+    for by in 4..=9 {
+        node.tell(Input::Update(says(by, 3, 0, Claim::Suspect)));
+    }
+    node.run(seconds(300), well);
+    assert_eq!(node.status(3), Some(Status::Suspect));
+    // And one success ends what one failure began.
+    let mut node = Node::among(1..=9);
+    node.run(seconds(15), without(&[3]));
+    assert_eq!(node.status(3), Some(Status::Suspect));
+    node.tell(Input::Heard {
+        peer: 3,
+        incarnation: Some(at(0)),
+    });
+    for by in 4..=9 {
+        node.tell(Input::Update(says(by, 3, 0, Claim::Suspect)));
+    }
+    assert_eq!(
+        node.run(seconds(300), well)
+            .iter()
+            .filter(|output| matches!(output, Output::Broadcast(_)))
+            .count(),
+        0
+    );
+}
+
+#[test]
+fn a_lone_pair_decides_and_so_does_one_among_mute_peers() {
+    let mut node = Node::among(1..=1);
+    node.run(seconds(5), without(&[1]));
+    assert_eq!(
+        node.status(1),
+        Some(Status::Suspect),
+        "longer than the least time"
+    );
+    node.run(seconds(6), without(&[1]));
+    assert_eq!(node.status(1), Some(Status::Failed));
+
+    let mut node = Node::among([]);
+    for peer in 1..=4 {
+        node.tell(Input::Add(peer));
+    }
+    let mute = |peer| {
+        if peer == 2 {
+            Outcome::Lost
+        } else {
+            Outcome::Answered(None)
+        }
+    };
+    node.tell(Input::Heard {
+        peer: 2,
+        incarnation: None,
+    });
+    node.run(seconds(30), mute);
+    assert_eq!(node.status(2), Some(Status::Failed));
+    assert_eq!(node.swim.mute_members().collect::<Vec<_>>(), [1, 3, 4]);
+}
+
+#[test]
+fn when_many_fail_at_once_the_rest_still_decide() {
+    let mut node = Node::among(1..=30);
+    node.run(seconds(120), |_| Outcome::Lost);
+    node.run(seconds(3_000), |_| Outcome::Lost);
+    assert!(
+        node.swim
+            .peers()
+            .all(|(_, status, _)| status == Status::Failed)
+    );
+}
+
+#[test]
+fn a_late_verdict_does_not_remove_a_node_that_is_back() {
+    let mut node = Node::among(1..=5);
+    node.tell(Input::Update(says(3, 3, 1, Claim::Alive)));
+    node.tell(Input::Update(says(4, 3, 0, Claim::Dead)));
+    assert_eq!(
+        (node.status(3), node.events.len()),
+        (Some(Status::Alive), 0)
+    );
+    node.tell(Input::Update(says(4, 3, 1, Claim::Dead)));
+    assert_eq!(node.status(3), Some(Status::Failed));
+}
+
+#[test]
+fn a_pending_peer_is_never_removed_and_joins_when_heard_from() {
+    let mut node = Node::among(1..=5);
+    node.tell(Input::Add(9));
+    let outputs = node.run(seconds(300), without(&[9]));
+    assert!(
+        outputs
+            .iter()
+            .any(|output| matches!(output, Output::Probe { peer: 9, .. }))
+    );
+    for claim in [Claim::Suspect, Claim::Dead] {
+        node.tell(Input::Update(says(4, 9, 0, claim)));
+        assert_eq!(node.status(9), Some(Status::Pending));
+    }
+    assert_eq!(node.events, []);
+    node.tell(Input::Heard {
+        peer: 9,
+        incarnation: Some(at(1)),
+    });
+    assert_eq!(
+        node.events,
+        [Event::Joined {
+            peer: 9,
+            incarnation: at(1)
+        }]
+    );
+}
+
+#[test]
+fn what_an_operator_removed_stays_removed_until_one_adds_it() {
+    let mut node = Node::among(1..=5);
+    node.tell(Input::Remove(3));
+    node.tell(Input::Update(says(3, 3, 7, Claim::Alive)));
+    node.tell(Input::Told(says(3, 3, 8, Claim::Alive)));
+    node.tell(Input::Heard {
+        peer: 3,
+        incarnation: Some(at(9)),
+    });
+    node.tell(Input::Exchanged {
+        from: 4,
+        view: vec![says(4, 3, 9, Claim::Alive)],
+    });
+    node.tell(Input::Update(says(4, 3, 9, Claim::Dead)));
+    let outputs = node.run(seconds(100), well);
+    assert!(
+        !outputs
+            .iter()
+            .any(|output| matches!(output, Output::Probe { peer: 3, .. }))
+    );
+    assert_eq!(
+        (node.status(3), node.events.len()),
+        (Some(Status::Expelled), 0)
+    );
+    node.tell(Input::Add(3));
+    assert_eq!(node.status(3), Some(Status::Pending));
+    node.run(seconds(20), well);
+    assert_eq!(
+        node.events,
+        [Event::Joined {
+            peer: 3,
+            incarnation: at(0)
+        }]
+    );
+}
+
+#[test]
+fn what_a_verdict_removed_is_tried_for_ever_and_taken_back() {
+    let mut node = Node::among(1..=5);
+    node.tell(Input::Update(says(4, 3, 0, Claim::Dead)));
+    node.events.clear();
+    let outputs = node.run(seconds(100_000), without(&[3]));
+    let tries = outputs
+        .iter()
+        .filter(|output| matches!(output, Output::Probe { peer: 3, .. }))
+        .count();
+    assert!((19_000..=20_000).contains(&tries), "{tries}");
+    // It answers, and does not know.
+    let outputs = node.run(seconds(10), well);
+    assert!(
+        outputs
+            .iter()
+            .any(|output| matches!(output, Output::Exchange { peer: 3, .. }))
+    );
+    assert!(
+        node.swim.view(&3).contains(&says(ME, 3, 0, Claim::Dead)),
+        "that is how it learns"
+    );
+    assert!(!node.swim.view(&4).iter().any(|update| update.peer == 3));
+    assert_eq!(
+        node.status(3),
+        Some(Status::Failed),
+        "it has not contradicted yet"
+    );
+    let news = says(3, 3, 1, Claim::Alive);
+    let outputs = node.tell(Input::Exchanged {
+        from: 3,
+        view: vec![news],
+    });
+    assert_eq!(broadcasts(&outputs), [news], "the others are told");
+    assert_eq!(
+        node.events,
+        [Event::Rejoined {
+            peer: 3,
+            incarnation: at(1)
+        }]
+    );
+    // Or it has been started again meanwhile.
+    node.tell(Input::Update(says(4, 3, 1, Claim::Dead)));
+    node.events.clear();
+    let incarnation = Incarnation::of_life(LIFE + 1);
+    let outputs = node.tell(Input::Heard {
+        peer: 3,
+        incarnation: Some(incarnation),
+    });
+    assert_eq!(
+        node.events,
+        [Event::Rejoined {
+            peer: 3,
+            incarnation
+        }]
+    );
+    assert_eq!(broadcasts(&outputs).len(), 1);
+}
+
+#[test]
+fn a_node_contradicts_suspicion_and_removal_of_itself_once() {
+    let mut node = Node::among(1..=5);
+    let outputs = node.tell(Input::Update(says(3, ME, 0, Claim::Suspect)));
+    assert_eq!(broadcasts(&outputs), [says(ME, ME, 1, Claim::Alive)]);
+    assert_eq!(node.swim.health(), 1);
+    assert!(
+        node.tell(Input::Update(says(4, ME, 0, Claim::Suspect)))
+            .is_empty(),
+        "answered already"
+    );
+    let outputs = node.tell(Input::Told(says(4, ME, 1, Claim::Dead)));
+    assert_eq!(broadcasts(&outputs), [says(ME, ME, 2, Claim::Alive)]);
+    assert!(
+        matches!(outputs[..], [_, Output::Exchange { peer: 4, .. }]),
+        "asks to be taken back"
+    );
+    // An earlier life of this address had a later clock.
+    let incarnation = Incarnation {
+        life: LIFE + 50,
+        turn: 3,
+    };
+    node.tell(Input::Update(Update {
+        peer: ME,
+        incarnation,
+        claim: Claim::Dead,
+        by: 4,
+    }));
+    assert_eq!(node.swim.incarnation(), Incarnation::of_life(LIFE + 51));
+}
+
+#[test]
+fn leaving_is_no_failure_and_ends_everything() {
+    let mut node = Node::among(1..=5);
+    node.tell(Input::Update(says(3, 3, 0, Claim::Left)));
+    node.tell(Input::Update(says(4, 3, 0, Claim::Dead)));
+    assert_eq!(
+        node.events,
+        [Event::Left {
+            peer: 3,
+            incarnation: at(0)
+        }]
+    );
+    let outputs = node.run(seconds(60), well);
+    assert!(
+        !outputs
+            .iter()
+            .any(|output| matches!(output, Output::Probe { peer: 3, .. })),
+        "not tried"
+    );
+    node.tell(Input::Update(says(3, 3, 1, Claim::Alive)));
+    assert_eq!(
+        node.events[1..],
+        [Event::Joined {
+            peer: 3,
+            incarnation: at(1)
+        }]
+    );
+
+    assert_eq!(
+        node.tell(Input::Leave),
+        [Output::Broadcast(says(ME, ME, 0, Claim::Left))]
+    );
+    assert!(
+        node.tell(Input::Update(says(3, ME, 0, Claim::Suspect)))
+            .is_empty()
+    );
+    assert!(node.run(seconds(60), well).is_empty());
+    let outputs = node.tell(Input::Start);
+    assert_eq!(broadcasts(&outputs), [says(ME, ME, 1, Claim::Alive)]);
+}
+
+#[test]
+fn a_restart_is_a_new_incarnation_and_drops_the_old_case() {
+    let mut node = Node::among(1..=5);
+    node.tell(Input::Update(says(4, 3, 5, Claim::Suspect)));
+    let incarnation = Incarnation::of_life(LIFE + 1);
+    node.tell(Input::Update(Update {
+        peer: 3,
+        incarnation,
+        claim: Claim::Alive,
+        by: 3,
+    }));
+    node.tell(Input::Update(says(4, 3, 9, Claim::Dead)));
+    assert_eq!(node.status(3), Some(Status::Alive));
+    assert_eq!(
+        node.events,
+        [
+            Event::Suspected {
+                peer: 3,
+                incarnation: at(5),
+                by: 4
+            },
+            Event::Rejoined {
+                peer: 3,
+                incarnation
+            }
+        ]
+    );
+}
+
+#[test]
+fn a_node_that_stood_still_accuses_nobody() {
+    let mut node = Node::among(1..=9);
+    node.run(seconds(20), without(&[3]));
+    assert!(node.swim.suspicions[&3].mine);
+    for by in [4, 5] {
+        node.tell(Input::Update(says(by, 3, 0, Claim::Suspect)));
+    }
+    // A probe is under way when the process is stopped for a minute; then everything it waited for fails at once.
+    node.timers.sort();
+    node.now += seconds(60);
+    let mut outputs = Vec::new();
+    for (_, timer) in std::mem::take(&mut node.timers) {
+        outputs.extend(node.tell(Input::Timer(timer)));
+    }
+    let open: Vec<_> = node
+        .swim
+        .flights
+        .keys()
+        .map(|probe| Token(probe << 8))
+        .collect();
+    for token in open {
+        outputs.extend(node.tell(Input::Outcome {
+            token,
+            outcome: Outcome::Lost,
+        }));
+    }
+    outputs.extend(node.tell(Input::Update(says(6, 3, 0, Claim::Suspect))));
+    assert_eq!(broadcasts(&outputs), []);
+    assert!(!node.swim.suspicions[&3].mine, "its own accusation is void");
+    assert!(node.swim.health() > 1);
+    assert_eq!(node.status(3), Some(Status::Suspect));
+}
+
+#[test]
+fn whoever_reaches_a_mute_peer_speaks_for_it() {
+    let mut node = Node::among(1..=5);
+    let mute = |turn, claim, by| Update {
+        peer: 9,
+        incarnation: Incarnation { life: 0, turn },
+        claim,
+        by,
+    };
+    node.tell(Input::Add(9));
+    node.tell(Input::Heard {
+        peer: 9,
+        incarnation: None,
+    });
+    node.tell(Input::Update(mute(0, Claim::Suspect, 4)));
+    let outputs = node.tell(Input::Heard {
+        peer: 9,
+        incarnation: None,
+    });
+    assert_eq!(broadcasts(&outputs), [mute(1, Claim::Alive, ME)]);
+    node.tell(Input::Update(mute(1, Claim::Dead, 4)));
+    let outputs = node.run(seconds(10), |peer| {
+        if peer == 9 {
+            Outcome::Answered(None)
+        } else {
+            well(peer)
+        }
+    });
+    assert_eq!(broadcasts(&outputs), [mute(2, Claim::Alive, ME)]);
+    assert!(matches!(
+        node.events[..],
+        [
+            Event::Joined { .. },
+            Event::Suspected { .. },
+            Event::Refuted { .. },
+            Event::Failed { .. },
+            Event::Rejoined { .. }
+        ]
+    ));
+}
+
+#[test]
+fn local_health_falls_when_nobody_answers_and_not_when_relays_do() {
+    let mut node = Node::among(1..=9);
+    node.run(seconds(30), without(&[3]));
+    assert_eq!(node.swim.health(), 0, "relays say that they cannot either");
+    node.run(seconds(30), |_| Outcome::Lost);
+    assert_eq!(node.swim.health(), 8);
+    node.run(seconds(60), well);
+    assert_eq!(node.swim.health(), 0);
+}
+
+#[test]
+fn the_suspicion_time_falls_with_each_confirmation() {
+    let config = Config::default();
+    let times: Vec<_> = (0..5)
+        .map(|confirmed| config.suspicion_time(100, confirmed).as_millis())
+        .collect();
+    assert_eq!(times, [7_500, 5_000, 3_537, 2_500, 2_500]);
+    assert_eq!(
+        config.suspicion_time(1_000, 3),
+        seconds(3),
+        "log10(n) periods"
+    );
+    assert_eq!(config.suspicion_time(1, 0).as_millis(), 7_500);
+}
+
+#[test]
+fn some_of_those_who_hear_of_a_suspicion_check_it() {
+    let mut checked = 0;
+    for seed in 0..200 {
+        let mut node = Node::among(1..=99);
+        node.swim.config.witnesses = 5;
+        node.chance = ChaCha8Rng::seed_from_u64(seed);
+        let outputs = node.tell(Input::Update(says(4, 3, 0, Claim::Suspect)));
+        checked += outputs
+            .iter()
+            .filter(|output| matches!(output, Output::Probe { peer: 3, .. }))
+            .count();
+        let outputs = node.tell(Input::Update(says(4, 3, 0, Claim::Suspect)));
+        assert!(outputs.is_empty(), "once");
+    }
+    assert!((2..=25).contains(&checked), "{checked} of 200, 10 expected");
+}
+
+#[test]
+fn before_the_start_nothing_is_sent() {
+    let mut node = Node::new(Config::default());
+    node.tell(Input::Add(1));
+    node.tell(Input::Heard {
+        peer: 1,
+        incarnation: Some(at(0)),
+    });
+    node.tell(Input::Told(says(2, 2, 0, Claim::Alive)));
+    let outputs = node.tell(Input::Told(says(2, 1, 0, Claim::Dead)));
+    assert!(matches!(outputs[..], [Output::Event(Event::Failed { .. })]));
+    assert!(node.timers.is_empty());
+    assert!(
+        node.tell(Input::Told(says(2, ME, 0, Claim::Dead)))
+            .is_empty()
+    );
+}
+
+#[test]
+fn removed_peers_are_remembered_up_to_a_bound_and_the_operators_longest() {
+    let mut node = Node::new(Config {
+        remembered: 3,
+        ..Config::default()
+    });
+    node.tell(Input::Remove(1));
+    for (peer, claim) in [
+        (2, Claim::Dead),
+        (3, Claim::Left),
+        (4, Claim::Dead),
+        (5, Claim::Dead),
+    ] {
+        node.now += seconds(1);
+        node.tell(Input::Update(says(9, peer, 0, claim)));
+    }
+    let kept: Vec<_> = node.swim.peers().map(|(peer, ..)| peer).collect();
+    assert_eq!(kept, [1, 4, 5]);
+}
+
+#[test]
+fn news_told_to_one_is_passed_on_but_a_list_handed_to_a_newcomer_is_not() {
+    let mut node = Node::among(1..=3);
+    let news = says(4, 4, 0, Claim::Alive);
+    assert_eq!(broadcasts(&node.tell(Input::Told(news))), [news]);
+    assert_eq!(broadcasts(&node.tell(Input::Told(news))), []);
+    let view: Vec<_> = (4..=6).map(|peer| says(4, peer, 0, Claim::Alive)).collect();
+    let outputs = node.tell(Input::Exchanged {
+        from: 4,
+        view: view.clone(),
+    });
+    assert_eq!(broadcasts(&outputs), view[1..], "1, 2 and 3 may not know");
+    let mut newcomer = Node::among([]);
+    let outputs = newcomer.tell(Input::Exchanged { from: 4, view });
+    assert_eq!(broadcasts(&outputs), [says(4, 4, 0, Claim::Alive)]);
+    assert_eq!(newcomer.events.len(), 3);
+}
+
+#[test]
+fn a_configuration_out_of_range_is_refused_with_its_value() {
+    let refused = |config: Config| config.check().unwrap_err().to_string();
+    assert_eq!(
+        refused(Config {
+            relays: 65,
+            ..Config::default()
+        }),
+        "relays is 65, it must lie between 0 and 64"
+    );
+    assert_eq!(
+        refused(Config {
+            relay_timeout: seconds(1),
+            ..Config::default()
+        }),
+        "a probe takes 1.3s, more than its period of 1s"
+    );
+    assert!(
+        refused(Config {
+            probe_interval: Duration::ZERO,
+            ..Config::default()
+        })
+        .starts_with("probe_interval")
+    );
+}
+
+#[test]
+fn precedence_is_a_strict_total_order() {
+    let mut all = Vec::new();
+    for life in 0..2 {
+        for turn in 0..3 {
+            for claim in [Claim::Alive, Claim::Suspect, Claim::Dead, Claim::Left] {
+                all.push((Incarnation { life, turn }, claim));
+            }
+        }
+    }
+    for a in &all {
+        for b in &all {
+            assert_eq!(supersedes(*a, *b), a > b, "{a:?} {b:?}");
+        }
+    }
+}
+
+fn claims() -> impl Strategy<Value = Claim> {
+    prop_oneof![
+        Just(Claim::Alive),
+        Just(Claim::Suspect),
+        Just(Claim::Dead),
+        Just(Claim::Left)
+    ]
+}
+
+fn updates() -> impl Strategy<Value = Update<u8>> {
+    (1..4_u8, 0..2_u64, 0..3_u32, claims(), 1..9_u8).prop_map(|(peer, life, turn, claim, by)| {
+        Update {
+            peer,
+            incarnation: Incarnation { life, turn },
+            claim,
+            by,
+        }
+    })
+}
+
+proptest! {
+    #[test]
+    fn views_merge_to_one_result_in_any_order(
+        (news, shuffled) in prop::collection::vec(updates(), 0..30)
+            .prop_flat_map(|news| (Just(news.clone()), Just(news).prop_shuffle())),
+        repeated in prop::collection::vec(any::<prop::sample::Index>(), 0..10),
+        pending in any::<bool>(),
+    ) {
+        let mut views = Vec::new();
+        let again: Vec<_> = repeated.iter().filter(|_| !news.is_empty()).map(|index| *index.get(&news)).collect();
+        for order in [news.clone(), [again, shuffled].concat()] {
+            let mut node = Node::new(Config { confirmations: 64, ..Config::default() });
+            if pending {
+                node.tell(Input::Add(2));
+            }
+            for update in order {
+                node.tell(Input::Update(update));
+            }
+            let cases: Vec<_> = node.swim.suspicions.iter()
+                .map(|(peer, case)| (*peer, case.incarnation, case.accusers.clone())).collect();
+            views.push((node.swim.peers().collect::<Vec<_>>(), cases));
+        }
+        prop_assert_eq!(&views[0], &views[1]);
+    }
+
+    #[test]
+    fn events_alternate_whatever_is_heard(news in prop::collection::vec(updates(), 0..60)) {
+        let mut node = Node::new(Config::default());
+        node.tell(Input::Start);
+        for update in news {
+            node.tell(Input::Told(update));
+            node.run(Duration::from_millis(700), |peer| if peer == 2 { Outcome::Lost } else { Outcome::Answered(None) });
+        }
+        for peer in 1..4 {
+            let mut last = None;
+            for event in &node.events {
+                let (who, kind) = match event {
+                    Event::Joined { peer, .. } => (*peer, 'j'),
+                    Event::Suspected { peer, .. } => (*peer, 's'),
+                    Event::Refuted { peer, .. } => (*peer, 'r'),
+                    Event::Failed { peer, .. } => (*peer, 'f'),
+                    Event::Left { peer, .. } => (*peer, 'l'),
+                    Event::Rejoined { peer, .. } => (*peer, 'b'),
+                };
+                if who != peer {
+                    continue;
+                }
+                let allowed = match last {
+                    None => "jb",
+                    Some('l') => "jb",
+                    Some('j' | 'r' | 'b') => "sflb",
+                    Some('s') => "rflb",
+                    Some(_) => "bj",
+                };
+                prop_assert!(allowed.contains(kind), "{:?}", node.events);
+                last = Some(kind);
+            }
+        }
+    }
+}
