@@ -28,10 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let config = Config::default();
     let period = config.probe_interval;
-    let network = Network {
-        loss,
-        ..Network::default()
-    };
+    let network = Network { loss, ..Network::default() };
     let mut world = World::new(n, 0, config, network, seed);
     world.run(period * 20);
 
@@ -50,17 +47,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 _ => {}
             }
         }
-        health += (0..n)
-            .map(|peer| u64::from(world.swim(peer).health()))
-            .sum::<u64>();
+        health += (0..n).map(|peer| u64::from(world.swim(peer).health())).sum::<u64>();
         world.events.clear();
     }
     if periods > 0 {
         let node_periods = u64::from(n) * periods;
         let each = |count: u64| count as f64 / node_periods as f64;
-        println!(
-            "n = {n}, loss {loss}, seed {seed}: {removed} false removals in {node_periods} node-periods"
-        );
+        println!("n = {n}, loss {loss}, seed {seed}: {removed} false removals in {node_periods} node-periods");
         println!(
             "per node and period: {:.3} suspected, {:.3} refuted (each as one node sees it), {:.1} requests; \
              mean local health {:.2}",
@@ -81,12 +74,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let since = world.now;
         world.kill(victim);
         let gone = |world: &World| {
-            (0..n).filter(|peer| world.is_up(*peer)).all(|peer| {
-                world
-                    .swim(peer)
-                    .status(&victim)
-                    .is_none_or(|status| status == Status::Failed)
-            })
+            (0..n)
+                .filter(|peer| world.is_up(*peer))
+                .all(|peer| world.swim(peer).status(&victim).is_none_or(|status| status == Status::Failed))
         };
         while !gone(&world) && world.now - since < period * 120 {
             world.run(Duration::from_millis(10));
@@ -110,25 +100,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         );
         println!("{removed} false removals in all; seconds from the kill, over the kills:");
         println!("                        10th  median   90th    max");
-        for (name, times) in [
-            ("first to remove it", &mut first),
-            ("half of the group", &mut half),
-            ("the last one", &mut last),
-        ] {
+        for (name, times) in
+            [("first to remove it", &mut first), ("half of the group", &mut half), ("the last one", &mut last)]
+        {
             times.sort_unstable();
             let at = |share: f64| {
                 let index = (times.len() as f64 * share) as usize;
-                times
-                    .get(index.min(times.len().saturating_sub(1)))
-                    .map_or(f64::NAN, Duration::as_secs_f64)
+                times.get(index.min(times.len().saturating_sub(1))).map_or(f64::NAN, Duration::as_secs_f64)
             };
-            println!(
-                "{name:<20} {:>7.2} {:>7.2} {:>6.2} {:>6.2}",
-                at(0.1),
-                at(0.5),
-                at(0.9),
-                at(1.0)
-            );
+            println!("{name:<20} {:>7.2} {:>7.2} {:>6.2} {:>6.2}", at(0.1), at(0.5), at(0.9), at(1.0));
         }
     }
     Ok(())

@@ -160,20 +160,10 @@ impl Config {
             ("suspicion_min", self.suspicion_min, Duration::ZERO, DAY),
             ("stall_tolerance", self.stall_tolerance, MILLISECOND, DAY),
             ("reconnect_interval", self.reconnect_interval, TICK, DAY),
-            (
-                "exchange_interval",
-                self.exchange_interval,
-                Duration::ZERO,
-                DAY,
-            ),
+            ("exchange_interval", self.exchange_interval, Duration::ZERO, DAY),
         ] {
             if !(least..=most).contains(&value) {
-                return Err(ConfigError::Time {
-                    knob,
-                    value,
-                    least,
-                    most,
-                });
+                return Err(ConfigError::Time { knob, value, least, most });
             }
         }
         for (knob, value, least, most) in [
@@ -185,20 +175,12 @@ impl Config {
             ("remembered", self.remembered, 1, 1_000_000),
         ] {
             if !(least..=most).contains(&value) {
-                return Err(ConfigError::Count {
-                    knob,
-                    value,
-                    least,
-                    most,
-                });
+                return Err(ConfigError::Count { knob, value, least, most });
             }
         }
         let probe = self.probe_timeout + self.relay_timeout;
         if probe > self.probe_interval {
-            return Err(ConfigError::ProbeOutlastsPeriod {
-                probe,
-                interval: self.probe_interval,
-            });
+            return Err(ConfigError::ProbeOutlastsPeriod { probe, interval: self.probe_interval });
         }
         Ok(())
     }
@@ -210,16 +192,13 @@ impl Config {
     /// keeps a longer time instead.
     pub fn suspicion_time(&self, members: usize, confirmed: usize) -> Duration {
         let periods = libm::log10(members.max(1) as f64);
-        let least = self
-            .suspicion_min
-            .max(self.probe_interval.mul_f64(periods.max(0.0)));
+        let least = self.suspicion_min.max(self.probe_interval.mul_f64(periods.max(0.0)));
         let most = least * self.suspicion_max_factor;
         let wanted = self.confirmations as usize;
         if confirmed >= wanted {
             return least;
         }
         let share = libm::log(confirmed as f64 + 1.0) / libm::log(wanted as f64 + 1.0);
-        most.saturating_sub((most - least).mul_f64(share.clamp(0.0, 1.0)))
-            .max(least)
+        most.saturating_sub((most - least).mul_f64(share.clamp(0.0, 1.0))).max(least)
     }
 }

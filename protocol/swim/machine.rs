@@ -63,12 +63,7 @@ impl<P: Copy + Ord + Debug> Swim<P> {
 
     /// Takes one input at `now`, the time since the node's start, and gives what is to be done, in order.
     #[must_use = "the outputs are the protocol"]
-    pub fn handle<R: Rng + ?Sized>(
-        &mut self,
-        now: Duration,
-        input: Input<P>,
-        chance: &mut R,
-    ) -> Vec<Output<P>> {
+    pub fn handle<R: Rng + ?Sized>(&mut self, now: Duration, input: Input<P>, chance: &mut R) -> Vec<Output<P>> {
         if self.running {
             self.notice_stall(now);
         }
@@ -114,9 +109,7 @@ impl<P: Copy + Ord + Debug> Swim<P> {
 
     /// Everybody known, removed ones included, in the order of their ids.
     pub fn peers(&self) -> impl Iterator<Item = (P, Status, Incarnation)> {
-        self.members
-            .iter()
-            .map(|member| (member.peer, member.status(), member.incarnation))
+        self.members.iter().map(|member| (member.peer, member.status(), member.incarnation))
     }
 
     /// Those that take no part themselves and have to be told of a verdict in their own words (`groups.rem`).
@@ -135,9 +128,7 @@ impl<P: Copy + Ord + Debug> Swim<P> {
     /// This node's view as it tells it to `reader`: itself, all members, and what it holds against the reader, who has to
     /// know in order to come back.
     pub fn view(&self, reader: &P) -> Vec<Update<P>> {
-        let myself = self
-            .running
-            .then_some((self.me, self.incarnation, Claim::Alive));
+        let myself = self.running.then_some((self.me, self.incarnation, Claim::Alive));
         let others = self.members.iter().filter_map(|member| {
             let status = member.status();
             let told = status.is_known() || (member.peer == *reader && status == Status::Failed);
@@ -150,12 +141,7 @@ impl<P: Copy + Ord + Debug> Swim<P> {
                 // A suspicion is worth something only from its accuser: to others the member is a member.
                 let hearsay = claim == Claim::Suspect && peer != *reader;
                 let claim = if hearsay { Claim::Alive } else { claim };
-                Update {
-                    peer,
-                    incarnation,
-                    claim,
-                    by: self.me,
-                }
+                Update { peer, incarnation, claim, by: self.me }
             })
             .collect()
     }
@@ -189,12 +175,7 @@ impl<P: Copy + Ord + Debug> Swim<P> {
         self.suspicions.clear();
         self.flights.clear();
         let (peer, incarnation) = (self.me, self.incarnation);
-        self.outbox.push(Output::Broadcast(Update {
-            peer,
-            incarnation,
-            claim: Claim::Left,
-            by: peer,
-        }));
+        self.outbox.push(Output::Broadcast(Update { peer, incarnation, claim: Claim::Left, by: peer }));
     }
 
     /// An operator's word starts from nothing: what was held against the peer is forgotten here. If others
@@ -203,10 +184,7 @@ impl<P: Copy + Ord + Debug> Swim<P> {
         if peer == self.me {
             return;
         }
-        match self
-            .members
-            .binary_search_by(|member| member.peer.cmp(&peer))
-        {
+        match self.members.binary_search_by(|member| member.peer.cmp(&peer)) {
             Ok(at) if self.members[at].status().is_present() => {}
             Ok(at) => self.members[at] = Member::placed(peer),
             Err(at) => self.members.insert(at, Member::placed(peer)),
@@ -218,10 +196,7 @@ impl<P: Copy + Ord + Debug> Swim<P> {
             return;
         }
         self.suspicions.remove(&peer);
-        let at = match self
-            .members
-            .binary_search_by(|member| member.peer.cmp(&peer))
-        {
+        let at = match self.members.binary_search_by(|member| member.peer.cmp(&peer)) {
             Ok(at) => at,
             Err(at) => {
                 self.members.insert(at, Member::placed(peer));
@@ -234,12 +209,7 @@ impl<P: Copy + Ord + Debug> Swim<P> {
     }
 
     /// Joins a piece of news into the view; says whether it was new.
-    pub(super) fn learn<R: Rng + ?Sized>(
-        &mut self,
-        now: Duration,
-        update: Update<P>,
-        chance: &mut R,
-    ) -> bool {
+    pub(super) fn learn<R: Rng + ?Sized>(&mut self, now: Duration, update: Update<P>, chance: &mut R) -> bool {
         if update.peer == self.me {
             return self.learn_of_self(update);
         }
@@ -254,16 +224,8 @@ impl<P: Copy + Ord + Debug> Swim<P> {
 
     /// Joins a claim into what is known of a peer, with all that follows from the change but counting accusers.
     pub(super) fn merge(&mut self, now: Duration, update: Update<P>) -> bool {
-        let Update {
-            peer,
-            incarnation,
-            claim,
-            by,
-        } = update;
-        let (before, life, at) = match self
-            .members
-            .binary_search_by(|member| member.peer.cmp(&peer))
-        {
+        let Update { peer, incarnation, claim, by } = update;
+        let (before, life, at) = match self.members.binary_search_by(|member| member.peer.cmp(&peer)) {
             Ok(at) => {
                 let member = &mut self.members[at];
                 let (before, life) = (member.status(), member.incarnation.life);
@@ -273,24 +235,18 @@ impl<P: Copy + Ord + Debug> Swim<P> {
                 (Some(before), life, at)
             }
             Err(at) => {
-                self.members
-                    .insert(at, Member::reported(peer, incarnation, claim));
+                self.members.insert(at, Member::reported(peer, incarnation, claim));
                 (None, incarnation.life, at)
             }
         };
         let member = &self.members[at];
         let (after, incarnation, claim) = (member.status(), member.incarnation, member.claim);
-        self.tell_application(
-            peer,
-            incarnation,
-            by,
-            before,
-            after,
-            incarnation.life != life,
-        );
-        if self.suspicions.get(&peer).is_some_and(|suspicion| {
-            suspicion.incarnation != incarnation || claim != Claim::Suspect
-        }) {
+        self.tell_application(peer, incarnation, by, before, after, incarnation.life != life);
+        if self
+            .suspicions
+            .get(&peer)
+            .is_some_and(|suspicion| suspicion.incarnation != incarnation || claim != Claim::Suspect)
+        {
             self.suspicions.remove(&peer);
         }
         if matches!(after, Status::Failed | Status::Left) {
@@ -314,11 +270,7 @@ impl<P: Copy + Ord + Debug> Swim<P> {
         use Status::{Alive, Expelled, Failed, Left, Pending, Suspect};
         let joined = Event::Joined { peer, incarnation };
         let rejoined = Event::Rejoined { peer, incarnation };
-        let suspected = Event::Suspected {
-            peer,
-            incarnation,
-            by,
-        };
+        let suspected = Event::Suspected { peer, incarnation, by };
         let events: [Option<Event<P>>; 2] = match (before, after) {
             (_, Pending | Expelled) | (Some(Expelled), _) => [None, None],
             (None | Some(Pending | Left), Alive) => [Some(joined), None],
@@ -332,20 +284,10 @@ impl<P: Copy + Ord + Debug> Swim<P> {
             (Some(Suspect), Alive) => [Some(Event::Refuted { peer, incarnation }), None],
             (Some(Failed), Alive) => [Some(rejoined), None],
             (Some(Failed), Suspect) => [Some(rejoined), Some(suspected)],
-            (Some(Pending | Alive | Suspect), Failed) => [
-                Some(Event::Failed {
-                    peer,
-                    incarnation,
-                    by,
-                }),
-                None,
-            ],
-            (Some(Pending | Alive | Suspect), Left) => {
-                [Some(Event::Left { peer, incarnation }), None]
-            }
+            (Some(Pending | Alive | Suspect), Failed) => [Some(Event::Failed { peer, incarnation, by }), None],
+            (Some(Pending | Alive | Suspect), Left) => [Some(Event::Left { peer, incarnation }), None],
         };
-        self.outbox
-            .extend(events.into_iter().flatten().map(Output::Event));
+        self.outbox.extend(events.into_iter().flatten().map(Output::Event));
     }
 
     /// Somebody says something about this node: contradict it unless it is so, or old.
@@ -367,10 +309,7 @@ impl<P: Copy + Ord + Debug> Swim<P> {
             Claim::Dead => {
                 let peer = update.by;
                 if peer != self.me {
-                    self.outbox.push(Output::Exchange {
-                        peer,
-                        timeout: self.whole_timeout(),
-                    });
+                    self.outbox.push(Output::Exchange { peer, timeout: self.whole_timeout() });
                 }
             }
         }
@@ -391,12 +330,7 @@ impl<P: Copy + Ord + Debug> Swim<P> {
             self.speak_for(now, peer);
             return;
         };
-        let update = Update {
-            peer,
-            incarnation: stated,
-            claim: Claim::Alive,
-            by: self.me,
-        };
+        let update = Update { peer, incarnation: stated, claim: Claim::Alive, by: self.me };
         let news = self.merge(now, update);
         match (before, self.status(&peer)) {
             // Back, at an incarnation that nobody has spread: it does not know that it was away, or only this node has met it.
@@ -415,17 +349,8 @@ impl<P: Copy + Ord + Debug> Swim<P> {
             return;
         };
         let contradict = matches!(member.status(), Status::Suspect | Status::Failed);
-        let incarnation = if contradict {
-            member.incarnation.next()
-        } else {
-            member.incarnation
-        };
-        let update = Update {
-            peer,
-            incarnation,
-            claim: Claim::Alive,
-            by: self.me,
-        };
+        let incarnation = if contradict { member.incarnation.next() } else { member.incarnation };
+        let update = Update { peer, incarnation, claim: Claim::Alive, by: self.me };
         if member.status() != Status::Left && self.merge(now, update) && contradict {
             self.broadcast(update);
         }
@@ -434,22 +359,14 @@ impl<P: Copy + Ord + Debug> Swim<P> {
     /// Forgets removed peers past the bound: the least worth remembering, the longest gone.
     fn forget_some(&mut self) {
         let bound = self.config.remembered as usize;
-        while self
-            .members
-            .iter()
-            .filter(|member| !member.status().is_present())
-            .count()
-            > bound
-        {
+        while self.members.iter().filter(|member| !member.status().is_present()).count() > bound {
             let rank = |member: &Member<P>| match member.status() {
                 Status::Left => Some((0, member.second)),
                 Status::Failed => Some((1, member.second)),
                 Status::Expelled => Some((2, member.second)),
                 Status::Pending | Status::Alive | Status::Suspect => None,
             };
-            let least = (0..self.members.len())
-                .filter_map(|at| rank(&self.members[at]).map(|rank| (rank, at)))
-                .min();
+            let least = (0..self.members.len()).filter_map(|at| rank(&self.members[at]).map(|rank| (rank, at))).min();
             match least {
                 Some((_, at)) => drop(self.members.remove(at)),
                 None => return,
@@ -458,10 +375,7 @@ impl<P: Copy + Ord + Debug> Swim<P> {
     }
 
     pub(super) fn find(&self, peer: &P) -> Option<&Member<P>> {
-        let at = self
-            .members
-            .binary_search_by(|member| member.peer.cmp(peer))
-            .ok()?;
+        let at = self.members.binary_search_by(|member| member.peer.cmp(peer)).ok()?;
         self.members.get(at)
     }
 
@@ -473,12 +387,7 @@ impl<P: Copy + Ord + Debug> Swim<P> {
     pub(super) fn set_period(&mut self, at: Duration) {
         self.period += 1;
         self.period_due = at;
-        self.set_timer(
-            at,
-            Timer::Period {
-                number: self.period,
-            },
-        );
+        self.set_timer(at, Timer::Period { number: self.period });
     }
 
     pub(super) fn is_current(&self, period: u64) -> bool {
@@ -493,12 +402,7 @@ impl<P: Copy + Ord + Debug> Swim<P> {
 
     fn announce(&mut self) {
         let (peer, incarnation) = (self.me, self.incarnation);
-        self.broadcast(Update {
-            peer,
-            incarnation,
-            claim: Claim::Alive,
-            by: peer,
-        });
+        self.broadcast(Update { peer, incarnation, claim: Claim::Alive, by: peer });
     }
 }
 

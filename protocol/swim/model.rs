@@ -32,11 +32,7 @@ enum Action {
     /// A probe fails, and so does the retry.
     Fail { at: usize, peer: usize },
     /// A probe is answered, or a call arrives. If that leads to an exchange of views, it may be lost.
-    Reach {
-        at: usize,
-        peer: usize,
-        exchange: bool,
-    },
+    Reach { at: usize, peer: usize, exchange: bool },
     /// The suspicion time is over.
     Decide { at: usize, peer: usize },
     /// Gossip brings an update.
@@ -106,13 +102,7 @@ fn chance() -> ChaCha8Rng {
 }
 
 fn boot(me: usize, life: u64) -> Swim<usize> {
-    let config = Config {
-        witnesses: 0,
-        relays: 0,
-        confirmations: 1,
-        stall_tolerance: LATE * 2,
-        ..Config::default()
-    };
+    let config = Config { witnesses: 0, relays: 0, confirmations: 1, stall_tolerance: LATE * 2, ..Config::default() };
     let mut swim = Swim::new(me, life, config).expect("valid");
     let _ = swim.handle(START, Input::Start, &mut chance());
     swim
@@ -127,21 +117,11 @@ impl Model for Group {
         for (me, node) in nodes.iter_mut().enumerate() {
             for peer in (0..NODES).filter(|peer| *peer != me) {
                 let incarnation = Incarnation::of_life(LIFE);
-                let update = Update {
-                    peer,
-                    incarnation,
-                    claim: Claim::Alive,
-                    by: peer,
-                };
+                let update = Update { peer, incarnation, claim: Claim::Alive, by: peer };
                 let _ = node.handle(START, Input::Update(update), &mut chance());
             }
         }
-        vec![State {
-            nodes,
-            said: BTreeSet::new(),
-            down: None,
-            restarted: false,
-        }]
+        vec![State { nodes, said: BTreeSet::new(), down: None, restarted: false }]
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
@@ -153,22 +133,11 @@ impl Model for Group {
                 actions.push(Action::Fail { at, peer });
                 actions.push(Action::Decide { at, peer });
                 if state.up(peer) {
-                    actions.push(Action::Reach {
-                        at,
-                        peer,
-                        exchange: false,
-                    });
-                    actions.push(Action::Reach {
-                        at,
-                        peer,
-                        exchange: true,
-                    });
+                    actions.push(Action::Reach { at, peer, exchange: false });
+                    actions.push(Action::Reach { at, peer, exchange: true });
                 }
             }
-            actions.extend(state.said.iter().map(|update| Action::Hear {
-                at,
-                update: *update,
-            }));
+            actions.extend(state.said.iter().map(|update| Action::Hear { at, update: *update }));
         }
         if self.crash && !state.restarted {
             match state.down {
@@ -183,11 +152,7 @@ impl Model for Group {
         match action {
             Action::Fail { at, peer } => {
                 // Once for the accusation, once for the retry; more change nothing.
-                if !state.nodes[at]
-                    .suspicions
-                    .get(&peer)
-                    .is_some_and(|case| case.mine)
-                {
+                if !state.nodes[at].suspicions.get(&peer).is_some_and(|case| case.mine) {
                     state.nodes[at].accuse(START, peer);
                     state.nodes[at].accuse(START, peer);
                 }
@@ -208,12 +173,7 @@ impl Model for Group {
             Action::Restart { at, seed } => {
                 state.nodes[at] = boot(at, LIFE + 1);
                 let (peer, incarnation) = (at, Incarnation::of_life(LIFE + 1));
-                state.said.insert(Update {
-                    peer,
-                    incarnation,
-                    claim: Claim::Alive,
-                    by: peer,
-                });
+                state.said.insert(Update { peer, incarnation, claim: Claim::Alive, by: peer });
                 state.down = None;
                 state.restarted = true;
                 state.exchange(at, seed);
@@ -227,75 +187,48 @@ impl Model for Group {
     }
 
     fn within_boundary(&self, state: &State) -> bool {
-        state
-            .nodes
-            .iter()
-            .all(|node| node.incarnation().turn <= self.turns)
+        state.nodes.iter().all(|node| node.incarnation().turn <= self.turns)
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
         fn views(state: &State) -> impl Iterator<Item = (usize, usize, Status, Incarnation)> + '_ {
-            state
-                .nodes
-                .iter()
-                .enumerate()
-                .filter(|(at, _)| state.up(*at))
-                .flat_map(|(at, node)| {
-                    node.peers()
-                        .map(move |(peer, status, incarnation)| (at, peer, status, incarnation))
-                })
+            state.nodes.iter().enumerate().filter(|(at, _)| state.up(*at)).flat_map(|(at, node)| {
+                node.peers().map(move |(peer, status, incarnation)| (at, peer, status, incarnation))
+            })
         }
         let mut properties = vec![
             Property::always("nobody is ahead of the node itself", |_, state: &State| {
                 views(state).all(|(_, peer, _, known)| known <= state.nodes[peer].incarnation())
             }),
-            Property::always(
-                "a verdict follows an accusation by its author",
-                |_, state: &State| {
+            Property::always("a verdict follows an accusation by its author", |_, state: &State| {
+                state.said.iter().filter(|said| said.claim == Claim::Dead).all(|verdict| {
+                    // It need not have travelled if enough others accuse: then theirs did.
+                    state.said.iter().any(|said| {
+                        said.claim == Claim::Suspect
+                            && (said.peer, said.incarnation) == (verdict.peer, verdict.incarnation)
+                    })
+                })
+            }),
+            Property::always("a verdict removes nobody at a later incarnation", |_, state: &State| {
+                views(state).filter(|view| view.2 == Status::Failed).all(|(_, peer, _, known)| {
                     state
                         .said
                         .iter()
-                        .filter(|said| said.claim == Claim::Dead)
-                        .all(|verdict| {
-                            // It need not have travelled if enough others accuse: then theirs did.
-                            state.said.iter().any(|said| {
-                                said.claim == Claim::Suspect
-                                    && (said.peer, said.incarnation)
-                                        == (verdict.peer, verdict.incarnation)
-                            })
-                        })
-                },
-            ),
-            Property::always(
-                "a verdict removes nobody at a later incarnation",
-                |_, state: &State| {
-                    views(state).filter(|view| view.2 == Status::Failed).all(
-                        |(_, peer, _, known)| {
-                            state.said.iter().any(|said| {
-                                said.claim == Claim::Dead
-                                    && (said.peer, said.incarnation) == (peer, known)
-                            })
-                        },
-                    )
-                },
-            ),
-            Property::always(
-                "when all is said, views agree and the living are members",
-                |_, state: &State| {
-                    !state.is_quiet()
-                        || (0..NODES).all(|peer| {
-                            let mut seen = views(state).filter(|view| view.1 == peer);
-                            let Some((_, _, status, known)) = seen.next() else {
-                                return true;
-                            };
-                            let living = state.up(peer);
-                            (!living
-                                || (status == Status::Alive
-                                    && known == state.nodes[peer].incarnation()))
-                                && seen.all(|view| (view.2, view.3) == (status, known))
-                        })
-                },
-            ),
+                        .any(|said| said.claim == Claim::Dead && (said.peer, said.incarnation) == (peer, known))
+                })
+            }),
+            Property::always("when all is said, views agree and the living are members", |_, state: &State| {
+                !state.is_quiet()
+                    || (0..NODES).all(|peer| {
+                        let mut seen = views(state).filter(|view| view.1 == peer);
+                        let Some((_, _, status, known)) = seen.next() else {
+                            return true;
+                        };
+                        let living = state.up(peer);
+                        (!living || (status == Status::Alive && known == state.nodes[peer].incarnation()))
+                            && seen.all(|view| (view.2, view.3) == (status, known))
+                    })
+            }),
             Property::sometimes("a living node is removed", |_, state: &State| {
                 views(state).any(|(_, peer, status, _)| status == Status::Failed && state.up(peer))
             }),
@@ -323,33 +256,15 @@ fn check(group: Group) -> usize {
 
 #[test]
 fn one_of_three_is_missed() {
-    assert!(
-        check(Group {
-            missed: &[2],
-            turns: 1,
-            crash: false
-        }) > 1_000
-    );
+    assert!(check(Group { missed: &[2], turns: 1, crash: false }) > 1_000);
 }
 
 #[test]
 fn one_of_three_crashes_and_restarts() {
-    assert!(
-        check(Group {
-            missed: &[2],
-            turns: 0,
-            crash: true
-        }) > 1_000
-    );
+    assert!(check(Group { missed: &[2], turns: 0, crash: true }) > 1_000);
 }
 
 #[test]
 fn two_of_three_are_missed() {
-    assert!(
-        check(Group {
-            missed: &[1, 2],
-            turns: 0,
-            crash: false
-        }) > 1_000
-    );
+    assert!(check(Group { missed: &[1, 2], turns: 0, crash: false }) > 1_000);
 }

@@ -46,20 +46,14 @@ impl<P: Copy + Ord + Debug> Swim<P> {
         self.health = self.health.saturating_add(by).min(self.config.health_max);
     }
 
-    pub(super) fn begin_period<R: Rng + ?Sized>(
-        &mut self,
-        now: Duration,
-        number: u64,
-        chance: &mut R,
-    ) {
+    pub(super) fn begin_period<R: Rng + ?Sized>(&mut self, now: Duration, number: u64, chance: &mut R) {
         if !self.is_current(number) {
             return;
         }
         self.set_period(now + self.config.probe_interval * (1 + self.health));
         // The transport reports on every request. Should it fail to, nothing follows from that.
         let tolerance = self.config.stall_tolerance;
-        self.flights
-            .retain(|_, flight| now <= flight.due + tolerance);
+        self.flights.retain(|_, flight| now <= flight.due + tolerance);
         if let Some(peer) = self.next_in_turn(chance) {
             self.probe(now, peer, true);
         }
@@ -68,29 +62,19 @@ impl<P: Copy + Ord + Debug> Swim<P> {
     /// SWIM, 4.3: every member once, in random order, then every member once in another. One that joins is
     /// visited in the pass that is under way. The order is drawn one by one, so that no second list has to be kept.
     fn next_in_turn<R: Rng + ?Sized>(&mut self, chance: &mut R) -> Option<P> {
-        let waiting = self
-            .members
-            .iter()
-            .filter(|member| member.status().is_present() && !member.visited);
+        let waiting = self.members.iter().filter(|member| member.status().is_present() && !member.visited);
         let mut count = waiting.count();
         if count == 0 {
             for member in &mut self.members {
                 member.visited = false;
             }
-            count = self
-                .members
-                .iter()
-                .filter(|member| member.status().is_present())
-                .count();
+            count = self.members.iter().filter(|member| member.status().is_present()).count();
         }
         if count == 0 {
             return None;
         }
         let chosen = chance.random_range(0..count);
-        let mut waiting = self
-            .members
-            .iter_mut()
-            .filter(|member| member.status().is_present() && !member.visited);
+        let mut waiting = self.members.iter_mut().filter(|member| member.status().is_present() && !member.visited);
         let member = waiting.nth(chosen)?;
         member.visited = true;
         Some(member.peer)
@@ -125,21 +109,12 @@ impl<P: Copy + Ord + Debug> Swim<P> {
             },
         );
         let token = Token(probe << REQUESTS);
-        self.outbox.push(Output::Probe {
-            token,
-            peer,
-            timeout,
-        });
+        self.outbox.push(Output::Probe { token, peer, timeout });
         self.set_timer(second_stage, Timer::Relays { token });
     }
 
     /// The second stage: k relays, and directly once more, besides the first request, whose late answer still counts.
-    pub(super) fn ask_relays<R: Rng + ?Sized>(
-        &mut self,
-        now: Duration,
-        token: Token,
-        chance: &mut R,
-    ) {
+    pub(super) fn ask_relays<R: Rng + ?Sized>(&mut self, now: Duration, token: Token, chance: &mut R) {
         let probe = token.0 >> REQUESTS;
         let Some(flight) = self.flights.get(&probe) else {
             return;
@@ -149,19 +124,11 @@ impl<P: Copy + Ord + Debug> Swim<P> {
         }
         let peer = flight.peer;
         // One that was removed is tried for the sake of peace, not judged: no need to trouble others.
-        let judged = self
-            .find(&peer)
-            .is_some_and(|member| member.status().is_known());
-        let wanted = if judged {
-            self.config.relays as usize
-        } else {
-            0
-        };
+        let judged = self.find(&peer).is_some_and(|member| member.status().is_known());
+        let wanted = if judged { self.config.relays as usize } else { 0 };
         let mut relays: Vec<P> = Vec::new();
         if wanted > 0 {
-            let able = |member: &&super::standing::Member<P>| {
-                member.status() == Status::Alive && member.peer != peer
-            };
+            let able = |member: &&super::standing::Member<P>| member.status() == Status::Alive && member.peer != peer;
             relays.extend(self.members.iter().filter(able).map(|member| member.peer));
             let (chosen, _) = relays.partial_shuffle(chance, wanted);
             relays = chosen.to_vec();
@@ -179,41 +146,22 @@ impl<P: Copy + Ord + Debug> Swim<P> {
         for via in relays {
             request += 1;
             let token = Token(request);
-            self.outbox.push(Output::Relay {
-                token,
-                via,
-                peer,
-                timeout,
-                budget: timeout * 3 / 4,
-            });
+            self.outbox.push(Output::Relay { token, via, peer, timeout, budget: timeout * 3 / 4 });
         }
         for _ in 0..direct {
             request += 1;
-            self.outbox.push(Output::Probe {
-                token: Token(request),
-                peer,
-                timeout,
-            });
+            self.outbox.push(Output::Probe { token: Token(request), peer, timeout });
         }
     }
 
-    pub(super) fn outcome<R: Rng + ?Sized>(
-        &mut self,
-        now: Duration,
-        token: Token,
-        outcome: Outcome,
-        chance: &mut R,
-    ) {
+    pub(super) fn outcome<R: Rng + ?Sized>(&mut self, now: Duration, token: Token, outcome: Outcome, chance: &mut R) {
         let probe = token.0 >> REQUESTS;
         let number = (token.0 & ((1 << REQUESTS) - 1)) as usize;
         let Some(flight) = self.flights.get_mut(&probe) else {
             return;
         };
         let peer = flight.peer;
-        let via = number
-            .checked_sub(1)
-            .and_then(|at| flight.relays.get(at))
-            .copied();
+        let via = number.checked_sub(1).and_then(|at| flight.relays.get(at)).copied();
         flight.open = flight.open.saturating_sub(1);
         let (open, asked, token) = (flight.open, flight.asked, Token(probe << REQUESTS));
         if via.is_some() && outcome != Outcome::Lost {
@@ -238,21 +186,13 @@ impl<P: Copy + Ord + Debug> Swim<P> {
         if open == 0 && !asked {
             self.ask_relays(now, token, chance);
         }
-        if self
-            .flights
-            .get(&probe)
-            .is_some_and(|flight| flight.open == 0)
-        {
+        if self.flights.get(&probe).is_some_and(|flight| flight.open == 0) {
             self.conclude(now, probe);
         }
     }
 
     fn succeed(&mut self, probe: u64) {
-        if self
-            .flights
-            .remove(&probe)
-            .is_some_and(|flight| flight.scheduled)
-        {
+        if self.flights.remove(&probe).is_some_and(|flight| flight.scheduled) {
             self.health = self.health.saturating_sub(1);
         }
     }
@@ -277,17 +217,8 @@ impl<P: Copy + Ord + Debug> Swim<P> {
         };
         if member.status() == Status::Suspect && !member.incarnation.is_mute() {
             let (incarnation, claim) = (member.incarnation, member.claim);
-            let update = Update {
-                peer: *peer,
-                incarnation,
-                claim,
-                by: self.me,
-            };
-            self.outbox.push(Output::Tell {
-                peer: *peer,
-                update,
-                timeout: self.whole_timeout(),
-            });
+            let update = Update { peer: *peer, incarnation, claim, by: self.me };
+            self.outbox.push(Output::Tell { peer: *peer, update, timeout: self.whole_timeout() });
         }
     }
 
@@ -307,11 +238,7 @@ impl<P: Copy + Ord + Debug> Swim<P> {
         }
         if flight.scheduled {
             // Relays that answer "nor can I" show that this node can be heard; silent ones, that perhaps it cannot.
-            self.worsen(if flight.relays.is_empty() {
-                1
-            } else {
-                flight.silent
-            });
+            self.worsen(if flight.relays.is_empty() { 1 } else { flight.silent });
         }
         if current {
             self.accuse(now, flight.peer);
@@ -323,10 +250,7 @@ impl<P: Copy + Ord + Debug> Swim<P> {
     pub(super) fn notice_stall(&mut self, now: Duration) {
         let relays = self.flights.values().filter(|flight| !flight.asked);
         let relays = relays.map(|flight| flight.second_stage);
-        let retries = self
-            .suspicions
-            .values()
-            .filter_map(|suspicion| suspicion.retry_due);
+        let retries = self.suspicions.values().filter_map(|suspicion| suspicion.retry_due);
         let earliest = relays.chain(retries).fold(self.period_due, Duration::min);
         let late = now.saturating_sub(earliest);
         if late <= self.config.stall_tolerance {

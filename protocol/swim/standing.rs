@@ -173,15 +173,7 @@ impl<P> Member<P> {
 
     /// A peer that is known from what others say.
     pub(super) const fn reported(peer: P, incarnation: Incarnation, claim: Claim) -> Self {
-        Self {
-            peer,
-            incarnation,
-            claim,
-            heard: true,
-            expelled: false,
-            visited: false,
-            second: 0,
-        }
+        Self { peer, incarnation, claim, heard: true, expelled: false, visited: false, second: 0 }
     }
 
     pub(super) const fn status(&self) -> Status {

@@ -28,15 +28,7 @@ pub(super) struct Suspicion<P> {
 
 impl<P: Copy + Ord> Suspicion<P> {
     fn new(incarnation: Incarnation, since: Duration) -> Self {
-        Self {
-            incarnation,
-            since,
-            accusers: Vec::new(),
-            mine: false,
-            failures: 0,
-            retry_due: None,
-            verdict_due: None,
-        }
+        Self { incarnation, since, accusers: Vec::new(), mine: false, failures: 0, retry_due: None, verdict_due: None }
     }
 
     /// Forgets one's own part in it.
@@ -64,18 +56,10 @@ impl<P: Copy + Ord + Debug> Swim<P> {
         if !member.status().is_known() {
             return;
         }
-        let update = Update {
-            peer,
-            incarnation: member.incarnation,
-            claim: Claim::Suspect,
-            by: self.me,
-        };
+        let update = Update { peer, incarnation: member.incarnation, claim: Claim::Suspect, by: self.me };
         self.merge(now, update);
         let enough = self.accusers_enough();
-        let known = self
-            .suspicions
-            .get(&peer)
-            .map_or(0, |suspicion| suspicion.accusers.len());
+        let known = self.suspicions.get(&peer).map_or(0, |suspicion| suspicion.accusers.len());
         let first = self.count_accuser(now, update);
         if let Some(suspicion) = self.suspicions.get_mut(&peer) {
             if suspicion.mine {
@@ -88,11 +72,7 @@ impl<P: Copy + Ord + Debug> Swim<P> {
             self.broadcast(update);
         }
         if !update.incarnation.is_mute() {
-            self.outbox.push(Output::Tell {
-                peer,
-                update,
-                timeout: self.whole_timeout(),
-            });
+            self.outbox.push(Output::Tell { peer, update, timeout: self.whole_timeout() });
         }
         self.arm_retry(now, peer);
         self.judge(now, peer);
@@ -149,10 +129,7 @@ impl<P: Copy + Ord + Debug> Swim<P> {
         if !in_force {
             return false;
         }
-        let suspicion = self
-            .suspicions
-            .entry(update.peer)
-            .or_insert_with(|| Suspicion::new(update.incarnation, now));
+        let suspicion = self.suspicions.entry(update.peer).or_insert_with(|| Suspicion::new(update.incarnation, now));
         // Past the bound only their number could grow, and that no longer matters; there is always room for oneself.
         let own = update.by == self.me;
         match suspicion.accusers.binary_search(&update.by) {
@@ -193,11 +170,7 @@ impl<P: Copy + Ord + Debug> Swim<P> {
     pub(super) fn judge(&mut self, now: Duration, peer: P) {
         let voices = self.voices(&peer);
         let needed = self.accusers_needed(voices);
-        let group = 1 + self
-            .members
-            .iter()
-            .filter(|member| member.status().is_known())
-            .count();
+        let group = 1 + self.members.iter().filter(|member| member.status().is_known()).count();
         let Some(suspicion) = self.suspicions.get_mut(&peer) else {
             return;
         };
@@ -218,12 +191,7 @@ impl<P: Copy + Ord + Debug> Swim<P> {
             return;
         }
         let incarnation = suspicion.incarnation;
-        let update = Update {
-            peer,
-            incarnation,
-            claim: Claim::Dead,
-            by: self.me,
-        };
+        let update = Update { peer, incarnation, claim: Claim::Dead, by: self.me };
         if self.merge(now, update) {
             self.broadcast(update);
         }
@@ -232,9 +200,7 @@ impl<P: Copy + Ord + Debug> Swim<P> {
     /// How many could confirm a suspicion of `peer`: this node, and all others that take part and are not themselves in doubt.
     fn voices(&self, peer: &P) -> usize {
         let able = |member: &&Member<P>| {
-            member.status() == Status::Alive
-                && !member.incarnation.is_mute()
-                && member.peer != *peer
+            member.status() == Status::Alive && !member.incarnation.is_mute() && member.peer != *peer
         };
         1 + self.members.iter().filter(able).count()
     }

@@ -16,12 +16,7 @@ fn at(turn: u32) -> Incarnation {
 }
 
 fn says(by: u8, peer: u8, turn: u32, claim: Claim) -> Update<u8> {
-    Update {
-        peer,
-        incarnation: at(turn),
-        claim,
-        by,
-    }
+    Update { peer, incarnation: at(turn), claim, by }
 }
 
 /// One machine, its clock, and what it asked for last.
@@ -46,11 +41,7 @@ impl Node {
 
     /// Started, among members that take part and were heard of.
     fn among(peers: impl IntoIterator<Item = u8>) -> Self {
-        let mut node = Self::new(Config {
-            witnesses: 0,
-            exchange_interval: Duration::ZERO,
-            ..Config::default()
-        });
+        let mut node = Self::new(Config { witnesses: 0, exchange_interval: Duration::ZERO, ..Config::default() });
         node.tell(Input::Start);
         for peer in peers {
             node.tell(Input::Update(says(peer, peer, 0, Claim::Alive)));
@@ -87,15 +78,9 @@ impl Node {
                 let output = queue.remove(0);
                 let (token, outcome) = match &output {
                     Output::Probe { token, peer, .. } => (Some(*token), answer(*peer)),
-                    Output::Relay {
-                        token, peer, via, ..
-                    } => match (answer(*via), answer(*peer)) {
-                        (Outcome::Answered(stated), Outcome::Answered(_)) => {
-                            (Some(*token), Outcome::Answered(stated))
-                        }
-                        (Outcome::Answered(stated), _) => {
-                            (Some(*token), Outcome::Unreachable(stated))
-                        }
+                    Output::Relay { token, peer, via, .. } => match (answer(*via), answer(*peer)) {
+                        (Outcome::Answered(stated), Outcome::Answered(_)) => (Some(*token), Outcome::Answered(stated)),
+                        (Outcome::Answered(stated), _) => (Some(*token), Outcome::Unreachable(stated)),
                         _ => (Some(*token), Outcome::Lost),
                     },
                     _ => (None, Outcome::Lost),
@@ -122,11 +107,7 @@ fn well(_: u8) -> Outcome {
 /// Everyone answers but these.
 fn without(lost: &'static [u8]) -> impl Fn(u8) -> Outcome {
     move |peer| {
-        if lost.contains(&peer) {
-            Outcome::Lost
-        } else {
-            well(peer)
-        }
+        if lost.contains(&peer) { Outcome::Lost } else { well(peer) }
     }
 }
 
@@ -153,10 +134,7 @@ fn every_member_is_probed_within_two_passes() {
             }
         }
         for (peer, last) in last.iter().enumerate().skip(1) {
-            assert!(
-                period - last < 40,
-                "{peer} was last probed in {last} of {period}"
-            );
+            assert!(period - last < 40, "{peer} was last probed in {last} of {period}");
         }
     }
     assert_eq!(node.events, []);
@@ -168,53 +146,25 @@ fn an_unanswered_probe_goes_through_relays_and_one_answer_is_enough() {
     let (when, timer) = node.timers[0];
     node.now = when;
     let outputs = node.tell(Input::Timer(timer));
-    let Some(Output::Probe { token, peer, .. }) = outputs
-        .iter()
-        .find(|output| matches!(output, Output::Probe { .. }))
+    let Some(Output::Probe { token, peer, .. }) = outputs.iter().find(|output| matches!(output, Output::Probe { .. }))
     else {
         panic!("{outputs:?}")
     };
     // Refused at once: no need to wait for the timeout.
-    let outputs = node.tell(Input::Outcome {
-        token: *token,
-        outcome: Outcome::Lost,
-    });
+    let outputs = node.tell(Input::Outcome { token: *token, outcome: Outcome::Lost });
     let relays: Vec<_> = outputs
         .iter()
         .filter_map(|output| match output {
-            Output::Relay {
-                token,
-                via,
-                peer: target,
-                ..
-            } if target == peer => Some((*token, *via)),
+            Output::Relay { token, via, peer: target, .. } if target == peer => Some((*token, *via)),
             _ => None,
         })
         .collect();
     assert_eq!(relays.len(), 3);
-    assert_eq!(
-        outputs
-            .iter()
-            .filter(|output| matches!(output, Output::Probe { .. }))
-            .count(),
-        1
-    );
-    node.tell(Input::Outcome {
-        token: relays[0].0,
-        outcome: Outcome::Unreachable(Some(at(0))),
-    });
-    node.tell(Input::Outcome {
-        token: relays[1].0,
-        outcome: Outcome::Lost,
-    });
-    node.tell(Input::Outcome {
-        token: relays[2].0,
-        outcome: Outcome::Answered(Some(at(0))),
-    });
-    assert_eq!(
-        (node.status(*peer), node.swim.health()),
-        (Some(Status::Alive), 0)
-    );
+    assert_eq!(outputs.iter().filter(|output| matches!(output, Output::Probe { .. })).count(), 1);
+    node.tell(Input::Outcome { token: relays[0].0, outcome: Outcome::Unreachable(Some(at(0))) });
+    node.tell(Input::Outcome { token: relays[1].0, outcome: Outcome::Lost });
+    node.tell(Input::Outcome { token: relays[2].0, outcome: Outcome::Answered(Some(at(0))) });
+    assert_eq!((node.status(*peer), node.swim.health()), (Some(Status::Alive), 0));
 }
 
 #[test]
@@ -223,24 +173,17 @@ fn an_accusation_is_broadcast_and_told_to_the_accused_unless_it_is_mute() {
     let outputs = node.run(seconds(12), without(&[3]));
     let accusation = says(ME, 3, 0, Claim::Suspect);
     assert_eq!(broadcasts(&outputs), [accusation]);
-    assert!(outputs.iter().any(
-        |output| matches!(output, Output::Tell { peer: 3, update, .. } if *update == accusation)
-    ));
+    assert!(
+        outputs.iter().any(|output| matches!(output, Output::Tell { peer: 3, update, .. } if *update == accusation))
+    );
 
     let mut node = Node::new(Config::default());
     node.tell(Input::Start);
     node.tell(Input::Add(3));
-    node.tell(Input::Heard {
-        peer: 3,
-        incarnation: None,
-    });
+    node.tell(Input::Heard { peer: 3, incarnation: None });
     let outputs = node.run(seconds(3), without(&[3]));
     assert_eq!(broadcasts(&outputs).len(), 1);
-    assert!(
-        !outputs
-            .iter()
-            .any(|output| matches!(output, Output::Tell { .. } | Output::Exchange { .. }))
-    );
+    assert!(!outputs.iter().any(|output| matches!(output, Output::Tell { .. } | Output::Exchange { .. })));
 }
 
 #[test]
@@ -258,18 +201,7 @@ fn no_verdict_without_confirmations_and_one_with_them() {
     let incarnation = at(0);
     assert_eq!(
         node.events,
-        [
-            Event::Suspected {
-                peer: 3,
-                incarnation,
-                by: ME
-            },
-            Event::Failed {
-                peer: 3,
-                incarnation,
-                by: ME
-            }
-        ]
+        [Event::Suspected { peer: 3, incarnation, by: ME }, Event::Failed { peer: 3, incarnation, by: ME }]
     );
 }
 
@@ -285,31 +217,18 @@ fn who_has_not_failed_to_reach_it_does_not_decide() {
     let mut node = Node::among(1..=9);
     node.run(seconds(15), without(&[3]));
     assert_eq!(node.status(3), Some(Status::Suspect));
-    node.tell(Input::Heard {
-        peer: 3,
-        incarnation: Some(at(0)),
-    });
+    node.tell(Input::Heard { peer: 3, incarnation: Some(at(0)) });
     for by in 4..=9 {
         node.tell(Input::Update(says(by, 3, 0, Claim::Suspect)));
     }
-    assert_eq!(
-        node.run(seconds(300), well)
-            .iter()
-            .filter(|output| matches!(output, Output::Broadcast(_)))
-            .count(),
-        0
-    );
+    assert_eq!(node.run(seconds(300), well).iter().filter(|output| matches!(output, Output::Broadcast(_))).count(), 0);
 }
 
 #[test]
 fn a_lone_pair_decides_and_so_does_one_among_mute_peers() {
     let mut node = Node::among(1..=1);
     node.run(seconds(5), without(&[1]));
-    assert_eq!(
-        node.status(1),
-        Some(Status::Suspect),
-        "longer than the least time"
-    );
+    assert_eq!(node.status(1), Some(Status::Suspect), "longer than the least time");
     node.run(seconds(6), without(&[1]));
     assert_eq!(node.status(1), Some(Status::Failed));
 
@@ -318,16 +237,9 @@ fn a_lone_pair_decides_and_so_does_one_among_mute_peers() {
         node.tell(Input::Add(peer));
     }
     let mute = |peer| {
-        if peer == 2 {
-            Outcome::Lost
-        } else {
-            Outcome::Answered(None)
-        }
+        if peer == 2 { Outcome::Lost } else { Outcome::Answered(None) }
     };
-    node.tell(Input::Heard {
-        peer: 2,
-        incarnation: None,
-    });
+    node.tell(Input::Heard { peer: 2, incarnation: None });
     node.run(seconds(30), mute);
     assert_eq!(node.status(2), Some(Status::Failed));
     assert_eq!(node.swim.mute_members().collect::<Vec<_>>(), [1, 3, 4]);
@@ -338,11 +250,7 @@ fn when_many_fail_at_once_the_rest_still_decide() {
     let mut node = Node::among(1..=30);
     node.run(seconds(120), |_| Outcome::Lost);
     node.run(seconds(3_000), |_| Outcome::Lost);
-    assert!(
-        node.swim
-            .peers()
-            .all(|(_, status, _)| status == Status::Failed)
-    );
+    assert!(node.swim.peers().all(|(_, status, _)| status == Status::Failed));
 }
 
 #[test]
@@ -350,10 +258,7 @@ fn a_late_verdict_does_not_remove_a_node_that_is_back() {
     let mut node = Node::among(1..=5);
     node.tell(Input::Update(says(3, 3, 1, Claim::Alive)));
     node.tell(Input::Update(says(4, 3, 0, Claim::Dead)));
-    assert_eq!(
-        (node.status(3), node.events.len()),
-        (Some(Status::Alive), 0)
-    );
+    assert_eq!((node.status(3), node.events.len()), (Some(Status::Alive), 0));
     node.tell(Input::Update(says(4, 3, 1, Claim::Dead)));
     assert_eq!(node.status(3), Some(Status::Failed));
 }
@@ -363,27 +268,14 @@ fn a_pending_peer_is_never_removed_and_joins_when_heard_from() {
     let mut node = Node::among(1..=5);
     node.tell(Input::Add(9));
     let outputs = node.run(seconds(300), without(&[9]));
-    assert!(
-        outputs
-            .iter()
-            .any(|output| matches!(output, Output::Probe { peer: 9, .. }))
-    );
+    assert!(outputs.iter().any(|output| matches!(output, Output::Probe { peer: 9, .. })));
     for claim in [Claim::Suspect, Claim::Dead] {
         node.tell(Input::Update(says(4, 9, 0, claim)));
         assert_eq!(node.status(9), Some(Status::Pending));
     }
     assert_eq!(node.events, []);
-    node.tell(Input::Heard {
-        peer: 9,
-        incarnation: Some(at(1)),
-    });
-    assert_eq!(
-        node.events,
-        [Event::Joined {
-            peer: 9,
-            incarnation: at(1)
-        }]
-    );
+    node.tell(Input::Heard { peer: 9, incarnation: Some(at(1)) });
+    assert_eq!(node.events, [Event::Joined { peer: 9, incarnation: at(1) }]);
 }
 
 #[test]
@@ -392,35 +284,16 @@ fn what_an_operator_removed_stays_removed_until_one_adds_it() {
     node.tell(Input::Remove(3));
     node.tell(Input::Update(says(3, 3, 7, Claim::Alive)));
     node.tell(Input::Told(says(3, 3, 8, Claim::Alive)));
-    node.tell(Input::Heard {
-        peer: 3,
-        incarnation: Some(at(9)),
-    });
-    node.tell(Input::Exchanged {
-        from: 4,
-        view: vec![says(4, 3, 9, Claim::Alive)],
-    });
+    node.tell(Input::Heard { peer: 3, incarnation: Some(at(9)) });
+    node.tell(Input::Exchanged { from: 4, view: vec![says(4, 3, 9, Claim::Alive)] });
     node.tell(Input::Update(says(4, 3, 9, Claim::Dead)));
     let outputs = node.run(seconds(100), well);
-    assert!(
-        !outputs
-            .iter()
-            .any(|output| matches!(output, Output::Probe { peer: 3, .. }))
-    );
-    assert_eq!(
-        (node.status(3), node.events.len()),
-        (Some(Status::Expelled), 0)
-    );
+    assert!(!outputs.iter().any(|output| matches!(output, Output::Probe { peer: 3, .. })));
+    assert_eq!((node.status(3), node.events.len()), (Some(Status::Expelled), 0));
     node.tell(Input::Add(3));
     assert_eq!(node.status(3), Some(Status::Pending));
     node.run(seconds(20), well);
-    assert_eq!(
-        node.events,
-        [Event::Joined {
-            peer: 3,
-            incarnation: at(0)
-        }]
-    );
+    assert_eq!(node.events, [Event::Joined { peer: 3, incarnation: at(0) }]);
 }
 
 #[test]
@@ -429,56 +302,24 @@ fn what_a_verdict_removed_is_tried_for_ever_and_taken_back() {
     node.tell(Input::Update(says(4, 3, 0, Claim::Dead)));
     node.events.clear();
     let outputs = node.run(seconds(100_000), without(&[3]));
-    let tries = outputs
-        .iter()
-        .filter(|output| matches!(output, Output::Probe { peer: 3, .. }))
-        .count();
+    let tries = outputs.iter().filter(|output| matches!(output, Output::Probe { peer: 3, .. })).count();
     assert!((19_000..=20_000).contains(&tries), "{tries}");
     // It answers, and does not know.
     let outputs = node.run(seconds(10), well);
-    assert!(
-        outputs
-            .iter()
-            .any(|output| matches!(output, Output::Exchange { peer: 3, .. }))
-    );
-    assert!(
-        node.swim.view(&3).contains(&says(ME, 3, 0, Claim::Dead)),
-        "that is how it learns"
-    );
+    assert!(outputs.iter().any(|output| matches!(output, Output::Exchange { peer: 3, .. })));
+    assert!(node.swim.view(&3).contains(&says(ME, 3, 0, Claim::Dead)), "that is how it learns");
     assert!(!node.swim.view(&4).iter().any(|update| update.peer == 3));
-    assert_eq!(
-        node.status(3),
-        Some(Status::Failed),
-        "it has not contradicted yet"
-    );
+    assert_eq!(node.status(3), Some(Status::Failed), "it has not contradicted yet");
     let news = says(3, 3, 1, Claim::Alive);
-    let outputs = node.tell(Input::Exchanged {
-        from: 3,
-        view: vec![news],
-    });
+    let outputs = node.tell(Input::Exchanged { from: 3, view: vec![news] });
     assert_eq!(broadcasts(&outputs), [news], "the others are told");
-    assert_eq!(
-        node.events,
-        [Event::Rejoined {
-            peer: 3,
-            incarnation: at(1)
-        }]
-    );
+    assert_eq!(node.events, [Event::Rejoined { peer: 3, incarnation: at(1) }]);
     // Or it has been started again meanwhile.
     node.tell(Input::Update(says(4, 3, 1, Claim::Dead)));
     node.events.clear();
     let incarnation = Incarnation::of_life(LIFE + 1);
-    let outputs = node.tell(Input::Heard {
-        peer: 3,
-        incarnation: Some(incarnation),
-    });
-    assert_eq!(
-        node.events,
-        [Event::Rejoined {
-            peer: 3,
-            incarnation
-        }]
-    );
+    let outputs = node.tell(Input::Heard { peer: 3, incarnation: Some(incarnation) });
+    assert_eq!(node.events, [Event::Rejoined { peer: 3, incarnation }]);
     assert_eq!(broadcasts(&outputs).len(), 1);
 }
 
@@ -488,28 +329,13 @@ fn a_node_contradicts_suspicion_and_removal_of_itself_once() {
     let outputs = node.tell(Input::Update(says(3, ME, 0, Claim::Suspect)));
     assert_eq!(broadcasts(&outputs), [says(ME, ME, 1, Claim::Alive)]);
     assert_eq!(node.swim.health(), 1);
-    assert!(
-        node.tell(Input::Update(says(4, ME, 0, Claim::Suspect)))
-            .is_empty(),
-        "answered already"
-    );
+    assert!(node.tell(Input::Update(says(4, ME, 0, Claim::Suspect))).is_empty(), "answered already");
     let outputs = node.tell(Input::Told(says(4, ME, 1, Claim::Dead)));
     assert_eq!(broadcasts(&outputs), [says(ME, ME, 2, Claim::Alive)]);
-    assert!(
-        matches!(outputs[..], [_, Output::Exchange { peer: 4, .. }]),
-        "asks to be taken back"
-    );
+    assert!(matches!(outputs[..], [_, Output::Exchange { peer: 4, .. }]), "asks to be taken back");
     // An earlier life of this address had a later clock.
-    let incarnation = Incarnation {
-        life: LIFE + 50,
-        turn: 3,
-    };
-    node.tell(Input::Update(Update {
-        peer: ME,
-        incarnation,
-        claim: Claim::Dead,
-        by: 4,
-    }));
+    let incarnation = Incarnation { life: LIFE + 50, turn: 3 };
+    node.tell(Input::Update(Update { peer: ME, incarnation, claim: Claim::Dead, by: 4 }));
     assert_eq!(node.swim.incarnation(), Incarnation::of_life(LIFE + 51));
 }
 
@@ -518,37 +344,14 @@ fn leaving_is_no_failure_and_ends_everything() {
     let mut node = Node::among(1..=5);
     node.tell(Input::Update(says(3, 3, 0, Claim::Left)));
     node.tell(Input::Update(says(4, 3, 0, Claim::Dead)));
-    assert_eq!(
-        node.events,
-        [Event::Left {
-            peer: 3,
-            incarnation: at(0)
-        }]
-    );
+    assert_eq!(node.events, [Event::Left { peer: 3, incarnation: at(0) }]);
     let outputs = node.run(seconds(60), well);
-    assert!(
-        !outputs
-            .iter()
-            .any(|output| matches!(output, Output::Probe { peer: 3, .. })),
-        "not tried"
-    );
+    assert!(!outputs.iter().any(|output| matches!(output, Output::Probe { peer: 3, .. })), "not tried");
     node.tell(Input::Update(says(3, 3, 1, Claim::Alive)));
-    assert_eq!(
-        node.events[1..],
-        [Event::Joined {
-            peer: 3,
-            incarnation: at(1)
-        }]
-    );
+    assert_eq!(node.events[1..], [Event::Joined { peer: 3, incarnation: at(1) }]);
 
-    assert_eq!(
-        node.tell(Input::Leave),
-        [Output::Broadcast(says(ME, ME, 0, Claim::Left))]
-    );
-    assert!(
-        node.tell(Input::Update(says(3, ME, 0, Claim::Suspect)))
-            .is_empty()
-    );
+    assert_eq!(node.tell(Input::Leave), [Output::Broadcast(says(ME, ME, 0, Claim::Left))]);
+    assert!(node.tell(Input::Update(says(3, ME, 0, Claim::Suspect))).is_empty());
     assert!(node.run(seconds(60), well).is_empty());
     let outputs = node.tell(Input::Start);
     assert_eq!(broadcasts(&outputs), [says(ME, ME, 1, Claim::Alive)]);
@@ -559,27 +362,12 @@ fn a_restart_is_a_new_incarnation_and_drops_the_old_case() {
     let mut node = Node::among(1..=5);
     node.tell(Input::Update(says(4, 3, 5, Claim::Suspect)));
     let incarnation = Incarnation::of_life(LIFE + 1);
-    node.tell(Input::Update(Update {
-        peer: 3,
-        incarnation,
-        claim: Claim::Alive,
-        by: 3,
-    }));
+    node.tell(Input::Update(Update { peer: 3, incarnation, claim: Claim::Alive, by: 3 }));
     node.tell(Input::Update(says(4, 3, 9, Claim::Dead)));
     assert_eq!(node.status(3), Some(Status::Alive));
     assert_eq!(
         node.events,
-        [
-            Event::Suspected {
-                peer: 3,
-                incarnation: at(5),
-                by: 4
-            },
-            Event::Rejoined {
-                peer: 3,
-                incarnation
-            }
-        ]
+        [Event::Suspected { peer: 3, incarnation: at(5), by: 4 }, Event::Rejoined { peer: 3, incarnation }]
     );
 }
 
@@ -598,17 +386,9 @@ fn a_node_that_stood_still_accuses_nobody() {
     for (_, timer) in std::mem::take(&mut node.timers) {
         outputs.extend(node.tell(Input::Timer(timer)));
     }
-    let open: Vec<_> = node
-        .swim
-        .flights
-        .keys()
-        .map(|probe| Token(probe << 8))
-        .collect();
+    let open: Vec<_> = node.swim.flights.keys().map(|probe| Token(probe << 8)).collect();
     for token in open {
-        outputs.extend(node.tell(Input::Outcome {
-            token,
-            outcome: Outcome::Lost,
-        }));
+        outputs.extend(node.tell(Input::Outcome { token, outcome: Outcome::Lost }));
     }
     outputs.extend(node.tell(Input::Update(says(6, 3, 0, Claim::Suspect))));
     assert_eq!(broadcasts(&outputs), []);
@@ -620,31 +400,14 @@ fn a_node_that_stood_still_accuses_nobody() {
 #[test]
 fn whoever_reaches_a_mute_peer_speaks_for_it() {
     let mut node = Node::among(1..=5);
-    let mute = |turn, claim, by| Update {
-        peer: 9,
-        incarnation: Incarnation { life: 0, turn },
-        claim,
-        by,
-    };
+    let mute = |turn, claim, by| Update { peer: 9, incarnation: Incarnation { life: 0, turn }, claim, by };
     node.tell(Input::Add(9));
-    node.tell(Input::Heard {
-        peer: 9,
-        incarnation: None,
-    });
+    node.tell(Input::Heard { peer: 9, incarnation: None });
     node.tell(Input::Update(mute(0, Claim::Suspect, 4)));
-    let outputs = node.tell(Input::Heard {
-        peer: 9,
-        incarnation: None,
-    });
+    let outputs = node.tell(Input::Heard { peer: 9, incarnation: None });
     assert_eq!(broadcasts(&outputs), [mute(1, Claim::Alive, ME)]);
     node.tell(Input::Update(mute(1, Claim::Dead, 4)));
-    let outputs = node.run(seconds(10), |peer| {
-        if peer == 9 {
-            Outcome::Answered(None)
-        } else {
-            well(peer)
-        }
-    });
+    let outputs = node.run(seconds(10), |peer| if peer == 9 { Outcome::Answered(None) } else { well(peer) });
     assert_eq!(broadcasts(&outputs), [mute(2, Claim::Alive, ME)]);
     assert!(matches!(
         node.events[..],
@@ -672,15 +435,9 @@ fn local_health_falls_when_nobody_answers_and_not_when_relays_do() {
 #[test]
 fn the_suspicion_time_falls_with_each_confirmation() {
     let config = Config::default();
-    let times: Vec<_> = (0..5)
-        .map(|confirmed| config.suspicion_time(100, confirmed).as_millis())
-        .collect();
+    let times: Vec<_> = (0..5).map(|confirmed| config.suspicion_time(100, confirmed).as_millis()).collect();
     assert_eq!(times, [7_500, 5_000, 3_537, 2_500, 2_500]);
-    assert_eq!(
-        config.suspicion_time(1_000, 3),
-        seconds(3),
-        "log10(n) periods"
-    );
+    assert_eq!(config.suspicion_time(1_000, 3), seconds(3), "log10(n) periods");
     assert_eq!(config.suspicion_time(1, 0).as_millis(), 7_500);
 }
 
@@ -692,10 +449,7 @@ fn some_of_those_who_hear_of_a_suspicion_check_it() {
         node.swim.config.witnesses = 5;
         node.chance = ChaCha8Rng::seed_from_u64(seed);
         let outputs = node.tell(Input::Update(says(4, 3, 0, Claim::Suspect)));
-        checked += outputs
-            .iter()
-            .filter(|output| matches!(output, Output::Probe { peer: 3, .. }))
-            .count();
+        checked += outputs.iter().filter(|output| matches!(output, Output::Probe { peer: 3, .. })).count();
         let outputs = node.tell(Input::Update(says(4, 3, 0, Claim::Suspect)));
         assert!(outputs.is_empty(), "once");
     }
@@ -706,33 +460,19 @@ fn some_of_those_who_hear_of_a_suspicion_check_it() {
 fn before_the_start_nothing_is_sent() {
     let mut node = Node::new(Config::default());
     node.tell(Input::Add(1));
-    node.tell(Input::Heard {
-        peer: 1,
-        incarnation: Some(at(0)),
-    });
+    node.tell(Input::Heard { peer: 1, incarnation: Some(at(0)) });
     node.tell(Input::Told(says(2, 2, 0, Claim::Alive)));
     let outputs = node.tell(Input::Told(says(2, 1, 0, Claim::Dead)));
     assert!(matches!(outputs[..], [Output::Event(Event::Failed { .. })]));
     assert!(node.timers.is_empty());
-    assert!(
-        node.tell(Input::Told(says(2, ME, 0, Claim::Dead)))
-            .is_empty()
-    );
+    assert!(node.tell(Input::Told(says(2, ME, 0, Claim::Dead))).is_empty());
 }
 
 #[test]
 fn removed_peers_are_remembered_up_to_a_bound_and_the_operators_longest() {
-    let mut node = Node::new(Config {
-        remembered: 3,
-        ..Config::default()
-    });
+    let mut node = Node::new(Config { remembered: 3, ..Config::default() });
     node.tell(Input::Remove(1));
-    for (peer, claim) in [
-        (2, Claim::Dead),
-        (3, Claim::Left),
-        (4, Claim::Dead),
-        (5, Claim::Dead),
-    ] {
+    for (peer, claim) in [(2, Claim::Dead), (3, Claim::Left), (4, Claim::Dead), (5, Claim::Dead)] {
         node.now += seconds(1);
         node.tell(Input::Update(says(9, peer, 0, claim)));
     }
@@ -747,10 +487,7 @@ fn news_told_to_one_is_passed_on_but_a_list_handed_to_a_newcomer_is_not() {
     assert_eq!(broadcasts(&node.tell(Input::Told(news))), [news]);
     assert_eq!(broadcasts(&node.tell(Input::Told(news))), []);
     let view: Vec<_> = (4..=6).map(|peer| says(4, peer, 0, Claim::Alive)).collect();
-    let outputs = node.tell(Input::Exchanged {
-        from: 4,
-        view: view.clone(),
-    });
+    let outputs = node.tell(Input::Exchanged { from: 4, view: view.clone() });
     assert_eq!(broadcasts(&outputs), view[1..], "1, 2 and 3 may not know");
     let mut newcomer = Node::among([]);
     let outputs = newcomer.tell(Input::Exchanged { from: 4, view });
@@ -761,27 +498,12 @@ fn news_told_to_one_is_passed_on_but_a_list_handed_to_a_newcomer_is_not() {
 #[test]
 fn a_configuration_out_of_range_is_refused_with_its_value() {
     let refused = |config: Config| config.check().unwrap_err().to_string();
+    assert_eq!(refused(Config { relays: 65, ..Config::default() }), "relays is 65, it must lie between 0 and 64");
     assert_eq!(
-        refused(Config {
-            relays: 65,
-            ..Config::default()
-        }),
-        "relays is 65, it must lie between 0 and 64"
-    );
-    assert_eq!(
-        refused(Config {
-            relay_timeout: seconds(1),
-            ..Config::default()
-        }),
+        refused(Config { relay_timeout: seconds(1), ..Config::default() }),
         "a probe takes 1.3s, more than its period of 1s"
     );
-    assert!(
-        refused(Config {
-            probe_interval: Duration::ZERO,
-            ..Config::default()
-        })
-        .starts_with("probe_interval")
-    );
+    assert!(refused(Config { probe_interval: Duration::ZERO, ..Config::default() }).starts_with("probe_interval"));
 }
 
 #[test]
@@ -802,22 +524,15 @@ fn precedence_is_a_strict_total_order() {
 }
 
 fn claims() -> impl Strategy<Value = Claim> {
-    prop_oneof![
-        Just(Claim::Alive),
-        Just(Claim::Suspect),
-        Just(Claim::Dead),
-        Just(Claim::Left)
-    ]
+    prop_oneof![Just(Claim::Alive), Just(Claim::Suspect), Just(Claim::Dead), Just(Claim::Left)]
 }
 
 fn updates() -> impl Strategy<Value = Update<u8>> {
-    (1..4_u8, 0..2_u64, 0..3_u32, claims(), 1..9_u8).prop_map(|(peer, life, turn, claim, by)| {
-        Update {
-            peer,
-            incarnation: Incarnation { life, turn },
-            claim,
-            by,
-        }
+    (1..4_u8, 0..2_u64, 0..3_u32, claims(), 1..9_u8).prop_map(|(peer, life, turn, claim, by)| Update {
+        peer,
+        incarnation: Incarnation { life, turn },
+        claim,
+        by,
     })
 }
 

@@ -13,10 +13,7 @@ fn seconds(count: u64) -> Duration {
 }
 
 fn world(n: u16, loss: f64, seed: u64) -> World {
-    let network = Network {
-        loss,
-        ..Network::default()
-    };
+    let network = Network { loss, ..Network::default() };
     World::new(n, 0, Config::default(), network, seed)
 }
 
@@ -71,12 +68,10 @@ fn a_process_stopped_for_less_than_the_suspicion_time_stays_and_accuses_nobody()
         world.stop(4, Duration::from_millis(2_400));
         world.run(seconds(60));
         assert_eq!(world.false_removals(), [], "seed {seed}");
-        let accused = world.events.iter().any(|(_, _, event)| {
-            matches!(
-                event,
-                Event::Suspected { by: 4, .. } | Event::Failed { by: 4, .. }
-            )
-        });
+        let accused = world
+            .events
+            .iter()
+            .any(|(_, _, event)| matches!(event, Event::Suspected { by: 4, .. } | Event::Failed { by: 4, .. }));
         assert!(!accused, "seed {seed}");
     }
 }
@@ -121,17 +116,9 @@ fn a_restarted_node_joins_again_before_or_after_it_is_missed() {
         world.run(seconds(pause));
         world.restart(6, 2);
         world.run(seconds(30));
-        assert_eq!(
-            world.agreement().map(|view| view.len()),
-            Some(10),
-            "{pause}"
-        );
+        assert_eq!(world.agreement().map(|view| view.len()), Some(10), "{pause}");
         let back = |event: &Event<u16>| matches!(event, Event::Rejoined { peer: 6, .. });
-        let told = world
-            .events
-            .iter()
-            .filter(|(_, to, event)| *to != 6 && back(event))
-            .count();
+        let told = world.events.iter().filter(|(_, to, event)| *to != 6 && back(event)).count();
         assert_eq!(told, 9, "{pause}: once each");
     }
 }

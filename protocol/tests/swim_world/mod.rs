@@ -9,9 +9,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::time::Duration;
 
-use chinwag_protocol::swim::{
-    Config, Event, Incarnation, Input, Outcome, Output, Swim, Timer, Token, Update,
-};
+use chinwag_protocol::swim::{Config, Event, Incarnation, Input, Outcome, Output, Swim, Timer, Token, Update};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -33,12 +31,7 @@ pub struct Network {
 impl Default for Network {
     fn default() -> Self {
         let (latency, tick) = (Duration::from_millis(1), Duration::from_millis(200));
-        Self {
-            loss: 0.0,
-            latency,
-            tick,
-            fanout: 5,
-        }
+        Self { loss: 0.0, latency, tick, fanout: 5 }
     }
 }
 
@@ -57,51 +50,15 @@ struct Host {
 
 #[derive(Clone, Debug)]
 enum Letter {
-    Probe {
-        asker: Peer,
-        life: u64,
-        token: Token,
-    },
-    Relay {
-        asker: Peer,
-        life: u64,
-        token: Token,
-        target: Peer,
-        budget: Duration,
-    },
-    Relayed {
-        via: Peer,
-        asker: Peer,
-        life: u64,
-        token: Token,
-        reply_by: Duration,
-    },
-    Tell {
-        from: Peer,
-        stated: Incarnation,
-        update: Update<Peer>,
-    },
-    Exchange {
-        from: Peer,
-        stated: Incarnation,
-        view: Vec<Update<Peer>>,
-        ask: bool,
-    },
-    Outcome {
-        life: u64,
-        token: Token,
-        outcome: Outcome,
-    },
-    Timer {
-        life: u64,
-        timer: Timer<Peer>,
-    },
-    Rumor {
-        rumor: u64,
-    },
-    Tick {
-        life: u64,
-    },
+    Probe { asker: Peer, life: u64, token: Token },
+    Relay { asker: Peer, life: u64, token: Token, target: Peer, budget: Duration },
+    Relayed { via: Peer, asker: Peer, life: u64, token: Token, reply_by: Duration },
+    Tell { from: Peer, stated: Incarnation, update: Update<Peer> },
+    Exchange { from: Peer, stated: Incarnation, view: Vec<Update<Peer>>, ask: bool },
+    Outcome { life: u64, token: Token, outcome: Outcome },
+    Timer { life: u64, timer: Timer<Peer> },
+    Rumor { rumor: u64 },
+    Tick { life: u64 },
 }
 
 struct Rumor {
@@ -175,13 +132,7 @@ impl World {
         host.swim = Swim::new(peer, life, self.config.clone()).ok();
         assert!(host.swim.is_some(), "the configuration is valid");
         let at = self.now + self.network.tick.mul_f64(self.chance.random());
-        self.post(
-            at,
-            peer,
-            Letter::Tick {
-                life: self.hosts[usize::from(peer)].life,
-            },
-        );
+        self.post(at, peer, Letter::Tick { life: self.hosts[usize::from(peer)].life });
     }
 
     pub fn kill(&mut self, peer: Peer) {
@@ -231,15 +182,9 @@ impl World {
         self.hosts[usize::from(peer)].side = side;
     }
 
-    #[allow(
-        clippy::expect_used,
-        reason = "scenarios ask only about nodes that take part"
-    )]
+    #[allow(clippy::expect_used, reason = "scenarios ask only about nodes that take part")]
     pub fn swim(&self, peer: Peer) -> &Swim<Peer> {
-        self.hosts[usize::from(peer)]
-            .swim
-            .as_ref()
-            .expect("it takes part")
+        self.hosts[usize::from(peer)].swim.as_ref().expect("it takes part")
     }
 
     pub fn is_up(&self, peer: Peer) -> bool {
@@ -275,10 +220,7 @@ impl World {
     }
 
     fn stated(&self, peer: Peer) -> Option<Incarnation> {
-        self.hosts[usize::from(peer)]
-            .swim
-            .as_ref()
-            .map(Swim::incarnation)
+        self.hosts[usize::from(peer)].swim.as_ref().map(Swim::incarnation)
     }
 
     fn life(&self, peer: Peer) -> u64 {
@@ -299,54 +241,22 @@ impl World {
     fn output(&mut self, me: Peer, output: Output<Peer>) {
         let (life, latency) = (self.life(me), self.network.latency);
         match output {
-            Output::Probe {
-                token,
-                peer,
-                timeout,
-            } => {
+            Output::Probe { token, peer, timeout } => {
                 self.requests += 1;
                 self.hosts[usize::from(me)].open.insert(token);
-                let lost = Letter::Outcome {
-                    life,
-                    token,
-                    outcome: Outcome::Lost,
-                };
+                let lost = Letter::Outcome { life, token, outcome: Outcome::Lost };
                 self.post(self.now + timeout, me, lost);
                 if self.arrives(me, peer) {
-                    self.post(
-                        self.now + latency,
-                        peer,
-                        Letter::Probe {
-                            asker: me,
-                            life,
-                            token,
-                        },
-                    );
+                    self.post(self.now + latency, peer, Letter::Probe { asker: me, life, token });
                 }
             }
-            Output::Relay {
-                token,
-                via,
-                peer,
-                timeout,
-                budget,
-            } => {
+            Output::Relay { token, via, peer, timeout, budget } => {
                 self.requests += 2;
                 self.hosts[usize::from(me)].open.insert(token);
-                let lost = Letter::Outcome {
-                    life,
-                    token,
-                    outcome: Outcome::Lost,
-                };
+                let lost = Letter::Outcome { life, token, outcome: Outcome::Lost };
                 self.post(self.now + timeout, me, lost);
                 if self.arrives(me, via) {
-                    let relay = Letter::Relay {
-                        asker: me,
-                        life,
-                        token,
-                        target: peer,
-                        budget,
-                    };
+                    let relay = Letter::Relay { asker: me, life, token, target: peer, budget };
                     self.post(self.now + latency, via, relay);
                 }
             }
@@ -355,11 +265,7 @@ impl World {
                 if self.arrives(me, peer)
                     && let Some(stated) = self.stated(me)
                 {
-                    let tell = Letter::Tell {
-                        from: me,
-                        stated,
-                        update,
-                    };
+                    let tell = Letter::Tell { from: me, stated, update };
                     self.post(self.now + latency, peer, tell);
                 }
             }
@@ -368,11 +274,7 @@ impl World {
                 self.rumor_count += 1;
                 let mut held: Vec<bool> = self.hosts.iter().map(|host| !host.up).collect();
                 held[usize::from(me)] = true;
-                let rumor = Rumor {
-                    update,
-                    held,
-                    born: self.now,
-                };
+                let rumor = Rumor { update, held, born: self.now };
                 self.rumors.insert(self.rumor_count, rumor);
                 self.push(me, self.rumor_count);
             }
@@ -390,12 +292,7 @@ impl World {
             && let Some(stated) = self.stated(me)
         {
             let view = self.swim(me).view(&peer);
-            let letter = Letter::Exchange {
-                from: me,
-                stated,
-                view,
-                ask: true,
-            };
+            let letter = Letter::Exchange { from: me, stated, view, ask: true };
             self.post(self.now + self.network.latency, peer, letter);
         }
     }
@@ -425,145 +322,52 @@ impl World {
         match letter {
             Letter::Probe { asker, life, token } => {
                 let incarnation = self.stated(asker);
-                self.input(
-                    me,
-                    Input::Heard {
-                        peer: asker,
-                        incarnation,
-                    },
-                );
+                self.input(me, Input::Heard { peer: asker, incarnation });
                 if self.arrives(me, asker) {
                     let outcome = Outcome::Answered(self.stated(me));
-                    self.post(
-                        self.now + latency,
-                        asker,
-                        Letter::Outcome {
-                            life,
-                            token,
-                            outcome,
-                        },
-                    );
+                    self.post(self.now + latency, asker, Letter::Outcome { life, token, outcome });
                 }
             }
-            Letter::Relay {
-                asker,
-                life,
-                token,
-                target,
-                budget,
-            } => {
+            Letter::Relay { asker, life, token, target, budget } => {
                 let incarnation = self.stated(asker);
-                self.input(
-                    me,
-                    Input::Heard {
-                        peer: asker,
-                        incarnation,
-                    },
-                );
+                self.input(me, Input::Heard { peer: asker, incarnation });
                 let reply_by = self.now + budget;
                 if self.arrives(me, target) {
-                    let call = Letter::Relayed {
-                        via: me,
-                        asker,
-                        life,
-                        token,
-                        reply_by,
-                    };
+                    let call = Letter::Relayed { via: me, asker, life, token, reply_by };
                     self.post(self.now + latency, target, call);
                 }
                 if self.arrives(me, asker) {
                     let outcome = Outcome::Unreachable(self.stated(me));
-                    self.post(
-                        reply_by + latency,
-                        asker,
-                        Letter::Outcome {
-                            life,
-                            token,
-                            outcome,
-                        },
-                    );
+                    self.post(reply_by + latency, asker, Letter::Outcome { life, token, outcome });
                 }
             }
-            Letter::Relayed {
-                via,
-                asker,
-                life,
-                token,
-                reply_by,
-            } => {
+            Letter::Relayed { via, asker, life, token, reply_by } => {
                 let incarnation = self.stated(via);
-                self.input(
-                    me,
-                    Input::Heard {
-                        peer: via,
-                        incarnation,
-                    },
-                );
-                if self.now + latency <= reply_by
-                    && self.arrives(me, via)
-                    && self.arrives(via, asker)
-                {
+                self.input(me, Input::Heard { peer: via, incarnation });
+                if self.now + latency <= reply_by && self.arrives(me, via) && self.arrives(via, asker) {
                     let outcome = Outcome::Answered(self.stated(via));
                     let at = self.now + 2 * latency;
-                    self.post(
-                        at,
-                        asker,
-                        Letter::Outcome {
-                            life,
-                            token,
-                            outcome,
-                        },
-                    );
+                    self.post(at, asker, Letter::Outcome { life, token, outcome });
                 }
             }
-            Letter::Tell {
-                from,
-                stated,
-                update,
-            } => {
-                self.input(
-                    me,
-                    Input::Heard {
-                        peer: from,
-                        incarnation: Some(stated),
-                    },
-                );
+            Letter::Tell { from, stated, update } => {
+                self.input(me, Input::Heard { peer: from, incarnation: Some(stated) });
                 self.input(me, Input::Told(update));
             }
-            Letter::Exchange {
-                from,
-                stated,
-                view,
-                ask,
-            } => {
-                self.input(
-                    me,
-                    Input::Heard {
-                        peer: from,
-                        incarnation: Some(stated),
-                    },
-                );
+            Letter::Exchange { from, stated, view, ask } => {
+                self.input(me, Input::Heard { peer: from, incarnation: Some(stated) });
                 self.input(me, Input::Exchanged { from, view });
                 if ask
                     && self.arrives(me, from)
                     && let Some(stated) = self.stated(me)
                 {
                     let view = self.swim(me).view(&from);
-                    let answer = Letter::Exchange {
-                        from: me,
-                        stated,
-                        view,
-                        ask: false,
-                    };
+                    let answer = Letter::Exchange { from: me, stated, view, ask: false };
                     self.post(self.now + latency, from, answer);
                 }
             }
             // A transport reports once on each request: what comes first.
-            Letter::Outcome {
-                life,
-                token,
-                outcome,
-            } => {
+            Letter::Outcome { life, token, outcome } => {
                 if life == self.life(me) && self.hosts[usize::from(me)].open.remove(&token) {
                     self.input(me, Input::Outcome { token, outcome });
                 }
@@ -600,8 +404,7 @@ impl World {
         let now = self.now;
         if me == 0 {
             let keep = Duration::from_secs(60);
-            self.rumors
-                .retain(|_, rumor| rumor.born + keep > now && rumor.held.iter().any(|held| !held));
+            self.rumors.retain(|_, rumor| rumor.born + keep > now && rumor.held.iter().any(|held| !held));
         }
         let other = self.chance.random_range(0..self.hosts.len());
         if self.arrives(me, other as Peer) && self.arrives(other as Peer, me) {
@@ -612,11 +415,7 @@ impl World {
                 .map(|(number, _)| *number)
                 .collect();
             for number in lacking {
-                self.post(
-                    now + 2 * self.network.latency,
-                    me,
-                    Letter::Rumor { rumor: number },
-                );
+                self.post(now + 2 * self.network.latency, me, Letter::Rumor { rumor: number });
             }
         }
     }
@@ -638,13 +437,10 @@ impl World {
 
     /// Verdicts against nodes that are up, as (when, who holds it, against whom).
     pub fn false_removals(&self) -> Vec<(Duration, Peer, Peer)> {
-        let removed = self
-            .events
-            .iter()
-            .filter_map(|(at, by, event)| match event {
-                Event::Failed { peer, .. } if self.is_up(*peer) => Some((*at, *by, *peer)),
-                _ => None,
-            });
+        let removed = self.events.iter().filter_map(|(at, by, event)| match event {
+            Event::Failed { peer, .. } if self.is_up(*peer) => Some((*at, *by, *peer)),
+            _ => None,
+        });
         removed.collect()
     }
 
@@ -668,10 +464,8 @@ impl World {
             .filter(|peer| self.is_up(*peer) && self.hosts[usize::from(*peer)].swim.is_some())
             .map(|peer| {
                 let others = self.swim(peer).peers();
-                let mut view: BTreeSet<Peer> = others
-                    .filter(|(_, status, _)| status.is_known())
-                    .map(|(other, ..)| other)
-                    .collect();
+                let mut view: BTreeSet<Peer> =
+                    others.filter(|(_, status, _)| status.is_known()).map(|(other, ..)| other).collect();
                 view.insert(peer);
                 view
             });
