@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chinwag::{CallError, Node, NodeAddr, Remote, Service, Value};
+use chinwag::{Call, CallError, Gid, Node, NodeAddr, Remote, Service, Value};
 use clap::Args;
 use futures_util::future::join_all;
 use tokio::sync::watch;
@@ -28,6 +28,10 @@ const START: Duration = Duration::from_secs(60);
 
 /// How long the rumor may take to reach everyone.
 const RUMOR: Duration = Duration::from_secs(30);
+
+/// How long a node that was told to stop is waited for, and how often it is asked.
+const GOING: Duration = Duration::from_secs(3);
+const GONE_YET: Duration = Duration::from_millis(10);
 
 /// How many nodes, and what then.
 #[derive(Debug, Args)]
@@ -135,10 +139,27 @@ async fn town(asking: &Node, nodes: u16, mut counted: watch::Receiver<u64>) -> R
     Ok(heard == everyone)
 }
 
-/// Stops every node that this one has met, and this one.
+/// Stops every node that this one has started, sees them gone, and stops.
 async fn stop_all(asking: &Node) {
-    if let Err(why) = asking.group("all").status().stop().await {
-        log::warn!(target: "chinwag::node", "not all nodes were told to stop: {why}");
-    }
-    asking.stopped().await;
+    let others = match asking.group("all").members().await {
+        Ok(members) => {
+            members.iter().filter(|(_, other)| other.nid != asking.nid()).map(|(_, o)| o.node.clone()).collect()
+        }
+        Err(_) => Vec::new(),
+    };
+    join_all(others.iter().map(|other| async move {
+        let call = |method| Call::new(Gid::local(), "status", method, vec![Value::from("sid")]);
+        if let Err(why) = asking.call_on(other, call("stop")).await {
+            log::warn!(target: "chinwag::node", "{other} was not told to stop: {why}");
+        }
+        let going = async {
+            while asking.call_on(other, call("get")).await.is_ok() {
+                tokio::time::sleep(GONE_YET).await;
+            }
+        };
+        // a node that does not go has been told, and its stderr says why
+        let _ = tokio::time::timeout(GOING, going).await;
+    }))
+    .await;
+    asking.stop().await;
 }
