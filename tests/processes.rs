@@ -1,4 +1,5 @@
 //! Nodes as processes: how the program starts, what it prints, how it ends, and how nodes start each other.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
 

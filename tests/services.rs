@@ -1,4 +1,5 @@
 //! Every method of every service, in one process over HTTP: what it answers, and what it refuses.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
 

@@ -1,6 +1,6 @@
 //! The supervisor of one group: instantiates the group's services, bound to it, and takes them down.
 //!
-//! Which services there are is written in [`services`](super::services) and in what the node was started with; what a
+//! Which services there are is written in `group::services` and in what the node was started with; what a
 //! GID adds is the scope they run in. A service that panics is replaced by its [`seat`](crate::seat)'s watcher; if the
 //! supervisor itself panics, its successor starts the services anew.
 

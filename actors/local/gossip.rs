@@ -41,10 +41,10 @@ impl Seen {
         let fresh = self.ids.insert(id.to_owned());
         if fresh {
             self.order.push_back(id.to_owned());
-            if self.order.len() > REMEMBERED {
-                if let Some(oldest) = self.order.pop_front() {
-                    self.ids.remove(&oldest);
-                }
+            if self.order.len() > REMEMBERED
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.ids.remove(&oldest);
             }
         }
         fresh

@@ -314,7 +314,7 @@ impl Handler<NameAndChance> for Routes {
 
     fn handle(&mut self, _: NameAndChance, _: &mut Context<Routes>) -> Self::Result {
         let name = self.home.uuid().to_string();
-        actix::MessageResult((name, self.home.chance(|chance| ChaCha8Rng::from_rng(chance))))
+        actix::MessageResult((name, self.home.chance(ChaCha8Rng::from_rng)))
     }
 }
 
