@@ -13,7 +13,7 @@ use super::message::{Answer, Id, Page, Request, Rumor, Stretch};
 use super::micros;
 use super::seen::{Birth, Mark, Seen};
 use super::store::{Held, Store};
-use super::wants::Wants;
+use super::wants::{Unanswered, Wants};
 use super::{BroadcastError, Context, Input, Load, Output, Timer, Token, View};
 use crate::fanout::log_ceiling;
 
@@ -449,11 +449,15 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
                 self.accept(context, Some(sent.to), rumor, out);
             }
         }
-        let retry = more && progress;
+        let outcome = if more && progress {
+            Unanswered::LeftOver
+        } else {
+            Unanswered::NotHeld
+        };
         for id in ids.iter().rev() {
             self.traffic_mut()
                 .wants
-                .unanswered(id, sent.to, token.number, retry);
+                .unanswered(id, sent.to, token.number, outcome);
         }
     }
 
@@ -467,9 +471,12 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         match sent.what {
             Sending::Pull(ids) => {
                 for id in ids.iter() {
-                    self.traffic_mut()
-                        .wants
-                        .unanswered(id, sent.to, token.number, false);
+                    self.traffic_mut().wants.unanswered(
+                        id,
+                        sent.to,
+                        token.number,
+                        Unanswered::Failed,
+                    );
                 }
             }
             Sending::Push { id, .. } => {
