@@ -1,0 +1,134 @@
+//! To whom, and how far.
+
+use rand::{Rng, RngExt};
+
+use super::View;
+
+/// Up to `count` different peers, drawn afresh: neither `me` nor `avoid`, and all there are if there are fewer.
+pub(super) fn choose<P: Copy + Eq, V: View<P> + ?Sized, R: Rng + ?Sized>(
+    view: &V,
+    me: P,
+    count: usize,
+    avoid: Option<P>,
+    chance: &mut R,
+) -> Vec<P> {
+    let members = view.len();
+    let mut chosen = Vec::with_capacity(count.min(members));
+    let fits = |chosen: &[P], peer: P| peer != me && Some(peer) != avoid && !chosen.contains(&peer);
+    // While few of many are wanted, drawing until they differ is cheapest. Its bound is for a view that
+    // holds one peer many times.
+    if count.saturating_mul(3) < members {
+        for _ in 0..4 * count + 16 {
+            if chosen.len() == count {
+                return chosen;
+            }
+            let peer = view.peer(draw(members, chance));
+            if fits(&chosen, peer) {
+                chosen.push(peer);
+            }
+        }
+        chosen.clear();
+    }
+    // Fisher and Yates' shuffle, as far as it is needed.
+    let mut places: Vec<usize> = (0..members).collect();
+    for at in 0..members {
+        if chosen.len() == count {
+            break;
+        }
+        places.swap(at, at + draw(members - at, chance));
+        let peer = view.peer(places[at]);
+        if fits(&chosen, peer) {
+            chosen.push(peer);
+        }
+    }
+    chosen
+}
+
+/// In 64 bits, whatever a machine's `usize` is, so that a seed means the same everywhere.
+fn draw<R: Rng + ?Sized>(below: usize, chance: &mut R) -> usize {
+    chance.random_range(0..below as u64) as usize
+}
+
+/// To which hop payloads are pushed: ceil(ln n / ln F) - 1, at least 1. One hop further, F to its power would
+/// be the group's size or more, and a good part of the pushes in vain.
+///
+/// In whole numbers: at n = 10,000 and F = 10 a rounded logarithm may be one off.
+pub(super) fn push_depth(members: usize, fanout: usize) -> u32 {
+    let fanout = fanout.max(2);
+    let mut reached = fanout;
+    let mut hops = 1;
+    while reached < members {
+        reached = reached.saturating_mul(fanout);
+        hops += 1;
+    }
+    (hops - 1).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    #[test]
+    fn depth_of_the_default_fanout() {
+        for (members, fanout, depth) in [
+            (100, 5, 2),
+            (1_000, 7, 3),
+            (10_000, 10, 3),
+            (100_000, 12, 4),
+            (2, 1, 1),
+            (100, 99, 1),
+            (5, 1, 2),
+        ] {
+            assert_eq!(
+                push_depth(members, fanout),
+                depth,
+                "n = {members}, F = {fanout}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_peer_is_as_likely_as_any_other() {
+        let members: Vec<u32> = (0..10).collect();
+        let mut chance = ChaCha8Rng::seed_from_u64(1);
+        for count in [1, 5] {
+            let mut drawn = [0u32; 10];
+            for _ in 0..8_000 {
+                for peer in choose(&members[..], 3, count, None, &mut chance) {
+                    drawn[peer as usize] += 1;
+                }
+            }
+            let expected = 8_000.0 * count as f64 / 9.0;
+            for (peer, times) in drawn.into_iter().enumerate().filter(|(peer, _)| *peer != 3) {
+                // Five standard deviations.
+                let off = (f64::from(times) - expected).abs();
+                assert!(
+                    off < 5.0 * expected.sqrt(),
+                    "{peer} drawn {times} times of {expected}"
+                );
+            }
+            assert_eq!(drawn[3], 0);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn as_many_as_asked_for_all_different(
+            mut members in proptest::collection::vec(0u8..40, 0..60), count in 0usize..60, avoid: Option<u8>, seed: u64,
+        ) {
+            let chosen = choose(&members[..], 7, count, avoid, &mut ChaCha8Rng::seed_from_u64(seed));
+            members.sort_unstable();
+            members.dedup();
+            members.retain(|peer| *peer != 7 && Some(*peer) != avoid);
+            prop_assert_eq!(chosen.len(), count.min(members.len()));
+            let mut distinct = chosen.clone();
+            distinct.sort_unstable();
+            distinct.dedup();
+            prop_assert_eq!(distinct.len(), chosen.len());
+            prop_assert!(chosen.iter().all(|peer| members.contains(peer)));
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The knobs. A group's nodes should agree on them; nothing breaks when they do not.
+
+use std::time::Duration;
+
+/// How a group gossips. One `Arc` of it serves all nodes of a process.
+///
+/// Each field states its unit, range, default and where the default comes from. The simulator meant is
+/// `examples/spreading.rs` of this crate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Time between two comparisons with a random peer. From 1 ms; default 200 ms.
+    ///
+    /// A node that spreading missed waits for about one of these. Each costs one small request per node, also
+    /// when nothing is going on. Every interval is drawn from 90% to 110% of it, so that nodes do not fall
+    /// into step. Default: memberlist's LAN gossip interval.
+    pub tick: Duration,
+    /// How many more peers are offered a rumor than are pushed it. 0 to 100; default 3.
+    ///
+    /// Each step makes a run in which somebody has to wait for a tick e times rarer, for one request per node.
+    /// Default: simulated; at 2 one run in eight waits, at 3 one in twenty.
+    pub extra_offers: usize,
+    /// Payloads of at most this many bytes are pushed where larger ones are offered. From 0; default 1,024.
+    ///
+    /// A request costs its headers and two ids anyhow, several hundred bytes, and a push spares the pull. Guessed.
+    pub eager_bytes: usize,
+    /// Rumors are handed on at most this many times. From 1; default `None`, no limit.
+    ///
+    /// What has come this far is performed and not held: it is neither offered nor found by comparison.
+    pub hop_limit: Option<u32>,
+    /// Rumors held for those who still lack them. From 1; default 4,096. The oldest go first. Guessed.
+    pub retained_count: usize,
+    /// Bytes held for the same purpose. From 0; default 32 MiB. One rumor is held whatever its size, and
+    /// one that is still to be spread is not dropped. Guessed.
+    pub retained_bytes: usize,
+    /// How long after its birth a rumor can be had. From one tick; default 10 minutes.
+    ///
+    /// Afterwards it is refused everywhere, so that nobody performs again what the seen set has folded. It is
+    /// also how long a partition may last without losing anything, counts and bytes permitting. Guessed.
+    pub retained_age: Duration,
+    /// How far a rumor's age may be behind the truth: the longest a request may be under way. Default 5 s, the
+    /// default deadline of a call.
+    pub transit: Duration,
+    /// (Origin, incarnation) pairs remembered. From 1; default 16,384, about 2.5 MB at most.
+    ///
+    /// When more have spoken, those whose last rumor is oldest are forgotten, and unknown origins are refused
+    /// rumors of that age. Should be several times `retained_count`: then no peer holds anything so old.
+    pub origins: usize,
+    /// Lives remembered of one origin. From 1; default 4. With as many known, rumors of an older one are
+    /// taken for seen. Guessed.
+    pub lives: usize,
+    /// Stretches of sequences remembered above the lowest gap, per origin and life. From 1; default 1,024.
+    ///
+    /// n rumors sent at once and arriving in any order make n/4 at the worst moment on average. Beyond it the
+    /// lowest gap is closed for good if it is older than `transit`, else the newcomer is refused as `Busy`.
+    pub gaps: usize,
+    /// Opaque ids remembered. From 1; default 16,384, four times `retained_count` and for the same reason.
+    pub opaque_ids: usize,
+    /// Rumors of this node's own that may be on their way to their first peers. From 1; default 1,024.
+    ///
+    /// Beyond it [`broadcast`](super::Gossip::broadcast) says `Busy`. Default: a burst of a thousand is to pass.
+    pub own_in_flight: usize,
+    /// Rumors that may wait to be spread, own and others'. From 1; default 4,096. Beyond it pushes are answered
+    /// `Busy`, and nothing is pulled. Guessed.
+    pub queue_count: usize,
+    /// Bytes that may wait to be spread. From 0; default 32 MiB. One rumor may wait whatever its size. Guessed.
+    pub queue_bytes: usize,
+    /// Requests under way at once from this node in this group, comparisons apart. From 1; default 256.
+    ///
+    /// While they are used up, rumors wait, and those to be offered gather into one offer. Guessed: seventeen
+    /// rumors' worth at n = 100,000.
+    pub requests: usize,
+    /// Ids in one offer or pull. From 1; default 128. Guessed.
+    pub batch: usize,
+    /// Bytes of payload in the answer to one pull. From 0; default 1 MiB. One rumor fits whatever its size. Guessed.
+    pub transfer_bytes: usize,
+    /// Stretches in one page of a comparison. From 1; default 512. Guessed.
+    pub page: usize,
+    /// Rumors known by offer and not yet received. From 1; default 8,192, two pages of everything. More are
+    /// not noted: comparison finds them again. Guessed.
+    pub wanted: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            tick: Duration::from_millis(200),
+            extra_offers: 3,
+            eager_bytes: 1024,
+            hop_limit: None,
+            retained_count: 4096,
+            retained_bytes: 32 << 20,
+            retained_age: Duration::from_secs(600),
+            transit: Duration::from_secs(5),
+            origins: 16_384,
+            lives: 4,
+            gaps: 1024,
+            opaque_ids: 16_384,
+            own_in_flight: 1024,
+            queue_count: 4096,
+            queue_bytes: 32 << 20,
+            requests: 256,
+            batch: 128,
+            transfer_bytes: 1 << 20,
+            page: 512,
+            wanted: 8192,
+        }
+    }
+}

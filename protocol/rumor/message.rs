@@ -1,0 +1,166 @@
+//! What nodes say to each other, each request with its answer.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What makes a rumor this rumor and no other.
+///
+/// Not its content: two equal messages are two messages.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Id<P> {
+    /// The `sequence`-th rumor (from 1) that `origin` started in the life `incarnation`.
+    Numbered {
+        /// The node it was born on.
+        origin: P,
+        /// Which life of that node: grows with every start.
+        incarnation: u64,
+        /// Its place among the rumors of that life, from 1.
+        sequence: u64,
+    },
+    /// A rumor born on a node that numbers nothing; all that is known of it is this text.
+    Opaque(Arc<str>),
+}
+
+impl<P: fmt::Display> fmt::Display for Id<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Id::Numbered {
+                origin,
+                incarnation,
+                sequence,
+            } => {
+                write!(f, "{origin}/{incarnation}/{sequence}")
+            }
+            Id::Opaque(text) => f.write_str(text),
+        }
+    }
+}
+
+/// A message on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rumor<P, M> {
+    /// Its identity.
+    pub id: Id<P>,
+    /// How many times it has been handed on, this time included: 1 when it comes from its origin.
+    pub hop: u32,
+    /// How long it has been held by nodes since its birth. Time on the way is not in it, so it is a lower bound.
+    pub age: Duration,
+    /// The message's size on the wire, in bytes.
+    pub bytes: usize,
+    /// What is to be performed.
+    pub message: M,
+}
+
+/// What one node asks of another. Every request is answered or fails.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request<P, M> {
+    /// "Here it is." Answered [`Answer::Fresh`], [`Answer::Had`] or [`Answer::Busy`].
+    Push(Rumor<P, M>),
+    /// "I hold these." Answered [`Answer::Noted`]; who lacks one asks for it with a `Pull` of its own.
+    Offer(Arc<[Id<P>]>),
+    /// "Give me these." Answered [`Answer::Rumors`].
+    Pull(Arc<[Id<P>]>),
+    /// "What I hold hashes to this." Answered [`Answer::Same`] or [`Answer::Differs`].
+    Compare {
+        /// Over the ids of everything held, in any order.
+        hash: u64,
+        /// Where the page asked for begins: after this id. `None` is the first page.
+        after: Option<Id<P>>,
+    },
+}
+
+/// What is said in return.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer<P, M> {
+    /// To a push: it was news, and has been performed.
+    Fresh,
+    /// To a push: known already, or too old to take.
+    Had,
+    /// To anything: too much to do; nothing was changed.
+    Busy,
+    /// To an offer.
+    Noted,
+    /// To a pull.
+    Rumors {
+        /// Those asked for that are held, as many as fit into one answer; at least one if any is.
+        rumors: Vec<Rumor<P, M>>,
+        /// Whether one that is held was left out for its size: ask again. Otherwise what is missing is not held.
+        more: bool,
+    },
+    /// To a comparison: the hashes are equal.
+    Same,
+    /// To a comparison: what this node holds.
+    Differs(Page<P>),
+}
+
+/// A part of the list of what a node holds: everything after one id up to another, and nothing left out between.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<P> {
+    /// Where it begins: after this id. `None` is the very beginning.
+    pub after: Option<Id<P>>,
+    /// What is held, ascending.
+    pub held: Vec<Stretch<P>>,
+    /// The id that the page ends with, if the list goes on after it.
+    pub next: Option<Id<P>>,
+}
+
+/// Rumors that follow one another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stretch<P> {
+    /// All from `first` to `last`, both included.
+    Numbered {
+        /// The node they were born on.
+        origin: P,
+        /// In which of its lives.
+        incarnation: u64,
+        /// The lowest sequence.
+        first: u64,
+        /// The highest sequence.
+        last: u64,
+    },
+    /// One with an opaque id.
+    Opaque(Arc<str>),
+}
+
+/// The same on every machine for one id: FNV-1a over little-endian bytes, then the finalizer of MurmurHash3,
+/// as FNV's high bits are weak. Sums of these are compared, so a bias would let differences cancel out.
+///
+/// Were a peer's to differ, equal nodes would read each other's pages in vain; nothing would be lost.
+pub(super) fn stable_hash<P: Hash>(id: &Id<P>) -> u64 {
+    let mut hasher = Fnv(0xcbf2_9ce4_8422_2325);
+    id.hash(&mut hasher);
+    let mut mixed = hasher.finish();
+    mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    mixed ^ (mixed >> 33)
+}
+
+struct Fnv(u64);
+
+impl Hasher for Fnv {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+    fn write_u16(&mut self, number: u16) {
+        self.write(&number.to_le_bytes());
+    }
+    fn write_u32(&mut self, number: u32) {
+        self.write(&number.to_le_bytes());
+    }
+    fn write_u64(&mut self, number: u64) {
+        self.write(&number.to_le_bytes());
+    }
+    fn write_usize(&mut self, number: usize) {
+        self.write(&(number as u64).to_le_bytes());
+    }
+    fn write_isize(&mut self, number: isize) {
+        self.write(&(number as i64).to_le_bytes());
+    }
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}

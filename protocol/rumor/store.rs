@@ -1,0 +1,194 @@
+//! The rumors held for those who still lack them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::Hash;
+use std::ops::Bound;
+use std::time::Duration;
+
+use super::config::Config;
+use super::message::{Id, Page, Stretch, stable_hash};
+use super::seen::Birth;
+
+#[derive(Clone, Debug)]
+pub(super) struct Held<P, M> {
+    pub(super) message: M,
+    pub(super) hop: u32,
+    pub(super) born: Birth,
+    pub(super) bytes: usize,
+    /// It is still to be spread, so it must not be dropped.
+    pub(super) waiting: bool,
+    /// Peers that take only whole messages and have had this one from here, or given it to us.
+    pub(super) sent_whole: Vec<P>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Store<P, M> {
+    held: BTreeMap<Id<P>, Held<P, M>>,
+    by_birth: BTreeSet<(Birth, Id<P>)>,
+    bytes: usize,
+    /// The sum of the ids' hashes: the same for the same set, and kept in one step per change.
+    hash: u64,
+}
+
+impl<P, M> Default for Store<P, M> {
+    fn default() -> Self {
+        Store {
+            held: BTreeMap::new(),
+            by_birth: BTreeSet::new(),
+            bytes: 0,
+            hash: 0,
+        }
+    }
+}
+
+impl<P: Copy + Ord + Hash, M> Store<P, M> {
+    pub(super) fn get(&self, id: &Id<P>) -> Option<&Held<P, M>> {
+        self.held.get(id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: &Id<P>) -> Option<&mut Held<P, M>> {
+        self.held.get_mut(id)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    pub(super) fn insert(&mut self, id: Id<P>, held: Held<P, M>) {
+        self.remove(&id);
+        self.bytes += held.bytes;
+        self.hash = self.hash.wrapping_add(stable_hash(&id));
+        self.by_birth.insert((held.born, id.clone()));
+        self.held.insert(id, held);
+    }
+
+    fn remove(&mut self, id: &Id<P>) {
+        if let Some(held) = self.held.remove(id) {
+            self.bytes -= held.bytes;
+            self.hash = self.hash.wrapping_sub(stable_hash(id));
+            self.by_birth.remove(&(held.born, id.clone()));
+        }
+    }
+
+    /// Drops the oldest until count and bytes are within bounds, sparing those still to be spread and the last one.
+    pub(super) fn trim(&mut self, config: &Config) {
+        while self.held.len() > 1
+            && (self.held.len() > config.retained_count || self.bytes > config.retained_bytes)
+        {
+            let oldest = self
+                .by_birth
+                .iter()
+                .map(|(_, id)| id)
+                .find(|id| !self.is_waiting(id))
+                .cloned();
+            match oldest {
+                Some(id) => self.remove(&id),
+                None => return,
+            }
+        }
+    }
+
+    /// Drops what was born before `limit`.
+    pub(super) fn expire(&mut self, limit: Birth) {
+        while let Some((born, id)) = self.by_birth.first() {
+            if *born >= limit {
+                return;
+            }
+            let id = id.clone();
+            self.remove(&id);
+        }
+    }
+
+    fn is_waiting(&self, id: &Id<P>) -> bool {
+        self.held.get(id).is_some_and(|held| held.waiting)
+    }
+
+    /// The youngest first.
+    pub(super) fn youngest(&self) -> impl Iterator<Item = &Id<P>> {
+        self.by_birth.iter().rev().map(|(_, id)| id)
+    }
+
+    /// What is held after one id, in at most `limit` stretches.
+    pub(super) fn page(&self, after: Option<Id<P>>, limit: usize) -> Page<P> {
+        let mut held: Vec<Stretch<P>> = Vec::new();
+        let mut end: Option<&Id<P>> = None;
+        let mut next = None;
+        for id in self.between(after.as_ref(), None) {
+            let joined = match (held.last_mut(), id) {
+                (
+                    Some(Stretch::Numbered {
+                        origin,
+                        incarnation,
+                        last,
+                        ..
+                    }),
+                    Id::Numbered {
+                        origin: same,
+                        incarnation: life,
+                        sequence,
+                    },
+                ) if origin == same
+                    && incarnation == life
+                    && last.checked_add(1) == Some(*sequence) =>
+                {
+                    *last = *sequence;
+                    true
+                }
+                _ => false,
+            };
+            if !joined {
+                if held.len() >= limit.max(1) {
+                    next = end.cloned();
+                    break;
+                }
+                held.push(match id {
+                    Id::Numbered {
+                        origin,
+                        incarnation,
+                        sequence,
+                    } => Stretch::Numbered {
+                        origin: *origin,
+                        incarnation: *incarnation,
+                        first: *sequence,
+                        last: *sequence,
+                    },
+                    Id::Opaque(text) => Stretch::Opaque(text.clone()),
+                });
+            }
+            end = Some(id);
+        }
+        Page { after, held, next }
+    }
+
+    /// The ids after one and up to another, ascending.
+    pub(super) fn between(
+        &self,
+        after: Option<&Id<P>>,
+        up_to: Option<&Id<P>>,
+    ) -> impl Iterator<Item = &Id<P>> {
+        let lower = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let upper = up_to.map_or(Bound::Unbounded, Bound::Included);
+        // A page that ends before it begins comes from outside, and a range like that would panic.
+        let empty = matches!((after, up_to), (Some(after), Some(up_to)) if after >= up_to);
+        let range = if empty {
+            None
+        } else {
+            Some(self.held.range::<Id<P>, _>((lower, upper)))
+        };
+        range.into_iter().flatten().map(|(id, _)| id)
+    }
+}
+
+impl<P, M> Held<P, M> {
+    pub(super) fn age(&self, now: Birth) -> Duration {
+        Duration::from_micros(now.saturating_sub(self.born).max(0).unsigned_abs())
+    }
+}

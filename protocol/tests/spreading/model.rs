@@ -1,0 +1,359 @@
+//! Many nodes under a network with constant latency, independent loss and no clock but the next event.
+//!
+//! One-way latency is 1 ms. A request whose answer has not come after 4 ms has failed, whether it was performed or
+//! not. A tick is 200 ms. Every member knows every other.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chinwag_protocol::fanout::Fanout;
+use chinwag_protocol::rumor::{
+    Answer, Config, Context, Gossip, Input, Output, Request, Timer, Token, View,
+};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+/// One-way latency in microseconds; all times in here are.
+const LATENCY: u64 = 1_000;
+const TIMEOUT: u64 = 4 * LATENCY;
+/// After this many ticks a run counts as incomplete.
+const LAST_TICK: u64 = 50;
+
+/// The members 0 to n - 1, without a list of them.
+struct Members(u32);
+
+impl View<u32> for Members {
+    fn len(&self) -> usize {
+        self.0 as usize
+    }
+    fn peer(&self, place: usize) -> u32 {
+        place as u32
+    }
+}
+
+/// What is simulated.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// Nodes.
+    pub members: u32,
+    /// Chance that a one-way message is lost.
+    pub loss: f64,
+    /// The group's fan-out.
+    pub fanout: Fanout,
+    /// Size of the one message.
+    pub bytes: usize,
+    /// The knobs.
+    pub config: Config,
+}
+
+/// What one run came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Run {
+    /// Nodes that performed the rumor, the origin among them.
+    pub reached: u32,
+    /// Rumors performed by a node that had performed it: must be 0.
+    pub repeated: u32,
+    /// From the send to the last delivery, in latencies.
+    pub latencies: f64,
+    /// The same in ticks.
+    pub ticks: f64,
+    /// Payloads sent, arrived or not.
+    pub payloads: u64,
+    /// Requests sent before the last delivery, but comparisons of equals.
+    pub requests: u64,
+    /// The highest hop at which the rumor was performed (LDH).
+    pub last_hop: u32,
+}
+
+enum Event {
+    Arrive {
+        from: u32,
+        to: u32,
+        token: Token,
+        request: Request<u32, ()>,
+    },
+    Answered {
+        from: u32,
+        to: u32,
+        token: Token,
+        answer: Answer<u32, ()>,
+    },
+    Failed {
+        node: u32,
+        token: Token,
+    },
+    Tick {
+        node: u32,
+    },
+}
+
+struct World {
+    members: Members,
+    nodes: Vec<Gossip<u32, ()>>,
+    performed: Vec<bool>,
+    fanout: usize,
+    loss: f64,
+    chance: ChaCha8Rng,
+    now: u64,
+    /// Events are told apart by number, and lie in slots, so that the heap moves little.
+    heap: BinaryHeap<Reverse<(u64, u64, u32)>>,
+    number: u64,
+    slots: Vec<Option<Event>>,
+    free: Vec<u32>,
+    out: Vec<Output<u32, ()>>,
+    run: Run,
+}
+
+/// Spreads one rumor.
+pub fn spread(scenario: &Scenario, seed: u64) -> Run {
+    let config = Arc::new(scenario.config.clone());
+    let count = scenario.members;
+    let mut world = World {
+        members: Members(count),
+        nodes: (0..count)
+            .map(|node| Gossip::new(node, 1, config.clone()))
+            .collect(),
+        performed: vec![false; count as usize],
+        fanout: scenario.fanout.count(count as usize),
+        loss: scenario.loss,
+        chance: ChaCha8Rng::seed_from_u64(seed),
+        now: 0,
+        heap: BinaryHeap::new(),
+        number: 0,
+        slots: Vec::new(),
+        free: Vec::new(),
+        out: Vec::new(),
+        run: Run::default(),
+    };
+    for node in 0..count {
+        world.handle(node, Input::Start);
+    }
+    world.performed[0] = true;
+    world.run.reached = 1;
+    world.broadcast(0, scenario.bytes);
+    let tick = micros(scenario.config.tick);
+    while world.run.reached < count {
+        let Some(Reverse((time, _, slot))) = world.heap.pop() else {
+            break;
+        };
+        if time > LAST_TICK * tick {
+            break;
+        }
+        world.now = time;
+        if let Some(event) = world.slots[slot as usize].take() {
+            world.free.push(slot);
+            world.step(event);
+        }
+    }
+    world.run.latencies = world.now as f64 / LATENCY as f64;
+    world.run.ticks = world.now as f64 / tick as f64;
+    world.run
+}
+
+impl World {
+    fn step(&mut self, event: Event) {
+        match event {
+            Event::Tick { node } => self.handle(node, Input::Timer(Timer::Tick)),
+            Event::Failed { node, token } => self.handle(node, Input::Failure { token }),
+            Event::Answered {
+                from,
+                to,
+                token,
+                answer,
+            } => self.handle(
+                to,
+                Input::Answer {
+                    token,
+                    from,
+                    answer,
+                },
+            ),
+            Event::Arrive {
+                from,
+                to,
+                token,
+                request,
+            } => {
+                let asked = self.now;
+                let comparison = matches!(request, Request::Compare { .. });
+                let mut context = Context {
+                    now: Duration::from_micros(self.now),
+                    view: &self.members,
+                    fanout: self.fanout,
+                    chance: &mut self.chance,
+                };
+                if let Request::Push(rumor) = &request {
+                    self.run.last_hop = self.run.last_hop.max(rumor.hop);
+                }
+                let mut out = std::mem::take(&mut self.out);
+                let answer =
+                    self.nodes[to as usize].respond(&mut context, Some(from), request, &mut out);
+                self.out = out;
+                self.carry_out(to);
+                if let Answer::Rumors { rumors, .. } = &answer {
+                    self.run.payloads += rumors.len() as u64;
+                    self.run.last_hop = rumors
+                        .iter()
+                        .map(|rumor| rumor.hop)
+                        .fold(self.run.last_hop, u32::max);
+                }
+                // One that finds a difference is no idle tick.
+                if comparison && answer != Answer::Same {
+                    self.run.requests += 1;
+                }
+                if self.lost() {
+                    let failed = asked - LATENCY + TIMEOUT;
+                    self.schedule(failed, Event::Failed { node: from, token });
+                } else {
+                    self.schedule(
+                        asked + LATENCY,
+                        Event::Answered {
+                            from: to,
+                            to: from,
+                            token,
+                            answer,
+                        },
+                    );
+                }
+            }
+        }
+    }
+
+    fn broadcast(&mut self, node: u32, bytes: usize) {
+        let mut out = std::mem::take(&mut self.out);
+        let mut context = Context {
+            now: Duration::from_micros(self.now),
+            view: &self.members,
+            fanout: self.fanout,
+            chance: &mut self.chance,
+        };
+        let started = self.nodes[node as usize].broadcast(&mut context, (), bytes, &mut out);
+        assert!(started.is_ok(), "the first rumor of a node was refused");
+        self.out = out;
+        self.carry_out(node);
+    }
+
+    fn handle(&mut self, node: u32, input: Input<u32, ()>) {
+        let mut out = std::mem::take(&mut self.out);
+        let mut context = Context {
+            now: Duration::from_micros(self.now),
+            view: &self.members,
+            fanout: self.fanout,
+            chance: &mut self.chance,
+        };
+        self.nodes[node as usize].handle(&mut context, input, &mut out);
+        self.out = out;
+        self.carry_out(node);
+    }
+
+    fn carry_out(&mut self, node: u32) {
+        let mut out = std::mem::take(&mut self.out);
+        for output in out.drain(..) {
+            match output {
+                Output::Perform { .. } => {
+                    let performed = &mut self.performed[node as usize];
+                    self.run.repeated += u32::from(*performed);
+                    self.run.reached += u32::from(!*performed);
+                    *performed = true;
+                }
+                Output::Timer {
+                    after,
+                    timer: Timer::Tick,
+                } => {
+                    self.schedule(self.now + micros(after), Event::Tick { node });
+                }
+                Output::Send { token, to, request } => {
+                    self.run.payloads += u64::from(matches!(request, Request::Push(_)));
+                    self.run.requests += u64::from(!matches!(request, Request::Compare { .. }));
+                    if self.lost() {
+                        self.schedule(self.now + TIMEOUT, Event::Failed { node, token });
+                    } else {
+                        let event = Event::Arrive {
+                            from: node,
+                            to,
+                            token,
+                            request,
+                        };
+                        self.schedule(self.now + LATENCY, event);
+                    }
+                }
+                Output::Cancel { .. } | Output::Settled { .. } => {}
+            }
+        }
+        self.out = out;
+    }
+
+    fn lost(&mut self) -> bool {
+        use rand::RngExt;
+        self.loss > 0.0 && self.chance.random_bool(self.loss)
+    }
+
+    fn schedule(&mut self, time: u64, event: Event) {
+        let slot = match self.free.pop() {
+            Some(slot) => slot,
+            None => {
+                self.slots.push(None);
+                (self.slots.len() - 1) as u32
+            }
+        };
+        self.slots[slot as usize] = Some(event);
+        self.number += 1;
+        self.heap.push(Reverse((time, self.number, slot)));
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    duration.as_micros() as u64
+}
+
+/// What many runs came to.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// Runs in which not all were reached.
+    pub incomplete: usize,
+    /// Rumors performed twice.
+    pub repeated: u32,
+    /// Nodes reached, of all nodes in all runs.
+    pub coverage: f64,
+    /// Payloads per node.
+    pub payloads: f64,
+    /// Requests per node.
+    pub requests: f64,
+    /// Latencies to the last delivery, at the median.
+    pub median: f64,
+    /// And at the 90th percentile.
+    pub ninetieth: f64,
+    /// Ticks to the last delivery, mean.
+    pub ticks: f64,
+    /// The highest hop, mean (LDH).
+    pub last_hop: f64,
+}
+
+/// Runs a scenario with the seeds from `seed` on.
+pub fn summarize(scenario: &Scenario, seed: u64, runs: u64) -> Summary {
+    let results: Vec<Run> = (seed..seed + runs)
+        .map(|seed| spread(scenario, seed))
+        .collect();
+    let count = results.len() as f64;
+    let nodes = f64::from(scenario.members);
+    let mean = |figure: fn(&Run) -> f64| results.iter().map(figure).sum::<f64>() / count;
+    let mut latencies: Vec<f64> = results.iter().map(|run| run.latencies).collect();
+    latencies.sort_by(f64::total_cmp);
+    let percentile = |share: f64| latencies[((latencies.len() - 1) as f64 * share).ceil() as usize];
+    Summary {
+        incomplete: results
+            .iter()
+            .filter(|run| run.reached < scenario.members)
+            .count(),
+        repeated: results.iter().map(|run| run.repeated).sum(),
+        coverage: mean(|run| f64::from(run.reached)) / nodes,
+        payloads: mean(|run| run.payloads as f64) / nodes,
+        requests: mean(|run| run.requests as f64) / nodes,
+        median: percentile(0.5),
+        ninetieth: percentile(0.9),
+        ticks: mean(|run| run.ticks),
+        last_hop: mean(|run| f64::from(run.last_hop)),
+    }
+}
