@@ -121,15 +121,11 @@ impl FromStr for Fanout {
             return Err(ParseFanoutError::Unknown(text.to_owned()));
         }
         // Digits alone can fail to parse in one way only.
-        let number: u32 = digits
-            .parse()
-            .map_err(|_| ParseFanoutError::TooLarge(text.to_owned()))?;
+        let number: u32 = digits.parse().map_err(|_| ParseFanoutError::TooLarge(text.to_owned()))?;
         if logarithmic {
             Ok(Fanout::LogPlus(number))
         } else {
-            NonZeroU32::new(number)
-                .map(Fanout::Fixed)
-                .ok_or_else(|| ParseFanoutError::Zero(text.to_owned()))
+            NonZeroU32::new(number).map(Fanout::Fixed).ok_or_else(|| ParseFanoutError::Zero(text.to_owned()))
         }
     }
 }
@@ -141,31 +137,18 @@ mod tests {
 
     #[test]
     fn the_tables_figures() {
-        for (text, hundred, ten_thousand) in [
-            ("3", 3, 3),
-            ("log", 5, 10),
-            ("log+2", 7, 12),
-            ("sqrt", 10, 100),
-            ("all", 99, 9_999),
-        ] {
+        for (text, hundred, ten_thousand) in
+            [("3", 3, 3), ("log", 5, 10), ("log+2", 7, 12), ("sqrt", 10, 100), ("all", 99, 9_999)]
+        {
             let fanout: Fanout = text.parse().unwrap();
-            assert_eq!(
-                (fanout.count(100), fanout.count(10_000)),
-                (hundred, ten_thousand),
-                "{text}"
-            );
+            assert_eq!((fanout.count(100), fanout.count(10_000)), (hundred, ten_thousand), "{text}");
             assert_eq!(fanout.to_string(), text);
         }
     }
 
     #[test]
     fn never_nobody_and_never_more_than_the_others() {
-        for fanout in [
-            Fanout::Log,
-            Fanout::LogPlus(u32::MAX),
-            Fanout::Sqrt,
-            Fanout::All,
-        ] {
+        for fanout in [Fanout::Log, Fanout::LogPlus(u32::MAX), Fanout::Sqrt, Fanout::All] {
             assert_eq!(fanout.count(0), 0, "{fanout}");
             assert_eq!(fanout.count(1), 0, "{fanout}");
             assert_eq!(fanout.count(2), 1, "{fanout}");
@@ -178,13 +161,8 @@ mod tests {
     fn what_is_refused_says_why_and_quotes_it() {
         let error = |text: &str| text.parse::<Fanout>().unwrap_err();
         assert_eq!(error("0"), ParseFanoutError::Zero("0".into()));
-        assert_eq!(
-            error("4294967296"),
-            ParseFanoutError::TooLarge("4294967296".into())
-        );
-        for text in [
-            "", "log+", "log-1", "log+-1", "+3", "-1", "1.5", "ln", "log + 2", "LOG",
-        ] {
+        assert_eq!(error("4294967296"), ParseFanoutError::TooLarge("4294967296".into()));
+        for text in ["", "log+", "log-1", "log+-1", "+3", "-1", "1.5", "ln", "log + 2", "LOG"] {
             assert_eq!(error(text), ParseFanoutError::Unknown(text.into()));
         }
         assert!(error("ln").to_string().contains("\"ln\""));

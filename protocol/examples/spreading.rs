@@ -41,9 +41,7 @@ fn run(arguments: impl Iterator<Item = String>) -> Result<(), String> {
     let mut bytes = 4096;
     let mut config = Config::default();
     for argument in arguments {
-        let (key, value) = argument
-            .split_once('=')
-            .ok_or_else(|| format!("expected key=value: {argument:?}"))?;
+        let (key, value) = argument.split_once('=').ok_or_else(|| format!("expected key=value: {argument:?}"))?;
         match key {
             "n" => sizes = list(value)?,
             "loss" => losses = list(value)?,
@@ -79,24 +77,9 @@ fn run(arguments: impl Iterator<Item = String>) -> Result<(), String> {
                 _ => 10,
             });
             let config = config.clone();
-            let scenario = Scenario {
-                members,
-                loss: loss / 100.0,
-                fanout,
-                bytes,
-                config,
-            };
-            let Summary {
-                incomplete,
-                repeated,
-                coverage,
-                payloads,
-                requests,
-                median,
-                ninetieth,
-                ticks,
-                last_hop,
-            } = summarize(&scenario, seed, runs);
+            let scenario = Scenario { members, loss: loss / 100.0, fanout, bytes, config };
+            let Summary { incomplete, repeated, coverage, payloads, requests, median, ninetieth, ticks, last_hop } =
+                summarize(&scenario, seed, runs);
             let coverage = coverage * 100.0;
             println!(
                 "{members:>7} {loss:>5} {runs:>5} {coverage:>9.4} {incomplete:>10} {repeated:>6} {payloads:>9.3} \

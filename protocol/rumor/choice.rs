@@ -73,20 +73,10 @@ mod tests {
 
     #[test]
     fn depth_of_the_default_fanout() {
-        for (members, fanout, depth) in [
-            (100, 5, 2),
-            (1_000, 7, 3),
-            (10_000, 10, 3),
-            (100_000, 12, 4),
-            (2, 1, 1),
-            (100, 99, 1),
-            (5, 1, 2),
-        ] {
-            assert_eq!(
-                push_depth(members, fanout),
-                depth,
-                "n = {members}, F = {fanout}"
-            );
+        for (members, fanout, depth) in
+            [(100, 5, 2), (1_000, 7, 3), (10_000, 10, 3), (100_000, 12, 4), (2, 1, 1), (100, 99, 1), (5, 1, 2)]
+        {
+            assert_eq!(push_depth(members, fanout), depth, "n = {members}, F = {fanout}");
         }
     }
 
@@ -105,10 +95,7 @@ mod tests {
             for (peer, times) in drawn.into_iter().enumerate().filter(|(peer, _)| *peer != 3) {
                 // Five standard deviations.
                 let off = (f64::from(times) - expected).abs();
-                assert!(
-                    off < 5.0 * expected.sqrt(),
-                    "{peer} drawn {times} times of {expected}"
-                );
+                assert!(off < 5.0 * expected.sqrt(), "{peer} drawn {times} times of {expected}");
             }
             assert_eq!(drawn[3], 0);
         }

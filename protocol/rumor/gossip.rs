@@ -148,24 +148,10 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         }
         self.sequence += 1;
         let (origin, incarnation, sequence) = (self.me, self.incarnation, self.sequence);
-        let id = Id::Numbered {
-            origin,
-            incarnation,
-            sequence,
-        };
+        let id = Id::Numbered { origin, incarnation, sequence };
         let born = micros(context.now);
         self.traffic_mut().own.insert(sequence, 0);
-        self.hold(
-            &id,
-            Held {
-                message,
-                hop: 0,
-                born,
-                bytes,
-                waiting: true,
-                sent_whole: Vec::new(),
-            },
-        );
+        self.hold(&id, Held { message, hop: 0, born, bytes, waiting: true, sent_whole: Vec::new() });
         self.enqueue(id.clone(), bytes, None);
         self.work(context, out);
         Ok(id)
@@ -192,9 +178,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
             }
             Request::Pull(ids) => self.supply(&ids, context.now),
             Request::Compare { hash, after: None } if hash == self.store.hash() => Answer::Same,
-            Request::Compare { after, .. } => {
-                Answer::Differs(self.store.page(after, self.config.page))
-            }
+            Request::Compare { after, .. } => Answer::Differs(self.store.page(after, self.config.page)),
         };
         self.work(context, out);
         answer
@@ -210,25 +194,12 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         match input {
             Input::Start => {
                 // Anywhere within the first tick, so that nodes started together do not tick together.
-                let after = self
-                    .tick_length()
-                    .mul_f64(context.chance.random_range(0.0..1.0));
-                out.push(Output::Timer {
-                    after,
-                    timer: Timer::Tick,
-                });
+                let after = self.tick_length().mul_f64(context.chance.random_range(0.0..1.0));
+                out.push(Output::Timer { after, timer: Timer::Tick });
             }
             Input::Timer(Timer::Tick) => self.tick(context, out),
-            Input::Answer {
-                token,
-                answer: Answer::Same,
-                ..
-            } => self.end_comparison(token),
-            Input::Answer {
-                token,
-                from,
-                answer: Answer::Differs(page),
-            } => {
+            Input::Answer { token, answer: Answer::Same, .. } => self.end_comparison(token),
+            Input::Answer { token, from, answer: Answer::Differs(page) } => {
                 if token.number == self.comparison {
                     self.compare(from, page, out);
                 }
@@ -291,13 +262,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         rumor: Rumor<P, M>,
         out: &mut Vec<Output<P, M>>,
     ) -> Answer<P, M> {
-        let Rumor {
-            id,
-            hop,
-            age,
-            bytes,
-            message,
-        } = rumor;
+        let Rumor { id, hop, age, bytes, message } = rumor;
         let now = micros(context.now);
         let born = now - micros(age);
         if self.has_seen(&id) {
@@ -320,27 +285,11 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
             }
         }
         let compared = self.arrived(&id, out);
-        out.push(Output::Perform {
-            id: id.clone(),
-            message: message.clone(),
-        });
+        out.push(Output::Perform { id: id.clone(), message: message.clone() });
         if self.config.hop_limit.is_none_or(|limit| hop < limit) {
             let spread = !compared || age < self.tick_length() * FRESH_TICKS;
-            let sent_whole = from
-                .filter(|from| context.view.takes_only_pushes(*from))
-                .into_iter()
-                .collect();
-            self.hold(
-                &id,
-                Held {
-                    message,
-                    hop,
-                    born,
-                    bytes,
-                    waiting: spread,
-                    sent_whole,
-                },
-            );
+            let sent_whole = from.filter(|from| context.view.takes_only_pushes(*from)).into_iter().collect();
+            self.hold(&id, Held { message, hop, born, bytes, waiting: spread, sent_whole });
             if spread {
                 self.enqueue(id, bytes, from);
             }
@@ -360,9 +309,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
             && !ids.iter().any(|id| traffic.wants.awaits(id, number))
         {
             traffic.sent.swap_remove(at);
-            out.push(Output::Cancel {
-                token: Token { number },
-            });
+            out.push(Output::Cancel { token: Token { number } });
         }
         compared
     }
@@ -417,10 +364,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
 
     fn finish(&mut self, token: Token, out: &mut Vec<Output<P, M>>) -> Option<Sent<P>> {
         let traffic = self.traffic.as_deref_mut()?;
-        let at = traffic
-            .sent
-            .iter()
-            .position(|(number, _)| *number == token.number)?;
+        let at = traffic.sent.iter().position(|(number, _)| *number == token.number)?;
         let (_, sent) = traffic.sent.swap_remove(at);
         if let Sending::Push { id, first: true } = &sent.what {
             traffic.settle(id, out);
@@ -449,15 +393,9 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
                 self.accept(context, Some(sent.to), rumor, out);
             }
         }
-        let outcome = if more && progress {
-            Unanswered::LeftOver
-        } else {
-            Unanswered::NotHeld
-        };
+        let outcome = if more && progress { Unanswered::LeftOver } else { Unanswered::NotHeld };
         for id in ids.iter().rev() {
-            self.traffic_mut()
-                .wants
-                .unanswered(id, sent.to, token.number, outcome);
+            self.traffic_mut().wants.unanswered(id, sent.to, token.number, outcome);
         }
     }
 
@@ -471,20 +409,11 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         match sent.what {
             Sending::Pull(ids) => {
                 for id in ids.iter() {
-                    self.traffic_mut().wants.unanswered(
-                        id,
-                        sent.to,
-                        token.number,
-                        Unanswered::Failed,
-                    );
+                    self.traffic_mut().wants.unanswered(id, sent.to, token.number, Unanswered::Failed);
                 }
             }
-            Sending::Push { id, .. } => {
-                self.replace(context, sent.to, Arc::new([id]), REPLACEMENTS, out)
-            }
-            Sending::Offer { ids, replacements } => {
-                self.replace(context, sent.to, ids, replacements, out)
-            }
+            Sending::Push { id, .. } => self.replace(context, sent.to, Arc::new([id]), REPLACEMENTS, out),
+            Sending::Offer { ids, replacements } => self.replace(context, sent.to, ids, replacements, out),
         }
     }
 
@@ -505,9 +434,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         let peer = if whole && !context.view.takes_only_pushes(failed) {
             Some(failed)
         } else {
-            choose(context.view, self.me, 1, Some(failed), context.chance)
-                .first()
-                .copied()
+            choose(context.view, self.me, 1, Some(failed), context.chance).first().copied()
         };
         if let Some(peer) = peer {
             self.offer(context, peer, &ids, replacements - 1, out);
@@ -523,10 +450,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
     ) {
         let tick = self.tick_length();
         let after = tick.mul_f64(context.chance.random_range(0.9..1.1));
-        out.push(Output::Timer {
-            after,
-            timer: Timer::Tick,
-        });
+        out.push(Output::Timer { after, timer: Timer::Tick });
         let now = micros(context.now);
         self.store.expire(now - micros(self.config.retained_age));
         self.seen.expire(now, &self.config);
@@ -545,17 +469,8 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
     }
 
     fn request_page(&self, to: P, after: Option<Id<P>>, out: &mut Vec<Output<P, M>>) {
-        let token = Token {
-            number: self.comparison,
-        };
-        out.push(Output::Send {
-            token,
-            to,
-            request: Request::Compare {
-                hash: self.store.hash(),
-                after,
-            },
-        });
+        let token = Token { number: self.comparison };
+        out.push(Output::Send { token, to, request: Request::Compare { hash: self.store.hash(), after } });
     }
 
     fn end_comparison(&mut self, token: Token) {
@@ -581,27 +496,14 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         for stretch in held {
             match stretch {
                 Stretch::Opaque(text) => self.note(&Id::Opaque(text), from, true),
-                Stretch::Numbered {
-                    origin,
-                    incarnation,
-                    first,
-                    last,
-                } => {
+                Stretch::Numbered { origin, incarnation, first, last } => {
                     for sequence in first..=last {
                         // A stretch of any length fits into a few bytes, so its reading has a bound of its own.
                         if room == 0 {
                             break;
                         }
                         room -= 1;
-                        self.note(
-                            &Id::Numbered {
-                                origin,
-                                incarnation,
-                                sequence,
-                            },
-                            from,
-                            true,
-                        );
+                        self.note(&Id::Numbered { origin, incarnation, sequence }, from, true);
                     }
                 }
             }
@@ -609,14 +511,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         // One batch per page: what is left over is found on the next tick.
         lacking.truncate(self.config.batch.max(1));
         if !lacking.is_empty() {
-            self.send(
-                from,
-                Sending::Offer {
-                    ids: lacking.into(),
-                    replacements: 0,
-                },
-                out,
-            );
+            self.send(from, Sending::Offer { ids: lacking.into(), replacements: 0 }, out);
         }
         // A page must end after it began, or the comparison would never end.
         if next.is_some() && next > after {
@@ -684,11 +579,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         let count = if young {
             context.fanout.max(1)
         } else {
-            context
-                .fanout
-                .min(log_ceiling(members))
-                .saturating_add(self.config.extra_offers)
-                .max(1)
+            context.fanout.min(log_ceiling(members)).saturating_add(self.config.extra_offers).max(1)
         };
         if !young && bytes > self.config.eager_bytes {
             let (ids, from) = self.gather(id, from, depth);
@@ -714,12 +605,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
     /// Takes from the queue what else is to be offered, as far as it stands next in line: it goes to the
     /// same peers in the same requests.
     fn gather(&mut self, id: Id<P>, from: Option<P>, depth: u32) -> (Arc<[Id<P>]>, Option<P>) {
-        let Gossip {
-            traffic,
-            store,
-            config,
-            ..
-        } = self;
+        let Gossip { traffic, store, config, .. } = self;
         let mut ids = vec![id];
         while let Some(traffic) = traffic.as_deref_mut()
             && ids.len() < config.batch.max(1)
@@ -754,18 +640,8 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
             held.sent_whole.push(to);
         }
         let rumor = rumor(id, held, micros(context.now));
-        let token = self.sending(
-            to,
-            Sending::Push {
-                id: id.clone(),
-                first,
-            },
-        );
-        out.push(Output::Send {
-            token,
-            to,
-            request: Request::Push(rumor),
-        });
+        let token = self.sending(to, Sending::Push { id: id.clone(), first });
+        out.push(Output::Send { token, to, request: Request::Push(rumor) });
     }
 
     /// Offers, or pushes to a peer that takes nothing else.
@@ -782,14 +658,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
                 self.push(context, to, id, false, out);
             }
         } else {
-            self.send(
-                to,
-                Sending::Offer {
-                    ids: ids.clone(),
-                    replacements,
-                },
-                out,
-            );
+            self.send(to, Sending::Offer { ids: ids.clone(), replacements }, out);
         }
     }
 
@@ -801,18 +670,9 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         out: &mut Vec<Output<P, M>>,
     ) {
         let oldest: Birth = micros(context.now) - micros(self.tick_length() * WHOLE_TICKS);
-        let ids: Vec<_> = self
-            .store
-            .youngest()
-            .take(WHOLE_YOUNGEST)
-            .cloned()
-            .collect();
+        let ids: Vec<_> = self.store.youngest().take(WHOLE_YOUNGEST).cloned().collect();
         for id in ids {
-            if self
-                .store
-                .get(&id)
-                .is_some_and(|held| !held.waiting && held.born >= oldest)
-            {
+            if self.store.get(&id).is_some_and(|held| !held.waiting && held.born >= oldest) {
                 self.push(context, peer, &id, false, out);
             }
         }
@@ -838,10 +698,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
 
 impl<P: Copy + Ord> Traffic<P> {
     fn is_empty(&self) -> bool {
-        self.wants.is_empty()
-            && self.queue.is_empty()
-            && self.sent.is_empty()
-            && self.own.is_empty()
+        self.wants.is_empty() && self.queue.is_empty() && self.sent.is_empty() && self.own.is_empty()
     }
 
     fn next_waiting(&mut self) -> Option<Waiting<P>> {
@@ -878,17 +735,8 @@ fn rumor<P: Clone, M: Clone>(id: &Id<P>, held: &Held<P, M>, now: Birth) -> Rumor
 fn is_below<P: Ord>(stretch: &Stretch<P>, id: &Id<P>) -> bool {
     match (stretch, id) {
         (
-            Stretch::Numbered {
-                origin,
-                incarnation,
-                last,
-                ..
-            },
-            Id::Numbered {
-                origin: of,
-                incarnation: life,
-                sequence,
-            },
+            Stretch::Numbered { origin, incarnation, last, .. },
+            Id::Numbered { origin: of, incarnation: life, sequence },
         ) => (origin, incarnation, last) < (of, life, sequence),
         (Stretch::Opaque(text), Id::Opaque(other)) => text < other,
         (Stretch::Numbered { .. }, Id::Opaque(_)) => true,
@@ -900,17 +748,8 @@ fn is_below<P: Ord>(stretch: &Stretch<P>, id: &Id<P>) -> bool {
 fn holds<P: Ord>(stretch: &Stretch<P>, id: &Id<P>) -> bool {
     match (stretch, id) {
         (
-            Stretch::Numbered {
-                origin,
-                incarnation,
-                first,
-                ..
-            },
-            Id::Numbered {
-                origin: of,
-                incarnation: life,
-                sequence,
-            },
+            Stretch::Numbered { origin, incarnation, first, .. },
+            Id::Numbered { origin: of, incarnation: life, sequence },
         ) => origin == of && incarnation == life && first <= sequence,
         (Stretch::Opaque(text), Id::Opaque(other)) => text == other,
         _ => false,

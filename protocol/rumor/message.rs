@@ -26,11 +26,7 @@ pub enum Id<P> {
 impl<P: fmt::Display> fmt::Display for Id<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Id::Numbered {
-                origin,
-                incarnation,
-                sequence,
-            } => {
+            Id::Numbered { origin, incarnation, sequence } => {
                 write!(f, "{origin}/{incarnation}/{sequence}")
             }
             Id::Opaque(text) => f.write_str(text),

@@ -259,7 +259,5 @@ pub struct Load {
 /// Times are compared in signed microseconds, as a rumor may have been born before this node was.
 fn micros(duration: Duration) -> i64 {
     // A quarter of the range, 73,000 years, so that sums of a few cannot overflow.
-    i64::try_from(duration.as_micros())
-        .unwrap_or(i64::MAX)
-        .min(i64::MAX / 4)
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX).min(i64::MAX / 4)
 }

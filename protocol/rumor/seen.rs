@@ -70,11 +70,7 @@ impl<P: Copy + Ord> Seen<P> {
     /// Whether this id is known to be seen. `false` also for one of which nothing is known.
     pub(super) fn contains(&self, id: &Id<P>, config: &Config) -> bool {
         match id {
-            Id::Numbered {
-                origin,
-                incarnation,
-                sequence,
-            } => match self.lives.get(&(*origin, *incarnation)) {
+            Id::Numbered { origin, incarnation, sequence } => match self.lives.get(&(*origin, *incarnation)) {
                 Some(life) => life.contains(*sequence),
                 None => *sequence == 0 || self.superseded(*origin, *incarnation, config),
             },
@@ -85,11 +81,9 @@ impl<P: Copy + Ord> Seen<P> {
     /// Marks as seen a rumor born at `born`.
     pub(super) fn mark(&mut self, id: &Id<P>, born: Birth, now: Birth, config: &Config) -> Mark {
         match id {
-            Id::Numbered {
-                origin,
-                incarnation,
-                sequence,
-            } => self.mark_numbered((*origin, *incarnation), *sequence, born, now, config),
+            Id::Numbered { origin, incarnation, sequence } => {
+                self.mark_numbered((*origin, *incarnation), *sequence, born, now, config)
+            }
             Id::Opaque(text) => self.mark_opaque(text, born, now, config),
         }
     }
@@ -97,11 +91,7 @@ impl<P: Copy + Ord> Seen<P> {
     /// Forgets opaque ids so old that their rumors are refused for their age.
     pub(super) fn expire(&mut self, now: Birth, config: &Config) {
         let limit = now - micros(config.retained_age) - 2 * micros(config.transit);
-        while self
-            .opaque_by_birth
-            .first()
-            .is_some_and(|(born, _)| *born < limit)
-        {
+        while self.opaque_by_birth.first().is_some_and(|(born, _)| *born < limit) {
             self.forget_oldest_opaque();
         }
     }
@@ -115,18 +105,10 @@ impl<P: Copy + Ord> Seen<P> {
     fn superseded(&self, origin: P, incarnation: u64, config: &Config) -> bool {
         let mut lives = self.lives.range((origin, 0)..=(origin, u64::MAX));
         let oldest = lives.next().map(|((_, oldest), _)| *oldest);
-        oldest
-            .is_some_and(|oldest| incarnation < oldest && lives.count() + 1 >= config.lives.max(1))
+        oldest.is_some_and(|oldest| incarnation < oldest && lives.count() + 1 >= config.lives.max(1))
     }
 
-    fn mark_numbered(
-        &mut self,
-        key: (P, u64),
-        sequence: u64,
-        born: Birth,
-        now: Birth,
-        config: &Config,
-    ) -> Mark {
+    fn mark_numbered(&mut self, key: (P, u64), sequence: u64, born: Birth, now: Birth, config: &Config) -> Mark {
         if let Some(life) = self.lives.get_mut(&key) {
             return life.mark(sequence, born, now, config);
         }
@@ -137,10 +119,7 @@ impl<P: Copy + Ord> Seen<P> {
         if self.lives.len() >= config.origins.max(1) && !self.make_room(now, config) {
             return Mark::Full;
         }
-        let life = self.lives.entry(key).or_insert(Life {
-            youngest: born,
-            ..Life::default()
-        });
+        let life = self.lives.entry(key).or_insert(Life { youngest: born, ..Life::default() });
         let mark = life.mark(sequence, born, now, config);
         self.supersede(key.0, config);
         mark
@@ -168,9 +147,7 @@ impl<P: Copy + Ord> Seen<P> {
         let mut origins: Vec<(Birth, P)> = Vec::new();
         for ((origin, _), life) in &self.lives {
             match origins.last_mut() {
-                Some((youngest, last)) if last == origin => {
-                    *youngest = (*youngest).max(life.youngest)
-                }
+                Some((youngest, last)) if last == origin => *youngest = (*youngest).max(life.youngest),
                 _ => origins.push((life.youngest, *origin)),
             }
         }
@@ -178,16 +155,9 @@ impl<P: Copy + Ord> Seen<P> {
         origins.truncate((origins.len() / 8).max(1));
         let limit = now - 2 * micros(config.transit);
         let before = self.lives.len();
-        for (youngest, origin) in origins
-            .into_iter()
-            .take_while(|(youngest, _)| *youngest < limit)
-        {
+        for (youngest, origin) in origins.into_iter().take_while(|(youngest, _)| *youngest < limit) {
             self.horizon = self.horizon.max(youngest);
-            let keys: Vec<_> = self
-                .lives
-                .range((origin, 0)..=(origin, u64::MAX))
-                .map(|(key, _)| *key)
-                .collect();
+            let keys: Vec<_> = self.lives.range((origin, 0)..=(origin, u64::MAX)).map(|(key, _)| *key).collect();
             for key in keys {
                 self.lives.remove(&key);
             }
@@ -224,14 +194,8 @@ impl<P: Copy + Ord> Seen<P> {
 
 impl Life {
     fn contains(&self, sequence: u64) -> bool {
-        let at = self
-            .stretches
-            .partition_point(|stretch| stretch.last < sequence);
-        sequence <= self.watermark
-            || self
-                .stretches
-                .get(at)
-                .is_some_and(|stretch| stretch.first <= sequence)
+        let at = self.stretches.partition_point(|stretch| stretch.last < sequence);
+        sequence <= self.watermark || self.stretches.get(at).is_some_and(|stretch| stretch.first <= sequence)
     }
 
     fn mark(&mut self, sequence: u64, born: Birth, now: Birth, config: &Config) -> Mark {
@@ -240,19 +204,10 @@ impl Life {
             if self.contains(sequence) {
                 return Mark::Seen;
             }
-            let at = self
-                .stretches
-                .partition_point(|stretch| stretch.last < sequence);
-            let below = if at == 0 {
-                self.watermark
-            } else {
-                self.stretches[at - 1].last
-            };
+            let at = self.stretches.partition_point(|stretch| stretch.last < sequence);
+            let below = if at == 0 { self.watermark } else { self.stretches[at - 1].last };
             let joins_below = below.wrapping_add(1) == sequence;
-            let joins_above = self
-                .stretches
-                .get(at)
-                .is_some_and(|above| above.first == sequence.wrapping_add(1));
+            let joins_above = self.stretches.get(at).is_some_and(|above| above.first == sequence.wrapping_add(1));
             if !joins_below && !joins_above && self.stretches.len() >= config.gaps.max(1) {
                 // Room is made at the cost of what may be missing in the lowest gap, unless it was opened only now.
                 if self.stretches[0].born >= now - micros(config.transit) {
@@ -263,25 +218,14 @@ impl Life {
             }
             match (joins_below, joins_above) {
                 (false, false) => {
-                    self.stretches.insert(
-                        at,
-                        Stretch {
-                            first: sequence,
-                            last: sequence,
-                            born,
-                        },
-                    );
+                    self.stretches.insert(at, Stretch { first: sequence, last: sequence, born });
                 }
                 (false, true) => {
                     self.stretches[at].first = sequence;
                     self.stretches[at].born = born;
                 }
                 (true, joins_above) => {
-                    let last = if joins_above {
-                        self.stretches.remove(at).last
-                    } else {
-                        sequence
-                    };
+                    let last = if joins_above { self.stretches.remove(at).last } else { sequence };
                     if at == 0 {
                         self.watermark = last;
                     } else {
@@ -295,11 +239,7 @@ impl Life {
     }
 
     fn close_gaps_before(&mut self, limit: Birth) {
-        while self
-            .stretches
-            .first()
-            .is_some_and(|lowest| lowest.born < limit)
-        {
+        while self.stretches.first().is_some_and(|lowest| lowest.born < limit) {
             self.close_lowest_gap();
         }
     }

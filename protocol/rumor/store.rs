@@ -32,12 +32,7 @@ pub(super) struct Store<P, M> {
 
 impl<P, M> Default for Store<P, M> {
     fn default() -> Self {
-        Store {
-            held: BTreeMap::new(),
-            by_birth: BTreeSet::new(),
-            bytes: 0,
-            hash: 0,
-        }
+        Store { held: BTreeMap::new(), by_birth: BTreeSet::new(), bytes: 0, hash: 0 }
     }
 }
 
@@ -80,15 +75,8 @@ impl<P: Copy + Ord + Hash, M> Store<P, M> {
 
     /// Drops the oldest until count and bytes are within bounds, sparing those still to be spread and the last one.
     pub(super) fn trim(&mut self, config: &Config) {
-        while self.held.len() > 1
-            && (self.held.len() > config.retained_count || self.bytes > config.retained_bytes)
-        {
-            let oldest = self
-                .by_birth
-                .iter()
-                .map(|(_, id)| id)
-                .find(|id| !self.is_waiting(id))
-                .cloned();
+        while self.held.len() > 1 && (self.held.len() > config.retained_count || self.bytes > config.retained_bytes) {
+            let oldest = self.by_birth.iter().map(|(_, id)| id).find(|id| !self.is_waiting(id)).cloned();
             match oldest {
                 Some(id) => self.remove(&id),
                 None => return,
@@ -124,21 +112,9 @@ impl<P: Copy + Ord + Hash, M> Store<P, M> {
         for id in self.between(after.as_ref(), None) {
             let joined = match (held.last_mut(), id) {
                 (
-                    Some(Stretch::Numbered {
-                        origin,
-                        incarnation,
-                        last,
-                        ..
-                    }),
-                    Id::Numbered {
-                        origin: same,
-                        incarnation: life,
-                        sequence,
-                    },
-                ) if origin == same
-                    && incarnation == life
-                    && last.checked_add(1) == Some(*sequence) =>
-                {
+                    Some(Stretch::Numbered { origin, incarnation, last, .. }),
+                    Id::Numbered { origin: same, incarnation: life, sequence },
+                ) if origin == same && incarnation == life && last.checked_add(1) == Some(*sequence) => {
                     *last = *sequence;
                     true
                 }
@@ -150,11 +126,7 @@ impl<P: Copy + Ord + Hash, M> Store<P, M> {
                     break;
                 }
                 held.push(match id {
-                    Id::Numbered {
-                        origin,
-                        incarnation,
-                        sequence,
-                    } => Stretch::Numbered {
+                    Id::Numbered { origin, incarnation, sequence } => Stretch::Numbered {
                         origin: *origin,
                         incarnation: *incarnation,
                         first: *sequence,
@@ -169,20 +141,12 @@ impl<P: Copy + Ord + Hash, M> Store<P, M> {
     }
 
     /// The ids after one and up to another, ascending.
-    pub(super) fn between(
-        &self,
-        after: Option<&Id<P>>,
-        up_to: Option<&Id<P>>,
-    ) -> impl Iterator<Item = &Id<P>> {
+    pub(super) fn between(&self, after: Option<&Id<P>>, up_to: Option<&Id<P>>) -> impl Iterator<Item = &Id<P>> {
         let lower = after.map_or(Bound::Unbounded, Bound::Excluded);
         let upper = up_to.map_or(Bound::Unbounded, Bound::Included);
         // A page that ends before it begins comes from outside, and a range like that would panic.
         let empty = matches!((after, up_to), (Some(after), Some(up_to)) if after >= up_to);
-        let range = if empty {
-            None
-        } else {
-            Some(self.held.range::<Id<P>, _>((lower, upper)))
-        };
+        let range = if empty { None } else { Some(self.held.range::<Id<P>, _>((lower, upper))) };
         range.into_iter().flatten().map(|(id, _)| id)
     }
 }

@@ -43,10 +43,7 @@ pub(super) enum Unanswered {
 
 impl<P> Default for Wants<P> {
     fn default() -> Self {
-        Wants {
-            wanted: BTreeMap::new(),
-            ready: VecDeque::new(),
-        }
+        Wants { wanted: BTreeMap::new(), ready: VecDeque::new() }
     }
 }
 
@@ -66,15 +63,7 @@ impl<P: Copy + Ord> Wants<P> {
                 want.offerers.push(from);
             }
         } else if self.wanted.len() < limit.max(1) {
-            self.wanted.insert(
-                id.clone(),
-                Want {
-                    offerers: vec![from],
-                    pull: None,
-                    attempts: 0,
-                    compared,
-                },
-            );
+            self.wanted.insert(id.clone(), Want { offerers: vec![from], pull: None, attempts: 0, compared });
             self.ready.push_back(id.clone());
         }
     }
@@ -110,11 +99,7 @@ impl<P: Copy + Ord> Wants<P> {
 
     /// Notes that a pull is over and did not bring this one.
     pub(super) fn unanswered(&mut self, id: &Id<P>, peer: P, number: u64, outcome: Unanswered) {
-        let Some(want) = self
-            .wanted
-            .get_mut(id)
-            .filter(|want| want.pull == Some(number))
-        else {
+        let Some(want) = self.wanted.get_mut(id).filter(|want| want.pull == Some(number)) else {
             return;
         };
         want.pull = None;
@@ -140,15 +125,11 @@ impl<P: Copy + Ord> Wants<P> {
 
     /// Forgets one that arrived. Returns the pull that asks for it, and whether it was found by comparison.
     pub(super) fn arrived(&mut self, id: &Id<P>) -> (Option<u64>, bool) {
-        self.wanted
-            .remove(id)
-            .map_or((None, false), |want| (want.pull, want.compared))
+        self.wanted.remove(id).map_or((None, false), |want| (want.pull, want.compared))
     }
 
     /// Whether pull `number` asks for this one and it has not arrived by another way.
     pub(super) fn awaits(&self, id: &Id<P>, number: u64) -> bool {
-        self.wanted
-            .get(id)
-            .is_some_and(|want| want.pull == Some(number))
+        self.wanted.get(id).is_some_and(|want| want.pull == Some(number))
     }
 }

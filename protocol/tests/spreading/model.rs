@@ -9,9 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chinwag_protocol::fanout::Fanout;
-use chinwag_protocol::rumor::{
-    Answer, Config, Context, Gossip, Input, Output, Request, Timer, Token, View,
-};
+use chinwag_protocol::rumor::{Answer, Config, Context, Gossip, Input, Output, Request, Timer, Token, View};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
@@ -68,25 +66,10 @@ pub struct Run {
 }
 
 enum Event {
-    Arrive {
-        from: u32,
-        to: u32,
-        token: Token,
-        request: Request<u32, ()>,
-    },
-    Answered {
-        from: u32,
-        to: u32,
-        token: Token,
-        answer: Answer<u32, ()>,
-    },
-    Failed {
-        node: u32,
-        token: Token,
-    },
-    Tick {
-        node: u32,
-    },
+    Arrive { from: u32, to: u32, token: Token, request: Request<u32, ()> },
+    Answered { from: u32, to: u32, token: Token, answer: Answer<u32, ()> },
+    Failed { node: u32, token: Token },
+    Tick { node: u32 },
 }
 
 struct World {
@@ -112,9 +95,7 @@ pub fn spread(scenario: &Scenario, seed: u64) -> Run {
     let count = scenario.members;
     let mut world = World {
         members: Members(count),
-        nodes: (0..count)
-            .map(|node| Gossip::new(node, 1, config.clone()))
-            .collect(),
+        nodes: (0..count).map(|node| Gossip::new(node, 1, config.clone())).collect(),
         performed: vec![false; count as usize],
         fanout: scenario.fanout.count(count as usize),
         loss: scenario.loss,
@@ -157,25 +138,8 @@ impl World {
         match event {
             Event::Tick { node } => self.handle(node, Input::Timer(Timer::Tick)),
             Event::Failed { node, token } => self.handle(node, Input::Failure { token }),
-            Event::Answered {
-                from,
-                to,
-                token,
-                answer,
-            } => self.handle(
-                to,
-                Input::Answer {
-                    token,
-                    from,
-                    answer,
-                },
-            ),
-            Event::Arrive {
-                from,
-                to,
-                token,
-                request,
-            } => {
+            Event::Answered { from, to, token, answer } => self.handle(to, Input::Answer { token, from, answer }),
+            Event::Arrive { from, to, token, request } => {
                 let asked = self.now;
                 let comparison = matches!(request, Request::Compare { .. });
                 let mut context = Context {
@@ -188,16 +152,12 @@ impl World {
                     self.run.last_hop = self.run.last_hop.max(rumor.hop);
                 }
                 let mut out = std::mem::take(&mut self.out);
-                let answer =
-                    self.nodes[to as usize].respond(&mut context, Some(from), request, &mut out);
+                let answer = self.nodes[to as usize].respond(&mut context, Some(from), request, &mut out);
                 self.out = out;
                 self.carry_out(to);
                 if let Answer::Rumors { rumors, .. } = &answer {
                     self.run.payloads += rumors.len() as u64;
-                    self.run.last_hop = rumors
-                        .iter()
-                        .map(|rumor| rumor.hop)
-                        .fold(self.run.last_hop, u32::max);
+                    self.run.last_hop = rumors.iter().map(|rumor| rumor.hop).fold(self.run.last_hop, u32::max);
                 }
                 // One that finds a difference is no idle tick.
                 if comparison && answer != Answer::Same {
@@ -207,15 +167,7 @@ impl World {
                     let failed = asked - LATENCY + TIMEOUT;
                     self.schedule(failed, Event::Failed { node: from, token });
                 } else {
-                    self.schedule(
-                        asked + LATENCY,
-                        Event::Answered {
-                            from: to,
-                            to: from,
-                            token,
-                            answer,
-                        },
-                    );
+                    self.schedule(asked + LATENCY, Event::Answered { from: to, to: from, token, answer });
                 }
             }
         }
@@ -258,10 +210,7 @@ impl World {
                     self.run.reached += u32::from(!*performed);
                     *performed = true;
                 }
-                Output::Timer {
-                    after,
-                    timer: Timer::Tick,
-                } => {
+                Output::Timer { after, timer: Timer::Tick } => {
                     self.schedule(self.now + micros(after), Event::Tick { node });
                 }
                 Output::Send { token, to, request } => {
@@ -270,12 +219,7 @@ impl World {
                     if self.lost() {
                         self.schedule(self.now + TIMEOUT, Event::Failed { node, token });
                     } else {
-                        let event = Event::Arrive {
-                            from: node,
-                            to,
-                            token,
-                            request,
-                        };
+                        let event = Event::Arrive { from: node, to, token, request };
                         self.schedule(self.now + LATENCY, event);
                     }
                 }
@@ -333,9 +277,7 @@ pub struct Summary {
 
 /// Runs a scenario with the seeds from `seed` on.
 pub fn summarize(scenario: &Scenario, seed: u64, runs: u64) -> Summary {
-    let results: Vec<Run> = (seed..seed + runs)
-        .map(|seed| spread(scenario, seed))
-        .collect();
+    let results: Vec<Run> = (seed..seed + runs).map(|seed| spread(scenario, seed)).collect();
     let count = results.len() as f64;
     let nodes = f64::from(scenario.members);
     let mean = |figure: fn(&Run) -> f64| results.iter().map(figure).sum::<f64>() / count;
@@ -343,10 +285,7 @@ pub fn summarize(scenario: &Scenario, seed: u64, runs: u64) -> Summary {
     latencies.sort_by(f64::total_cmp);
     let percentile = |share: f64| latencies[((latencies.len() - 1) as f64 * share).ceil() as usize];
     Summary {
-        incomplete: results
-            .iter()
-            .filter(|run| run.reached < scenario.members)
-            .count(),
+        incomplete: results.iter().filter(|run| run.reached < scenario.members).count(),
         repeated: results.iter().map(|run| run.repeated).sum(),
         coverage: mean(|run| f64::from(run.reached)) / nodes,
         payloads: mean(|run| run.payloads as f64) / nodes,
