@@ -17,6 +17,7 @@ use chinwag_protocol::{
 use futures_util::future::LocalBoxFuture;
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{handle::Node, service::AnyService, transport::Transport};
@@ -33,6 +34,8 @@ pub struct Environment {
     pub heap: fn() -> Option<Heap>,
     /// Where all of the node's chance comes from.
     pub seed: [u8; 32],
+    /// Which life of the node this is: a number that is higher after every start at the same address.
+    pub incarnation: u64,
     /// Bounds.
     pub settings: Settings,
     /// Services of the node's own.
@@ -116,6 +119,10 @@ pub(crate) struct Home {
     pub heap: fn() -> Option<Heap>,
     pub settings: Settings,
     pub distributed: Vec<AnyService>,
+    /// Which life of the node this is.
+    pub incarnation: u64,
+    /// When it began.
+    pub started: Instant,
     /// Calls served.
     pub counts: Cell<u64>,
     pub admission: Rc<Admission>,
@@ -127,7 +134,8 @@ pub(crate) struct Home {
 
 impl Home {
     pub(crate) fn new(environment: Environment) -> (Home, Vec<AnyService>, Box<dyn FnOnce()>) {
-        let Environment { me, transport, launcher, heap, seed, settings, services, distributed, on_stop } = environment;
+        let Environment { me, transport, launcher, heap, seed, incarnation, settings, services, distributed, on_stop } =
+            environment;
         let home = Home {
             nid: me.nid(),
             groups: RefCell::new(Groups::new(me.clone())),
@@ -139,6 +147,8 @@ impl Home {
             settings,
             distributed,
             counts: Cell::new(0),
+            incarnation,
+            started: Instant::now(),
             chance: RefCell::new(rand::SeedableRng::from_seed(seed)),
             node: OnceCell::new(),
         };

@@ -44,10 +44,10 @@ pub fn start(environment: Environment) -> Node {
     let h = home.clone();
     let status =
         supervise("status", move || status::Status::new(h.clone()), seated(&table, "status", &status::METHODS));
-    let (h, seen) = (home.clone(), gossip::Memory::default());
+    let (h, rooms) = (home.clone(), gossip::Rooms::default());
     let gossip = supervise(
         "gossip",
-        move || gossip::Gossip::new(h.clone(), seen.clone()),
+        move || gossip::Gossip::new(h.clone(), rooms.clone()),
         seated(&table, "gossip", &gossip::METHODS),
     );
 

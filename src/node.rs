@@ -294,6 +294,12 @@ impl Builder {
     }
 }
 
+/// Higher after every start, unless the clock was set back: milliseconds since 1970.
+fn incarnation() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(1, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)).max(1)
+}
+
 /// What a node tells of itself beside its address.
 fn extra(config: &Config) -> Object {
     let mut extra = config.extra.clone();
@@ -334,6 +340,7 @@ impl Plan {
             launcher,
             heap,
             seed,
+            incarnation: incarnation(),
             settings,
             services,
             distributed,

@@ -20,7 +20,10 @@ use tokio::task::AbortHandle;
 
 use crate::{
     handle::Node,
-    local::{comm::message_and_remote, gossip::Broadcast},
+    local::{
+        comm::message_and_remote,
+        gossip::{Broadcast, ask_width},
+    },
     request::crashed,
     service::{AnyService, Scope, Service, value},
 };
@@ -65,6 +68,7 @@ pub(crate) fn service() -> AnyService {
 
 async fn send(scope: Scope, arguments: Vec<Value>) -> Reply {
     let (_, remote) = message_and_remote(&arguments)?;
+    ask_width(scope.node(), scope.gid()).await?;
     let message = Broadcast {
         gid: scope.gid().clone(),
         arguments: arguments.into_iter().next().unwrap_or_default(),

@@ -23,6 +23,7 @@ use chinwag_protocol::{
 
 use crate::{
     home::Home,
+    local::gossip,
     node::Reconcile,
     request::{ReplyFuture, Request, ready},
     service::{unknown_method, value},
@@ -49,6 +50,7 @@ impl Groups {
                 let refused =
                     |position, name| move |why: CallError| CallError::argument("groups.put", position, name, why);
                 let config = GroupConfig::from_value(argument(0)).map_err(refused(1, "gid"))?;
+                gossip::Options::read(&config).map_err(refused(1, "gid"))?;
                 let members = Group::from_value(argument(1)).map_err(refused(2, "nodes"))?;
                 let gid = config.gid.clone();
                 Ok((groups.put(config, members)?, Some(gid)))

@@ -126,6 +126,11 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         }
     }
 
+    /// Goes on under another configuration. What is held beyond its bounds goes as room is next needed.
+    pub fn configure(&mut self, config: Arc<Config>) {
+        self.config = config;
+    }
+
     /// Starts a rumor with a message of `bytes` bytes.
     ///
     /// Its origin counts as having seen it, and is not told to perform it: whether the sender is a member of the group

@@ -1,0 +1,403 @@
+//! `local.gossip`: news that spreads by itself. The protocol is [`chinwag_protocol::rumor`]; this actor carries it.
+//!
+//! | method | answers | error |
+//! |---|---|---|
+//! | `recv({message, remote, mid, gid, …})` | what the method performed answered | already received |
+//! | `offer`, `pull`, `compare` | between nodes of this project, see `wire.rs` | |
+//!
+//! ```text
+//! group gossip.send -> Broadcast -> the group's machine -> requests, each a call on local.gossip of a peer
+//! a request arrives -> the group's machine -> its answer, and what is to be performed here
+//! an answer arrives -> Returned -> the group's machine
+//! ```
+//!
+//! A group's machine is made when the group first has something to say; until then it costs nothing. It lives outside
+//! the actor, so that a panic forgets no rumor. A peer that does not know `offer` is a node of the reference: it is
+//! sent whole messages from then on, until it speaks for itself.
+
+mod options;
+mod room;
+mod wire;
+
+use std::{collections::BTreeMap, rc::Rc, time::Duration};
+
+use actix::{Actor, AsyncContext, Context, Handler, Message};
+use chinwag_protocol::{
+    call::{Answer, CallError, ErrorKind, GroupReply, Remote, Reply},
+    group::{Entry, MAX_GROUPS},
+    identity::{Gid, Nid, Sid},
+    rumor::{self, Input, Output},
+    value::Value,
+};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout},
+};
+
+pub(crate) use self::options::Options;
+pub(crate) use self::room::Rooms;
+use self::{
+    room::{Room, Waiting},
+    wire::{Arrived, Asked, Shared},
+};
+use crate::{
+    handle::Node,
+    home::Home,
+    local::groups::Configuration,
+    request::{Origin, ReplyFuture, Request, crashed, ready},
+    service::unknown_method,
+};
+
+/// How long a peer may take to answer: as long as it takes a lost request to be called lost.
+const REQUEST_TIME: Duration = Duration::from_secs(2);
+
+/// How long a message may take to be performed, and to find a place for it on a node that is busy.
+const PERFORM_TIME: Duration = Duration::from_secs(60);
+
+/// How long a busy node is left alone before it is asked again to perform a message.
+const BUSY_PAUSE: Duration = Duration::from_millis(50);
+
+/// Receives and passes on.
+pub struct Gossip {
+    home: Rc<Home>,
+    rooms: Rooms,
+}
+
+impl Gossip {
+    pub(crate) fn new(home: Rc<Home>, rooms: Rooms) -> Gossip {
+        Gossip { home, rooms }
+    }
+
+    /// Has the group's machine do something, and does what it says.
+    fn drive<T>(
+        &mut self,
+        gid: &Gid,
+        context: &mut Context<Gossip>,
+        act: impl FnOnce(&mut Room, &Entry, &Home, &mut Vec<Output<Nid, Shared>>) -> Result<T, CallError>,
+    ) -> Result<(T, Vec<oneshot::Receiver<Reply>>), CallError> {
+        let entry = self.home.groups.borrow().entry(gid)?.clone();
+        let mut outputs = Vec::new();
+        let rooms = self.rooms.clone();
+        let mut rooms = rooms.borrow_mut();
+        if !rooms.contains_key(gid) {
+            if rooms.len() >= MAX_GROUPS {
+                let message = format!("a node gossips in at most {MAX_GROUPS} groups in its life");
+                return Err(CallError::new(ErrorKind::Busy, message));
+            }
+            let options = Options::read(&entry.config)?;
+            let mut room = Room::new(self.home.nid, self.home.incarnation, options);
+            room.input(&entry, &self.home, Input::Start, &mut outputs);
+            rooms.insert(gid.clone(), room);
+        }
+        let Some(room) = rooms.get_mut(gid) else { return Err(gone()) };
+        room.configure(&entry)?;
+        if std::mem::take(&mut room.stopped) {
+            room.input(&entry, &self.home, Input::Start, &mut outputs);
+        }
+        let done = act(room, &entry, &self.home, &mut outputs)?;
+        let performing = self.carry_out(gid, room, &entry, outputs, context);
+        Ok((done, performing))
+    }
+
+    /// Does what the machine says. Answers where the outcomes of what is performed will be heard.
+    fn carry_out(
+        &self,
+        gid: &Gid,
+        room: &mut Room,
+        entry: &Entry,
+        outputs: Vec<Output<Nid, Shared>>,
+        context: &mut Context<Gossip>,
+    ) -> Vec<oneshot::Receiver<Reply>> {
+        let mut performing = Vec::new();
+        for output in outputs {
+            match output {
+                Output::Perform { message, .. } => performing.extend(self.perform(&message)),
+                Output::Send { token, to, request } => {
+                    let own = room.own_push(&request);
+                    let asked = Asked::of(&request);
+                    let returned = Returned { gid: gid.clone(), token, to, asked, own, reply: Err(gone()) };
+                    let address = entry.members.by_nid(&to).map(|member| member.node.clone());
+                    let address = address.or_else(|| room.stranger(&to));
+                    let sending = self.home.node().ok().cloned().zip(address);
+                    let quiet = own.is_none();
+                    let call = wire::call(gid, &self.home.me, &request, quiet);
+                    let this = context.address();
+                    actix::spawn(async move {
+                        let mut returned = returned;
+                        if let Some((node, address)) = sending {
+                            let node = node.on_its_own().with_deadline(REQUEST_TIME);
+                            returned.reply = node.call_on(&address, call).await;
+                        }
+                        // an actor that was replaced meanwhile has the same machine
+                        let _ = this.send(returned).await;
+                    });
+                }
+                // an answer that is not needed is not listened to
+                Output::Cancel { .. } => {}
+                Output::Timer { after, timer } => {
+                    let gid = gid.clone();
+                    context.run_later(after, move |gossip, context| gossip.timer(&gid, timer, context));
+                }
+                Output::Settled { id } => room.settle(&id),
+            }
+        }
+        performing
+    }
+
+    /// Performs a message on this node, in a task of its own.
+    fn perform(&self, message: &Shared) -> Option<oneshot::Receiver<Reply>> {
+        let node = self.home.node().ok()?.on_its_own();
+        let call = message.call();
+        let (tell, told) = oneshot::channel();
+        actix::spawn(async move {
+            let outcome = match call {
+                Ok(call) => perform(&node, call).await,
+                Err(error) => Err(error),
+            };
+            if let Err(why) = &outcome {
+                log::debug!(target: "chinwag::gossip", "a message was performed and failed: {why}");
+            }
+            // the one who sent it may not care
+            let _ = tell.send(outcome);
+        });
+        Some(told)
+    }
+
+    fn timer(&mut self, gid: &Gid, timer: rumor::Timer, context: &mut Context<Gossip>) {
+        let ticked = self.drive(gid, context, |room, entry, home, out| {
+            if room.asleep() {
+                room.doze(home, timer, out);
+            } else {
+                room.input(entry, home, Input::Timer(timer), out);
+            }
+            Ok(())
+        });
+        if ticked.is_err() {
+            // the group is gone; should it come back, its machine goes on
+            let rooms = self.rooms.clone();
+            if let Some(room) = rooms.borrow_mut().get_mut(gid) {
+                room.stopped = true;
+            }
+        }
+    }
+
+    fn receive(&mut self, request: &Request, context: &mut Context<Gossip>) -> Result<ReplyFuture, CallError> {
+        let arrived = wire::arrived(&request.call.method, &request.call.arguments)?;
+        let Arrived { gid, from, quiet, request } = arrived;
+        let asked = Asked::of(&request);
+        let (answer, mut performing) = self.drive(&gid, context, |room, entry, home, out| {
+            let nid = from.as_ref().map(|from| from.nid());
+            if let (Some(from), Some(nid)) = (from, nid) {
+                room.heard(nid, from, asked, &entry.members);
+            }
+            Ok(room.respond(entry, home, nid, request, out))
+        })?;
+        let performed = (answer == rumor::Answer::Fresh && !quiet).then(|| performing.pop()).flatten();
+        let answer = wire::answer_to_value(&gid, &self.home.me, answer).map(Answer::Value);
+        Ok(match performed {
+            None => ready(answer),
+            Some(outcome) => Box::pin(async move { outcome.await.unwrap_or(answer) }),
+        })
+    }
+}
+
+fn gone() -> CallError {
+    CallError::new(ErrorKind::Unreachable, "the peer has left the group")
+}
+
+/// Performs a message, again while the node is too busy, which promises that nothing was done.
+async fn perform(node: &Node, call: chinwag_protocol::call::Call) -> Reply {
+    let begun = Instant::now();
+    loop {
+        let outcome = node.call(call.gid.clone(), &call.service, &call.method, call.arguments.clone()).await;
+        match outcome {
+            Err(busy) if busy.kind == ErrorKind::Busy && begun.elapsed() < PERFORM_TIME => {
+                tokio::time::sleep(BUSY_PAUSE).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+impl Actor for Gossip {
+    type Context = Context<Gossip>;
+
+    /// After a panic: the timers went with the actor, the machines did not.
+    fn started(&mut self, context: &mut Context<Gossip>) {
+        let gids: Vec<Gid> = self.rooms.borrow().keys().cloned().collect();
+        for gid in gids {
+            self.timer(&gid, rumor::Timer::Tick, context);
+        }
+    }
+}
+
+/// The wire's methods.
+pub(crate) const METHODS: [&str; 4] = ["compare", "offer", "pull", "recv"];
+
+impl Handler<Request> for Gossip {
+    type Result = ReplyFuture;
+
+    fn handle(&mut self, request: Request, context: &mut Context<Gossip>) -> ReplyFuture {
+        if !METHODS.contains(&request.call.method.as_str()) {
+            return ready(Err(unknown_method("gossip", &request.call.method)));
+        }
+        self.receive(&request, context).unwrap_or_else(|error| ready(Err(error)))
+    }
+}
+
+/// A request was answered, or was not.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Returned {
+    gid: Gid,
+    token: rumor::Token,
+    to: Nid,
+    asked: Asked,
+    /// The own rumor that was pushed, so that whoever sent it hears what was said.
+    own: Option<u64>,
+    reply: Reply,
+}
+
+impl Handler<Returned> for Gossip {
+    type Result = ();
+
+    fn handle(&mut self, returned: Returned, context: &mut Context<Gossip>) {
+        let Returned { gid, token, to, asked, own, reply } = returned;
+        let reply = reply.map(Answer::into_value);
+        let handled = self.drive(&gid, context, |room, entry, home, out| {
+            if let (Some(sequence), Some(sid)) = (own, entry.members.sid_of(&to)) {
+                room.said(sequence, sid.clone(), &reply);
+            }
+            if asked != Asked::Push && matches!(&reply, Err(error) if lacks_method(error)) {
+                room.takes_only_pushes(to);
+            }
+            let input = match wire::answer(asked, &reply) {
+                Some(answer) => Input::Answer { token, from: to, answer },
+                None => Input::Failure { token },
+            };
+            room.input(entry, home, input, out);
+            Ok(())
+        });
+        if let Err(why) = handled {
+            log::debug!(target: "chinwag::gossip", "an answer came too late: {why}");
+        }
+    }
+}
+
+/// Whether a peer does not know a method that every node of this project has.
+fn lacks_method(error: &CallError) -> bool {
+    match &error.kind {
+        ErrorKind::UnknownMethod => true,
+        // a reference node has no other way to say so
+        ErrorKind::Other(_) => error.message.starts_with("Method ") && error.message.contains("not found in service"),
+        _ => false,
+    }
+}
+
+/// Starts a message of this node's own. Answers what those said to whom it first went.
+#[derive(Debug, Message)]
+#[rtype(result = "Reply")]
+pub(crate) struct Broadcast {
+    pub gid: Gid,
+    pub arguments: Value,
+    pub remote: Remote,
+    pub origin: Origin,
+}
+
+impl Handler<Broadcast> for Gossip {
+    type Result = ReplyFuture;
+
+    fn handle(&mut self, message: Broadcast, context: &mut Context<Gossip>) -> ReplyFuture {
+        match self.broadcast(message, context) {
+            Ok(settling) => Box::pin(async move { Ok(settling.await.into()) }),
+            Err(error) => ready(Err(error)),
+        }
+    }
+}
+
+impl Gossip {
+    fn broadcast(
+        &mut self,
+        message: Broadcast,
+        context: &mut Context<Gossip>,
+    ) -> Result<impl Future<Output = GroupReply> + use<>, CallError> {
+        let Broadcast { gid, arguments, remote, origin } = message;
+        let message = Shared::new(wire::Message { arguments, remote });
+        // refused here rather than by every member
+        message.call()?.check_names()?;
+        let own = self.home.groups.borrow().get(&gid)?.sid_of(&self.home.nid).cloned();
+        let bytes = message.bytes();
+        let sent = message.clone();
+        let (waiting, _) =
+            self.drive(&gid, context, |room, entry, home, out| room.broadcast(entry, home, sent, bytes, out))?;
+        let performed = own.and_then(|sid| Some((sid, self.perform(&message)?)));
+        Ok(settled(waiting, performed, origin.time_left()))
+    }
+}
+
+/// Waits, within the time, for what the first peers and this node itself have to say.
+async fn settled(
+    waiting: Waiting,
+    performed: Option<(Sid, oneshot::Receiver<Reply>)>,
+    time_left: Duration,
+) -> GroupReply {
+    // a little less than the caller waits, so that it hears of those who did answer
+    let enough = Instant::now() + (time_left - time_left / 8);
+    let left = || enough.saturating_duration_since(Instant::now());
+    let own = async {
+        let (sid, outcome) = performed?;
+        let late = || CallError::new(ErrorKind::DeadlineExceeded, "it is still being performed");
+        let outcome = timeout(left(), outcome).await.ok().and_then(Result::ok);
+        Some((sid, outcome.unwrap_or_else(|| Err(late()))))
+    };
+    let (own, ()) = futures_util::join!(own, async {
+        // whoever has not answered by then is not in the reply
+        let _ = timeout(left(), waiting.settled).await;
+    });
+    let mut replies = waiting.replies.take();
+    if let Some((sid, reply)) = own {
+        replies.record(sid, reply);
+    }
+    replies
+}
+
+/// How a group whose fan-out is a function is told its present value.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Widen {
+    pub gid: Gid,
+    pub members: usize,
+    pub peers: usize,
+}
+
+impl Handler<Widen> for Gossip {
+    type Result = ();
+
+    fn handle(&mut self, Widen { gid, members, peers }: Widen, context: &mut Context<Gossip>) {
+        // a group that is gone needs none
+        let _ = self.drive(&gid, context, |room, _, _, _| {
+            room.widen(members, peers);
+            Ok(())
+        });
+    }
+}
+
+/// Has a group's own function say how many peers a send contacts, where it has one and its members have changed.
+pub(crate) async fn ask_width(node: &Node, gid: &Gid) -> Result<(), CallError> {
+    let groups = node.inner().groups.addr();
+    let entry = groups.send(Configuration(gid.clone())).await.map_err(crashed(&"groups"))??;
+    let options::Width::Computed(function) = Options::read(&entry.config)?.fanout else { return Ok(()) };
+    let sids: Vec<Value> = entry.members.iter().map(|(sid, _)| Value::from(sid.as_str())).collect();
+    let members = sids.len();
+    let answer = node.apply(function, vec![Value::from(sids)]).await?.into_value();
+    let bad = || {
+        let shown = answer.as_f64().map_or_else(|| answer.type_name().to_owned(), |number| number.to_string());
+        CallError::new(ErrorKind::BadAnswer, format!("the group's subset answered {shown}, not a number of peers"))
+    };
+    let peers = answer.as_f64().filter(|peers| *peers >= 1.0).ok_or_else(bad)?;
+    let widen = Widen { gid: gid.clone(), members, peers: peers.min(members as f64).ceil() as usize };
+    node.inner().gossip.addr().send(widen).await.map_err(crashed(&"gossip"))
+}
+
+/// Machines by group.
+pub(crate) type Machines = BTreeMap<Gid, Room>;

@@ -1,0 +1,266 @@
+//! One group's gossip on this node: its machine, and who waits for what.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use chinwag_protocol::{
+    call::{CallError, ErrorKind, GroupReply},
+    fanout::Fanout,
+    group::{Entry, Group, GroupConfig},
+    identity::{Nid, NodeAddr, Sid},
+    rumor::{self, Answer, BroadcastError, Context, Input, Output, Request, Timer, View},
+    value::Value,
+};
+use rand::RngExt as _;
+use tokio::{sync::oneshot, time::Instant};
+
+use super::{
+    Machines, Options,
+    options::Width,
+    wire::{Asked, NodeId, Shared},
+};
+use crate::home::Home;
+
+/// The machines of one node. Outlive the actor that drives them.
+pub(crate) type Rooms = Rc<RefCell<Machines>>;
+
+/// Most senders outside the group whose addresses are remembered.
+const MAX_STRANGERS: usize = 64;
+
+/// Most peers that are remembered as taking only whole messages. Beyond it the first ones are asked again.
+const MAX_LEGACY: usize = 65_536;
+
+/// A group's machine and its surroundings.
+pub(crate) struct Room {
+    machine: rumor::Gossip<Nid, Shared>,
+    options: Options,
+    /// What `options` was read from.
+    config: Arc<GroupConfig>,
+    /// What the group's own function last said, and of how many members.
+    computed: Option<(usize, usize)>,
+    /// Peers that do not know offers.
+    legacy: BTreeSet<Nid>,
+    /// Senders that are no members.
+    strangers: BTreeMap<Nid, NodeAddr>,
+    /// Own rumors whose senders wait.
+    waiting: BTreeMap<u64, Sender>,
+    incarnation: u64,
+    /// The timer was not started again, as the group was gone.
+    pub stopped: bool,
+}
+
+struct Sender {
+    replies: Rc<RefCell<GroupReply>>,
+    settled: oneshot::Sender<()>,
+}
+
+/// What the sender of a rumor waits for.
+pub(crate) struct Waiting {
+    pub replies: Rc<RefCell<GroupReply>>,
+    pub settled: oneshot::Receiver<()>,
+}
+
+/// A group, as the machine asks of it.
+struct Members<'a> {
+    group: &'a Group,
+    legacy: &'a BTreeSet<Nid>,
+    me: Nid,
+}
+
+impl View<Nid> for Members<'_> {
+    fn len(&self) -> usize {
+        self.group.len()
+    }
+
+    fn peer(&self, place: usize) -> Nid {
+        // a place is always less than the length; this node is never drawn
+        self.group.member(place).map_or(self.me, |(_, member)| member.nid)
+    }
+
+    fn takes_only_pushes(&self, peer: Nid) -> bool {
+        self.legacy.contains(&peer)
+    }
+}
+
+impl Room {
+    pub(crate) fn new(me: Nid, incarnation: u64, options: Options) -> Room {
+        Room {
+            machine: rumor::Gossip::new(me, incarnation, options.config.clone()),
+            options,
+            config: Arc::new(GroupConfig::new(chinwag_protocol::identity::Gid::local())),
+            computed: None,
+            legacy: BTreeSet::new(),
+            strangers: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            incarnation,
+            stopped: false,
+        }
+    }
+
+    /// Follows the group's configuration.
+    pub(crate) fn configure(&mut self, entry: &Entry) -> Result<(), CallError> {
+        if !Arc::ptr_eq(&self.config, &entry.config) {
+            self.options = Options::read(&entry.config)?;
+            self.machine.configure(self.options.config.clone());
+            self.config = entry.config.clone();
+            self.computed = None;
+        }
+        Ok(())
+    }
+
+    fn with<T>(
+        &mut self,
+        entry: &Entry,
+        home: &Home,
+        act: impl FnOnce(&mut rumor::Gossip<Nid, Shared>, &mut Context<'_, Members<'_>, rand_chacha::ChaCha8Rng>) -> T,
+    ) -> T {
+        let members = entry.members.len();
+        let fanout = match &self.options.fanout {
+            Width::Fixed(fanout) => fanout.count(members),
+            // what it said last, even if the group has changed since
+            Width::Computed(_) => match self.computed {
+                Some((_, peers)) => peers.clamp(1, members.saturating_sub(1).max(1)),
+                None => Fanout::Log.count(members),
+            },
+        };
+        let view = Members { group: &entry.members, legacy: &self.legacy, me: home.nid };
+        home.chance(|chance| {
+            let mut context = Context { now: home.now(), view: &view, fanout, chance };
+            act(&mut self.machine, &mut context)
+        })
+    }
+
+    /// Takes in what happened.
+    pub(crate) fn input(
+        &mut self,
+        entry: &Entry,
+        home: &Home,
+        input: Input<Nid, Shared>,
+        out: &mut Vec<Output<Nid, Shared>>,
+    ) {
+        self.with(entry, home, |machine, context| machine.handle(context, input, out));
+    }
+
+    /// Answers a request.
+    pub(crate) fn respond(
+        &mut self,
+        entry: &Entry,
+        home: &Home,
+        from: Option<Nid>,
+        request: Request<Nid, Shared>,
+        out: &mut Vec<Output<Nid, Shared>>,
+    ) -> Answer<Nid, Shared> {
+        self.with(entry, home, |machine, context| machine.respond(context, from, request, out))
+    }
+
+    /// Starts a rumor.
+    pub(crate) fn broadcast(
+        &mut self,
+        entry: &Entry,
+        home: &Home,
+        message: Shared,
+        bytes: usize,
+        out: &mut Vec<Output<Nid, Shared>>,
+    ) -> Result<Waiting, CallError> {
+        let started = self.with(entry, home, |machine, context| machine.broadcast(context, message, bytes, out));
+        let busy = |why: BroadcastError| CallError::new(ErrorKind::Busy, why.to_string());
+        let replies = Rc::new(RefCell::new(GroupReply::default()));
+        let (settle, settled) = oneshot::channel();
+        if let NodeId::Numbered { sequence, .. } = started.map_err(busy)? {
+            self.waiting.insert(sequence, Sender { replies: replies.clone(), settled: settle });
+        }
+        Ok(Waiting { replies, settled })
+    }
+
+    /// Which own rumor this pushes for the first time.
+    pub(crate) fn own_push(&self, request: &Request<Nid, Shared>) -> Option<u64> {
+        match request {
+            Request::Push(rumor) => match &rumor.id {
+                NodeId::Numbered { incarnation, sequence, .. }
+                    if *incarnation == self.incarnation && self.waiting.contains_key(sequence) =>
+                {
+                    Some(*sequence)
+                }
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Puts down what a peer said of an own rumor. That it had it already is as good as any other answer.
+    pub(crate) fn said(&mut self, sequence: u64, sid: Sid, reply: &Result<Value, CallError>) {
+        if let Some(sender) = self.waiting.get(&sequence) {
+            let reply = match super::wire::answer(Asked::Push, reply) {
+                Some(Answer::Had) => Ok(Value::Null),
+                _ => reply.clone(),
+            };
+            sender.replies.borrow_mut().record(sid, reply.map(Into::into));
+        }
+    }
+
+    /// Tells the sender of an own rumor that its first peers have answered or failed.
+    pub(crate) fn settle(&mut self, id: &NodeId) {
+        if let NodeId::Numbered { sequence, .. } = id
+            && let Some(sender) = self.waiting.remove(sequence)
+        {
+            // it may have stopped waiting
+            let _ = sender.settled.send(());
+        }
+    }
+
+    /// A node has spoken: where it is, if it is no member, and that it knows the protocol, if it used it.
+    pub(crate) fn heard(&mut self, nid: Nid, from: NodeAddr, asked: Asked, group: &Group) {
+        if asked != Asked::Push {
+            self.legacy.remove(&nid);
+        }
+        if !group.contains(&nid) {
+            if self.strangers.len() >= MAX_STRANGERS && !self.strangers.contains_key(&nid) {
+                self.strangers.pop_first();
+            }
+            self.strangers.insert(nid, from);
+        }
+    }
+
+    /// Where a node is that is no member.
+    pub(crate) fn stranger(&self, nid: &Nid) -> Option<NodeAddr> {
+        self.strangers.get(nid).cloned()
+    }
+
+    /// A peer does not know offers.
+    pub(crate) fn takes_only_pushes(&mut self, peer: Nid) {
+        if self.legacy.len() >= MAX_LEGACY {
+            self.legacy.pop_first();
+        }
+        self.legacy.insert(peer);
+    }
+
+    /// What the group's own function said.
+    pub(crate) fn widen(&mut self, members: usize, peers: usize) {
+        self.computed = Some((members, peers));
+    }
+
+    /// Whether there is nothing to compare: then a tick would only cost a request.
+    pub(crate) fn asleep(&self) -> bool {
+        let load = self.machine.load();
+        load.retained == 0 && load.wanted == 0 && load.requests == 0
+    }
+
+    /// Lets a tick pass.
+    pub(crate) fn doze(&self, home: &Home, timer: Timer, out: &mut Vec<Output<Nid, Shared>>) {
+        let factor = home.chance(|chance| chance.random_range(0.9..1.1));
+        let after: Duration = self.options.config.tick.mul_f64(factor);
+        out.push(Output::Timer { after, timer });
+    }
+}
+
+impl Home {
+    /// Time since the node started.
+    pub(crate) fn now(&self) -> Duration {
+        Instant::now().saturating_duration_since(self.started)
+    }
+}

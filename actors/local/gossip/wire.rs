@@ -1,0 +1,400 @@
+//! What gossip says on the wire: each request of the protocol as a call on `local.gossip`, and back.
+//!
+//! ```text
+//! recv({message, remote, mid, gid, chinwag: {hop, age, from[, quiet]}})   what the method answered; quiet: null at once
+//!                                         error: AlreadyReceived, Busy, or the method's own
+//! offer({gid, from, ids})                 null
+//! pull({gid, from, ids})                  {rumors: [{message, remote, …}], more}
+//! compare({gid, from, hash[, after]})     true, or {after, held, next}
+//! ```
+//!
+//! A node of the JavaScript reference takes `recv` alone and hands the object on with the keys it does not know. An id
+//! is text: `NID/incarnation/sequence`, or what such a node made up. `from` is the sender's address, so that it can be
+//! asked although it is no member.
+
+use std::{sync::Arc, time::Duration};
+
+use chinwag_protocol::{
+    call::{Call, CallError, ErrorKind, Remote},
+    identity::{Gid, Nid, NodeAddr},
+    rumor::{Answer, Id, Page, Request, Rumor, Stretch},
+    value::{Object, Value},
+    wire,
+};
+
+use crate::local::comm;
+
+pub(crate) type NodeId = Id<Nid>;
+
+/// What is performed: `remote` with these arguments.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Message {
+    /// As it was sent; an array of arguments.
+    pub arguments: Value,
+    pub remote: Remote,
+}
+
+/// Cheap to clone, as every request that carries it does.
+pub(crate) type Shared = Arc<Message>;
+
+impl Message {
+    /// The call to perform on this node.
+    pub(crate) fn call(&self) -> Result<Call, CallError> {
+        let arguments = comm::elements("gossip", &self.arguments)?;
+        Ok(Call::new(self.remote.gid.clone(), &*self.remote.service, &*self.remote.method, arguments))
+    }
+
+    /// Its size on the wire.
+    pub(crate) fn bytes(&self) -> usize {
+        wire::encode(&self.arguments).len()
+    }
+}
+
+/// A request that arrived, and from where.
+pub(crate) struct Arrived {
+    pub gid: Gid,
+    pub from: Option<NodeAddr>,
+    /// The sender does not wait for what the method answers.
+    pub quiet: bool,
+    pub request: Request<Nid, Shared>,
+}
+
+/// The call that carries a request.
+pub(crate) fn call(gid: &Gid, me: &NodeAddr, request: &Request<Nid, Shared>, quiet: bool) -> Call {
+    let common = |extra: Vec<(&str, Value)>| {
+        let mut object: Object = extra.into_iter().collect();
+        object.insert("gid", gid.as_str());
+        object.insert("from", me.to_value());
+        Value::Object(object)
+    };
+    let (method, argument) = match request {
+        Request::Push(rumor) => ("recv", push(gid, me, rumor, quiet)),
+        Request::Offer(ids) => ("offer", common(vec![("ids", ids_to_value(ids))])),
+        Request::Pull(ids) => ("pull", common(vec![("ids", ids_to_value(ids))])),
+        Request::Compare { hash, after } => {
+            let mut extra = vec![("hash", Value::from(format!("{hash:x}")))];
+            if let Some(after) = after {
+                extra.push(("after", id_to_value(after)));
+            }
+            ("compare", common(extra))
+        }
+    };
+    Call::new(Gid::local(), "gossip", method, vec![argument])
+}
+
+fn push(gid: &Gid, me: &NodeAddr, rumor: &Rumor<Nid, Shared>, quiet: bool) -> Value {
+    let mut ours = Object::new();
+    ours.insert("hop", rumor.hop);
+    ours.insert("age", rumor.age.as_secs_f64() * 1_000.0);
+    ours.insert("from", NodeAddr::new(me.ip(), me.port()).to_value());
+    if quiet {
+        ours.insert("quiet", true);
+    }
+    if matches!(rumor.id, Id::Numbered { .. }) {
+        ours.insert("numbered", true);
+    }
+    let mut object = Object::new();
+    object.insert("message", rumor.message.arguments.clone());
+    object.insert("remote", rumor.message.remote.to_value());
+    object.insert("mid", rumor.id.to_string());
+    object.insert("gid", gid.as_str());
+    object.insert("chinwag", ours);
+    Value::Object(object)
+}
+
+/// Reads what a call on `local.gossip` asks.
+pub(crate) fn arrived(method: &str, arguments: &[Value]) -> Result<Arrived, CallError> {
+    let argument = arguments.first().unwrap_or(&Value::Undefined);
+    let refused = |why: &dyn std::fmt::Display| CallError::argument(&format!("gossip.{method}"), 1, "message", why);
+    let object =
+        argument.as_object().ok_or_else(|| refused(&format!("expected an object, got {}", argument.type_name())))?;
+    let gid = object.get("gid").and_then(Value::as_str).ok_or_else(|| refused(&"it has no gid"))?;
+    let gid = Gid::new(gid).map_err(|why| refused(&why))?;
+    if method == "recv" {
+        let ours = object.get("chinwag");
+        let from = ours.and_then(|ours| ours.get("from")).and_then(|from| NodeAddr::from_value(from).ok());
+        let quiet = ours.and_then(|ours| ours.get("quiet")).and_then(Value::as_bool).unwrap_or(false);
+        let rumor = rumor(argument).map_err(|why| refused(&why))?;
+        return Ok(Arrived { gid, from, quiet, request: Request::Push(rumor) });
+    }
+    let from = object.get("from").ok_or_else(|| refused(&"it does not say from whom"))?;
+    let from = Some(NodeAddr::from_value(from).map_err(|why| refused(&why))?);
+    let ids = || ids_from_value(object.get("ids").unwrap_or(&Value::Undefined)).map_err(|why| refused(&why));
+    let request = match method {
+        "offer" => Request::Offer(ids()?),
+        "pull" => Request::Pull(ids()?),
+        _ => {
+            let hash = object.get("hash").and_then(Value::as_str).and_then(|hash| u64::from_str_radix(hash, 16).ok());
+            let after = object.get("after").map(id_from_value).transpose().map_err(|why| refused(&why))?;
+            Request::Compare { hash: hash.ok_or_else(|| refused(&"it has no hash"))?, after }
+        }
+    };
+    Ok(Arrived { gid, from, quiet: false, request })
+}
+
+/// Reads a whole message, from one of ours or from a reference node.
+fn rumor(value: &Value) -> Result<Rumor<Nid, Shared>, CallError> {
+    let bad = |why: &str| CallError::new(ErrorKind::BadArgument, why);
+    let mid = value.get("mid").ok_or_else(|| bad("it has no mid"))?;
+    let remote = Remote::from_value(value.get("remote").unwrap_or(&Value::Undefined))?;
+    let ours = value.get("chinwag");
+    let number = |key: &str| ours.and_then(|ours| ours.get(key)).and_then(Value::as_f64);
+    let numbered = ours.and_then(|ours| ours.get("numbered")).and_then(Value::as_bool).unwrap_or(false);
+    let id = if numbered {
+        id_from_value(mid)?
+    } else {
+        Id::Opaque(mid.as_str().ok_or_else(|| bad("its mid is not text"))?.into())
+    };
+    let age = Duration::try_from_secs_f64(number("age").unwrap_or(0.0) / 1_000.0);
+    let arguments = value.extract(&["message".into()])?;
+    if arguments.as_array().is_none() {
+        return Err(bad("its message is not an array of arguments"));
+    }
+    let message = Message { arguments, remote };
+    let bytes = message.bytes();
+    Ok(Rumor {
+        id,
+        hop: number("hop").unwrap_or(1.0).clamp(1.0, f64::from(u32::MAX)) as u32,
+        age: age.map_err(|_| bad("its age is none"))?,
+        bytes,
+        message: Arc::new(message),
+    })
+}
+
+/// What a request is answered with. A push has an answer of its own, what was performed.
+pub(crate) fn answer_to_value(gid: &Gid, me: &NodeAddr, answer: Answer<Nid, Shared>) -> Result<Value, CallError> {
+    match answer {
+        Answer::Noted | Answer::Fresh => Ok(Value::Null),
+        // in the reference's words, which its nodes and ours look for
+        Answer::Had => Err(CallError::new(ErrorKind::AlreadyReceived, REFERENCE_HAD)),
+        Answer::Busy => Err(CallError::new(ErrorKind::Busy, "this node has as much gossip under way as it takes")),
+        Answer::Same => Ok(Value::from(true)),
+        Answer::Rumors { rumors, more } => {
+            let rumors: Vec<Value> = rumors.iter().map(|rumor| push(gid, me, rumor, true)).collect();
+            Ok(Value::Object([("rumors", Value::from(rumors)), ("more", Value::from(more))].into_iter().collect()))
+        }
+        Answer::Differs(page) => {
+            let held: Vec<Value> = page.held.iter().map(stretch_to_value).collect();
+            let mut object = Object::new();
+            if let Some(after) = &page.after {
+                object.insert("after", id_to_value(after));
+            }
+            object.insert("held", held);
+            if let Some(next) = &page.next {
+                object.insert("next", id_to_value(next));
+            }
+            Ok(Value::Object(object))
+        }
+    }
+}
+
+/// What a node of the reference says of a message that it remembers.
+const REFERENCE_HAD: &str = "Message already received";
+
+/// What the reply to a request means: an answer, or that there is none.
+pub(crate) fn answer(request: Asked, reply: &Result<Value, CallError>) -> Option<Answer<Nid, Shared>> {
+    match (request, reply) {
+        (_, Err(error)) if error.kind == ErrorKind::Busy => Some(Answer::Busy),
+        (Asked::Push, Err(error)) => match error.kind {
+            ErrorKind::AlreadyReceived => Some(Answer::Had),
+            // a reference node has no other way to say so
+            ErrorKind::Other(_) if error.message == REFERENCE_HAD => Some(Answer::Had),
+            ErrorKind::Unreachable
+            | ErrorKind::DeadlineExceeded
+            | ErrorKind::Interrupted
+            | ErrorKind::BadAnswer
+            | ErrorKind::Stopping
+            | ErrorKind::UnknownGroup
+            | ErrorKind::BadArgument
+            | ErrorKind::BadCall
+            | ErrorKind::TooDeep => None,
+            // it was performed, and failed there
+            _ => Some(Answer::Fresh),
+        },
+        (_, Err(_)) => None,
+        (Asked::Push, Ok(_)) => Some(Answer::Fresh),
+        (Asked::Offer, Ok(_)) => Some(Answer::Noted),
+        (Asked::Pull, Ok(value)) => {
+            let rumors = value.get("rumors")?.as_array()?.iter().flatten().map(rumor).collect::<Result<_, _>>().ok()?;
+            Some(Answer::Rumors { rumors, more: value.get("more").and_then(Value::as_bool).unwrap_or(false) })
+        }
+        (Asked::Compare, Ok(Value::Boolean(true))) => Some(Answer::Same),
+        (Asked::Compare, Ok(value)) => {
+            let id = |key: &str| value.get(key).filter(|id| !id.is_nullish()).map(id_from_value).transpose().ok();
+            let held = value.get("held")?.as_array()?.iter().flatten().map(stretch_from_value);
+            let held = held.collect::<Result<_, _>>().ok()?;
+            Some(Answer::Differs(Page { after: id("after")?, held, next: id("next")? }))
+        }
+    }
+}
+
+/// Which request an answer is to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    Push,
+    Offer,
+    Pull,
+    Compare,
+}
+
+impl Asked {
+    pub(crate) fn of<P, M>(request: &Request<P, M>) -> Asked {
+        match request {
+            Request::Push(_) => Asked::Push,
+            Request::Offer(_) => Asked::Offer,
+            Request::Pull(_) => Asked::Pull,
+            Request::Compare { .. } => Asked::Compare,
+        }
+    }
+}
+
+/// An opaque id could look like one of ours, so which it is goes with it.
+fn id_to_value(id: &NodeId) -> Value {
+    match id {
+        Id::Numbered { .. } => Value::from(id.to_string()),
+        Id::Opaque(text) => opaque(text),
+    }
+}
+
+fn opaque(text: &str) -> Value {
+    Value::Object([("opaque", text)].into_iter().collect())
+}
+
+fn ids_to_value(ids: &[NodeId]) -> Value {
+    Value::from(ids.iter().map(id_to_value).collect::<Vec<_>>())
+}
+
+fn ids_from_value(value: &Value) -> Result<Arc<[NodeId]>, CallError> {
+    let bad = || CallError::new(ErrorKind::BadArgument, "its ids are not an array");
+    value.as_array().ok_or_else(bad)?.iter().map(|id| id_from_value(id.unwrap_or(&Value::Undefined))).collect()
+}
+
+fn id_from_value(value: &Value) -> Result<NodeId, CallError> {
+    if let Some(opaque) = value.get("opaque").and_then(Value::as_str) {
+        return Ok(Id::Opaque(opaque.into()));
+    }
+    let text = value.as_str().unwrap_or_default();
+    let numbered = || {
+        let mut parts = text.split('/');
+        let (origin, incarnation, sequence) = (parts.next()?, parts.next()?, parts.next()?);
+        let (incarnation, sequence) = (incarnation.parse().ok()?, sequence.parse().ok()?);
+        Some(Id::Numbered { origin: origin.parse().ok()?, incarnation, sequence }).filter(|_| parts.next().is_none())
+    };
+    numbered().ok_or_else(|| {
+        let shown: String = text.chars().take(80).collect();
+        CallError::new(ErrorKind::BadArgument, format!("not the id of a rumor: {shown:?}"))
+    })
+}
+
+fn stretch_to_value(stretch: &Stretch<Nid>) -> Value {
+    match stretch {
+        Stretch::Opaque(text) => opaque(text),
+        Stretch::Numbered { origin, incarnation, first, last } => {
+            Value::from(format!("{origin}/{incarnation}/{first}-{last}"))
+        }
+    }
+}
+
+fn stretch_from_value(value: &Value) -> Result<Stretch<Nid>, CallError> {
+    if let Some(opaque) = value.get("opaque").and_then(Value::as_str) {
+        return Ok(Stretch::Opaque(opaque.into()));
+    }
+    let text = value.as_str().unwrap_or_default();
+    let numbered = || {
+        let (first, last) = text.rsplit_once('-')?;
+        match id_from_value(&Value::from(first)).ok()? {
+            Id::Numbered { origin, incarnation, sequence } => {
+                let last = last.parse().ok().filter(|last| *last >= sequence)?;
+                Some(Stretch::Numbered { origin, incarnation, first: sequence, last })
+            }
+            Id::Opaque(_) => None,
+        }
+    };
+    numbered().ok_or_else(|| CallError::new(ErrorKind::BadArgument, "not a stretch of rumors"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids() -> Arc<[NodeId]> {
+        let origin = NodeAddr::new("127.0.0.1", 1).nid();
+        let numbered = Id::Numbered { origin, incarnation: 1_700_000_000_000, sequence: 3 };
+        [numbered.clone(), Id::Opaque("m1".into()), Id::Opaque(numbered.to_string().into())].into()
+    }
+
+    fn there_and_back(request: Request<Nid, Shared>) {
+        let me = NodeAddr::new("127.0.0.1", 2);
+        let gid = Gid::all();
+        let call = call(&gid, &me, &request, true);
+        let sent = wire::encode_arguments(&call.arguments);
+        let read = wire::decode_arguments(&sent, &wire::Limits::default()).unwrap();
+        let arrived = arrived(&call.method, &read.values).unwrap();
+        assert_eq!(arrived.request, request);
+        assert_eq!((arrived.gid, arrived.from), (gid, Some(me)));
+    }
+
+    fn some_rumor(id: NodeId) -> Rumor<Nid, Shared> {
+        let message = Message { arguments: Value::from(vec![Value::from("x")]), remote: Remote::new("s", "m") };
+        Rumor { id, hop: 2, age: Duration::from_millis(1_500), bytes: message.bytes(), message: Arc::new(message) }
+    }
+
+    #[test]
+    fn requests_arrive_as_they_left() {
+        for id in ids().iter() {
+            there_and_back(Request::Push(some_rumor(id.clone())));
+        }
+        there_and_back(Request::Offer(ids()));
+        there_and_back(Request::Pull(ids()));
+        there_and_back(Request::Compare { hash: u64::MAX - 1, after: None });
+        there_and_back(Request::Compare { hash: 0, after: Some(ids()[0].clone()) });
+    }
+
+    #[test]
+    fn answers_arrive_as_they_left() {
+        let me = NodeAddr::new("127.0.0.1", 2);
+        let Id::Numbered { origin, incarnation, .. } = ids()[0] else { panic!("numbered") };
+        let stretch = Stretch::Numbered { origin, incarnation, first: 3, last: 9 };
+        let held = vec![stretch, Stretch::Opaque("m1".into())];
+        let page = Page { after: Some(ids()[0].clone()), held, next: None };
+        for (asked, sent) in [
+            (Asked::Push, Answer::Fresh),
+            (Asked::Push, Answer::Had),
+            (Asked::Push, Answer::Busy),
+            (Asked::Offer, Answer::Noted),
+            (Asked::Pull, Answer::Rumors { rumors: ids().iter().cloned().map(some_rumor).collect(), more: true }),
+            (Asked::Compare, Answer::Same),
+            (Asked::Compare, Answer::Differs(page)),
+        ] {
+            let reply = answer_to_value(&Gid::all(), &me, sent.clone());
+            assert_eq!(answer(asked, &reply), Some(sent));
+        }
+    }
+
+    #[test]
+    fn a_reference_nodes_message_has_an_opaque_id() {
+        let object =
+            serde_json::json!({"message": [1], "remote": {"service": "s", "method": "m"}, "mid": "abc", "gid": "g"});
+        let arrived = arrived("recv", &[Value::from_json(object)]).unwrap();
+        let Request::Push(rumor) = arrived.request else { panic!("not a push") };
+        assert_eq!(rumor.id, Id::Opaque("abc".into()));
+        assert!(arrived.from.is_none() && !arrived.quiet);
+        let had = Err(CallError::other(REFERENCE_HAD));
+        assert_eq!(answer(Asked::Push, &had), Some(Answer::Had));
+    }
+
+    #[test]
+    fn what_is_no_request_is_refused() {
+        let json = |json| vec![Value::from_json(json)];
+        for (method, arguments) in [
+            ("recv", vec![]),
+            ("offer", json(serde_json::json!({"gid": "g"}))),
+            ("offer", json(serde_json::json!({"gid": "g", "from": {"ip": "h", "port": 1}, "ids": ["x"]}))),
+            ("pull", json(serde_json::json!({"gid": "g", "from": {"ip": "h", "port": 1}, "ids": [1]}))),
+            ("compare", json(serde_json::json!({"gid": "g", "from": {"ip": "h", "port": 1}, "hash": "z"}))),
+            ("compare", json(serde_json::json!({"gid": "", "from": {"ip": "h", "port": 1}, "hash": "0"}))),
+        ] {
+            assert!(arrived(method, &arguments).is_err(), "{method}");
+        }
+    }
+}
