@@ -6,7 +6,7 @@ use rand::{Rng, RngExt};
 
 use super::choice::choose;
 use super::gossip::Gossip;
-use super::message::{Id, Page, Request, Stretch};
+use super::message::{Answer, Id, Page, Request, Stretch};
 use super::seen::Birth;
 use super::traffic::Sending;
 use super::{Context, Output, Timer, Token, View, micros};
@@ -41,7 +41,8 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
             } else {
                 self.number += 1;
                 self.comparison = self.number;
-                self.request_page(peer, None, out);
+                let after = self.resume.as_deref().cloned();
+                self.request_page(peer, after, out);
                 break;
             }
         }
@@ -61,9 +62,17 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         });
     }
 
-    /// Reads a page of what a peer holds: asks for what is missing here, offers what is missing there.
-    pub(super) fn compare(&mut self, from: P, page: Page<P>, out: &mut Vec<Output<P, M>>) {
+    pub(super) fn compared(&mut self, from: P, answer: Answer<P, M>, out: &mut Vec<Output<P, M>>) {
         self.comparison = 0;
+        match answer {
+            Answer::Differs(page) => self.compare(from, page, out),
+            Answer::Same => self.resume = None,
+            _ => {}
+        }
+    }
+
+    /// Reads a page of what a peer holds: asks for what is missing here, offers what is missing there.
+    fn compare(&mut self, from: P, page: Page<P>, out: &mut Vec<Output<P, M>>) {
         let Page { after, held, next } = page;
         let mut lacking = Vec::new();
         let mut room = self.config.wanted;
@@ -117,7 +126,9 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
             );
         }
         // A page must end after it began, or the comparison would never end.
-        if next.is_some() && next > after {
+        let next = next.filter(|next| after.is_none_or(|after| *next > after));
+        self.resume = next.clone().map(Box::new);
+        if next.is_some() {
             self.number += 1;
             self.comparison = self.number;
             self.request_page(from, next, out);

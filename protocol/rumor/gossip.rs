@@ -28,6 +28,9 @@ pub struct Gossip<P, M> {
     pub(super) number: u64,
     /// The comparison under way; an answer to an older one is not listened to.
     pub(super) comparison: u64,
+    /// Where the next comparison begins, if the last one was broken off: with many pages and some loss, none would
+    /// ever reach the end otherwise.
+    pub(super) resume: Option<Box<Id<P>>>,
     pub(super) seen: Seen<P>,
     pub(super) store: Store<P, M>,
     /// Present while something is going on, so that a node at rest is small.
@@ -44,6 +47,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
             sequence: 0,
             number: 0,
             comparison: 0,
+            resume: None,
             seen: Seen::default(),
             store: Store::default(),
             traffic: None,
@@ -115,7 +119,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
                 Answer::Noted
             }
             Request::Pull(ids) => self.supply(&ids, context.now),
-            Request::Compare { hash, after: None } if hash == self.store.hash() => Answer::Same,
+            Request::Compare { hash, .. } if hash == self.store.hash() => Answer::Same,
             Request::Compare { after, .. } => {
                 Answer::Differs(self.store.page(after, self.config.page))
             }
@@ -150,10 +154,8 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
             } => {
                 if let Some(sent) = self.finish(token, out) {
                     self.answered(context, token, sent, answer, out);
-                } else if let Answer::Differs(page) = answer
-                    && token.number == self.comparison
-                {
-                    self.compare(from, page, out);
+                } else if token.number == self.comparison {
+                    self.compared(from, answer, out);
                 }
             }
             Input::Failure { token } => {
