@@ -27,7 +27,8 @@ enum Packet {
 }
 
 struct Net {
-    members: Vec<u32>,
+    /// Each node's own.
+    views: Vec<Vec<u32>>,
     nodes: Vec<Gossip<u32, u32>>,
     packets: Vec<Packet>,
     performed: Vec<BTreeMap<Id<u32>, u32>>,
@@ -43,7 +44,7 @@ impl Net {
     fn new(count: u32, fanout: usize, loss: f64, config: Config, seed: u64) -> Self {
         let config = Arc::new(config);
         Net {
-            members: (0..count).collect(),
+            views: vec![(0..count).collect(); count as usize],
             nodes: (0..count)
                 .map(|me| Gossip::new(me, 1, config.clone()))
                 .collect(),
@@ -70,7 +71,7 @@ impl Net {
         let mut out = Vec::new();
         let mut context = Context {
             now: self.now,
-            view: &self.members[..],
+            view: &self.views[node as usize][..],
             fanout: self.fanout,
             chance: &mut self.chance,
         };
@@ -136,7 +137,7 @@ impl Net {
     /// One thing happens, drawn from all that may.
     fn step(&mut self) {
         self.now += Duration::from_micros(200);
-        let count = self.members.len() as u32;
+        let count = self.nodes.len() as u32;
         if self.packets.is_empty() || self.chance.random_ratio(1, 50) {
             let node = self.chance.random_range(0..count);
             return self.handle(node, Input::Timer(Timer::Tick));
@@ -271,6 +272,65 @@ proptest! {
     ) {
         play(world, config, &rumors, seed)?;
     }
+}
+
+#[test]
+fn along_a_ring_and_across_it() {
+    for (count, loss) in [(60, 0.0), (20, 0.4)] {
+        let mut net = Net::new(count, 1, loss, Config::default(), 9);
+        for node in 0..count {
+            let (before, after) = ((node + count - 1) % count, (node + 1) % count);
+            net.views[node as usize] = vec![before, node, after];
+        }
+        net.broadcast(0, 4096);
+        net.push_opaque(count / 3, 10);
+        let mut steps = 0;
+        while !net.complete() {
+            net.step();
+            steps += 1;
+            assert!(steps < 200_000);
+        }
+        assert!(
+            net.performed
+                .iter()
+                .flat_map(BTreeMap::values)
+                .all(|times| *times == 1)
+        );
+    }
+}
+
+#[test]
+fn a_partition_that_heals() {
+    let mut net = Net::new(8, 3, 0.1, Config::default(), 4);
+    let whole = net.views.clone();
+    for node in 0..8 {
+        net.views[node as usize] = (0..8).filter(|peer| peer / 4 == node / 4).collect();
+    }
+    for node in 0..8 {
+        net.broadcast(node, 4096);
+        net.push_opaque(node, 4096);
+    }
+    for _ in 0..20_000 {
+        net.step();
+    }
+    assert!(
+        net.performed.iter().all(|performed| performed.len() == 8),
+        "each side has its own"
+    );
+    net.now += Duration::from_secs(300);
+    net.views = whole;
+    let mut steps = 0;
+    while !net.complete() {
+        net.step();
+        steps += 1;
+        assert!(steps < 50_000);
+    }
+    assert!(
+        net.performed
+            .iter()
+            .flat_map(BTreeMap::values)
+            .all(|times| *times == 1)
+    );
 }
 
 #[test]
