@@ -17,7 +17,7 @@ pub struct Config {
     /// How many more peers are offered a rumor than are pushed it. 0 to 100; default 3.
     ///
     /// Each step makes a run in which somebody has to wait for a tick e times rarer, for one request per node.
-    /// Default: simulated; at 2 one run in eight waits, at 3 one in twenty.
+    /// Default: simulated without loss at n = 1,000: the 90th percentile is 102 latencies at 1, 19 at 2, 9 at 3.
     pub extra_offers: usize,
     /// Payloads of at most this many bytes are pushed where larger ones are offered. From 0; default 1,024.
     ///
@@ -69,6 +69,9 @@ pub struct Config {
     /// While they are used up, rumors wait, and those to be offered gather into one offer. Guessed: seventeen
     /// rumors' worth at n = 100,000.
     pub requests: usize,
+    /// Pulls among those. From 1; default 16. More rumors wait, and those that one peer offered gather into one pull;
+    /// times `transfer_bytes`, this bounds what is under way to one node. Guessed.
+    pub pulls: usize,
     /// Ids in one offer or pull. From 1; default 128. Guessed.
     pub batch: usize,
     /// Bytes of payload in the answer to one pull. From 0; default 1 MiB. One rumor fits whatever its size. Guessed.
@@ -99,6 +102,7 @@ impl Default for Config {
             queue_count: 4096,
             queue_bytes: 32 << 20,
             requests: 256,
+            pulls: 16,
             batch: 128,
             transfer_bytes: 1 << 20,
             page: 512,

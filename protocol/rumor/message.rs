@@ -58,7 +58,7 @@ pub enum Request<P, M> {
     Offer(Arc<[Id<P>]>),
     /// "Give me these." Answered [`Answer::Rumors`].
     Pull(Arc<[Id<P>]>),
-    /// "What I hold hashes to this." Answered [`Answer::Same`] or [`Answer::Differs`].
+    /// "What I hold hashes to this." Answered [`Answer::Same`], wherever the page begins, or [`Answer::Differs`].
     Compare {
         /// Over the ids of everything held, in any order.
         hash: u64,

@@ -93,13 +93,17 @@
 use std::time::Duration;
 
 mod choice;
+mod comparing;
 mod config;
 mod gossip;
 mod message;
+mod receiving;
 mod seen;
+mod spreading;
 mod store;
 #[cfg(test)]
 mod tests;
+mod traffic;
 mod wants;
 
 pub use config::Config;

@@ -44,6 +44,9 @@ struct Life {
     stretches: Vec<Stretch>,
     /// The birth of the youngest rumor of this life, or of one that it superseded.
     youngest: Birth,
+    /// The horizon when this life became known. It may have been known before and forgotten, so what is not
+    /// younger is not taken.
+    horizon: Birth,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -112,14 +115,19 @@ impl<P: Copy + Ord> Seen<P> {
         if let Some(life) = self.lives.get_mut(&key) {
             return life.mark(sequence, born, now, config);
         }
-        let too_old = born <= self.horizon.saturating_add(micros(config.transit));
+        let too_old = is_beyond(self.horizon, born, config);
         if sequence == 0 || too_old || self.superseded(key.0, key.1, config) {
             return Mark::Seen;
         }
         if self.lives.len() >= config.origins.max(1) && !self.make_room(now, config) {
             return Mark::Full;
         }
-        let life = self.lives.entry(key).or_insert(Life { youngest: born, ..Life::default() });
+        let horizon = self.horizon;
+        let life = self.lives.entry(key).or_insert(Life {
+            youngest: born,
+            horizon,
+            ..Life::default()
+        });
         let mark = life.mark(sequence, born, now, config);
         self.supersede(key.0, config);
         mark
@@ -166,7 +174,7 @@ impl<P: Copy + Ord> Seen<P> {
     }
 
     fn mark_opaque(&mut self, text: &Arc<str>, born: Birth, now: Birth, config: &Config) -> Mark {
-        let too_old = born <= self.opaque_horizon.saturating_add(micros(config.transit));
+        let too_old = is_beyond(self.opaque_horizon, born, config);
         if too_old || self.opaque.contains_key(text) {
             return Mark::Seen;
         }
@@ -201,7 +209,7 @@ impl Life {
     fn mark(&mut self, sequence: u64, born: Birth, now: Birth, config: &Config) -> Mark {
         self.close_gaps_before(now - micros(config.retained_age) - micros(config.transit));
         loop {
-            if self.contains(sequence) {
+            if self.contains(sequence) || is_beyond(self.horizon, born, config) {
                 return Mark::Seen;
             }
             let at = self.stretches.partition_point(|stretch| stretch.last < sequence);
@@ -251,4 +259,10 @@ impl Life {
             self.stretches = Vec::new();
         }
     }
+}
+
+/// Whether something may have been forgotten together with what set this horizon. Births are known to within
+/// [`Config::transit`].
+fn is_beyond(horizon: Birth, born: Birth, config: &Config) -> bool {
+    born <= horizon.saturating_add(micros(config.transit))
 }

@@ -283,7 +283,9 @@ pub fn summarize(scenario: &Scenario, seed: u64, runs: u64) -> Summary {
     let mean = |figure: fn(&Run) -> f64| results.iter().map(figure).sum::<f64>() / count;
     let mut latencies: Vec<f64> = results.iter().map(|run| run.latencies).collect();
     latencies.sort_by(f64::total_cmp);
-    let percentile = |share: f64| latencies[((latencies.len() - 1) as f64 * share).ceil() as usize];
+    // The nearest rank: of ten runs, the ninth is at the 90th percentile.
+    let percentile =
+        |share: f64| latencies[((count * share).ceil() as usize).clamp(1, latencies.len()) - 1];
     Summary {
         incomplete: results.iter().filter(|run| run.reached < scenario.members).count(),
         repeated: results.iter().map(|run| run.repeated).sum(),

@@ -1,0 +1,205 @@
+//! Once per tick, comparing notes with somebody.
+
+use std::hash::Hash;
+
+use rand::{Rng, RngExt};
+
+use super::choice::choose;
+use super::gossip::Gossip;
+use super::message::{Answer, Id, Page, Request, Stretch};
+use super::seen::Birth;
+use super::traffic::Sending;
+use super::{Context, Output, Timer, Token, View, micros};
+
+/// The youngest rumors that a peer which takes only whole messages may be sent on a tick. It remembers the last
+/// ten ids; what is among our last five it has not forgotten, if we hear about the same.
+const WHOLE_YOUNGEST: usize = 5;
+
+/// And for how many ticks after a rumor's birth: each such peer is picked about once per tick, by somebody.
+const WHOLE_TICKS: u32 = 10;
+
+impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
+    pub(super) fn tick<V: View<P> + ?Sized, R: Rng + ?Sized>(
+        &mut self,
+        context: &mut Context<'_, V, R>,
+        out: &mut Vec<Output<P, M>>,
+    ) {
+        let tick = self.tick_length();
+        let after = tick.mul_f64(context.chance.random_range(0.9..1.1));
+        out.push(Output::Timer {
+            after,
+            timer: Timer::Tick,
+        });
+        let now = micros(context.now);
+        self.store.expire(now - micros(self.config.retained_age));
+        self.seen.expire(now, &self.config);
+        // One peer as a rule. If it is one that cannot compare, it is sent what it may have missed, and
+        // another one is drawn.
+        for peer in choose(context.view, self.me, 4, None, context.chance) {
+            if context.view.takes_only_pushes(peer) {
+                self.push_missed(context, peer, out);
+            } else {
+                self.number += 1;
+                self.comparison = self.number;
+                let after = self.resume.as_deref().cloned();
+                self.request_page(peer, after, out);
+                break;
+            }
+        }
+    }
+
+    pub(super) fn request_page(&self, to: P, after: Option<Id<P>>, out: &mut Vec<Output<P, M>>) {
+        let token = Token {
+            number: self.comparison,
+        };
+        out.push(Output::Send {
+            token,
+            to,
+            request: Request::Compare {
+                hash: self.store.hash(),
+                after,
+            },
+        });
+    }
+
+    pub(super) fn compared(&mut self, from: P, answer: Answer<P, M>, out: &mut Vec<Output<P, M>>) {
+        self.comparison = 0;
+        match answer {
+            Answer::Differs(page) => self.compare(from, page, out),
+            Answer::Same => self.resume = None,
+            _ => {}
+        }
+    }
+
+    /// Reads a page of what a peer holds: asks for what is missing here, offers what is missing there.
+    fn compare(&mut self, from: P, page: Page<P>, out: &mut Vec<Output<P, M>>) {
+        let Page { after, held, next } = page;
+        let mut lacking = Vec::new();
+        let mut room = self.config.wanted;
+        {
+            let mut theirs = held.iter().peekable();
+            for id in self.store.between(after.as_ref(), next.as_ref()) {
+                while theirs.next_if(|stretch| is_below(stretch, id)).is_some() {}
+                if !theirs.peek().is_some_and(|stretch| holds(stretch, id)) {
+                    lacking.push(id.clone());
+                }
+            }
+        }
+        for stretch in held {
+            match stretch {
+                Stretch::Opaque(text) => self.note(&Id::Opaque(text), from, true),
+                Stretch::Numbered {
+                    origin,
+                    incarnation,
+                    first,
+                    last,
+                } => {
+                    for sequence in first..=last {
+                        // A stretch of any length fits into a few bytes, so its reading has a bound of its own.
+                        if room == 0 {
+                            break;
+                        }
+                        room -= 1;
+                        self.note(
+                            &Id::Numbered {
+                                origin,
+                                incarnation,
+                                sequence,
+                            },
+                            from,
+                            true,
+                        );
+                    }
+                }
+            }
+        }
+        // One batch per page: what is left over is found on the next tick.
+        lacking.truncate(self.config.batch.max(1));
+        if !lacking.is_empty() {
+            self.send(
+                from,
+                Sending::Offer {
+                    ids: lacking.into(),
+                    replacements: 0,
+                },
+                out,
+            );
+        }
+        // A page must end after it began, or the comparison would never end.
+        let next = next.filter(|next| after.is_none_or(|after| *next > after));
+        self.resume = next.clone().map(Box::new);
+        if next.is_some() {
+            self.number += 1;
+            self.comparison = self.number;
+            self.request_page(from, next, out);
+        }
+    }
+
+    /// Pushes to a peer that cannot compare what it most likely remembers, if it has seen it.
+    pub(super) fn push_missed<V: View<P> + ?Sized, R: Rng + ?Sized>(
+        &mut self,
+        context: &Context<'_, V, R>,
+        peer: P,
+        out: &mut Vec<Output<P, M>>,
+    ) {
+        let oldest: Birth = micros(context.now) - micros(self.tick_length() * WHOLE_TICKS);
+        let ids: Vec<_> = self
+            .store
+            .youngest()
+            .take(WHOLE_YOUNGEST)
+            .cloned()
+            .collect();
+        for id in ids {
+            if self
+                .store
+                .get(&id)
+                .is_some_and(|held| !held.waiting && held.born >= oldest)
+            {
+                self.push(context, peer, &id, false, out);
+            }
+        }
+    }
+}
+
+/// Whether all of a stretch comes before an id.
+fn is_below<P: Ord>(stretch: &Stretch<P>, id: &Id<P>) -> bool {
+    match (stretch, id) {
+        (
+            Stretch::Numbered {
+                origin,
+                incarnation,
+                last,
+                ..
+            },
+            Id::Numbered {
+                origin: of,
+                incarnation: life,
+                sequence,
+            },
+        ) => (origin, incarnation, last) < (of, life, sequence),
+        (Stretch::Opaque(text), Id::Opaque(other)) => text < other,
+        (Stretch::Numbered { .. }, Id::Opaque(_)) => true,
+        (Stretch::Opaque(_), Id::Numbered { .. }) => false,
+    }
+}
+
+/// Whether a stretch that is not below an id contains it.
+fn holds<P: Ord>(stretch: &Stretch<P>, id: &Id<P>) -> bool {
+    match (stretch, id) {
+        (
+            Stretch::Numbered {
+                origin,
+                incarnation,
+                first,
+                ..
+            },
+            Id::Numbered {
+                origin: of,
+                incarnation: life,
+                sequence,
+            },
+        ) => origin == of && incarnation == life && first <= sequence,
+        (Stretch::Opaque(text), Id::Opaque(other)) => text == other,
+        _ => false,
+    }
+}

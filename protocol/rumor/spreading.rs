@@ -1,0 +1,220 @@
+//! Working off what waits: pulls, pushes and offers.
+
+use std::hash::Hash;
+use std::sync::Arc;
+
+use rand::Rng;
+
+use super::choice::{choose, push_depth};
+use super::gossip::Gossip;
+use super::message::{Id, Request, Rumor};
+use super::seen::Birth;
+use super::store::Held;
+use super::traffic::{Sending, Sent, Traffic, Waiting};
+use super::{Context, Output, Token, View, micros};
+use crate::fanout::log_ceiling;
+
+/// How often a push or an offer that failed is made up for by an offer to somebody else.
+///
+/// Simulated at n = 10,000 and 30% loss, convergence at the median in latencies: 240 with 0, 62 with 1, 64 with 2, for
+/// 15.0, 21.6 and 25.0 requests a node. Without loss it costs nothing.
+pub(super) const REPLACEMENTS: u8 = 1;
+
+impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
+    /// Starts as much of what waits as the bounds allow. Pulls go first: they bring what others wait for.
+    pub(super) fn work<V: View<P> + ?Sized, R: Rng + ?Sized>(
+        &mut self,
+        context: &mut Context<'_, V, R>,
+        out: &mut Vec<Output<P, M>>,
+    ) {
+        loop {
+            let limit = self.config.requests.max(1);
+            let room = self.has_room(0);
+            let Some(traffic) = self.traffic.as_deref_mut() else {
+                return;
+            };
+            if traffic.sent.len() >= limit {
+                return;
+            }
+            if room
+                && !traffic.wants.is_empty()
+                && traffic.pulls() < self.config.pulls.max(1)
+                && let Some((to, ids)) = traffic.wants.next(self.number + 1, self.config.batch)
+            {
+                self.send(to, Sending::Pull(ids.into()), out);
+                continue;
+            }
+            let Some(waiting) = traffic.next_waiting() else {
+                break;
+            };
+            self.spread(context, waiting, out);
+        }
+        if self.traffic.as_deref().is_some_and(Traffic::is_empty) {
+            self.traffic = None;
+        }
+    }
+
+    pub(super) fn spread<V: View<P> + ?Sized, R: Rng + ?Sized>(
+        &mut self,
+        context: &mut Context<'_, V, R>,
+        Waiting { id, bytes, from }: Waiting<P>,
+        out: &mut Vec<Output<P, M>>,
+    ) {
+        let members = context.view.len();
+        let depth = push_depth(members, context.fanout);
+        let Some(held) = self.store.get_mut(&id) else {
+            // It waited until it was too old.
+            if self.is_own(&id) {
+                self.traffic_mut().settle(&id, out);
+            }
+            return;
+        };
+        held.waiting = false;
+        let young = held.hop < depth;
+        // Young rumors go to as many as the group's fan-out says. Later, completeness counts: more than ln n are
+        // in vain then, however large a fan-out the group was given.
+        let count = if young {
+            context.fanout.max(1)
+        } else {
+            context
+                .fanout
+                .min(log_ceiling(members))
+                .saturating_add(self.config.extra_offers)
+                .max(1)
+        };
+        if !young && bytes > self.config.eager_bytes {
+            let (ids, from) = self.gather(id, from, depth);
+            for peer in choose(context.view, self.me, count, from, context.chance) {
+                self.offer(context, peer, &ids, REPLACEMENTS, out);
+            }
+            return;
+        }
+        let peers = choose(context.view, self.me, count, from, context.chance);
+        let first = self.is_own(&id);
+        if first && let Id::Numbered { sequence, .. } = &id {
+            // One more than there are, taken back below, so that one sent to nobody settles too.
+            self.traffic_mut().own.insert(*sequence, peers.len() + 1);
+        }
+        for peer in peers {
+            self.push(context, peer, &id, first, out);
+        }
+        if first {
+            self.traffic_mut().settle(&id, out);
+        }
+    }
+
+    /// Takes from the queue what else is to be offered, as far as it stands next in line: it goes to the
+    /// same peers in the same requests.
+    pub(super) fn gather(
+        &mut self,
+        id: Id<P>,
+        from: Option<P>,
+        depth: u32,
+    ) -> (Arc<[Id<P>]>, Option<P>) {
+        let Gossip {
+            traffic,
+            store,
+            config,
+            ..
+        } = self;
+        let mut ids = vec![id];
+        while let Some(traffic) = traffic.as_deref_mut()
+            && ids.len() < config.batch.max(1)
+            && let Some(next) = traffic.queue.front()
+            && let Some(held) = store.get_mut(&next.id)
+            && held.hop >= depth
+            && held.bytes > config.eager_bytes
+            && let Some(next) = traffic.next_waiting()
+        {
+            held.waiting = false;
+            ids.push(next.id);
+        }
+        let from = from.filter(|_| ids.len() == 1);
+        (ids.into(), from)
+    }
+
+    pub(super) fn push<V: View<P> + ?Sized, R: Rng + ?Sized>(
+        &mut self,
+        context: &Context<'_, V, R>,
+        to: P,
+        id: &Id<P>,
+        first: bool,
+        out: &mut Vec<Output<P, M>>,
+    ) {
+        let Some(held) = self.store.get_mut(id) else {
+            return;
+        };
+        if context.view.takes_only_pushes(to) {
+            if held.sent_whole.contains(&to) {
+                return;
+            }
+            held.sent_whole.push(to);
+        }
+        let rumor = rumor(id, held, micros(context.now));
+        let token = self.sending(
+            to,
+            Sending::Push {
+                id: id.clone(),
+                first,
+            },
+        );
+        out.push(Output::Send {
+            token,
+            to,
+            request: Request::Push(rumor),
+        });
+    }
+
+    /// Offers, or pushes to a peer that takes nothing else.
+    pub(super) fn offer<V: View<P> + ?Sized, R: Rng + ?Sized>(
+        &mut self,
+        context: &Context<'_, V, R>,
+        to: P,
+        ids: &Arc<[Id<P>]>,
+        replacements: u8,
+        out: &mut Vec<Output<P, M>>,
+    ) {
+        if context.view.takes_only_pushes(to) {
+            for id in ids.iter() {
+                self.push(context, to, id, false, out);
+            }
+        } else {
+            self.send(
+                to,
+                Sending::Offer {
+                    ids: ids.clone(),
+                    replacements,
+                },
+                out,
+            );
+        }
+    }
+
+    pub(super) fn send(&mut self, to: P, what: Sending<P>, out: &mut Vec<Output<P, M>>) {
+        let request = match &what {
+            Sending::Offer { ids, .. } => Request::Offer(ids.clone()),
+            Sending::Pull(ids) => Request::Pull(ids.clone()),
+            Sending::Push { .. } => return,
+        };
+        let token = self.sending(to, what);
+        out.push(Output::Send { token, to, request });
+    }
+
+    pub(super) fn sending(&mut self, to: P, what: Sending<P>) -> Token {
+        self.number += 1;
+        let number = self.number;
+        self.traffic_mut().sent.push((number, Sent { to, what }));
+        Token { number }
+    }
+}
+
+/// As it is handed on.
+pub(super) fn rumor<P: Clone, M: Clone>(id: &Id<P>, held: &Held<P, M>, now: Birth) -> Rumor<P, M> {
+    Rumor {
+        id: id.clone(),
+        hop: held.hop.saturating_add(1),
+        age: held.age(now),
+        bytes: held.bytes,
+        message: held.message.clone(),
+    }
+}

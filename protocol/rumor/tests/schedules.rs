@@ -1,0 +1,371 @@
+//! Any schedule of loss, repetition and reordering short of total: each rumor once at each node, and at all of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::rumor::*;
+
+#[derive(Clone, Debug)]
+enum Packet {
+    Request {
+        from: u32,
+        to: u32,
+        token: Token,
+        request: Request<u32, u32>,
+    },
+    Answer {
+        from: u32,
+        to: u32,
+        token: Token,
+        answer: Answer<u32, u32>,
+    },
+}
+
+struct Net {
+    /// Each node's own.
+    views: Vec<Vec<u32>>,
+    nodes: Vec<Gossip<u32, u32>>,
+    packets: Vec<Packet>,
+    performed: Vec<BTreeMap<Id<u32>, u32>>,
+    started: Vec<Id<u32>>,
+    chance: ChaCha8Rng,
+    fanout: usize,
+    loss: f64,
+    now: Duration,
+    trace: Vec<(u64, u32)>,
+}
+
+impl Net {
+    fn new(count: u32, fanout: usize, loss: f64, config: Config, seed: u64) -> Self {
+        let config = Arc::new(config);
+        Net {
+            views: vec![(0..count).collect(); count as usize],
+            nodes: (0..count)
+                .map(|me| Gossip::new(me, 1, config.clone()))
+                .collect(),
+            packets: Vec::new(),
+            performed: vec![BTreeMap::new(); count as usize],
+            started: Vec::new(),
+            chance: ChaCha8Rng::seed_from_u64(seed),
+            fanout,
+            loss,
+            now: Duration::ZERO,
+            trace: Vec::new(),
+        }
+    }
+
+    fn at<T>(
+        &mut self,
+        node: u32,
+        call: impl FnOnce(
+            &mut Gossip<u32, u32>,
+            &mut Context<'_, [u32], ChaCha8Rng>,
+            &mut Vec<Output<u32, u32>>,
+        ) -> T,
+    ) -> T {
+        let mut out = Vec::new();
+        let mut context = Context {
+            now: self.now,
+            view: &self.views[node as usize][..],
+            fanout: self.fanout,
+            chance: &mut self.chance,
+        };
+        let result = call(&mut self.nodes[node as usize], &mut context, &mut out);
+        for output in out {
+            match output {
+                Output::Perform { id, message } => {
+                    self.trace.push((self.now.as_micros() as u64, message));
+                    *self.performed[node as usize].entry(id).or_default() += 1;
+                }
+                Output::Send { token, to, request } => {
+                    self.packets.push(Packet::Request {
+                        from: node,
+                        to,
+                        token,
+                        request,
+                    });
+                }
+                // Ticks come at random here.
+                Output::Timer { .. } | Output::Cancel { .. } | Output::Settled { .. } => {}
+            }
+        }
+        result
+    }
+
+    fn handle(&mut self, node: u32, input: Input<u32, u32>) {
+        self.at(node, |node, context, out| node.handle(context, input, out));
+    }
+
+    fn broadcast(&mut self, node: u32, bytes: usize) {
+        let message = self.started.len() as u32;
+        match self.at(node, |node, context, out| {
+            node.broadcast(context, message, bytes, out)
+        }) {
+            Ok(id) => {
+                // The sender performs it itself.
+                self.performed[node as usize].insert(id.clone(), 1);
+                self.started.push(id);
+            }
+            Err(BroadcastError::Busy { .. }) => {}
+        }
+    }
+
+    /// From a node that numbers nothing and does not say who it is.
+    fn push_opaque(&mut self, node: u32, bytes: usize) {
+        let message = self.started.len() as u32;
+        let id = Id::Opaque(format!("mid {message}").into());
+        let rumor = Rumor {
+            id: id.clone(),
+            hop: 1,
+            age: Duration::ZERO,
+            bytes,
+            message,
+        };
+        let answer = self.at(node, |node, context, out| {
+            node.respond(context, None, Request::Push(rumor), out)
+        });
+        if answer == Answer::Fresh {
+            self.started.push(id);
+        }
+    }
+
+    /// One thing happens, drawn from all that may.
+    fn step(&mut self) {
+        self.now += Duration::from_micros(200);
+        let count = self.nodes.len() as u32;
+        if self.packets.is_empty() || self.chance.random_ratio(1, 50) {
+            let node = self.chance.random_range(0..count);
+            return self.handle(node, Input::Timer(Timer::Tick));
+        }
+        let at = self.chance.random_range(0..self.packets.len() as u64) as usize;
+        let packet = self.packets.swap_remove(at);
+        let (asker, token) = match packet {
+            Packet::Request { from, token, .. } => (from, token),
+            Packet::Answer { to, token, .. } => (to, token),
+        };
+        if self.chance.random_bool(self.loss) {
+            return self.handle(asker, Input::Failure { token });
+        }
+        // The asker may give up while the request, or its answer, still travels; and anything may come twice.
+        if self.chance.random_ratio(1, 20) {
+            self.handle(asker, Input::Failure { token });
+        }
+        if self.chance.random_ratio(1, 20) {
+            self.packets.push(packet.clone());
+        }
+        match packet {
+            Packet::Request {
+                from,
+                to,
+                token,
+                request,
+            } => {
+                let answer = self.at(to, |node, context, out| {
+                    node.respond(context, Some(from), request, out)
+                });
+                self.packets.push(Packet::Answer {
+                    from: to,
+                    to: from,
+                    token,
+                    answer,
+                });
+            }
+            Packet::Answer {
+                from,
+                to,
+                token,
+                answer,
+            } => self.handle(
+                to,
+                Input::Answer {
+                    token,
+                    from,
+                    answer,
+                },
+            ),
+        }
+    }
+
+    fn complete(&self) -> bool {
+        self.performed
+            .iter()
+            .all(|performed| performed.len() == self.started.len())
+    }
+}
+
+fn configs() -> impl Strategy<Value = Config> {
+    let bounds = (
+        1usize..6,
+        1usize..4,
+        0usize..300,
+        1usize..5,
+        1usize..4,
+        1usize..6,
+    );
+    (bounds, 0usize..4, 0usize..200).prop_map(|(bounds, extra_offers, eager_bytes)| {
+        let (batch, page, transfer_bytes, requests, pulls, queue_count) = bounds;
+        Config {
+            batch,
+            page,
+            transfer_bytes,
+            requests,
+            pulls,
+            queue_count,
+            extra_offers,
+            eager_bytes,
+            ..Config::default()
+        }
+    })
+}
+
+fn play(
+    (count, fanout, loss): (u32, usize, f64),
+    config: Config,
+    rumors: &[(u32, usize, bool)],
+    seed: u64,
+) -> Result<Vec<(u64, u32)>, TestCaseError> {
+    let mut net = Net::new(count, fanout, loss, config, seed);
+    for (node, bytes, opaque) in rumors {
+        if *opaque {
+            net.push_opaque(node % count, *bytes);
+        } else {
+            net.broadcast(node % count, *bytes);
+        }
+        for _ in 0..3 {
+            net.step();
+        }
+    }
+    let mut steps = 0;
+    while !net.complete() {
+        net.step();
+        steps += 1;
+        prop_assert!(steps < 300_000, "{:?} of {:?}", net.performed, net.started);
+    }
+    // What still travels must not be performed again.
+    for _ in 0..500 {
+        net.step();
+    }
+    for performed in &net.performed {
+        prop_assert!(
+            performed.values().all(|times| *times == 1),
+            "{:?}",
+            performed
+        );
+    }
+    Ok(net.trace)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn each_once_and_all(
+        world in (2u32..9, 1usize..5, 0.0f64..0.6),
+        config in configs(),
+        rumors in proptest::collection::vec((0u32..9, 0usize..400, any::<bool>()), 1..12),
+        seed: u64,
+    ) {
+        play(world, config, &rumors, seed)?;
+    }
+}
+
+#[test]
+fn along_a_ring_and_across_it() {
+    for (count, loss) in [(60, 0.0), (20, 0.4)] {
+        let mut net = Net::new(count, 1, loss, Config::default(), 9);
+        for node in 0..count {
+            let (before, after) = ((node + count - 1) % count, (node + 1) % count);
+            net.views[node as usize] = vec![before, node, after];
+        }
+        net.broadcast(0, 4096);
+        net.push_opaque(count / 3, 10);
+        let mut steps = 0;
+        while !net.complete() {
+            net.step();
+            steps += 1;
+            assert!(steps < 200_000);
+        }
+        assert!(
+            net.performed
+                .iter()
+                .flat_map(BTreeMap::values)
+                .all(|times| *times == 1)
+        );
+    }
+}
+
+#[test]
+fn a_partition_that_heals() {
+    let mut net = Net::new(8, 3, 0.1, Config::default(), 4);
+    let whole = net.views.clone();
+    for node in 0..8 {
+        net.views[node as usize] = (0..8).filter(|peer| peer / 4 == node / 4).collect();
+    }
+    for node in 0..8 {
+        net.broadcast(node, 4096);
+        net.push_opaque(node, 4096);
+    }
+    for _ in 0..20_000 {
+        net.step();
+    }
+    assert!(
+        net.performed.iter().all(|performed| performed.len() == 8),
+        "each side has its own"
+    );
+    net.now += Duration::from_secs(300);
+    net.views = whole;
+    let mut steps = 0;
+    while !net.complete() {
+        net.step();
+        steps += 1;
+        assert!(steps < 50_000);
+    }
+    assert!(
+        net.performed
+            .iter()
+            .flat_map(BTreeMap::values)
+            .all(|times| *times == 1)
+    );
+}
+
+#[test]
+fn the_same_seed_is_the_same_trace() {
+    let rumors = [(0, 300, false), (1, 10, true), (2, 4096, false)];
+    let traces: Vec<_> = [7, 7, 8]
+        .map(|seed| play((8, 2, 0.3), Config::default(), &rumors, seed).unwrap())
+        .into();
+    assert_eq!(traces[0], traces[1]);
+    assert_ne!(traces[0], traces[2]);
+}
+
+#[test]
+fn a_burst_of_a_thousand_from_one_and_one_each_from_many() {
+    let mut net = Net::new(6, 2, 0.1, Config::default(), 5);
+    for _ in 0..1_000 {
+        net.broadcast(0, 100);
+    }
+    for node in 0..6 {
+        net.broadcast(node, 2_000_000);
+    }
+    assert!(net.started.len() >= 1_000);
+    let mut steps = 0;
+    while !net.complete() {
+        net.step();
+        steps += 1;
+        assert!(steps < 1_000_000);
+        if steps % 1_000 == 0 {
+            let load = net.nodes[0].load();
+            assert!(load.requests <= 300 && load.queued <= 4096, "{load:?}");
+        }
+    }
+    assert!(
+        net.performed
+            .iter()
+            .all(|performed| performed.values().all(|times| *times == 1))
+    );
+}

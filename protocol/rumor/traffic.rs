@@ -1,0 +1,96 @@
+//! What is waiting at one node, and what is under way from it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use super::Output;
+use super::message::Id;
+use super::wants::Wants;
+
+/// What is waiting and what is under way.
+#[derive(Clone, Debug)]
+pub(super) struct Traffic<P> {
+    pub(super) wants: Wants<P>,
+    pub(super) queue: VecDeque<Waiting<P>>,
+    pub(super) queue_bytes: usize,
+    /// Requests under way. At most [`Config::requests`], so a search through them is short.
+    pub(super) sent: Vec<(u64, Sent<P>)>,
+    /// Own rumors being sent, by sequence: pushes without an answer. 0 is one that waits in the queue.
+    pub(super) own: BTreeMap<u64, usize>,
+}
+
+/// A rumor to be spread.
+#[derive(Clone, Debug)]
+pub(super) struct Waiting<P> {
+    pub(super) id: Id<P>,
+    pub(super) bytes: usize,
+    /// Where it came from: nobody there lacks it.
+    pub(super) from: Option<P>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Sent<P> {
+    pub(super) to: P,
+    pub(super) what: Sending<P>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Sending<P> {
+    /// `first`: of an own rumor to its first peers, so that its settling depends on it.
+    Push {
+        id: Id<P>,
+        first: bool,
+    },
+    Offer {
+        ids: Arc<[Id<P>]>,
+        replacements: u8,
+    },
+    Pull(Arc<[Id<P>]>),
+}
+
+impl<P> Default for Traffic<P> {
+    fn default() -> Self {
+        Traffic {
+            wants: Wants::default(),
+            queue: VecDeque::new(),
+            queue_bytes: 0,
+            sent: Vec::new(),
+            own: BTreeMap::new(),
+        }
+    }
+}
+
+impl<P: Copy + Ord> Traffic<P> {
+    pub(super) fn is_empty(&self) -> bool {
+        self.wants.is_empty()
+            && self.queue.is_empty()
+            && self.sent.is_empty()
+            && self.own.is_empty()
+    }
+
+    pub(super) fn pulls(&self) -> usize {
+        self.sent
+            .iter()
+            .filter(|(_, sent)| matches!(sent.what, Sending::Pull(_)))
+            .count()
+    }
+
+    pub(super) fn next_waiting(&mut self) -> Option<Waiting<P>> {
+        let waiting = self.queue.pop_front()?;
+        self.queue_bytes -= waiting.bytes;
+        Some(waiting)
+    }
+
+    /// Notes that there is one push less to wait for of this own rumor.
+    pub(super) fn settle<M>(&mut self, id: &Id<P>, out: &mut Vec<Output<P, M>>) {
+        if let Id::Numbered { sequence, .. } = id
+            && let Some(pushes) = self.own.get_mut(sequence)
+        {
+            *pushes = pushes.saturating_sub(1);
+            if *pushes == 0 {
+                self.own.remove(sequence);
+                out.push(Output::Settled { id: id.clone() });
+            }
+        }
+    }
+}
