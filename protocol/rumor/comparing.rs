@@ -26,10 +26,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
     ) {
         let tick = self.tick_length();
         let after = tick.mul_f64(context.chance.random_range(0.9..1.1));
-        out.push(Output::Timer {
-            after,
-            timer: Timer::Tick,
-        });
+        out.push(Output::Timer { after, timer: Timer::Tick });
         let now = micros(context.now);
         self.store.expire(now - micros(self.config.retained_age));
         self.seen.expire(now, &self.config);
@@ -49,17 +46,8 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
     }
 
     pub(super) fn request_page(&self, to: P, after: Option<Id<P>>, out: &mut Vec<Output<P, M>>) {
-        let token = Token {
-            number: self.comparison,
-        };
-        out.push(Output::Send {
-            token,
-            to,
-            request: Request::Compare {
-                hash: self.store.hash(),
-                after,
-            },
-        });
+        let token = Token { number: self.comparison };
+        out.push(Output::Send { token, to, request: Request::Compare { hash: self.store.hash(), after } });
     }
 
     pub(super) fn compared(&mut self, from: P, answer: Answer<P, M>, out: &mut Vec<Output<P, M>>) {
@@ -88,27 +76,14 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         for stretch in held {
             match stretch {
                 Stretch::Opaque(text) => self.note(&Id::Opaque(text), from, true),
-                Stretch::Numbered {
-                    origin,
-                    incarnation,
-                    first,
-                    last,
-                } => {
+                Stretch::Numbered { origin, incarnation, first, last } => {
                     for sequence in first..=last {
                         // A stretch of any length fits into a few bytes, so its reading has a bound of its own.
                         if room == 0 {
                             break;
                         }
                         room -= 1;
-                        self.note(
-                            &Id::Numbered {
-                                origin,
-                                incarnation,
-                                sequence,
-                            },
-                            from,
-                            true,
-                        );
+                        self.note(&Id::Numbered { origin, incarnation, sequence }, from, true);
                     }
                 }
             }
@@ -116,14 +91,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         // One batch per page: what is left over is found on the next tick.
         lacking.truncate(self.config.batch.max(1));
         if !lacking.is_empty() {
-            self.send(
-                from,
-                Sending::Offer {
-                    ids: lacking.into(),
-                    replacements: 0,
-                },
-                out,
-            );
+            self.send(from, Sending::Offer { ids: lacking.into(), replacements: 0 }, out);
         }
         // A page must end after it began, or the comparison would never end.
         let next = next.filter(|next| after.is_none_or(|after| *next > after));
@@ -143,18 +111,9 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         out: &mut Vec<Output<P, M>>,
     ) {
         let oldest: Birth = micros(context.now) - micros(self.tick_length() * WHOLE_TICKS);
-        let ids: Vec<_> = self
-            .store
-            .youngest()
-            .take(WHOLE_YOUNGEST)
-            .cloned()
-            .collect();
+        let ids: Vec<_> = self.store.youngest().take(WHOLE_YOUNGEST).cloned().collect();
         for id in ids {
-            if self
-                .store
-                .get(&id)
-                .is_some_and(|held| !held.waiting && held.born >= oldest)
-            {
+            if self.store.get(&id).is_some_and(|held| !held.waiting && held.born >= oldest) {
                 self.push(context, peer, &id, false, out);
             }
         }
@@ -165,17 +124,8 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
 fn is_below<P: Ord>(stretch: &Stretch<P>, id: &Id<P>) -> bool {
     match (stretch, id) {
         (
-            Stretch::Numbered {
-                origin,
-                incarnation,
-                last,
-                ..
-            },
-            Id::Numbered {
-                origin: of,
-                incarnation: life,
-                sequence,
-            },
+            Stretch::Numbered { origin, incarnation, last, .. },
+            Id::Numbered { origin: of, incarnation: life, sequence },
         ) => (origin, incarnation, last) < (of, life, sequence),
         (Stretch::Opaque(text), Id::Opaque(other)) => text < other,
         (Stretch::Numbered { .. }, Id::Opaque(_)) => true,
@@ -187,17 +137,8 @@ fn is_below<P: Ord>(stretch: &Stretch<P>, id: &Id<P>) -> bool {
 fn holds<P: Ord>(stretch: &Stretch<P>, id: &Id<P>) -> bool {
     match (stretch, id) {
         (
-            Stretch::Numbered {
-                origin,
-                incarnation,
-                first,
-                ..
-            },
-            Id::Numbered {
-                origin: of,
-                incarnation: life,
-                sequence,
-            },
+            Stretch::Numbered { origin, incarnation, first, .. },
+            Id::Numbered { origin: of, incarnation: life, sequence },
         ) => origin == of && incarnation == life && first <= sequence,
         (Stretch::Opaque(text), Id::Opaque(other)) => text == other,
         _ => false,

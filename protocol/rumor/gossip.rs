@@ -111,9 +111,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
             }
             Request::Pull(ids) => self.supply(&ids, context.now),
             Request::Compare { hash, .. } if hash == self.store.hash() => Answer::Same,
-            Request::Compare { after, .. } => {
-                Answer::Differs(self.store.page(after, self.config.page))
-            }
+            Request::Compare { after, .. } => Answer::Differs(self.store.page(after, self.config.page)),
         };
         self.work(context, out);
         answer
@@ -133,11 +131,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
                 out.push(Output::Timer { after, timer: Timer::Tick });
             }
             Input::Timer(Timer::Tick) => self.tick(context, out),
-            Input::Answer {
-                token,
-                from,
-                answer,
-            } => {
+            Input::Answer { token, from, answer } => {
                 if let Some(sent) = self.finish(token, out) {
                     self.answered(context, token, sent, answer, out);
                 } else if token.number == self.comparison {

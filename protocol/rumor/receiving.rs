@@ -32,13 +32,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         rumor: Rumor<P, M>,
         out: &mut Vec<Output<P, M>>,
     ) -> Answer<P, M> {
-        let Rumor {
-            id,
-            hop,
-            age,
-            bytes,
-            message,
-        } = rumor;
+        let Rumor { id, hop, age, bytes, message } = rumor;
         let now = micros(context.now);
         let born = now - micros(age);
         if self.has_seen(&id) {
@@ -61,27 +55,11 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
             }
         }
         let compared = self.arrived(&id, out);
-        out.push(Output::Perform {
-            id: id.clone(),
-            message: message.clone(),
-        });
+        out.push(Output::Perform { id: id.clone(), message: message.clone() });
         if self.config.hop_limit.is_none_or(|limit| hop < limit) {
             let spread = !compared || age < self.tick_length() * FRESH_TICKS;
-            let sent_whole = from
-                .filter(|from| context.view.takes_only_pushes(*from))
-                .into_iter()
-                .collect();
-            self.hold(
-                &id,
-                Held {
-                    message,
-                    hop,
-                    born,
-                    bytes,
-                    waiting: spread,
-                    sent_whole,
-                },
-            );
+            let sent_whole = from.filter(|from| context.view.takes_only_pushes(*from)).into_iter().collect();
+            self.hold(&id, Held { message, hop, born, bytes, waiting: spread, sent_whole });
             if spread {
                 self.enqueue(id, bytes, from);
             }
@@ -101,9 +79,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
             && !ids.iter().any(|id| traffic.wants.awaits(id, number))
         {
             traffic.sent.swap_remove(at);
-            out.push(Output::Cancel {
-                token: Token { number },
-            });
+            out.push(Output::Cancel { token: Token { number } });
         }
         compared
     }
@@ -154,10 +130,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
 
     pub(super) fn finish(&mut self, token: Token, out: &mut Vec<Output<P, M>>) -> Option<Sent<P>> {
         let traffic = self.traffic.as_deref_mut()?;
-        let at = traffic
-            .sent
-            .iter()
-            .position(|(number, _)| *number == token.number)?;
+        let at = traffic.sent.iter().position(|(number, _)| *number == token.number)?;
         let (_, sent) = traffic.sent.swap_remove(at);
         if let Sending::Push { id, first: true } = &sent.what {
             traffic.settle(id, out);
@@ -186,15 +159,9 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
                 self.accept(context, Some(sent.to), rumor, out);
             }
         }
-        let outcome = if more && progress {
-            Unanswered::LeftOver
-        } else {
-            Unanswered::NotHeld
-        };
+        let outcome = if more && progress { Unanswered::LeftOver } else { Unanswered::NotHeld };
         for id in ids.iter().rev() {
-            self.traffic_mut()
-                .wants
-                .unanswered(id, sent.to, token.number, outcome);
+            self.traffic_mut().wants.unanswered(id, sent.to, token.number, outcome);
         }
     }
 
@@ -208,20 +175,11 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         match sent.what {
             Sending::Pull(ids) => {
                 for id in ids.iter() {
-                    self.traffic_mut().wants.unanswered(
-                        id,
-                        sent.to,
-                        token.number,
-                        Unanswered::Failed,
-                    );
+                    self.traffic_mut().wants.unanswered(id, sent.to, token.number, Unanswered::Failed);
                 }
             }
-            Sending::Push { id, .. } => {
-                self.replace(context, sent.to, Arc::new([id]), REPLACEMENTS, out)
-            }
-            Sending::Offer { ids, replacements } => {
-                self.replace(context, sent.to, ids, replacements, out)
-            }
+            Sending::Push { id, .. } => self.replace(context, sent.to, Arc::new([id]), REPLACEMENTS, out),
+            Sending::Offer { ids, replacements } => self.replace(context, sent.to, ids, replacements, out),
         }
     }
 
@@ -242,9 +200,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         let peer = if whole && !context.view.takes_only_pushes(failed) {
             Some(failed)
         } else {
-            choose(context.view, self.me, 1, Some(failed), context.chance)
-                .first()
-                .copied()
+            choose(context.view, self.me, 1, Some(failed), context.chance).first().copied()
         };
         if let Some(peer) = peer {
             self.offer(context, peer, &ids, replacements - 1, out);

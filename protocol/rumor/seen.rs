@@ -123,11 +123,7 @@ impl<P: Copy + Ord> Seen<P> {
             return Mark::Full;
         }
         let horizon = self.horizon;
-        let life = self.lives.entry(key).or_insert(Life {
-            youngest: born,
-            horizon,
-            ..Life::default()
-        });
+        let life = self.lives.entry(key).or_insert(Life { youngest: born, horizon, ..Life::default() });
         let mark = life.mark(sequence, born, now, config);
         self.supersede(key.0, config);
         mark

@@ -76,11 +76,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         let count = if young {
             context.fanout.max(1)
         } else {
-            context
-                .fanout
-                .min(log_ceiling(members))
-                .saturating_add(self.config.extra_offers)
-                .max(1)
+            context.fanout.min(log_ceiling(members)).saturating_add(self.config.extra_offers).max(1)
         };
         if !young && bytes > self.config.eager_bytes {
             let (ids, from) = self.gather(id, from, depth);
@@ -105,18 +101,8 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
 
     /// Takes from the queue what else is to be offered, as far as it stands next in line: it goes to the
     /// same peers in the same requests.
-    pub(super) fn gather(
-        &mut self,
-        id: Id<P>,
-        from: Option<P>,
-        depth: u32,
-    ) -> (Arc<[Id<P>]>, Option<P>) {
-        let Gossip {
-            traffic,
-            store,
-            config,
-            ..
-        } = self;
+    pub(super) fn gather(&mut self, id: Id<P>, from: Option<P>, depth: u32) -> (Arc<[Id<P>]>, Option<P>) {
+        let Gossip { traffic, store, config, .. } = self;
         let mut ids = vec![id];
         while let Some(traffic) = traffic.as_deref_mut()
             && ids.len() < config.batch.max(1)
@@ -151,18 +137,8 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
             held.sent_whole.push(to);
         }
         let rumor = rumor(id, held, micros(context.now));
-        let token = self.sending(
-            to,
-            Sending::Push {
-                id: id.clone(),
-                first,
-            },
-        );
-        out.push(Output::Send {
-            token,
-            to,
-            request: Request::Push(rumor),
-        });
+        let token = self.sending(to, Sending::Push { id: id.clone(), first });
+        out.push(Output::Send { token, to, request: Request::Push(rumor) });
     }
 
     /// Offers, or pushes to a peer that takes nothing else.
@@ -179,14 +155,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
                 self.push(context, to, id, false, out);
             }
         } else {
-            self.send(
-                to,
-                Sending::Offer {
-                    ids: ids.clone(),
-                    replacements,
-                },
-                out,
-            );
+            self.send(to, Sending::Offer { ids: ids.clone(), replacements }, out);
         }
     }
 

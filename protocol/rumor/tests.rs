@@ -48,31 +48,17 @@ struct World {
 impl World {
     fn of(count: u32) -> Self {
         let fanout = crate::fanout::Fanout::Log.count(count as usize);
-        let members = Members {
-            count,
-            legacy: u32::MAX,
-        };
-        World {
-            members,
-            fanout,
-            chance: ChaCha8Rng::seed_from_u64(1),
-            now: Duration::from_secs(1),
-        }
+        let members = Members { count, legacy: u32::MAX };
+        World { members, fanout, chance: ChaCha8Rng::seed_from_u64(1), now: Duration::from_secs(1) }
     }
 
     fn context(&mut self) -> Context<'_, Members, ChaCha8Rng> {
-        Context {
-            now: self.now,
-            view: &self.members,
-            fanout: self.fanout,
-            chance: &mut self.chance,
-        }
+        Context { now: self.now, view: &self.members, fanout: self.fanout, chance: &mut self.chance }
     }
 
     fn broadcast(&mut self, node: &mut Node, bytes: usize) -> Outputs {
         let mut out = Vec::new();
-        node.broadcast(&mut self.context(), "news", bytes, &mut out)
-            .unwrap();
+        node.broadcast(&mut self.context(), "news", bytes, &mut out).unwrap();
         out
     }
 
@@ -93,20 +79,8 @@ impl World {
         out
     }
 
-    fn answer(
-        &mut self,
-        node: &mut Node,
-        sent: &Sent,
-        answer: Answer<u32, &'static str>,
-    ) -> Outputs {
-        self.tell(
-            node,
-            Input::Answer {
-                token: sent.0,
-                from: sent.1,
-                answer,
-            },
-        )
+    fn answer(&mut self, node: &mut Node, sent: &Sent, answer: Answer<u32, &'static str>) -> Outputs {
+        self.tell(node, Input::Answer { token: sent.0, from: sent.1, answer })
     }
 }
 
@@ -123,21 +97,11 @@ fn node_with(me: u32, change: impl FnOnce(&mut Config)) -> Node {
 }
 
 fn numbered(origin: u32, incarnation: u64, sequence: u64) -> Id<u32> {
-    Id::Numbered {
-        origin,
-        incarnation,
-        sequence,
-    }
+    Id::Numbered { origin, incarnation, sequence }
 }
 
 fn rumor(id: Id<u32>, hop: u32) -> Rumor<u32, &'static str> {
-    Rumor {
-        id,
-        hop,
-        age: Duration::ZERO,
-        bytes: LARGE,
-        message: "news",
-    }
+    Rumor { id, hop, age: Duration::ZERO, bytes: LARGE, message: "news" }
 }
 
 fn offer(id: &Id<u32>) -> Request<u32, &'static str> {
@@ -153,9 +117,7 @@ fn sends(out: &Outputs) -> Vec<Sent> {
 }
 
 fn performs(out: &Outputs) -> usize {
-    out.iter()
-        .filter(|output| matches!(output, Output::Perform { .. }))
-        .count()
+    out.iter().filter(|output| matches!(output, Output::Perform { .. })).count()
 }
 
 fn is_push(sent: &Sent) -> bool {
@@ -173,9 +135,7 @@ fn an_origin_pushes_to_its_fanout_and_has_seen_its_own() {
     let sent = sends(&out);
     assert_eq!((sent.len(), performs(&out)), (5, 0));
     assert!(sent.iter().all(is_push));
-    let Request::Push(own) = sent[0].2.clone() else {
-        unreachable!()
-    };
+    let Request::Push(own) = sent[0].2.clone() else { unreachable!() };
     assert_eq!((own.id.clone(), own.hop), (numbered(0, 1, 1), 1));
     assert!(origin.has_seen(&own.id));
     let (answer, out) = world.ask(&mut origin, 9, Request::Push(own));
@@ -184,53 +144,28 @@ fn an_origin_pushes_to_its_fanout_and_has_seen_its_own() {
 
 #[test]
 fn young_rumors_are_pushed_older_ones_offered_small_ones_always_pushed() {
-    for (hop, bytes, pushes, offers) in [
-        (1, LARGE, 5, 0),
-        (2, LARGE, 0, 8),
-        (9, LARGE, 0, 8),
-        (9, 100, 8, 0),
-    ] {
+    for (hop, bytes, pushes, offers) in [(1, LARGE, 5, 0), (2, LARGE, 0, 8), (9, LARGE, 0, 8), (9, 100, 8, 0)] {
         let (mut world, mut receiver) = (World::of(100), node(0));
-        let pushed = Rumor {
-            bytes,
-            ..rumor(numbered(7, 1, 1), hop)
-        };
+        let pushed = Rumor { bytes, ..rumor(numbered(7, 1, 1), hop) };
         let (answer, out) = world.ask(&mut receiver, 7, Request::Push(pushed));
         assert_eq!(answer, Answer::Fresh);
-        assert!(
-            matches!(out[0], Output::Perform { .. }),
-            "performed first, sent on afterwards"
-        );
+        assert!(matches!(out[0], Output::Perform { .. }), "performed first, sent on afterwards");
         let sent = sends(&out);
-        let counts = (
-            sent.iter().filter(|s| is_push(s)).count(),
-            sent.iter().filter(|s| is_offer(s)).count(),
-        );
+        let counts = (sent.iter().filter(|s| is_push(s)).count(), sent.iter().filter(|s| is_offer(s)).count());
         assert_eq!(counts, (pushes, offers), "hop {hop}, {bytes} bytes");
-        assert!(
-            sent.iter().all(|(_, to, _)| *to != 7 && *to != 0),
-            "neither back nor to itself"
-        );
+        assert!(sent.iter().all(|(_, to, _)| *to != 7 && *to != 0), "neither back nor to itself");
     }
 }
 
 #[test]
 fn a_group_smaller_than_its_fanout_is_sent_to_whole_and_an_empty_one_settles_at_once() {
     let mut world = World::of(3);
-    let mut sent: Vec<_> = sends(&world.broadcast(&mut node(0), LARGE))
-        .iter()
-        .map(|s| s.1)
-        .collect();
+    let mut sent: Vec<_> = sends(&world.broadcast(&mut node(0), LARGE)).iter().map(|s| s.1).collect();
     sent.sort_unstable();
     assert_eq!(sent, [1, 2]);
     for count in [0, 1] {
         let out = World::of(count).broadcast(&mut node(0), LARGE);
-        assert_eq!(
-            out,
-            [Output::Settled {
-                id: numbered(0, 1, 1)
-            }]
-        );
+        assert_eq!(out, [Output::Settled { id: numbered(0, 1, 1) }]);
     }
 }
 
@@ -249,16 +184,10 @@ fn one_offerer_is_asked_at_a_time_and_the_next_when_it_fails() {
     // 1 does not answer, 2 does not have it, 3 gives it.
     let second = sends(&world.tell(&mut asker, Input::Failure { token: first[0].0 }));
     assert_eq!((second.len(), second[0].1), (1, 2));
-    let nothing = Answer::Rumors {
-        rumors: vec![],
-        more: false,
-    };
+    let nothing = Answer::Rumors { rumors: vec![], more: false };
     let third = sends(&world.answer(&mut asker, &second[0], nothing));
     assert_eq!((third.len(), third[0].1), (1, 3));
-    let given = Answer::Rumors {
-        rumors: vec![rumor(id.clone(), 4)],
-        more: false,
-    };
+    let given = Answer::Rumors { rumors: vec![rumor(id.clone(), 4)], more: false };
     let out = world.answer(&mut asker, &third[0], given.clone());
     assert_eq!(performs(&out), 1);
     // The first answer comes after all.
@@ -286,10 +215,7 @@ fn arriving_by_another_way_cancels_the_pull() {
     let pull = sends(&world.ask(&mut asker, 1, offer(&id)).1).remove(0);
     let (_, out) = world.ask(&mut asker, 2, Request::Push(rumor(id.clone(), 1)));
     assert!(out.contains(&Output::Cancel { token: pull.0 }));
-    let late = Answer::Rumors {
-        rumors: vec![rumor(id, 2)],
-        more: false,
-    };
+    let late = Answer::Rumors { rumors: vec![rumor(id, 2)], more: false };
     assert_eq!(world.answer(&mut asker, &pull, late), []);
 }
 
@@ -297,10 +223,7 @@ fn arriving_by_another_way_cancels_the_pull() {
 fn what_was_not_asked_for_is_not_taken_from_an_answer() {
     let (mut world, mut asker) = (World::of(100), node(0));
     let pull = sends(&world.ask(&mut asker, 1, offer(&numbered(7, 1, 1))).1).remove(0);
-    let other = Answer::Rumors {
-        rumors: vec![rumor(numbered(8, 1, 1), 2)],
-        more: true,
-    };
+    let other = Answer::Rumors { rumors: vec![rumor(numbered(8, 1, 1), 2)], more: true };
     assert_eq!(performs(&world.answer(&mut asker, &pull, other)), 0);
     assert!(!asker.has_seen(&numbered(8, 1, 1)));
 }
@@ -313,17 +236,11 @@ fn a_sender_that_is_too_fast_is_told_so_until_one_is_settled() {
     world.broadcast(&mut origin, LARGE);
     let refused = origin.broadcast(&mut world.context(), "news", LARGE, &mut Vec::new());
     assert_eq!(refused, Err(BroadcastError::Busy { in_flight: 2 }));
-    let settled = |out: &Outputs| {
-        out.contains(&Output::Settled {
-            id: numbered(0, 1, 1),
-        })
-    };
+    let settled = |out: &Outputs| out.contains(&Output::Settled { id: numbered(0, 1, 1) });
     for push in &first[..4] {
         assert!(!settled(&world.answer(&mut origin, push, Answer::Fresh)));
     }
-    assert!(settled(
-        &world.tell(&mut origin, Input::Failure { token: first[4].0 })
-    ));
+    assert!(settled(&world.tell(&mut origin, Input::Failure { token: first[4].0 })));
     // Its number follows on those that were taken, so that what was refused leaves no gap.
     let id = origin.broadcast(&mut world.context(), "news", LARGE, &mut Vec::new());
     assert_eq!(id, Ok(numbered(0, 1, 3)));
@@ -335,11 +252,7 @@ fn a_full_queue_refuses_and_changes_nothing() {
     let mut receiver = node_with(0, |config| (config.requests, config.queue_count) = (1, 1));
     let mut taken = Vec::new();
     for sequence in 1..=3 {
-        taken.push(world.ask(
-            &mut receiver,
-            7,
-            Request::Push(rumor(numbered(7, 1, sequence), 5)),
-        ));
+        taken.push(world.ask(&mut receiver, 7, Request::Push(rumor(numbered(7, 1, sequence), 5))));
     }
     let answers: Vec<_> = taken.iter().map(|(answer, _)| answer.clone()).collect();
     assert_eq!(answers, [Answer::Fresh, Answer::Fresh, Answer::Busy]);
@@ -356,17 +269,9 @@ fn a_full_queue_refuses_and_changes_nothing() {
 fn rumors_that_wait_gather_into_one_offer() {
     let mut world = World::of(100);
     let mut receiver = node_with(0, |config| config.requests = 1);
-    let first = sends(
-        &world
-            .ask(&mut receiver, 7, Request::Push(rumor(numbered(7, 1, 1), 5)))
-            .1,
-    );
+    let first = sends(&world.ask(&mut receiver, 7, Request::Push(rumor(numbered(7, 1, 1), 5))).1);
     for sequence in 2..=50 {
-        let (_, out) = world.ask(
-            &mut receiver,
-            7,
-            Request::Push(rumor(numbered(7, 1, sequence), 5)),
-        );
+        let (_, out) = world.ask(&mut receiver, 7, Request::Push(rumor(numbered(7, 1, sequence), 5)));
         assert_eq!(sends(&out), []);
     }
     let mut later = Vec::new();
@@ -374,11 +279,7 @@ fn rumors_that_wait_gather_into_one_offer() {
         later.extend(sends(&world.answer(&mut receiver, &sent, Answer::Noted)));
     }
     assert_eq!(later.len(), 8);
-    assert!(
-        later
-            .iter()
-            .all(|(_, _, request)| matches!(request, Request::Offer(ids) if ids.len() == 49))
-    );
+    assert!(later.iter().all(|(_, _, request)| matches!(request, Request::Offer(ids) if ids.len() == 49)));
 }
 
 #[test]
@@ -388,15 +289,7 @@ fn a_failed_push_or_offer_is_made_up_for_once() {
     let instead = sends(&world.tell(&mut origin, Input::Failure { token: push.0 }));
     assert_eq!(instead.len(), 1);
     assert!(is_offer(&instead[0]) && instead[0].1 != push.1);
-    assert_eq!(
-        world.tell(
-            &mut origin,
-            Input::Failure {
-                token: instead[0].0
-            }
-        ),
-        []
-    );
+    assert_eq!(world.tell(&mut origin, Input::Failure { token: instead[0].0 }), []);
 }
 
 #[test]
@@ -404,10 +297,7 @@ fn a_hop_limit_ends_the_way_and_nothing_leads_around_it() {
     let mut world = World::of(100);
     let mut receiver = node_with(0, |config| config.hop_limit = Some(3));
     let (answer, out) = world.ask(&mut receiver, 7, Request::Push(rumor(numbered(7, 1, 1), 3)));
-    assert_eq!(
-        (answer, performs(&out), sends(&out).len()),
-        (Answer::Fresh, 1, 0)
-    );
+    assert_eq!((answer, performs(&out), sends(&out).len()), (Answer::Fresh, 1, 0));
     assert_eq!(receiver.load().retained, 0);
     let (_, out) = world.ask(&mut receiver, 7, Request::Push(rumor(numbered(7, 1, 2), 2)));
     assert_eq!(sends(&out).len(), 8);
@@ -419,77 +309,25 @@ fn nonsense_from_outside_is_survived() {
     world.tell(&mut node, Input::Timer(Timer::Tick));
     let endless = Page {
         after: None,
-        held: vec![Stretch::Numbered {
-            origin: 7,
-            incarnation: 1,
-            first: 0,
-            last: u64::MAX,
-        }],
+        held: vec![Stretch::Numbered { origin: 7, incarnation: 1, first: 0, last: u64::MAX }],
         next: Some(numbered(0, 0, 0)),
     };
-    let token = Token {
-        number: node.comparison,
-    };
-    world.tell(
-        &mut node,
-        Input::Answer {
-            token,
-            from: 3,
-            answer: Answer::Differs(endless),
-        },
-    );
+    let token = Token { number: node.comparison };
+    world.tell(&mut node, Input::Answer { token, from: 3, answer: Answer::Differs(endless) });
     assert!(node.load().wanted <= 8192);
-    let backwards = Page {
-        after: Some(numbered(9, 9, 9)),
-        held: vec![],
-        next: Some(numbered(1, 1, 1)),
-    };
-    let token = Token {
-        number: node.comparison,
-    };
-    world.tell(
-        &mut node,
-        Input::Answer {
-            token,
-            from: 3,
-            answer: Answer::Differs(backwards),
-        },
-    );
-    for answer in [
-        Answer::Same,
-        Answer::Fresh,
-        Answer::Busy,
-        Answer::Rumors {
-            rumors: vec![],
-            more: true,
-        },
-    ] {
+    let backwards = Page { after: Some(numbered(9, 9, 9)), held: vec![], next: Some(numbered(1, 1, 1)) };
+    let token = Token { number: node.comparison };
+    world.tell(&mut node, Input::Answer { token, from: 3, answer: Answer::Differs(backwards) });
+    for answer in [Answer::Same, Answer::Fresh, Answer::Busy, Answer::Rumors { rumors: vec![], more: true }] {
         let token = Token { number: 999_999 };
-        assert_eq!(
-            world.tell(
-                &mut node,
-                Input::Answer {
-                    token,
-                    from: 3,
-                    answer
-                }
-            ),
-            []
-        );
+        assert_eq!(world.tell(&mut node, Input::Answer { token, from: 3, answer }), []);
     }
-    let last = Rumor {
-        hop: u32::MAX,
-        age: Duration::MAX,
-        ..rumor(numbered(7, 1, u64::MAX), 1)
-    };
+    let last = Rumor { hop: u32::MAX, age: Duration::MAX, ..rumor(numbered(7, 1, u64::MAX), 1) };
     assert_eq!(world.ask(&mut node, 3, Request::Push(last)).0, Answer::Had);
     let long = rumor(Id::Opaque("x".repeat(1000).into()), 1);
     assert_eq!(world.ask(&mut node, 3, Request::Push(long)).0, Answer::Busy);
     let zeroth = rumor(numbered(7, 1, 0), 1);
-    assert_eq!(
-        world.ask(&mut node, 3, Request::Push(zeroth)).0,
-        Answer::Had
-    );
+    assert_eq!(world.ask(&mut node, 3, Request::Push(zeroth)).0, Answer::Had);
 }
 
 #[test]

@@ -62,17 +62,11 @@ impl<P> Default for Traffic<P> {
 
 impl<P: Copy + Ord> Traffic<P> {
     pub(super) fn is_empty(&self) -> bool {
-        self.wants.is_empty()
-            && self.queue.is_empty()
-            && self.sent.is_empty()
-            && self.own.is_empty()
+        self.wants.is_empty() && self.queue.is_empty() && self.sent.is_empty() && self.own.is_empty()
     }
 
     pub(super) fn pulls(&self) -> usize {
-        self.sent
-            .iter()
-            .filter(|(_, sent)| matches!(sent.what, Sending::Pull(_)))
-            .count()
+        self.sent.iter().filter(|(_, sent)| matches!(sent.what, Sending::Pull(_))).count()
     }
 
     pub(super) fn next_waiting(&mut self) -> Option<Waiting<P>> {

@@ -9,13 +9,7 @@ mod model;
 use model::{Scenario, Summary, spread, summarize};
 
 fn scenario(members: u32, loss: f64, bytes: usize) -> Scenario {
-    Scenario {
-        members,
-        loss,
-        fanout: Fanout::Log,
-        bytes,
-        config: Config::default(),
-    }
+    Scenario { members, loss, fanout: Fanout::Log, bytes, config: Config::default() }
 }
 
 /// A row of the targets: what a summary may come to at most.
@@ -31,26 +25,13 @@ const NO_BOUND: f64 = f64::INFINITY;
 
 fn hold(scenario: &Scenario, runs: u64, most: &Most) {
     let summary = summarize(scenario, 1, runs);
-    let Summary {
-        incomplete,
-        repeated,
-        coverage,
-        payloads,
-        requests,
-        median,
-        ninetieth,
-        ticks,
-        last_hop,
-    } = summary;
+    let Summary { incomplete, repeated, coverage, payloads, requests, median, ninetieth, ticks, last_hop } = summary;
     let shown = format!("{summary:?}");
     assert_eq!((incomplete, repeated), (0, 0), "{shown}");
     assert_eq!(coverage, 1.0, "{shown}");
     assert!(payloads <= most.payloads, "{shown}");
     assert!(requests <= most.requests, "{shown}");
-    assert!(
-        median <= most.median && ninetieth <= most.ninetieth,
-        "{shown}"
-    );
+    assert!(median <= most.median && ninetieth <= most.ninetieth, "{shown}");
     assert!(ticks <= most.ticks, "{shown}");
     // A hop takes one latency at least, or the model is wrong.
     assert!(last_hop <= ticks * 200.0, "{shown}");
@@ -58,58 +39,28 @@ fn hold(scenario: &Scenario, runs: u64, most: &Most) {
 
 #[test]
 fn a_hundred_nodes_without_loss() {
-    let most = Most {
-        payloads: 1.1,
-        requests: 9.0,
-        median: 10.0,
-        ninetieth: 12.0,
-        ticks: NO_BOUND,
-    };
+    let most = Most { payloads: 1.1, requests: 9.0, median: 10.0, ninetieth: 12.0, ticks: NO_BOUND };
     hold(&scenario(100, 0.0, 4096), 100, &most);
 }
 
 #[test]
 fn a_hundred_nodes_under_loss() {
-    let most = Most {
-        payloads: 1.5,
-        requests: NO_BOUND,
-        median: NO_BOUND,
-        ninetieth: NO_BOUND,
-        ticks: 5.0,
-    };
+    let most = Most { payloads: 1.5, requests: NO_BOUND, median: NO_BOUND, ninetieth: NO_BOUND, ticks: 5.0 };
     hold(&scenario(100, 0.1, 4096), 50, &most);
     hold(&scenario(100, 0.3, 4096), 100, &most);
 }
 
 #[test]
 fn a_hundred_nodes_and_a_small_payload() {
-    let most = Most {
-        payloads: NO_BOUND,
-        requests: 9.0,
-        median: 6.0,
-        ninetieth: 12.0,
-        ticks: NO_BOUND,
-    };
+    let most = Most { payloads: NO_BOUND, requests: 9.0, median: 6.0, ninetieth: 12.0, ticks: NO_BOUND };
     hold(&scenario(100, 0.0, 100), 100, &most);
 }
 
 #[test]
 fn a_thousand_nodes() {
-    let most = Most {
-        payloads: 1.1,
-        requests: 11.0,
-        median: 12.0,
-        ninetieth: 14.0,
-        ticks: NO_BOUND,
-    };
+    let most = Most { payloads: 1.1, requests: 11.0, median: 12.0, ninetieth: 14.0, ticks: NO_BOUND };
     hold(&scenario(1_000, 0.0, 4096), 10, &most);
-    let most = Most {
-        payloads: 1.5,
-        requests: NO_BOUND,
-        median: NO_BOUND,
-        ninetieth: NO_BOUND,
-        ticks: 6.5,
-    };
+    let most = Most { payloads: 1.5, requests: NO_BOUND, median: NO_BOUND, ninetieth: NO_BOUND, ticks: 6.5 };
     hold(&scenario(1_000, 0.1, 4096), 4, &most);
     hold(&scenario(1_000, 0.3, 4096), 8, &most);
 }
@@ -119,19 +70,8 @@ fn every_fanout_is_complete() {
     for text in ["1", "2", "log+2", "sqrt", "all"] {
         let fanout = text.parse().unwrap();
         for loss in [0.0, 0.3] {
-            let summary = summarize(
-                &Scenario {
-                    fanout,
-                    ..scenario(60, loss, 4096)
-                },
-                1,
-                10,
-            );
-            assert_eq!(
-                (summary.incomplete, summary.repeated),
-                (0, 0),
-                "{text} at {loss}: {summary:?}"
-            );
+            let summary = summarize(&Scenario { fanout, ..scenario(60, loss, 4096) }, 1, 10);
+            assert_eq!((summary.incomplete, summary.repeated), (0, 0), "{text} at {loss}: {summary:?}");
         }
     }
 }
@@ -142,8 +82,5 @@ fn one_seed_is_one_run() {
     let runs: Vec<_> = (1..6).map(|seed| spread(&scenario, seed)).collect();
     let again: Vec<_> = (1..6).map(|seed| spread(&scenario, seed)).collect();
     assert_eq!(runs, again);
-    assert!(
-        runs.windows(2).any(|pair| pair[0] != pair[1]),
-        "seeds make no difference: {runs:?}"
-    );
+    assert!(runs.windows(2).any(|pair| pair[0] != pair[1]), "seeds make no difference: {runs:?}");
 }

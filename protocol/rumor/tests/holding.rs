@@ -11,56 +11,24 @@ fn retention_by_count_bytes_and_age() {
     });
     for sequence in 1..=5 {
         world.now += Duration::from_secs(1);
-        world.ask(
-            &mut holder,
-            7,
-            Request::Push(rumor(numbered(7, 1, sequence), 1)),
-        );
+        world.ask(&mut holder, 7, Request::Push(rumor(numbered(7, 1, sequence), 1)));
     }
-    assert_eq!(
-        (holder.load().retained, holder.load().retained_bytes),
-        (3, 3 * LARGE)
-    );
-    let huge = Rumor {
-        bytes: 100 * LARGE,
-        ..rumor(numbered(7, 1, 6), 1)
-    };
+    assert_eq!((holder.load().retained, holder.load().retained_bytes), (3, 3 * LARGE));
+    let huge = Rumor { bytes: 100 * LARGE, ..rumor(numbered(7, 1, 6), 1) };
     world.ask(&mut holder, 7, Request::Push(huge));
-    assert_eq!(
-        (holder.load().retained, holder.load().retained_bytes),
-        (1, 100 * LARGE)
-    );
+    assert_eq!((holder.load().retained, holder.load().retained_bytes), (1, 100 * LARGE));
     // Age counts from birth, not from arrival.
-    let old = Rumor {
-        age: Duration::from_secs(9),
-        ..rumor(numbered(8, 1, 1), 1)
-    };
+    let old = Rumor { age: Duration::from_secs(9), ..rumor(numbered(8, 1, 1), 1) };
     let (answer, _) = world.ask(&mut holder, 8, Request::Push(old));
     assert_eq!(answer, Answer::Fresh);
     world.now += Duration::from_secs(2);
     world.tell(&mut holder, Input::Timer(Timer::Tick));
     let pull = Request::Pull(Arc::new([numbered(8, 1, 1), numbered(7, 1, 6)]));
     let (answer, _) = world.ask(&mut holder, 9, pull);
-    let Answer::Rumors {
-        rumors,
-        more: false,
-    } = answer
-    else {
-        panic!("{answer:?}")
-    };
-    let given: Vec<_> = rumors
-        .iter()
-        .map(|rumor| (rumor.id.clone(), rumor.age.as_secs()))
-        .collect();
-    assert_eq!(
-        given.len(),
-        0,
-        "trimmed to one rumor: the large one was older: {given:?}"
-    );
-    let ancient = Rumor {
-        age: Duration::from_secs(11),
-        ..rumor(numbered(9, 1, 1), 1)
-    };
+    let Answer::Rumors { rumors, more: false } = answer else { panic!("{answer:?}") };
+    let given: Vec<_> = rumors.iter().map(|rumor| (rumor.id.clone(), rumor.age.as_secs())).collect();
+    assert_eq!(given.len(), 0, "trimmed to one rumor: the large one was older: {given:?}");
+    let ancient = Rumor { age: Duration::from_secs(11), ..rumor(numbered(9, 1, 1), 1) };
     let (answer, out) = world.ask(&mut holder, 9, Request::Push(ancient));
     assert_eq!((answer, performs(&out)), (Answer::Had, 0));
 }
@@ -68,9 +36,7 @@ fn retention_by_count_bytes_and_age() {
 #[test]
 fn what_is_still_to_be_spread_is_not_dropped() {
     let mut world = World::of(100);
-    let mut origin = node_with(0, |config| {
-        (config.requests, config.retained_count) = (1, 1)
-    });
+    let mut origin = node_with(0, |config| (config.requests, config.retained_count) = (1, 1));
     let mut open = sends(&world.broadcast(&mut origin, LARGE));
     for _ in 0..9 {
         world.broadcast(&mut origin, LARGE);
@@ -82,40 +48,21 @@ fn what_is_still_to_be_spread_is_not_dropped() {
         open.extend(sent);
     }
     assert_eq!(pushes, 50);
-    assert_eq!(
-        (origin.load().own_in_flight, origin.load().requests),
-        (0, 0)
-    );
+    assert_eq!((origin.load().own_in_flight, origin.load().requests), (0, 0));
 }
 
 #[test]
 fn equal_nodes_say_so_in_one_number() {
     let (mut world, mut one, mut two) = (World::of(2), node(0), node(1));
     for sequence in [1, 2, 3] {
-        world.ask(
-            &mut one,
-            7,
-            Request::Push(rumor(numbered(7, 1, sequence), 9)),
-        );
+        world.ask(&mut one, 7, Request::Push(rumor(numbered(7, 1, sequence), 9)));
     }
     for sequence in [3, 1, 2] {
-        world.ask(
-            &mut two,
-            7,
-            Request::Push(rumor(numbered(7, 1, sequence), 9)),
-        );
+        world.ask(&mut two, 7, Request::Push(rumor(numbered(7, 1, sequence), 9)));
     }
     let out = world.tell(&mut one, Input::Timer(Timer::Tick));
-    assert!(matches!(
-        out[0],
-        Output::Timer {
-            timer: Timer::Tick,
-            ..
-        }
-    ));
-    let (_, 1, compare @ Request::Compare { .. }) = sends(&out).remove(0) else {
-        panic!("{out:?}")
-    };
+    assert!(matches!(out[0], Output::Timer { timer: Timer::Tick, .. }));
+    let (_, 1, compare @ Request::Compare { .. }) = sends(&out).remove(0) else { panic!("{out:?}") };
     assert_eq!(world.ask(&mut two, 0, compare).0, Answer::Same);
 }
 
@@ -123,23 +70,14 @@ fn equal_nodes_say_so_in_one_number() {
 fn a_late_joiner_gets_all_in_bounded_steps() {
     let mut world = World::of(2);
     let tight = |config: &mut Config| {
-        (
-            config.page,
-            config.batch,
-            config.transfer_bytes,
-            config.pulls,
-        ) = (2, 3, 2 * LARGE, 1);
+        (config.page, config.batch, config.transfer_bytes, config.pulls) = (2, 3, 2 * LARGE, 1);
     };
     let (mut old, mut joiner) = (node_with(0, tight), node_with(1, tight));
     // Alone while these arrive, so nothing waits to be spread.
     world.members.count = 1;
     for origin in 10..20 {
         for sequence in [1, 2, 3, 5, 6] {
-            world.ask(
-                &mut old,
-                origin,
-                Request::Push(rumor(numbered(origin, 1, sequence), 9)),
-            );
+            world.ask(&mut old, origin, Request::Push(rumor(numbered(origin, 1, sequence), 9)));
         }
     }
     world.members.count = 2;
@@ -167,49 +105,19 @@ fn a_late_joiner_gets_all_in_bounded_steps() {
 fn the_asker_offers_what_the_other_lacks() {
     let (mut world, mut one, mut two) = (World::of(2), node(0), node(1));
     for sequence in [1, 2, 3, 4] {
-        world.ask(
-            &mut one,
-            1,
-            Request::Push(rumor(numbered(7, 1, sequence), 9)),
-        );
+        world.ask(&mut one, 1, Request::Push(rumor(numbered(7, 1, sequence), 9)));
     }
-    world.ask(
-        &mut one,
-        1,
-        Request::Push(rumor(Id::Opaque("abc".into()), 9)),
-    );
+    world.ask(&mut one, 1, Request::Push(rumor(Id::Opaque("abc".into()), 9)));
     for sequence in [2, 3] {
-        world.ask(
-            &mut two,
-            0,
-            Request::Push(rumor(numbered(7, 1, sequence), 9)),
-        );
+        world.ask(&mut two, 0, Request::Push(rumor(numbered(7, 1, sequence), 9)));
     }
     let (_, _, compare) = sends(&world.tell(&mut one, Input::Timer(Timer::Tick))).remove(0);
     let compare = (Token { number: 0 }, 1, compare);
     let (differs, _) = world.ask(&mut two, 0, compare.2);
-    let token = Token {
-        number: one.comparison,
-    };
-    let out = world.tell(
-        &mut one,
-        Input::Answer {
-            token,
-            from: 1,
-            answer: differs,
-        },
-    );
-    let (_, 1, Request::Offer(ids)) = sends(&out).remove(0) else {
-        panic!("{out:?}")
-    };
-    assert_eq!(
-        ids[..],
-        [
-            numbered(7, 1, 1),
-            numbered(7, 1, 4),
-            Id::Opaque("abc".into())
-        ]
-    );
+    let token = Token { number: one.comparison };
+    let out = world.tell(&mut one, Input::Answer { token, from: 1, answer: differs });
+    let (_, 1, Request::Offer(ids)) = sends(&out).remove(0) else { panic!("{out:?}") };
+    assert_eq!(ids[..], [numbered(7, 1, 1), numbered(7, 1, 4), Id::Opaque("abc".into())]);
 }
 
 #[test]
@@ -246,24 +154,15 @@ fn a_tick_does_not_send_a_legacy_peer_what_it_may_have_forgotten() {
         world.broadcast(&mut origin, LARGE);
         world.now += Duration::from_millis(10);
     }
-    world.members = Members {
-        count: 2,
-        legacy: 1,
-    };
+    world.members = Members { count: 2, legacy: 1 };
     let mut sent = sends(&world.tell(&mut origin, Input::Timer(Timer::Tick)));
     sent.retain(is_push);
     assert_eq!(sent.len(), 5);
     world.now += Duration::from_secs(3);
-    assert_eq!(
-        sends(&world.tell(&mut origin, Input::Timer(Timer::Tick))),
-        []
-    );
+    assert_eq!(sends(&world.tell(&mut origin, Input::Timer(Timer::Tick))), []);
     world.broadcast(&mut origin, LARGE);
     world.now += Duration::from_secs(3);
-    assert_eq!(
-        sends(&world.tell(&mut origin, Input::Timer(Timer::Tick))),
-        []
-    );
+    assert_eq!(sends(&world.tell(&mut origin, Input::Timer(Timer::Tick))), []);
 }
 
 #[test]
@@ -272,31 +171,16 @@ fn ticks_are_spread_over_the_interval() {
     let mut phases = Vec::new();
     for me in 0..100 {
         let out = world.tell(&mut node(me), Input::Start);
-        let [
-            Output::Timer {
-                after,
-                timer: Timer::Tick,
-            },
-        ] = out[..]
-        else {
-            panic!("{out:?}")
-        };
+        let [Output::Timer { after, timer: Timer::Tick }] = out[..] else { panic!("{out:?}") };
         phases.push(after.as_millis());
     }
     phases.sort_unstable();
-    assert!(
-        phases[10] < 60 && phases[90] > 140 && phases[99] < 200,
-        "{phases:?}"
-    );
+    assert!(phases[10] < 60 && phases[90] > 140 && phases[99] < 200, "{phases:?}");
 }
 
 #[test]
 fn a_node_at_rest_is_small_again_after_the_work() {
-    assert!(
-        size_of::<Gossip<[u8; 32], Arc<str>>>() <= 256,
-        "{}",
-        size_of::<Gossip<[u8; 32], Arc<str>>>()
-    );
+    assert!(size_of::<Gossip<[u8; 32], Arc<str>>>() <= 256, "{}", size_of::<Gossip<[u8; 32], Arc<str>>>());
     let (mut world, mut origin) = (World::of(100), node(0));
     assert!(origin.traffic.is_none());
     for push in sends(&world.broadcast(&mut origin, LARGE)) {

@@ -15,11 +15,7 @@ const SECOND: i64 = 1_000_000;
 
 #[test]
 fn a_million_messages_from_ten_thousand_origins() {
-    let config = Config {
-        origins: 1_000,
-        gaps: 8,
-        ..Config::default()
-    };
+    let config = Config { origins: 1_000, gaps: 8, ..Config::default() };
     let mut chance = ChaCha8Rng::seed_from_u64(3);
     let mut seen = Seen::<u32>::default();
     let mut next = vec![(1u64, 1u64); 10_000];
@@ -43,11 +39,7 @@ fn a_million_messages_from_ten_thousand_origins() {
         // Whatever is repeated, soon or late, is not new.
         if message % 5 == 0 {
             let (again, born) = &recent[chance.random_range(0..recent.len())];
-            assert_ne!(
-                seen.mark(again, *born, now, &config),
-                Mark::New,
-                "{again:?}"
-            );
+            assert_ne!(seen.mark(again, *born, now, &config), Mark::New, "{again:?}");
         }
         if message % 10_000 == 0 {
             let size = seen.size();
@@ -60,53 +52,30 @@ fn a_million_messages_from_ten_thousand_origins() {
 
 #[test]
 fn room_is_made_by_those_long_silent_and_by_nobody_else() {
-    let config = Config {
-        origins: 8,
-        ..Config::default()
-    };
+    let config = Config { origins: 8, ..Config::default() };
     let mut seen = Seen::<u32>::default();
     for origin in 0..8 {
-        assert_eq!(
-            seen.mark(&numbered(origin, 1, 1), i64::from(origin), 8, &config),
-            Mark::New
-        );
+        assert_eq!(seen.mark(&numbered(origin, 1, 1), i64::from(origin), 8, &config), Mark::New);
     }
     // All have just been heard: copies may be under way, so the ninth has to wait.
-    assert_eq!(
-        seen.mark(&numbered(8, 1, 1), SECOND, SECOND, &config),
-        Mark::Full
-    );
+    assert_eq!(seen.mark(&numbered(8, 1, 1), SECOND, SECOND, &config), Mark::Full);
     let later = 60 * SECOND;
-    assert_eq!(
-        seen.mark(&numbered(8, 1, 1), later, later, &config),
-        Mark::New
-    );
+    assert_eq!(seen.mark(&numbered(8, 1, 1), later, later, &config), Mark::New);
     assert_eq!(seen.size().0, 8);
     // The forgotten one's rumor is refused for its age, its next one is taken.
     assert_eq!(seen.mark(&numbered(0, 1, 1), 0, later, &config), Mark::Seen);
-    assert_eq!(
-        seen.mark(&numbered(0, 1, 2), later, later, &config),
-        Mark::New
-    );
+    assert_eq!(seen.mark(&numbered(0, 1, 2), later, later, &config), Mark::New);
 }
 
 #[test]
 fn the_oldest_life_is_superseded_for_good() {
-    let config = Config {
-        lives: 2,
-        ..Config::default()
-    };
+    let config = Config { lives: 2, ..Config::default() };
     let mut seen = Seen::<u32>::default();
     for incarnation in [5, 7, 6] {
-        assert_eq!(
-            seen.mark(&numbered(1, incarnation, 1), 0, 0, &config),
-            Mark::New
-        );
+        assert_eq!(seen.mark(&numbered(1, incarnation, 1), 0, 0, &config), Mark::New);
     }
     assert_eq!(seen.size().0, 2);
-    assert!(
-        seen.contains(&numbered(1, 5, 2), &config) && !seen.contains(&numbered(1, 6, 2), &config)
-    );
+    assert!(seen.contains(&numbered(1, 5, 2), &config) && !seen.contains(&numbered(1, 6, 2), &config));
     assert_eq!(seen.mark(&numbered(1, 5, 2), 0, 0, &config), Mark::Seen);
     assert_eq!(seen.mark(&numbered(1, 6, 2), 0, 0, &config), Mark::New);
     assert_eq!(seen.mark(&numbered(2, 1, 1), 0, 0, &config), Mark::New);
@@ -114,13 +83,9 @@ fn the_oldest_life_is_superseded_for_good() {
 
 #[test]
 fn gaps_close_when_nothing_can_fill_them_or_when_there_are_too_many() {
-    let config = Config {
-        gaps: 3,
-        ..Config::default()
-    };
+    let config = Config { gaps: 3, ..Config::default() };
     let mut seen = Seen::<u32>::default();
-    let mut mark =
-        |sequence, at: i64| seen.mark(&numbered(1, 1, sequence), at * SECOND, at * SECOND, &config);
+    let mut mark = |sequence, at: i64| seen.mark(&numbered(1, 1, sequence), at * SECOND, at * SECOND, &config);
     for sequence in [2, 4, 6] {
         assert_eq!(mark(sequence, 0), Mark::New);
     }
@@ -138,20 +103,14 @@ fn gaps_close_when_nothing_can_fill_them_or_when_there_are_too_many() {
 
 #[test]
 fn opaque_ids_expire_and_make_room() {
-    let config = Config {
-        opaque_ids: 4,
-        ..Config::default()
-    };
+    let config = Config { opaque_ids: 4, ..Config::default() };
     let mut seen = Seen::<u32>::default();
     let id = |number: i64| Id::Opaque(number.to_string().into());
     for number in 0..4 {
         assert_eq!(seen.mark(&id(number), 0, 0, &config), Mark::New);
     }
     assert_eq!(seen.mark(&id(4), SECOND, SECOND, &config), Mark::Full);
-    assert_eq!(
-        seen.mark(&id(4), 20 * SECOND, 20 * SECOND, &config),
-        Mark::New
-    );
+    assert_eq!(seen.mark(&id(4), 20 * SECOND, 20 * SECOND, &config), Mark::New);
     assert_eq!(seen.mark(&id(0), 0, 20 * SECOND, &config), Mark::Seen);
     assert_eq!(seen.size().2, 4);
     seen.expire(700 * SECOND, &config);

@@ -12,18 +12,8 @@ use crate::rumor::*;
 
 #[derive(Clone, Debug)]
 enum Packet {
-    Request {
-        from: u32,
-        to: u32,
-        token: Token,
-        request: Request<u32, u32>,
-    },
-    Answer {
-        from: u32,
-        to: u32,
-        token: Token,
-        answer: Answer<u32, u32>,
-    },
+    Request { from: u32, to: u32, token: Token, request: Request<u32, u32> },
+    Answer { from: u32, to: u32, token: Token, answer: Answer<u32, u32> },
 }
 
 struct Net {
@@ -45,9 +35,7 @@ impl Net {
         let config = Arc::new(config);
         Net {
             views: vec![(0..count).collect(); count as usize],
-            nodes: (0..count)
-                .map(|me| Gossip::new(me, 1, config.clone()))
-                .collect(),
+            nodes: (0..count).map(|me| Gossip::new(me, 1, config.clone())).collect(),
             packets: Vec::new(),
             performed: vec![BTreeMap::new(); count as usize],
             started: Vec::new(),
@@ -62,11 +50,7 @@ impl Net {
     fn at<T>(
         &mut self,
         node: u32,
-        call: impl FnOnce(
-            &mut Gossip<u32, u32>,
-            &mut Context<'_, [u32], ChaCha8Rng>,
-            &mut Vec<Output<u32, u32>>,
-        ) -> T,
+        call: impl FnOnce(&mut Gossip<u32, u32>, &mut Context<'_, [u32], ChaCha8Rng>, &mut Vec<Output<u32, u32>>) -> T,
     ) -> T {
         let mut out = Vec::new();
         let mut context = Context {
@@ -83,12 +67,7 @@ impl Net {
                     *self.performed[node as usize].entry(id).or_default() += 1;
                 }
                 Output::Send { token, to, request } => {
-                    self.packets.push(Packet::Request {
-                        from: node,
-                        to,
-                        token,
-                        request,
-                    });
+                    self.packets.push(Packet::Request { from: node, to, token, request });
                 }
                 // Ticks come at random here.
                 Output::Timer { .. } | Output::Cancel { .. } | Output::Settled { .. } => {}
@@ -103,9 +82,7 @@ impl Net {
 
     fn broadcast(&mut self, node: u32, bytes: usize) {
         let message = self.started.len() as u32;
-        match self.at(node, |node, context, out| {
-            node.broadcast(context, message, bytes, out)
-        }) {
+        match self.at(node, |node, context, out| node.broadcast(context, message, bytes, out)) {
             Ok(id) => {
                 // The sender performs it itself.
                 self.performed[node as usize].insert(id.clone(), 1);
@@ -119,16 +96,8 @@ impl Net {
     fn push_opaque(&mut self, node: u32, bytes: usize) {
         let message = self.started.len() as u32;
         let id = Id::Opaque(format!("mid {message}").into());
-        let rumor = Rumor {
-            id: id.clone(),
-            hop: 1,
-            age: Duration::ZERO,
-            bytes,
-            message,
-        };
-        let answer = self.at(node, |node, context, out| {
-            node.respond(context, None, Request::Push(rumor), out)
-        });
+        let rumor = Rumor { id: id.clone(), hop: 1, age: Duration::ZERO, bytes, message };
+        let answer = self.at(node, |node, context, out| node.respond(context, None, Request::Push(rumor), out));
         if answer == Answer::Fresh {
             self.started.push(id);
         }
@@ -159,54 +128,21 @@ impl Net {
             self.packets.push(packet.clone());
         }
         match packet {
-            Packet::Request {
-                from,
-                to,
-                token,
-                request,
-            } => {
-                let answer = self.at(to, |node, context, out| {
-                    node.respond(context, Some(from), request, out)
-                });
-                self.packets.push(Packet::Answer {
-                    from: to,
-                    to: from,
-                    token,
-                    answer,
-                });
+            Packet::Request { from, to, token, request } => {
+                let answer = self.at(to, |node, context, out| node.respond(context, Some(from), request, out));
+                self.packets.push(Packet::Answer { from: to, to: from, token, answer });
             }
-            Packet::Answer {
-                from,
-                to,
-                token,
-                answer,
-            } => self.handle(
-                to,
-                Input::Answer {
-                    token,
-                    from,
-                    answer,
-                },
-            ),
+            Packet::Answer { from, to, token, answer } => self.handle(to, Input::Answer { token, from, answer }),
         }
     }
 
     fn complete(&self) -> bool {
-        self.performed
-            .iter()
-            .all(|performed| performed.len() == self.started.len())
+        self.performed.iter().all(|performed| performed.len() == self.started.len())
     }
 }
 
 fn configs() -> impl Strategy<Value = Config> {
-    let bounds = (
-        1usize..6,
-        1usize..4,
-        0usize..300,
-        1usize..5,
-        1usize..4,
-        1usize..6,
-    );
+    let bounds = (1usize..6, 1usize..4, 0usize..300, 1usize..5, 1usize..4, 1usize..6);
     (bounds, 0usize..4, 0usize..200).prop_map(|(bounds, extra_offers, eager_bytes)| {
         let (batch, page, transfer_bytes, requests, pulls, queue_count) = bounds;
         Config {
@@ -251,11 +187,7 @@ fn play(
         net.step();
     }
     for performed in &net.performed {
-        prop_assert!(
-            performed.values().all(|times| *times == 1),
-            "{:?}",
-            performed
-        );
+        prop_assert!(performed.values().all(|times| *times == 1), "{:?}", performed);
     }
     Ok(net.trace)
 }
@@ -290,12 +222,7 @@ fn along_a_ring_and_across_it() {
             steps += 1;
             assert!(steps < 200_000);
         }
-        assert!(
-            net.performed
-                .iter()
-                .flat_map(BTreeMap::values)
-                .all(|times| *times == 1)
-        );
+        assert!(net.performed.iter().flat_map(BTreeMap::values).all(|times| *times == 1));
     }
 }
 
@@ -313,10 +240,7 @@ fn a_partition_that_heals() {
     for _ in 0..20_000 {
         net.step();
     }
-    assert!(
-        net.performed.iter().all(|performed| performed.len() == 8),
-        "each side has its own"
-    );
+    assert!(net.performed.iter().all(|performed| performed.len() == 8), "each side has its own");
     net.now += Duration::from_secs(300);
     net.views = whole;
     let mut steps = 0;
@@ -325,20 +249,13 @@ fn a_partition_that_heals() {
         steps += 1;
         assert!(steps < 50_000);
     }
-    assert!(
-        net.performed
-            .iter()
-            .flat_map(BTreeMap::values)
-            .all(|times| *times == 1)
-    );
+    assert!(net.performed.iter().flat_map(BTreeMap::values).all(|times| *times == 1));
 }
 
 #[test]
 fn the_same_seed_is_the_same_trace() {
     let rumors = [(0, 300, false), (1, 10, true), (2, 4096, false)];
-    let traces: Vec<_> = [7, 7, 8]
-        .map(|seed| play((8, 2, 0.3), Config::default(), &rumors, seed).unwrap())
-        .into();
+    let traces: Vec<_> = [7, 7, 8].map(|seed| play((8, 2, 0.3), Config::default(), &rumors, seed).unwrap()).into();
     assert_eq!(traces[0], traces[1]);
     assert_ne!(traces[0], traces[2]);
 }
@@ -363,9 +280,5 @@ fn a_burst_of_a_thousand_from_one_and_one_each_from_many() {
             assert!(load.requests <= 300 && load.queued <= 4096, "{load:?}");
         }
     }
-    assert!(
-        net.performed
-            .iter()
-            .all(|performed| performed.values().all(|times| *times == 1))
-    );
+    assert!(net.performed.iter().all(|performed| performed.values().all(|times| *times == 1)));
 }

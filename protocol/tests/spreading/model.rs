@@ -284,8 +284,7 @@ pub fn summarize(scenario: &Scenario, seed: u64, runs: u64) -> Summary {
     let mut latencies: Vec<f64> = results.iter().map(|run| run.latencies).collect();
     latencies.sort_by(f64::total_cmp);
     // The nearest rank: of ten runs, the ninth is at the 90th percentile.
-    let percentile =
-        |share: f64| latencies[((count * share).ceil() as usize).clamp(1, latencies.len()) - 1];
+    let percentile = |share: f64| latencies[((count * share).ceil() as usize).clamp(1, latencies.len()) - 1];
     Summary {
         incomplete: results.iter().filter(|run| run.reached < scenario.members).count(),
         repeated: results.iter().map(|run| run.repeated).sum(),
