@@ -1,0 +1,202 @@
+//! Nodes of the JavaScript reference as peers: in one group with nodes of ours, each calling the other.
+//!
+//! Needs Node.js, and `npm ci` in `tests/interop`; without either each test says that it was skipped.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::{
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use chinwag::{
+    ErrorKind, Gid, GroupReply, Lasting, Node, NodeAddr, Remote, Value,
+    protocol::value::{self, Object},
+};
+use support::*;
+
+fn home() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop")
+}
+
+/// Whether there is a reference to talk to. CI sets `CHINWAG_INTEROP=required`, so that nothing is skipped there.
+fn available() -> bool {
+    let node =
+        Command::new("node").arg("--version").stdout(Stdio::null()).status().is_ok_and(|status| status.success());
+    let installed = home().join("node_modules/@brown-ds/distribution").is_dir();
+    if node && installed {
+        return true;
+    }
+    let lacking = if node { "`npm ci` was not run in tests/interop" } else { "there is no `node`" };
+    assert!(std::env::var("CHINWAG_INTEROP").is_err(), "the interop suite is required, and {lacking}");
+    eprintln!("SKIPPED: {lacking}");
+    false
+}
+
+/// A node of the reference, ended when dropped.
+struct Reference {
+    child: Child,
+    node: NodeAddr,
+}
+
+impl Reference {
+    fn start() -> Reference {
+        // it takes no port 0: one that is free now
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut child = Command::new("node")
+            .current_dir(home())
+            .args(["peer.js", "--ip", "127.0.0.1", "--port", &port.to_string()])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let up: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("it is not up: {line:?}"));
+        let node = NodeAddr::new("127.0.0.1", port);
+        assert_eq!(up["sid"].as_str(), Some(node.sid().as_str()), "both derive the same SID");
+        Reference { child, node }
+    }
+}
+
+impl Drop for Reference {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Two of ours and two of theirs, in one group `mixed` on all of them.
+async fn mixed() -> (Vec<Node>, Vec<Reference>) {
+    let ours = nodes(2).await;
+    let theirs: Vec<Reference> = (0..2).map(|_| Reference::start()).collect();
+    let members = addresses(&ours).into_iter().chain(theirs.iter().map(|peer| peer.node.clone()));
+    let members: Vec<NodeAddr> = members.collect();
+    ours[0].groups().put("mixed", members.clone()).await.unwrap();
+    let told = ours[0].group("mixed").groups().put("mixed", members).await.unwrap();
+    assert_eq!((told.values.len(), told.errors.len()), (4, 0), "{:?}", told.errors);
+    (ours, theirs)
+}
+
+#[tokio::test]
+async fn a_mixed_group_is_called_as_one() {
+    if !available() {
+        return;
+    }
+    let (ours, theirs) = mixed().await;
+    let g = ours[0].group("mixed");
+    let sids: GroupReply = g.status().get("sid").await.unwrap().try_into().unwrap();
+    assert_eq!((sids.values.len(), sids.errors.len()), (4, 0));
+    assert!(sids.values.iter().all(|(sid, value)| *value == Value::from(sid.as_str())));
+    let heap = g.status().heap_total().await.unwrap();
+    assert!(heap.errors.is_empty() && heap.value > 10_000_000, "Node.js alone holds as much: {}", heap.value);
+    // the group's service there, as that node sees the group
+    let to = Remote::new("status", "get").of(Gid::new("mixed").unwrap()).on(theirs[0].node.clone());
+    let seen = ours[1].comm().send(("ip",), &to).await.unwrap();
+    assert_eq!(seen.as_object().unwrap().len(), 4);
+    // what they refuse is an error here, under their own words
+    let bogus: GroupReply = g.status().get("bogus").await.unwrap().try_into().unwrap();
+    assert_eq!(bogus.errors.len(), 4);
+    // a node of theirs that ends costs one error
+    drop(theirs);
+    let sids: GroupReply = g.status().get("sid").await.unwrap().try_into().unwrap();
+    assert_eq!((sids.values.len(), sids.errors.len()), (2, 2));
+    stop(ours).await;
+}
+
+#[tokio::test]
+async fn they_call_services_of_ours() {
+    if !available() {
+        return;
+    }
+    let (ours, theirs) = mixed().await;
+    // comm.send of the group, asked of a node of theirs: it calls every member, ours among them
+    let send = Remote::new("comm", "send").of(Gid::new("mixed").unwrap()).on(theirs[0].node.clone());
+    let remote: Object = [("service", "counter"), ("method", "count")].into_iter().collect();
+    let arguments = (Vec::<Value>::new(), Value::Object(remote));
+    let counted = ours[0].comm().send(arguments, &send).await.unwrap();
+    assert_eq!(counted.as_object().unwrap().len(), 2, "the two that have a counter: {counted:?}");
+    for node in &ours {
+        let read = node.call(Gid::local(), "counter", "read", ()).await.unwrap();
+        assert_eq!(read.into_value(), Value::from(1));
+    }
+    stop(ours).await;
+}
+
+#[tokio::test]
+async fn callbacks_go_both_ways() {
+    if !available() {
+        return;
+    }
+    let (ours, theirs) = mixed().await;
+    // a closure of ours as a service of theirs
+    let echo =
+        ours[0].create_rpc(Lasting::Always, |arguments| async move { Ok(Value::from(arguments)) }).await.unwrap();
+    let service = Value::Object([("echo", Value::Function(echo))].into_iter().collect());
+    let put = Remote::new("routes", "put").on(theirs[0].node.clone());
+    ours[0].comm().send((service, "ours"), &put).await.unwrap();
+    let call = Remote::new("ours", "echo").on(theirs[0].node.clone());
+    let answer = ours[1].comm().send(("x", 3), &call).await.unwrap();
+    assert_eq!(answer, Value::from(vec![Value::from("x"), Value::from(3)]));
+    // values of every kind arrive there and come back as they were
+    // what is shared stays shared; what is cyclic would end the reference, which logs its calls as JSON
+    let mut shared = Object::new();
+    shared.insert("first", Object::from_iter([("k", 1)]));
+    shared.insert("second", value::Reference::new(1, ["first"]));
+    let kinds = Value::from(vec![
+        Value::Undefined,
+        Value::Null,
+        Value::from(true),
+        Value::from(-0.5),
+        Value::from("héllo 🐦"),
+        Value::Date(value::Date::new(1_700_000_000_123)),
+        Value::Object(shared),
+    ]);
+    let answer = ours[1].comm().send((kinds.clone(),), &call).await.unwrap();
+    assert_eq!(answer, Value::from(vec![kinds]));
+    stop(ours).await;
+}
+
+#[tokio::test]
+async fn gossip_reaches_ours_and_theirs() {
+    if !available() {
+        return;
+    }
+    let (ours, theirs) = mixed().await;
+    let asking = node().await;
+    let members = addresses(&ours).into_iter().chain(theirs.iter().map(|peer| peer.node.clone()));
+    asking.groups().put("mixed", members.collect::<Vec<_>>()).await.unwrap();
+    let heard = async || asking.call(Gid::local(), "counter", "read", ()).await.unwrap().into_value().as_f64().unwrap();
+    for round in 1..=3 {
+        // the handout's rumor: every node that hears it calls the counter of the one that asks
+        let counter = Remote::new("counter", "count").on(asking.addr().clone()).to_value();
+        let message = (Vec::<Value>::new(), counter);
+        asking.group("mixed").gossip().send(message, &Remote::new("comm", "send")).await.unwrap();
+        until("all four have heard", async || heard().await >= f64::from(4 * round)).await;
+    }
+    // theirs send, ours pass it on
+    let send = Remote::new("gossip", "send").of(Gid::new("mixed").unwrap()).on(theirs[1].node.clone());
+    let counter = Remote::new("counter", "count").on(asking.addr().clone()).to_value();
+    let message = Value::from(vec![Value::from(Vec::<Value>::new()), counter]);
+    let before = heard().await;
+    asking.comm().send((message, Remote::new("comm", "send").to_value()), &send).await.unwrap();
+    until("ours have heard", async || heard().await >= before + 2.0).await;
+    asking.stop().await;
+    stop(ours).await;
+}
+
+#[tokio::test]
+async fn they_are_stopped_by_ours() {
+    if !available() {
+        return;
+    }
+    let (ours, mut theirs) = mixed().await;
+    let stop_it = Remote::new("status", "stop").on(theirs[0].node.clone());
+    let answer = ours[0].comm().send((), &stop_it).await;
+    // it may end before it has answered
+    assert!(answer.is_ok() || kind(answer) == ErrorKind::Interrupted);
+    theirs[0].child.wait().unwrap();
+    stop(ours).await;
+}

@@ -1,0 +1,11 @@
+// A node of the JavaScript reference: node peer.js --ip 127.0.0.1 --port PORT. Says when it is up.
+const distribution = require('@brown-ds/distribution')();
+
+distribution.node.start((error) => {
+  if (error) {
+    console.error(error.message);
+    process.exit(1);
+  }
+  const {ip, port} = distribution.node.config;
+  console.log(JSON.stringify({ip, port, sid: distribution.util.id.getSID(distribution.node.config)}));
+});
