@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chinwag::{Call, CallError, Gid, Node, NodeAddr, Remote, Service, Value};
+use chinwag::{Call, CallError, ErrorKind, Gid, Node, NodeAddr, Remote, Service, Value};
 use clap::Args;
 use futures_util::future::join_all;
 use tokio::sync::watch;
@@ -153,7 +153,8 @@ async fn stop_all(asking: &Node) {
             log::warn!(target: "chinwag::node", "{other} was not told to stop: {why}");
         }
         let going = async {
-            while asking.call_on(other, call("get")).await.is_ok() {
+            // one that is stopping still says so
+            while !matches!(asking.call_on(other, call("get")).await, Err(why) if why.kind == ErrorKind::Unreachable) {
                 tokio::time::sleep(GONE_YET).await;
             }
         };
