@@ -7,6 +7,10 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     process::{Child, Command, Output, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -313,17 +317,21 @@ async fn on_start_is_called_once_when_the_socket_listens() {
 
 #[tokio::test]
 async fn what_was_asked_is_answered_before_the_end() {
-    let slow = chinwag::Service::new("slow", |_| ()).async_method("answer", |(), _, ()| async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        Ok::<_, chinwag::CallError>(7)
+    let asked = Arc::new(AtomicBool::new(false));
+    let begun = asked.clone();
+    let slow = chinwag::Service::new("slow", |_| ()).async_method("answer", move |(), _, ()| {
+        begun.store(true, Ordering::SeqCst);
+        async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            Ok::<_, chinwag::CallError>(7)
+        }
     });
     let node = Node::builder().port(0).service(slow).start().await.unwrap();
     let asking = support::node().await;
-    let asked = Remote::new("slow", "answer").on(node.addr().clone());
+    let remote = Remote::new("slow", "answer").on(node.addr().clone());
     let comm = asking.comm();
-    let (answer, ()) = tokio::join!(comm.send((), &asked), async {
-        let under_way = async || node.status().counts().await.unwrap() >= 2;
-        until("it is under way", under_way).await;
+    let (answer, ()) = tokio::join!(comm.send((), &remote), async {
+        until("it is under way", async || asked.load(Ordering::SeqCst)).await;
         node.stop().await;
     });
     assert_eq!(answer.unwrap(), Value::from(7));

@@ -481,6 +481,7 @@ async fn a_full_node_says_so() {
     let hasty = node.with_deadline(Duration::from_millis(500));
     let never = || hasty.call(Gid::local(), "counter", "never", ());
     let (one, two, three) = tokio::join!(never(), never(), async {
+        // asking takes a place too, but only for a moment
         until("both are under way", async || node.status().counts().await.is_err()).await;
         kind(node.status().counts().await)
     });
