@@ -117,24 +117,42 @@ fn log_to_stderr() {
         .init();
 }
 
-/// Answers when someone wants the program to end: Ctrl-C, or SIGTERM.
-async fn end_wanted() {
+/// Hears when someone wants the program to end: Ctrl-C, or SIGTERM. From the moment it is made, neither ends the program
+/// by itself.
+struct Ending {
     #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-        else {
-            return std::future::pending().await;
-        };
-        tokio::select! {
-            biased;
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+    signals: Option<(tokio::signal::unix::Signal, tokio::signal::unix::Signal)>,
+}
+
+impl Ending {
+    fn listen() -> Ending {
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            let signals = signal(SignalKind::interrupt()).and_then(|int| Ok((int, signal(SignalKind::terminate())?)));
+            if let Err(why) = &signals {
+                log::warn!(target: "chinwag::node", "signals end this program at once: {why}");
+            }
+            Ending { signals: signals.ok() }
         }
+        #[cfg(not(unix))]
+        Ending {}
     }
-    #[cfg(not(unix))]
-    {
+
+    async fn wanted(&mut self) {
+        #[cfg(unix)]
+        match &mut self.signals {
+            Some((interrupt, terminate)) => {
+                tokio::select! {
+                    biased;
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+            }
+            None => std::future::pending().await,
+        }
         // without a handler the program ends by itself
+        #[cfg(not(unix))]
         let _ = tokio::signal::ctrl_c().await;
     }
 }

@@ -17,7 +17,7 @@ use chinwag::{
     protocol::wire::Limits,
 };
 
-use super::{NodeArgs, end_wanted, fail, raise_file_limit};
+use super::{Ending, NodeArgs, fail, raise_file_limit};
 
 /// How long the news that a node could not start may take to reach whoever waits for it.
 const BAD_NEWS: Duration = Duration::from_secs(2);
@@ -25,6 +25,7 @@ const BAD_NEWS: Duration = Duration::from_secs(2);
 /// Runs a node until someone stops it.
 pub(super) async fn run(args: NodeArgs) -> ExitCode {
     raise_file_limit();
+    let mut ending = Ending::listen();
     let json = args.json;
     let config = match configuration(args) {
         Ok(config) => config,
@@ -48,7 +49,7 @@ pub(super) async fn run(args: NodeArgs) -> ExitCode {
     tokio::select! {
         biased;
         () = node.stopped() => {}
-        () = end_wanted() => node.stop().await,
+        () = ending.wanted() => node.stop().await,
     }
     ExitCode::SUCCESS
 }

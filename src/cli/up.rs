@@ -18,7 +18,7 @@ use clap::Args;
 use futures_util::future::join_all;
 use tokio::sync::watch;
 
-use super::{end_wanted, fail, raise_file_limit};
+use super::{Ending, fail, raise_file_limit};
 
 /// The group's name.
 const GROUP: &str = "town";
@@ -47,6 +47,7 @@ pub(super) struct UpArgs {
 /// Starts the group, counts, and runs it until someone ends it.
 pub(super) async fn run(args: UpArgs) -> ExitCode {
     raise_file_limit();
+    let mut ending = Ending::listen();
     let (heard, counted) = watch::channel(0_u64);
     // n lives in an actor; the channel only shows it
     let counter = Service::new("counter", |_| 0_u64).method("count", move |n: &mut u64, ()| {
@@ -67,7 +68,7 @@ pub(super) async fn run(args: UpArgs) -> ExitCode {
     let outcome = tokio::select! {
         biased;
         outcome = town(&asking, args.nodes, counted) => outcome,
-        () = end_wanted() => Err(CallError::other("interrupted")),
+        () = ending.wanted() => Err(CallError::other("interrupted")),
     };
     let code = match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -76,7 +77,7 @@ pub(super) async fn run(args: UpArgs) -> ExitCode {
     };
     if code == ExitCode::SUCCESS && !args.once {
         say("\nCtrl-C stops them all.");
-        end_wanted().await;
+        ending.wanted().await;
     }
     stop_all(&asking).await;
     code
