@@ -49,14 +49,14 @@ impl Origin {
         Origin { context, deadline: Instant::now() + time_left }
     }
 
-    /// The context of a call made now. It gets a sixteenth less than the time that is left (at least 5 ms less), so
-    /// that its failure can still be told within the deadline.
+    /// The context of a call made now. It gets an eighth less than the time that is left (at least 10 ms less), so
+    /// that its failure can still be told within the deadline, by a machine that is busy.
     ///
     /// # Errors
     /// Where calls are nested too deep, or the deadline has passed.
     pub fn nested(&self) -> Result<CallContext, CallError> {
         let left = self.deadline.saturating_duration_since(Instant::now());
-        let margin = (left / 16).max(Duration::from_millis(5));
+        let margin = (left / 8).max(Duration::from_millis(10));
         match left.checked_sub(margin) {
             Some(left) if !left.is_zero() => self.context.nested(left),
             _ => Err(CallError::new(ErrorKind::DeadlineExceeded, "the deadline passed before the call was made")),
