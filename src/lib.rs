@@ -56,3 +56,8 @@ pub use chinwag_protocol::{
 };
 pub use config::Config;
 pub use node::{Builder, Node, ServerHandle, StartError};
+
+/// The README's example, run with the other examples.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
