@@ -222,6 +222,26 @@ impl Node {
         self.inner.routes.addr().send(message).await.map_err(crashed(&"the route table"))?
     }
 
+    /// Runs JavaScript source at top level, as a prompt does; `await` is allowed there. Answers the text by which a
+    /// prompt shows what it comes to.
+    ///
+    /// # Errors
+    /// What the source throws; [`ErrorKind::Unsupported`] on a node that takes no code.
+    pub async fn evaluate(&self, source: impl Into<String>) -> Result<String, CallError> {
+        let message = routes::Evaluate { source: source.into(), origin: self.origin()? };
+        let shown = self.inner.routes.addr().send(message).await.map_err(crashed(&"the route table"))??;
+        Ok(shown.into_value().deserialize()?)
+    }
+
+    /// Waits until shipped code has no call, timer or unanswered function under way on this node. Answers an error that
+    /// it threw and nobody caught, if there was one since this was last asked.
+    ///
+    /// # Errors
+    /// Where the node has stopped.
+    pub async fn scripts_idle(&self) -> Result<Option<CallError>, CallError> {
+        self.inner.routes.addr().send(routes::Idle).await.map_err(crashed(&"the route table"))
+    }
+
     /// A name that nobody else has, and a generator of its own.
     pub(crate) async fn name_and_chance(&self) -> Result<(String, rand_chacha::ChaCha8Rng), CallError> {
         self.inner.routes.addr().send(routes::NameAndChance).await.map_err(crashed(&"the route table"))

@@ -20,7 +20,12 @@ use rand_chacha::ChaCha8Rng;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::{handle::Node, service::AnyService, transport::Transport};
+use crate::{
+    handle::Node,
+    scripts::{ScriptSettings, Scripts},
+    service::AnyService,
+    transport::Transport,
+};
 
 /// What a node is told at its start.
 pub struct Environment {
@@ -97,6 +102,8 @@ pub struct Settings {
     pub calls_to_a_peer: usize,
     /// Calls that wait for a place on the way to one peer, within their deadlines. Default 4,096.
     pub calls_waiting_for_a_peer: usize,
+    /// Whether shipped functions run, and within which bounds.
+    pub scripts: ScriptSettings,
 }
 
 impl Default for Settings {
@@ -106,6 +113,7 @@ impl Default for Settings {
             relayed_calls_in_flight: 4_096,
             calls_to_a_peer: 256,
             calls_waiting_for_a_peer: 4_096,
+            scripts: ScriptSettings::default(),
         }
     }
 }
@@ -126,6 +134,7 @@ pub(crate) struct Home {
     /// Calls served.
     pub counts: Cell<u64>,
     pub admission: Rc<Admission>,
+    pub scripts: Scripts,
     /// Kept here so that they outlive the actors that work on them.
     pub groups: RefCell<Groups>,
     chance: RefCell<ChaCha8Rng>,
@@ -137,6 +146,7 @@ impl Home {
         let Environment { me, transport, launcher, heap, seed, incarnation, settings, services, distributed, on_stop } =
             environment;
         let home = Home {
+            scripts: Scripts::new(me.clone(), settings.scripts.clone(), seed),
             nid: me.nid(),
             groups: RefCell::new(Groups::new(me.clone())),
             me,

@@ -9,6 +9,7 @@
 //! stub.rs       functions whose text says where to call
 //! home.rs       what the actors of one node share
 //! transport.rs  the way out, and what each way out is held to
+//! scripts/      shipped functions: code from elsewhere, in a sandbox
 //! local/        a node's own services: routes (the door in), comm (the door out), groups, status, gossip
 //! group/        a group's services, and the supervisor that instantiates them
 //! ```
@@ -32,6 +33,7 @@ pub mod home;
 pub mod local;
 pub mod node;
 pub mod request;
+pub mod scripts;
 pub mod seat;
 pub mod service;
 pub mod stub;

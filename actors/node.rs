@@ -27,7 +27,7 @@ use crate::{
 pub fn start(environment: Environment) -> Node {
     let (home, services, on_stop) = Home::new(environment);
     let home = Rc::new(home);
-    let table = Rc::new(RefCell::new(routes::Table::default()));
+    let table = Rc::new(RefCell::new(routes::Table::new(home.scripts.directory().clone())));
     table.borrow_mut().open_group(&Gid::local());
 
     let (h, t) = (home.clone(), table.clone());
@@ -71,6 +71,7 @@ pub fn start(environment: Environment) -> Node {
         lifecycle: lifecycle.clone(),
     });
     home.complete(node.clone());
+    home.scripts.attach(Rc::new(routes::Outside { node: node.clone(), table: table.clone() }));
     state.borrow_mut().closers = vec![
         Box::new(move || routes.close()),
         Box::new(move || groups.close()),
@@ -231,6 +232,7 @@ impl Handler<Close> for Lifecycle {
 
     fn handle(&mut self, _: Close, _: &mut Context<Lifecycle>) {
         self.table.borrow_mut().clear();
+        self.home.scripts.close();
         let mut state = self.state.borrow_mut();
         for seat in std::mem::take(&mut state.groups).into_values() {
             seat.close();

@@ -227,6 +227,14 @@ impl Builder {
         self
     }
 
+    /// Whether functions that other nodes ship are run here. Default: yes, where the engine is built in. A node that runs
+    /// none still spawns, calls back and gossips.
+    #[must_use]
+    pub fn scripts(mut self, on: bool) -> Builder {
+        self.config.settings.scripts.enabled = on;
+        self
+    }
+
     /// Called exactly once, when the node listens.
     #[must_use]
     pub fn on_start(mut self, on_start: impl FnOnce(&ServerHandle) + Send + 'static) -> Builder {

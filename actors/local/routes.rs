@@ -10,25 +10,28 @@
 //! | `put(service, name)` | the name | a name that is built in, a service that is none |
 //! | `rem(name)` | the service removed | unknown service |
 //!
-//! A service written in Rust is shown as stubs that call it here. Admission and deadlines are kept at this door and
+//! A service written in Rust is shown as stubs that call it here. A node that takes no code takes a service only if its
+//! functions are stubs of ours, which need no engine. Admission and deadlines are kept at this door and
 //! nowhere else.
 
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
 
-use actix::{Actor, AsyncContext, Context, Handler, Message, Recipient};
+use actix::{Actor, AsyncContext, Context, Handler, Message, Recipient, ResponseFuture};
 use chinwag_protocol::{
     call::{Answer, Call, CallError, ErrorKind, Reply},
     identity::{Gid, is_path_segment},
     value::{Function, Object, Value},
 };
+use futures_util::future::LocalBoxFuture;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use tokio::time::timeout_at;
 
 use crate::{
-    handle::{CallbackFuture, Lasting},
+    handle::{CallbackFuture, Lasting, Node},
     home::Home,
     request::{Origin, ReplyFuture, Request, crashed, ready},
+    scripts::{Directory, World},
     service::{unknown_method, value},
     stub,
 };
@@ -48,22 +51,50 @@ pub(crate) enum Target {
     /// An actor, and the names of its methods.
     Actor { recipient: Recipient<Request>, methods: Rc<[String]>, builtin: bool },
     /// An object of functions that was put.
-    Shipped(Rc<Value>),
+    Shipped(Arc<Value>),
+    /// A function that the script engine keeps.
+    Remote,
     /// A closure of this program.
     Callback { lasting: Lasting, callback: Rc<dyn Fn(Vec<Value>) -> CallbackFuture> },
 }
 
 /// The names, by group. Kept outside the actor, so that a panic loses none.
-#[derive(Default)]
 pub(crate) struct Table {
     groups: BTreeMap<Gid, BTreeMap<String, Target>>,
     callbacks: usize,
+    /// The same names, as shipped code sees them.
+    directory: Directory,
 }
 
 impl Table {
+    pub(crate) fn new(directory: Directory) -> Table {
+        Table { groups: BTreeMap::new(), callbacks: 0, directory }
+    }
+
     /// Makes room for a group's names.
     pub(crate) fn open_group(&mut self, gid: &Gid) {
         self.groups.entry(gid.clone()).or_default();
+        self.directory.change(|names| {
+            names.entry(gid.to_string()).or_default();
+        });
+    }
+
+    /// Keeps a function of the script engine under a name.
+    ///
+    /// # Errors
+    /// Where there are too many callbacks.
+    pub(crate) fn add_remote(&mut self, name: &str) -> Result<(), CallError> {
+        self.admit_callback()?;
+        self.local().insert(name.to_owned(), Target::Remote);
+        self.callbacks += 1;
+        Ok(())
+    }
+
+    fn admit_callback(&self) -> Result<(), CallError> {
+        if self.callbacks < MAX_CALLBACKS {
+            return Ok(());
+        }
+        Err(CallError::new(ErrorKind::Busy, format!("a node keeps at most {MAX_CALLBACKS} callbacks")))
     }
 
     /// Puts an actor under a name, or another in the same place. Of a group that has gone nothing is kept.
@@ -78,17 +109,22 @@ impl Table {
         let target = Target::Actor { recipient, methods: methods.clone(), builtin };
         if let Some(services) = self.groups.get_mut(gid) {
             services.insert(name.to_owned(), target);
+            self.directory.change(|names| {
+                names.entry(gid.to_string()).or_default().insert(name.to_owned(), methods.to_vec());
+            });
         }
     }
 
     /// Takes a group's names away.
     pub(crate) fn remove_group(&mut self, gid: &Gid) {
         self.groups.remove(gid);
+        self.directory.change(|names| drop(names.remove(gid.as_str())));
     }
 
     /// Takes all names away.
     pub(crate) fn clear(&mut self) {
         self.groups.clear();
+        self.directory.change(|names| names.clear());
     }
 
     fn find(&self, gid: &Gid, service: &str) -> Result<&Target, CallError> {
@@ -105,9 +141,10 @@ impl Table {
 
     fn remove(&mut self, name: &str) -> Option<Target> {
         let removed = self.local().remove(name)?;
-        if matches!(removed, Target::Callback { .. }) {
+        if matches!(removed, Target::Callback { .. } | Target::Remote) {
             self.callbacks -= 1;
         }
+        self.directory.change(|names| drop(names.get_mut("local").map(|local| local.remove(name))));
         Some(removed)
     }
 
@@ -164,20 +201,33 @@ impl Routes {
                 let answer = callback(request.call.arguments);
                 Box::pin(async move { answer.await.map(Answer::Value) })
             }
-            Ok(Target::Shipped(service)) => match service.get(&call.method) {
-                Some(Value::Function(function)) => {
-                    let origin = request.origin();
-                    self.apply(function, request.call.arguments, origin)
+            Ok(Target::Shipped(service)) => {
+                let origin = request.origin();
+                match service.get(&call.method) {
+                    Some(Value::Function(function)) if stub::remote(function).is_some() => {
+                        self.apply(function, request.call.arguments, origin)
+                    }
+                    Some(Value::Function(_) | Value::Native(_)) => {
+                        let Call { method, arguments, .. } = request.call;
+                        self.home.scripts.call_method(service, &method, arguments, origin)
+                    }
+                    _ => ready(Err(unknown_method(&call.service, &call.method))),
                 }
-                _ => ready(Err(unknown_method(&call.service, &call.method))),
-            },
+            }
+            Ok(Target::Remote) => {
+                if call.method != "call" {
+                    return ready(Err(unknown_method(&call.service, &call.method)));
+                }
+                let origin = request.origin();
+                self.home.scripts.call_remote(&request.call.service, request.call.arguments, origin)
+            }
         }
     }
 
     /// Calls a function that came as text.
     fn apply(&self, function: &Function, arguments: Vec<Value>, origin: Origin) -> ReplyFuture {
         let Some(remote) = stub::remote(function) else {
-            return ready(Err(CallError::new(ErrorKind::Unsupported, "this node runs no shipped functions")));
+            return self.home.scripts.call_function(function, arguments, origin);
         };
         let (Some(to), Ok(node)) = (remote.node, self.home.node()) else {
             return ready(Err(CallError::new(ErrorKind::Stopping, "the node has not started")));
@@ -218,13 +268,24 @@ impl Routes {
         if methods.len() > MAX_SERVICES {
             return Err(why(format!("a service has at most {MAX_SERVICES} keys")));
         }
+        if !self.home.scripts.enabled() && methods.values().any(needs_engine) {
+            let message = format!("routes.put: this node runs no shipped functions, and {name} has some");
+            return Err(CallError::new(ErrorKind::Unsupported, message));
+        }
         let mut table = self.table.borrow_mut();
         table.check_free(name)?;
         if table.local().len() >= MAX_SERVICES + table.callbacks {
             return Err(CallError::new(ErrorKind::Busy, format!("a node keeps at most {MAX_SERVICES} services")));
         }
         table.remove(name);
-        table.local().insert(name.to_owned(), Target::Shipped(Rc::new(service.clone())));
+        table.local().insert(name.to_owned(), Target::Shipped(Arc::new(service.clone())));
+        let callable = |(key, value): (&str, &Value)| {
+            matches!(value, Value::Function(_) | Value::Native(_)).then(|| key.to_owned())
+        };
+        table.directory.change(|names| {
+            let methods = methods.iter().filter_map(callable).collect();
+            names.entry(Gid::local().to_string()).or_default().insert(name.to_owned(), methods);
+        });
         value(name)
     }
 
@@ -233,11 +294,20 @@ impl Routes {
         let stub = |method: &str| Value::Function(stub::function_of(&self.home.me, gid, name, method));
         match target {
             Target::Shipped(service) => value((**service).clone()),
-            Target::Callback { .. } => value([("call", stub("call"))].into_iter().collect::<Object>()),
+            Target::Callback { .. } | Target::Remote => value([("call", stub("call"))].into_iter().collect::<Object>()),
             Target::Actor { methods, .. } => {
                 value(methods.iter().map(|method| (method.as_str(), stub(method))).collect::<Object>())
             }
         }
+    }
+}
+
+/// Whether a value is a function that no stub stands for.
+fn needs_engine(value: &Value) -> bool {
+    match value {
+        Value::Function(function) => stub::remote(function).is_none(),
+        Value::Native(_) => true,
+        _ => false,
     }
 }
 
@@ -331,9 +401,7 @@ impl Handler<AddCallback> for Routes {
 
     fn handle(&mut self, message: AddCallback, context: &mut Context<Routes>) -> Self::Result {
         let mut table = self.table.borrow_mut();
-        if table.callbacks >= MAX_CALLBACKS {
-            return Err(CallError::new(ErrorKind::Busy, format!("a node keeps at most {MAX_CALLBACKS} callbacks")));
-        }
+        table.admit_callback()?;
         let name = self.home.uuid().to_string();
         let callback = Rc::from(message.callback as Box<dyn Fn(Vec<Value>) -> CallbackFuture>);
         table.local().insert(name.clone(), Target::Callback { lasting: message.lasting, callback });
@@ -345,5 +413,55 @@ impl Handler<AddCallback> for Routes {
             });
         }
         Ok(name)
+    }
+}
+
+/// What shipped code reaches: the node, on behalf of whichever call the code serves.
+pub(crate) struct Outside {
+    pub node: Node,
+    pub table: Rc<RefCell<Table>>,
+}
+
+impl World for Outside {
+    fn perform(&self, origin: Option<Origin>, call: Call) -> LocalBoxFuture<'static, Reply> {
+        let node = match origin {
+            Some(origin) => self.node.on_behalf_of(origin),
+            None => self.node.on_its_own(),
+        };
+        Box::pin(async move { node.call(call.gid, &call.service, &call.method, call.arguments).await })
+    }
+
+    fn register(&self, name: &str) -> Result<(), CallError> {
+        self.table.borrow_mut().add_remote(name)
+    }
+}
+
+/// Runs source text at top level.
+#[derive(Debug, Message)]
+#[rtype(result = "Reply")]
+pub(crate) struct Evaluate {
+    pub source: String,
+    pub origin: Origin,
+}
+
+impl Handler<Evaluate> for Routes {
+    type Result = ReplyFuture;
+
+    fn handle(&mut self, Evaluate { source, origin }: Evaluate, _: &mut Context<Routes>) -> ReplyFuture {
+        self.home.scripts.evaluate(source, origin)
+    }
+}
+
+/// Waits until shipped code has nothing under way. Answers an error that nobody caught, if there was one.
+#[derive(Debug, Message)]
+#[rtype(result = "Option<CallError>")]
+pub(crate) struct Idle;
+
+impl Handler<Idle> for Routes {
+    type Result = ResponseFuture<Option<CallError>>;
+
+    fn handle(&mut self, _: Idle, _: &mut Context<Routes>) -> Self::Result {
+        let scripts = self.home.scripts.clone();
+        Box::pin(async move { scripts.idle().await })
     }
 }

@@ -53,9 +53,21 @@ struct NodeArgs {
     /// Allow an address that others can reach, with nothing to keep strangers out
     #[arg(long)]
     insecure: bool,
+    /// Run functions that other nodes ship here
+    #[arg(long, value_name = "on|off", default_value = "on", hide_default_value = true, value_parser = on_or_off)]
+    scripts: bool,
     /// Print the line that says the node is up as JSON
     #[arg(long)]
     json: bool,
+}
+
+/// Reads a switch.
+fn on_or_off(text: &str) -> Result<bool, &'static str> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("it is on or off"),
+    }
 }
 
 /// Runs what the command line says.

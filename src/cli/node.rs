@@ -9,11 +9,11 @@
 use std::{io::Write, process::ExitCode, rc::Rc, time::Duration};
 
 use chinwag::{
-    Call, CallError, Config, ErrorKind, Node, StartError, Value,
-    actors::{stub, transport::Transport},
+    Call, CallError, Config, ErrorKind, Node, NodeAddr, StartError, Value,
+    actors::{scripts, stub, transport::Transport},
     http::client::HttpTransport,
     protocol::call::CallContext,
-    protocol::value::Function,
+    protocol::value::{Function, Object},
     protocol::wire::Limits,
 };
 
@@ -32,11 +32,12 @@ pub(super) async fn run(args: NodeArgs) -> ExitCode {
         Err(why) => return fail(&why),
     };
     let on_start = config.on_start.clone();
+    let (settings, asked) = (config.settings.scripts.clone(), asked_address(&config));
     let node = match start(config).await {
         Ok(node) => node,
         Err(why) => {
             if let Some(Value::Function(on_start)) = &on_start {
-                tell_parent(on_start, &why).await;
+                tell_parent(on_start, &why, settings, &asked).await;
             }
             return fail(&why);
         }
@@ -70,6 +71,7 @@ fn configuration(args: NodeArgs) -> Result<Config, chinwag::config::ConfigError>
     config.port = args.port.or(config.port);
     config.advertise = args.advertise.or(config.advertise);
     config.insecure |= args.insecure;
+    config.settings.scripts.enabled &= args.scripts;
     Ok(config)
 }
 
@@ -89,14 +91,14 @@ fn announce(node: &Node, json: bool) {
 }
 
 /// Calls what the configuration says to call. A stub of ours is told the configuration at once; any other function is
-/// machine-made and asks for it.
+/// machine-made and asks for it. Source text was written by a person and gets the server's handle.
 async fn call_on_start(node: &Node, on_start: Value) {
     let called = match on_start {
         Value::Function(function) if stub::remote(&function).is_some() => {
             node.apply(function, vec![Value::Null, node.addr().to_value()]).await
         }
         Value::Function(function) => node.apply(function, vec![Value::Null]).await,
-        Value::String(source) => node.apply(Function::new(source), vec![Value::Null]).await,
+        Value::String(source) => node.apply(Function::new(source), vec![server_handle(node)]).await,
         other => Err(CallError::new(ErrorKind::BadArgument, format!("onStart is {}", other.type_name()))),
     };
     if let Err(why) = called {
@@ -104,15 +106,36 @@ async fn call_on_start(node: &Node, on_start: Value) {
     }
 }
 
-/// Tells whoever waits for this node that it will not come.
-async fn tell_parent(on_start: &Function, why: &StartError) {
-    let Some(remote) = stub::remote(on_start) else { return };
-    let Some(parent) = remote.node else { return };
+/// What an `onStart` that a person wrote can do with the server.
+fn server_handle(node: &Node) -> Value {
+    let address = node.server().address();
+    let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
+    let shown = serde_json::json!({"address": address.ip(), "port": address.port(), "family": family});
+    let close = "(callback) => { distribution.local.status.stop(() => { if (callback) callback(); }); }";
+    let functions = [("address", format!("() => ({shown})")), ("close", close.to_owned())];
+    functions.into_iter().map(|(name, source)| (name, Function::new(source))).collect::<Object>().into()
+}
+
+/// Where a node that may not start would have been.
+fn asked_address(config: &Config) -> NodeAddr {
+    let ip = config.ip.as_deref().unwrap_or(chinwag::config::DEFAULT_IP);
+    config.advertise.clone().unwrap_or_else(|| NodeAddr::new(ip, config.port.unwrap_or(chinwag::config::DEFAULT_PORT)))
+}
+
+/// Tells whoever waits for this node that it will not come. A stub of ours says where; any other function is run, and
+/// can do nothing but call out.
+async fn tell_parent(on_start: &Function, why: &StartError, settings: scripts::ScriptSettings, me: &NodeAddr) {
     let error = Value::from(CallError::new(ErrorKind::SpawnFailed, why.to_string()));
-    let context = CallContext { time_left: BAD_NEWS, ..CallContext::default() };
-    let call = Call::new(remote.gid, remote.service, remote.method, vec![error]).within(context);
     let transport = Rc::new(HttpTransport::new(Limits::default()));
-    if let Err(why) = transport.call(&parent, call).await {
-        log::warn!(target: "chinwag::node", "{parent} was not told: {why}");
+    let told = match stub::remote(on_start).and_then(|remote| remote.node.clone().map(|parent| (remote, parent))) {
+        Some((remote, parent)) => {
+            let context = CallContext { time_left: BAD_NEWS, ..CallContext::default() };
+            let call = Call::new(remote.gid, remote.service, remote.method, vec![error]).within(context);
+            transport.call(&parent, call).await
+        }
+        None => scripts::run_alone(me, transport, settings, on_start, vec![error], BAD_NEWS).await,
+    };
+    if let Err(why) = told {
+        log::warn!(target: "chinwag::node", "the parent was not told: {why}");
     }
 }

@@ -1,0 +1,337 @@
+// What shipped code finds around it. Evaluated once, before any code from elsewhere; `host` is reachable from here only.
+(function (host, config) {
+  'use strict';
+  const global = globalThis;
+  // whatever shipped code does to these afterwards, this file goes on with what it found
+  const { apply, ownKeys, getOwnPropertyDescriptor, getPrototypeOf } = Reflect;
+  const { create, defineProperty, getOwnPropertyNames, prototype: objectPrototype } = Object;
+  const { isArray } = Array;
+  const { stringify } = JSON;
+  const textOf = Function.prototype.toString;
+  const resolve = Promise.resolve.bind(Promise);
+  const then = Promise.prototype.then;
+  const weakGet = WeakMap.prototype.get;
+  const weakSet = WeakMap.prototype.set;
+  const wellFormed = String.prototype.toWellFormed;
+  const isoDate = Date.prototype.toISOString;
+  const dateTime = Date.prototype.getTime;
+  const BigIntOf = BigInt;
+  const DateOf = Date;
+  const errors = { Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError };
+
+  // callbacks of calls under way, timers, and functions that other nodes call, each by its number or name
+  const callbacks = create(null);
+  const timers = create(null);
+  const remotes = create(null);
+  // native functions by path, and what stands for the text of functions of our own
+  const paths = new WeakMap();
+  const stubs = new WeakMap();
+
+  const hidden = (object, name, value) =>
+    defineProperty(object, name, { value, writable: true, enumerable: false, configurable: true });
+
+  // ---- calls ----
+
+  // the last argument is the callback if it is a function, save where a function is what the method is given
+  const takesFunction = (service, method) => service === 'gossip' && method === 'at';
+  const method = (gid, service, name) => {
+    const call = (...args) => {
+      let callback = 0;
+      const last = args.length - 1;
+      if (typeof args[last] === 'function' && !(takesFunction(service, name) && last < 2)) {
+        callback = host.number();
+        callbacks[callback] = args.pop();
+      }
+      try {
+        host.call(gid, service, name, args, callback);
+      } catch (error) {
+        delete callbacks[callback];
+        throw error;
+      }
+    };
+    apply(weakSet, stubs, [call, [gid, service, name]]);
+    return call;
+  };
+
+  // names are asked for when they are used: groups and services come and go
+  const names = (list, make, own) => {
+    const target = own || {};
+    return new Proxy(target, {
+      get: (object, key, self) => {
+        if (typeof key !== 'string' || key in object) return Reflect.get(object, key, self);
+        return list(key) ? make(key) : undefined;
+      },
+      has: (object, key) => key in object || (typeof key === 'string' && !!list(key)),
+      ownKeys: (object) => {
+        const found = ownKeys(object);
+        const more = list();
+        for (let i = 0; i < more.length; i++) if (!found.includes(more[i])) found.push(more[i]);
+        return found;
+      },
+      getOwnPropertyDescriptor: (object, key) => {
+        const own = getOwnPropertyDescriptor(object, key);
+        if (own || typeof key !== 'string' || !list(key)) return own;
+        return { value: make(key), writable: true, enumerable: true, configurable: true };
+      },
+    });
+  };
+  const service = (gid, name) => names((key) => host.methods(gid, name, key), (key) => method(gid, name, key));
+  const group = (gid) => names((key) => host.services(gid, key), (key) => service(gid, key));
+
+  const getID = (value) => host.sha256(stringify(value));
+  const getNID = (node) => getID({ ip: node.ip, port: node.port });
+  const id = {
+    getID,
+    getNID,
+    getSID: (node) => getNID(node).substring(0, 5),
+    getMID: (message) => getID([message, DateOf.now(), host.random()]),
+    idToNum: (text) => BigIntOf('0x' + text),
+  };
+  const createRPC = (func) => {
+    if (typeof func !== 'function') throw new errors.TypeError('createRPC takes a function');
+    const name = host.register();
+    remotes[name] = func;
+    return host.evaluate(host.stub('local', name, 'call'));
+  };
+  const toAsync = (func) => (...args) => new Promise((done, failed) => {
+    // the error map of a group's answer is no failure
+    const failure = (error) => error && (typeof error !== 'object' || error instanceof errors.Error);
+    func(...args, (error, value) => failure(error) ? failed(error) : done(value));
+  });
+
+  const server = {
+    address: () => ({ address: config.ip, port: config.port, family: config.ip.includes(':') ? 'IPv6' : 'IPv4' }),
+    close: (callback) => {
+      method('local', 'status', 'stop')((error) => { if (typeof callback === 'function') callback(error || undefined); });
+    },
+  };
+  const distribution = names(
+    (gid) => host.groups(gid),
+    group,
+    {
+      node: { config, server },
+      util: {
+        id,
+        serialize: (value) => host.serialize(value),
+        deserialize: (text) => host.deserialize(text),
+        wire: { createRPC, toAsync },
+      },
+    },
+  );
+
+  // ---- timers ----
+
+  const start = (repeats) => (func, delay, ...args) => {
+    if (typeof func !== 'function') throw new errors.TypeError('a timer takes a function');
+    const number = host.startTimer(+delay, repeats);
+    timers[number] = [func, args, repeats];
+    return number;
+  };
+  const stop = (number) => {
+    if (typeof number !== 'number' || !(number in timers)) return;
+    delete timers[number];
+    host.stopTimer(number);
+  };
+
+  // ---- how things are shown ----
+
+  const quoted = (text) => {
+    const mark = !text.includes("'") ? "'" : !text.includes('"') ? '"' : !text.includes('`') ? '`' : "'";
+    let out = '';
+    for (const c of text) {
+      out += c === '\n' ? '\\n' : c === '\t' ? '\\t' : c === '\r' ? '\\r' : c === '\\' ? '\\\\'
+        : c === mark ? '\\' + c : c < ' ' ? '\\x' + c.charCodeAt(0).toString(16).padStart(2, '0').toUpperCase() : c;
+    }
+    return mark + out + mark;
+  };
+  const keyText = (key) => typeof key === 'symbol' ? `[${String(key)}]`
+    : /^[A-Za-z_$][\w$]*$/.test(key) ? key : quoted(key);
+  const errorText = (error) => {
+    const head = `${error.name}: ${error.message}`;
+    const stack = typeof error.stack === 'string' ? error.stack.trimEnd() : '';
+    return stack ? `${head}\n${stack}` : head;
+  };
+  const tooMuch = 100;
+  const show = (value, depth, open, deepest) => {
+    switch (typeof value) {
+      case 'string': return quoted(value);
+      case 'number': return Object.is(value, -0) ? '-0' : String(value);
+      case 'bigint': return `${value}n`;
+      case 'function': {
+        const kind = /^class\b/.test(apply(textOf, value, [])) ? 'class' : 'Function';
+        return kind === 'class' ? `[class ${value.name || '(anonymous)'}]`
+          : value.name ? `[Function: ${value.name}]` : '[Function (anonymous)]';
+      }
+      case 'object': break;
+      default: return String(value);
+    }
+    if (value === null) return 'null';
+    if (open.includes(value)) return '[Circular *1]';
+    if (value instanceof errors.Error) return depth ? `[${errorText(value)}]` : errorText(value);
+    if (value instanceof DateOf) return Number.isNaN(apply(dateTime, value, [])) ? 'Invalid Date' : apply(isoDate, value, []);
+    if (value instanceof RegExp || value instanceof Boolean || value instanceof Number) return String(value);
+    if (value instanceof Promise) return 'Promise { <pending> }';
+    const maker = getPrototypeOf(value);
+    const name = maker === null ? '[Object: null prototype]' : typeof maker.constructor === 'function' ? maker.constructor.name : 'Object';
+    if (depth > deepest) return isArray(value) ? '[Array]' : `[${name}]`;
+    const parts = [];
+    const inner = [...open, value];
+    const nested = (item) => show(item, depth + 1, inner, deepest);
+    const list = isArray(value);
+    if (list) {
+      let holes = 0;
+      const flush = () => { if (holes) parts.push(`<${holes} empty item${holes > 1 ? 's' : ''}>`); holes = 0; };
+      const shown = Math.min(value.length, tooMuch);
+      for (let i = 0; i < shown; i++) {
+        if (!(i in value)) { holes++; continue; }
+        flush();
+        parts.push(nested(value[i]));
+      }
+      flush();
+      const more = value.length - shown;
+      if (more > 0) parts.push(`... ${more} more item${more > 1 ? 's' : ''}`);
+    } else if (value instanceof Map) {
+      for (const [key, item] of value) parts.push(`${nested(key)} => ${nested(item)}`);
+    } else if (value instanceof Set) {
+      for (const item of value) parts.push(nested(item));
+    }
+    let count = 0;
+    for (const key of ownKeys(value)) {
+      if (list && (key === 'length' || /^\d+$/.test(String(key)))) continue;
+      const own = getOwnPropertyDescriptor(value, key);
+      if (!own || !own.enumerable) continue;
+      if (++count > tooMuch) { parts.push('...'); break; }
+      const item = own.get ? (own.set ? '[Getter/Setter]' : '[Getter]') : own.set ? '[Setter]' : nested(own.value);
+      parts.push(`${keyText(key)}: ${item}`);
+    }
+    const sized = value instanceof Map || value instanceof Set ? `${name}(${value.size}) ` : '';
+    const before = sized || (list || name === 'Object' ? '' : `${name} `);
+    const [left, right] = list ? ['[', ']'] : ['{', '}'];
+    if (parts.length === 0) return `${before}${left}${right}`;
+    const length = parts.reduce((sum, part) => sum + part.length + 2, before.length);
+    if (length <= 76 && !parts.some((part) => part.includes('\n'))) return `${before}${left} ${parts.join(', ')} ${right}`;
+    return `${before}${left}\n${parts.map((part) => '  ' + part.replaceAll('\n', '\n  ')).join(',\n')}\n${right}`;
+  };
+  const inspect = (value) => {
+    const text = show(value, 0, [], 2);
+    return typeof value === 'object' && text.includes('[Circular *1]') ? `<ref *1> ${text}` : text;
+  };
+  const plain = (value) => typeof value === 'string' ? value : inspect(value);
+  const format = (args) => {
+    let next = 0;
+    let out = '';
+    if (typeof args[0] === 'string' && args.length > 1) {
+      next = 1;
+      out = args[0].replace(/%[sdifjoOc%]/g, (mark) => {
+        if (mark === '%%') return '%';
+        if (next >= args.length) return mark;
+        const value = args[next++];
+        switch (mark) {
+          case '%s': return typeof value === 'object' ? show(value, 0, [], 0) : typeof value === 'bigint' ? `${value}n` : String(value);
+          case '%d': return typeof value === 'bigint' ? `${value}n` : typeof value === 'object' ? 'NaN' : String(Number(value));
+          case '%i': return String(parseInt(value, 10));
+          case '%f': return String(parseFloat(value));
+          case '%j': return stringify(value);
+          case '%c': return '';
+          default: return inspect(value);
+        }
+      });
+    }
+    for (; next < args.length; next++) out += (next ? ' ' : '') + plain(args[next]);
+    return out;
+  };
+  const print = (level) => (...args) => host.print(level, format(args));
+  const console = {
+    log: print(0), info: print(0), debug: print(1), warn: print(2), error: print(3), trace: print(3),
+    assert: (condition, ...args) => { if (!condition) console.error('Assertion failed', ...args); },
+    dir: (value) => host.print(0, inspect(value)),
+  };
+
+  // ---- what is there to see ----
+
+  hidden(global, 'console', console);
+  hidden(global, 'global', global);
+  hidden(global, 'distribution', distribution);
+  hidden(global, 'nodeConfig', config);
+  hidden(global, 'setTimeout', start(false));
+  hidden(global, 'setInterval', start(true));
+  hidden(global, 'setImmediate', (func, ...args) => start(false)(func, 0, ...args));
+  hidden(global, 'clearTimeout', stop);
+  hidden(global, 'clearInterval', stop);
+  hidden(global, 'clearImmediate', stop);
+  hidden(global, 'queueMicrotask', (func) => {
+    if (typeof func !== 'function') throw new errors.TypeError('queueMicrotask takes a function');
+    apply(then, resolve(), [() => func()]);
+  });
+  hidden(Math, 'random', () => host.random());
+
+  for (const name of getOwnPropertyNames(global)) {
+    const held = getOwnPropertyDescriptor(global, name).value;
+    if (held === global || held === distribution || held === null) continue;
+    if (typeof held === 'function') weakSet.call(paths, held, name);
+    if (typeof held !== 'object' && typeof held !== 'function') continue;
+    for (const key of getOwnPropertyNames(held)) {
+      const inner = getOwnPropertyDescriptor(held, key).value;
+      if (typeof inner === 'function' && key !== 'constructor' && !weakGet.call(paths, inner)) weakSet.call(paths, inner, `${name}.${key}`);
+    }
+  }
+
+  // ---- what the host calls ----
+
+  return {
+    // calls a shipped function whose answer is awaited; `calls` says that it answers through its callback
+    invoke: (func, self, args, calls) => {
+      const result = apply(func, self, args);
+      if (result !== null && (typeof result === 'object' || typeof result === 'function')) {
+        const next = result.then;
+        if (typeof next === 'function') {
+          const answer = args[args.length - 1];
+          const done = (value) => { if (!calls) answer(undefined, value); };
+          apply(then, resolve(result), [done, (error) => answer(error === undefined || error === null ? new errors.Error(`rejected with ${error}`) : error)]);
+          return;
+        }
+      }
+      if (!calls) args[args.length - 1](undefined, result);
+    },
+    settle: (number, error, value) => {
+      const callback = callbacks[number];
+      delete callbacks[number];
+      if (callback) callback(error, value);
+    },
+    forget: (number) => { delete callbacks[number]; },
+    fire: (number) => {
+      const timer = timers[number];
+      if (!timer) return;
+      if (!timer[2]) delete timers[number];
+      apply(timer[0], global, timer[1]);
+    },
+    drop: (number) => { delete timers[number]; },
+    remote: (name) => remotes[name],
+    broken: (error) => () => { throw error; },
+    sourceOf: (func) => {
+      const stub = apply(weakGet, stubs, [func]);
+      if (stub) return 's' + host.stub(stub[0], stub[1], stub[2]);
+      const path = apply(weakGet, paths, [func]);
+      return path ? 'n' + path : 's' + apply(textOf, func, []);
+    },
+    native: (path) => {
+      let found = global;
+      for (const key of path.split('.')) found = found === undefined || found === null ? undefined : found[key];
+      if (typeof found === 'function') return found;
+      const missing = () => { throw new errors.ReferenceError(`there is no ${path} here`); };
+      apply(weakSet, paths, [missing, path]);
+      return missing;
+    },
+    error: (name, message, cause) => {
+      const Kind = errors[name] || errors.Error;
+      const error = cause === undefined ? new Kind(message) : new Kind(message, { cause });
+      if (error.name !== name) hidden(error, 'name', name);
+      return error;
+    },
+    date: (time) => new DateOf(time),
+    time: (date) => apply(dateTime, date, []),
+    bigint: (text) => BigIntOf(text),
+    wellFormed: (text) => apply(wellFormed, text, []),
+    show: (result, answer) => { apply(then, resolve(result), [(done) => answer(undefined, inspect(done.value)), answer]); },
+  };
+})

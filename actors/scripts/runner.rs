@@ -1,0 +1,386 @@
+//! The node's side of an engine: starts it, hands calls in and out, and gives it up when it does not return.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    rc::{Rc, Weak},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use chinwag_protocol::{
+    call::{Call, CallError, ErrorKind, Reply},
+    identity::NodeAddr,
+    value::Value,
+};
+use tokio::{
+    sync::{Notify, mpsc, oneshot},
+    time::timeout_at,
+};
+
+use super::{
+    Directory, World,
+    clock::Pulse,
+    engine::{Engine, Input, Job, Output, Plan, What},
+    engine_replaced, gid_of, limit_exceeded,
+    settings::ScriptSettings,
+    thread::Thread,
+};
+use crate::request::{Origin, ReplyFuture, ready};
+
+/// How often the watchdog looks while code runs.
+const WATCH: Duration = Duration::from_millis(50);
+
+/// One node's engine, and those it had before.
+pub(super) struct Runner {
+    me: NodeAddr,
+    settings: ScriptSettings,
+    directory: Directory,
+    seed: [u8; 32],
+    world: RefCell<Option<Rc<dyn World>>>,
+    running: RefCell<Option<Running>>,
+    /// Who waits for an answer.
+    replies: RefCell<BTreeMap<u64, oneshot::Sender<Reply>>>,
+    numbers: Cell<u64>,
+    starts: Cell<u64>,
+    /// Timers and calls that code has under way.
+    work: Cell<usize>,
+    uncaught: RefCell<Option<CallError>>,
+    changed: Notify,
+    stuck: Arc<AtomicUsize>,
+}
+
+struct Running {
+    way: Way,
+    pulse: Arc<Pulse>,
+}
+
+#[derive(Clone)]
+enum Way {
+    Thread(Thread),
+    Inline(mpsc::UnboundedSender<Input>),
+}
+
+impl Way {
+    fn send(&self, input: Input) {
+        match self {
+            Way::Thread(thread) => thread.send(input),
+            // an engine that ended answers nobody
+            Way::Inline(inputs) => drop(inputs.send(input)),
+        }
+    }
+
+    fn close(&self) {
+        if let Way::Thread(thread) = self {
+            thread.close();
+        }
+    }
+}
+
+impl Runner {
+    pub fn new(me: NodeAddr, settings: ScriptSettings, directory: Directory, seed: [u8; 32]) -> Rc<Runner> {
+        Rc::new(Runner {
+            me,
+            settings,
+            directory,
+            seed,
+            world: RefCell::default(),
+            running: RefCell::default(),
+            replies: RefCell::default(),
+            numbers: Cell::new(0),
+            starts: Cell::new(0),
+            work: Cell::new(0),
+            uncaught: RefCell::default(),
+            changed: Notify::new(),
+            stuck: Arc::default(),
+        })
+    }
+
+    pub fn attach(&self, world: Rc<dyn World>) {
+        *self.world.borrow_mut() = Some(world);
+    }
+
+    /// Runs something, and answers it by its deadline.
+    pub fn run(self: &Rc<Runner>, what: What, arguments: Vec<Value>, origin: Origin) -> ReplyFuture {
+        let way = match self.way() {
+            Ok(way) => way,
+            Err(error) => return ready(Err(error)),
+        };
+        let id = self.numbers.get() + 1;
+        self.numbers.set(id);
+        let (reply, answered) = oneshot::channel();
+        self.replies.borrow_mut().insert(id, reply);
+        self.changed.notify_waiters();
+        let deadline = tokio::time::Instant::now() + origin.time_left();
+        way.send(Input::Call(Job { id, origin, what, arguments }));
+        let waiting = Waiting { runner: Rc::downgrade(self), id };
+        Box::pin(async move {
+            let _waiting = waiting;
+            match timeout_at(deadline, answered).await {
+                Ok(Ok(reply)) => reply,
+                Ok(Err(_)) => Err(engine_replaced()),
+                Err(_) => {
+                    let message = "the function did not answer in time";
+                    Err(CallError::new(ErrorKind::DeadlineExceeded, message))
+                }
+            }
+        })
+    }
+
+    /// The way to the engine, which is started if there is none.
+    fn way(self: &Rc<Runner>) -> Result<Way, CallError> {
+        if self.world.borrow().is_none() {
+            return Err(CallError::new(ErrorKind::Stopping, "the node is stopping"));
+        }
+        if let Some(running) = &*self.running.borrow() {
+            let ended = matches!(&running.way, Way::Thread(thread) if thread.has_ended());
+            if !ended {
+                return Ok(running.way.clone());
+            }
+        }
+        if self.stuck.load(Ordering::Acquire) >= self.settings.stuck_engines {
+            let message = format!("{} script engines do not return; shipped functions wait for them", self.settings.stuck_engines);
+            return Err(CallError::new(ErrorKind::Busy, message));
+        }
+        let running = self.start()?;
+        let way = running.way.clone();
+        *self.running.borrow_mut() = Some(running);
+        Ok(way)
+    }
+
+    fn start(self: &Rc<Runner>) -> Result<Running, CallError> {
+        let pulse = Arc::new(Pulse::new());
+        let mut seed = self.seed;
+        let starts = self.starts.get() + 1;
+        self.starts.set(starts);
+        for (byte, start) in seed.iter_mut().zip(starts.to_le_bytes()) {
+            *byte ^= start;
+        }
+        let plan = Plan {
+            settings: self.settings.clone(),
+            me: self.me.clone(),
+            directory: self.directory.clone(),
+            seed,
+            pulse: pulse.clone(),
+        };
+        let (outputs, emitted) = mpsc::unbounded_channel();
+        let way = if self.settings.inline.is_some() {
+            let (inputs, arriving) = mpsc::unbounded_channel();
+            actix::spawn(run_inline(plan, arriving, outputs));
+            Way::Inline(inputs)
+        } else {
+            let failed = |why: std::io::Error| CallError::new(ErrorKind::Busy, format!("no thread for an engine: {why}"));
+            Way::Thread(Thread::start(plan, outputs).map_err(failed)?)
+        };
+        actix::spawn(attend(Rc::downgrade(self), way.clone(), emitted));
+        if self.settings.inline.is_none() {
+            actix::spawn(watch(Rc::downgrade(self), pulse.clone()));
+        }
+        Ok(Running { way, pulse })
+    }
+
+    /// Whether code has anything under way.
+    fn is_idle(&self) -> bool {
+        self.work.get() == 0 && self.replies.borrow().is_empty()
+    }
+
+    pub async fn idle(&self) -> Option<CallError> {
+        loop {
+            let changed = self.changed.notified();
+            if self.is_idle() {
+                return self.uncaught.borrow_mut().take();
+            }
+            changed.await;
+        }
+    }
+
+    pub fn close(&self) {
+        self.world.borrow_mut().take();
+        if let Some(running) = self.running.borrow_mut().take() {
+            running.pulse.abandon();
+            running.way.close();
+        }
+        self.replies.borrow_mut().clear();
+        self.work.set(0);
+        self.changed.notify_waiters();
+    }
+
+    fn answer(&self, id: u64, reply: Reply) {
+        if let Some(waiting) = self.replies.borrow_mut().remove(&id) {
+            // whoever asked may have given up
+            let _ = waiting.send(reply);
+        }
+        self.changed.notify_waiters();
+    }
+
+    /// Does what the engine asks for.
+    fn attend(&self, way: &Way, output: Output) {
+        let world = self.world.borrow().clone();
+        match output {
+            Output::Answer { id, reply } => self.answer(id, reply),
+            Output::Perform { number, origin, gid, service, method, arguments } => {
+                let performed = match (world, gid_of(&gid)) {
+                    (Some(world), Ok(gid)) => world.perform(origin, Call::new(gid, service, method, arguments)),
+                    (Some(_), Err(error)) => ready(Err(error)),
+                    (None, _) => return,
+                };
+                let way = way.clone();
+                actix::spawn(async move { way.send(Input::Settle { number, reply: performed.await }) });
+            }
+            Output::Register { name } => {
+                if let Some(Err(error)) = world.map(|world| world.register(&name)) {
+                    log::warn!(target: "chinwag::scripts", "a callback cannot be called: {error}");
+                }
+            }
+            Output::Work(work) => {
+                self.work.set(work);
+                self.changed.notify_waiters();
+            }
+            Output::Uncaught(error) => {
+                log::error!(target: "chinwag::scripts", "nobody caught {}: {error}", error.kind.name());
+                self.uncaught.borrow_mut().get_or_insert(error);
+            }
+        }
+    }
+
+    /// Leaves an engine that gives no sign behind, and hands what it has not begun to another.
+    fn give_up(self: &Rc<Runner>, pulse: &Arc<Pulse>, culprit: u64) {
+        let running = self.running.borrow_mut().take_if(|running| Arc::ptr_eq(&running.pulse, pulse));
+        let Some(Running { way: Way::Thread(thread), .. }) = running else { return };
+        pulse.abandon();
+        let waiting = thread.leave_behind(&self.stuck);
+        let outstanding = self.stuck.load(Ordering::Acquire);
+        log::error!(
+            target: "chinwag::scripts",
+            "a shipped function does not return; its engine is left behind ({outstanding} of these) and replaced"
+        );
+        let waiting = waiting.into_iter().filter_map(|input| match input {
+            Input::Call(job) => Some(job),
+            Input::Settle { .. } => None,
+        });
+        let mut begun = std::mem::take(&mut *self.replies.borrow_mut());
+        let waiting: Vec<(Job, oneshot::Sender<Reply>)> =
+            waiting.filter_map(|job| begun.remove(&job.id).map(|reply| (job, reply))).collect();
+        self.work.set(0);
+        for (id, reply) in begun {
+            let error = if id == culprit {
+                limit_exceeded("the function did not return, and its engine was given up")
+            } else {
+                engine_replaced()
+            };
+            // whoever asked may have given up
+            let _ = reply.send(Err(error));
+        }
+        for (job, reply) in waiting {
+            match self.way() {
+                Ok(way) => {
+                    self.replies.borrow_mut().insert(job.id, reply);
+                    way.send(Input::Call(job));
+                }
+                Err(error) => drop(reply.send(Err(error))),
+            }
+        }
+        self.changed.notify_waiters();
+    }
+}
+
+/// Forgets who waited, whether or not there was an answer.
+struct Waiting {
+    runner: Weak<Runner>,
+    id: u64,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(runner) = self.runner.upgrade() {
+            runner.replies.borrow_mut().remove(&self.id);
+            runner.changed.notify_waiters();
+        }
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Does what an engine asks for, for as long as it lives.
+async fn attend(runner: Weak<Runner>, way: Way, mut outputs: mpsc::UnboundedReceiver<Output>) {
+    while let Some(output) = outputs.recv().await {
+        let Some(runner) = runner.upgrade() else { break };
+        let current = match (&way, runner.running.borrow().as_ref().map(|running| &running.way)) {
+            (Way::Thread(this), Some(Way::Thread(other))) => this.is(other),
+            (Way::Inline(this), Some(Way::Inline(other))) => this.same_channel(other),
+            _ => false,
+        };
+        // one that was left behind has no say
+        if !current {
+            return;
+        }
+        runner.attend(&way, output);
+    }
+    // it ended by itself: a panic
+    if let Some(runner) = runner.upgrade() {
+        let ended = matches!(&way, Way::Thread(thread) if thread.has_ended());
+        if ended {
+            runner.replies.borrow_mut().clear();
+            runner.work.set(0);
+            runner.changed.notify_waiters();
+        }
+    }
+}
+
+/// Looks whether an engine gives signs of life, while it has something to do.
+async fn watch(runner: Weak<Runner>, pulse: Arc<Pulse>) {
+    loop {
+        let Some(runner) = runner.upgrade() else { return };
+        let current = runner.running.borrow().as_ref().is_some_and(|running| Arc::ptr_eq(&running.pulse, &pulse));
+        if !current {
+            return;
+        }
+        let patience = runner.settings.processor_time + runner.settings.grace;
+        if let Some(culprit) = pulse.silent_for(patience) {
+            return runner.give_up(&pulse, culprit);
+        }
+        let idle = runner.is_idle();
+        drop(runner);
+        // an idle engine is looked at rarely, so that it costs nothing
+        tokio::time::sleep(if idle { WATCH * 10 } else { WATCH }).await;
+    }
+}
+
+/// Drives an engine on the node's own thread.
+async fn run_inline(
+    plan: Plan,
+    mut inputs: mpsc::UnboundedReceiver<Input>,
+    outputs: mpsc::UnboundedSender<Output>,
+) {
+    let emit = Rc::new(move |output| {
+        // nobody listens once the node is closed
+        let _ = outputs.send(output);
+    });
+    let mut engine = Engine::new(plan, emit);
+    loop {
+        let due = engine.next_timer();
+        let timer = async {
+            match due {
+                Some(due) => tokio::time::sleep_until(due).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            input = inputs.recv() => match input {
+                Some(input) => engine.take(input),
+                None => return,
+            },
+            () = timer => {}
+        }
+        engine.fire();
+    }
+}
+
