@@ -2,13 +2,18 @@
 //! do keeps a node from answering others.
 #![cfg(feature = "scripts")]
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use chinwag::{
-    Answer, Call, CallError, ErrorKind, Gid, Lasting, Node, Remote, Reply, Value,
-    protocol::value::{Array, BigInt, Date, ErrorValue, Function, Object, Reference},
-    protocol::wire,
+    Answer, CallError, ErrorKind, Gid, Lasting, Node, Remote, Value,
+    actors::home::Settings,
+    protocol::{
+        call::Reply,
+        value::{Array, BigInt, Date, ErrorValue, Function, Object, Reference},
+        wire,
+    },
 };
+use tokio::sync::mpsc;
 
 /// A node on a free port.
 async fn node() -> Node {
@@ -71,6 +76,357 @@ async fn every_way_of_answering_answers() {
         "(a, b, callback) => { callback(false, a + b); }",
     ] {
         assert_eq!(value(&node, source, three()).await, Value::from(3), "{source}");
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn what_fails_keeps_its_name_message_and_cause() {
+    let node = node().await;
+    for (source, name, message) in [
+        ("() => { throw new TypeError('no') }", "TypeError", "no"),
+        ("(callback) => { callback(new RangeError('no')); }", "RangeError", "no"),
+        ("(callback) => { callback('no'); }", "Error", "no"),
+        ("async () => { throw new Error('no'); }", "Error", "no"),
+        ("async (callback) => { throw new Error('no'); }", "Error", "no"),
+        ("() => Promise.reject(new SyntaxError('no'))", "SyntaxError", "no"),
+        ("(callback) => { setTimeout(() => { throw new URIError('no'); }, 1); }", "URIError", "no"),
+        ("(callback) => { Promise.reject(new EvalError('no')); }", "EvalError", "no"),
+        (
+            "(callback) => { distribution.local.nothing.here(); }",
+            "TypeError",
+            "cannot read property 'here' of undefined",
+        ),
+        ("() => { class Odd extends Error { name = 'Odd' }; throw new Odd('no'); }", "Odd", "no"),
+        ("() => { throw 'no' }", "Error", "no"),
+        ("this is no function", "SyntaxError", ""),
+        ("42", "TypeError", "the text of the function is not that of a function"),
+    ] {
+        let error = error(&node, source).await;
+        assert_eq!(error.kind.name(), name, "{source}: {error}");
+        assert!(error.message.contains(message), "{source}: {error}");
+    }
+    let error = error(&node, "() => { throw new Error('no', {cause: {why: [1]}}) }").await;
+    assert_eq!(error.cause, object([("why", Value::from(vec![Value::from(1)]))]));
+    let hasty = node.with_deadline(Duration::from_millis(100));
+    node.routes().put(object([("call", function("(callback) => {}"))]), "never").await.unwrap();
+    let error = hasty.call(Gid::local(), "never", "call", ()).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::DeadlineExceeded);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn every_value_goes_in_and_comes_back() {
+    let node = node().await;
+    let mut holes = Array::new();
+    holes.push_hole();
+    holes.push(1);
+    let shared = [("a", object([("deep", Value::from(1))])), ("b", Value::from(Reference::new(1, ["a"])))];
+    let around: Object =
+        [("self", Value::from(Reference::ancestor(1))), ("list", Value::from(vec![Reference::ancestor(2).into()]))]
+            .into_iter()
+            .collect();
+    for sent in [
+        Value::Undefined,
+        Value::Null,
+        Value::from(true),
+        Value::from(-0.5),
+        Value::from(f64::NAN),
+        Value::from(f64::NEG_INFINITY),
+        Value::from("h\u{e9}llo \u{1f426}\0"),
+        Value::from("-123456789012345678901234567890".parse::<BigInt>().unwrap()),
+        Value::from(Date::new(1_708_992_000_123)),
+        Value::from(Date::INVALID),
+        Value::from(ErrorValue::new("no").named("Odd").caused_by(Value::from(5))),
+        holes.into(),
+        object([("b", Value::from(1)), ("10", Value::from(2)), ("9", Value::from(3)), ("__proto__", Value::from(4))]),
+        function("(a, b) => /* kept */ a + b"),
+        function("m(x) { return x; }"),
+        Value::Native("console.log".to_owned()),
+        Value::Native("process.exit".to_owned()),
+        object(shared),
+        around.into(),
+    ] {
+        let expected = match &sent {
+            // read as the method it is, and sent on as what then stands there
+            Value::Function(text) if text.source().starts_with("m(") => sent.clone(),
+            other => other.clone(),
+        };
+        let back = value(&node, "(x, callback) => callback(null, x)", vec![sent.clone()]).await;
+        assert_eq!(wire::encode(&back), wire::encode(&expected), "{sent:?}");
+        let rust = value(&node, "(x) => [x, x]", vec![sent.clone()]).await;
+        assert_eq!(rust.as_array().map(Array::len), Some(2), "{sent:?}");
+    }
+    let shared = object([("a", Value::from(vec![Value::from(1)])), ("b", Value::from(Reference::new(1, ["a"])))]);
+    assert_eq!(value(&node, "(x) => x.a === x.b", vec![shared]).await, Value::from(true));
+    let half = value(&node, "() => 'a\\ud800b'", vec![]).await;
+    assert_eq!(half, Value::from("a\u{fffd}b"));
+    let called = value(&node, "(f) => f(20, 1) + f.toString().length", vec![function("(a, b) => a + b")]).await;
+    assert_eq!(called, Value::from(21 + 15));
+    let why = error(&node, "() => Math.max.bind(null)").await;
+    assert_eq!(why.kind.name(), "TypeError");
+    let why = error(&node, "() => { let x = []; for (let i = 0; i < 5000; i++) x = [x]; return x; }").await;
+    assert_eq!(why.kind.name(), "RangeError");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_service_keeps_itself_and_its_neighbours() {
+    let node = node().await;
+    let service = object([
+        ("count", function("count() { return ++this.n; }")),
+        ("n", Value::from(5)),
+        ("helpers", object([("twice", function("(x) => 2 * x"))])),
+        ("double", function("function (x) { return this.helpers.twice(x) + this.count(); }")),
+        ("remember", function("(x) => { globalThis.kept = x; }")),
+        ("recall", function("() => global.kept")),
+    ]);
+    node.routes().put(service.clone(), "counter").await.unwrap();
+    let call = async |method: &str, arguments: Vec<Value>| {
+        node.call(Gid::local(), "counter", method, arguments).await.unwrap().into_value()
+    };
+    assert_eq!(call("count", vec![]).await, Value::from(6));
+    assert_eq!(call("count", vec![]).await, Value::from(7));
+    assert_eq!(call("double", vec![Value::from(10)]).await, Value::from(28));
+    call("remember", vec![Value::from("this")]).await;
+    assert_eq!(call("recall", vec![]).await, Value::from("this"));
+    assert_eq!(node.routes().get("counter").await.unwrap(), service);
+    let error = node.call(Gid::local(), "counter", "helpers", ()).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::UnknownMethod);
+    node.routes().rem("counter").await.unwrap();
+    let error = node.call(Gid::local(), "counter", "count", ()).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::UnknownService);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn code_sees_the_node_and_its_groups() {
+    let node = node().await;
+    let here = node.addr().to_value();
+    for (source, answer) in [
+        ("(cb) => distribution.local.status.get('sid', cb)", Value::from(node.sid().as_str())),
+        ("(cb) => distribution.local.status.get('nothing', (e) => cb(null, e.name))", Value::from("NotFound")),
+        ("() => distribution.node.config", here.clone()),
+        ("() => global.nodeConfig.port", Value::from(node.addr().port())),
+        ("() => distribution.nobody", Value::Undefined),
+        ("() => distribution.local.nothing", Value::Undefined),
+        ("() => typeof distribution.local.status.get", Value::from("function")),
+        ("() => distribution.util.id.getSID(distribution.node.config)", Value::from(node.sid().as_str())),
+        ("() => distribution.util.id.getNID(nodeConfig)", Value::from(node.nid().to_string())),
+        ("() => distribution.util.id.getID('hello').slice(0, 8)", Value::from("5aa762ae")),
+        ("() => distribution.util.serialize([1])", Value::from(wire::encode(&Value::from(vec![Value::from(1)])))),
+        ("() => distribution.util.deserialize(distribution.util.serialize({a: [1n]})).a[0] === 1n", Value::from(true)),
+        (
+            "() => distribution.util.wire.toAsync(distribution.local.status.get)('sid')",
+            Value::from(node.sid().as_str()),
+        ),
+        (
+            "() => [typeof require, typeof process, typeof fetch, typeof Deno].join()",
+            Value::from("undefined,undefined,undefined,undefined"),
+        ),
+        ("(cb) => { const t = setInterval(() => { clearInterval(t); cb(null, 'once'); }, 1); }", Value::from("once")),
+        ("(cb) => setImmediate(() => queueMicrotask(() => cb(null, 'then')))", Value::from("then")),
+        (
+            "(cb) => { clearTimeout(setTimeout(() => cb(null, 'no'), 1)); setTimeout(cb, 5, null, 'yes'); }",
+            Value::from("yes"),
+        ),
+        (
+            "(cb) => distribution.local.groups.put('ours', {}, (e, v) => cb(e, Object.keys(distribution.ours).includes('gossip')))",
+            Value::from(true),
+        ),
+        (
+            "(cb) => distribution.local.routes.put({f: (x) => x + 1}, 'more', () => distribution.local.more.f(1, cb))",
+            Value::from(2),
+        ),
+        (
+            "(cb) => distribution.local.comm.send(['sid'], {node: nodeConfig, service: 'status', method: 'get'}, cb)",
+            Value::from(node.sid().as_str()),
+        ),
+    ] {
+        assert_eq!(value(&node, source, vec![]).await, answer, "{source}");
+    }
+    let answer = run(&node, "(cb) => distribution.all.status.get('sid', cb)", vec![]).await.unwrap();
+    assert!(
+        matches!(&answer, Answer::Group { errors, value } if errors.is_empty() && value.as_object().is_some_and(|v| v.len() == 1)),
+        "{answer:?}"
+    );
+    let remote = Remote::new("shipped", "call");
+    let reply = node.group("all").comm().send((), &remote).await.unwrap();
+    assert_eq!(reply.errors.len() + reply.values.len(), 1);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn callbacks_cross_nodes_both_ways() {
+    let (here, there) = (node().await, node().await);
+    let (heard, mut hears) = mpsc::unbounded_channel();
+    let rpc = here
+        .create_rpc(Lasting::Always, move |arguments| {
+            heard.send(arguments).unwrap();
+            async { Ok(Value::from("thanks")) }
+        })
+        .await
+        .unwrap();
+    // a closure here, called by a function there
+    let source = "(f, cb) => f('hello', {n: 1}, cb)";
+    assert_eq!(value(&there, source, vec![Value::Function(rpc)]).await, Value::from("thanks"));
+    assert_eq!(hears.recv().await.unwrap(), [Value::from("hello"), object([("n", Value::from(1))])]);
+    // a function that is kept there with what it closes over, called from here
+    let made =
+        value(&there, "() => { let n = 40; return distribution.util.wire.createRPC((by) => n += by); }", vec![]).await;
+    let Value::Function(made) = made else { panic!("{made:?}") };
+    for expected in [41, 42] {
+        let answer = here.apply(made.clone(), vec![Value::from(1)]).await.unwrap().into_value();
+        assert_eq!(answer, Value::from(expected));
+    }
+    here.stop().await;
+    there.stop().await;
+}
+
+#[tokio::test]
+async fn a_node_that_takes_no_code_does_all_else() {
+    let node = Node::builder().port(0).scripts(false).start().await.unwrap();
+    let refused = node.routes().put(object([("call", function("() => 1"))]), "shipped").await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Unsupported);
+    let rpc = node.create_rpc(Lasting::Always, async |_| Ok(Value::from(7))).await.unwrap();
+    node.routes().put(object([("call", Value::Function(rpc.clone()))]), "stub").await.unwrap();
+    assert_eq!(node.call(Gid::local(), "stub", "call", ()).await.unwrap().into_value(), Value::from(7));
+    assert_eq!(node.apply(rpc, vec![]).await.unwrap().into_value(), Value::from(7));
+    let refused = node.apply(Function::new("() => 1"), vec![]).await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Unsupported);
+    node.stop().await;
+}
+
+/// Functions that mean harm: what each does, and the error it ends in, if that is always the same one.
+const HOSTILE: [(&str, &str, Option<&str>); 44] = [
+    ("endless loop", "() => { for (;;); }", Some("LimitExceeded")),
+    ("endless loop that catches", "() => { for (;;) try { for (;;); } catch {} finally { } }", Some("LimitExceeded")),
+    ("endless async loop", "async () => { for (;;) await null; }", Some("LimitExceeded")),
+    ("endless microtasks", "(cb) => { const f = () => Promise.resolve().then(f); f(); }", Some("LimitExceeded")),
+    (
+        "branching microtasks",
+        "(cb) => { const f = () => { Promise.resolve().then(f); Promise.resolve().then(f); }; f(); }",
+        None,
+    ),
+    ("queueMicrotask", "(cb) => { const f = () => queueMicrotask(f); f(); }", Some("LimitExceeded")),
+    ("recursion", "() => { const f = () => 1 + f(); return f(); }", Some("RangeError")),
+    (
+        "mutual recursion that catches",
+        "() => { const f = () => { try { return f(); } catch { return f(); } }; return f(); }",
+        None,
+    ),
+    ("catastrophic expression", "() => /^(a+)+$/.test('a'.repeat(40) + '!')", None),
+    ("catastrophic replacement", "() => ('x'.repeat(50000)).replace(/(x+x+)+y/g, '')", None),
+    ("array hog", "() => { const a = []; for (;;) a.push(new Array(1000).fill(0)); }", None),
+    ("string hog", "() => { let s = 'x'; for (;;) s += s + s; }", None),
+    ("typed array hog", "() => { const a = []; for (;;) a.push(new Uint8Array(1 << 20)); }", None),
+    ("object hog on the global object", "() => { globalThis.hog = []; for (;;) hog.push({ a: {}, b: [] }); }", None),
+    ("map hog", "() => { const m = new Map(); for (let i = 0; ; i++) m.set(i, { i }); }", None),
+    ("closure hog", "() => { let f = () => 0; for (;;) { const g = f; f = () => g; } }", None),
+    (
+        "long chain, then freed",
+        "() => { let o = null; for (let i = 0; i < 400000; i++) o = { o }; o = null; for (;;); }",
+        None,
+    ),
+    ("join of nothing", "() => new Array(1e9) + ''", None),
+    ("repeat of repeat", "() => 'x'.repeat(2 ** 28).repeat(2 ** 10)", None),
+    ("padding", "() => 'x'.padEnd(2 ** 29, 'abc').split('')", None),
+    ("power", "() => (7n ** 3000000n).toString().length", None),
+    ("powers of powers", "() => { let n = 3n; for (;;) n = n * n; }", None),
+    ("JSON bomb", "() => { let x = [1]; for (let i = 0; i < 40; i++) x = [x, x]; return JSON.stringify(x); }", None),
+    ("JSON of nesting", "() => JSON.parse('['.repeat(1e6))", None),
+    ("nested source", "() => eval('('.repeat(1e6))", None),
+    ("nested expression", "() => new RegExp('('.repeat(1e5) + ')'.repeat(1e5))", None),
+    (
+        "nasty comparator",
+        "() => Array.from({ length: 1e5 }, (_, i) => i).sort(() => { for (let i = 0; i < 1e4; i++); return 1; })",
+        Some("LimitExceeded"),
+    ),
+    (
+        "sort of very much",
+        "() => { const a = new Array(3e6); for (let i = 0; i < 3e6; i++) a[i] = i % 7; for (;;) a.sort(); }",
+        None,
+    ),
+    ("endless getter", "() => ({ get x() { for (;;); } })", Some("LimitExceeded")),
+    ("endless proxy", "() => new Proxy({}, { ownKeys() { for (;;); } })", Some("LimitExceeded")),
+    (
+        "keys without end",
+        "() => new Proxy({}, { ownKeys: () => Array.from({ length: 1e6 }, (_, i) => 'k' + i), getOwnPropertyDescriptor: () => ({ value: 1, enumerable: true, configurable: true }) })",
+        None,
+    ),
+    (
+        "growing under the reader",
+        "() => { const make = () => ({ get next() { return make(); } }); return make(); }",
+        Some("RangeError"),
+    ),
+    ("thrown trap", "() => { throw { get message() { for (;;); } }; }", Some("LimitExceeded")),
+    (
+        "thrown trap in a name",
+        "() => { const e = new Error('x'); Object.defineProperty(e, 'name', { get() { for (;;); } }); throw e; }",
+        Some("LimitExceeded"),
+    ),
+    ("endless thenable", "() => ({ get then() { for (;;); } })", Some("LimitExceeded")),
+    ("thenable of thenables", "() => { const t = { then(done) { done(t); } }; return t; }", Some("LimitExceeded")),
+    (
+        "toString trap",
+        "() => { const f = () => 1; f.toString = () => { for (;;); }; console.log(`${f}`); }",
+        Some("LimitExceeded"),
+    ),
+    ("print without end", "() => { for (;;) console.log('x'.repeat(100)); }", Some("LimitExceeded")),
+    ("huge answer", "() => 'x'.repeat(2 ** 24)", Some("RangeError")),
+    ("huge sparse answer", "() => { const a = []; a[4e9] = 1; return a; }", Some("RangeError")),
+    ("wide answer", "() => { const x = []; for (let i = 0; i < 3e5; i++) x.push([]); return x; }", Some("RangeError")),
+    ("timers without number", "() => { for (;;) setTimeout(() => {}, 1e6); }", Some("Busy")),
+    ("timer storm", "(cb) => { const f = () => { setTimeout(f, 0); setTimeout(f, 0); }; f(); }", None),
+    ("calls without number", "() => { for (;;) distribution.local.status.get('sid', () => {}); }", Some("Busy")),
+];
+
+/// Answers when the hostile call has; says how often the node answered another call meanwhile.
+async fn while_others_are_served(node: &Node, hostile: impl Future<Output = CallError>) -> (CallError, u32) {
+    let others = node.with_deadline(Duration::from_secs(1));
+    tokio::pin!(hostile);
+    let mut served = 0;
+    let status = others.status();
+    loop {
+        tokio::select! {
+            biased;
+            error = &mut hostile => return (error, served),
+            // an answer that takes a second fails the test: five times what is promised, for a loaded machine
+            sid = status.get("sid") => assert_eq!(sid.unwrap(), Value::from(node.sid().as_str())),
+        }
+        served += 1;
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_hostile_keeps_a_node_from_answering() {
+    // a quarter of the default time, so that the corpus takes no minutes
+    let mut settings = Settings::default();
+    settings.scripts.processor_time = Duration::from_millis(250);
+    let node = Node::builder().port(0).settings(settings).start().await.unwrap();
+    let names: BTreeSet<&str> = HOSTILE.iter().map(|(name, ..)| *name).collect();
+    assert_eq!(names.len(), HOSTILE.len());
+    for (name, source, expected) in HOSTILE {
+        let (error, served) = while_others_are_served(&node, error(&node, source)).await;
+        assert!(served > 0, "{name} kept the node from answering");
+        if let Some(expected) = expected {
+            assert_eq!(error.kind.name(), expected, "{name}: {error}");
+        }
+        // what is shipped works again, at the latest when the engines that were left behind have ended
+        let patient = node.with_deadline(Duration::from_secs(5));
+        node.routes().put(object([("call", function("(x) => x + 1"))]), "good").await.unwrap();
+        loop {
+            match patient.call(Gid::local(), "good", "call", (1,)).await {
+                Ok(answer) => break assert_eq!(answer.into_value(), Value::from(2), "after {name}"),
+                Err(error) => assert!(
+                    matches!(error.kind, ErrorKind::Busy | ErrorKind::Crashed),
+                    "after {name}: {} {error}",
+                    error.kind.name()
+                ),
+            }
+            tokio::task::yield_now().await;
+        }
     }
     node.stop().await;
 }

@@ -271,7 +271,9 @@ impl<'js, H: Helpers<'js>> Reader<'_, 'js, H> {
     }
 
     fn array(&mut self, array: &JsArray<'js>, index: usize) -> Result<Value> {
-        let length = array.len();
+        // the engine's own accessor stops at 2^31
+        let length: f64 = array.as_object().get("length")?;
+        let length = length as usize;
         self.spend(length, 0)?;
         let mut read = Array::with_capacity(length);
         for place in 0..length {

@@ -149,6 +149,9 @@ struct Timer {
     task: Rc<Task>,
 }
 
+/// A service that was evaluated.
+type Service = (Weak<Value>, Persistent<JsObject<'static>>);
+
 /// What an engine and the functions it lends to shipped code share. It holds nothing of the engine's that outlives it:
 /// [`Engine`] empties it first.
 pub(super) struct Inner {
@@ -164,6 +167,7 @@ pub(super) struct Inner {
     schedule: RefCell<BTreeMap<(Instant, u64), ()>>,
     pending: RefCell<BTreeMap<u64, (Rc<Task>, u64)>>,
     rejections: RefCell<Vec<(usize, Persistent<Js<'static>>)>>,
+    services: RefCell<BTreeMap<usize, Service>>,
     numbers: Rc<Cell<u64>>,
     until: Cell<u64>,
     ticks: Cell<u64>,
@@ -361,6 +365,21 @@ impl Inner {
         super::limit_exceeded(why)
     }
 
+    /// The object that a service is, the same from call to call. Evaluated anew where it was not seen before.
+    fn service<'js>(&self, ctx: &Ctx<'js>, service: &Arc<Value>) -> JsResult<JsObject<'js>> {
+        // the weak reference holds the address, so that no other service can take it
+        let address = Arc::as_ptr(service) as usize;
+        let known = self.services.borrow().get(&address).map(|(_, known)| known.clone());
+        if let Some(known) = known {
+            return known.restore(ctx);
+        }
+        let made: JsObject = self.to_js(ctx, service)?.get()?;
+        let mut services = self.services.borrow_mut();
+        services.retain(|_, (service, _)| service.strong_count() > 0);
+        services.insert(address, (Arc::downgrade(service), Persistent::save(ctx, made.clone())));
+        Ok(made)
+    }
+
     fn work(&self) -> usize {
         self.pending.borrow().len() + self.timers.borrow().len()
     }
@@ -456,8 +475,6 @@ pub(super) struct Engine {
 struct Running {
     context: Context,
     runtime: Runtime,
-    /// Services that were evaluated, by address, so that `this` is the same object from call to call.
-    services: BTreeMap<usize, (Weak<Value>, Persistent<JsObject<'static>>)>,
 }
 
 impl Engine {
@@ -484,6 +501,7 @@ impl Engine {
             schedule: RefCell::default(),
             pending: RefCell::default(),
             rejections: RefCell::default(),
+            services: RefCell::default(),
             numbers,
             until: Cell::new(u64::MAX),
             ticks: Cell::new(0),
@@ -540,8 +558,7 @@ impl Engine {
             }
             self.enter(&task, |_, entries| entries.helper("fire")?.call((number as f64,)));
         }
-        let late: Vec<Rc<Task>> =
-            self.inner.open.borrow().values().filter(|task| !task.is_open()).cloned().collect();
+        let late: Vec<Rc<Task>> = self.inner.open.borrow().values().filter(|task| !task.is_open()).cloned().collect();
         for task in late {
             let message = "the function did not answer in time";
             self.inner.answer(&task, Err(CallError::new(ErrorKind::DeadlineExceeded, message)));
@@ -577,17 +594,11 @@ impl Engine {
             let message = "the deadline passed before the function was called";
             return self.inner.answer(&task, Err(CallError::new(ErrorKind::DeadlineExceeded, message)));
         }
-        let known = match &what {
-            What::Method(service, _) => self.known(service),
-            _ => None,
-        };
         let inner = self.inner.clone();
-        let kept = Rc::new(RefCell::new(None));
-        let keep = kept.clone();
-        let (called, for_task) = (what.clone(), task.clone());
+        let for_task = task.clone();
         self.enter(&task, move |ctx, entries| {
             let global = ctx.globals();
-            let (function, this) = match called {
+            let (function, this) = match what {
                 What::Function(function) => (entries.compile(function.source())?, global.into_value()),
                 What::Remote(name) => {
                     let function: Js = entries.helper("remote")?.call((name,))?;
@@ -595,14 +606,7 @@ impl Engine {
                     (function.into_function().ok_or_else(gone)?, global.into_value())
                 }
                 What::Method(service, method) => {
-                    let this: JsObject = match known {
-                        Some(known) => known.restore(ctx)?,
-                        None => {
-                            let made = inner.to_js(ctx, &service)?.get::<JsObject>()?;
-                            *keep.borrow_mut() = Some(Persistent::save(ctx, made.clone()));
-                            made
-                        }
-                    };
+                    let this = inner.service(ctx, &service)?;
                     let function: Js = this.get(method)?;
                     let no_function = || rquickjs::Exception::throw_type(ctx, "the method is no function");
                     (function.into_function().ok_or_else(no_function)?, this.into_value())
@@ -611,16 +615,6 @@ impl Engine {
             };
             invoke(&inner, ctx, entries, for_task, &function, this, &arguments)
         });
-        if let (What::Method(service, _), Some(made)) = (what, kept.borrow_mut().take()) {
-            if let Some(running) = &mut self.running {
-                running.keep(&service, made);
-            }
-        }
-    }
-
-    fn known(&self, service: &Arc<Value>) -> Option<Persistent<JsObject<'static>>> {
-        let (_, known) = self.running.as_ref()?.services.get(&address_of(service))?;
-        Some(known.clone())
     }
 
     fn settle(&mut self, number: u64, reply: Reply) {
@@ -729,7 +723,11 @@ impl Engine {
             inner.timers.borrow().iter().filter(|(_, timer)| of_task(&timer.task)).map(|(number, _)| *number).collect();
         let calls: Vec<(u64, u64)> = {
             let pending = inner.pending.borrow();
-            pending.iter().filter(|(_, (other, _))| of_task(other)).map(|(number, (_, call))| (*number, *call)).collect()
+            pending
+                .iter()
+                .filter(|(_, (other, _))| of_task(other))
+                .map(|(number, (_, call))| (*number, *call))
+                .collect()
         };
         for number in &timers {
             inner.stop_timer(*number);
@@ -837,10 +835,6 @@ fn run_source<'js>(
     entries.helper("show")?.call((result, callback(inner, ctx, task)?))
 }
 
-fn address_of(service: &Arc<Value>) -> usize {
-    Arc::as_ptr(service) as usize
-}
-
 impl Running {
     fn start(inner: &Rc<Inner>) -> JsResult<Running> {
         let settings = &inner.plan.settings;
@@ -867,13 +861,7 @@ impl Running {
                 log::error!(target: "chinwag::scripts", "the prelude failed: {thrown:?}");
             })
         })?;
-        Ok(Running { context, runtime, services: BTreeMap::new() })
-    }
-
-    /// Remembers a service's object, and forgets those of services that are gone.
-    fn keep(&mut self, service: &Arc<Value>, made: Persistent<JsObject<'static>>) {
-        self.services.retain(|_, (service, _)| service.strong_count() > 0);
-        self.services.insert(address_of(service), (Arc::downgrade(service), made));
+        Ok(Running { context, runtime })
     }
 }
 
@@ -889,9 +877,7 @@ impl Engine {
     fn empty(&mut self) {
         self.inner.entries.take();
         self.inner.rejections.take();
-        if let Some(running) = &mut self.running {
-            running.services.clear();
-        }
+        self.inner.services.take();
         self.running = None;
     }
 }

@@ -14,10 +14,7 @@ use rquickjs::{
 };
 use uuid::Uuid;
 
-use super::{
-    convert::text_into_js,
-    engine::Inner,
-};
+use super::{convert::text_into_js, engine::Inner};
 use crate::stub;
 
 /// A function lent to the prelude.
@@ -29,7 +26,7 @@ const LENT: [(&str, Lent); 15] = [
     ("call", call),
     ("groups", |inner, ctx, arguments| {
         let directory = inner.plan.directory.read();
-        match arguments.first() {
+        match given(arguments, 0) {
             None => list(directory.keys().map(String::as_str), ctx),
             Some(gid) => boolean(directory.contains_key(&text(ctx, gid)?), ctx),
         }
@@ -37,7 +34,7 @@ const LENT: [(&str, Lent); 15] = [
     ("services", |inner, ctx, arguments| {
         let directory = inner.plan.directory.read();
         let services = directory.get(&argument_text(ctx, arguments, 0)?);
-        match arguments.get(1) {
+        match given(arguments, 1) {
             None => list(services.into_iter().flat_map(|services| services.keys().map(String::as_str)), ctx),
             Some(name) => {
                 let name = text(ctx, name)?;
@@ -51,7 +48,7 @@ const LENT: [(&str, Lent); 15] = [
         let name = argument_text(ctx, arguments, 1)?;
         let methods = services.and_then(|services| services.get(&name));
         let mut methods = methods.into_iter().flatten().map(String::as_str);
-        match arguments.get(2) {
+        match given(arguments, 2) {
             None => list(methods, ctx),
             Some(name) => {
                 let name = text(ctx, name)?;
@@ -79,9 +76,7 @@ const LENT: [(&str, Lent); 15] = [
         Ok(Js::new_undefined(ctx.clone()))
     }),
     ("print", print),
-    ("sha256", |_, ctx, arguments| {
-        text_into_js(ctx, &Nid::of_json(&argument_text(ctx, arguments, 0)?).to_string())
-    }),
+    ("sha256", |_, ctx, arguments| text_into_js(ctx, &Nid::of_json(&argument_text(ctx, arguments, 0)?).to_string())),
     ("random", |inner, ctx, _| number(inner.chance.borrow_mut().random::<f64>(), ctx)),
     ("serialize", |inner, ctx, arguments| {
         let value = match arguments.first() {
@@ -172,6 +167,10 @@ fn throw(inner: &Rc<Inner>, ctx: &Ctx<'_>, error: CallError) -> rquickjs::Error 
     }
 }
 
+fn given<'a, 'js>(arguments: &'a [Js<'js>], index: usize) -> Option<&'a Js<'js>> {
+    arguments.get(index).filter(|argument| !argument.is_undefined())
+}
+
 fn argument<'js>(ctx: &Ctx<'js>, arguments: &[Js<'js>], index: usize) -> Js<'js> {
     arguments.get(index).cloned().unwrap_or_else(|| Js::new_undefined(ctx.clone()))
 }
@@ -183,7 +182,9 @@ fn argument_text<'js>(ctx: &Ctx<'js>, arguments: &[Js<'js>], index: usize) -> Re
 /// Text as it is; half a surrogate pair in it names nothing.
 fn text<'js>(ctx: &Ctx<'js>, value: &Js<'js>) -> Result<String> {
     match value.as_string() {
-        Some(text) => text.to_string().map_err(|_| Exception::throw_type(ctx, "half a surrogate pair has no form here")),
+        Some(text) => {
+            text.to_string().map_err(|_| Exception::throw_type(ctx, "half a surrogate pair has no form here"))
+        }
         None => Err(Exception::throw_type(ctx, "expected a string")),
     }
 }

@@ -142,7 +142,10 @@ impl Runner {
             }
         }
         if self.stuck.load(Ordering::Acquire) >= self.settings.stuck_engines {
-            let message = format!("{} script engines do not return; shipped functions wait for them", self.settings.stuck_engines);
+            let message = format!(
+                "{} script engines do not return; shipped functions wait for them",
+                self.settings.stuck_engines
+            );
             return Err(CallError::new(ErrorKind::Busy, message));
         }
         let running = self.start()?;
@@ -172,7 +175,8 @@ impl Runner {
             actix::spawn(run_inline(plan, arriving, outputs));
             Way::Inline(inputs)
         } else {
-            let failed = |why: std::io::Error| CallError::new(ErrorKind::Busy, format!("no thread for an engine: {why}"));
+            let failed =
+                |why: std::io::Error| CallError::new(ErrorKind::Busy, format!("no thread for an engine: {why}"));
             Way::Thread(Thread::start(plan, outputs).map_err(failed)?)
         };
         actix::spawn(attend(Rc::downgrade(self), way.clone(), emitted));
@@ -354,11 +358,7 @@ async fn watch(runner: Weak<Runner>, pulse: Arc<Pulse>) {
 }
 
 /// Drives an engine on the node's own thread.
-async fn run_inline(
-    plan: Plan,
-    mut inputs: mpsc::UnboundedReceiver<Input>,
-    outputs: mpsc::UnboundedSender<Output>,
-) {
+async fn run_inline(plan: Plan, mut inputs: mpsc::UnboundedReceiver<Input>, outputs: mpsc::UnboundedSender<Output>) {
     let emit = Rc::new(move |output| {
         // nobody listens once the node is closed
         let _ = outputs.send(output);
@@ -383,4 +383,3 @@ async fn run_inline(
         engine.fire();
     }
 }
-

@@ -210,7 +210,9 @@ mod tests {
 
     #[test]
     fn what_is_no_function_has_none() {
-        for source in ["", "42", "class A { constructor(x) {} }", "(", "(a, b", "function", "async", "'", "/*", "(a = '"] {
+        for source in
+            ["", "42", "class A { constructor(x) {} }", "(", "(a, b", "function", "async", "'", "/*", "(a = '"]
+        {
             assert_eq!(parameters(source), None, "{source}");
         }
     }
