@@ -159,16 +159,17 @@ impl Drop for Unborn {
 /// The `onStart` of a node that is spawned: the caller's own part first, there, then the callback, here. Either is
 /// told what went wrong, if something did.
 fn compose(own: Option<&Value>, callback: Function) -> Function {
-    let own = match own {
-        Some(Value::Function(own)) => own.source(),
-        Some(Value::String(own)) => own.as_str(),
+    let (own, given) = match own {
+        Some(Value::Function(own)) => (own.source(), ""),
+        // written by a person, who expects the server
+        Some(Value::String(own)) => (own.as_str(), "global.distribution.node.server"),
         _ => return callback,
     };
     let callback = callback.source();
     Function::new(format!(
         "(error) => {{ const own = ({own}); const callback = ({callback}); \
          if (error) {{ callback(error, null, () => {{}}); return; }} \
-         try {{ own(); }} catch (thrown) {{ callback(thrown, null, () => {{}}); return; }} \
+         try {{ own({given}); }} catch (thrown) {{ callback(thrown, null, () => {{}}); return; }} \
          callback(null, global.distribution.node.config, () => {{}}); }}"
     ))
 }

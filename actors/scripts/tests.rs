@@ -1,1 +1,192 @@
+use std::{
+    cell::RefCell,
+    rc::Rc,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
+use chinwag_protocol::{
+    call::{Answer, Call, CallError, ErrorKind, Reply},
+    identity::NodeAddr,
+    value::{Function, Value},
+};
+use futures_util::future::LocalBoxFuture;
+
+use super::{ScriptSettings, Scripts, World, run_alone};
+use crate::{request::Origin, transport::Transport};
+
+/// Where calls of the code end: each is written down and answered with its method.
+#[derive(Default)]
+struct Outside {
+    calls: RefCell<Vec<String>>,
+    registered: RefCell<Vec<String>>,
+}
+
+impl World for Outside {
+    fn perform(&self, _: Option<Origin>, call: Call) -> LocalBoxFuture<'static, Reply> {
+        self.calls.borrow_mut().push(call.to_string());
+        let answer = Value::from(call.method);
+        Box::pin(async move { Ok(Answer::Value(answer)) })
+    }
+
+    fn register(&self, name: &str) -> Result<(), CallError> {
+        self.registered.borrow_mut().push(name.to_owned());
+        Ok(())
+    }
+}
+
+fn scripts(settings: ScriptSettings) -> (Scripts, Rc<Outside>) {
+    let scripts = Scripts::new(NodeAddr::new("127.0.0.1", 8080), settings, [7; 32]);
+    let outside = Rc::new(Outside::default());
+    scripts.attach(outside.clone());
+    let local = [("status".to_owned(), vec!["get".to_owned()])].into();
+    scripts.directory().change(|names| drop(names.insert("local".to_owned(), local)));
+    (scripts, outside)
+}
+
+fn settings() -> ScriptSettings {
+    ScriptSettings {
+        processor_time: Duration::from_millis(100),
+        grace: Duration::from_millis(100),
+        ..ScriptSettings::default()
+    }
+}
+
+async fn call(scripts: &Scripts, source: &str) -> Result<Value, CallError> {
+    let origin = Origin::starting(Duration::from_secs(60));
+    scripts.call_function(&Function::new(source), Vec::new(), origin).await.map(Answer::into_value)
+}
+
+async fn evaluate(scripts: &Scripts, source: &str) -> Result<String, CallError> {
+    let answer = scripts.evaluate(source.to_owned(), Origin::starting(Duration::from_secs(60))).await?;
+    Ok(answer.into_value().deserialize()?)
+}
+
+/// Runs in a local task set, as actors do.
+fn in_actix<F: Future>(paused: bool, test: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(paused).build().unwrap();
+    tokio::task::LocalSet::new().block_on(&runtime, test)
+}
+
+#[test]
+fn inline_the_engine_lives_in_virtual_time_and_repeats_itself() {
+    let run = || {
+        in_actix(true, async {
+            let (scripts, outside) = scripts(ScriptSettings { inline: Some(100), ..settings() });
+            let began = tokio::time::Instant::now();
+            let source = "(cb) => setTimeout(() => distribution.local.status.get('x', (e, v) => cb(e, [v, Math.random()])), 30000)";
+            let answer = call(&scripts, source).await.unwrap();
+            assert!(began.elapsed() >= Duration::from_secs(30));
+            assert_eq!(*outside.calls.borrow(), ["local.status.get"]);
+            let error = call(&scripts, "() => { for (;;); }").await.unwrap_err();
+            assert_eq!(error.kind.name(), "LimitExceeded");
+            let error = call(&scripts, "(cb) => { const f = () => queueMicrotask(f); f(); }").await.unwrap_err();
+            assert_eq!(error.kind.name(), "LimitExceeded");
+            let stub = call(&scripts, "() => distribution.util.wire.createRPC(() => 1)").await.unwrap();
+            let name = outside.registered.borrow()[0].clone();
+            assert!(matches!(&stub, Value::Function(stub) if stub.source().contains(&name)));
+            (answer, stub)
+        })
+    };
+    assert_eq!(run(), run());
+}
+
+#[test]
+fn at_most_two_engines_are_left_behind() {
+    in_actix(false, async {
+        let (scripts, _) = scripts(settings());
+        let stuck = "() => new Array(4e7) + ''";
+        for _ in 0..2 {
+            let error = call(&scripts, stuck).await.unwrap_err();
+            assert_eq!(error.kind.name(), "LimitExceeded", "{error}");
+        }
+        let refused = call(&scripts, "() => 1").await.unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::Busy);
+        // both are told to end as soon as they ask, and then there is an engine again
+        loop {
+            match call(&scripts, "() => 1").await {
+                Ok(one) => break assert_eq!(one, Value::from(1)),
+                Err(error) => assert_eq!(error.kind, ErrorKind::Busy),
+            }
+            tokio::task::yield_now().await;
+        }
+    });
+}
+
+#[test]
+fn what_waits_behind_a_stuck_function_is_answered_by_the_next_engine() {
+    in_actix(false, async {
+        let (scripts, _) = scripts(settings());
+        let (stuck, good) = futures_util::join!(call(&scripts, "() => new Array(4e7) + ''"), call(&scripts, "() => 2"));
+        assert_eq!(stuck.unwrap_err().kind.name(), "LimitExceeded");
+        assert_eq!(good, Ok(Value::from(2)));
+    });
+}
+
+#[test]
+fn a_prompt_shows_what_source_comes_to() {
+    in_actix(false, async {
+        let lines: Arc<Mutex<Vec<String>>> = Arc::default();
+        let heard = lines.clone();
+        let console = Arc::new(move |_, line: &str| heard.lock().unwrap().push(line.to_owned()));
+        let (scripts, _) = scripts(ScriptSettings { console, ..settings() });
+        for (source, shown) in [
+            ("1 + 1", "2"),
+            ("let kept = [1, 'two', , {three: 3n}]; kept", "[ 1, 'two', <1 empty item>, { three: 3n } ]"),
+            ("kept.length", "4"),
+            ("await Promise.resolve(5)", "5"),
+            (
+                "({f() {}, g: () => 1, n: null, u: undefined})",
+                "{ f: [Function: f], g: [Function: g], n: null, u: undefined }",
+            ),
+            ("const o = {}; o.o = o; o", "<ref *1> { o: [Circular *1] }"),
+            ("new Map([[1, new Set(['a'])]])", "Map(1) { 1 => Set(1) { 'a' } }"),
+            ("({a: {b: {c: {d: 1}}}})", "{ a: { b: { c: [Object] } } }"),
+            ("console.log('%s is %d%%', 'x', 5, {a: -0})", "undefined"),
+            ("new Date(0)", "1970-01-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(evaluate(&scripts, source).await.as_deref(), Ok(shown), "{source}");
+        }
+        assert_eq!(*lines.lock().unwrap(), ["x is 5% { a: -0 }"]);
+        assert_eq!(evaluate(&scripts, "nothing.here").await.unwrap_err().kind.name(), "ReferenceError");
+        // what goes on after the answer is waited for, and what nobody caught there is told
+        evaluate(&scripts, "setTimeout(() => { console.log('late'); throw new TypeError('lost'); }, 20); 0")
+            .await
+            .unwrap();
+        let uncaught = scripts.idle().await.unwrap();
+        assert_eq!((uncaught.kind.name(), uncaught.message.as_str()), ("TypeError", "lost"));
+        assert_eq!(lines.lock().unwrap().last().map(String::as_str), Some("late"));
+        assert_eq!(scripts.idle().await, None);
+    });
+}
+
+/// Answers every call with its first argument.
+#[derive(Default)]
+struct Echo(RefCell<Vec<(NodeAddr, Call)>>);
+
+impl Transport for Echo {
+    fn call(&self, to: &NodeAddr, call: Call) -> LocalBoxFuture<'static, Reply> {
+        self.0.borrow_mut().push((to.clone(), call));
+        Box::pin(async { Ok(Answer::Value(Value::Null)) })
+    }
+}
+
+#[test]
+fn without_a_node_a_function_can_still_call_out() {
+    in_actix(false, async {
+        let (me, parent) = (NodeAddr::new("127.0.0.1", 8081), NodeAddr::new("127.0.0.1", 8080));
+        let echo = Rc::new(Echo::default());
+        let callback = crate::stub::function(&parent, "4f1c", "call");
+        let source = format!(
+            "(error) => {{ const tell = ({}); if (error) {{ tell(error, null, () => {{}}); return; }} }}",
+            callback.source()
+        );
+        let error = Value::from(CallError::new(ErrorKind::SpawnFailed, "taken"));
+        let time = Duration::from_secs(20);
+        run_alone(&me, echo.clone(), settings(), &Function::new(source), vec![error.clone()], time).await.unwrap();
+        let calls = echo.0.borrow();
+        let [(to, call)] = &calls[..] else { panic!("{} calls", calls.len()) };
+        assert_eq!((to, call.to_string().as_str()), (&parent, "local.4f1c.call"));
+        assert_eq!(call.arguments, [error, Value::Null]);
+    });
+}
