@@ -14,7 +14,7 @@ use rquickjs::{
 };
 use uuid::Uuid;
 
-use super::{convert::text_into_js, engine::Inner};
+use super::{convert::text_into_js, inner::Inner};
 use crate::stub;
 
 /// A function lent to the prelude.

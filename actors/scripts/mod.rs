@@ -51,6 +51,8 @@ mod engine;
 #[cfg(feature = "scripts")]
 mod host;
 #[cfg(feature = "scripts")]
+mod inner;
+#[cfg(feature = "scripts")]
 mod memory;
 #[cfg(feature = "scripts")]
 mod runner;
