@@ -53,6 +53,7 @@ pub(crate) enum Target {
     /// An object of functions that was put.
     Shipped(Arc<Value>),
     /// A function that the script engine keeps.
+    #[cfg_attr(not(feature = "scripts"), allow(dead_code))]
     Remote,
     /// A closure of this program.
     Callback { lasting: Lasting, callback: Rc<dyn Fn(Vec<Value>) -> CallbackFuture> },
@@ -83,6 +84,7 @@ impl Table {
     ///
     /// # Errors
     /// Where there are too many callbacks.
+    #[cfg_attr(not(feature = "scripts"), allow(dead_code))]
     pub(crate) fn add_remote(&mut self, name: &str) -> Result<(), CallError> {
         self.admit_callback()?;
         self.local().insert(name.to_owned(), Target::Remote);
@@ -417,6 +419,7 @@ impl Handler<AddCallback> for Routes {
 }
 
 /// What shipped code reaches: the node, on behalf of whichever call the code serves.
+#[cfg_attr(not(feature = "scripts"), allow(dead_code))]
 pub(crate) struct Outside {
     pub node: Node,
     pub table: Rc<RefCell<Table>>,

@@ -66,13 +66,13 @@ mod thread;
 use std::{
     collections::BTreeMap,
     rc::Rc,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+    sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
 use chinwag_protocol::{
     call::{Call, CallContext, CallError, ErrorKind, Reply},
-    identity::{Gid, NodeAddr},
+    identity::NodeAddr,
     value::{Function, Value},
 };
 use futures_util::future::LocalBoxFuture;
@@ -94,7 +94,7 @@ type Names = BTreeMap<String, BTreeMap<String, Vec<String>>>;
 
 impl Directory {
     #[cfg(feature = "scripts")]
-    fn read(&self) -> RwLockReadGuard<'_, Names> {
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, Names> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -105,6 +105,7 @@ impl Directory {
 }
 
 /// What shipped code can do outside of the engine.
+#[cfg_attr(not(feature = "scripts"), allow(dead_code))]
 pub(crate) trait World {
     /// Makes a call, on behalf of another or on nobody's.
     fn perform(&self, origin: Option<Origin>, call: Call) -> LocalBoxFuture<'static, Reply>;
@@ -117,7 +118,7 @@ pub(crate) trait World {
 }
 
 /// What a function that overdraws a bound is answered with.
-#[cfg_attr(not(feature = "scripts"), allow(dead_code))]
+#[cfg(feature = "scripts")]
 pub(crate) fn limit_exceeded(why: impl Into<String>) -> CallError {
     CallError::new(ErrorKind::Other("LimitExceeded".to_owned()), why)
 }
@@ -273,6 +274,7 @@ pub async fn run_alone(
 }
 
 /// A way out, and nothing else.
+#[cfg_attr(not(feature = "scripts"), allow(dead_code))]
 struct Alone(Rc<dyn Transport>);
 
 impl World for Alone {
@@ -295,9 +297,4 @@ impl World for Alone {
     fn register(&self, _: &str) -> Result<(), CallError> {
         Err(CallError::new(ErrorKind::Unsupported, "there is no node to call back"))
     }
-}
-
-/// The services that a node's own code sees are those of the group `local`.
-pub(crate) fn gid_of(name: &str) -> Result<Gid, CallError> {
-    Ok(Gid::new(name)?)
 }

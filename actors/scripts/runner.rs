@@ -13,7 +13,7 @@ use std::{
 
 use chinwag_protocol::{
     call::{Call, CallError, ErrorKind, Reply},
-    identity::NodeAddr,
+    identity::{Gid, NodeAddr},
     value::Value,
 };
 use tokio::{
@@ -25,7 +25,7 @@ use super::{
     Directory, World,
     clock::Pulse,
     engine::{Engine, Input, Job, Output, Plan, What},
-    engine_replaced, gid_of, limit_exceeded,
+    engine_replaced, limit_exceeded,
     settings::ScriptSettings,
     thread::Thread,
 };
@@ -226,7 +226,7 @@ impl Runner {
         match output {
             Output::Answer { id, reply } => self.answer(id, reply),
             Output::Perform { number, origin, gid, service, method, arguments } => {
-                let performed = match (world, gid_of(&gid)) {
+                let performed = match (world, Gid::new(gid).map_err(CallError::from)) {
                     (Some(world), Ok(gid)) => world.perform(origin, Call::new(gid, service, method, arguments)),
                     (Some(_), Err(error)) => ready(Err(error)),
                     (None, _) => return,
