@@ -54,7 +54,7 @@ struct NodeArgs {
     #[arg(long)]
     insecure: bool,
     /// Run functions that other nodes ship here
-    #[arg(long, value_name = "on|off", default_value = "on", hide_default_value = true, value_parser = on_or_off)]
+    #[arg(long, value_name = "on|off", default_value = "on", action = clap::ArgAction::Set, value_parser = on_or_off)]
     scripts: bool,
     /// Print the line that says the node is up as JSON
     #[arg(long)]
