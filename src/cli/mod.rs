@@ -5,11 +5,14 @@
 //! | `chinwag` | runs a node |
 //! | `chinwag up N` | runs N of them as one group, and counts a rumor through it |
 //! | `chinwag call GID SERVICE METHOD [ARGS…]` | calls a service of a running node |
+//! | `chinwag repl` | a JavaScript prompt on a node |
+//! | `chinwag run FILE.js` | runs a JavaScript file on a node |
 //!
 //! Whatever is refused is one line on stderr; the exit code is 2 for a command line that cannot be, 1 for anything that
 //! failed.
 
 mod call;
+mod console;
 mod node;
 mod up;
 
@@ -33,6 +36,10 @@ enum Command {
     Up(up::UpArgs),
     /// Calls a service of a running node and prints its answer
     Call(call::CallArgs),
+    /// Starts a node and a JavaScript prompt on it
+    Repl(console::ReplArgs),
+    /// Starts a node and runs a JavaScript file on it, until nothing is pending any more
+    Run(console::RunArgs),
 }
 
 /// What a node is told on the command line. Flags win over the configuration.
@@ -87,6 +94,8 @@ pub(crate) fn main() -> ExitCode {
             None => node::run(cli.node).await,
             Some(Command::Up(args)) => up::run(args).await,
             Some(Command::Call(args)) => call::run(args).await,
+            Some(Command::Repl(args)) => console::repl(args).await,
+            Some(Command::Run(args)) => console::run(args).await,
         }
     });
     // a blocking read that nobody waits for any more must not keep the program

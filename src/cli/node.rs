@@ -55,7 +55,8 @@ pub(super) async fn run(args: NodeArgs) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-async fn start(config: Config) -> Result<Node, StartError> {
+/// Starts a node that spawns others by this program.
+pub(super) async fn start(config: Config) -> Result<Node, StartError> {
     let builder = Node::builder().config(config);
     let builder = match std::env::current_exe() {
         Ok(program) => builder.program(program),
@@ -65,7 +66,7 @@ async fn start(config: Config) -> Result<Node, StartError> {
 }
 
 /// What the configuration says, and the flags over it.
-fn configuration(args: NodeArgs) -> Result<Config, chinwag::config::ConfigError> {
+pub(super) fn configuration(args: NodeArgs) -> Result<Config, chinwag::config::ConfigError> {
     let mut config = args.config.as_deref().map_or_else(|| Ok(Config::default()), Config::parse)?;
     config.ip = args.ip.or(config.ip);
     config.port = args.port.or(config.port);

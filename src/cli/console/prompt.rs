@@ -1,0 +1,211 @@
+//! The prompt: lines typed or piped in, what they come to, and what is printed meanwhile.
+//!
+//! The line editor blocks, so it has a thread of its own; a line goes to the node and what it comes to comes back
+//! before the next one is read. What shipped code prints in between is written above the line being edited.
+
+use std::{
+    io::IsTerminal,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use chinwag::actors::handle::Node;
+use rustyline::{
+    Completer, Config, Editor, Helper, Highlighter, Hinter, Validator,
+    completion::Completer as Completing,
+    error::ReadlineError,
+    history::DefaultHistory,
+    validate::MatchingBracketValidator,
+};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{print, uncaught};
+
+/// Lines that are remembered from one time to the next.
+const HISTORY: usize = 1_000;
+
+/// What the editor asks of the node.
+enum Ask {
+    /// Run this; answer when the next line may be read.
+    Run(String, oneshot::Sender<()>),
+    /// The names that can follow this dotted path.
+    Names(String, std::sync::mpsc::Sender<Vec<String>>),
+}
+
+/// Where lines come from.
+pub(super) struct Lines {
+    by_hand: bool,
+    printer: Arc<Mutex<Option<Box<dyn rustyline::ExternalPrinter + Send>>>>,
+    editor: Mutex<Option<Editor<Completion, DefaultHistory>>>,
+    asks: Mutex<Option<mpsc::UnboundedReceiver<Ask>>>,
+    asking: mpsc::UnboundedSender<Ask>,
+}
+
+impl Lines {
+    /// Prepares to read standard input.
+    pub(super) fn open() -> rustyline::Result<Lines> {
+        let by_hand = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+        let (asking, asks) = mpsc::unbounded_channel();
+        let config = Config::builder().max_history_size(HISTORY)?.auto_add_history(true).build();
+        let mut editor = Editor::with_config(config)?;
+        editor.set_helper(Some(Completion { brackets: MatchingBracketValidator::new(), names: Names(asking.clone()) }));
+        let printer = match by_hand {
+            true => editor.create_external_printer().ok().map(|printer| Box::new(printer) as Box<_>),
+            false => None,
+        };
+        if let Some(file) = history().filter(|_| by_hand) {
+            // there is none the first time
+            let _ = editor.load_history(&file);
+        }
+        Ok(Lines {
+            by_hand,
+            printer: Arc::new(Mutex::new(printer)),
+            editor: Mutex::new(Some(editor)),
+            asks: Mutex::new(Some(asks)),
+            asking,
+        })
+    }
+
+    /// Whether a person types.
+    pub(super) fn by_hand(&self) -> bool {
+        self.by_hand
+    }
+
+    /// Shows what shipped code prints.
+    pub(super) fn console(&self) -> impl Fn(log::Level, &str) + Send + Sync + 'static {
+        let printer = self.printer.clone();
+        move |_, line| match &mut *printer.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(printer) => {
+                // a terminal that has gone shows nothing
+                let _ = printer.print(format!("{line}\n"));
+            }
+            None => print(std::io::stdout(), line),
+        }
+    }
+
+    /// Runs line after line on the node, until there are no more.
+    pub(super) async fn serve(&self, node: &Node, prompt: &str) {
+        let take = |slot: &Mutex<Option<_>>| slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let editor = self.editor.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (Some(editor), Some(mut asks)) = (editor, take(&self.asks)) else { return };
+        let (asking, prompt, by_hand) = (self.asking.clone(), prompt.to_owned(), self.by_hand);
+        let reading = std::thread::spawn(move || read(editor, &prompt, by_hand, &asking));
+        let mut finished = std::pin::pin!(async {
+            while !reading.is_finished() {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        });
+        loop {
+            let ask = tokio::select! {
+                biased;
+                ask = asks.recv() => ask,
+                () = &mut finished => None,
+            };
+            match ask {
+                None => return,
+                Some(Ask::Run(line, done)) => {
+                    match node.evaluate(line).await {
+                        Ok(shown) if self.by_hand || shown != "undefined" => print(std::io::stdout(), &shown),
+                        Ok(_) => {}
+                        Err(why) => print(std::io::stdout(), &format!("Uncaught {}", uncaught(&why))),
+                    }
+                    // the editor waits for it
+                    let _ = done.send(());
+                }
+                Some(Ask::Names(path, tell)) => {
+                    let _ = tell.send(names(node, &path).await);
+                }
+            }
+        }
+    }
+}
+
+/// Where lines are remembered.
+fn history() -> Option<PathBuf> {
+    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
+    let state = state.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state")))?;
+    let folder = state.join("chinwag");
+    std::fs::create_dir_all(&folder).ok()?;
+    Some(folder.join("history"))
+}
+
+/// The editor's thread.
+fn read(
+    mut editor: Editor<Completion, DefaultHistory>,
+    prompt: &str,
+    by_hand: bool,
+    asking: &mpsc::UnboundedSender<Ask>,
+) {
+    loop {
+        let line = match editor.readline(if by_hand { prompt } else { "" }) {
+            Ok(line) => line,
+            // Ctrl-C empties the line, Ctrl-D ends
+            Err(ReadlineError::Interrupted) => continue,
+            Err(_) => break,
+        };
+        match line.trim() {
+            "" => continue,
+            ".exit" => break,
+            _ => {}
+        }
+        let (done, ran) = oneshot::channel();
+        if asking.send(Ask::Run(line, done)).is_err() || ran.blocking_recv().is_err() {
+            break;
+        }
+    }
+    if let Some(file) = history().filter(|_| by_hand) {
+        // what cannot be remembered is forgotten
+        let _ = editor.save_history(&file);
+    }
+}
+
+/// The names that an object has, itself or by inheritance.
+async fn names(node: &Node, path: &str) -> Vec<String> {
+    let source = format!(
+        "(() => {{ const names = new Set(); try {{ for (let o = Object({path}); o != null; o = Object.getPrototypeOf(o)) \
+         for (const name of Object.getOwnPropertyNames(o)) names.add(name); }} catch {{}} return [...names].join(' '); }})()"
+    );
+    let shown = node.evaluate(source).await.unwrap_or_default();
+    shown.trim_matches(['\'', '"', '`']).split(' ').filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
+/// Completes names by asking the node, and waits for brackets to close.
+#[derive(Completer, Helper, Highlighter, Hinter, Validator)]
+struct Completion {
+    #[rustyline(Validator)]
+    brackets: MatchingBracketValidator,
+    #[rustyline(Completer)]
+    names: Names,
+}
+
+struct Names(mpsc::UnboundedSender<Ask>);
+
+impl Completing for Names {
+    type Candidate = String;
+
+    fn complete(
+        &self,
+        line: &str,
+        position: usize,
+        _: &rustyline::Context<'_>,
+    ) -> rustyline::Result<(usize, Vec<String>)> {
+        let typed = &line[..position];
+        // a dotted path of names: to look at one runs no code of its own
+        let start = typed.rfind(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '$' | '.'))).map_or(0, |at| {
+            at + typed[at..].chars().next().map_or(1, char::len_utf8)
+        });
+        let path = &typed[start..];
+        let (object, prefix, at) = match path.rfind('.') {
+            Some(dot) => (&path[..dot], &path[dot + 1..], start + dot + 1),
+            None => ("globalThis", path, start),
+        };
+        let (tell, told) = std::sync::mpsc::channel();
+        if self.0.send(Ask::Names(object.to_owned(), tell)).is_err() {
+            return Ok((position, Vec::new()));
+        }
+        let mut names = told.recv().unwrap_or_default();
+        names.retain(|name| name.starts_with(prefix));
+        names.sort();
+        Ok((at, names))
+    }
+}
