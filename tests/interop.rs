@@ -200,3 +200,47 @@ async fn they_are_stopped_by_ours() {
     theirs[0].child.wait().unwrap();
     stop(ours).await;
 }
+
+#[test]
+fn a_controller_of_theirs_spawns_and_drives_ours() {
+    if !available() {
+        return;
+    }
+    // their spawn starts `distribution.js` of the repository it runs in
+    let folder = std::env::temp_dir().join(format!("chinwag-interop-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    assert!(Command::new("git").args(["init", "--quiet"]).current_dir(&folder).status().unwrap().success());
+    std::fs::copy(home().join("distribution.js"), folder.join("distribution.js")).unwrap();
+    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let (own, ports) = (free(), [free(), free()].join(","));
+    let output = Command::new("node")
+        .current_dir(&folder)
+        .arg(home().join("controller.js"))
+        .args(["--ip", "127.0.0.1", "--port", &own])
+        .env("CHINWAG", env!("CARGO_BIN_EXE_chinwag"))
+        .env("PORTS", &ports)
+        .output()
+        .unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout);
+    let last = shown.lines().last().unwrap_or_default();
+    let seen: serde_json::Value =
+        serde_json::from_str(last).unwrap_or_else(|_| panic!("{shown}\n{}", String::from_utf8_lossy(&output.stderr)));
+    assert_eq!(seen["failed"], serde_json::Value::Null, "{seen:#}");
+    let expected: Vec<serde_json::Value> = ports
+        .split(',')
+        .map(|port| serde_json::json!({"ip": "127.0.0.1", "port": port.parse::<u16>().unwrap()}))
+        .collect();
+    assert_eq!(seen["configurations"], serde_json::Value::from(expected));
+    assert_eq!(seen["members"], 3);
+    assert_eq!(seen["sids"], seen["expected"]);
+    assert!(seen["heap"].as_f64().unwrap() > 1_000_000.0);
+    assert_eq!((&seen["begun"], &seen["sum"]), (&1.into(), &5.into()));
+    assert_eq!((&seen["own"], &seen["relayed"]), (&seen["ownExpected"], &seen["ownExpected"]));
+    // the name arrives, and the reference drops it when it makes an Error of it
+    assert_eq!(seen["refused"]["message"], "I will not");
+    assert_eq!(seen["source"], true);
+    assert_eq!(seen["counted"], 1);
+    assert!(seen["heard"].as_u64().unwrap() >= 2);
+    assert_eq!(seen["stopped"], 2);
+}

@@ -11,13 +11,7 @@
 mod names;
 mod prompt;
 
-use std::{
-    io::Write,
-    path::PathBuf,
-    process::ExitCode,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io::Write, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use chinwag::{CallError, Config, ErrorKind, Node, NodeAddr, Value, protocol::call::MAX_DEADLINE};
 use clap::Args;

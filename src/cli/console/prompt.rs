@@ -11,11 +11,8 @@ use std::{
 
 use chinwag::actors::handle::Node;
 use rustyline::{
-    Completer, Config, Editor, Helper, Highlighter, Hinter, Validator,
-    completion::Completer as Completing,
-    error::ReadlineError,
-    history::DefaultHistory,
-    validate::MatchingBracketValidator,
+    Completer, Config, Editor, Helper, Highlighter, Hinter, Validator, completion::Completer as Completing,
+    error::ReadlineError, history::DefaultHistory, validate::MatchingBracketValidator,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -191,9 +188,9 @@ impl Completing for Names {
     ) -> rustyline::Result<(usize, Vec<String>)> {
         let typed = &line[..position];
         // a dotted path of names: to look at one runs no code of its own
-        let start = typed.rfind(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '$' | '.'))).map_or(0, |at| {
-            at + typed[at..].chars().next().map_or(1, char::len_utf8)
-        });
+        let start = typed
+            .rfind(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '$' | '.')))
+            .map_or(0, |at| at + typed[at..].chars().next().map_or(1, char::len_utf8));
         let path = &typed[start..];
         let (object, prefix, at) = match path.rfind('.') {
             Some(dot) => (&path[..dot], &path[dot + 1..], start + dot + 1),

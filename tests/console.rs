@@ -1,0 +1,195 @@
+//! The prompt and the script runner, as a person uses them: the examples of the course's handout, typed in.
+
+#![cfg(feature = "scripts")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::TcpListener,
+    process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio},
+};
+
+use chinwag::NodeAddr;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_chinwag");
+
+/// A prompt that is typed into, line by line.
+struct Prompt {
+    child: Child,
+    stdin: ChildStdin,
+    lines: std::io::Lines<BufReader<ChildStdout>>,
+}
+
+impl Prompt {
+    fn open(arguments: &[&str]) -> Prompt {
+        let mut command = Command::new(PROGRAM);
+        command.arg("repl").args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        Prompt { child, stdin, lines: BufReader::new(stdout).lines() }
+    }
+
+    fn types(&mut self, text: &str) {
+        writeln!(self.stdin, "{text}").unwrap();
+    }
+
+    /// Reads on until a line shows this.
+    fn sees(&mut self, text: &str) -> String {
+        let mut shown = Vec::new();
+        loop {
+            let line = self.lines.next().unwrap_or_else(|| panic!("{text:?} was never shown: {shown:#?}")).unwrap();
+            if line.contains(text) {
+                return line;
+            }
+            shown.push(line);
+        }
+    }
+
+    fn ends(mut self) {
+        drop(self.stdin);
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+fn free() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[test]
+fn the_handouts_examples_work_as_they_are_typed() {
+    let (port, second, third) = (free(), free(), free());
+    let own = NodeAddr::new("127.0.0.1", port);
+    let mut prompt = Prompt::open(&["--port", &port.to_string()]);
+
+    prompt.types(r#"distribution.local.status.get("heapTotal", console.log)"#);
+    assert!(prompt.sees("null").split(' ').nth(1).unwrap().parse::<f64>().unwrap() > 0.0);
+    prompt.types(r#"distribution.all.status.get("heapTotal", console.log)"#);
+    prompt.sees("{}");
+
+    prompt.types(&format!(r#"let conf = {{ip: "127.0.0.1", port: {second}}};"#));
+    prompt.types(r#"let cb = (e, v) => console.log("I'm called in Node 1: Node 2 has booted!");"#);
+    prompt.types("local.status.spawn(conf, cb);");
+    prompt.sees("Node 2 has booted!");
+    prompt.types(r#"let cb1 = () => console.log("Do something useful on Node 2!");"#);
+    prompt.types(&format!(r#"let conf1 = {{ip: "127.0.0.1", port: {third}, onStart: cb1}};"#));
+    prompt.types(r#"let cb2 = (e, v) => console.log("I'm called in Node 1: Node 3 has booted!");"#);
+    prompt.types("local.status.spawn(conf1, cb2);");
+    prompt.sees("Node 3 has booted!");
+
+    prompt.types(r#"distribution.local.groups.get("all", console.log);"#);
+    prompt.sees(&third.to_string());
+
+    // over two lines, as it stands there
+    prompt.types(r#"let g = { "507aa": {ip: "127.0.0.1", port: 8080}"#);
+    prompt.types(r#"        , "12ab0": {ip: "127.0.0.1", port: 8081} };"#);
+    prompt.types(r#"distribution.local.groups.put("browncs", g, console.log);"#);
+    prompt.sees("12ab0");
+    prompt.types(r#"let n1 = {ip: "127.0.0.1", port: 9090}"#);
+    prompt.types(r#"distribution.local.groups.add("browncs", n1);"#);
+    prompt.types(r#"distribution.local.groups.get("browncs", (e, v) => console.log("added", Object.keys(v).length));"#);
+    prompt.sees("added 3");
+    prompt.types(r#"distribution.local.groups.rem("browncs", id.getSID(n1));"#);
+    prompt
+        .types(r#"distribution.local.groups.get("browncs", (e, v) => console.log("removed", Object.keys(v).length));"#);
+    prompt.sees("removed 2");
+
+    prompt.types(r#"remote = {service: "status", method: "get"};"#);
+    prompt.types(r#"distribution.all.comm.send(["nid"], remote, () => {});"#);
+    prompt
+        .types(r#"distribution.all.comm.send(["nid"], remote, (e, v) => console.log("nids", Object.keys(v).length));"#);
+    prompt.sees("nids 3");
+    prompt.types(r#"distribution.all.groups.put("browncs", g, console.log)"#);
+    prompt.sees("12ab0");
+    prompt.types(r#"distribution.all.groups.get('browncs', (e, v) => console.log("views", Object.keys(v).length));"#);
+    prompt.sees("views 3");
+    prompt.types("global.distribution['all'].comm.send(['sid'], remote, (e, v) => console.log(v));");
+    prompt.sees(own.sid().as_str());
+
+    prompt.types(r#"const f = () => { console.log("Running!"); }"#);
+    prompt.types("gossip.at(5000, createRPC(f), (e, v) => {");
+    prompt.types("  // v = 2134acc705ab…");
+    prompt.types(r#"  gossip.del(v, () => console.log("done!"));"#);
+    prompt.types("});");
+    prompt.sees("done!");
+
+    prompt.types("let n = 0;");
+    prompt.types("let counterService = { count: () => { console.log(n++); } }");
+    prompt.types("distribution.local.routes.put(counterService, 'counter');");
+    prompt.types("let msg = [ [], {node: nodeConfig, service: 'counter', method: 'count'} ];");
+    prompt.types("let remote = { service: 'comm', method: 'send' };");
+    prompt.types("gossip.send(msg, remote, console.log);");
+    // all three nodes hear it and call the counter here
+    while prompt.sees("2") != "2" {}
+
+    prompt.types("distribution.all.status.stop(() => {})");
+    drop(prompt.stdin);
+    assert!(prompt.child.wait().unwrap().success());
+}
+
+#[test]
+fn a_prompt_through_a_running_node_uses_its_services() {
+    let port = free();
+    let mut node = Command::new(PROGRAM).args(["--port", &port.to_string()]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(node.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let there = NodeAddr::new("127.0.0.1", port);
+    let mut prompt = Prompt::open(&["--connect", &there.to_string()]);
+    prompt.types("local.status.get('sid', console.log)");
+    prompt.sees(there.sid().as_str());
+    prompt.types("distribution.all.status.get('port', console.log)");
+    prompt.sees(&port.to_string());
+    prompt.types("id.getSID(nodeConfig)");
+    prompt.sees(there.sid().as_str());
+    // what is shipped runs there, and what is called back is called here
+    prompt.types("let heard = 0; let back = createRPC((x, cb) => { heard += x; cb(null, heard); });");
+    prompt.types(
+        "local.routes.put({back}, 'back', (e, v) => local.back.back(5, (e, v) => console.log('heard', v, heard)))",
+    );
+    prompt.sees("heard 5 5");
+    prompt.types("throw new RangeError('typed')");
+    prompt.sees("Uncaught RangeError: typed");
+    prompt.ends();
+    node.kill().unwrap();
+    node.wait().unwrap();
+    // nobody there
+    let refused =
+        Command::new(PROGRAM).args(["repl", "--connect", "127.0.0.1:1"]).stdin(Stdio::null()).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    assert_eq!(String::from_utf8_lossy(&refused.stderr).lines().count(), 1);
+}
+
+fn run(script: &str) -> Output {
+    let file = std::env::temp_dir().join(format!("chinwag-{}-{}.js", std::process::id(), free()));
+    std::fs::write(&file, script).unwrap();
+    let mut command = Command::new(PROGRAM);
+    command.args(["run", file.to_str().unwrap(), "--port", "0"]).stdin(Stdio::null());
+    let output = command.output().unwrap();
+    std::fs::remove_file(&file).unwrap();
+    output
+}
+
+#[test]
+fn a_script_runs_until_nothing_is_pending() {
+    for (script, code, stdout, stderr) in [
+        ("console.log('a', 1, {b: [2]})", 0, "a 1 { b: [ 2 ] }\n", ""),
+        ("setTimeout(() => console.log('later'), 30); console.log('now')", 0, "now\nlater\n", ""),
+        ("distribution.local.status.get('ip', (e, v) => console.log(e, v))", 0, "null 127.0.0.1\n", ""),
+        ("new Promise((r) => setTimeout(r, 10)).then(() => console.log('settled'))", 0, "settled\n", ""),
+        ("let t = setInterval(() => { console.log('x'); clearInterval(t); }, 5)", 0, "x\n", ""),
+        ("distribution.local.status.stop(() => {})", 0, "", ""),
+        ("console.error('bad')", 0, "", "bad\n"),
+        ("throw new TypeError('at once')", 1, "", "TypeError: at once"),
+        ("setTimeout(() => { throw new Error('later') }, 5)", 1, "", "Error: later"),
+        ("Promise.reject(new Error('nobody'))", 1, "", "nobody"),
+        ("][", 1, "", "SyntaxError"),
+    ] {
+        let output = run(script);
+        let (shown, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.code(), Some(code), "{script}: {shown}{said}");
+        assert_eq!(shown, stdout, "{script}");
+        assert!(said.contains(stderr), "{script}: {said}");
+    }
+    let missing = Command::new(PROGRAM).args(["run", "/no/such/file.js"]).output().unwrap();
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("/no/such/file.js"));
+}
