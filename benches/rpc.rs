@@ -12,6 +12,9 @@
 //! the route table, the actor `comm`, and the transport. Calls that a program makes through its handle, from another
 //! thread than the node's, cross to that thread and back; their rate stands beside.
 //!
+//! The two last columns but one are the processor time that a call took on either side: on a machine that others use
+//! too they move less than rates do.
+//!
 //! `local` are calls of a service on the same node, which take no socket.
 //!
 //! Where `wrk` is on the path it drives both servers, so that no client of ours is measured. Where the JavaScript
@@ -65,11 +68,11 @@ enum Way {
 fn driver(say: mpsc::UnboundedSender<Run>) -> Service<()> {
     Service::new("driver", |_| ()).async_method(
         "drive",
-        move |(), scope: Scope, (way, to, in_flight, time): (u8, NodeAddr, usize, u64)| {
+        move |(), scope: Scope, (way, to, server, in_flight, time): (u8, NodeAddr, u32, usize, u64)| {
             let say = say.clone();
             async move {
                 let way = [Way::Send, Way::CallOn, Way::Local][usize::from(way)];
-                let run = drive(in_flight, Duration::from_millis(time), caller(scope.node(), way, to)).await;
+                let run = drive(server, in_flight, Duration::from_millis(time), caller(scope.node(), way, to)).await;
                 let _ = say.send(run);
                 Ok::<(), CallError>(())
             }
@@ -117,14 +120,15 @@ async fn measure(options: Options) -> Report {
     let request = wire::encode_arguments(&[Value::from(TEXT)]);
     let answer = wire::encode_pair(&Value::Null, &Value::from(TEXT), wire::Form::Typed).len();
     let (mut bare, mut far) = (Process::start("bare", answer), Process::start("node", 0));
-    let (bare, far) = (bare.address(), far.address());
-    let to = NodeAddr::new(far.ip().to_string(), far.port());
+    let (bare_id, far_id) = (bare.id(), far.id());
+    let (bare_at, far_at) = (bare.address(), far.address());
+    let to = NodeAddr::new(far_at.ip().to_string(), far_at.port());
 
     let (say, mut said) = mpsc::unbounded_channel();
     let near = Node::builder().port(0).service(echo()).service(driver(say)).start().await.expect("a free port");
     let patient = near.with_deadline(Duration::from_secs(600));
     let client = awc::Client::builder().connector(awc::Connector::new().limit(0)).disable_timeout().finish();
-    let url: Rc<str> = format!("http://{bare}/local/echo/echo").into();
+    let url: Rc<str> = format!("http://{bare_at}/local/echo/echo").into();
     let body = wire_body(&request);
     let exchange = move || {
         let (client, url, body) = (client.clone(), url.clone(), body.clone());
@@ -135,7 +139,7 @@ async fn measure(options: Options) -> Report {
         }
     };
     let mut by_service = async |way: Way, in_flight: usize| -> Run {
-        let arguments = (way as u8, &to, in_flight, time);
+        let arguments = (way as u8, &to, far_id, in_flight, time);
         patient.call(Gid::local(), "driver", "drive", arguments).await.expect("it drives");
         said.recv().await.expect("it says")
     };
@@ -143,27 +147,27 @@ async fn measure(options: Options) -> Report {
 
     let mut all: Vec<(usize, Rounds)> = Vec::new();
     let mut local: Vec<(usize, Vec<Run>, Vec<Run>)> = Vec::new();
-    for in_flight in IN_FLIGHT {
+    for in_flight in IN_FLIGHT.into_iter().filter(|&calls| options.in_flight.is_none_or(|only| only == calls)) {
         let mut of = Rounds::default();
         for _ in 0..rounds {
             of.node.push(by_service(Way::Send, in_flight).await);
-            of.bare.push(drive(in_flight, length, exchange.clone()).await);
+            of.bare.push(drive(bare_id, in_flight, length, exchange.clone()).await);
             of.direct.push(by_service(Way::CallOn, in_flight).await);
-            of.program.push(drive(in_flight, length, caller(&near, Way::Send, to.clone())).await);
+            of.program.push(drive(far_id, in_flight, length, caller(&near, Way::Send, to.clone())).await);
         }
         all.push((in_flight, of));
         if in_flight <= 64 {
             let (mut inside, mut outside) = (Vec::new(), Vec::new());
             for _ in 0..rounds {
                 inside.push(by_service(Way::Local, in_flight).await);
-                outside.push(drive(in_flight, length, caller(&near, Way::Local, to.clone())).await);
+                outside.push(drive(far_id, in_flight, length, caller(&near, Way::Local, to.clone())).await);
             }
             local.push((in_flight, inside, outside));
         }
     }
 
     report.line("calls to a node in another process, and the same bytes between awc and actix-web");
-    let columns = ["in flight", "made by", "calls/s", "share of bare", "p50 ms", "p90 ms", "p99 ms", "max ms", "failed"];
+    let columns = ["in flight", "made by", "calls/s", "share of bare", "p50 ms", "p90 ms", "p99 ms", "max ms", "client us", "server us", "failed"];
     let mut rows = Vec::new();
     for (in_flight, of) in &all {
         let of_bare = |runs: &[Run]| {
@@ -184,13 +188,17 @@ async fn measure(options: Options) -> Report {
         for (by, runs) in [("service", inside), ("program, other thread", outside)] {
             let mut row = row(*in_flight, by, runs, none());
             row.remove(3);
+            row.drain(7..9);
             rows.push(row);
         }
     }
     report.table("local", &columns, &rows);
     near.stop().await;
 
-    under_wrk(&mut report, options, &format!("http://{bare}/"), &format!("http://{to}/"), &request);
+    if options.in_flight.is_some() {
+        return report;
+    }
+    under_wrk(&mut report, options, &format!("http://{bare_at}/"), &format!("http://{to}/"), &request);
     beside(&mut report, options);
     report
 }
@@ -210,6 +218,8 @@ fn row(in_flight: usize, by: &str, runs: &[Run], share: Cell) -> Vec<Cell> {
         figure(run.milliseconds(0.9), 3),
         figure(run.milliseconds(0.99), 3),
         figure(run.latencies.max() as f64 / 1e6, 1),
+        figure(run.cost.0, 1),
+        figure(run.cost.1, 1),
         count(run.failed),
     ]
 }

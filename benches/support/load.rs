@@ -4,7 +4,7 @@
 //! ends in the first fifth of the time is not counted.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     future::Future,
     rc::Rc,
     time::{Duration, Instant},
@@ -12,6 +12,8 @@ use std::{
 
 use hdrhistogram::Histogram;
 use serde_json::{Value as Json, json};
+
+use super::proc;
 
 /// What came of it.
 #[derive(Clone, Debug)]
@@ -22,6 +24,8 @@ pub struct Run {
     pub latencies: Histogram<u64>,
     /// How many failed.
     pub failed: u64,
+    /// Processor time that a call took of this process and of the server's, in microseconds.
+    pub cost: (f64, f64),
 }
 
 /// Latencies from a microsecond to a minute, exact to three digits.
@@ -51,21 +55,25 @@ impl Run {
             all.add(&run.latencies).expect("the same bounds");
         }
         let failed = runs.iter().map(|run| run.failed).sum();
-        Run { rate: super::median(&rates), latencies: all, failed }
+        let cost = |pick: fn(&Run) -> f64| super::median(&runs.iter().map(pick).collect::<Vec<_>>());
+        Run { rate: super::median(&rates), latencies: all, failed, cost: (cost(|run| run.cost.0), cost(|run| run.cost.1)) }
     }
 }
 
-/// Keeps so many calls under way. Runs on a thread with a local task set.
-pub async fn drive<F, Fut>(in_flight: usize, time: Duration, call: F) -> Run
+/// Keeps so many calls under way on a server, which is a process. Runs on a thread with a local task set.
+pub async fn drive<F, Fut>(server: u32, in_flight: usize, time: Duration, call: F) -> Run
 where
     F: Fn() -> Fut + Clone + 'static,
     Fut: Future<Output = bool> + 'static,
 {
     let counted = Rc::new(RefCell::new((latencies(), 0)));
+    let calls = Rc::new(Cell::new(0_u64));
+    let spent = || (proc::cpu(std::process::id()), proc::cpu(server));
+    let before = spent();
     let began = Instant::now();
     let (from, until) = (began + time / 5, began + time);
     let tasks = (0..in_flight).map(|_| {
-        let (call, counted) = (call.clone(), counted.clone());
+        let (call, counted, calls) = (call.clone(), counted.clone(), calls.clone());
         tokio::task::spawn_local(async move {
             loop {
                 let asked = Instant::now();
@@ -73,6 +81,7 @@ where
                     break;
                 }
                 let answered = call().await;
+                calls.set(calls.get() + 1);
                 let now = Instant::now();
                 if now < from || now > until {
                     continue;
@@ -89,6 +98,9 @@ where
     for task in tasks.collect::<Vec<_>>() {
         task.await.expect("it ends");
     }
+    let after = spent();
+    let cost = |before: Duration, after: Duration| (after - before).as_secs_f64() * 1e6 / calls.get() as f64;
+    let cost = (cost(before.0, after.0), cost(before.1, after.1));
     let (latencies, failed) = counted.replace((latencies(), 0));
-    Run { rate: latencies.len() as f64 / (until - from).as_secs_f64(), latencies, failed }
+    Run { rate: latencies.len() as f64 / (until - from).as_secs_f64(), latencies, failed, cost }
 }

@@ -25,6 +25,8 @@ pub struct Options {
     pub quick: bool,
     /// How many nodes, where there is a number of them.
     pub nodes: usize,
+    /// Only this many calls in flight, where there is a choice: for a profiler.
+    pub in_flight: Option<usize>,
 }
 
 /// Runs a benchmark: the role this process was started for, or the whole of it.
@@ -33,7 +35,7 @@ pub fn main(about: &str, run: impl FnOnce(Options) -> Report) -> ExitCode {
     if let Some(role) = bare::role(&arguments) {
         return role;
     }
-    let mut options = Options { json: false, quick: false, nodes: 100 };
+    let mut options = Options { json: false, quick: false, nodes: 100, in_flight: None };
     let mut arguments = arguments.iter().map(String::as_str);
     while let Some(argument) = arguments.next() {
         match argument {
@@ -42,6 +44,10 @@ pub fn main(about: &str, run: impl FnOnce(Options) -> Report) -> ExitCode {
             "--nodes" => match arguments.next().and_then(|number| number.parse().ok()) {
                 Some(nodes @ 1..=1_000) => options.nodes = nodes,
                 _ => return usage(about, "--nodes takes a number from 1 to 1000"),
+            },
+            "--in-flight" => match arguments.next().and_then(|number| number.parse().ok()) {
+                Some(calls @ 1..=4_096) => options.in_flight = Some(calls),
+                _ => return usage(about, "--in-flight takes a number from 1 to 4096"),
             },
             // what cargo passes to every benchmark
             "--bench" => {}
@@ -60,7 +66,7 @@ pub fn main(about: &str, run: impl FnOnce(Options) -> Report) -> ExitCode {
 }
 
 fn usage(about: &str, why: &str) -> ExitCode {
-    eprintln!("{why}\n\n{about}\n\nusage: cargo bench --bench NAME [-- [--json] [--quick] [--nodes N]]");
+    eprintln!("{why}\n\n{about}\n\nusage: cargo bench --bench NAME [-- [--json] [--quick] [--nodes N] [--in-flight N]]");
     ExitCode::from(2)
 }
 

@@ -1,6 +1,6 @@
 //! What the operating system says of processes and of the machine.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 /// The machine in a line: processor, cores, memory, kernel.
 pub fn machine() -> String {
@@ -53,4 +53,14 @@ pub fn memory(id: u32) -> Option<Memory> {
         proportional: figure(format!("/proc/{id}/smaps_rollup"), "Pss:")? / 1_024.0,
         threads: figure(format!("/proc/{id}/status"), "Threads:")?,
     })
+}
+
+/// The processor time that a process's threads have taken.
+pub fn cpu(id: u32) -> Duration {
+    let tasks = fs::read_dir(format!("/proc/{id}/task")).map(|tasks| tasks.flatten().collect::<Vec<_>>());
+    let nanoseconds = tasks.unwrap_or_default().into_iter().filter_map(|task| {
+        let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(nanoseconds.sum())
 }
