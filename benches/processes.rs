@@ -8,7 +8,8 @@
 //!
 //! Rumor counting, as the handout has it. A message is timed from just before the send until the call of the last node
 //! has arrived here; then the next one is sent. One that is not complete within ten seconds counts as incomplete. What
-//! is counted more than once per node and message would be a message performed twice. Nodes and group are as in
+//! is counted more than once per node and message would be a message performed twice. The processor time of all
+//! processes together is what a message costs the machine, however busy that is with other things. Nodes and group are as in
 //! `launch`; options are the defaults. Where the JavaScript reference is found it does the same among as many of its
 //! nodes, fewer messages, as each that stays incomplete is waited for.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -23,7 +24,7 @@ use std::{
 use chinwag::{Remote, Value};
 use serde_json::json;
 use support::{
-    Cell, Options, Report, count, figure, quantile, reference,
+    Cell, Options, Report, count, figure, none, proc, quantile, reference,
     town::{GROUP, Town},
     words,
 };
@@ -47,6 +48,9 @@ async fn measure(options: Options) -> Report {
     let everyone = options.nodes as u64;
     let counter = Remote::new("counter", "count").on(town.asking.addr().clone()).to_value();
 
+    let processes: Vec<u32> = town.processes().into_iter().chain([std::process::id()]).collect();
+    let spent = || processes.iter().map(|&id| proc::cpu(id)).sum::<Duration>();
+    let before = spent();
     let (mut complete, mut counted) = (Vec::new(), vec![0_u64; messages]);
     for message in 0..messages {
         let began = Instant::now();
@@ -71,15 +75,26 @@ async fn measure(options: Options) -> Report {
         }
     };
     let _ = tokio::time::timeout(AFTERMATH, more).await;
+    let cost = (spent() - before).as_secs_f64() * 1e3 / messages as f64;
     town.stop().await;
 
     let covered: u64 = counted.iter().map(|&nodes| nodes.min(everyone)).sum();
     let twice: u64 = counted.iter().map(|&nodes| nodes.saturating_sub(everyone)).sum();
     let coverage = covered as f64 / (everyone * messages as u64) as f64;
     report.line(format!("{messages} messages, one after another, to {} processes", options.nodes));
-    let columns =
-        ["what", "messages", "complete", "coverage %", "p50 ms", "p90 ms", "p99 ms", "max ms", "performed again"];
-    let mut rows = vec![row("chinwag", messages, &complete, coverage, twice)];
+    let columns = [
+        "what",
+        "messages",
+        "complete",
+        "coverage %",
+        "p50 ms",
+        "p90 ms",
+        "p99 ms",
+        "max ms",
+        "CPU ms",
+        "performed again",
+    ];
+    let mut rows = vec![row("chinwag", messages, &complete, coverage, figure(cost, 1), twice)];
 
     let few = if options.quick { 3 } else { 20 };
     match reference::run("processes", &[options.nodes.to_string(), few.to_string()]) {
@@ -88,7 +103,7 @@ async fn measure(options: Options) -> Report {
                 said["complete"].as_array().into_iter().flatten().filter_map(|time| time.as_f64()).collect();
             let coverage = said["coverage"].as_f64().unwrap_or(f64::NAN);
             let twice = said["again"].as_u64().unwrap_or(0);
-            rows.push(row(&reference::name(&said), few, &complete, coverage, twice));
+            rows.push(row(&reference::name(&said), few, &complete, coverage, none(), twice));
         }
         Err(why) => report.skipped("reference", &why),
     }
@@ -97,7 +112,7 @@ async fn measure(options: Options) -> Report {
     report
 }
 
-fn row(what: &str, messages: usize, complete: &[f64], coverage: f64, twice: u64) -> Vec<Cell> {
+fn row(what: &str, messages: usize, complete: &[f64], coverage: f64, cost: Cell, twice: u64) -> Vec<Cell> {
     let mut row = vec![
         words(what),
         count(messages as u64),
@@ -106,6 +121,6 @@ fn row(what: &str, messages: usize, complete: &[f64], coverage: f64, twice: u64)
         figure((coverage * 1e4).floor() / 1e2, 2),
     ];
     row.extend([0.5, 0.9, 0.99, 1.0].map(|share| figure(quantile(complete, share), 1)));
-    row.push(count(twice));
+    row.extend([cost, count(twice)]);
     row
 }

@@ -80,7 +80,7 @@ fn driver(say: mpsc::UnboundedSender<Run>) -> Service<()> {
     )
 }
 
-fn caller(node: &Node0, way: Way, to: NodeAddr) -> impl Fn() -> Asking + Clone + 'static {
+fn caller(node: &Handle, way: Way, to: NodeAddr) -> impl Fn() -> Asking + Clone + 'static {
     let node = node.clone();
     let remote = Rc::new(Remote::new("echo", "echo").on(to.clone()));
     move || {
@@ -92,16 +92,15 @@ fn caller(node: &Node0, way: Way, to: NodeAddr) -> impl Fn() -> Asking + Clone +
                     let call = Call::new(Gid::local(), "echo", "echo", vec![Value::from(TEXT)]);
                     node.call_on(&to, call).await.map(chinwag::Answer::into_value)
                 }
-                Way::Local => {
-                    node.call(Gid::local(), "echo", "echo", (TEXT,)).await.map(chinwag::Answer::into_value)
-                }
+                Way::Local => node.call(Gid::local(), "echo", "echo", (TEXT,)).await.map(chinwag::Answer::into_value),
             };
             answer.is_ok_and(|answer| answer.as_str() == Some(TEXT))
         })
     }
 }
 
-type Node0 = chinwag::actors::handle::Node;
+/// What a service calls through: the node without its socket.
+type Handle = chinwag::actors::handle::Node;
 type Asking = std::pin::Pin<Box<dyn Future<Output = bool>>>;
 
 /// The rounds of one number of calls in flight.
@@ -167,7 +166,19 @@ async fn measure(options: Options) -> Report {
     }
 
     report.line("calls to a node in another process, and the same bytes between awc and actix-web");
-    let columns = ["in flight", "made by", "calls/s", "share of bare", "p50 ms", "p90 ms", "p99 ms", "max ms", "client us", "server us", "failed"];
+    let columns = [
+        "in flight",
+        "made by",
+        "calls/s",
+        "share of bare",
+        "p50 ms",
+        "p90 ms",
+        "p99 ms",
+        "max ms",
+        "client us",
+        "server us",
+        "failed",
+    ];
     let mut rows = Vec::new();
     for (in_flight, of) in &all {
         let of_bare = |runs: &[Run]| {

@@ -56,7 +56,12 @@ impl Run {
         }
         let failed = runs.iter().map(|run| run.failed).sum();
         let cost = |pick: fn(&Run) -> f64| super::median(&runs.iter().map(pick).collect::<Vec<_>>());
-        Run { rate: super::median(&rates), latencies: all, failed, cost: (cost(|run| run.cost.0), cost(|run| run.cost.1)) }
+        Run {
+            rate: super::median(&rates),
+            latencies: all,
+            failed,
+            cost: (cost(|run| run.cost.0), cost(|run| run.cost.1)),
+        }
     }
 }
 

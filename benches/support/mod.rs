@@ -66,7 +66,9 @@ pub fn main(about: &str, run: impl FnOnce(Options) -> Report) -> ExitCode {
 }
 
 fn usage(about: &str, why: &str) -> ExitCode {
-    eprintln!("{why}\n\n{about}\n\nusage: cargo bench --bench NAME [-- [--json] [--quick] [--nodes N] [--in-flight N]]");
+    eprintln!(
+        "{why}\n\n{about}\n\nusage: cargo bench --bench NAME [-- [--json] [--quick] [--nodes N] [--in-flight N]]"
+    );
     ExitCode::from(2)
 }
 

@@ -18,8 +18,8 @@ const PACKAGE: &str = "@brown-ds/distribution";
 /// Why there is nothing to run, or what went wrong.
 pub fn run(part: &str, arguments: &[String]) -> Result<Json, String> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let modules = std::env::var_os("CHINWAG_REFERENCE")
-        .map_or_else(|| here.join("tests/interop/node_modules"), PathBuf::from);
+    let modules =
+        std::env::var_os("CHINWAG_REFERENCE").map_or_else(|| here.join("tests/interop/node_modules"), PathBuf::from);
     let package = modules.join(PACKAGE);
     if !package.join("distribution.js").exists() {
         return Err(format!("{PACKAGE} is not in {}", modules.strip_prefix(here).unwrap_or(&modules).display()));

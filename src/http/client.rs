@@ -54,7 +54,8 @@ impl HttpTransport {
     /// A client with a pool of connections of its own.
     pub fn new(limits: Limits) -> HttpTransport {
         let connector = awc::Connector::new().limit(0).conn_keep_alive(IDLE).conn_lifetime(Duration::from_secs(3_600));
-        let client = awc::Client::builder().connector(connector).disable_timeout().disable_redirects().no_default_headers();
+        let client =
+            awc::Client::builder().connector(connector).disable_timeout().disable_redirects().no_default_headers();
         HttpTransport { client: client.finish(), limits: Rc::new(limits) }
     }
 
