@@ -140,18 +140,18 @@ impl Routes {
     }
 
     /// Sends a call on to the actor that answers it, which is what becomes of most; gives any other call back.
-    fn forward(&self, request: Request) -> Result<Forwarded, Request> {
+    fn forward(&self, request: Request) -> Way {
         let call = &request.call;
         // what is this actor's own it answers itself
         if call.gid.is_local() && call.service == "routes" {
-            return Err(request);
+            return Way::Here(request);
         }
         let table = self.table.borrow();
         let Ok(Target::Actor { recipient, name, methods, .. }) = table.find(&call.gid, &call.service) else {
-            return Err(request);
+            return Way::Here(request);
         };
-        let Some(method) = methods.iter().position(|method| *method == call.method) else { return Err(request) };
-        Ok(Forwarded {
+        let Some(method) = methods.iter().position(|method| *method == call.method) else { return Way::Here(request) };
+        Way::Actor(Forwarded {
             gid: call.gid.clone(),
             service: name.clone(),
             methods: methods.clone(),
@@ -260,6 +260,13 @@ impl Routes {
     }
 }
 
+/// Who answers a call.
+enum Way {
+    Actor(Forwarded),
+    /// This actor itself: a callback, a shipped function, its own methods, or a refusal.
+    Here(Request),
+}
+
 /// A call on its way to an actor, and its name, put together only should it be needed.
 struct Forwarded {
     gid: Gid,
@@ -325,8 +332,8 @@ impl Handler<Request> for Routes {
         };
         self.home.counts.set(self.home.counts.get() + 1);
         let request = match self.forward(request) {
-            Ok(forwarded) => return forwarded.answered(permit),
-            Err(request) => request,
+            Way::Actor(forwarded) => return forwarded.answered(permit),
+            Way::Here(request) => request,
         };
         let deadline = request.deadline;
         let name = request.call.to_string();
