@@ -480,8 +480,15 @@ impl LocalComm<'_> {
     /// # Errors
     /// As [`Node::call_on`].
     pub async fn send(&self, arguments: impl IntoArguments, remote: &Remote) -> Result<Value, CallError> {
-        let arguments = Value::from(arguments.into_arguments()?);
-        self.0.local("comm", "send", vec![arguments, remote.to_value()]).await
+        let Some(node) = &remote.node else {
+            // refused there, in the words that a call from elsewhere is told
+            let arguments = Value::from(arguments.into_arguments()?);
+            return self.0.local("comm", "send", vec![arguments, remote.to_value()]).await;
+        };
+        // what the wire's method does with its arguments, without making values of them and reading those
+        let arguments = arguments.into_arguments()?;
+        let call = Call::new(remote.gid.clone(), remote.service.as_str(), remote.method.as_str(), arguments);
+        Ok(self.0.call_on(node, call).await?.into_value())
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::{
     cell::{Cell, OnceCell, RefCell},
-    collections::BTreeMap,
     fmt,
     rc::Rc,
     time::Duration,
@@ -223,6 +222,3 @@ impl Drop for Permit {
 
 /// How long after its last use a peer's queue is kept.
 pub(crate) const PEER_IDLE: Duration = Duration::from_secs(60);
-
-/// Counts by peer, in an order that does not depend on hashing.
-pub(crate) type ByPeer<T> = BTreeMap<Nid, T>;

@@ -264,6 +264,7 @@ impl Builder {
         let door = Arc::new(Door {
             hosts: hosts(&me, asked.ip(), &config),
             limits: config.limits.clone(),
+            sid: me.sid(),
             under_way: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             served: AtomicU64::new(0),

@@ -48,6 +48,11 @@ fn refused() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("OPTIONS", head("OPTIONS /local/status/get"), "405"),
         ("a stranger's name", host("evil.example"), "403"),
         ("a stranger's name that looks like ours", host("localhost.evil.example"), "403"),
+        (
+            "a stranger's name behind one of ours",
+            host("evil.example\r\nX-Forwarded-Host: localhost\r\nForwarded: host=localhost"),
+            "403",
+        ),
         ("a deadline that is none", header("Chinwag-Deadline: soon"), "400"),
         ("a depth that is none", header("Chinwag-Depth: -1"), "400"),
         ("too deep", header("Chinwag-Depth: 17"), "TooDeep"),

@@ -9,6 +9,8 @@
 //! holds up nobody else.
 
 use std::{
+    cmp::Ordering::Equal,
+    collections::BTreeMap,
     rc::Rc,
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
@@ -26,7 +28,7 @@ use tokio::{
 };
 
 use crate::{
-    home::{ByPeer, Home, PEER_IDLE},
+    home::{Home, PEER_IDLE},
     request::{ReplyFuture, Request, ready},
     service::unknown_method,
 };
@@ -34,9 +36,32 @@ use crate::{
 /// Sends calls.
 pub struct Comm {
     home: Rc<Home>,
-    lanes: ByPeer<Rc<Lane>>,
+    lanes: BTreeMap<Peer, Rc<Lane>>,
     swept: Instant,
 }
+
+/// A node by its address, which says as much as the NID made of it and takes no hashing.
+struct Peer(NodeAddr);
+
+impl Ord for Peer {
+    fn cmp(&self, other: &Peer) -> std::cmp::Ordering {
+        self.0.port().cmp(&other.0.port()).then_with(|| self.0.ip().cmp(other.0.ip()))
+    }
+}
+
+impl PartialOrd for Peer {
+    fn partial_cmp(&self, other: &Peer) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Peer {
+    fn eq(&self, other: &Peer) -> bool {
+        self.cmp(other) == Equal
+    }
+}
+
+impl Eq for Peer {}
 
 /// The way to one peer.
 struct Lane {
@@ -46,15 +71,15 @@ struct Lane {
 
 impl Comm {
     pub(crate) fn new(home: Rc<Home>) -> Comm {
-        Comm { home, lanes: ByPeer::new(), swept: Instant::now() }
+        Comm { home, lanes: BTreeMap::new(), swept: Instant::now() }
     }
 
     fn send(&mut self, to: &NodeAddr, call: Call) -> ReplyFuture {
         if let Err(error) = call.check_names() {
             return ready(Err(error));
         }
-        let nid = to.nid();
-        if nid == self.home.nid {
+        let peer = Peer(to.clone());
+        if peer == Peer(self.home.me.clone()) {
             return match self.home.node().cloned() {
                 Ok(node) => Box::pin(async move { node.dispatch(call).await }),
                 Err(error) => ready(Err(error)),
@@ -63,7 +88,7 @@ impl Comm {
         self.sweep();
         let places = self.home.settings.calls_to_a_peer;
         let fresh = || Rc::new(Lane { places: Semaphore::new(places), waiting: AtomicUsize::new(0) });
-        let lane = self.lanes.entry(nid).or_insert_with(fresh).clone();
+        let lane = self.lanes.entry(peer).or_insert_with(fresh).clone();
         if lane.waiting.load(Ordering::Relaxed) >= self.home.settings.calls_waiting_for_a_peer {
             let message = format!("{} calls wait for {to} already", self.home.settings.calls_waiting_for_a_peer);
             return ready(Err(CallError::new(ErrorKind::Busy, message)));

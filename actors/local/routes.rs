@@ -25,11 +25,11 @@ use chinwag_protocol::{
 use futures_util::future::LocalBoxFuture;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use crate::{
     handle::{CallbackFuture, Lasting, Node},
-    home::Home,
+    home::{Home, Permit},
     request::{Origin, ReplyFuture, Request, crashed, ready},
     scripts::{Directory, World},
     service::{unknown_method, value},
@@ -49,7 +49,7 @@ pub const MAX_SERVICES: usize = 4_096;
 #[derive(Clone)]
 pub(crate) enum Target {
     /// An actor, and the names of its methods.
-    Actor { recipient: Recipient<Request>, methods: Rc<[String]>, builtin: bool },
+    Actor { recipient: Recipient<Request>, name: Rc<str>, methods: Rc<[String]>, builtin: bool },
     /// An object of functions that was put.
     Shipped(Arc<Value>),
     /// A function that the script engine keeps.
@@ -108,7 +108,7 @@ impl Table {
         methods: &Rc<[String]>,
         builtin: bool,
     ) {
-        let target = Target::Actor { recipient, methods: methods.clone(), builtin };
+        let target = Target::Actor { recipient, name: name.into(), methods: methods.clone(), builtin };
         if let Some(services) = self.groups.get_mut(gid) {
             services.insert(name.to_owned(), target);
             self.directory.change(|names| {
@@ -178,6 +178,30 @@ impl Routes {
         Routes { home, table }
     }
 
+    /// Sends a call on to the actor that answers it, which is what becomes of most; gives any other call back.
+    fn forward(&self, request: Request) -> Way {
+        let call = &request.call;
+        // what is this actor's own it answers itself
+        if call.gid.is_local() && call.service == "routes" {
+            return Way::Here(request);
+        }
+        let table = self.table.borrow();
+        let Ok(Target::Actor { recipient, name, methods, .. }) = table.find(&call.gid, &call.service) else {
+            return Way::Here(request);
+        };
+        let Some(method) = methods.iter().position(|method| *method == call.method) else { return Way::Here(request) };
+        Way::Actor(Forwarded {
+            gid: call.gid.clone(),
+            service: name.clone(),
+            methods: methods.clone(),
+            method,
+            deadline: request.deadline,
+            // only puts it into the actor's mailbox
+            reply: recipient.send(request),
+        })
+    }
+
+    /// Answers what no actor answers.
     fn route(&mut self, request: Request) -> ReplyFuture {
         let call = &request.call;
         if call.gid.is_local() && call.service == "routes" {
@@ -186,13 +210,8 @@ impl Routes {
         let found = self.table.borrow().find(&call.gid, &call.service).cloned();
         match found {
             Err(error) => ready(Err(error)),
-            Ok(Target::Actor { recipient, methods, .. }) => {
-                if !methods.contains(&call.method) {
-                    return ready(Err(unknown_method(&call.service, &call.method)));
-                }
-                let name = call.to_string();
-                Box::pin(async move { recipient.send(request).await.map_err(crashed(&name))? })
-            }
+            // a method that there is was forwarded
+            Ok(Target::Actor { .. }) => ready(Err(unknown_method(&call.service, &call.method))),
             Ok(Target::Callback { lasting, callback }) => {
                 if call.method != "call" {
                     return ready(Err(unknown_method(&call.service, &call.method)));
@@ -313,6 +332,42 @@ fn needs_engine(value: &Value) -> bool {
     }
 }
 
+/// Who answers a call.
+enum Way {
+    Actor(Forwarded),
+    /// This actor itself: a callback, a shipped function, its own methods, or a refusal.
+    Here(Request),
+}
+
+/// A call on its way to an actor, and its name, put together only should it be needed.
+struct Forwarded {
+    gid: Gid,
+    service: Rc<str>,
+    methods: Rc<[String]>,
+    method: usize,
+    deadline: Instant,
+    reply: actix::prelude::RecipientRequest<Request>,
+}
+
+impl Forwarded {
+    fn answered(self, permit: Permit) -> ReplyFuture {
+        Box::pin(async move {
+            let _permit = permit;
+            let Forwarded { gid, service, methods, method, deadline, reply } = self;
+            let name = || format!("{gid}.{service}.{}", methods[method]);
+            match timeout_at(deadline, reply).await {
+                Ok(Ok(reply)) => reply,
+                Ok(Err(gone)) => Err(crashed(&name())(gone)),
+                Err(_) => Err(late(&name())),
+            }
+        })
+    }
+}
+
+fn late(name: &str) -> CallError {
+    CallError::new(ErrorKind::DeadlineExceeded, format!("{name} did not answer in time"))
+}
+
 /// A name, or `{service[, gid]}`.
 fn service_name(method: &str, position: usize, argument: &Value) -> Result<(Gid, String), CallError> {
     let refused = |why: String| CallError::argument(&format!("routes.{method}"), position, "name", why);
@@ -348,13 +403,16 @@ impl Handler<Request> for Routes {
             Err(error) => return ready(Err(error)),
         };
         self.home.counts.set(self.home.counts.get() + 1);
+        let request = match self.forward(request) {
+            Way::Actor(forwarded) => return forwarded.answered(permit),
+            Way::Here(request) => request,
+        };
         let deadline = request.deadline;
         let name = request.call.to_string();
         let answer = self.route(request);
         Box::pin(async move {
             let _permit = permit;
-            let late = |_| CallError::new(ErrorKind::DeadlineExceeded, format!("{name} did not answer in time"));
-            timeout_at(deadline, answer).await.map_err(late)?
+            timeout_at(deadline, answer).await.unwrap_or_else(|_| Err(late(&name)))
         })
     }
 }

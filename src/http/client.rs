@@ -7,7 +7,7 @@
 
 use std::{io, rc::Rc, time::Duration};
 
-use actix_web::http::header::CONTENT_TYPE;
+use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
 use awc::error::{ConnectError, SendRequestError};
 use chinwag_actors::transport::Transport;
 use chinwag_protocol::{
@@ -19,7 +19,7 @@ use futures_util::{FutureExt, future::LocalBoxFuture};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use tokio::time::{Instant, timeout_at};
 
-use super::{DEADLINE, DEPTH, PROTOCOL_VERSION, REQUEST, VERSION};
+use super::{DEADLINE, DEPTH, JSON, REQUEST, THIS_VERSION, VERSION};
 
 /// How long an unused connection is kept. Shorter than the server's [`KEEP_ALIVE`](super::server::KEEP_ALIVE).
 const IDLE: Duration = Duration::from_secs(20);
@@ -54,27 +54,25 @@ impl HttpTransport {
     /// A client with a pool of connections of its own.
     pub fn new(limits: Limits) -> HttpTransport {
         let connector = awc::Connector::new().limit(0).conn_keep_alive(IDLE).conn_lifetime(Duration::from_secs(3_600));
-        let client = awc::Client::builder().connector(connector).disable_timeout().disable_redirects();
+        let client =
+            awc::Client::builder().connector(connector).disable_timeout().disable_redirects().no_default_headers();
         HttpTransport { client: client.finish(), limits: Rc::new(limits) }
     }
 
-    async fn exchange(self, to: NodeAddr, call: Call) -> Reply {
-        let segment = |text| utf8_percent_encode(text, SEGMENT);
-        let (gid, service, method) = (segment(call.gid.as_str()), segment(&call.service), segment(&call.method));
-        let url = format!("http://{}/{gid}/{service}/{method}", to.authority());
-        let left = call.context.time_left;
+    async fn exchange(&self, to: &NodeAddr, call: &Call) -> Reply {
+        let left = u64::try_from(call.context.time_left.as_millis()).unwrap_or(u64::MAX).max(1);
         let mut request = self
             .client
-            .put(url)
-            .insert_header((CONTENT_TYPE, "application/json"))
-            .insert_header((VERSION, PROTOCOL_VERSION))
-            .insert_header((DEADLINE, left.as_millis().max(1).to_string()))
-            .insert_header((DEPTH, call.context.depth.to_string()));
+            .put(url(to, call))
+            .insert_header((CONTENT_TYPE, JSON.clone()))
+            .insert_header((VERSION.clone(), THIS_VERSION.clone()))
+            .insert_header((DEADLINE.clone(), HeaderValue::from(left)))
+            .insert_header((DEPTH.clone(), HeaderValue::from(call.context.depth)));
         if let Some(id) = &call.context.request {
-            request = request.insert_header((REQUEST, id.as_ref()));
+            request = request.insert_header((REQUEST.clone(), id.as_ref()));
         }
         let mut response =
-            request.send_body(wire::encode_arguments(&call.arguments)).await.map_err(|why| refused(&to, &why))?;
+            request.send_body(wire::encode_arguments(&call.arguments)).await.map_err(|why| refused(to, &why))?;
         let body = response.body().limit(self.limits.bytes).await.map_err(|why| match why {
             awc::error::PayloadError::Overflow => {
                 let message = format!("the answer of {to} is larger than {} bytes", self.limits.bytes);
@@ -96,14 +94,30 @@ impl HttpTransport {
 impl Transport for HttpTransport {
     fn call(&self, to: &NodeAddr, call: Call) -> LocalBoxFuture<'static, Reply> {
         let deadline = Instant::now() + call.context.time_left;
-        let late = format!("{to} did not answer {call} in time");
-        let exchange = self.clone().exchange(to.clone(), call);
+        let (transport, to) = (self.clone(), to.clone());
         async move {
-            let late = |_| CallError::new(ErrorKind::DeadlineExceeded, late);
-            timeout_at(deadline, exchange).await.map_err(late)?
+            let exchange = transport.exchange(&to, &call);
+            timeout_at(deadline, exchange).await.unwrap_or_else(|_| {
+                let late = format!("{to} did not answer {call} in time");
+                Err(CallError::new(ErrorKind::DeadlineExceeded, late))
+            })
         }
         .boxed_local()
     }
+}
+
+/// Where a call goes.
+fn url(to: &NodeAddr, call: &Call) -> String {
+    let names = [call.gid.as_str(), &call.service, &call.method];
+    let authority = to.authority();
+    let mut url = String::with_capacity(16 + authority.len() + names.map(str::len).iter().sum::<usize>());
+    url.push_str("http://");
+    url.push_str(&authority);
+    for name in names {
+        url.push('/');
+        url.extend(utf8_percent_encode(name, SEGMENT));
+    }
+    url
 }
 
 /// What a request that was not answered means for whether it was performed.

@@ -3,14 +3,22 @@
 pub mod client;
 pub mod server;
 
+use actix_web::http::header::{HeaderName, HeaderValue};
+
+// names and values that are read once, not for every call
+
 /// Milliseconds the caller still waits.
-pub(crate) const DEADLINE: &str = "chinwag-deadline";
+pub(crate) static DEADLINE: HeaderName = HeaderName::from_static("chinwag-deadline");
 /// How many calls this one is nested in.
-pub(crate) const DEPTH: &str = "chinwag-depth";
+pub(crate) static DEPTH: HeaderName = HeaderName::from_static("chinwag-depth");
 /// An id that follows a call across nodes.
-pub(crate) const REQUEST: &str = "chinwag-request";
+pub(crate) static REQUEST: HeaderName = HeaderName::from_static("chinwag-request");
 /// The version of the protocol. Nodes one version apart work together.
-pub(crate) const VERSION: &str = "chinwag-version";
+pub(crate) static VERSION: HeaderName = HeaderName::from_static("chinwag-version");
+/// [`PROTOCOL_VERSION`], as a header has it.
+pub(crate) static THIS_VERSION: HeaderValue = HeaderValue::from_static(PROTOCOL_VERSION);
+/// Every body is JSON.
+pub(crate) static JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// This node's version of the protocol.
 pub const PROTOCOL_VERSION: &str = "1";

@@ -24,19 +24,22 @@ use std::{
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::{Method, StatusCode, header},
+    http::{
+        Method, StatusCode,
+        header::{self, HeaderName},
+    },
     web,
 };
 use chinwag_actors::handle::Node;
 use chinwag_protocol::{
     call::{Call, CallContext, CallError, DEFAULT_DEADLINE, ErrorKind, MAX_DEPTH, Reply, reply_to_pair},
-    identity::Gid,
+    identity::{Gid, Sid},
     value::Value,
     wire::{self, Arguments, Form, Limits},
 };
 use percent_encoding::percent_decode_str;
 
-use super::{DEADLINE, DEPTH, PROTOCOL_VERSION, REQUEST, VERSION};
+use super::{DEADLINE, DEPTH, JSON, REQUEST, THIS_VERSION, VERSION};
 
 /// How long an unused connection is kept. Longer than any client of ours keeps one.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -50,10 +53,12 @@ pub(crate) struct Door {
     /// Under which names the node may be asked.
     pub hosts: Hosts,
     pub limits: Limits,
+    /// The node's, for the ids of requests that bear none.
+    pub sid: Sid,
     /// Requests being answered.
     pub under_way: AtomicUsize,
     pub stopping: AtomicBool,
-    /// For the ids of requests that bear none.
+    /// For the same ids.
     pub served: AtomicU64,
 }
 
@@ -73,11 +78,9 @@ impl Hosts {
             Some(rest) => rest.split(']').next().unwrap_or_default(),
             None => host.rsplit_once(':').map_or(host, |(name, _)| name),
         };
-        let name = name.to_ascii_lowercase();
-        let address = name.parse::<IpAddr>().ok();
-        name == "localhost"
-            || self.names.contains(&name)
-            || address.is_some_and(|address| address.is_loopback() || self.any_address)
+        name.eq_ignore_ascii_case("localhost")
+            || self.names.iter().any(|own| own.eq_ignore_ascii_case(name))
+            || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback() || self.any_address)
     }
 }
 
@@ -105,8 +108,7 @@ pub(crate) async fn answer(
         response.head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
         return response;
     }
-    let host = request.connection_info().host().to_owned();
-    if !door.hosts.admits(&host) {
+    if let Some(host) = host(&request).filter(|host| !door.hosts.admits(host)) {
         let shown: String = host.chars().take(64).collect();
         let message = format!("the Host header names {shown:?}, which is not this node ({})", node.addr());
         return refuse(StatusCode::FORBIDDEN, CallError::new(ErrorKind::BadCall, message), Form::Plain);
@@ -115,7 +117,7 @@ pub(crate) async fn answer(
         let message = format!("Method {} not allowed: a call is PUT /GID/SERVICE/METHOD", request.method());
         return refuse(StatusCode::METHOD_NOT_ALLOWED, CallError::new(ErrorKind::BadCall, message), Form::Plain);
     }
-    match read(&request, body, &node, &door).await {
+    match read(&request, body, &door).await {
         Err(Refusal { status, error, form }) => refuse(status, error, form),
         Ok((call, form)) => {
             let name = log::log_enabled!(target: "chinwag::http", log::Level::Debug).then(|| call.to_string());
@@ -126,6 +128,15 @@ pub(crate) async fn answer(
             }
             respond(StatusCode::OK, reply, form)
         }
+    }
+}
+
+/// The name that a request's sender knows the node by. No browser leaves it out. What proxies say (`Forwarded`,
+/// `X-Forwarded-Host`) does not count: anyone can say it.
+fn host(request: &HttpRequest) -> Option<Cow<'_, str>> {
+    match request.headers().get(header::HOST) {
+        Some(host) => Some(String::from_utf8_lossy(host.as_bytes())),
+        None => request.uri().authority().map(|authority| authority.as_str().into()),
     }
 }
 
@@ -143,7 +154,7 @@ impl Refusal {
 }
 
 /// Reads the call out of a request.
-async fn read(request: &HttpRequest, body: web::Payload, node: &Node, door: &Door) -> Result<(Call, Form), Refusal> {
+async fn read(request: &HttpRequest, body: web::Payload, door: &Door) -> Result<(Call, Form), Refusal> {
     let bad = |message: String| Refusal::new(StatusCode::BAD_REQUEST, message);
     let (gid, service, method) = path(request.path()).map_err(bad)?;
     let mut context = context(request).map_err(|error| Refusal { error, ..bad(String::new()) })?;
@@ -170,7 +181,7 @@ async fn read(request: &HttpRequest, body: web::Payload, node: &Node, door: &Doo
     };
     if context.request.is_none() {
         let number = door.served.fetch_add(1, Ordering::Relaxed);
-        context.request = Some(format!("{}-{number}", node.sid()).into());
+        context.request = Some(format!("{}-{number}", door.sid).into());
     }
     Ok((Call::new(gid, service, method, arguments.values).within(context), arguments.form))
 }
@@ -178,29 +189,30 @@ async fn read(request: &HttpRequest, body: web::Payload, node: &Node, door: &Doo
 /// The group, service and method that a path names.
 fn path(path: &str) -> Result<(Gid, String, String), String> {
     let shown = || -> String { path.chars().take(128).collect() };
-    let decode = |segment: &str| -> Result<String, String> {
-        let decoded = percent_decode_str(segment).decode_utf8().map(Cow::into_owned);
-        decoded.map_err(|_| format!("the path is not UTF-8: {}", shown()))
+    let decode = |segment| -> Result<Cow<'_, str>, String> {
+        percent_decode_str(segment).decode_utf8().map_err(|_| format!("the path is not UTF-8: {}", shown()))
     };
-    let segments: Vec<&str> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
-    let (gid, service, method) = match segments[..] {
-        [gid, service, method] => (Gid::new(decode(gid)?).map_err(|why| why.to_string())?, service, method),
-        [service, method] => (Gid::local(), service, method),
+    let mut segments = path.strip_prefix('/').unwrap_or(path).split('/');
+    let (gid, service, method) = match std::array::from_fn(|_| segments.next()) {
+        [Some(gid), Some(service), Some(method), None] => {
+            (Gid::new(decode(gid)?).map_err(|why| why.to_string())?, service, method)
+        }
+        [Some(service), Some(method), None, None] => (Gid::local(), service, method),
         _ => return Err(format!("a call is PUT /GID/SERVICE/METHOD, not {}", shown())),
     };
-    Ok((gid, decode(service)?, decode(method)?))
+    Ok((gid, decode(service)?.into_owned(), decode(method)?.into_owned()))
 }
 
 /// What travels with the call.
 fn context(request: &HttpRequest) -> Result<CallContext, CallError> {
-    let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-    let number = |name: &str| {
+    let text = |name: &HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let number = |name: &HeaderName| {
         let parsed = text(name).map(|text| text.trim().parse::<u64>());
         let bad = |_| CallError::new(ErrorKind::BadCall, format!("{name} is not a number: {:?}", text(name)));
         parsed.transpose().map_err(bad)
     };
-    let time_left = number(DEADLINE)?.map_or(DEFAULT_DEADLINE, Duration::from_millis);
-    let depth = number(DEPTH)?.unwrap_or(0);
+    let time_left = number(&DEADLINE)?.map_or(DEFAULT_DEADLINE, Duration::from_millis);
+    let depth = number(&DEPTH)?.unwrap_or(0);
     if depth > u64::from(MAX_DEPTH) {
         let message = format!("calls are nested {depth} deep, {MAX_DEPTH} at the most; something calls itself");
         return Err(CallError::new(ErrorKind::TooDeep, message));
@@ -209,7 +221,7 @@ fn context(request: &HttpRequest) -> Result<CallContext, CallError> {
     Ok(CallContext {
         time_left: time_left.min(chinwag_protocol::call::MAX_DEADLINE),
         depth: depth as u16,
-        request: text(REQUEST).filter(visible).map(Into::into),
+        request: text(&REQUEST).filter(visible).map(Into::into),
     })
 }
 
@@ -221,8 +233,8 @@ fn refuse(status: StatusCode, error: CallError, form: Form) -> HttpResponse {
 fn respond(status: StatusCode, reply: Reply, form: Form) -> HttpResponse {
     let (error, value): (Value, Value) = reply_to_pair(reply);
     HttpResponse::build(status)
-        .insert_header((header::CONTENT_TYPE, "application/json"))
-        .insert_header((VERSION, PROTOCOL_VERSION))
+        .insert_header((header::CONTENT_TYPE, JSON.clone()))
+        .insert_header((VERSION.clone(), THIS_VERSION.clone()))
         .body(wire::encode_pair(&error, &value, form))
 }
 
