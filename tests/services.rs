@@ -43,7 +43,8 @@ async fn a_node_that_is_told_to_stop_answers_first() {
     assert_eq!(NodeAddr::from_value(&answer).unwrap(), *asked.addr());
     asked.stopped().await;
     let gone = asking.comm().send(("sid",), &Remote::new("status", "get").on(asked.addr().clone())).await;
-    assert_eq!(kind(gone), ErrorKind::Unreachable);
+    // over a connection that was kept, its end shows as a broken one
+    assert!([ErrorKind::Unreachable, ErrorKind::Interrupted].contains(&kind(gone)));
     asking.stop().await;
 }
 
