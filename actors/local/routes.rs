@@ -16,7 +16,7 @@
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
 
-use actix::{Actor, AsyncContext, Context, Handler, Message, Recipient, ResponseFuture};
+use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, Recipient, ResponseFuture};
 use chinwag_protocol::{
     call::{Answer, Call, CallError, ErrorKind, Reply},
     identity::{Gid, is_path_segment},
@@ -30,6 +30,7 @@ use tokio::time::timeout_at;
 use crate::{
     handle::{CallbackFuture, Lasting, Node},
     home::Home,
+    node::Reconcile,
     request::{Origin, ReplyFuture, Request, crashed, ready},
     scripts::{Directory, World},
     service::{unknown_method, value},
@@ -117,6 +118,11 @@ impl Table {
         }
     }
 
+    /// Whether a group's services are to be found. They come all at once, a little after the room for them.
+    fn runs(&self, gid: &Gid) -> bool {
+        self.groups.get(gid).is_some_and(|services| !services.is_empty())
+    }
+
     /// Takes a group's names away.
     pub(crate) fn remove_group(&mut self, gid: &Gid) {
         self.groups.remove(gid);
@@ -176,6 +182,32 @@ pub struct Routes {
 impl Routes {
     pub(crate) fn new(home: Rc<Home>, table: Rc<RefCell<Table>>) -> Routes {
         Routes { home, table }
+    }
+
+    /// The group that a call is about, where the node knows it and nobody has needed its services so far.
+    fn asleep(&self, call: &Call) -> Option<Gid> {
+        let asleep = |gid: &Gid| !self.table.borrow().runs(gid) && self.home.groups.borrow().entry(gid).is_ok();
+        if !call.gid.is_local() {
+            return asleep(&call.gid).then(|| call.gid.clone());
+        }
+        if call.service != "routes" || call.method != "get" {
+            return None;
+        }
+        let (gid, _) = service_name("get", 1, call.arguments.first()?).ok()?;
+        (!gid.is_local() && asleep(&gid)).then_some(gid)
+    }
+
+    /// Has a group's services started, then routes.
+    fn wake(&self, gid: Gid, request: Request, routes: Addr<Routes>) -> ReplyFuture {
+        let lifecycle = match self.home.node() {
+            Ok(node) => node.inner().lifecycle.addr(),
+            Err(error) => return ready(Err(error)),
+        };
+        Box::pin(async move {
+            let stopping = |_| CallError::new(ErrorKind::Stopping, "the node is stopping");
+            lifecycle.send(Reconcile(gid)).await.map_err(stopping)?;
+            routes.send(Awake(request)).await.map_err(crashed(&"the route table"))?
+        })
     }
 
     fn route(&mut self, request: Request) -> ReplyFuture {
@@ -342,7 +374,7 @@ pub(crate) const METHODS: [&str; 3] = ["get", "put", "rem"];
 impl Handler<Request> for Routes {
     type Result = ReplyFuture;
 
-    fn handle(&mut self, request: Request, _: &mut Context<Routes>) -> ReplyFuture {
+    fn handle(&mut self, request: Request, context: &mut Context<Routes>) -> ReplyFuture {
         let permit = match self.home.admit(request.call.context.depth) {
             Ok(permit) => permit,
             Err(error) => return ready(Err(error)),
@@ -350,12 +382,28 @@ impl Handler<Request> for Routes {
         self.home.counts.set(self.home.counts.get() + 1);
         let deadline = request.deadline;
         let name = request.call.to_string();
-        let answer = self.route(request);
+        let answer = match self.asleep(&request.call) {
+            None => self.route(request),
+            Some(gid) => self.wake(gid, request, context.address()),
+        };
         Box::pin(async move {
             let _permit = permit;
             let late = |_| CallError::new(ErrorKind::DeadlineExceeded, format!("{name} did not answer in time"));
             timeout_at(deadline, answer).await.map_err(late)?
         })
+    }
+}
+
+/// A call that was let in before, on a group whose services have been started since.
+#[derive(Debug, Message)]
+#[rtype(result = "Reply")]
+struct Awake(Request);
+
+impl Handler<Awake> for Routes {
+    type Result = ReplyFuture;
+
+    fn handle(&mut self, Awake(request): Awake, _: &mut Context<Routes>) -> ReplyFuture {
+        self.route(request)
     }
 }
 
