@@ -7,6 +7,7 @@ use chinwag_actors::{
     home::{Environment, Settings},
     node,
     service::AnyService,
+    transport::Transport,
 };
 use chinwag_protocol::{
     call::{CallError, GroupReply, IntoArguments, Remote},
@@ -116,6 +117,12 @@ impl Net {
         self.place(index, |_| address(index))
     }
 
+    /// A node's way out, for calls that are not its actors'.
+    pub fn transport(&self, index: usize) -> Rc<dyn Transport> {
+        let life = self.life(index);
+        Rc::new(Port { network: self.0.network.clone(), index, life })
+    }
+
     /// The name of the group that all nodes are in.
     pub fn group(&self) -> &str {
         self.0.group.gid.as_str()
@@ -216,7 +223,7 @@ impl Net {
             place.power = Power::Down;
             place.node.clone()
         });
-        self.0.network.resumed.notify_waiters();
+        self.0.network.changed.notify_waiters();
         if let Some(node) = node {
             actix_web::rt::spawn(async move { node.close().await });
         }
@@ -252,7 +259,7 @@ impl Net {
                 place.power = Power::Up;
             }
         });
-        self.0.network.resumed.notify_waiters();
+        self.0.network.changed.notify_waiters();
     }
 
     /// Whether a node is up, and not paused.

@@ -99,8 +99,8 @@ pub(super) struct Network {
     pub links: RefCell<BTreeMap<(usize, usize), Link>>,
     /// Which side of a partition each node is on; empty where there is none.
     pub sides: RefCell<Vec<u32>>,
-    /// Told when a paused node goes on, or dies.
-    pub resumed: Notify,
+    /// Told when a node dies, or goes on.
+    pub changed: Notify,
     pub watched: RefCell<Option<Watched>>,
     chance: RefCell<ChaCha8Rng>,
 }
@@ -129,7 +129,7 @@ impl Network {
             places: RefCell::default(),
             links: RefCell::default(),
             sides: RefCell::default(),
-            resumed: Notify::new(),
+            changed: Notify::new(),
             watched: RefCell::default(),
             chance: RefCell::new(chance),
         }
@@ -155,7 +155,15 @@ impl Network {
     /// Waits until the node is not paused.
     async fn running(&self, index: usize) {
         while self.power(index) == Power::Paused {
-            self.resumed.notified().await;
+            self.changed.notified().await;
+        }
+    }
+
+    /// Waits until this life of the node is over. What its actors had handed to tasks of their own goes on, and is
+    /// heard of by nobody.
+    async fn died(&self, index: usize, life: u32) {
+        while self.lives(index, life) {
+            self.changed.notified().await;
         }
     }
 
@@ -280,9 +288,10 @@ impl Transport for Port {
 
 impl Network {
     async fn exchange(self: Rc<Self>, from: usize, life: u32, to: usize, call: Call, deadline: Instant) -> Reply {
-        if self.power(from) == Power::Paused {
-            // what is held at a stopped node's door is as late as the node
-            self.running(from).await;
+        let late = || CallError::new(ErrorKind::DeadlineExceeded, format!("{} did not answer in time", shown(to)));
+        // what is held at a stopped node's door is as late as the node
+        if self.power(from) == Power::Paused && timeout_at(deadline, self.running(from)).await.is_err() {
+            return Err(late());
         }
         if !self.lives(from, life) {
             return Err(CallError::new(ErrorKind::Stopping, "the node has stopped"));
@@ -295,7 +304,6 @@ impl Network {
 
         let (answered, answer) = oneshot::channel();
         actix_web::rt::spawn(self.clone().travel(trip, call, carried, answered));
-        let late = || CallError::new(ErrorKind::DeadlineExceeded, format!("{} did not answer in time", shown(to)));
         let reply = match timeout_at(deadline, answer).await {
             Ok(Ok(reply)) => reply,
             // it was lost, which nobody can know before the deadline
@@ -338,13 +346,18 @@ impl Network {
                     // its answer is the network's second, which nobody waits for
                     actix_web::rt::spawn(async move { drop(node.dispatch(call).await) });
                 }
-                let reply = node.dispatch(call).await;
-                self.running(trip.to).await;
-                if self.lives(trip.to, life) {
+                let performed = async {
+                    let reply = node.dispatch(call).await;
+                    self.running(trip.to).await;
                     reply
-                } else {
-                    self.note(&trip, Way::There, Outcome::Died);
-                    Err(CallError::new(ErrorKind::Interrupted, format!("{} broke off", shown(trip.to))))
+                };
+                tokio::select! {
+                    biased;
+                    () = self.died(trip.to, life) => {
+                        self.note(&trip, Way::There, Outcome::Died);
+                        Err(CallError::new(ErrorKind::Interrupted, format!("{} broke off", shown(trip.to))))
+                    }
+                    reply = performed => reply,
                 }
             }
         };
