@@ -175,6 +175,21 @@ impl Simulation {
         self
     }
 
+    /// Who will know whom, if there is such a network.
+    ///
+    /// # Errors
+    /// [`Impossible`], saying what cannot be.
+    pub fn check(&self) -> Result<Neighbours, Impossible> {
+        if self.nodes == 0 || self.nodes > MAX_NODES {
+            return Err(Impossible::Nodes(self.nodes));
+        }
+        check_share("loss", self.weather.loss)?;
+        check_share("duplication", self.weather.duplication)?;
+        self.weather.latency.checked()?;
+        let mut chance = ChaCha8Rng::from_seed(seed_of(self.seed, OVERLAY, 0));
+        Ok(self.overlay.neighbours(self.nodes as u32, &mut chance)?)
+    }
+
     /// Starts the nodes, runs the story, and ends with it, whatever is under way. Blocks this thread, which must not
     /// be a runtime's.
     ///
@@ -187,14 +202,7 @@ impl Simulation {
     where
         F: Future<Output = T>,
     {
-        if self.nodes == 0 || self.nodes > MAX_NODES {
-            return Err(Impossible::Nodes(self.nodes));
-        }
-        check_share("loss", self.weather.loss)?;
-        check_share("duplication", self.weather.duplication)?;
-        self.weather.latency.checked()?;
-        let mut chance = ChaCha8Rng::from_seed(seed_of(self.seed, OVERLAY, 0));
-        let neighbours = self.overlay.neighbours(self.nodes as u32, &mut chance)?;
+        let neighbours = self.check()?;
         let views = views(&neighbours);
 
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();

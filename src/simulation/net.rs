@@ -76,6 +76,7 @@ impl Net {
         };
         let record = self.0.ledger.service(index, life);
         node::start(Environment {
+            incarnation: life.into(),
             settings: self.0.settings.clone(),
             services: self.0.services.iter().cloned().chain([record]).collect(),
             groups: view.map(|view| (self.0.group.clone(), view.clone())).into_iter().collect(),

@@ -393,5 +393,5 @@ fn is_comparison(call: &Call) -> bool {
 
 /// Whether a comparison found nothing to do.
 fn is_same(answer: &Answer) -> bool {
-    matches!(answer, Answer::Value(Value::Null | Value::Undefined | Value::Boolean(true)))
+    matches!(answer, Answer::Value(Value::Boolean(true)))
 }

@@ -2,12 +2,12 @@
 //!
 //! The model. Every node knows its neighbours in the overlay from the start. A node drawn at random sends one message
 //! with a payload, at a moment drawn at random within a tick. The run ends when all have it, or counts as incomplete
-//! after 50 ticks. A tick is 200 mean latencies. A request, with whatever answers it, counts once wherever it got to;
+//! after 50 ticks. A tick is 200 mean latencies, and a request that is not answered within 4 is sent again. A request, with whatever answers it, counts once wherever it got to;
 //! comparisons that found nothing to do do not count. Run `r` of seed `s` is run 0 of seed `s + r`.
 
 use std::time::Duration;
 
-use chinwag_protocol::{group::GroupConfig, overlay::Overlay};
+use chinwag_protocol::{fanout::Fanout, group::GroupConfig, overlay::Overlay};
 use rand::RngExt as _;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng as _};
 use serde::Serialize;
@@ -17,8 +17,14 @@ use super::{GROUP, Impossible, Latency, STORY, Simulation, named, net::seed_of};
 /// Latencies to a gossip tick.
 pub const TICK: f64 = 200.0;
 
+/// Latencies after which a request that was not answered counts as lost. Of a latency that varies, the slow ones count as lost then.
+pub const TIMEOUT: f64 = 4.0;
+
 /// Ticks after which a run counts as incomplete.
 pub const TICKS: f64 = 50.0;
+
+/// Largest payload, in bytes: what a node takes in one body.
+pub const MAX_PAYLOAD: usize = 1 << 23;
 
 /// What is to be measured.
 #[derive(Clone, Debug)]
@@ -27,8 +33,8 @@ pub struct Spread {
     pub nodes: usize,
     /// Who knows whom.
     pub overlay: Overlay,
-    /// The group's fan-out, as its configuration has it; nothing is the default.
-    pub fanout: Option<String>,
+    /// How many peers a rumor is first sent to.
+    pub fanout: Fanout,
     /// Size of the message, in bytes. From 1.
     pub payload_bytes: usize,
     /// Share of one-way messages lost.
@@ -59,27 +65,39 @@ pub struct Run {
 }
 
 impl Spread {
+    /// Whether there is such a network; nothing runs.
+    ///
+    /// # Errors
+    /// [`Impossible`], saying what cannot be.
+    pub fn check(&self) -> Result<(), Impossible> {
+        if self.payload_bytes == 0 || self.payload_bytes > MAX_PAYLOAD {
+            return Err(Impossible::Argument(format!(
+                "a payload has 1 to {MAX_PAYLOAD} bytes, not {}",
+                self.payload_bytes
+            )));
+        }
+        self.simulation(0).check().map(drop)
+    }
+
+    fn simulation(&self, seed: u64) -> Simulation {
+        let latency = self.latency.mean();
+        let group = GroupConfig::new(named(GROUP))
+            .with("subset", self.fanout.to_string())
+            .with("tick", (TICK * latency).round())
+            .with("requestTimeout", (TIMEOUT * latency).round())
+            // a run is not to end for want of memory
+            .with("retainedAge", 2.0 * TICKS * TICK * latency);
+        Simulation::new(seed).nodes(self.nodes).overlay(self.overlay).latency(self.latency).loss(self.loss).group(group)
+    }
+
     /// One run, on this thread.
     ///
     /// # Errors
     /// [`Impossible`], where no such network exists.
     pub fn run(&self, run: u64, traced: bool) -> Result<Run, Impossible> {
-        if self.payload_bytes == 0 {
-            return Err(Impossible::Argument(
-                "a payload has at least 1 byte, or nobody could tell who has it".to_owned(),
-            ));
-        }
+        self.check()?;
         let seed = self.seed.wrapping_add(run);
-        let mut group = GroupConfig::new(named(GROUP));
-        if let Some(fanout) = &self.fanout {
-            group = group.with("subset", fanout.as_str());
-        }
-        let simulation = Simulation::new(seed)
-            .nodes(self.nodes)
-            .overlay(self.overlay)
-            .latency(self.latency)
-            .loss(self.loss)
-            .group(group);
+        let simulation = self.simulation(seed);
         let simulation = if traced { simulation.traced() } else { simulation };
         let tick = Duration::from_millis((TICK * self.latency.mean()).round() as u64);
         // a character that no name in a call has
@@ -126,7 +144,7 @@ impl Spread {
             loss: self.loss,
             latency: self.latency.to_string(),
             overlay: self.overlay.to_string(),
-            fanout: self.fanout.clone(),
+            fanout: self.fanout.to_string(),
             payload_bytes: self.payload_bytes,
             coverage: mean(&|run| f64::from(run.reached)) / nodes,
             incomplete_runs: runs.iter().filter(|run| run.convergence.is_none()).count(),
@@ -156,8 +174,8 @@ pub struct Report {
     pub latency: String,
     /// Who knew whom.
     pub overlay: String,
-    /// The group's fan-out, unless it was the default.
-    pub fanout: Option<String>,
+    /// How many peers a rumor was first sent to.
+    pub fanout: String,
     /// Size of the message.
     pub payload_bytes: usize,
     /// Mean share of nodes reached.
