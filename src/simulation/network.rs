@@ -282,85 +282,72 @@ impl Transport for Port {
         let (network, from, life) = (self.network.clone(), self.index, self.life);
         let to = index(to).unwrap_or(usize::MAX);
         let deadline = Instant::now() + call.context.time_left.min(MAX_DEADLINE);
-        network.exchange(from, life, to, call, deadline).boxed_local()
+        if network.power(from) != Power::Paused {
+            return network.send(from, life, to, call, deadline);
+        }
+        // what is held at a stopped node's door is as late as the node
+        let held = async move {
+            match timeout_at(deadline, network.running(from)).await {
+                Ok(()) => network.send(from, life, to, call, deadline).await,
+                Err(_) => Err(late(to)),
+            }
+        };
+        held.boxed_local()
     }
 }
 
+fn late(to: usize) -> CallError {
+    CallError::new(ErrorKind::DeadlineExceeded, format!("{} did not answer in time", shown(to)))
+}
+
 impl Network {
-    async fn exchange(self: Rc<Self>, from: usize, life: u32, to: usize, call: Call, deadline: Instant) -> Reply {
-        let late = || CallError::new(ErrorKind::DeadlineExceeded, format!("{} did not answer in time", shown(to)));
-        // what is held at a stopped node's door is as late as the node
-        if self.power(from) == Power::Paused && timeout_at(deadline, self.running(from)).await.is_err() {
-            return Err(late());
-        }
+    /// Sends a call off. What waits is kept small: a large network has a million calls under way at once.
+    fn send(
+        self: Rc<Self>,
+        from: usize,
+        life: u32,
+        to: usize,
+        call: Call,
+        deadline: Instant,
+    ) -> LocalBoxFuture<'static, Reply> {
         if !self.lives(from, life) {
-            return Err(CallError::new(ErrorKind::Stopping, "the node has stopped"));
+            let stopped = Err(CallError::new(ErrorKind::Stopping, "the node has stopped"));
+            return std::future::ready(stopped).boxed_local();
         }
-        let trip = Trip { from, to, name: if self.trace.wanted() { call.to_string() } else { String::new() } };
+        let name = if self.trace.wanted() { call.to_string() } else { String::new() };
+        let trip = Trip { from, to, name };
         let compares = is_comparison(&call);
         let carried = self.holds(call.arguments.iter());
         self.ledger.count(|counts| counts.requests += 1);
         self.carries(carried);
 
         let (answered, answer) = oneshot::channel();
-        actix_web::rt::spawn(self.clone().travel(trip, call, carried, answered));
-        let reply = match timeout_at(deadline, answer).await {
-            Ok(Ok(reply)) => reply,
-            // it was lost, which nobody can know before the deadline
-            Ok(Err(_)) => {
-                sleep_until(deadline).await;
-                Err(late())
+        actix_web::rt::spawn(self.clone().travel(trip, Box::new(call), carried, answered));
+        let waiting = async move {
+            let reply = match timeout_at(deadline, answer).await {
+                Ok(Ok(reply)) => *reply,
+                // it was lost, which nobody can know before the deadline
+                Ok(Err(_)) => {
+                    sleep_until(deadline).await;
+                    Err(late(to))
+                }
+                Err(_) => Err(late(to)),
+            };
+            if compares && reply.as_ref().is_ok_and(is_same) {
+                self.ledger.count(|counts| counts.idle += 1);
             }
-            Err(_) => Err(late()),
+            reply
         };
-        if compares && reply.as_ref().is_ok_and(is_same) {
-            self.ledger.count(|counts| counts.idle += 1);
-        }
-        reply
+        waiting.boxed_local()
     }
 
     /// A call's way there, and its answer's way back. Dropping `answered` unused means that neither is heard of.
-    async fn travel(self: Rc<Self>, trip: Trip, call: Call, carried: bool, answered: oneshot::Sender<Reply>) {
+    async fn travel(self: Rc<Self>, trip: Trip, call: Box<Call>, carried: bool, answered: oneshot::Sender<Box<Reply>>) {
         let twice = self.twice();
         if !self.carry(&trip, Way::There).await {
             return;
         }
-        self.running(trip.to).await;
-        let there = match self.places.borrow().get(trip.to) {
-            Some(Place { node: Some(node), power: Power::Up, life }) => Some((node.clone(), *life)),
-            _ => None,
-        };
-        let reply = match there {
-            None => {
-                self.note(&trip, Way::There, Outcome::Refused);
-                Err(CallError::new(ErrorKind::Unreachable, format!("nobody listens at {}", shown(trip.to))))
-            }
-            Some((node, life)) => {
-                self.note(&trip, Way::There, Outcome::Arrived);
-                if carried {
-                    self.hop(trip.from, trip.to);
-                }
-                if twice {
-                    self.note(&trip, Way::There, Outcome::Again);
-                    let (node, call) = (node.clone(), call.clone());
-                    // its answer is the network's second, which nobody waits for
-                    actix_web::rt::spawn(async move { drop(node.dispatch(call).await) });
-                }
-                let performed = async {
-                    let reply = node.dispatch(call).await;
-                    self.running(trip.to).await;
-                    reply
-                };
-                tokio::select! {
-                    biased;
-                    () = self.died(trip.to, life) => {
-                        self.note(&trip, Way::There, Outcome::Died);
-                        Err(CallError::new(ErrorKind::Interrupted, format!("{} broke off", shown(trip.to))))
-                    }
-                    reply = performed => reply,
-                }
-            }
-        };
+        let reply = Box::new(self.arrive(&trip, call, carried, twice).boxed_local().await);
         let carried = self.holds(reply.iter().filter_map(value_of));
         self.carries(carried);
         if !self.carry(&trip, Way::Back).await {
@@ -370,9 +357,51 @@ impl Network {
         if carried {
             self.hop(trip.to, trip.from);
         }
-        let outcome = Outcome::Answered(reply.as_ref().err().map(|error| error.kind.clone()));
+        let outcome = Outcome::Answered((*reply).as_ref().err().map(|error| error.kind.clone()));
         let late = answered.send(reply).is_err();
         self.note(&trip, Way::Back, if late { Outcome::TimedOut } else { outcome });
+    }
+}
+
+impl Network {
+    /// What becomes of a call where it was sent.
+    async fn arrive(&self, trip: &Trip, call: Box<Call>, carried: bool, twice: bool) -> Reply {
+        self.running(trip.to).await;
+        let there = match self.places.borrow().get(trip.to) {
+            Some(Place { node: Some(node), power: Power::Up, life }) => Some((node.clone(), *life)),
+            _ => None,
+        };
+        match there {
+            None => {
+                self.note(trip, Way::There, Outcome::Refused);
+                Err(CallError::new(ErrorKind::Unreachable, format!("nobody listens at {}", shown(trip.to))))
+            }
+            Some((node, life)) => {
+                self.note(trip, Way::There, Outcome::Arrived);
+                if carried {
+                    self.hop(trip.from, trip.to);
+                }
+                if twice {
+                    self.note(trip, Way::There, Outcome::Again);
+                    let (node, call) = (node.clone(), call.clone());
+                    // its answer is the network's second, which nobody waits for
+                    actix_web::rt::spawn(async move { drop(node.dispatch(*call).await) });
+                }
+                let performed = async {
+                    let reply = node.dispatch(*call).await;
+                    self.running(trip.to).await;
+                    reply
+                };
+                tokio::select! {
+                    biased;
+                    () = self.died(trip.to, life) => {
+                        self.note(trip, Way::There, Outcome::Died);
+                        Err(CallError::new(ErrorKind::Interrupted, format!("{} broke off", shown(trip.to))))
+                    }
+                    reply = performed => reply,
+                }
+            }
+        }
     }
 }
 
