@@ -4,6 +4,7 @@ use std::{path::PathBuf, process::Command};
 
 use serde_json::Value;
 
+#[allow(clippy::unwrap_used)] // a helper of tests
 fn simulate(arguments: &[&str]) -> (Option<i32>, String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_chinwag")).arg("simulate").args(arguments).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
