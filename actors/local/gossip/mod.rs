@@ -84,7 +84,7 @@ impl Gossip {
             let options = Options::read(&entry.config)?;
             let mut room = Room::new(self.home.nid, self.home.incarnation, options);
             room.input(&entry, &self.home, Input::Start, &mut outputs);
-            rooms.insert(gid.clone(), room);
+            rooms.insert(gid.clone(), Box::new(room));
         }
         let Some(room) = rooms.get_mut(gid) else { return Err(gone()) };
         room.configure(&entry)?;
@@ -397,4 +397,4 @@ pub(crate) async fn ask_width(node: &Node, gid: &Gid) -> Result<(), CallError> {
 }
 
 /// Machines by group.
-pub(crate) type Machines = BTreeMap<Gid, Room>;
+pub(crate) type Machines = BTreeMap<Gid, Box<Room>>;
