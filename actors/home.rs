@@ -4,12 +4,13 @@ use std::{
     cell::{Cell, OnceCell, RefCell},
     fmt,
     rc::Rc,
+    sync::Arc,
     time::Duration,
 };
 
 use chinwag_protocol::{
     call::{CallError, ErrorKind},
-    group::Groups,
+    group::{Group, GroupConfig, Groups},
     identity::{Nid, NodeAddr},
     value::Value,
 };
@@ -46,8 +47,30 @@ pub struct Environment {
     pub services: Vec<AnyService>,
     /// Services that every group gets beside the built-in ones.
     pub distributed: Vec<AnyService>,
+    /// Groups that the node knows from the start. The sets are shared, not copied, and a group's services start with
+    /// the first call on them: a simulation of many nodes that all know each other holds one set.
+    pub groups: Vec<(Arc<GroupConfig>, Arc<Group>)>,
     /// Called once when the node is to stop, after the call that asked for it was answered.
     pub on_stop: Box<dyn FnOnce()>,
+}
+
+impl Environment {
+    /// A node in its first life that knows nobody, starts no others, has no services of its own, and does nothing more when it stops.
+    pub fn new(me: NodeAddr, transport: Rc<dyn Transport>, seed: [u8; 32]) -> Environment {
+        Environment {
+            me,
+            transport,
+            launcher: None,
+            heap: || None,
+            seed,
+            incarnation: 0,
+            settings: Settings::default(),
+            services: Vec::new(),
+            distributed: Vec::new(),
+            groups: Vec::new(),
+            on_stop: Box::new(|| {}),
+        }
+    }
 }
 
 impl fmt::Debug for Environment {
@@ -142,12 +165,29 @@ pub(crate) struct Home {
 
 impl Home {
     pub(crate) fn new(environment: Environment) -> (Home, Vec<AnyService>, Box<dyn FnOnce()>) {
-        let Environment { me, transport, launcher, heap, seed, incarnation, settings, services, distributed, on_stop } =
-            environment;
+        let Environment {
+            me,
+            transport,
+            launcher,
+            heap,
+            seed,
+            incarnation,
+            settings,
+            services,
+            distributed,
+            groups,
+            on_stop,
+        } = environment;
+        let mut known = Groups::new(me.clone());
+        for (config, members) in groups {
+            if let Err(why) = known.share(config, members) {
+                log::warn!(target: "chinwag::groups", "{me} does not start with a group: {why}");
+            }
+        }
         let home = Home {
             scripts: Scripts::new(me.clone(), settings.scripts.clone(), seed),
             nid: me.nid(),
-            groups: RefCell::new(Groups::new(me.clone())),
+            groups: RefCell::new(known),
             me,
             transport,
             launcher,

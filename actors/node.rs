@@ -1,7 +1,8 @@
 //! One node: starts its actors, starts and ends those of its groups, and ends.
 //!
 //! ```text
-//! start(environment)                 -> the node's own services, and the group `all`
+//! start(environment)                 -> the node's own services
+//! the first call on a known group    -> Reconcile(gid), as put: `all` and what the node started with cost nothing idle
 //! groups.put / groups.del            -> Reconcile(gid): a supervisor runs for the group, or none does
 //! Node::install                      -> Install(service): an actor that holds the service's state
 //! status.stop, Ctrl-C, Node::stop    -> Stop: the outside world is told, and closes the door when it has answered
@@ -81,7 +82,6 @@ pub fn start(environment: Environment) -> Node {
         Box::new(move || lifecycle.close()),
     ];
     let lifecycle = Lifecycle { home, table, state };
-    lifecycle.open(&Gid::all());
     for service in services {
         // the names were checked when the node was configured
         let _ = lifecycle.install(&service);

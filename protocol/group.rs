@@ -321,6 +321,25 @@ impl Groups {
         Ok(members)
     }
 
+    /// Names a set that others hold too, without copying it: many nodes of one program can have one view. Where this
+    /// node has met nobody and is in the set, the set also becomes its `all`.
+    ///
+    /// # Errors
+    /// As [`put`](Groups::put).
+    pub fn share(&mut self, config: Arc<GroupConfig>, members: Arc<Group>) -> Result<(), CallError> {
+        if config.gid.is_all() {
+            return self.put((*config).clone(), (*members).clone()).map(drop);
+        }
+        self.writable(&config.gid)?;
+        let whole = self.entries.get("all").is_some_and(|all| all.members.len() <= 1);
+        match self.entries.get_mut("all") {
+            Some(all) if whole && members.contains(&self.me.nid()) => all.members = members.clone(),
+            _ => self.meet(members.iter().map(|(_, member)| member.node.clone())),
+        }
+        self.entries.insert(config.gid.clone(), Entry { members, config });
+        Ok(())
+    }
+
     /// Adds a node to a group, and to `all`. Answers the set after.
     ///
     /// # Errors
@@ -436,6 +455,20 @@ mod tests {
         assert_eq!(groups.get(&gid("g")).unwrap().len(), 3);
         assert_eq!(groups.get(&Gid::all()).unwrap().len(), 4);
         assert_eq!(groups.get(&Gid::local()).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_shared_view_is_copied_only_by_who_changes_it() {
+        let view: Arc<Group> = Arc::new((1..=3).map(node).collect());
+        let config = Arc::new(GroupConfig::new(gid("g")));
+        let (mut one, mut stranger) = (Groups::new(node(1)), Groups::new(node(9)));
+        one.share(config.clone(), view.clone()).unwrap();
+        stranger.share(config, view.clone()).unwrap();
+        assert!(Arc::ptr_eq(&one.get(&gid("g")).unwrap(), &view));
+        assert!(Arc::ptr_eq(&one.get(&Gid::all()).unwrap(), &view));
+        assert_eq!(stranger.get(&Gid::all()).unwrap().len(), 4);
+        one.rem(&gid("g"), node(2).sid().as_str()).unwrap();
+        assert_eq!((one.get(&gid("g")).unwrap().len(), one.get(&Gid::all()).unwrap().len(), view.len()), (2, 3, 3));
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub mod call;
 pub mod fanout;
 pub mod group;
 pub mod identity;
+pub mod overlay;
 pub mod rumor;
 pub mod swim;
 pub mod value;

@@ -344,11 +344,8 @@ impl Plan {
         let Plan { me, limits, settings, services, distributed, program, seed, stop, ready } = self;
         let launcher = program.map(|program| Rc::new(ProcessLauncher::new(program)) as Rc<dyn Launcher>);
         let node = node::start(Environment {
-            me,
-            transport: Rc::new(HttpTransport::new(limits)),
             launcher,
             heap,
-            seed,
             incarnation: incarnation(),
             settings,
             services,
@@ -357,6 +354,7 @@ impl Plan {
                 // nobody listens any more where the node is gone already
                 let _ = stop.send(());
             }),
+            ..Environment::new(me, Rc::new(HttpTransport::new(limits)), seed)
         });
         // whoever started the node may have lost interest
         let _ = ready.send(node.clone());

@@ -16,7 +16,7 @@
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
 
-use actix::{Actor, AsyncContext, Context, Handler, Message, Recipient, ResponseFuture};
+use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, Recipient, ResponseFuture};
 use chinwag_protocol::{
     call::{Answer, Call, CallError, ErrorKind, Reply},
     identity::{Gid, is_path_segment},
@@ -30,6 +30,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::{
     handle::{CallbackFuture, Lasting, Node},
     home::{Home, Permit},
+    node::Reconcile,
     request::{Origin, ReplyFuture, Request, crashed, ready},
     scripts::{Directory, World},
     service::{unknown_method, value},
@@ -117,6 +118,11 @@ impl Table {
         }
     }
 
+    /// Whether a group's services are to be found. They come all at once, a little after the room for them.
+    fn runs(&self, gid: &Gid) -> bool {
+        self.groups.get(gid).is_some_and(|services| !services.is_empty())
+    }
+
     /// Takes a group's names away.
     pub(crate) fn remove_group(&mut self, gid: &Gid) {
         self.groups.remove(gid);
@@ -201,6 +207,32 @@ impl Routes {
         })
     }
 
+    /// The group that a call is about, where the node knows it and nobody has needed its services so far.
+    fn asleep(&self, call: &Call) -> Option<Gid> {
+        let asleep = |gid: &Gid| !self.table.borrow().runs(gid) && self.home.groups.borrow().entry(gid).is_ok();
+        if !call.gid.is_local() {
+            return asleep(&call.gid).then(|| call.gid.clone());
+        }
+        if call.service != "routes" || call.method != "get" {
+            return None;
+        }
+        let (gid, _) = service_name("get", 1, call.arguments.first()?).ok()?;
+        (!gid.is_local() && asleep(&gid)).then_some(gid)
+    }
+
+    /// Has a group's services started, then routes.
+    fn wake(&self, gid: Gid, request: Request, routes: Addr<Routes>) -> ReplyFuture {
+        let lifecycle = match self.home.node() {
+            Ok(node) => node.inner().lifecycle.addr(),
+            Err(error) => return ready(Err(error)),
+        };
+        Box::pin(async move {
+            let stopping = |_| CallError::new(ErrorKind::Stopping, "the node is stopping");
+            lifecycle.send(Reconcile(gid)).await.map_err(stopping)?;
+            routes.send(Awake(request)).await.map_err(crashed(&"the route table"))?
+        })
+    }
+
     /// Answers what no actor answers.
     fn route(&mut self, request: Request) -> ReplyFuture {
         let call = &request.call;
@@ -230,6 +262,7 @@ impl Routes {
                     }
                     Some(Value::Function(_) | Value::Native(_)) => {
                         let Call { method, arguments, .. } = request.call;
+                        self.show_groups();
                         self.home.scripts.call_method(service, &method, arguments, origin)
                     }
                     _ => ready(Err(unknown_method(&call.service, &call.method))),
@@ -240,14 +273,34 @@ impl Routes {
                     return ready(Err(unknown_method(&call.service, &call.method)));
                 }
                 let origin = request.origin();
+                self.show_groups();
                 self.home.scripts.call_remote(&request.call.service, request.call.arguments, origin)
             }
         }
     }
 
+    /// Shows shipped code the groups whose services have not been needed so far.
+    fn show_groups(&self) {
+        let groups = self.home.groups.borrow();
+        let table = self.table.borrow();
+        let asleep: Vec<&Gid> = groups.names().filter(|gid| !table.runs(gid)).collect();
+        if asleep.is_empty() {
+            return;
+        }
+        let services = crate::group::services();
+        let services = || services.iter().chain(&self.home.distributed);
+        self.home.scripts.directory().change(|names| {
+            for gid in asleep {
+                let shown = services().map(|service| (service.name().to_owned(), service.methods()));
+                names.entry(gid.to_string()).or_insert_with(|| shown.collect());
+            }
+        });
+    }
+
     /// Calls a function that came as text.
     fn apply(&self, function: &Function, arguments: Vec<Value>, origin: Origin) -> ReplyFuture {
         let Some(remote) = stub::remote(function) else {
+            self.show_groups();
             return self.home.scripts.call_function(function, arguments, origin);
         };
         let (Some(to), Ok(node)) = (remote.node, self.home.node()) else {
@@ -350,7 +403,7 @@ struct Forwarded {
 }
 
 impl Forwarded {
-    fn answered(self, permit: Permit) -> ReplyFuture {
+    fn answered(self, permit: Option<Permit>) -> ReplyFuture {
         Box::pin(async move {
             let _permit = permit;
             let Forwarded { gid, service, methods, method, deadline, reply } = self;
@@ -397,23 +450,43 @@ pub(crate) const METHODS: [&str; 3] = ["get", "put", "rem"];
 impl Handler<Request> for Routes {
     type Result = ReplyFuture;
 
-    fn handle(&mut self, request: Request, _: &mut Context<Routes>) -> ReplyFuture {
+    fn handle(&mut self, request: Request, context: &mut Context<Routes>) -> ReplyFuture {
         let permit = match self.home.admit(request.call.context.depth) {
             Ok(permit) => permit,
             Err(error) => return ready(Err(error)),
         };
         self.home.counts.set(self.home.counts.get() + 1);
         let request = match self.forward(request) {
-            Way::Actor(forwarded) => return forwarded.answered(permit),
+            Way::Actor(forwarded) => return forwarded.answered(Some(permit)),
             Way::Here(request) => request,
         };
         let deadline = request.deadline;
         let name = request.call.to_string();
-        let answer = self.route(request);
+        let answer = match self.asleep(&request.call) {
+            None => self.route(request),
+            Some(gid) => self.wake(gid, request, context.address()),
+        };
         Box::pin(async move {
             let _permit = permit;
             timeout_at(deadline, answer).await.unwrap_or_else(|_| Err(late(&name)))
         })
+    }
+}
+
+/// A call that was let in before, on a group whose services have been started since.
+#[derive(Debug, Message)]
+#[rtype(result = "Reply")]
+struct Awake(Request);
+
+impl Handler<Awake> for Routes {
+    type Result = ReplyFuture;
+
+    fn handle(&mut self, Awake(request): Awake, _: &mut Context<Routes>) -> ReplyFuture {
+        match self.forward(request) {
+            // its permit is held where it was let in
+            Way::Actor(forwarded) => forwarded.answered(None),
+            Way::Here(request) => self.route(request),
+        }
     }
 }
 
@@ -509,6 +582,7 @@ impl Handler<Evaluate> for Routes {
     type Result = ReplyFuture;
 
     fn handle(&mut self, Evaluate { source, origin }: Evaluate, _: &mut Context<Routes>) -> ReplyFuture {
+        self.show_groups();
         self.home.scripts.evaluate(source, origin)
     }
 }

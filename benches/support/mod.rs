@@ -108,7 +108,7 @@ impl Report {
     /// A table: text in the first column, figures in the others. The JSON has its rows as objects.
     pub fn table(&mut self, key: &str, columns: &[&str], rows: &[Vec<Cell>]) {
         let mut table = Table::new();
-        table.load_preset(ASCII_MARKDOWN).set_header(columns.to_vec());
+        table.load_style(ASCII_MARKDOWN).set_header(columns.to_vec());
         for row in rows {
             table.add_row(row.iter().map(|cell| cell.text.clone()));
         }

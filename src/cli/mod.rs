@@ -7,6 +7,7 @@
 //! | `chinwag call GID SERVICE METHOD [ARGS…]` | calls a service of a running node |
 //! | `chinwag repl` | a JavaScript prompt on a node |
 //! | `chinwag run FILE.js` | runs a JavaScript file on a node |
+//! | `chinwag simulate` | many nodes in this process, in virtual time |
 //!
 //! Whatever is refused is one line on stderr; the exit code is 2 for a command line that cannot be, 1 for anything that
 //! failed.
@@ -14,6 +15,7 @@
 mod call;
 mod console;
 mod node;
+mod simulate;
 mod up;
 
 use std::{io::Write, process::ExitCode};
@@ -40,6 +42,8 @@ enum Command {
     Repl(console::ReplArgs),
     /// Starts a node and runs a JavaScript file on it, until nothing is pending any more
     Run(console::RunArgs),
+    /// Simulates many nodes in this process: a rumor to everyone, or random failures
+    Simulate(simulate::SimulateArgs),
 }
 
 /// What a node is told on the command line. Flags win over the configuration.
@@ -84,6 +88,9 @@ pub(crate) fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     log_to_stderr();
+    if let Some(Command::Simulate(args)) = &cli.command {
+        return simulate::run(args);
+    }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(why) => return fail(&format!("no runtime: {why}")),
@@ -96,6 +103,8 @@ pub(crate) fn main() -> ExitCode {
             Some(Command::Call(args)) => call::run(args).await,
             Some(Command::Repl(args)) => console::repl(args).await,
             Some(Command::Run(args)) => console::run(args).await,
+            // it has runtimes of its own, and has returned
+            Some(Command::Simulate(_)) => ExitCode::SUCCESS,
         }
     });
     // a blocking read that nobody waits for any more must not keep the program

@@ -48,9 +48,6 @@ use crate::{
     service::unknown_method,
 };
 
-/// How long a peer may take to answer: as long as it takes a lost request to be called lost.
-const REQUEST_TIME: Duration = Duration::from_secs(2);
-
 /// How long a message may take to be performed, and to find a place for it on a node that is busy.
 const PERFORM_TIME: Duration = Duration::from_secs(60);
 
@@ -87,7 +84,7 @@ impl Gossip {
             let options = Options::read(&entry.config)?;
             let mut room = Room::new(self.home.nid, self.home.incarnation, options);
             room.input(&entry, &self.home, Input::Start, &mut outputs);
-            rooms.insert(gid.clone(), room);
+            rooms.insert(gid.clone(), Box::new(room));
         }
         let Some(room) = rooms.get_mut(gid) else { return Err(gone()) };
         room.configure(&entry)?;
@@ -119,13 +116,13 @@ impl Gossip {
                     let address = entry.members.by_nid(&to).map(|member| member.node.clone());
                     let address = address.or_else(|| room.stranger(&to));
                     let sending = self.home.node().ok().cloned().zip(address);
-                    let quiet = own.is_none();
+                    let (quiet, timeout) = (own.is_none(), room.request_timeout());
                     let call = wire::call(gid, &self.home.me, &request, quiet);
                     let this = context.address();
                     actix::spawn(async move {
                         let mut returned = returned;
                         if let Some((node, address)) = sending {
-                            let node = node.on_its_own().with_deadline(REQUEST_TIME);
+                            let node = node.on_its_own().with_deadline(timeout);
                             returned.reply = node.call_on(&address, call).await;
                         }
                         // an actor that was replaced meanwhile has the same machine
@@ -400,4 +397,4 @@ pub(crate) async fn ask_width(node: &Node, gid: &Gid) -> Result<(), CallError> {
 }
 
 /// Machines by group.
-pub(crate) type Machines = BTreeMap<Gid, Room>;
+pub(crate) type Machines = BTreeMap<Gid, Box<Room>>;

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `subset` | how many peers a rumor is first sent to: a number, `log`, `log+N`, `sqrt`, `all`, or a function of the list of members | `log` |
 //! | `tick` | milliseconds between two comparisons with a random peer, from 1 | 200 |
+//! | `requestTimeout` | milliseconds after which a request that was not answered counts as lost, from 1 | 2,000 |
 //! | `hopLimit` | how many times a rumor is handed on, from 1 | no limit |
 //! | `eagerBytes` | payloads up to so many bytes are pushed where larger ones are offered | 1,024 |
 //! | `retainedCount`, `retainedAge` | how many rumors are held for those who lack them, and for how many milliseconds | 4,096, 600,000 |
@@ -23,7 +24,12 @@ use chinwag_protocol::{
 pub(crate) struct Options {
     pub fanout: Width,
     pub config: Arc<Config>,
+    /// How long a peer may take to answer: as long as it takes a lost request to be called lost.
+    pub request_timeout: Duration,
 }
+
+/// Half of what a call may take, so that the next peer is asked within the time of whoever waits. A guess.
+const REQUEST_TIMEOUT: f64 = 2_000.0;
 
 /// How many peers a rumor is first sent to.
 #[derive(Clone, Debug)]
@@ -55,7 +61,9 @@ impl Options {
         if let Some(age) = number(group, "retainedAge", 1.0, 86_400_000.0)? {
             config.retained_age = Duration::from_secs_f64(age / 1_000.0).max(config.tick);
         }
-        Ok(Options { fanout: width(group)?, config: Arc::new(config) })
+        let timeout = number(group, "requestTimeout", 1.0, 600_000.0)?.unwrap_or(REQUEST_TIMEOUT);
+        let request_timeout = Duration::from_secs_f64(timeout / 1_000.0);
+        Ok(Options { fanout: width(group)?, config: Arc::new(config), request_timeout })
     }
 }
 
@@ -98,6 +106,7 @@ mod tests {
     #[test]
     fn a_groups_configuration_is_read() {
         assert_eq!(read("tick", 50).unwrap().config.tick, Duration::from_millis(50));
+        assert_eq!(read("requestTimeout", 4).unwrap().request_timeout, Duration::from_millis(4));
         assert_eq!(read("hopLimit", 3).unwrap().config.hop_limit, Some(3));
         assert_eq!(read("eagerBytes", 0).unwrap().config.eager_bytes, 0);
         assert!(matches!(read("subset", "log+2").unwrap().fanout, Width::Fixed(Fanout::LogPlus(2))));

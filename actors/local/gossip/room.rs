@@ -102,6 +102,11 @@ impl Room {
         }
     }
 
+    /// How long a peer may take to answer.
+    pub(crate) fn request_timeout(&self) -> Duration {
+        self.options.request_timeout
+    }
+
     /// Follows the group's configuration.
     pub(crate) fn configure(&mut self, entry: &Entry) -> Result<(), CallError> {
         if !Arc::ptr_eq(&self.config, &entry.config) {

@@ -1,0 +1,369 @@
+//! The hand that a story moves the network with.
+
+use std::{collections::BTreeSet, fmt, rc::Rc, sync::Arc, time::Duration};
+
+use chinwag_actors::{
+    handle::Node,
+    home::{Environment, Settings},
+    node,
+    service::AnyService,
+    transport::Transport,
+};
+use chinwag_protocol::{
+    call::{CallError, GroupReply, IntoArguments, Remote},
+    group::{Group, GroupConfig},
+    identity::NodeAddr,
+    overlay::Neighbours,
+};
+use tokio::time::sleep;
+
+use super::{
+    Impossible, check_share,
+    latency::Latency,
+    ledger::{Counts, Hearing, Ledger, Reach},
+    network::{Network, Place, Port, Power, Watched, address},
+};
+
+/// A running simulation. Cheap to clone; lives on the simulation's thread.
+///
+/// Nodes are numbered from 0.
+///
+/// # Panics
+/// Every method that takes a node's number panics where there is no such node: a story that names one is wrong.
+#[derive(Clone)]
+pub struct Net(pub(super) Rc<Inner>);
+
+pub(super) struct Inner {
+    pub network: Rc<Network>,
+    pub ledger: Arc<Ledger>,
+    pub neighbours: Neighbours,
+    pub group: Arc<GroupConfig>,
+    pub views: Views,
+    pub settings: Settings,
+    pub services: Vec<AnyService>,
+    pub seed: u64,
+}
+
+/// Whom each node knows.
+pub(super) enum Views {
+    /// One set for all.
+    Shared(Arc<Group>),
+    /// By node, itself among them.
+    Own(Vec<Arc<Group>>),
+}
+
+impl fmt::Debug for Net {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Net of {} nodes at {:?}", self.len(), self.now())
+    }
+}
+
+impl Net {
+    pub(super) fn start(inner: Inner) -> Net {
+        let net = Net(Rc::new(inner));
+        for index in 0..net.len() {
+            let node = net.boot(index, 0);
+            net.0.network.places.borrow_mut().push(Place { node: Some(node), power: Power::Up, life: 0 });
+        }
+        net
+    }
+
+    fn boot(&self, index: usize, life: u32) -> Node {
+        let port = Port { network: self.0.network.clone(), index, life };
+        let view = match &self.0.views {
+            Views::Shared(view) => Some(view),
+            Views::Own(views) => views.get(index),
+        };
+        let record = self.0.ledger.service(index, life);
+        node::start(Environment {
+            incarnation: life.into(),
+            settings: self.0.settings.clone(),
+            services: self.0.services.iter().cloned().chain([record]).collect(),
+            groups: view.map(|view| (self.0.group.clone(), view.clone())).into_iter().collect(),
+            ..Environment::new(address(index), Rc::new(port), seed_of(self.0.seed, index as u64, life))
+        })
+    }
+
+    #[allow(clippy::panic)] // a story that names a node that is not there is a wrong test
+    fn place<T>(&self, index: usize, at: impl FnOnce(&mut Place) -> T) -> T {
+        let mut places = self.0.network.places.borrow_mut();
+        let count = places.len();
+        match places.get_mut(index) {
+            Some(place) => at(place),
+            None => panic!("there is no node {index}: they are numbered from 0 to {}", count - 1),
+        }
+    }
+
+    /// How many nodes there are, up or not.
+    pub fn len(&self) -> usize {
+        self.0.neighbours.len()
+    }
+
+    /// Never: a simulation has a node.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A node: ask it anything. A crashed one fails each call.
+    ///
+    /// A call made on this handle takes no network, as on any node of one's own.
+    pub fn node(&self, index: usize) -> Node {
+        let node = self.place(index, |place| place.node.clone());
+        // every place is filled when the network starts, and keeps its last node
+        node.unwrap_or_else(|| self.boot(index, 0))
+    }
+
+    /// Where a node is reached.
+    pub fn addr(&self, index: usize) -> NodeAddr {
+        self.place(index, |_| address(index))
+    }
+
+    /// A node's way out, for calls that are not its actors'.
+    pub fn transport(&self, index: usize) -> Rc<dyn Transport> {
+        let life = self.life(index);
+        Rc::new(Port { network: self.0.network.clone(), index, life })
+    }
+
+    /// The name of the group that all nodes are in.
+    pub fn group(&self) -> &str {
+        self.0.group.gid.as_str()
+    }
+
+    /// Who knows whom at the start.
+    pub fn neighbours(&self) -> &Neighbours {
+        &self.0.neighbours
+    }
+
+    /// Has a node gossip a message to the `record` service of everyone, without waiting for what they say.
+    pub fn tell(&self, from: usize, message: &str) {
+        let (node, gid, message) = (self.node(from), self.group().to_owned(), message.to_owned());
+        self.0.network.event(format_args!("tell {from}"));
+        actix_web::rt::spawn(async move {
+            let told = node.group(&gid).gossip().send((message,), &Remote::new("record", "hear")).await;
+            if let Err(why) = told {
+                log::debug!(target: "chinwag::simulation", "{node:?} could not tell it: {why}");
+            }
+        });
+    }
+
+    /// Has a node gossip a call to everyone, and waits for what its first peers answered.
+    ///
+    /// # Errors
+    /// As [`gossip.send`](chinwag_actors::handle::GroupGossip::send).
+    pub async fn gossip(
+        &self,
+        from: usize,
+        arguments: impl IntoArguments,
+        remote: &Remote,
+    ) -> Result<GroupReply, CallError> {
+        self.node(from).group(self.group()).gossip().send(arguments, remote).await
+    }
+
+    /// What a node's `record.hear` was called with, in order, in all of its lives.
+    pub fn heard(&self, index: usize) -> Vec<Hearing> {
+        self.0.ledger.heard(index)
+    }
+
+    /// How far a message to `record.hear` got.
+    pub fn reach(&self, message: &str) -> Reach {
+        self.0.ledger.reach(message)
+    }
+
+    /// Whether every node has heard it.
+    pub fn all_heard(&self, message: &str) -> bool {
+        self.0.ledger.is_complete(message)
+    }
+
+    /// What has been sent so far.
+    pub fn counts(&self) -> Counts {
+        self.0.ledger.counts()
+    }
+
+    /// From now on counts the messages that carry this payload, a node that has it from the start, and the hops it
+    /// takes from there.
+    pub fn watch(&self, payload: &str, from: usize) {
+        let watched = Watched { payload: payload.to_owned(), hops: [(from, 0)].into() };
+        *self.0.network.watched.borrow_mut() = Some(watched);
+    }
+
+    /// The most hops that the watched payload took to a node: the last delivery hop.
+    pub fn last_hop(&self) -> u32 {
+        let watched = self.0.network.watched.borrow();
+        watched.as_ref().and_then(|watched| watched.hops.values().max().copied()).unwrap_or(0)
+    }
+
+    /// Virtual time since the start.
+    pub fn now(&self) -> Duration {
+        self.0.network.now()
+    }
+
+    /// Lets so much virtual time pass, in whole milliseconds.
+    pub async fn advance(&self, time: Duration) {
+        sleep(time).await;
+    }
+
+    /// Lets time pass until something holds, looked at each millisecond, but no longer than `most`. Answers whether it
+    /// held.
+    pub async fn until(&self, most: Duration, holds: impl Fn(&Net) -> bool) -> bool {
+        let last = self.now() + most;
+        loop {
+            if holds(self) {
+                return true;
+            }
+            if self.now() >= last {
+                return false;
+            }
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Ends a node at once: what it had in its hands is gone, and calls on it are refused.
+    pub fn crash(&self, index: usize) {
+        self.0.network.event(format_args!("crash {index}"));
+        let node = self.place(index, |place| {
+            place.power = Power::Down;
+            place.node.clone()
+        });
+        self.0.network.changed.notify_waiters();
+        if let Some(node) = node {
+            actix_web::rt::spawn(async move { node.close().await });
+        }
+    }
+
+    /// Starts a node anew at the same address: it knows its group as at the start, and nothing of its former life. One
+    /// that runs is crashed first.
+    pub fn restart(&self, index: usize) {
+        if self.place(index, |place| place.power != Power::Down) {
+            self.crash(index);
+        }
+        self.0.network.event(format_args!("restart {index}"));
+        let life = self.place(index, |place| place.life + 1);
+        let node = self.boot(index, life);
+        self.place(index, |place| *place = Place { node: Some(node), power: Power::Up, life });
+    }
+
+    /// Stops a node where it is: nothing reaches it, and nothing leaves it, until it goes on.
+    pub fn pause(&self, index: usize) {
+        self.0.network.event(format_args!("pause {index}"));
+        self.place(index, |place| {
+            if place.power == Power::Up {
+                place.power = Power::Paused;
+            }
+        });
+    }
+
+    /// Lets a paused node go on, with all that has come for it meanwhile.
+    pub fn resume(&self, index: usize) {
+        self.0.network.event(format_args!("resume {index}"));
+        self.place(index, |place| {
+            if place.power == Power::Paused {
+                place.power = Power::Up;
+            }
+        });
+        self.0.network.changed.notify_waiters();
+    }
+
+    /// Whether a node is up, and not paused.
+    pub fn is_up(&self, index: usize) -> bool {
+        self.place(index, |place| place.power == Power::Up)
+    }
+
+    /// How often a node has been restarted.
+    pub fn life(&self, index: usize) -> u32 {
+        self.place(index, |place| place.life)
+    }
+
+    /// Parts the nodes into sides that do not hear each other, in place of any partition before. Nodes that are not
+    /// named make one side more. What is on its way between two sides is lost.
+    pub fn partition<S>(&self, sides: impl IntoIterator<Item = S>)
+    where
+        S: IntoIterator<Item = usize>,
+    {
+        let mut side_of = vec![0; self.len()];
+        for (side, nodes) in (1..).zip(sides) {
+            for node in nodes {
+                self.place(node, |_| ());
+                side_of[node] = side;
+            }
+        }
+        self.0.network.event(format_args!("partition {}", shown(&side_of)));
+        *self.0.network.sides.borrow_mut() = side_of;
+    }
+
+    /// Loses everything that one node sends another. The way back stays open.
+    pub fn cut(&self, from: usize, to: usize) {
+        self.0.network.event(format_args!("cut {from}>{to}"));
+        self.0.network.links.borrow_mut().entry((from, to)).or_default().cut = true;
+    }
+
+    /// Ends every partition and every cut.
+    pub fn heal(&self) {
+        self.0.network.event("heal");
+        self.0.network.sides.borrow_mut().clear();
+        self.0.network.links.borrow_mut().values_mut().for_each(|link| link.cut = false);
+    }
+
+    /// From now on loses this share of all one-way messages.
+    ///
+    /// # Errors
+    /// Where it is no share below 1.
+    pub fn set_loss(&self, share: f64) -> Result<(), Impossible> {
+        check_share("loss", share)?;
+        self.0.network.event(format_args!("loss {share}"));
+        let weather = self.0.network.weather.get();
+        self.0.network.weather.set(super::network::Weather { loss: share, ..weather });
+        Ok(())
+    }
+
+    /// From now on messages take so long.
+    pub fn set_latency(&self, latency: Latency) {
+        self.0.network.event(format_args!("latency {latency}"));
+        let weather = self.0.network.weather.get();
+        self.0.network.weather.set(super::network::Weather { latency, ..weather });
+    }
+
+    /// From now on messages from one node to another take so long; the way back is another link.
+    pub fn set_link_latency(&self, from: usize, to: usize, latency: Latency) {
+        self.0.network.event(format_args!("latency {from}>{to} {latency}"));
+        self.0.network.links.borrow_mut().entry((from, to)).or_default().latency = Some(latency);
+    }
+
+    /// From now on this share of what one node sends another is lost; the way back is another link.
+    ///
+    /// # Errors
+    /// Where it is no share; one link may lose everything.
+    pub fn set_link_loss(&self, from: usize, to: usize, share: f64) -> Result<(), Impossible> {
+        if share != 1.0 {
+            check_share("loss", share)?;
+        }
+        self.0.network.event(format_args!("loss {from}>{to} {share}"));
+        self.0.network.links.borrow_mut().entry((from, to)).or_default().loss = Some(share);
+        Ok(())
+    }
+
+    /// Everything that happened so far, a line each, where [`Simulation::traced`](super::Simulation::traced) asked for
+    /// it.
+    pub fn trace(&self) -> String {
+        self.0.network.trace.text()
+    }
+}
+
+/// `0,1|2,3`.
+fn shown(side_of: &[u32]) -> String {
+    let sides: BTreeSet<u32> = side_of.iter().copied().collect();
+    let side = |side: u32| {
+        let members = (0..).zip(side_of).filter(|(_, of)| **of == side).map(|(node, _): (usize, _)| node.to_string());
+        members.collect::<Vec<_>>().join(",")
+    };
+    sides.into_iter().map(side).collect::<Vec<_>>().join("|")
+}
+
+/// Where the chance of a node's life comes from. The generator is a block cipher's, so seeds that differ in one byte
+/// have nothing in common.
+pub(super) fn seed_of(seed: u64, purpose: u64, life: u32) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    bytes[8..16].copy_from_slice(&purpose.to_le_bytes());
+    bytes[16..20].copy_from_slice(&life.to_le_bytes());
+    bytes
+}

@@ -1,0 +1,222 @@
+//! Scenarios drawn from seeds, and small ones made of those that fail.
+//!
+//! A seed draws a topology, a network and a handful of failures; many seeds find what nobody thought of. One that fails
+//! is replayed by its number, and shrunk: events, nodes and faults are taken away for as long as it still fails.
+
+use chinwag_protocol::overlay::Overlay;
+use rand::{RngExt as _, seq::index};
+use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng as _};
+use serde::Serialize;
+
+use super::{
+    Impossible, Latency, STORY,
+    net::seed_of,
+    scenario::{Action, Event, Scenario, Violation},
+};
+
+/// Most nodes drawn: enough for every code path, few enough that thousands of seeds pass in minutes.
+const MOST_NODES: usize = 40;
+
+/// Most events drawn.
+const MOST_EVENTS: usize = 24;
+
+/// Within so many milliseconds.
+const WITHIN: u64 = 5_000;
+
+/// Most runs spent on shrinking one failure.
+const MOST_RUNS: u32 = 400;
+
+impl Scenario {
+    /// The scenario of a seed: always the same.
+    pub fn drawn(seed: u64) -> Scenario {
+        let mut chance = ChaCha8Rng::from_seed(seed_of(seed, STORY, 1));
+        let nodes = chance.random_range(2..=MOST_NODES);
+        let latency = match chance.random_range(0..3) {
+            0 => Latency::Constant(chance.random_range(1..=20)),
+            1 => Latency::Uniform(1, chance.random_range(2..=50)),
+            _ => Latency::LogNormal { median: chance.random_range(1..=20), sigma: 0.5 },
+        };
+        let overlay = match chance.random_range(0..4) {
+            0 if nodes >= 3 => Overlay::Ring,
+            1 if nodes >= 6 => Overlay::RandomRegular(4),
+            2 => Overlay::Line,
+            _ => Overlay::Clique,
+        };
+        // half of the networks lose or repeat nothing
+        let mut share = |most: f64| if chance.random() { chance.random_range(0.0..most) } else { 0.0 };
+        let (loss, duplication) = (share(0.4), share(0.3));
+        let count = chance.random_range(1..=MOST_EVENTS);
+        let mut events: Vec<Event> = (0..count)
+            .map(|_| Event { at: chance.random_range(0..WITHIN), what: Action::drawn(nodes, &mut chance) })
+            .collect();
+        events.sort_by_key(|event| event.at);
+        Scenario { seed, nodes, overlay, latency, loss, duplication, events }
+    }
+}
+
+impl Action {
+    fn drawn(nodes: usize, chance: &mut ChaCha8Rng) -> Action {
+        let kind = chance.random_range(0..20);
+        let node = chance.random_range(0..nodes);
+        match kind {
+            0..8 => Action::Tell { node },
+            8..10 => Action::Crash { node },
+            10..12 => Action::Restart { node },
+            12..14 => Action::Pause { node },
+            14..16 => Action::Resume { node },
+            16..18 => {
+                let away = chance.random_range(1..=nodes);
+                let mut side = index::sample(chance, nodes, away).into_vec();
+                side.sort_unstable();
+                Action::Partition { sides: vec![side] }
+            }
+            18 => Action::Cut { from: node, to: (node + chance.random_range(1..nodes)) % nodes },
+            _ => Action::Heal,
+        }
+    }
+}
+
+/// What a swarm came to.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// How many seeds.
+    pub seeds: u64,
+    /// The first of them.
+    pub seed: u64,
+    /// Checks made.
+    pub checked: u64,
+    /// Seeds that failed.
+    pub failed: usize,
+    /// The first of these.
+    pub shown: Vec<Failure>,
+    /// Real time that all took together.
+    pub wall_seconds: f64,
+}
+
+/// A seed that failed.
+#[derive(Clone, Debug, Serialize)]
+pub struct Failure {
+    /// Which.
+    pub seed: u64,
+    /// The command that replays it.
+    pub replay: String,
+    /// What does not hold.
+    pub violations: Vec<Violation>,
+    /// The smallest scenario found that fails too.
+    pub shrunk: Scenario,
+    /// Runs it took to find it.
+    pub runs: u32,
+}
+
+impl Failure {
+    /// Shrinks a scenario that failed.
+    ///
+    /// # Errors
+    /// [`Impossible`] where the scenario itself is.
+    pub fn of(scenario: Scenario, violations: Vec<Violation>) -> Result<Failure, Impossible> {
+        let fails = |scenario: &Scenario| Ok(!scenario.run(false)?.violations.is_empty());
+        let seed = scenario.seed;
+        let (shrunk, runs) = shrink(scenario, fails)?;
+        let replay = format!("chinwag simulate --swarm 1 --seed {seed}");
+        Ok(Failure { seed, replay, violations, shrunk, runs })
+    }
+}
+
+/// Takes away what is not needed for a failure. Answers what is left and how many runs that took.
+///
+/// # Errors
+/// What `fails` says; a smaller scenario that cannot be is passed over.
+pub fn shrink(
+    scenario: Scenario,
+    fails: impl Fn(&Scenario) -> Result<bool, Impossible>,
+) -> Result<(Scenario, u32), Impossible> {
+    let (mut smallest, mut runs) = (scenario, 0);
+    'again: loop {
+        for smaller in smaller(&smallest) {
+            if runs >= MOST_RUNS {
+                break 'again;
+            }
+            runs += 1;
+            match fails(&smaller) {
+                Ok(true) => {
+                    smallest = smaller;
+                    continue 'again;
+                }
+                Ok(false) | Err(Impossible::Overlay(_) | Impossible::Nodes(_)) => {}
+                Err(why) => return Err(why),
+            }
+        }
+        break;
+    }
+    Ok((smallest, runs))
+}
+
+/// What is tried in place of a scenario, the boldest first.
+fn smaller(scenario: &Scenario) -> Vec<Scenario> {
+    let mut tried = Vec::new();
+    let mut with = |change: &dyn Fn(&mut Scenario)| {
+        let mut smaller = scenario.clone();
+        change(&mut smaller);
+        if smaller != *scenario {
+            tried.push(smaller);
+        }
+    };
+    let count = scenario.events.len();
+    let mut size = count / 2;
+    while size > 0 {
+        for start in (0..count).step_by(size) {
+            with(&|smaller| drop(smaller.events.drain(start..(start + size).min(count))));
+        }
+        size /= 2;
+    }
+    for nodes in [scenario.nodes / 2, scenario.nodes.saturating_sub(1)] {
+        if nodes > 0 {
+            with(&|smaller| {
+                smaller.nodes = nodes;
+                smaller.events.retain(|event| match &event.what {
+                    Action::Partition { .. } => true,
+                    what => what.nodes().into_iter().all(|node| node < nodes),
+                });
+                for event in &mut smaller.events {
+                    if let Action::Partition { sides } = &mut event.what {
+                        sides.iter_mut().for_each(|side| side.retain(|node| *node < nodes));
+                    }
+                }
+            });
+        }
+    }
+    with(&|smaller| smaller.loss = 0.0);
+    with(&|smaller| smaller.duplication = 0.0);
+    with(&|smaller| smaller.overlay = Overlay::Clique);
+    with(&|smaller| smaller.latency = Latency::Constant(1));
+    tried
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_draws_one_scenario_that_can_be_and_is_read_back() {
+        for seed in 0..200 {
+            let scenario = Scenario::drawn(seed);
+            assert_eq!(scenario, Scenario::drawn(seed));
+            assert_eq!(serde_json::from_str::<Scenario>(&scenario.to_json()).unwrap(), scenario);
+            assert!(scenario.events.iter().flat_map(|event| event.what.nodes()).all(|node| node < scenario.nodes));
+        }
+    }
+
+    #[test]
+    fn what_a_failure_does_not_need_is_taken_away() {
+        let scenario = (0..).map(Scenario::drawn).find(|scenario| {
+            scenario.events.len() > 10 && scenario.events.iter().any(|e| matches!(e.what, Action::Crash { node: 3.. }))
+        });
+        let needed = |what: &Action| matches!(what, Action::Crash { node: 3.. });
+        let fails = |scenario: &Scenario| Ok(scenario.events.iter().any(|event| needed(&event.what)));
+        let (shrunk, runs) = shrink(scenario.unwrap(), fails).unwrap();
+        assert_eq!(shrunk.events.len(), 1, "{shrunk:?}");
+        assert!(needed(&shrunk.events[0].what) && shrunk.nodes == shrunk.events[0].what.nodes()[0] + 1, "{shrunk:?}");
+        assert_eq!((shrunk.loss, shrunk.latency, shrunk.overlay), (0.0, Latency::Constant(1), Overlay::Clique));
+        assert!(runs < MOST_RUNS);
+    }
+}

@@ -1,0 +1,289 @@
+//! The simulator: that it replays, and that its faults are what they say.
+
+use std::time::Duration;
+
+use chinwag::{
+    Call, ErrorKind, Gid, NodeAddr, Remote, Service, Value,
+    actors::transport::contract,
+    protocol::fanout::Fanout,
+    simulation::{Impossible, Latency, Net, Overlay, Simulation, spread::Spread},
+};
+
+fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+fn echo() -> Service<()> {
+    Service::new("echo", |_| ()).method("say", |(), (value,): (Value,)| value).async_method(
+        "never",
+        |(), _, (): ()| async {
+            std::future::pending::<()>().await;
+            Ok::<(), chinwag::CallError>(())
+        },
+    )
+}
+
+fn sid() -> Call {
+    Call::new(Gid::local(), "status", "get", vec!["sid".into()])
+}
+
+/// What became of a call from one node on another.
+async fn ask(net: &Net, from: usize, to: usize) -> Result<Duration, ErrorKind> {
+    let before = net.now();
+    let reply = net.node(from).with_deadline(ms(500)).call_on(&net.addr(to), sid()).await;
+    match reply {
+        Ok(_) => Ok(net.now() - before),
+        Err(error) => Err(error.kind),
+    }
+}
+
+#[test]
+fn the_network_keeps_the_contract_of_transports() {
+    let simulation = Simulation::new(1).nodes(2).service(echo()).latency(Latency::Uniform(1, 20));
+    simulation
+        .run(|net| async move {
+            let nowhere = NodeAddr::new("192.0.2.1", 80);
+            contract::holds(&*net.transport(0), &net.addr(1), &nowhere).await;
+            net.crash(1);
+            let gone = net.transport(0).call(&net.addr(1), sid()).await.unwrap_err();
+            assert_eq!(gone.kind, ErrorKind::Unreachable);
+        })
+        .unwrap();
+}
+
+#[test]
+fn the_same_seed_gives_the_same_trace() {
+    let story = |seed| {
+        let simulation = Simulation::new(seed).nodes(30).overlay(Overlay::RandomRegular(6)).loss(0.2).duplication(0.1);
+        let simulation = simulation.latency(Latency::LogNormal { median: 20, sigma: 0.7 }).traced();
+        simulation.run(|net| async move {
+            for (number, from) in [3, 17, 4].into_iter().enumerate() {
+                net.tell(from, &format!("news {number}"));
+                net.advance(ms(30)).await;
+            }
+            net.partition([0..10, 10..20]);
+            net.crash(11);
+            net.pause(12);
+            net.advance(ms(200)).await;
+            net.heal();
+            net.restart(11);
+            net.resume(12);
+            net.tell(11, "back");
+            net.advance(ms(2_000)).await;
+            net.trace()
+        })
+    };
+    let (once, again, other) = (story(1).unwrap(), story(1).unwrap(), story(2).unwrap());
+    assert!(once.lines().count() > 100, "{} lines", once.lines().count());
+    assert!(once.contains(" lost\n") && once.contains(" cut\n") && once.contains(" - restart 11\n"));
+    assert_eq!(once, again);
+    assert_ne!(once, other);
+}
+
+#[test]
+fn a_call_takes_the_latency_there_and_back() {
+    let simulation = Simulation::new(1).nodes(3).latency(Latency::Constant(7));
+    simulation
+        .run(|net| async move {
+            assert_eq!(ask(&net, 0, 1).await, Ok(ms(14)));
+            net.set_link_latency(0, 2, Latency::Constant(100));
+            assert_eq!(ask(&net, 0, 2).await, Ok(ms(107)));
+            assert_eq!(ask(&net, 2, 0).await, Ok(ms(107)));
+            net.set_latency(Latency::Uniform(1, 3));
+            for _ in 0..100 {
+                let took = ask(&net, 0, 1).await.unwrap();
+                assert!((ms(2)..=ms(6)).contains(&took), "{took:?}");
+            }
+        })
+        .unwrap();
+}
+
+#[test]
+fn each_message_is_lost_for_itself() {
+    let simulation = Simulation::new(5).nodes(2).loss(0.3);
+    let (answered, counts) = simulation
+        .run(|net| async move {
+            let mut answered = 0;
+            for _ in 0..4_000 {
+                match ask(&net, 0, 1).await {
+                    Ok(took) => {
+                        assert_eq!(took, ms(2));
+                        answered += 1;
+                    }
+                    Err(error) => assert_eq!(error, ErrorKind::DeadlineExceeded),
+                }
+            }
+            // performed, but for the calls that were lost: answers are lost afterwards
+            let performed = net.node(1).status().counts().await.unwrap() - 1;
+            assert!((2_650..2_950).contains(&performed), "{performed}");
+            (answered, net.counts())
+        })
+        .unwrap();
+    // 0.7 squared of 4,000 is 1,960, standard deviation 32
+    assert!((1_860..2_060).contains(&answered), "{answered}");
+    assert_eq!(counts.requests, 4_000);
+    assert_eq!(counts.lost, 4_000 - answered);
+}
+
+#[test]
+fn a_call_that_arrives_twice_is_performed_twice() {
+    let simulation = Simulation::new(5).nodes(2).duplication(0.5);
+    let performed = simulation
+        .run(|net| async move {
+            for _ in 0..1_000 {
+                ask(&net, 0, 1).await.unwrap();
+            }
+            net.node(1).status().counts().await.unwrap() - 1
+        })
+        .unwrap();
+    assert!((1_400..1_600).contains(&performed), "{performed}");
+}
+
+#[test]
+fn partitions_come_and_go() {
+    let simulation = Simulation::new(1).nodes(6);
+    simulation
+        .run(|net| async move {
+            net.partition([vec![0, 1], vec![2, 3]]);
+            assert!(ask(&net, 0, 1).await.is_ok());
+            assert!(ask(&net, 3, 2).await.is_ok());
+            assert!(ask(&net, 4, 5).await.is_ok(), "whoever is not named is on a side too");
+            for (from, to) in [(0, 2), (2, 0), (1, 5), (5, 3)] {
+                assert_eq!(ask(&net, from, to).await, Err(ErrorKind::DeadlineExceeded), "{from}>{to}");
+            }
+            net.heal();
+            assert!(ask(&net, 0, 2).await.is_ok());
+            // one way only: the call does not arrive, or the answer does not
+            net.cut(0, 1);
+            let before = net.node(1).status().counts().await.unwrap();
+            assert_eq!(ask(&net, 0, 1).await, Err(ErrorKind::DeadlineExceeded));
+            assert_eq!(net.node(1).status().counts().await.unwrap(), before + 1);
+            let before = net.node(0).status().counts().await.unwrap();
+            assert_eq!(ask(&net, 1, 0).await, Err(ErrorKind::DeadlineExceeded));
+            assert_eq!(net.node(0).status().counts().await.unwrap(), before + 2, "performed, its answer cut");
+        })
+        .unwrap();
+}
+
+#[test]
+fn what_is_on_its_way_when_the_network_parts_is_lost() {
+    let simulation = Simulation::new(1).nodes(2).latency(Latency::Constant(50));
+    simulation
+        .run(|net| async move {
+            let other = net.clone();
+            let asked = actix_web::rt::spawn(async move { ask(&other, 0, 1).await });
+            net.advance(ms(20)).await;
+            net.partition([[0]]);
+            net.advance(ms(100)).await;
+            net.heal();
+            assert_eq!(asked.await.unwrap(), Err(ErrorKind::DeadlineExceeded));
+        })
+        .unwrap();
+}
+
+#[test]
+fn a_node_that_crashes_refuses_and_comes_back_as_another() {
+    let simulation = Simulation::new(1).nodes(3).latency(Latency::Constant(10)).service(echo());
+    simulation
+        .run(|net| async move {
+            let old = net.node(1);
+            let (other, to) = (net.clone(), net.addr(1));
+            let never = Call::new(Gid::local(), "echo", "never", Vec::new());
+            let asked = actix_web::rt::spawn(async move { other.node(2).call_on(&to, never).await });
+            net.advance(ms(15)).await;
+            net.crash(1);
+            assert!(!net.is_up(1));
+            assert_eq!(asked.await.unwrap().unwrap_err().kind, ErrorKind::Interrupted, "with a call in its hands");
+            assert_eq!(ask(&net, 0, 1).await, Err(ErrorKind::Unreachable));
+            assert!(old.status().counts().await.is_err(), "its actors are gone");
+
+            net.restart(1);
+            assert_eq!((net.is_up(1), net.life(1)), (true, 1));
+            assert!(ask(&net, 0, 1).await.is_ok());
+            assert_eq!(net.node(1).status().counts().await.unwrap(), 2, "it remembers nothing of its former life");
+            assert_eq!(net.node(1).group("town").members().await.unwrap().len(), 3, "but its group");
+            assert!(old.status().counts().await.is_err());
+        })
+        .unwrap();
+}
+
+#[test]
+fn a_paused_node_hears_and_says_nothing_and_then_everything() {
+    let simulation = Simulation::new(1).nodes(2).latency(Latency::Constant(10));
+    simulation
+        .run(|net| async move {
+            net.pause(1);
+            assert_eq!(ask(&net, 0, 1).await, Err(ErrorKind::DeadlineExceeded));
+            assert_eq!(ask(&net, 1, 0).await, Err(ErrorKind::DeadlineExceeded));
+            assert_eq!(net.node(0).status().counts().await.unwrap(), 1, "nothing came out");
+            let to = net.addr(1);
+            let patient = net.node(0);
+            let asked = actix_web::rt::spawn(async move { patient.call_on(&to, sid()).await });
+            net.advance(ms(1_000)).await;
+            assert!(!asked.is_finished());
+            net.resume(1);
+            asked.await.unwrap().unwrap();
+            // the call before was waiting at the door, and so was performed
+            assert_eq!(net.node(1).status().counts().await.unwrap(), 3);
+        })
+        .unwrap();
+}
+
+#[test]
+fn a_node_is_asked_anything() {
+    let simulation = Simulation::new(1).nodes(4).overlay(Overlay::Ring);
+    simulation
+        .run(|net| async move {
+            let view = net.node(0).group(net.group()).members().await.unwrap();
+            assert_eq!(view.len(), 3, "itself and two neighbours");
+            let heard = Remote::new("record", "hear");
+            let replies = net.node(0).group("town").comm().send(("hello",), &heard).await.unwrap();
+            assert_eq!((replies.values.len(), replies.errors.len()), (3, 0));
+            assert_eq!(net.reach("hello").nodes, 3);
+            assert!(net.heard(2).is_empty());
+            assert_eq!(&*net.heard(1)[0].message, "hello");
+        })
+        .unwrap();
+}
+
+#[test]
+fn a_network_that_cannot_be_is_refused() {
+    let tried = |simulation: Simulation| simulation.run(|_| async {}).unwrap_err().to_string();
+    for (simulation, says) in [
+        (Simulation::new(1).nodes(0), "1 to 1000000 nodes, not 0"),
+        (Simulation::new(1).loss(1.0), "loss is a share from 0 to less than 1, not 1"),
+        (Simulation::new(1).duplication(-0.1), "duplication"),
+        (Simulation::new(1).nodes(5).overlay(Overlay::RandomRegular(5)), "less than the number of nodes"),
+        (Simulation::new(1).latency(Latency::Constant(0)), "not 0"),
+    ] {
+        let error = tried(simulation);
+        assert!(error.contains(says), "{error}");
+    }
+}
+
+#[test]
+fn a_rumor_is_measured() {
+    let spread = Spread {
+        nodes: 50,
+        overlay: Overlay::Clique,
+        fanout: Fanout::Log,
+        payload_bytes: 4_096,
+        loss: 0.0,
+        latency: Latency::Constant(1),
+        seed: 1,
+    };
+    let runs: Result<Vec<_>, Impossible> = (0..5).map(|run| spread.run(run, false)).collect();
+    let runs = runs.unwrap();
+    assert_eq!(spread.run(3, false).unwrap(), runs[3]);
+    for run in &runs {
+        assert_eq!(run.reached, 50, "{run:?}");
+        assert!(run.payloads >= u64::from(run.reached) - 1, "nobody has it without a message: {run:?}");
+        assert!(run.requests >= run.payloads, "{run:?}");
+        assert!((1..20).contains(&run.last_hop), "{run:?}");
+        assert_eq!(run.curve[0], (ms(0), 1));
+    }
+    let report = spread.report(&runs, ms(1));
+    assert_eq!((report.runs, report.nodes), (5, 50));
+    assert_eq!((report.coverage, report.incomplete_runs), (1.0, 0));
+    assert!(report.payloads_per_node < 1.3, "{report:?}");
+}
