@@ -30,6 +30,7 @@ use tokio::time::timeout_at;
 use crate::{
     handle::{CallbackFuture, Lasting, Node},
     home::Home,
+    local::membership,
     request::{Origin, ReplyFuture, Request, crashed, ready},
     scripts::{Directory, World},
     service::{unknown_method, value},
@@ -343,11 +344,17 @@ impl Handler<Request> for Routes {
     type Result = ReplyFuture;
 
     fn handle(&mut self, request: Request, _: &mut Context<Routes>) -> ReplyFuture {
-        let permit = match self.home.admit(request.call.context.depth) {
-            Ok(permit) => permit,
-            Err(error) => return ready(Err(error)),
+        let permit = match membership::wire::is_ours(&request.call) {
+            // a node with much to do is not dead
+            true => None,
+            false => match self.home.admit(request.call.context.depth) {
+                Ok(permit) => {
+                    self.home.counts.set(self.home.counts.get() + 1);
+                    Some(permit)
+                }
+                Err(error) => return ready(Err(error)),
+            },
         };
-        self.home.counts.set(self.home.counts.get() + 1);
         let deadline = request.deadline;
         let name = request.call.to_string();
         let answer = self.route(request);
