@@ -197,6 +197,8 @@ fn answered(error: &CallError) -> bool {
             | ErrorKind::Interrupted
             | ErrorKind::DeadlineExceeded
             | ErrorKind::BadAnswer
+            // what has been closed leaves its door open; one that only panicked answers the next time
+            | ErrorKind::Crashed
             // it answers for the last time
             | ErrorKind::Stopping
     )
