@@ -265,7 +265,9 @@ async fn the_busy_and_the_made_up_stay_and_the_expelled_stay_out() {
     // a call that never ends fills its only place
     let stuck = busy.clone();
     tokio::spawn(async move {
-        let _ = stuck.with_deadline(Duration::from_secs(60)).call(Gid::local(), "counter", "never", ()).await;
+        let patient = stuck.with_deadline(Duration::from_secs(60));
+        // until it has the place
+        while patient.call(Gid::local(), "counter", "never", ()).await.is_err_and(|why| why.kind == ErrorKind::Busy) {}
     });
     let full = Call::new(Gid::local(), "status", "get", vec![Value::from("sid")]);
     let refused = async || busy.dispatch(full.clone()).await.is_err_and(|why| why.kind == ErrorKind::Busy);

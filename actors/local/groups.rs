@@ -175,6 +175,36 @@ impl Handler<Configuration> for Groups {
     }
 }
 
+/// Puts a group, with those that are in it here already. Answers those.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Arc<Group>, CallError>")]
+pub(crate) struct Merge {
+    pub config: GroupConfig,
+    pub members: Group,
+}
+
+impl Handler<Merge> for Groups {
+    type Result = ResponseFuture<Result<Arc<Group>, CallError>>;
+
+    fn handle(&mut self, Merge { config, mut members }: Merge, _: &mut Context<Groups>) -> Self::Result {
+        let (gid, node) = (config.gid.clone(), self.home.node().cloned());
+        let before = self.home.groups.borrow().get(&gid).unwrap_or_default();
+        for (_, member) in before.iter() {
+            if !members.contains(&member.nid) {
+                members.add(member.node.clone());
+            }
+        }
+        let put = gossip::Options::read(&config).and_then(|_| self.home.groups.borrow_mut().put(config, members));
+        Box::pin(async move {
+            let (node, how) = (node?, Change::Put(put?));
+            let stopping = |_| CallError::new(ErrorKind::Stopping, "the node is stopping");
+            node.inner().lifecycle.addr().send(Reconcile(gid.clone())).await.map_err(stopping)?;
+            tell_membership(&node, Some(Changed { gid, how })).await;
+            Ok(before)
+        })
+    }
+}
+
 /// Adds a node to `all`.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]

@@ -12,7 +12,7 @@
 //! that the next newcomer finds the one before. A seed that takes no part (a node of the reference) is asked for `all`
 //! and for the groups by the calls that it knows.
 
-use std::{rc::Rc, time::Duration};
+use std::{collections::BTreeSet, rc::Rc, time::Duration};
 
 use chinwag_protocol::{
     call::{Call, CallError, ErrorKind, Remote},
@@ -23,7 +23,12 @@ use chinwag_protocol::{
 use rand::RngExt as _;
 
 use super::{Seed, Shared, ask, exchanged, send, wire};
-use crate::{handle::Node, home::Home, local::gossip::Broadcast, request::Origin};
+use crate::{
+    handle::Node,
+    home::Home,
+    local::{gossip::Broadcast, groups::Merge},
+    request::{Origin, crashed},
+};
 
 /// How long a seed is given to answer.
 const SEED_TIME: Duration = Duration::from_secs(2);
@@ -91,6 +96,8 @@ async fn through(home: &Home, roster: &Shared, node: &Node, seed: &Seed) -> Resu
 
 async fn at(home: &Home, roster: &Shared, node: &Node, seed: &NodeAddr) -> Result<usize, CallError> {
     let asked = &home.settings.membership.groups;
+    let known = |roster: &Shared| roster.borrow().swim.peers().map(|(nid, _, _)| nid).collect::<BTreeSet<_>>();
+    let said = known(roster);
     let call = {
         let roster = roster.borrow();
         let incarnation = roster.swim.incarnation();
@@ -109,9 +116,14 @@ async fn at(home: &Home, roster: &Shared, node: &Node, seed: &NodeAddr) -> Resul
         return Err(CallError::new(ErrorKind::Unreachable, format!("{seed} is this node itself")));
     }
     let groups = wire::read_groups(&answer)?;
+    // those who came in through this node meanwhile: the seed has not heard of them
+    let unsaid = !known(roster).is_subset(&said);
     send(node, take).await?;
     for (config, members) in groups {
         put(home, node, config, members).await?;
+    }
+    if unsaid {
+        return Box::pin(at(home, roster, node, seed)).await;
     }
     Ok(others(home))
 }
@@ -120,15 +132,39 @@ fn others(home: &Home) -> usize {
     home.groups.borrow().get(&Gid::all()).map_or(0, |all| all.len() - 1)
 }
 
-/// Puts a group that a seed knows, with those that are in it here already.
-async fn put(home: &Home, node: &Node, config: GroupConfig, mut members: Group) -> Result<(), CallError> {
-    let here = home.groups.borrow().get(&config.gid).unwrap_or_default();
-    for (_, member) in here.iter() {
-        if !members.contains(&member.nid) {
-            members.add(member.node.clone());
+/// Puts a group that a seed knows, with those that are in it here already. Where both know members that the other did
+/// not, as others came in through this node before it had come in itself, each side is told of the other's.
+async fn put(home: &Home, node: &Node, config: GroupConfig, theirs: Group) -> Result<(), CallError> {
+    let gid = config.gid.clone();
+    let message = Merge { config, members: theirs.clone() };
+    let mine = node.inner().groups.addr().send(message).await.map_err(crashed(&"groups"))??;
+    let of_one = |one: &Group, other: &Group| -> Vec<NodeAddr> {
+        let alone = one.iter().filter(|(_, member)| member.nid != home.nid && !other.contains(&member.nid));
+        alone.map(|(_, member)| member.node.clone()).collect()
+    };
+    let only_here = of_one(&mine, &theirs);
+    if !gid.is_all() && !only_here.is_empty() {
+        for member in only_here.into_iter().chain(of_one(&theirs, &mine)) {
+            announce(node, &gid, &member);
         }
     }
-    node.groups().put(config, members).await.map(drop)
+    Ok(())
+}
+
+/// Has gossip add a node to a group on the group's members.
+fn announce(node: &Node, gid: &Gid, member: &NodeAddr) {
+    let message = Broadcast {
+        gid: gid.clone(),
+        arguments: Value::from(vec![Value::from(gid.as_str()), member.to_value()]),
+        remote: Remote::new("groups", "add"),
+        origin: Origin::starting(NEWS),
+    };
+    let gossip = node.inner().gossip.addr();
+    actix::spawn(async move {
+        if let Ok(Err(why)) = gossip.send(message).await {
+            log::warn!(target: "chinwag::membership", "a group was not told of a new member: {why}");
+        }
+    });
 }
 
 /// Whether a node does not know `gossip.exchange`: it takes no part, or cannot.
@@ -183,19 +219,7 @@ pub(super) async fn admitted(
             Ok(false) => drop(node.groups().add(gid.as_str(), newcomer.clone()).await?),
             Err(_) => drop(node.groups().put(gid.clone(), [newcomer.clone()]).await?),
         }
-        let message = Broadcast {
-            arguments: Value::from(vec![Value::from(gid.as_str()), newcomer.to_value()]),
-            gid,
-            remote: Remote::new("groups", "add"),
-            origin: Origin::starting(NEWS),
-        };
-        let gossip = node.inner().gossip.addr();
-        actix::spawn(async move {
-            // those that miss it learn of the group's members from whoever asks them
-            if let Ok(Err(why)) = gossip.send(message).await {
-                log::warn!(target: "chinwag::membership", "a group was not told of its new member: {why}");
-            }
-        });
+        announce(node, &gid, &newcomer);
     }
     let groups = home.groups.borrow();
     let listing = groups.names().filter(|gid| !gid.is_all()).filter_map(|gid| groups.entry(gid).ok());

@@ -614,7 +614,8 @@ impl Actor for Membership {
         let begun = std::mem::replace(&mut self.roster.borrow_mut().begun, true);
         self.drive((!begun).then_some(Input::Start), context);
         let settings = &self.home.settings.membership;
-        if !begun && !(settings.seeds.is_empty() && settings.groups.is_empty()) {
+        let joins = !settings.seeds.is_empty() || !settings.groups.is_empty();
+        if joins && !begun {
             let task = actix::spawn(join::run(self.home.clone(), self.roster.clone()));
             self.roster.borrow_mut().joining = Some(Task(task.abort_handle()));
         }

@@ -135,7 +135,7 @@ fn bad(why: impl Into<String>) -> CallError {
 
 fn whole(value: Option<&Value>) -> Option<u64> {
     let number = value?.as_f64()?;
-    (number >= 0.0 && number <= 9_007_199_254_740_992.0 && number.fract() == 0.0).then_some(number as u64)
+    ((0.0..=9_007_199_254_740_992.0).contains(&number) && number.fract() == 0.0).then_some(number as u64)
 }
 
 /// What a node states of itself; `None` where it states nothing.
