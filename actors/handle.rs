@@ -17,7 +17,7 @@ use chinwag_protocol::{
 };
 
 use crate::{
-    local::{comm, gossip, groups, routes},
+    local::{comm, gossip, groups, membership, routes},
     node::{Close, Lifecycle, Stop},
     request::{Origin, Request, crashed},
     seat::Seat,
@@ -41,6 +41,8 @@ pub(crate) struct Inner {
     pub comm: Seat<comm::Comm>,
     pub gossip: Seat<gossip::Gossip>,
     pub lifecycle: Seat<Lifecycle>,
+    /// None on a node that takes no part.
+    pub membership: Option<Seat<membership::Membership>>,
 }
 
 impl fmt::Debug for Node {
@@ -150,6 +152,21 @@ impl Node {
         LocalStatus(self)
     }
 
+    /// Who is alive, as this node sees it.
+    pub fn membership(&self) -> LocalMembership<'_> {
+        LocalMembership(self)
+    }
+
+    /// What happens to the members and to this node's groups, from now on: each event once, in order. A subscriber that
+    /// falls behind is told how many events it missed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] on a node that takes no part in membership, [`ErrorKind::Busy`] past
+    /// [`membership::MAX_SUBSCRIBERS`], [`ErrorKind::Stopping`].
+    pub async fn events(&self) -> Result<membership::Events, CallError> {
+        membership::send(self, membership::Subscribe).await?
+    }
+
     /// Calls on single nodes.
     pub fn comm(&self) -> LocalComm<'_> {
         LocalComm(self)
@@ -195,6 +212,13 @@ impl Node {
     /// Where it is stopping already.
     pub async fn stop(&self) -> Result<(), CallError> {
         self.lifecycle(Stop).await
+    }
+
+    /// Says farewell, if the node takes part in membership: what a node does first when it stops. Ends within
+    /// [`membership::FAREWELL`]; afterwards the streams of events have ended.
+    pub async fn farewell(&self) {
+        // a node that takes no part, or has ended, has nothing to say
+        let _ = membership::send(self, membership::Farewell).await;
     }
 
     /// Ends all of the node's actors at once, with nobody told: what a crash would do.
@@ -467,6 +491,50 @@ impl LocalStatus<'_> {
     pub async fn spawn(&self, config: NodeAddr) -> Result<NodeAddr, CallError> {
         let config = self.0.local("status", "spawn", vec![config.to_value()]).await?;
         Ok(NodeAddr::from_value(&config)?)
+    }
+}
+
+/// [`Node::membership`].
+#[derive(Debug)]
+pub struct LocalMembership<'a>(&'a Node);
+
+impl LocalMembership<'_> {
+    /// Everybody known, this node and those that are gone included.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownService`] on a node that takes no part.
+    pub async fn list(&self) -> Result<BTreeMap<Sid, membership::Standing>, CallError> {
+        let list = self.0.local("membership", "list", Vec::new()).await?;
+        let entries = list.as_object().into_iter().flat_map(|list| list.iter());
+        let read = |(sid, entry): (&str, &Value)| Ok((Sid::new(sid)?, membership::Standing::from_value(entry)?));
+        entries.map(read).collect()
+    }
+
+    /// Calls a function with each event, one at a time, in order. Answers the name by which
+    /// [`unsubscribe`](LocalMembership::unsubscribe) ends it.
+    ///
+    /// # Errors
+    /// As [`list`](LocalMembership::list), and [`ErrorKind::Busy`] with too many subscribers.
+    pub async fn subscribe(&self, function: Function) -> Result<String, CallError> {
+        let id = self.0.local("membership", "subscribe", vec![Value::Function(function)]).await?;
+        Ok(id.deserialize()?)
+    }
+
+    /// Ends a subscription.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`].
+    pub async fn unsubscribe(&self, id: &str) -> Result<(), CallError> {
+        self.0.local("membership", "unsubscribe", vec![Value::from(id)]).await.map(drop)
+    }
+
+    /// Says farewell: the node is taken from the others' groups, without being called failed, and watches nobody any more.
+    /// Ends when the first of them know, at the latest after [`membership::FAREWELL`].
+    ///
+    /// # Errors
+    /// As [`list`](LocalMembership::list).
+    pub async fn leave(&self) -> Result<(), CallError> {
+        self.0.local("membership", "leave", Vec::new()).await.map(drop)
     }
 }
 

@@ -22,6 +22,7 @@ use uuid::Uuid;
 
 use crate::{
     handle::Node,
+    local::membership,
     scripts::{ScriptSettings, Scripts},
     service::AnyService,
     transport::Transport,
@@ -126,6 +127,8 @@ pub struct Settings {
     pub calls_waiting_for_a_peer: usize,
     /// Whether shipped functions run, and within which bounds.
     pub scripts: ScriptSettings,
+    /// How the node takes part in membership. Its probes are bound by none of the above.
+    pub membership: membership::Settings,
 }
 
 impl Default for Settings {
@@ -136,6 +139,7 @@ impl Default for Settings {
             calls_to_a_peer: 256,
             calls_waiting_for_a_peer: 4_096,
             scripts: ScriptSettings::default(),
+            membership: membership::Settings::default(),
         }
     }
 }

@@ -10,7 +10,7 @@
 //! home.rs       what the actors of one node share
 //! transport.rs  the way out, and what each way out is held to
 //! scripts/      shipped functions: code from elsewhere, in a sandbox
-//! local/        a node's own services: routes (the door in), comm (the door out), groups, status, gossip
+//! local/        a node's own services: routes (the door in), comm (the door out), groups, status, gossip, membership
 //! group/        a group's services, and the supervisor that instantiates them
 //! ```
 //!
@@ -22,6 +22,8 @@
 //! groups.put/del       Groups --Reconcile-> Lifecycle --Ready--> Supervisor of the group
 //! group services       --Members, Configuration--> Groups
 //! gossip.send          --Broadcast--> Gossip
+//! Groups               --Changed--> Membership --Broadcast--> Gossip --Request (news, ping, …)--> Membership
+//! Membership           --call--> Transport, past Comm
 //! ```
 //!
 //! No actor waits for another with its mailbox stopped. What is not here: sockets, processes, files and clocks other

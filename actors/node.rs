@@ -17,7 +17,7 @@ use crate::{
     group::supervisor::{Ready, Supervisor},
     handle::{Inner, Node},
     home::{Environment, Home},
-    local::{comm, gossip, groups, routes, status},
+    local::{comm, gossip, groups, membership, routes, status},
     request::Request,
     seat::{Seat, supervise},
     service::{AnyService, Scope},
@@ -45,12 +45,21 @@ pub fn start(environment: Environment) -> Node {
     let h = home.clone();
     let status =
         supervise("status", move || status::Status::new(h.clone()), seated(&table, "status", &status::METHODS));
+    let roster = membership::roster(&home);
+    // a node that takes no part has none of the others, and so says
+    let mut gossip_methods = gossip::METHODS.to_vec();
+    gossip_methods.extend(roster.iter().flat_map(|_| membership::wire::METHODS));
     let (h, rooms) = (home.clone(), gossip::Rooms::default());
     let gossip = supervise(
         "gossip",
         move || gossip::Gossip::new(h.clone(), rooms.clone()),
-        seated(&table, "gossip", &gossip::METHODS),
+        seated(&table, "gossip", &gossip_methods),
     );
+    let members = roster.clone().map(|roster| {
+        let h = home.clone();
+        let make = move || membership::Membership::new(h.clone(), roster.clone());
+        supervise("membership", make, seated(&table, "membership", &membership::METHODS))
+    });
 
     let state = Rc::new(RefCell::new(State {
         groups: BTreeMap::new(),
@@ -70,6 +79,7 @@ pub fn start(environment: Environment) -> Node {
         comm: comm.clone(),
         gossip: gossip.clone(),
         lifecycle: lifecycle.clone(),
+        membership: members.clone(),
     });
     home.complete(node.clone());
     home.scripts.attach(Rc::new(routes::Outside { node: node.clone(), table: table.clone() }));
@@ -80,6 +90,14 @@ pub fn start(environment: Environment) -> Node {
         Box::new(move || status.close()),
         Box::new(move || gossip.close()),
         Box::new(move || lifecycle.close()),
+        Box::new(move || {
+            if let Some(roster) = &roster {
+                roster.borrow_mut().end();
+            }
+            if let Some(members) = &members {
+                members.close();
+            }
+        }),
     ];
     let lifecycle = Lifecycle { home, table, state };
     for service in services {

@@ -4,7 +4,7 @@
 //! [`contract`], so that what is proven over the one holds over the other.
 
 use chinwag_protocol::{
-    call::{Call, Reply},
+    call::{Call, CallError, Reply},
     identity::NodeAddr,
 };
 use futures_util::future::LocalBoxFuture;
@@ -18,6 +18,15 @@ use futures_util::future::LocalBoxFuture;
 pub trait Transport {
     /// Starts the exchange.
     fn call(&self, to: &NodeAddr, call: Call) -> LocalBoxFuture<'static, Reply>;
+
+    /// Where the node is, or the nodes are, that a host's name and a port stand for. Without names: there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unreachable`](chinwag_protocol::call::ErrorKind::Unreachable) for a name that stands for nothing.
+    fn resolve(&self, host: &str, port: u16) -> LocalBoxFuture<'static, Result<Vec<NodeAddr>, CallError>> {
+        let node = NodeAddr::new(host, port);
+        Box::pin(async move { Ok(vec![node]) })
+    }
 }
 
 /// What every transport is held to. Run by the tests of each, against a node whose `echo` service answers its

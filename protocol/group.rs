@@ -410,6 +410,21 @@ impl Groups {
         left
     }
 
+    /// Puts a node back into a group that it was taken from, under its old SID unless another holds that now. Answers
+    /// whether it was missing there; of a group that is gone nothing comes back.
+    pub fn restore(&mut self, gid: &Gid, sid: &Sid, node: &NodeAddr) -> bool {
+        let Some(entry) = self.entries.get_mut(gid) else { return false };
+        let nid = node.nid();
+        if entry.members.contains(&nid) || entry.members.len() >= MAX_MEMBERS {
+            return false;
+        }
+        let members = Arc::make_mut(&mut entry.members);
+        let sid = if members.get(sid.as_str()).is_none() { sid.clone() } else { members.sid_for(&nid) };
+        members.members.insert(sid.clone(), Member { nid, node: node.clone() });
+        members.sids.insert(nid, sid);
+        true
+    }
+
     fn writable(&self, gid: &Gid) -> Result<(), CallError> {
         if gid.is_local() { Err(reserved(gid)) } else { Ok(()) }
     }
@@ -444,6 +459,19 @@ mod tests {
 
     fn kind(result: Result<Arc<Group>, CallError>) -> ErrorKind {
         result.unwrap_err().kind
+    }
+
+    #[test]
+    fn one_that_was_forgotten_comes_back_as_it_was_known() {
+        let mut groups = Groups::new(node(1));
+        let named = Group::from_value(&Value::Object([("507aa", node(2).to_value())].into_iter().collect())).unwrap();
+        groups.put(GroupConfig::new(gid("g")), named.clone()).unwrap();
+        let left = groups.forget(&node(2).nid());
+        assert_eq!(left.len(), 2);
+        let restored = left.iter().filter(|(gid, sid)| groups.restore(gid, sid, &node(2))).count();
+        assert_eq!(restored, 2);
+        assert_eq!(*groups.get(&gid("g")).unwrap(), named);
+        assert!(!groups.restore(&gid("gone"), &node(2).sid(), &node(2)));
     }
 
     #[test]

@@ -6,6 +6,10 @@
 //! | `port` | 8080 | 0 takes a free one |
 //! | `advertise` | where it is bound | where others reach it; the node's identity |
 //! | `onStart` | | what to call once the node listens |
+//! | `join` | | nodes to join through, `HOST:PORT`, each in turn until one answers |
+//! | `groups` | | groups that the node is in from the start |
+//! | `membership` | on | `off`: probes nobody, and is seen to live as any node that answers calls |
+//! | failure detection | [`Settings::membership`] | periods, timeouts, confirmations |
 //! | limits of a body | [`Limits`] | bytes, nesting, values |
 //! | bounds on calls | [`Settings`] | under way, relayed, to one peer |
 //!
@@ -16,7 +20,8 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
 use chinwag_actors::home::Settings;
 use chinwag_protocol::{
-    identity::NodeAddr,
+    identity::{AddrError, Gid, NodeAddr},
+    swim,
     value::{Object, Value},
     wire::{self, Limits},
 };
@@ -95,12 +100,39 @@ impl Config {
                     Value::Function(_) | Value::String(_) => config.on_start = Some(value.clone()),
                     other => return Err(ConfigError::OnStart(other.type_name())),
                 },
+                "membership" => config.settings.membership.on = switch(value)?,
+                "join" => each(value, |seed| config.join(seed))?,
+                "groups" => each(value, |gid| config.group(gid))?,
                 _ => {
                     config.extra.insert(key, value.clone());
                 }
             }
         }
         Ok(config)
+    }
+
+    /// Adds a node to join through, `HOST:PORT`.
+    ///
+    /// # Errors
+    /// [`ConfigError::Seed`], quoting what is none.
+    pub fn join(&mut self, seed: &str) -> Result<(), ConfigError> {
+        let read = seed.parse().map_err(|why: AddrError| ConfigError::Seed(shown(seed), why.to_string()))?;
+        self.settings.membership.seeds.push(read);
+        Ok(())
+    }
+
+    /// Adds a group that the node is in from the start.
+    ///
+    /// # Errors
+    /// [`ConfigError::Group`], quoting what cannot be one.
+    pub fn group(&mut self, gid: &str) -> Result<(), ConfigError> {
+        let refused = || ConfigError::Group(shown(gid));
+        let read = Gid::new(gid).map_err(|_| refused())?;
+        if read.is_local() || read.is_all() {
+            return Err(refused());
+        }
+        self.settings.membership.groups.push(read);
+        Ok(())
     }
 
     /// The socket address to bind.
@@ -122,6 +154,33 @@ impl Config {
             return Err(ConfigError::NotLoopback(address.ip()));
         }
         Ok(address)
+    }
+}
+
+fn shown(text: &str) -> String {
+    text.chars().take(80).collect()
+}
+
+/// Yes or no, in the words of people and of programs.
+fn switch(value: &Value) -> Result<bool, ConfigError> {
+    match value {
+        Value::Boolean(on) => Ok(*on),
+        Value::String(text) if text == "on" => Ok(true),
+        Value::String(text) if text == "off" => Ok(false),
+        Value::String(text) => Err(ConfigError::Switch(format!("{:?}", shown(text)))),
+        other => Err(ConfigError::Switch(other.type_name().to_owned())),
+    }
+}
+
+/// A text, or each of several.
+fn each(value: &Value, mut take: impl FnMut(&str) -> Result<(), ConfigError>) -> Result<(), ConfigError> {
+    match value {
+        Value::String(text) => take(text),
+        Value::Array(texts) => texts.iter().try_for_each(|text| {
+            let text = text.unwrap_or(&Value::Undefined);
+            take(text.as_str().ok_or(ConfigError::NotText(text.type_name()))?)
+        }),
+        other => Err(ConfigError::NotText(other.type_name())),
     }
 }
 
@@ -163,6 +222,21 @@ pub enum ConfigError {
     /// What is to be called is not a function.
     #[error("onStart is a function or its source, not {0}")]
     OnStart(&'static str),
+    /// Neither on nor off.
+    #[error("membership is on or off, not {0}")]
+    Switch(String),
+    /// Not the name of a node to join through.
+    #[error("not a node to join through (HOST:PORT): {0:?} ({1})")]
+    Seed(String, String),
+    /// Not the name of a group that a node can be in.
+    #[error("not the name of a group to be in: {0:?}")]
+    Group(String),
+    /// Nodes to join through, and groups, are text.
+    #[error("expected text or an array of texts, got {0}")]
+    NotText(&'static str),
+    /// A knob of membership is out of its range.
+    #[error("membership: {0}")]
+    Membership(#[from] swim::ConfigError),
     /// The address is none of this machine's, or none at all.
     #[error("unknown IP address or host {ip:?}: {why}")]
     UnknownHost {

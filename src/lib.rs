@@ -46,6 +46,7 @@ pub mod simulation;
 pub use chinwag_actors as actors;
 pub use chinwag_actors::{
     handle::{Group, Lasting},
+    local::membership,
     service::{Scope, Service},
 };
 pub use chinwag_protocol as protocol;

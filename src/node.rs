@@ -7,7 +7,7 @@ use std::{
     path::PathBuf,
     rc::Rc,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -17,6 +17,7 @@ use actix_web::{App, HttpServer, dev::ServerHandle as HttpHandle, web};
 use chinwag_actors::{
     handle,
     home::{Environment, Launcher, Settings},
+    local::membership,
     node,
     service::AnyService,
 };
@@ -25,7 +26,10 @@ use chinwag_protocol::{
     value::{Object, Value},
     wire::Limits,
 };
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::Instant,
+};
 
 use crate::{
     config::{Config, ConfigError},
@@ -37,7 +41,7 @@ use crate::{
     launcher::ProcessLauncher,
 };
 
-/// How long a node that stops waits for the calls under way.
+/// How long a node that stops takes to say farewell, and waits for the calls under way.
 const DRAIN: Duration = Duration::from_millis(1_500);
 
 /// How long the last answers are given to leave.
@@ -85,7 +89,7 @@ impl Node {
         &self.server
     }
 
-    /// Answers what was asked, closes the door, and is gone.
+    /// Says farewell to the other members, answers what was asked, closes the door, and is gone.
     pub async fn stop(&self) {
         self.server.stop();
         self.stopped().await;
@@ -137,6 +141,8 @@ pub struct Builder {
     program: Option<PathBuf>,
     seed: Option<u64>,
     on_start: Option<OnStart>,
+    seeds: Vec<String>,
+    groups: Vec<String>,
 }
 
 impl fmt::Debug for Builder {
@@ -235,6 +241,28 @@ impl Builder {
         self
     }
 
+    /// How the node takes part in membership, in place of all that was said of it before.
+    #[must_use]
+    pub fn membership(mut self, membership: membership::Settings) -> Builder {
+        self.config.settings.membership = membership;
+        self
+    }
+
+    /// A node to join through, `HOST:PORT`; of several each is tried in turn until one answers. A name may stand for
+    /// many addresses.
+    #[must_use]
+    pub fn join(mut self, seed: impl Into<String>) -> Builder {
+        self.seeds.push(seed.into());
+        self
+    }
+
+    /// A group that the node is in from the start, on the other members' maps too once it has joined.
+    #[must_use]
+    pub fn group(mut self, gid: impl Into<String>) -> Builder {
+        self.groups.push(gid.into());
+        self
+    }
+
     /// Called exactly once, when the node listens.
     #[must_use]
     pub fn on_start(mut self, on_start: impl FnOnce(&ServerHandle) + Send + 'static) -> Builder {
@@ -247,7 +275,14 @@ impl Builder {
     /// # Errors
     /// [`StartError`], naming the value that does not do.
     pub async fn start(self) -> Result<Node, StartError> {
-        let Builder { config, services, distributed, program, seed, on_start } = self;
+        let Builder { mut config, services, distributed, program, seed, on_start, seeds, groups } = self;
+        for seed in &seeds {
+            config.join(seed)?;
+        }
+        for gid in &groups {
+            config.group(gid)?;
+        }
+        config.settings.membership.detection.check().map_err(ConfigError::from)?;
         let asked = config.bind_address()?;
         let bind = |why: io::Error| match why.kind() {
             io::ErrorKind::AddrInUse => StartError::PortTaken(asked),
@@ -292,9 +327,11 @@ impl Builder {
         };
         let http = serve(listener, door.clone(), plan).map_err(bind)?;
         let (gone, going) = watch::channel(false);
-        tokio::spawn(until_stopped(http, door, stops, gone));
+        let running = Arc::new(OnceLock::new());
+        tokio::spawn(until_stopped(http, door, stops, running.clone(), gone));
         // the worker starts the actors before it serves its first request
         let handle = started.await.map_err(|_| StartError::Worker)?;
+        let _ = running.set(handle.clone());
         let server = ServerHandle { address, node: me, stop, gone: going };
         if let Some(on_start) = on_start {
             on_start(&server);
@@ -388,16 +425,22 @@ fn serve(listener: TcpListener, door: Arc<Door>, plan: Plan) -> io::Result<actix
     Ok(http.run())
 }
 
-/// Serves until asked to stop; then answers what is under way, and goes.
+/// Serves until asked to stop; then says farewell, answers what is under way, and goes.
 async fn until_stopped(
     http: actix_web::dev::Server,
     door: Arc<Door>,
     mut stops: mpsc::UnboundedReceiver<()>,
+    running: Arc<OnceLock<handle::Node>>,
     gone: watch::Sender<bool>,
 ) {
     let handle: HttpHandle = http.handle();
     let closing = async {
         stops.recv().await;
+        let began = Instant::now();
+        if let Some(node) = running.get() {
+            // while the door is open: those who are told may ask for what they have not got
+            let _ = tokio::time::timeout(membership::FAREWELL, node.farewell()).await;
+        }
         handle.pause().await;
         door.stopping.store(true, Ordering::Release);
         let drained = async {
@@ -407,7 +450,7 @@ async fn until_stopped(
             tokio::time::sleep(FLUSH).await;
         };
         // what takes longer is not waited for
-        let _ = tokio::time::timeout(DRAIN, drained).await;
+        let _ = tokio::time::timeout_at(began + DRAIN, drained).await;
         handle.stop(false).await;
     };
     let (served, ()) = tokio::join!(http, closing);

@@ -13,7 +13,7 @@
 
 use std::{rc::Rc, sync::Arc};
 
-use actix::{Actor, Context, Handler, Message};
+use actix::{Actor, Context, Handler, Message, ResponseFuture};
 use chinwag_protocol::{
     call::{CallError, ErrorKind, Reply},
     group::{Entry, Group, GroupConfig},
@@ -22,8 +22,12 @@ use chinwag_protocol::{
 };
 
 use crate::{
+    handle::Node,
     home::Home,
-    local::gossip,
+    local::{
+        gossip,
+        membership::{Change, Changed},
+    },
     node::Reconcile,
     request::{ReplyFuture, Request, ready},
     service::{unknown_method, value},
@@ -37,6 +41,12 @@ pub struct Groups {
 impl Groups {
     pub(crate) fn new(home: Rc<Home>) -> Groups {
         Groups { home }
+    }
+
+    /// How many members the group has that a request is about.
+    fn size(&self, request: &Request) -> usize {
+        let config = GroupConfig::from_value(request.call.arguments.first().unwrap_or(&Value::Undefined));
+        config.ok().and_then(|config| self.home.groups.borrow().get(&config.gid).ok()).map_or(0, |group| group.len())
     }
 
     /// Does what is asked, and says which group's services may have to start or end.
@@ -77,6 +87,28 @@ impl Groups {
     }
 }
 
+/// What has become of a group, for those who watch its members.
+fn changed(request: &Request, set: &Arc<Group>, before: usize) -> Option<Changed> {
+    let argument = |index: usize| request.call.arguments.get(index).unwrap_or(&Value::Undefined);
+    let gid = GroupConfig::from_value(argument(0)).ok()?.gid;
+    let other = set.len() != before;
+    let how = match request.call.method.as_str() {
+        "put" => Change::Put(set.clone()),
+        "add" => Change::Added(other),
+        "rem" => Change::Removed(argument(1).as_str()?.to_owned(), other),
+        _ => Change::Deleted,
+    };
+    Some(Changed { gid, how })
+}
+
+/// Tells membership, where the node takes part in it. What is done does not depend on it.
+async fn tell_membership(node: &Node, changed: Option<Changed>) {
+    if let (Some(seat), Some(changed)) = (&node.inner().membership, changed) {
+        // one that panicked looks for itself
+        let _ = seat.addr().send(changed).await;
+    }
+}
+
 /// The name of a group as an argument: text, or an object with a `gid`.
 fn gid(method: &str, argument: &Value) -> Result<Gid, CallError> {
     let config = GroupConfig::from_value(argument);
@@ -94,17 +126,22 @@ impl Handler<Request> for Groups {
     type Result = ReplyFuture;
 
     fn handle(&mut self, request: Request, _: &mut Context<Groups>) -> ReplyFuture {
+        let before = if request.call.method == "get" { 0 } else { self.size(&request) };
         match self.answer(&request) {
             Err(error) => ready(Err(error)),
-            Ok((set, None)) => ready(value(set.to_value())),
-            Ok((set, Some(gid))) => {
-                let lifecycle = match self.home.node() {
-                    Ok(node) => node.inner().lifecycle.addr(),
+            Ok((set, _)) if request.call.method == "get" => ready(value(set.to_value())),
+            Ok((set, reconcile)) => {
+                let node = match self.home.node() {
+                    Ok(node) => node.clone(),
                     Err(error) => return ready(Err(error)),
                 };
+                let changed = changed(&request, &set, before);
                 Box::pin(async move {
-                    let stopping = |_| CallError::new(ErrorKind::Stopping, "the node is stopping");
-                    lifecycle.send(Reconcile(gid)).await.map_err(stopping)?;
+                    if let Some(gid) = reconcile {
+                        let stopping = |_| CallError::new(ErrorKind::Stopping, "the node is stopping");
+                        node.inner().lifecycle.addr().send(Reconcile(gid)).await.map_err(stopping)?;
+                    }
+                    tell_membership(&node, changed).await;
                     Reply::Ok(set.to_value().into())
                 })
             }
@@ -138,15 +175,51 @@ impl Handler<Configuration> for Groups {
     }
 }
 
+/// Puts a group, with those that are in it here already. Answers those.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Arc<Group>, CallError>")]
+pub(crate) struct Merge {
+    pub config: GroupConfig,
+    pub members: Group,
+}
+
+impl Handler<Merge> for Groups {
+    type Result = ResponseFuture<Result<Arc<Group>, CallError>>;
+
+    fn handle(&mut self, Merge { config, mut members }: Merge, _: &mut Context<Groups>) -> Self::Result {
+        let (gid, node) = (config.gid.clone(), self.home.node().cloned());
+        let before = self.home.groups.borrow().get(&gid).unwrap_or_default();
+        for (_, member) in before.iter() {
+            if !members.contains(&member.nid) {
+                members.add(member.node.clone());
+            }
+        }
+        let put = gossip::Options::read(&config).and_then(|_| self.home.groups.borrow_mut().put(config, members));
+        Box::pin(async move {
+            let (node, how) = (node?, Change::Put(put?));
+            let stopping = |_| CallError::new(ErrorKind::Stopping, "the node is stopping");
+            node.inner().lifecycle.addr().send(Reconcile(gid.clone())).await.map_err(stopping)?;
+            tell_membership(&node, Some(Changed { gid, how })).await;
+            Ok(before)
+        })
+    }
+}
+
 /// Adds a node to `all`.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub(crate) struct Meet(pub NodeAddr);
 
 impl Handler<Meet> for Groups {
-    type Result = ();
+    type Result = ResponseFuture<()>;
 
-    fn handle(&mut self, Meet(node): Meet, _: &mut Context<Groups>) {
-        self.home.groups.borrow_mut().meet([node]);
+    fn handle(&mut self, Meet(met): Meet, _: &mut Context<Groups>) -> Self::Result {
+        self.home.groups.borrow_mut().meet([met]);
+        let node = self.home.node().ok().cloned();
+        Box::pin(async move {
+            if let Some(node) = node {
+                tell_membership(&node, Some(Changed { gid: Gid::all(), how: Change::Added(true) })).await;
+            }
+        })
     }
 }

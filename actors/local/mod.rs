@@ -3,5 +3,6 @@
 pub mod comm;
 pub mod gossip;
 pub mod groups;
+pub mod membership;
 pub mod routes;
 pub mod status;

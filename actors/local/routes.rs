@@ -30,6 +30,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::{
     handle::{CallbackFuture, Lasting, Node},
     home::{Home, Permit},
+    local::membership,
     node::Reconcile,
     request::{Origin, ReplyFuture, Request, crashed, ready},
     scripts::{Directory, World},
@@ -451,13 +452,19 @@ impl Handler<Request> for Routes {
     type Result = ReplyFuture;
 
     fn handle(&mut self, request: Request, context: &mut Context<Routes>) -> ReplyFuture {
-        let permit = match self.home.admit(request.call.context.depth) {
-            Ok(permit) => permit,
-            Err(error) => return ready(Err(error)),
+        let permit = match membership::wire::is_ours(&request.call) {
+            // a node with much to do is not dead
+            true => None,
+            false => match self.home.admit(request.call.context.depth) {
+                Ok(permit) => {
+                    self.home.counts.set(self.home.counts.get() + 1);
+                    Some(permit)
+                }
+                Err(error) => return ready(Err(error)),
+            },
         };
-        self.home.counts.set(self.home.counts.get() + 1);
         let request = match self.forward(request) {
-            Way::Actor(forwarded) => return forwarded.answered(Some(permit)),
+            Way::Actor(forwarded) => return forwarded.answered(permit),
             Way::Here(request) => request,
         };
         let deadline = request.deadline;

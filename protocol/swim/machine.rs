@@ -107,6 +107,11 @@ impl<P: Copy + Ord + Debug> Swim<P> {
         self.find(peer).map(Member::status)
     }
 
+    /// The latest incarnation known of a peer; `None` if nothing is known of it.
+    pub fn incarnation_of(&self, peer: &P) -> Option<Incarnation> {
+        self.find(peer).map(|member| member.incarnation)
+    }
+
     /// Everybody known, removed ones included, in the order of their ids.
     pub fn peers(&self) -> impl Iterator<Item = (P, Status, Incarnation)> {
         self.members.iter().map(|member| (member.peer, member.status(), member.incarnation))

@@ -61,6 +61,18 @@ struct NodeArgs {
     /// Where others reach this node, if not where it is bound
     #[arg(long, value_name = "HOST:PORT")]
     advertise: Option<chinwag::NodeAddr>,
+    /// Join the nodes that this one knows; may be given several times, each is tried until one answers
+    #[arg(long, value_name = "HOST:PORT")]
+    join: Vec<String>,
+    /// Be in this group from the start; may be given several times
+    #[arg(long, value_name = "GID")]
+    group: Vec<String>,
+    /// Whether to watch who is alive [default: on]
+    #[arg(long, value_name = "on|off", value_parser = ["on", "off"])]
+    membership: Option<String>,
+    /// Milliseconds between two probes; everything about failure detection scales with it [default: 1000]
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(10..=3_600_000))]
+    probe_interval: Option<u64>,
     /// Allow an address that others can reach, with nothing to keep strangers out
     #[arg(long)]
     insecure: bool,

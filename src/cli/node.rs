@@ -10,7 +10,7 @@ use std::{io::Write, process::ExitCode, rc::Rc, time::Duration};
 
 use chinwag::{
     Call, CallError, Config, ErrorKind, Node, NodeAddr, StartError, Value,
-    actors::{scripts, stub, transport::Transport},
+    actors::{local::membership, scripts, stub, transport::Transport},
     http::client::HttpTransport,
     protocol::call::CallContext,
     protocol::value::{Function, Object},
@@ -73,6 +73,18 @@ pub(super) fn configuration(args: NodeArgs) -> Result<Config, chinwag::config::C
     config.advertise = args.advertise.or(config.advertise);
     config.insecure |= args.insecure;
     config.settings.scripts.enabled &= args.scripts;
+    if let Some(interval) = args.probe_interval {
+        config.settings.membership.detection = membership::Settings::paced(Duration::from_millis(interval)).detection;
+    }
+    if let Some(membership) = &args.membership {
+        config.settings.membership.on = membership == "on";
+    }
+    for seed in &args.join {
+        config.join(seed)?;
+    }
+    for gid in &args.group {
+        config.group(gid)?;
+    }
     Ok(config)
 }
 

@@ -5,7 +5,12 @@
 //! exchange, from connecting to the last byte, by the call's deadline. Idle connections are closed before the server
 //! at the other end would, so that none is closed under a request.
 
-use std::{io, rc::Rc, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, ToSocketAddrs},
+    rc::Rc,
+    time::Duration,
+};
 
 use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
 use awc::error::{ConnectError, SendRequestError};
@@ -92,6 +97,30 @@ impl HttpTransport {
 }
 
 impl Transport for HttpTransport {
+    fn resolve(&self, host: &str, port: u16) -> LocalBoxFuture<'static, Result<Vec<NodeAddr>, CallError>> {
+        let host = host.to_owned();
+        async move {
+            let unknown = |why: &dyn std::fmt::Display| {
+                CallError::new(ErrorKind::Unreachable, format!("the name {host} stands for no address: {why}"))
+            };
+            if host.parse::<IpAddr>().is_ok() {
+                return Ok(vec![NodeAddr::new(host, port)]);
+            }
+            let name = host.clone();
+            let found = tokio::task::spawn_blocking(move || (name.as_str(), port).to_socket_addrs()).await;
+            let found = found.map_err(|why| unknown(&why))?.map_err(|why| unknown(&why))?;
+            let mut nodes: Vec<NodeAddr> = Vec::new();
+            for address in found {
+                let node = NodeAddr::new(address.ip().to_string(), port);
+                if !nodes.contains(&node) {
+                    nodes.push(node);
+                }
+            }
+            Ok(nodes)
+        }
+        .boxed_local()
+    }
+
     fn call(&self, to: &NodeAddr, call: Call) -> LocalBoxFuture<'static, Reply> {
         let deadline = Instant::now() + call.context.time_left;
         let (transport, to) = (self.clone(), to.clone());

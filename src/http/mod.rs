@@ -1,6 +1,7 @@
 //! Calls as HTTP requests: `PUT /GID/SERVICE/METHOD` with an array of arguments, answered `[error, value]`.
 
 pub mod client;
+pub(crate) mod events;
 pub mod server;
 
 use actix_web::http::header::{HeaderName, HeaderValue};

@@ -3,6 +3,7 @@
 //! ```text
 //! PUT /GID/SERVICE/METHOD   [argument, …]  -> 200  [error, value]
 //! PUT /SERVICE/METHOD                      -> the same on `local`
+//! GET /local/membership/events             -> 200  server-sent events, see `events.rs`
 //! anything else                            -> 4xx  [error, null]
 //! ```
 //!
@@ -39,7 +40,7 @@ use chinwag_protocol::{
 };
 use percent_encoding::percent_decode_str;
 
-use super::{DEADLINE, DEPTH, JSON, REQUEST, THIS_VERSION, VERSION};
+use super::{DEADLINE, DEPTH, JSON, REQUEST, THIS_VERSION, VERSION, events, events::EVENTS};
 
 /// How long an unused connection is kept. Longer than any client of ours keeps one.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -112,6 +113,9 @@ pub(crate) async fn answer(
         let shown: String = host.chars().take(64).collect();
         let message = format!("the Host header names {shown:?}, which is not this node ({})", node.addr());
         return refuse(StatusCode::FORBIDDEN, CallError::new(ErrorKind::BadCall, message), Form::Plain);
+    }
+    if request.method() == Method::GET && request.path() == EVENTS {
+        return events::stream(&node).await;
     }
     if request.method() != Method::PUT {
         let message = format!("Method {} not allowed: a call is PUT /GID/SERVICE/METHOD", request.method());
@@ -225,7 +229,7 @@ fn context(request: &HttpRequest) -> Result<CallContext, CallError> {
     })
 }
 
-fn refuse(status: StatusCode, error: CallError, form: Form) -> HttpResponse {
+pub(super) fn refuse(status: StatusCode, error: CallError, form: Form) -> HttpResponse {
     log::debug!(target: "chinwag::http", "refused: {error}");
     respond(status, Err(error), form)
 }

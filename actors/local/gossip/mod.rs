@@ -43,7 +43,7 @@ use self::{
 use crate::{
     handle::Node,
     home::Home,
-    local::groups::Configuration,
+    local::{groups::Configuration, membership},
     request::{Origin, ReplyFuture, Request, crashed, ready},
     service::unknown_method,
 };
@@ -235,6 +235,10 @@ impl Handler<Request> for Gossip {
     type Result = ReplyFuture;
 
     fn handle(&mut self, request: Request, context: &mut Context<Gossip>) -> ReplyFuture {
+        if membership::wire::is_ours(&request.call) {
+            let Ok(node) = self.home.node().cloned() else { return ready(Err(gone())) };
+            return Box::pin(async move { membership::send(&node, request).await? });
+        }
         if !METHODS.contains(&request.call.method.as_str()) {
             return ready(Err(unknown_method("gossip", &request.call.method)));
         }

@@ -1,0 +1,174 @@
+//! What the application is told, and by which ways.
+//!
+//! ```text
+//! Node::events                      a stream in Rust
+//! local.membership.subscribe(f)     f(event), one at a time, in order
+//! GET /local/membership/events      server-sent events
+//! ```
+//!
+//! Each subscriber gets each event once, in the order in which this node saw it happen. One that is slow delays
+//! nobody: the oldest events go, and it is told how many.
+
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use chinwag_protocol::{
+    identity::{Gid, Nid, NodeAddr},
+    swim::Incarnation,
+    value::{Object, Value},
+};
+use futures_util::{Stream, stream};
+use tokio::sync::broadcast::{Receiver, error::RecvError};
+
+/// Something that happened to the members or to the groups, as this node sees it.
+///
+/// As a value it is `{event, sid, nid, node: {ip, port}, life, turn[, by]}`, or `{event: 'groupChanged', gid}`, or
+/// `{event: 'lagged', missed}`.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A peer was heard from, or of, for the first time, or is back after it had left.
+    Joined(Peer),
+    /// Somebody could not reach it.
+    Suspected {
+        /// Whom.
+        peer: Peer,
+        /// Who could not.
+        by: Nid,
+    },
+    /// It contradicts the suspicion.
+    Refuted(Peer),
+    /// A verdict removed it from this node's groups.
+    Failed {
+        /// Whom.
+        peer: Peer,
+        /// Who decided.
+        by: Nid,
+    },
+    /// It left by its own word.
+    Left(Peer),
+    /// It was removed by a verdict and is back in its groups, or it was started again before anyone missed it.
+    Rejoined(Peer),
+    /// A group of this node's was put, deleted, or has other members than before.
+    GroupChanged {
+        /// Which.
+        gid: Gid,
+    },
+    /// The subscriber was too slow, and so many events are lost to it.
+    Lagged {
+        /// How many.
+        missed: u64,
+    },
+}
+
+/// The peer that an event is about.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Peer {
+    /// Its identifier.
+    pub nid: Nid,
+    /// Where it is reached.
+    pub node: NodeAddr,
+    /// Which of its lives, and which turn of that.
+    pub incarnation: Incarnation,
+}
+
+impl Event {
+    /// Its name: `joined`, `suspected`, `refuted`, `failed`, `left`, `rejoined`, `groupChanged` or `lagged`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Event::Joined(_) => "joined",
+            Event::Suspected { .. } => "suspected",
+            Event::Refuted(_) => "refuted",
+            Event::Failed { .. } => "failed",
+            Event::Left(_) => "left",
+            Event::Rejoined(_) => "rejoined",
+            Event::GroupChanged { .. } => "groupChanged",
+            Event::Lagged { .. } => "lagged",
+        }
+    }
+
+    /// The peer it is about, where it is about one.
+    pub fn peer(&self) -> Option<&Peer> {
+        match self {
+            Event::Joined(peer) | Event::Refuted(peer) | Event::Left(peer) | Event::Rejoined(peer) => Some(peer),
+            Event::Suspected { peer, .. } | Event::Failed { peer, .. } => Some(peer),
+            Event::GroupChanged { .. } | Event::Lagged { .. } => None,
+        }
+    }
+
+    /// As shipped code and server-sent events have it.
+    pub fn to_value(&self) -> Value {
+        let mut object = Object::new();
+        object.insert("event", self.name());
+        if let Some(peer) = self.peer() {
+            object.insert("sid", peer.nid.sid().as_str());
+            object.insert("nid", peer.nid.to_string());
+            object.insert("node", NodeAddr::new(peer.node.ip(), peer.node.port()).to_value());
+            object.insert("life", peer.incarnation.life as f64);
+            object.insert("turn", peer.incarnation.turn);
+        }
+        match self {
+            Event::Suspected { by, .. } | Event::Failed { by, .. } => drop(object.insert("by", by.to_string())),
+            Event::GroupChanged { gid } => drop(object.insert("gid", gid.as_str())),
+            Event::Lagged { missed } => drop(object.insert("missed", *missed as f64)),
+            Event::Joined(_) | Event::Refuted(_) | Event::Left(_) | Event::Rejoined(_) => {}
+        }
+        Value::Object(object)
+    }
+}
+
+/// A subscriber's events, from its subscription on. Ends with the node.
+pub struct Events(Pin<Box<dyn Stream<Item = Event> + Send>>);
+
+impl Events {
+    pub(crate) fn new(receiver: Receiver<Event>) -> Events {
+        Events(Box::pin(stream::unfold(receiver, |mut receiver| async move {
+            let event = match receiver.recv().await {
+                Ok(event) => event,
+                Err(RecvError::Lagged(missed)) => Event::Lagged { missed },
+                Err(RecvError::Closed) => return None,
+            };
+            Some((event, receiver))
+        })))
+    }
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Events")
+    }
+}
+
+impl Stream for Events {
+    type Item = Event;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Event>> {
+        self.0.as_mut().poll_next(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt;
+    use tokio::sync::broadcast;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_slow_subscriber_is_told_what_it_missed() {
+        let (tell, told) = broadcast::channel(2);
+        let names = ["a", "b", "c", "d", "e"].map(|name| Event::GroupChanged { gid: Gid::new(name).unwrap() });
+        let mut events = Events::new(told);
+        for event in &names {
+            tell.send(event.clone()).unwrap();
+        }
+        assert_eq!(events.next().await, Some(Event::Lagged { missed: 3 }));
+        assert_eq!(events.next().await.as_ref(), Some(&names[3]));
+        drop(tell);
+        assert_eq!(events.next().await.as_ref(), Some(&names[4]));
+        assert_eq!(events.next().await, None);
+    }
+}

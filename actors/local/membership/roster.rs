@@ -1,0 +1,265 @@
+//! What outlives the actor: the machine, where its peers are, what verdicts took from the groups, and who is told.
+
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
+
+use chinwag_protocol::{
+    group::{Group, Groups},
+    identity::{Gid, Nid, NodeAddr, Sid},
+    swim::{Input, Status, Swim, Timer},
+};
+use tokio::{
+    sync::{broadcast, oneshot},
+    task::AbortHandle,
+};
+
+use super::{
+    events::{Event, Events, Peer},
+    wire::Addresses,
+};
+
+/// Handed to each actor that comes to sit in the seat.
+pub(crate) type Shared = Rc<RefCell<Roster>>;
+
+/// How many addresses beyond those of known peers are kept before they are gone through. A guess.
+const SLACK: usize = 256;
+
+/// A task that ends with whoever holds this.
+pub(crate) struct Task(pub AbortHandle);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Where a peer belongs that a verdict removed.
+pub(crate) struct Taken {
+    pub node: NodeAddr,
+    pub groups: Vec<(Gid, Sid)>,
+    /// It was this node that told those who take no part.
+    pub told: bool,
+}
+
+/// One node's membership.
+pub(crate) struct Roster {
+    pub swim: Swim<Nid>,
+    /// The machine was started once.
+    pub begun: bool,
+    addresses: BTreeMap<Nid, NodeAddr>,
+    /// `all`, as the machine knows it.
+    seen: Option<Arc<Group>>,
+    taken: BTreeMap<Nid, Taken>,
+    /// What is due, and when since the node's start. The number keeps equal times apart.
+    due: BTreeMap<(Duration, u64), Timer<Nid>>,
+    timers: u64,
+    /// None until somebody subscribes, and after the end.
+    events: Option<broadcast::Sender<Event>>,
+    kept_events: usize,
+    ended: bool,
+    /// Functions that are called with each event, by the id of the subscription.
+    pub subscriptions: BTreeMap<String, Task>,
+    pub joining: Option<Task>,
+    /// Probes under way for others.
+    pub relays: usize,
+    /// Told when the farewell has reached the first peers.
+    pub farewell: Option<oneshot::Receiver<()>>,
+}
+
+impl Roster {
+    pub(crate) fn new(swim: Swim<Nid>, kept_events: usize) -> Roster {
+        Roster {
+            swim,
+            begun: false,
+            addresses: BTreeMap::new(),
+            seen: None,
+            taken: BTreeMap::new(),
+            due: BTreeMap::new(),
+            timers: 0,
+            events: None,
+            kept_events: kept_events.clamp(1, 65_536),
+            ended: false,
+            subscriptions: BTreeMap::new(),
+            joining: None,
+            relays: 0,
+            farewell: None,
+        }
+    }
+
+    /// Where a peer is.
+    pub(crate) fn address(&self, nid: &Nid) -> Option<&NodeAddr> {
+        self.addresses.get(nid)
+    }
+
+    /// Notes where peers are. What is known already stands: it may say more than an address.
+    pub(crate) fn note(&mut self, addresses: Addresses) {
+        for (nid, node) in addresses {
+            self.addresses.entry(nid).or_insert(node);
+        }
+        let known = self.seen.as_ref().map_or(0, |all| all.len());
+        if self.addresses.len() > 2 * known + SLACK {
+            // the machine remembers those that are removed up to a bound of its own
+            let (swim, before) = (&self.swim, self.addresses.len());
+            self.addresses.retain(|nid, _| swim.status(nid).is_some());
+            log::trace!(target: "chinwag::membership", "{before} addresses, {} kept", self.addresses.len());
+        }
+    }
+
+    /// What an operator has done to `all` since it was last looked at.
+    pub(crate) fn differences(&mut self, me: &Nid, groups: &Groups) -> Vec<Input<Nid>> {
+        let Ok(all) = groups.get(&Gid::all()) else { return Vec::new() };
+        if self.seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, &all)) {
+            return Vec::new();
+        }
+        let before = self.seen.replace(all.clone()).unwrap_or_default();
+        let mut inputs = Vec::new();
+        for (_, member) in all.iter().filter(|(_, member)| member.nid != *me) {
+            if !before.contains(&member.nid) {
+                self.addresses.insert(member.nid, member.node.clone());
+                inputs.push((member.nid, Input::Add(member.nid)));
+            }
+        }
+        let gone = before.iter().filter(|(_, member)| !all.contains(&member.nid));
+        inputs.extend(gone.map(|(_, member)| (member.nid, Input::Remove(member.nid))));
+        // the machine keeps its members in this order
+        inputs.sort_by_key(|(nid, _)| *nid);
+        let inputs: Vec<Input<Nid>> = inputs.into_iter().map(|(_, input)| input).collect();
+        if !inputs.is_empty() {
+            self.tell(Event::GroupChanged { gid: Gid::all() });
+        }
+        inputs
+    }
+
+    /// Changes the groups on membership's own account, so that it is not taken for an operator's word.
+    fn change<T>(&mut self, groups: &mut Groups, act: impl FnOnce(&mut Groups) -> T) -> T {
+        // held by nobody else, the set is changed in place
+        self.seen = None;
+        let done = act(groups);
+        self.seen = groups.get(&Gid::all()).ok();
+        done
+    }
+
+    /// Takes a peer into `all`, and back into the groups that a verdict took it from. Answers those.
+    pub(crate) fn admit(&mut self, nid: &Nid, groups: &mut Groups) -> Option<Taken> {
+        let taken = self.taken.remove(nid);
+        let node = taken.as_ref().map(|taken| taken.node.clone()).or_else(|| self.address(nid).cloned())?;
+        let mut changed = Vec::new();
+        let restore = taken.as_ref().map(|taken| taken.groups.clone()).unwrap_or_default();
+        self.change(groups, |groups| {
+            changed.extend(restore.into_iter().filter(|(gid, sid)| groups.restore(gid, sid, &node)));
+            // known there, it may be known with more than its address
+            if groups.get(&Gid::all()).is_ok_and(|all| !all.contains(nid)) {
+                groups.meet([node]);
+                changed.push((Gid::all(), nid.sid()));
+            }
+        });
+        for (gid, _) in changed {
+            self.tell(Event::GroupChanged { gid });
+        }
+        taken
+    }
+
+    /// Takes a peer out of all groups; remembers which, if it is to come back. Answers them.
+    pub(crate) fn dismiss(&mut self, nid: &Nid, groups: &mut Groups, remember: bool, told: bool) -> Vec<(Gid, Sid)> {
+        let known = groups.get(&Gid::all()).ok().and_then(|all| all.by_nid(nid).map(|member| member.node.clone()));
+        let node = known.or_else(|| self.address(nid).cloned());
+        let left = self.change(groups, |groups| groups.forget(nid));
+        self.taken.remove(nid);
+        if let (true, Some(node)) = (remember, node) {
+            let swim = &self.swim;
+            // forgotten by the machine, or removed by an operator since
+            self.taken.retain(|nid, _| swim.status(nid) == Some(Status::Failed));
+            self.taken.insert(*nid, Taken { node, groups: left.clone(), told });
+        }
+        for (gid, _) in &left {
+            self.tell(Event::GroupChanged { gid: gid.clone() });
+        }
+        left
+    }
+
+    /// An operator removed a node from a group: one that is gone does not come back into it.
+    pub(crate) fn operator_removed(&mut self, gid: &Gid, sid: &str) -> Vec<Input<Nid>> {
+        let mut removed = Vec::new();
+        for (nid, taken) in &mut self.taken {
+            let before = taken.groups.len();
+            taken.groups.retain(|(of, held)| of != gid || held.as_str() != sid);
+            if taken.groups.len() < before {
+                removed.push(*nid);
+            }
+        }
+        if !gid.is_all() {
+            return Vec::new();
+        }
+        removed.into_iter().map(Input::Remove).collect()
+    }
+
+    /// An operator said what a group is: one that is gone and not named comes back into it no more.
+    pub(crate) fn operator_put(&mut self, gid: &Gid, members: Option<&Group>) -> Vec<Input<Nid>> {
+        let mut removed = Vec::new();
+        for (nid, taken) in &mut self.taken {
+            let before = taken.groups.len();
+            let named = members.is_some_and(|members| members.contains(nid));
+            taken.groups.retain(|(of, _)| of != gid || named);
+            if taken.groups.len() < before {
+                removed.push(*nid);
+            }
+        }
+        if !gid.is_all() {
+            return Vec::new();
+        }
+        removed.into_iter().map(Input::Remove).collect()
+    }
+
+    /// Keeps a timer.
+    pub(crate) fn set_timer(&mut self, at: Duration, timer: Timer<Nid>) {
+        self.timers += 1;
+        self.due.insert((at, self.timers), timer);
+    }
+
+    /// When the next timer is due.
+    pub(crate) fn next_due(&self) -> Option<Duration> {
+        self.due.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// Takes a timer that is due.
+    pub(crate) fn take_due(&mut self, now: Duration) -> Option<Timer<Nid>> {
+        let first = self.due.first_entry()?;
+        (first.key().0 <= now).then(|| first.remove())
+    }
+
+    /// Tells all subscribers.
+    pub(crate) fn tell(&self, event: Event) {
+        log::debug!(target: "chinwag::membership", "{event:?}");
+        if let Some(events) = &self.events {
+            // the last of them may have gone
+            let _ = events.send(event);
+        }
+    }
+
+    /// The peer of an event.
+    pub(crate) fn peer(&self, nid: Nid, incarnation: chinwag_protocol::swim::Incarnation) -> Option<Peer> {
+        Some(Peer { nid, node: self.address(&nid)?.clone(), incarnation })
+    }
+
+    /// Begins to keep events for one more subscriber. None after the end.
+    pub(crate) fn subscribe(&mut self) -> Option<Events> {
+        if self.ended {
+            return None;
+        }
+        let kept = self.kept_events;
+        Some(Events::new(self.events.get_or_insert_with(|| broadcast::channel(kept).0).subscribe()))
+    }
+
+    /// How many subscribers there are.
+    pub(crate) fn subscribers(&self) -> usize {
+        self.events.as_ref().map_or(0, broadcast::Sender::receiver_count)
+    }
+
+    /// Ends all that goes on by itself: subscribers see the end, nobody is sought any more.
+    pub(crate) fn end(&mut self) {
+        self.ended = true;
+        self.events = None;
+        self.subscriptions.clear();
+        self.joining = None;
+        self.due.clear();
+    }
+}

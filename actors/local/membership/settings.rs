@@ -1,0 +1,118 @@
+//! What a node's membership is told.
+//!
+//! | knob | unit, range | default |
+//! |---|---|---|
+//! | `on` | yes or no | yes |
+//! | `detection` | [`swim::Config`] | a data centre's; [`Settings::paced`] scales it |
+//! | `seeds` | `HOST:PORT`, any number | none |
+//! | `groups` | names, any number | none |
+//! | `events` | events, 1 to 65,536 | 1,024 |
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use chinwag_protocol::{
+    identity::{AddrError, Gid, NodeAddr},
+    swim,
+};
+
+/// The least that a paced node waits before it concludes that it stood still itself: what a loaded machine's
+/// scheduler takes. A guess.
+const LEAST_STALL: Duration = Duration::from_millis(100);
+
+/// How a node takes part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Whether it does. Off it probes nobody, sets no timer and holds nothing; others see that it lives, as they see it
+    /// of any node that answers calls.
+    pub on: bool,
+    /// How failures are detected.
+    pub detection: swim::Config,
+    /// Whom to join through: each in turn, again and again, until one answers.
+    pub seeds: Vec<Seed>,
+    /// Groups that it is to be in: on this node from the start, on the others once a seed has answered.
+    pub groups: Vec<Gid>,
+    /// How many events are kept for a subscriber that is slow to take them; past that it is told how many it missed.
+    /// Range: 1 to 65,536. Default 1,024, a guess: the loss of that many nodes at once.
+    pub events: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        let detection = swim::Config::default();
+        Settings { on: true, detection, seeds: Vec::new(), groups: Vec::new(), events: 1_024 }
+    }
+}
+
+impl Settings {
+    /// A node that takes no part.
+    pub fn off() -> Settings {
+        Settings { on: false, ..Settings::default() }
+    }
+
+    /// The defaults with a protocol period of `interval` instead of a second, and every other time in proportion. A
+    /// process stopped for less than 2.5 periods then counts as slow, not dead.
+    ///
+    /// ```
+    /// use chinwag_actors::local::membership::Settings;
+    /// use std::time::Duration;
+    /// let quick = Settings::paced(Duration::from_millis(200));
+    /// assert_eq!(quick.detection.suspicion_min, Duration::from_millis(500));
+    /// assert!(quick.detection.check().is_ok());
+    /// ```
+    pub fn paced(interval: Duration) -> Settings {
+        let whole = swim::Config::default();
+        let pace = interval.as_secs_f64() / whole.probe_interval.as_secs_f64();
+        let scaled = |time: Duration| time.mul_f64(pace).max(Duration::from_millis(1));
+        let detection = swim::Config {
+            probe_interval: interval,
+            probe_timeout: scaled(whole.probe_timeout),
+            relay_timeout: scaled(whole.relay_timeout),
+            suspicion_min: scaled(whole.suspicion_min),
+            stall_tolerance: scaled(whole.stall_tolerance).max(LEAST_STALL),
+            reconnect_interval: scaled(whole.reconnect_interval).max(Duration::from_millis(10)),
+            exchange_interval: scaled(whole.exchange_interval),
+            ..whole
+        };
+        Settings { detection, ..Settings::default() }
+    }
+}
+
+/// Where a node may be that knows the others. A name may stand for many addresses; each is tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seed {
+    host: String,
+    port: u16,
+}
+
+impl Seed {
+    /// A host name or IP address.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// TCP port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl fmt::Display for Seed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        NodeAddr::new(self.host.as_str(), self.port).fmt(f)
+    }
+}
+
+impl From<&NodeAddr> for Seed {
+    fn from(node: &NodeAddr) -> Seed {
+        Seed { host: node.ip().to_owned(), port: node.port() }
+    }
+}
+
+/// Reads `HOST:PORT`, an IPv6 address in brackets.
+impl FromStr for Seed {
+    type Err = AddrError;
+
+    fn from_str(text: &str) -> Result<Seed, AddrError> {
+        Ok(Seed::from(&text.parse::<NodeAddr>()?))
+    }
+}
