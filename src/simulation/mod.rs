@@ -43,7 +43,7 @@ mod trace;
 
 use std::{fmt, future::Future, rc::Rc, sync::Arc};
 
-use chinwag_actors::{home::Settings, service::AnyService};
+use chinwag_actors::{home::Settings, local::membership, service::AnyService};
 use chinwag_protocol::{
     group::{Group, GroupConfig},
     identity::{Gid, NodeAddr},
@@ -105,7 +105,8 @@ impl Simulation {
             overlay: Overlay::Clique,
             weather: Weather { latency: Latency::Constant(1), loss: 0.0, duplication: 0.0 },
             group: Arc::new(GroupConfig::new(named(GROUP))),
-            settings: Settings::default(),
+            // every node would hold a standing of every other: asked for where it is the matter
+            settings: Settings { membership: membership::Settings::off(), ..Settings::default() },
             services: Vec::new(),
             traced: false,
         }

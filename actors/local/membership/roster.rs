@@ -45,6 +45,7 @@ pub(crate) struct Roster {
     pub swim: Swim<Nid>,
     /// The machine was started once.
     pub begun: bool,
+    /// Where those are that are not in `all`.
     addresses: BTreeMap<Nid, NodeAddr>,
     /// `all`, as the machine knows it.
     seen: Option<Arc<Group>>,
@@ -87,13 +88,16 @@ impl Roster {
 
     /// Where a peer is.
     pub(crate) fn address(&self, nid: &Nid) -> Option<&NodeAddr> {
-        self.addresses.get(nid)
+        let member = self.seen.as_ref().and_then(|all| all.by_nid(nid));
+        member.map(|member| &member.node).or_else(|| self.addresses.get(nid))
     }
 
     /// Notes where peers are. What is known already stands: it may say more than an address.
     pub(crate) fn note(&mut self, addresses: Addresses) {
         for (nid, node) in addresses {
-            self.addresses.entry(nid).or_insert(node);
+            if self.address(&nid).is_none() {
+                self.addresses.insert(nid, node);
+            }
         }
         let known = self.seen.as_ref().map_or(0, |all| all.len());
         if self.addresses.len() > 2 * known + SLACK {
@@ -114,12 +118,14 @@ impl Roster {
         let mut inputs = Vec::new();
         for (_, member) in all.iter().filter(|(_, member)| member.nid != *me) {
             if !before.contains(&member.nid) {
-                self.addresses.insert(member.nid, member.node.clone());
                 inputs.push((member.nid, Input::Add(member.nid)));
             }
         }
         let gone = before.iter().filter(|(_, member)| !all.contains(&member.nid));
-        inputs.extend(gone.map(|(_, member)| (member.nid, Input::Remove(member.nid))));
+        for (_, member) in gone {
+            self.addresses.insert(member.nid, member.node.clone());
+            inputs.push((member.nid, Input::Remove(member.nid)));
+        }
         // the machine keeps its members in this order
         inputs.sort_by_key(|(nid, _)| *nid);
         let inputs: Vec<Input<Nid>> = inputs.into_iter().map(|(_, input)| input).collect();
@@ -164,6 +170,9 @@ impl Roster {
         let node = known.or_else(|| self.address(nid).cloned());
         let left = self.change(groups, |groups| groups.forget(nid));
         self.taken.remove(nid);
+        if let Some(node) = &node {
+            self.addresses.insert(*nid, node.clone());
+        }
         if let (true, Some(node)) = (remember, node) {
             let swim = &self.swim;
             // forgotten by the machine, or removed by an operator since
