@@ -108,6 +108,8 @@ impl Gossip {
         let mut performing = Vec::new();
         for output in outputs {
             match output {
+                // a node that only sends to a group meets what others said in it, and it is none of its business
+                Output::Perform { .. } if !room.addressed && !entry.members.contains(&self.home.nid) => {}
                 Output::Perform { message, .. } => performing.extend(self.perform(&message)),
                 Output::Send { token, to, request } => {
                     let own = room.own_push(&request);
@@ -265,6 +267,9 @@ impl Handler<Returned> for Gossip {
     fn handle(&mut self, returned: Returned, context: &mut Context<Gossip>) {
         let Returned { gid, token, to, asked, own, reply } = returned;
         let reply = reply.map(Answer::into_value);
+        if let Err(why) = &reply {
+            log::debug!(target: "chinwag::gossip", "{asked:?} to {}: {why}", to.sid());
+        }
         let handled = self.drive(&gid, context, |room, entry, home, out| {
             if let (Some(sequence), Some(sid)) = (own, entry.members.sid_of(&to)) {
                 room.said(sequence, sid.clone(), &reply);

@@ -52,6 +52,8 @@ pub(crate) struct Room {
     incarnation: u64,
     /// The timer was not started again, as the group was gone.
     pub stopped: bool,
+    /// Somebody takes this node for a member, whatever its own view says.
+    pub addressed: bool,
 }
 
 struct Sender {
@@ -99,6 +101,7 @@ impl Room {
             waiting: BTreeMap::new(),
             incarnation,
             stopped: false,
+            addressed: false,
         }
     }
 
@@ -160,6 +163,8 @@ impl Room {
         request: Request<Nid, Shared>,
         out: &mut Vec<Output<Nid, Shared>>,
     ) -> Answer<Nid, Shared> {
+        // a pull only answers an offer of this node's own
+        self.addressed |= !matches!(request, Request::Pull(_));
         self.with(entry, home, |machine, context| machine.respond(context, from, request, out))
     }
 

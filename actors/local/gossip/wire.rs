@@ -9,7 +9,7 @@
 //! ```
 //!
 //! A node of the JavaScript reference takes `recv` alone and hands the object on with the keys it does not know. An id
-//! is text: `NID/incarnation/sequence`, or what such a node made up. `from` is the sender's address, so that it can be
+//! is text: `NID/incarnation/sequence` (followed by `@GID` in a `mid`), or what such a node made up. `from` is the sender's address, so that it can be
 //! asked although it is no member.
 
 use std::{sync::Arc, time::Duration};
@@ -96,10 +96,18 @@ fn push(gid: &Gid, me: &NodeAddr, rumor: &Rumor<Nid, Shared>, quiet: bool) -> Va
     let mut object = Object::new();
     object.insert("message", rumor.message.arguments.clone());
     object.insert("remote", rumor.message.remote.to_value());
-    object.insert("mid", rumor.id.to_string());
+    object.insert("mid", mid(gid, &rumor.id));
     object.insert("gid", gid.as_str());
     object.insert("chinwag", ours);
     Value::Object(object)
+}
+
+/// The id by which a reference node knows a message. It keeps one list of them for all groups, so the group is in it.
+fn mid(gid: &Gid, id: &NodeId) -> String {
+    match id {
+        Id::Numbered { .. } => format!("{id}@{gid}"),
+        Id::Opaque(text) => text.to_string(),
+    }
 }
 
 /// Reads what a call on `local.gossip` asks.
@@ -141,7 +149,8 @@ fn rumor(value: &Value) -> Result<Rumor<Nid, Shared>, CallError> {
     let number = |key: &str| ours.and_then(|ours| ours.get(key)).and_then(Value::as_f64);
     let numbered = ours.and_then(|ours| ours.get("numbered")).and_then(Value::as_bool).unwrap_or(false);
     let id = if numbered {
-        id_from_value(mid)?
+        let text = mid.as_str().unwrap_or_default();
+        id_from_value(&Value::from(text.split_once('@').map_or(text, |(id, _)| id)))?
     } else {
         Id::Opaque(mid.as_str().ok_or_else(|| bad("its mid is not text"))?.into())
     };
