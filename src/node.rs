@@ -314,6 +314,7 @@ impl Builder {
         };
         let (stop, stops) = mpsc::unbounded_channel();
         let (ready, started) = oneshot::channel();
+        let (closed, all_closed) = oneshot::channel();
         let plan = Plan {
             me: me.clone(),
             limits: config.limits.clone(),
@@ -324,11 +325,12 @@ impl Builder {
             seed,
             stop: stop.clone(),
             ready,
+            closed,
         };
         let http = serve(listener, door.clone(), plan).map_err(bind)?;
         let (gone, going) = watch::channel(false);
         let running = Arc::new(OnceLock::new());
-        tokio::spawn(until_stopped(http, door, stops, running.clone(), gone));
+        tokio::spawn(until_stopped(http, door, stops, running.clone(), all_closed, gone));
         // the worker starts the actors before it serves its first request
         let handle = started.await.map_err(|_| StartError::Worker)?;
         let _ = running.set(handle.clone());
@@ -373,12 +375,16 @@ struct Plan {
     seed: [u8; 32],
     stop: mpsc::UnboundedSender<()>,
     ready: oneshot::Sender<handle::Node>,
+    closed: Closed,
 }
+
+/// Dropped with the last connection and the worker that served them.
+type Closed = oneshot::Sender<()>;
 
 impl Plan {
     /// Starts the actors on the present thread.
-    fn start(self) -> handle::Node {
-        let Plan { me, limits, settings, services, distributed, program, seed, stop, ready } = self;
+    fn start(self) -> (handle::Node, Closed) {
+        let Plan { me, limits, settings, services, distributed, program, seed, stop, ready, closed } = self;
         let launcher = program.map(|program| Rc::new(ProcessLauncher::new(program)) as Rc<dyn Launcher>);
         let node = node::start(Environment {
             launcher,
@@ -395,7 +401,7 @@ impl Plan {
         });
         // whoever started the node may have lost interest
         let _ = ready.send(node.clone());
-        node
+        (node, closed)
     }
 }
 
@@ -404,12 +410,19 @@ fn serve(listener: TcpListener, door: Arc<Door>, plan: Plan) -> io::Result<actix
     let plan = Arc::new(Mutex::new(Some(plan)));
     let running: Arc<Mutex<Option<handle::Node>>> = Arc::default();
     let factory = move || {
+        let mut closed = None;
         let mut running = running.lock().unwrap_or_else(PoisonError::into_inner);
         // a worker that died takes its actors with it; its successor serves their remains, which answer `Crashed`
         if let Some(plan) = plan.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            *running = Some(plan.start());
+            let (node, last) = plan.start();
+            *running = Some(node);
+            closed = Some(last);
         }
         let app = App::new().app_data(web::Data::new(door.clone())).default_service(web::to(server::answer));
+        let app = match closed {
+            Some(closed) => app.app_data(closed),
+            None => app,
+        };
         match running.clone() {
             Some(node) => app.app_data(web::Data::new(node)),
             None => app,
@@ -431,6 +444,7 @@ async fn until_stopped(
     door: Arc<Door>,
     mut stops: mpsc::UnboundedReceiver<()>,
     running: Arc<OnceLock<handle::Node>>,
+    closed: oneshot::Receiver<()>,
     gone: watch::Sender<bool>,
 ) {
     let handle: HttpHandle = http.handle();
@@ -457,6 +471,8 @@ async fn until_stopped(
     if let Err(why) = served {
         log::error!(target: "chinwag::http", "the server ended: {why}");
     }
+    // the server does not wait for its worker: an error means that the last connection is closed, as nobody sends
+    let _ = tokio::time::timeout(DRAIN, closed).await;
     // nobody may be waiting
     let _ = gone.send(true);
 }
