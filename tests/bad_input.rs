@@ -179,8 +179,8 @@ fn an_answer_that_is_none_is_an_error_here() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let there = NodeAddr::new("127.0.0.1", listener.local_addr().unwrap().port());
         let answers: [&[u8]; 5] = [
-            b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\ngarbage",
-            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+            b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 7\r\n\r\ngarbage",
+            b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}",
             b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n[",
             b"HTTP/1.1 200 OK\r\nContent-Length: 999999999999\r\n\r\n[",
             b"what is HTTP?\r\n\r\n",
