@@ -1,0 +1,127 @@
+//! Groups that come apart and together again, simulated: who is in whose views, and what everyone has heard.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::{ops::Range, time::Duration};
+
+use chinwag::{
+    actors::home::Settings,
+    membership,
+    simulation::{GROUP, Latency, Net, Simulation},
+};
+
+/// Nodes that watch each other at the default pace, on a network of 5 ms.
+fn watching(seed: u64, nodes: usize) -> Simulation {
+    let settings = Settings { membership: membership::Settings::default(), ..Settings::default() };
+    Simulation::new(seed).nodes(nodes).latency(Latency::Constant(5)).settings(settings)
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// Whether each of these nodes sees just those, in `all` and in the group.
+async fn see(net: &Net, nodes: impl IntoIterator<Item = usize>, those: &[usize]) -> bool {
+    for node in nodes {
+        for gid in ["all", GROUP] {
+            let Ok(view) = net.node(node).groups().get(gid).await else { return false };
+            let there = those.iter().filter(|&&other| view.contains(&net.addr(other).nid())).count();
+            if view.len() != those.len() || there != those.len() {
+                return false;
+            }
+        }
+    }
+    true
+}
+
+/// Waits, in virtual time, until they do.
+async fn until_they_see(net: &Net, nodes: Range<usize>, those: &[usize], most: Duration) {
+    let end = net.now() + most;
+    while !see(net, nodes.clone().filter(|&node| net.is_up(node)), those).await {
+        assert!(net.now() < end, "after {most:?} {nodes:?} do not see {those:?}");
+        net.advance(seconds(1)).await;
+    }
+}
+
+/// A partition of so long, and whether it became one group again, with what was said meanwhile on both sides heard by
+/// all.
+fn heals(seed: u64, apart: Duration) {
+    let story = watching(seed, 12).run(|net| async move {
+        let everyone: Vec<usize> = (0..12).collect();
+        net.advance(seconds(15)).await;
+        assert!(see(&net, 0..12, &everyone).await, "nobody was lost while nothing was wrong");
+        net.partition([0..5, 5..12]);
+        until_they_see(&net, 0..5, &everyone[0..5], seconds(120)).await;
+        until_they_see(&net, 5..12, &everyone[5..12], seconds(120)).await;
+        net.advance(apart).await;
+        net.tell(1, "said on the left");
+        net.tell(9, "said on the right");
+        net.advance(seconds(2)).await;
+        assert!(!net.all_heard("said on the left") && !net.all_heard("said on the right"));
+        net.heal();
+        until_they_see(&net, 0..12, &everyone, seconds(300)).await;
+        let all = |net: &Net| net.all_heard("said on the left") && net.all_heard("said on the right");
+        assert!(net.until(seconds(60), all).await, "both sides' messages reach everybody");
+        for node in 0..12 {
+            assert_eq!(net.heard(node).len(), 2, "node {node} heard each once");
+        }
+    });
+    story.unwrap();
+}
+
+#[test]
+fn a_partition_that_heals_becomes_one_group_again() {
+    for seed in 1..=2 {
+        heals(seed, seconds(10));
+    }
+}
+
+#[test]
+fn however_long_it_was() {
+    heals(7, seconds(600));
+}
+
+#[test]
+fn a_node_that_crashes_is_forgotten_and_one_that_comes_back_is_no_ghost() {
+    for seed in 1..=2 {
+        let story = watching(seed, 10).run(|net| async move {
+            let everyone: Vec<usize> = (0..10).collect();
+            let others: Vec<usize> = (0..10).filter(|&node| node != 4).collect();
+            net.advance(seconds(15)).await;
+            net.crash(4);
+            until_they_see(&net, 0..10, &others, seconds(60)).await;
+            net.restart(4);
+            until_they_see(&net, 0..4, &everyone, seconds(120)).await;
+            until_they_see(&net, 5..10, &everyone, seconds(120)).await;
+        });
+        story.unwrap();
+    }
+}
+
+#[test]
+fn nobody_alive_is_removed_while_a_third_of_all_messages_is_lost() {
+    let story = watching(1, 12).loss(0.3).run(|net| async move {
+        let everyone: Vec<usize> = (0..12).collect();
+        for _ in 0..10 {
+            net.advance(seconds(10)).await;
+            assert!(see(&net, 0..12, &everyone).await, "someone was removed after {:?}", net.now());
+        }
+    });
+    story.unwrap();
+}
+
+#[test]
+fn a_pause_shorter_than_suspicion_removes_nobody() {
+    let story = watching(3, 10).run(|net| async move {
+        let everyone: Vec<usize> = (0..10).collect();
+        net.advance(seconds(15)).await;
+        net.pause(2);
+        net.advance(seconds(2)).await;
+        net.resume(2);
+        for _ in 0..30 {
+            net.advance(seconds(1)).await;
+            assert!(see(&net, (0..10).filter(|&node| node != 2), &everyone).await);
+        }
+    });
+    story.unwrap();
+}
