@@ -6,7 +6,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use chinwag::{
-    Answer, Call, CallError, ErrorKind, Gid, Lasting, Node, NodeAddr, Remote, Value,
+    Answer, Call, CallError, ErrorKind, Gid, GroupConfig, Lasting, Node, NodeAddr, Remote, Value,
     actors::home::Settings,
     protocol::{
         call::Reply,
@@ -471,4 +471,35 @@ async fn what_a_new_node_is_to_run_runs_there_and_its_failure_is_told_here() {
     assert_eq!(error.kind, ErrorKind::SpawnFailed);
     assert!(error.message.contains(&format!("port {} is taken", node.addr().port())), "{error}");
     node.stop().await;
+}
+
+#[tokio::test]
+async fn a_groups_own_function_says_how_many_peers_hear_first() {
+    let mut nodes = Vec::new();
+    for _ in 0..6 {
+        nodes.push(node().await);
+    }
+    let members: Vec<NodeAddr> = nodes.iter().map(|node| node.addr().clone()).collect();
+    for subset in ["(members) => members.length - 2", "function(members) { return 1; }"] {
+        let config = GroupConfig::new(Gid::new("g").unwrap()).with("subset", Function::new(subset));
+        nodes[0].groups().put(config, members.clone()).await.unwrap();
+        for node in &nodes[1..] {
+            node.groups().put("g", members.clone()).await.unwrap();
+        }
+        let reply = nodes[0].group("g").gossip().send(("sid",), &Remote::new("status", "get")).await.unwrap();
+        let expected = if subset.contains('2') { 4 } else { 1 };
+        assert_eq!(
+            (reply.values.len(), reply.errors.len()),
+            (expected + 1, 0),
+            "those, and this node itself: {subset}"
+        );
+    }
+    // one that makes no sense fails the send, and says so
+    let config = GroupConfig::new(Gid::new("g").unwrap()).with("subset", Function::new("() => 'many'"));
+    nodes[0].groups().put(config, members.clone()).await.unwrap();
+    let error = nodes[0].group("g").gossip().send(("sid",), &Remote::new("status", "get")).await.unwrap_err();
+    assert!(error.message.contains("subset"), "{error}");
+    for node in nodes {
+        node.stop().await;
+    }
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use chinwag::{
-    Call, ErrorKind, Gid, NodeAddr, Remote, Service, Value,
-    actors::transport::contract,
+    Call, ErrorKind, Gid, Lasting, NodeAddr, Remote, Service, Value,
+    actors::{local::routes, transport::contract},
     protocol::fanout::Fanout,
     simulation::{Impossible, Latency, Net, Overlay, Simulation, spread::Spread},
 };
@@ -286,4 +286,18 @@ fn a_rumor_is_measured() {
     assert_eq!((report.runs, report.nodes), (5, 50));
     assert_eq!((report.coverage, report.incomplete_runs), (1.0, 0));
     assert!(report.payloads_per_node < 1.3, "{report:?}");
+}
+
+#[test]
+fn a_callback_that_nobody_claims_is_forgotten() {
+    let story = Simulation::new(1).nodes(2).run(|net| async move {
+        let answer = |_| async { Ok(Value::from("here")) };
+        let once = net.node(0).create_rpc(Lasting::Once, answer).await.unwrap();
+        let always = net.node(0).create_rpc(Lasting::Always, answer).await.unwrap();
+        net.advance(routes::UNCLAIMED + ms(1)).await;
+        let gone = net.node(1).apply(once, Vec::new()).await.unwrap_err();
+        assert_eq!(gone.kind, ErrorKind::UnknownService);
+        assert!(net.node(1).apply(always, Vec::new()).await.is_ok());
+    });
+    story.unwrap();
 }
