@@ -1,0 +1,72 @@
+//! Much gossip at once, simulated: large messages, many from one node, one from each of many. All of it reaches
+//! everybody, each once, and what a node holds meanwhile is bounded.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::time::Duration;
+
+use chinwag::simulation::{Latency, Net, Simulation};
+
+fn town(seed: u64, nodes: usize) -> Simulation {
+    Simulation::new(seed).nodes(nodes).latency(Latency::Uniform(1, 20))
+}
+
+/// Waits until everybody has heard all of these, and sees that nobody heard anything twice.
+async fn everyone_hears(net: &Net, messages: &[String]) {
+    let all = |net: &Net| messages.iter().all(|message| net.all_heard(message));
+    assert!(net.until(Duration::from_secs(120), all).await, "not everybody heard everything");
+    for node in 0..net.len() {
+        assert_eq!(net.heard(node).len(), messages.len(), "node {node} heard each once");
+    }
+}
+
+#[test]
+fn a_thousand_messages_at_once_from_one_node() {
+    let story = town(1, 6).loss(0.1).duplication(0.1).run(|net| async move {
+        let messages: Vec<String> = (0..1_000).map(|number| format!("message {number}")).collect();
+        for message in &messages {
+            net.tell(3, message);
+        }
+        everyone_hears(&net, &messages).await;
+    });
+    story.unwrap();
+}
+
+#[test]
+fn one_message_from_each_of_many_nodes() {
+    let story = town(2, 80).run(|net| async move {
+        let messages: Vec<String> = (0..net.len()).map(|node| format!("from {node}")).collect();
+        for (node, message) in messages.iter().enumerate() {
+            net.tell(node, message);
+        }
+        everyone_hears(&net, &messages).await;
+    });
+    story.unwrap();
+}
+
+#[test]
+fn messages_larger_than_a_megabyte() {
+    let story = town(3, 8).loss(0.2).run(|net| async move {
+        let messages: Vec<String> = ('a'..='c').map(|letter| letter.to_string().repeat(1_500_000)).collect();
+        for (node, message) in messages.iter().enumerate() {
+            net.tell(node, message);
+        }
+        everyone_hears(&net, &messages).await;
+    });
+    story.unwrap();
+}
+
+#[test]
+fn who_comes_late_hears_what_is_remembered() {
+    let story = town(4, 20).run(|net| async move {
+        net.crash(7);
+        let messages: Vec<String> = (0..50).map(|number| format!("message {number}")).collect();
+        for message in &messages {
+            net.tell(1, message);
+        }
+        net.advance(Duration::from_secs(30)).await;
+        net.restart(7);
+        everyone_hears(&net, &messages).await;
+    });
+    story.unwrap();
+}
