@@ -1,18 +1,21 @@
 //! The prompt: lines typed or piped in, what they come to, and what is printed meanwhile.
 //!
 //! The line editor blocks, so it has a thread of its own; a line goes to the node and what it comes to comes back
-//! before the next one is read. What shipped code prints in between is written above the line being edited.
+//! before the next one is read. What shipped code prints in between is written in the prompt's place, and the prompt below
+//! it. (The editor's own printer is not used: with it, the editor waits for the next key although several have been
+//! typed ahead.)
 
 use std::{
-    io::IsTerminal,
+    io::{IsTerminal, Write},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use chinwag::actors::handle::Node;
 use rustyline::{
-    Completer, Config, Editor, Helper, Highlighter, Hinter, Validator, completion::Completer as Completing,
-    error::ReadlineError, history::DefaultHistory, validate::MatchingBracketValidator,
+    Completer, CompletionType, Config, Editor, Helper, Highlighter, Hinter, Validator,
+    completion::Completer as Completing, error::ReadlineError, history::DefaultHistory,
+    validate::MatchingBracketValidator,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -32,7 +35,7 @@ enum Ask {
 /// Where lines come from.
 pub(super) struct Lines {
     by_hand: bool,
-    printer: Arc<Mutex<Option<Box<dyn rustyline::ExternalPrinter + Send>>>>,
+    shown: Arc<Mutex<Option<String>>>,
     editor: Mutex<Option<Editor<Completion, DefaultHistory>>>,
     asks: Mutex<Option<mpsc::UnboundedReceiver<Ask>>>,
     asking: mpsc::UnboundedSender<Ask>,
@@ -43,20 +46,17 @@ impl Lines {
     pub(super) fn open() -> rustyline::Result<Lines> {
         let by_hand = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
         let (asking, asks) = mpsc::unbounded_channel();
-        let config = Config::builder().max_history_size(HISTORY)?.auto_add_history(true).build();
+        let config = Config::builder().max_history_size(HISTORY)?.auto_add_history(true);
+        let config = config.completion_type(CompletionType::List).build();
         let mut editor = Editor::with_config(config)?;
         editor.set_helper(Some(Completion { brackets: MatchingBracketValidator::new(), names: Names(asking.clone()) }));
-        let printer = match by_hand {
-            true => editor.create_external_printer().ok().map(|printer| Box::new(printer) as Box<_>),
-            false => None,
-        };
         if let Some(file) = history().filter(|_| by_hand) {
             // there is none the first time
             let _ = editor.load_history(&file);
         }
         Ok(Lines {
             by_hand,
-            printer: Arc::new(Mutex::new(printer)),
+            shown: Arc::default(),
             editor: Mutex::new(Some(editor)),
             asks: Mutex::new(Some(asks)),
             asking,
@@ -70,13 +70,14 @@ impl Lines {
 
     /// Shows what shipped code prints.
     pub(super) fn console(&self) -> impl Fn(log::Level, &str) + Send + Sync + 'static {
-        let printer = self.printer.clone();
-        move |_, line| match &mut *printer.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(printer) => {
-                // a terminal that has gone shows nothing
-                let _ = printer.print(format!("{line}\n"));
-            }
+        let shown = self.shown.clone();
+        move |_, line| match &*shown.lock().unwrap_or_else(PoisonError::into_inner) {
             None => print(std::io::stdout(), line),
+            Some(prompt) => {
+                let mut stdout = std::io::stdout();
+                // a terminal that has gone shows nothing
+                let _ = write!(stdout, "\r\x1b[K{line}\n{prompt}").and_then(|()| stdout.flush());
+            }
         }
     }
 
@@ -85,8 +86,9 @@ impl Lines {
         let take = |slot: &Mutex<Option<_>>| slot.lock().unwrap_or_else(PoisonError::into_inner).take();
         let editor = self.editor.lock().unwrap_or_else(PoisonError::into_inner).take();
         let (Some(editor), Some(mut asks)) = (editor, take(&self.asks)) else { return };
-        let (asking, prompt, by_hand) = (self.asking.clone(), prompt.to_owned(), self.by_hand);
-        let reading = std::thread::spawn(move || read(editor, &prompt, by_hand, &asking));
+        let asking = self.asking.clone();
+        let (prompt, shown) = (if self.by_hand { prompt.to_owned() } else { String::new() }, self.shown.clone());
+        let reading = std::thread::spawn(move || read(editor, &prompt, &shown, &asking));
         let mut finished = std::pin::pin!(async {
             while !reading.is_finished() {
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
@@ -130,11 +132,18 @@ fn history() -> Option<PathBuf> {
 fn read(
     mut editor: Editor<Completion, DefaultHistory>,
     prompt: &str,
-    by_hand: bool,
+    shown: &Mutex<Option<String>>,
     asking: &mpsc::UnboundedSender<Ask>,
 ) {
+    let by_hand = !prompt.is_empty();
+    let show = |prompt: Option<&str>| {
+        *shown.lock().unwrap_or_else(PoisonError::into_inner) = prompt.filter(|_| by_hand).map(str::to_owned);
+    };
     loop {
-        let line = match editor.readline(if by_hand { prompt } else { "" }) {
+        show(Some(prompt));
+        let read = editor.readline(prompt);
+        show(None);
+        let line = match read {
             Ok(line) => line,
             // Ctrl-C empties the line, Ctrl-D ends
             Err(ReadlineError::Interrupted) => continue,
@@ -201,7 +210,8 @@ impl Completing for Names {
             return Ok((position, Vec::new()));
         }
         let mut names = told.recv().unwrap_or_default();
-        names.retain(|name| name.starts_with(prefix));
+        // the language's own hidden names are offered to who asks for them
+        names.retain(|name| name.starts_with(prefix) && (prefix.starts_with("__") || !name.starts_with("__")));
         names.sort();
         Ok((at, names))
     }
