@@ -5,7 +5,7 @@
 //! seat.rs       where an actor sits, and who replaces it when it panics
 //! request.rs    Request, the one message every service takes
 //! service.rs    Service, how one is written in Rust
-//! handle.rs     Node and Group, the typed face over the same calls
+//! handle/       Node and Group, the typed face over the same calls
 //! stub.rs       functions whose text says where to call
 //! home.rs       what the actors of one node share
 //! transport.rs  the way out, and what each way out is held to

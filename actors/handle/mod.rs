@@ -1,0 +1,304 @@
+//! The face: a running node as a Rust program holds it, and the groups it sees.
+//!
+//! Every method here is a [`Call`] on a service, sent to the node's own actors without a socket; nothing can be done
+//! through the face that a call from elsewhere could not do. A handle is cheap to clone and can cross threads.
+
+mod group;
+mod local;
+
+use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use actix::{MailboxError, Message};
+use chinwag_protocol::{
+    call::{Call, CallContext, CallError, ErrorKind, IntoArguments, MAX_DEADLINE, Reply},
+    identity::{Gid, Nid, NodeAddr, Sid},
+    value::{Function, Value},
+};
+
+use crate::{
+    local::{comm, gossip, groups, membership, routes},
+    node::{Close, Lifecycle, Stop},
+    request::{Origin, Request, crashed},
+    seat::Seat,
+    service::AnyService,
+    stub,
+};
+
+pub use self::{
+    group::{Group, GroupComm, GroupGossip, GroupGroups, GroupRoutes, GroupStatus},
+    local::{LocalComm, LocalGroups, LocalMembership, LocalRoutes, LocalStatus},
+};
+
+/// A node of one's own, running.
+#[derive(Clone)]
+pub struct Node {
+    inner: Arc<Inner>,
+    origin: Option<Origin>,
+    deadline: Duration,
+}
+
+pub(crate) struct Inner {
+    pub me: NodeAddr,
+    pub nid: Nid,
+    pub routes: Seat<routes::Routes>,
+    pub groups: Seat<groups::Groups>,
+    pub comm: Seat<comm::Comm>,
+    pub gossip: Seat<gossip::Gossip>,
+    pub lifecycle: Seat<Lifecycle>,
+    /// None on a node that takes no part.
+    pub membership: Option<Seat<membership::Membership>>,
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Node({} {})", self.sid(), self.addr())
+    }
+}
+
+impl Node {
+    pub(crate) fn new(inner: Inner) -> Node {
+        Node { inner: Arc::new(inner), origin: None, deadline: chinwag_protocol::call::DEFAULT_DEADLINE }
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.inner
+    }
+
+    /// The same node, its calls made on behalf of another call.
+    pub(crate) fn on_behalf_of(&self, origin: Origin) -> Node {
+        Node { origin: Some(origin), ..self.clone() }
+    }
+
+    /// The same node, its calls given so much time (5 s where nothing is said, 600 s at the most). A call made while
+    /// another is answered never gets more time than that one has left.
+    #[must_use]
+    pub fn with_deadline(&self, deadline: Duration) -> Node {
+        Node { deadline: deadline.min(MAX_DEADLINE), ..self.clone() }
+    }
+
+    /// Where it is reached.
+    pub fn addr(&self) -> &NodeAddr {
+        &self.inner.me
+    }
+
+    /// Its identifier.
+    pub fn nid(&self) -> Nid {
+        self.inner.nid
+    }
+
+    /// The first digits of its identifier.
+    pub fn sid(&self) -> Sid {
+        self.inner.nid.sid()
+    }
+
+    /// Calls a service of this node, or of a group it knows.
+    ///
+    /// # Errors
+    /// Whatever the service answers; [`ErrorKind::UnknownGroup`], [`ErrorKind::UnknownService`] and
+    /// [`ErrorKind::UnknownMethod`] where there is none; [`ErrorKind::DeadlineExceeded`], [`ErrorKind::Busy`].
+    pub async fn call(&self, gid: Gid, service: &str, method: &str, arguments: impl IntoArguments) -> Reply {
+        let call = Call::new(gid, service, method, arguments.into_arguments()?);
+        self.dispatch(call.within(self.context()?)).await
+    }
+
+    /// Calls a service of another node.
+    ///
+    /// # Errors
+    /// As [`call`](Node::call), and [`ErrorKind::Unreachable`] or [`ErrorKind::Interrupted`].
+    pub async fn call_on(&self, to: &NodeAddr, call: Call) -> Reply {
+        let call = call.within(self.context()?);
+        let message = comm::Send { to: to.clone(), call };
+        self.inner.comm.addr().send(message).await.map_err(crashed(&"comm"))?
+    }
+
+    /// A call that came with its own context, over the wire for example.
+    ///
+    /// # Errors
+    /// As [`call`](Node::call).
+    pub async fn dispatch(&self, call: Call) -> Reply {
+        let request = Request::new(call);
+        self.inner.routes.addr().send(request).await.map_err(crashed(&"the route table"))?
+    }
+
+    /// What the node's present call allows the next one.
+    fn context(&self) -> Result<CallContext, CallError> {
+        match &self.origin {
+            None => Ok(CallContext { time_left: self.deadline, ..CallContext::default() }),
+            Some(origin) => {
+                let mut context = origin.nested()?;
+                context.time_left = context.time_left.min(self.deadline);
+                Ok(context)
+            }
+        }
+    }
+
+    /// A group as this node sees it. A name that cannot be one, or that the node does not know, fails each call on it.
+    pub fn group(&self, gid: &str) -> Group {
+        Group { node: self.clone(), gid: Gid::new(gid).map_err(CallError::from) }
+    }
+
+    pub(crate) fn group_of(&self, gid: Gid) -> Group {
+        Group { node: self.clone(), gid: Ok(gid) }
+    }
+
+    /// This node's own map of groups.
+    pub fn groups(&self) -> LocalGroups<'_> {
+        LocalGroups(self)
+    }
+
+    /// This node's own route table.
+    pub fn routes(&self) -> LocalRoutes<'_> {
+        LocalRoutes(self)
+    }
+
+    /// This node's own figures.
+    pub fn status(&self) -> LocalStatus<'_> {
+        LocalStatus(self)
+    }
+
+    /// Who is alive, as this node sees it.
+    pub fn membership(&self) -> LocalMembership<'_> {
+        LocalMembership(self)
+    }
+
+    /// What happens to the members and to this node's groups, from now on: each event once, in order. A subscriber that
+    /// falls behind is told how many events it missed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] on a node that takes no part in membership, [`ErrorKind::Busy`] past
+    /// [`membership::MAX_SUBSCRIBERS`], [`ErrorKind::Stopping`].
+    pub async fn events(&self) -> Result<membership::Events, CallError> {
+        membership::send(self, membership::Subscribe).await?
+    }
+
+    /// Calls on single nodes.
+    pub fn comm(&self) -> LocalComm<'_> {
+        LocalComm(self)
+    }
+
+    /// Starts a new node and answers with its address once it has booted. Port 0 takes a free one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::SpawnFailed`], with the end of what it wrote to stderr.
+    pub async fn spawn(&self, config: NodeAddr) -> Result<NodeAddr, CallError> {
+        self.status().spawn(config).await
+    }
+
+    /// Adds a service of one's own, found under its name by every node.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Reserved`] where a built-in service has the name.
+    pub async fn install(&self, service: impl Into<AnyService>) -> Result<(), CallError> {
+        let message = crate::node::Install(service.into());
+        self.lifecycle(message).await?
+    }
+
+    /// A function that other nodes call as they would one of their own: passed as an argument, stored in a service,
+    /// called from an `onStart`. It answers once, or for good; one that is never called is forgotten after
+    /// [`routes::UNCLAIMED`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Busy`] with too many of them pending.
+    pub async fn create_rpc<F, Fut>(&self, lasting: Lasting, callback: F) -> Result<Function, CallError>
+    where
+        F: Fn(Vec<Value>) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<Value, CallError>> + Send + 'static,
+    {
+        let callback = move |arguments| -> CallbackFuture { Box::pin(callback(arguments)) };
+        let message = routes::AddCallback { lasting, callback: Box::new(callback) };
+        let name = self.inner.routes.addr().send(message).await.map_err(crashed(&"the route table"))??;
+        Ok(stub::function(self.addr(), &name, "call"))
+    }
+
+    /// Answers what is asked, then stops the node: its actors end, and a node of its own process exits.
+    ///
+    /// # Errors
+    /// Where it is stopping already.
+    pub async fn stop(&self) -> Result<(), CallError> {
+        self.lifecycle(Stop).await
+    }
+
+    /// Says farewell, if the node takes part in membership: what a node does first when it stops. Ends within
+    /// [`membership::FAREWELL`]; afterwards the streams of events have ended.
+    pub async fn farewell(&self) {
+        // a node that takes no part, or has ended, has nothing to say
+        let _ = membership::send(self, membership::Farewell).await;
+    }
+
+    /// Ends all of the node's actors at once, with nobody told: what a crash would do.
+    pub async fn close(&self) {
+        // one that is closed already has no actor left to answer
+        let _ = self.lifecycle(Close).await;
+    }
+
+    /// The same node, its calls made on nobody's behalf.
+    pub(crate) fn on_its_own(&self) -> Node {
+        Node { origin: None, ..self.clone() }
+    }
+
+    /// Where calls made through this handle now come from.
+    pub(crate) fn origin(&self) -> Result<Origin, CallError> {
+        Ok(self.origin.clone().unwrap_or_else(|| Origin::starting(self.deadline)))
+    }
+
+    /// Calls a function that came as text: the stub of a callback, or shipped code.
+    ///
+    /// # Errors
+    /// As [`call`](Node::call), and [`ErrorKind::Unsupported`] on a node that takes no code.
+    pub async fn apply(&self, function: Function, arguments: Vec<Value>) -> Reply {
+        let message = routes::Apply { function, arguments, origin: self.origin()? };
+        self.inner.routes.addr().send(message).await.map_err(crashed(&"the route table"))?
+    }
+
+    /// Runs JavaScript source at top level, as a prompt does; `await` is allowed there. Answers the text by which a
+    /// prompt shows what it comes to.
+    ///
+    /// # Errors
+    /// What the source throws; [`ErrorKind::Unsupported`] on a node that takes no code.
+    pub async fn evaluate(&self, source: impl Into<String>) -> Result<String, CallError> {
+        let message = routes::Evaluate { source: source.into(), origin: self.origin()? };
+        let shown = self.inner.routes.addr().send(message).await.map_err(crashed(&"the route table"))??;
+        Ok(shown.into_value().deserialize()?)
+    }
+
+    /// Waits until shipped code has no call, timer or unanswered function under way on this node. Answers an error that
+    /// it threw and nobody caught, if there was one since this was last asked.
+    ///
+    /// # Errors
+    /// Where the node has stopped.
+    pub async fn scripts_idle(&self) -> Result<Option<CallError>, CallError> {
+        self.inner.routes.addr().send(routes::Idle).await.map_err(crashed(&"the route table"))
+    }
+
+    /// A name that nobody else has, and a generator of its own.
+    pub(crate) async fn name_and_chance(&self) -> Result<(String, rand_chacha::ChaCha8Rng), CallError> {
+        self.inner.routes.addr().send(routes::NameAndChance).await.map_err(crashed(&"the route table"))
+    }
+
+    async fn lifecycle<M>(&self, message: M) -> Result<M::Result, CallError>
+    where
+        M: Message + Send + 'static,
+        M::Result: Send,
+        Lifecycle: actix::Handler<M>,
+        actix::Context<Lifecycle>: actix::dev::ToEnvelope<Lifecycle, M>,
+    {
+        let stopping = |_: MailboxError| CallError::new(ErrorKind::Stopping, "the node has stopped");
+        self.inner.lifecycle.addr().send(message).await.map_err(stopping)
+    }
+
+    async fn local(&self, service: &str, method: &str, arguments: Vec<Value>) -> Result<Value, CallError> {
+        Ok(self.call(Gid::local(), service, method, arguments).await?.into_value())
+    }
+}
+
+/// What a callback answers with.
+pub type CallbackFuture = Pin<Box<dyn Future<Output = Result<Value, CallError>> + Send>>;
+
+/// How often a callback may be called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lasting {
+    /// Once; then its name is free.
+    Once,
+    /// For as long as the node lives.
+    Always,
+}
