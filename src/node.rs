@@ -496,12 +496,3 @@ pub enum StartError {
     #[error("the node's thread ended before it had started")]
     Worker,
 }
-
-/// Reads [`Value`]s that configure nodes.
-impl TryFrom<&Value> for Config {
-    type Error = ConfigError;
-
-    fn try_from(value: &Value) -> Result<Config, ConfigError> {
-        Config::from_value(value)
-    }
-}

@@ -283,15 +283,16 @@ impl Routes {
     /// Shows shipped code the groups whose services have not been needed so far.
     fn show_groups(&self) {
         let groups = self.home.groups.borrow();
-        let table = self.table.borrow();
-        let asleep: Vec<&Gid> = groups.names().filter(|gid| !table.runs(gid)).collect();
-        if asleep.is_empty() {
+        let directory = self.home.scripts.directory();
+        // those that run have been put there; this is asked with every shipped call
+        let unknown: Vec<&Gid> = groups.names().filter(|gid| !directory.knows(gid.as_str())).collect();
+        if unknown.is_empty() {
             return;
         }
         let services = crate::group::services();
         let services = || services.iter().chain(&self.home.distributed);
-        self.home.scripts.directory().change(|names| {
-            for gid in asleep {
+        directory.change(|names| {
+            for gid in unknown {
                 let shown = services().map(|service| (service.name().to_owned(), service.methods()));
                 names.entry(gid.to_string()).or_insert_with(|| shown.collect());
             }

@@ -97,7 +97,7 @@ impl Status {
 }
 
 /// Starts a node and waits until it has called back, or died. Dropped before that, it ends the node.
-async fn boot(home: &Home, node: &Node, config: Object) -> Result<Value, CallError> {
+async fn boot(home: &Home, node: &Node, mut config: Object) -> Result<Value, CallError> {
     let unsupported = || CallError::new(ErrorKind::Unsupported, "this node starts no others");
     let launcher = home.launcher.as_ref().ok_or_else(unsupported)?;
     let (said, heard) = oneshot::channel();
@@ -112,7 +112,6 @@ async fn boot(home: &Home, node: &Node, config: Object) -> Result<Value, CallErr
     let message = AddCallback { lasting: Lasting::Once, callback: Box::new(callback) };
     let name = node.inner().routes.addr().send(message).await.map_err(crashed(&"the route table"))??;
     let callback = stub::function(&home.me, &name, "call");
-    let mut config = config;
     let started = compose(config.get("onStart"), callback);
     config.insert("onStart", Value::Function(started));
 

@@ -98,6 +98,11 @@ impl Directory {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether a group is among them.
+    pub(crate) fn knows(&self, gid: &str) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).contains_key(gid)
+    }
+
     /// Changes the names.
     pub(crate) fn change(&self, change: impl FnOnce(&mut Names)) {
         change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner));
