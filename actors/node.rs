@@ -74,6 +74,7 @@ pub fn start(environment: Environment) -> Node {
     let node = Node::new(Inner {
         me: home.me.clone(),
         nid: home.nid,
+        clock: home.clock,
         routes: routes.clone(),
         groups: groups.clone(),
         comm: comm.clone(),

@@ -549,7 +549,7 @@ impl Handler<AddCallback> for Routes {
         table.callbacks += 1;
         if message.lasting == Lasting::Once {
             let unclaimed = name.clone();
-            context.run_later(UNCLAIMED, move |routes, _| {
+            context.run_later(self.home.clock.truly(UNCLAIMED), move |routes, _| {
                 routes.table.borrow_mut().remove(&unclaimed);
             });
         }

@@ -86,7 +86,7 @@ impl Status {
             let node = home.node()?.on_behalf_of(request.origin());
             let left = request.origin().time_left();
             // a little less than the caller waits, so that it hears why
-            let booted = timeout(left - left / 16, boot(&home, &node, config)).await;
+            let booted = timeout(home.clock.truly(left - left / 16), boot(&home, &node, config)).await;
             let late = |_| CallError::new(ErrorKind::DeadlineExceeded, "the new node did not boot within the deadline");
             let booted = booted.map_err(late)??;
             let met = Meet(NodeAddr::from_value(&booted)?);
@@ -132,7 +132,7 @@ async fn boot(home: &Home, node: &Node, mut config: Object) -> Result<Value, Cal
                 }
                 (error, _) => {
                     let why = CallError::from_value(error);
-                    let stderr = timeout(LAST_WORDS, died).await.unwrap_or_default();
+                    let stderr = timeout(home.clock.truly(LAST_WORDS), died).await.unwrap_or_default();
                     Err(spawn_failed(format!("the new node could not start: {why}"), stderr))
                 }
             }

@@ -15,19 +15,18 @@
 //! Every draw comes from one generator, in the order in which messages leave, which is the order in which one thread
 //! runs; there is no other source of chance, no clock but tokio's stopped one, and no map whose order is not sorted.
 //!
-//! A paused node: nothing reaches it and nothing leaves it until it goes on. Its own timers run on, and what they
-//! send is held at its door, so on its return it does at once what a stopped process would do.
+//! A paused node does nothing at all until it goes on ([`Process`]), and what came for it waits at its door.
 
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
     fmt::Display,
-    rc::Rc,
+    rc::{Rc, Weak},
     sync::Arc,
     time::Duration,
 };
 
-use chinwag_actors::{handle::Node, transport::Transport};
+use chinwag_actors::{clock::Clock, handle::Node, transport::Transport};
 use chinwag_protocol::{
     call::{Answer, Call, CallError, ErrorKind, MAX_DEADLINE, Reply},
     identity::NodeAddr,
@@ -38,12 +37,14 @@ use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 use tokio::{
     sync::{Notify, oneshot},
+    task::LocalSet,
     time::{Instant, sleep, sleep_until, timeout_at},
 };
 
 use super::{
     latency::Latency,
     ledger::Ledger,
+    process::Process,
     trace::{Outcome, Trace, Way},
 };
 
@@ -84,7 +85,8 @@ pub(super) enum Power {
 }
 
 pub(super) struct Place {
-    pub node: Option<Node>,
+    pub node: Node,
+    pub process: Rc<Process>,
     pub power: Power,
     pub life: u32,
 }
@@ -103,6 +105,8 @@ pub(super) struct Network {
     pub changed: Notify,
     pub watched: RefCell<Option<Watched>>,
     chance: RefCell<ChaCha8Rng>,
+    /// Where messages travel: beside the nodes, so that one that was sent arrives though its sender dies.
+    wires: Weak<LocalSet>,
 }
 
 /// What one way between two nodes has of its own.
@@ -120,7 +124,13 @@ pub(super) struct Watched {
 }
 
 impl Network {
-    pub(super) fn new(ledger: Arc<Ledger>, weather: Weather, chance: ChaCha8Rng, traced: bool) -> Network {
+    pub(super) fn new(
+        ledger: Arc<Ledger>,
+        weather: Weather,
+        chance: ChaCha8Rng,
+        traced: bool,
+        wires: Weak<LocalSet>,
+    ) -> Network {
         Network {
             started: Instant::now(),
             ledger,
@@ -132,6 +142,7 @@ impl Network {
             changed: Notify::new(),
             watched: RefCell::default(),
             chance: RefCell::new(chance),
+            wires,
         }
     }
 
@@ -159,8 +170,7 @@ impl Network {
         }
     }
 
-    /// Waits until this life of the node is over. What its actors had handed to tasks of their own goes on, and is
-    /// heard of by nobody.
+    /// Waits until this life of the node is over.
     async fn died(&self, index: usize, life: u32) {
         while self.lives(index, life) {
             self.changed.notified().await;
@@ -275,13 +285,15 @@ pub(super) struct Port {
     pub network: Rc<Network>,
     pub index: usize,
     pub life: u32,
+    /// The node's: it says when a call has taken too long.
+    pub clock: Clock,
 }
 
 impl Transport for Port {
     fn call(&self, to: &NodeAddr, call: Call) -> LocalBoxFuture<'static, Reply> {
         let (network, from, life) = (self.network.clone(), self.index, self.life);
         let to = index(to).unwrap_or(usize::MAX);
-        let deadline = Instant::now() + call.context.time_left.min(MAX_DEADLINE);
+        let deadline = Instant::now() + self.clock.truly(call.context.time_left.min(MAX_DEADLINE));
         if network.power(from) != Power::Paused {
             return network.send(from, life, to, call, deadline);
         }
@@ -322,7 +334,9 @@ impl Network {
         self.carries(carried);
 
         let (answered, answer) = oneshot::channel();
-        actix_web::rt::spawn(self.clone().travel(trip, Box::new(call), carried, answered));
+        if let Some(wires) = self.wires.upgrade() {
+            wires.spawn_local(self.clone().travel(trip, Box::new(call), carried, answered));
+        }
         let waiting = async move {
             let reply = match timeout_at(deadline, answer).await {
                 Ok(Ok(reply)) => *reply,
@@ -353,7 +367,6 @@ impl Network {
         if !self.carry(&trip, Way::Back).await {
             return;
         }
-        self.running(trip.from).await;
         if carried {
             self.hop(trip.to, trip.from);
         }
@@ -368,7 +381,7 @@ impl Network {
     async fn arrive(&self, trip: &Trip, call: Box<Call>, carried: bool, twice: bool) -> Reply {
         self.running(trip.to).await;
         let there = match self.places.borrow().get(trip.to) {
-            Some(Place { node: Some(node), power: Power::Up, life }) => Some((node.clone(), *life)),
+            Some(Place { node, power: Power::Up, life, .. }) => Some((node.clone(), *life)),
             _ => None,
         };
         match there {

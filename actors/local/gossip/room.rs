@@ -17,7 +17,7 @@ use chinwag_protocol::{
     value::Value,
 };
 use rand::RngExt as _;
-use tokio::{sync::oneshot, time::Instant};
+use tokio::sync::oneshot;
 
 use super::{
     Machines, Options,
@@ -265,12 +265,5 @@ impl Room {
         let factor = home.chance(|chance| chance.random_range(0.9..1.1));
         let after: Duration = self.options.config.tick.mul_f64(factor);
         out.push(Output::Timer { after, timer });
-    }
-}
-
-impl Home {
-    /// Time since the node started.
-    pub(crate) fn now(&self) -> Duration {
-        Instant::now().saturating_duration_since(self.started)
     }
 }

@@ -62,7 +62,7 @@ use chinwag_protocol::{
     value::{Function, Object, Value},
 };
 use futures_util::{StreamExt, future::LocalBoxFuture, future::join_all};
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{sync::oneshot, time::timeout_at};
 
 pub(crate) use self::roster::{Roster, Shared};
 pub use self::{
@@ -156,7 +156,7 @@ impl Membership {
         }
         if let Some(at) = due {
             let after = at.saturating_sub(self.home.now());
-            self.alarm = Some((at, context.run_later(after, Membership::ring)));
+            self.alarm = Some((at, context.run_later(self.home.clock.truly(after), Membership::ring)));
         }
     }
 
@@ -269,17 +269,17 @@ impl Membership {
             });
             mute = self.words(roster, everywhere.collect(), |sid| ("rem", Value::from(sid.as_str())));
         }
-        let (node, patience) = (node.clone(), if farewell { FAREWELL } else { NEWS });
+        let (node, clock, patience) = (node.clone(), self.home.clock, if farewell { FAREWELL } else { NEWS });
         let spreading = async move {
             for _ in 0..BUSY.1 {
                 let message = Broadcast {
                     gid: Gid::all(),
                     arguments: Value::from(vec![news.clone()]),
                     remote: Remote::new("gossip", "news"),
-                    origin: Origin::starting(patience),
+                    origin: Origin::starting(patience, clock),
                 };
                 match node.inner().gossip.addr().send(message).await {
-                    Ok(Err(busy)) if busy.kind == ErrorKind::Busy => tokio::time::sleep(BUSY.0).await,
+                    Ok(Err(busy)) if busy.kind == ErrorKind::Busy => clock.sleep(BUSY.0).await,
                     Ok(Err(why)) => {
                         // an exchange of views will bring it
                         log::warn!(target: "chinwag::membership", "the news were not spread: {why}");
@@ -537,10 +537,11 @@ impl Membership {
         self.roster.borrow_mut().joining = None;
         self.drive([Input::Leave], context);
         let farewell = self.roster.borrow_mut().farewell.take();
+        let patience = self.home.clock.after(FAREWELL);
         Box::pin(async move {
             if let Some(farewell) = farewell {
                 // those that are slow hear of it from the others
-                let _ = timeout(FAREWELL, farewell).await;
+                let _ = timeout_at(patience, farewell).await;
             }
         })
     }
