@@ -9,10 +9,13 @@ use std::{
 };
 
 use chinwag::{
-    Call, ErrorKind, Gid, Lasting, NodeAddr, Remote, Service, Value,
+    Answer, Call, ErrorKind, Gid, GroupConfig, Lasting, NodeAddr, Remote, Service, Value,
     actors::{home::Settings, local::routes, transport::contract},
     membership,
-    protocol::fanout::Fanout,
+    protocol::{
+        fanout::Fanout,
+        value::{Function, Object},
+    },
     simulation::{Impossible, Latency, Net, Overlay, Simulation, Skew, spread::Spread},
 };
 
@@ -417,4 +420,44 @@ fn a_callback_that_nobody_claims_is_forgotten() {
         assert!(net.node(1).apply(always, Vec::new()).await.is_ok());
     });
     story.unwrap();
+}
+
+#[cfg(feature = "scripts")]
+#[test]
+fn shipped_code_runs_in_the_simulations_time_and_replays() {
+    let story = || {
+        // how many peers a message goes to is for a shipped function to say, by chance
+        let subset = Function::new("(members) => 1 + Math.floor(Math.random() * 4)");
+        let group = GroupConfig::new(Gid::new("town").unwrap()).with("subset", subset).with("tick", 500.0);
+        let simulation = Simulation::new(4).nodes(12).group(group).loss(0.1).latency(Latency::Uniform(1, 9)).traced();
+        let ahead = Skew { offset: 86_400_000, rate: 2.0, ..Skew::none(5) };
+        simulation.clock(ahead).run(|net| async move {
+            let wait = "(time, cb) => { const from = Date.now(); setTimeout(() => cb(null, Date.now() - from), time); }";
+            let draw = "(cb) => distribution.local.status.get('sid', (e, sid) => cb(e, [sid, Math.random(), new Date()]))";
+            let endless = "() => { for (;;); }";
+            let service = [("wait", wait), ("draw", draw), ("endless", endless)];
+            let service: Object = service.into_iter().map(|(name, source)| (name, Function::new(source))).collect();
+            for node in [4, 5] {
+                net.node(node).routes().put(Value::Object(service.clone()), "shipped").await.unwrap();
+                let before = net.now();
+                let waited = net.node(node).call(Gid::local(), "shipped", "wait", (3_000.0,)).await.unwrap();
+                assert_eq!(waited.into_value(), Value::from(3_000.0), "by its own clock");
+                assert_eq!(net.now() - before, ms(if node == 5 { 1_500 } else { 3_000 }));
+            }
+            let endless = net.node(4).call(Gid::local(), "shipped", "endless", ()).await.unwrap_err();
+            assert_eq!(endless.kind, ErrorKind::Other("LimitExceeded".to_owned()));
+            let draw = Call::new(Gid::local(), "shipped", "draw", Vec::new());
+            let mut drawn = Vec::new();
+            for node in [4, 5] {
+                drawn.push(net.node(0).call_on(&net.addr(node), draw.clone()).await.map(Answer::into_value));
+            }
+            net.tell(0, "news");
+            net.advance(ms(5_000)).await;
+            assert!(net.all_heard("news"));
+            (drawn, net.trace())
+        })
+    };
+    let (once, again) = (story().unwrap(), story().unwrap());
+    assert!(once.0.iter().any(Result::is_ok), "{:?}", once.0);
+    assert_eq!(once, again);
 }

@@ -70,6 +70,10 @@ pub const GROUP: &str = "town";
 /// Most nodes of a simulation: what a group holds.
 pub const MAX_NODES: usize = chinwag_protocol::group::MAX_MEMBERS;
 
+/// How often shipped code is interrupted before a call of it is ended: some ten million steps, which take less than the
+/// second of processor time that a real node grants. A guess.
+const SHIPPED: u64 = 1_000;
+
 /// Purposes of chance other than a node's own, whose number is its purpose.
 const NETWORK: u64 = u64::MAX;
 const OVERLAY: u64 = u64::MAX - 1;
@@ -167,7 +171,8 @@ impl Simulation {
         self
     }
 
-    /// Bounds and intervals of every node.
+    /// Bounds and intervals of every node. Shipped code runs within the simulation's one thread and its time, and is
+    /// bounded by steps, not by processor time, whatever is said here.
     #[must_use]
     pub fn settings(mut self, settings: Settings) -> Simulation {
         self.settings = settings;
@@ -218,6 +223,8 @@ impl Simulation {
     {
         let neighbours = self.check()?;
         let views = views(&neighbours);
+        let mut settings = self.settings;
+        settings.scripts.inline.get_or_insert(SHIPPED);
 
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         let runtime = runtime.map_err(|why| Impossible::Runtime(why.to_string()))?;
@@ -233,7 +240,7 @@ impl Simulation {
                 neighbours,
                 group: self.group,
                 views,
-                settings: self.settings,
+                settings,
                 services: self.services,
                 clocks: RefCell::new(self.clocks),
                 seed: self.seed,
