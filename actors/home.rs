@@ -241,6 +241,11 @@ impl Home {
         uuid::Builder::from_random_bytes(self.chance(|chance| chance.random())).into_uuid()
     }
 
+    /// Calls under way: from outside, and made by calls.
+    pub(crate) fn under_way(&self) -> (usize, usize) {
+        (self.admission.edge.get(), self.admission.relayed.get())
+    }
+
     /// Lets a call in, or says that there are too many.
     pub(crate) fn admit(&self, depth: u16) -> Result<Permit, CallError> {
         let (count, most): (fn(&Admission) -> &Cell<usize>, _) = match depth {

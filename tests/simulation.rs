@@ -432,8 +432,10 @@ fn shipped_code_runs_in_the_simulations_time_and_replays() {
         let simulation = Simulation::new(4).nodes(12).group(group).loss(0.1).latency(Latency::Uniform(1, 9)).traced();
         let ahead = Skew { offset: 86_400_000, rate: 2.0, ..Skew::none(5) };
         simulation.clock(ahead).run(|net| async move {
-            let wait = "(time, cb) => { const from = Date.now(); setTimeout(() => cb(null, Date.now() - from), time); }";
-            let draw = "(cb) => distribution.local.status.get('sid', (e, sid) => cb(e, [sid, Math.random(), new Date()]))";
+            let wait =
+                "(time, cb) => { const from = Date.now(); setTimeout(() => cb(null, Date.now() - from), time); }";
+            let draw =
+                "(cb) => distribution.local.status.get('sid', (e, sid) => cb(e, [sid, Math.random(), new Date()]))";
             let endless = "() => { for (;;); }";
             let service = [("wait", wait), ("draw", draw), ("endless", endless)];
             let service: Object = service.into_iter().map(|(name, source)| (name, Function::new(source))).collect();

@@ -30,6 +30,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::{
     handle::{CallbackFuture, Lasting, Node},
     home::{Home, Permit},
+    load::Fill,
     local::membership,
     node::Reconcile,
     request::{Origin, ReplyFuture, Request, crashed, ready},
@@ -92,6 +93,12 @@ impl Table {
         self.local().insert(name.to_owned(), Target::Remote);
         self.callbacks += 1;
         Ok(())
+    }
+
+    /// How many of what was put and is kept there are.
+    pub(crate) fn load(&self) -> [(&'static str, Fill); 2] {
+        let services = self.groups.get("local").map_or(0, |local| local.len().saturating_sub(self.callbacks));
+        [("services", Fill::new(services, MAX_SERVICES)), ("callbacks", Fill::new(self.callbacks, MAX_CALLBACKS))]
     }
 
     fn admit_callback(&self) -> Result<(), CallError> {

@@ -2,7 +2,7 @@
 //!
 //! | method | answers | error |
 //! |---|---|---|
-//! | `get(key)` | `nid`, `sid`, `ip`, `port`, `counts`, `heapTotal`, `heapUsed` | unknown key |
+//! | `get(key)` | `nid`, `sid`, `ip`, `port`, `counts`, `heapTotal`, `heapUsed`, `load` | unknown key |
 //! | `stop()` | the node's configuration; then it stops | |
 //! | `spawn(config)` | the new node's configuration, once it has booted | no ip or port, or it did not boot |
 //!
@@ -28,6 +28,7 @@ use tokio::{sync::oneshot, time::timeout};
 use crate::{
     handle::{Lasting, Node},
     home::{Heap, Home, Launched},
+    load::Gauges,
     local::{groups::Meet, routes::AddCallback},
     node::Stop,
     request::{ReplyFuture, Request, crashed, ready},
@@ -41,11 +42,12 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Answers for the node.
 pub struct Status {
     home: Rc<Home>,
+    gauges: Gauges,
 }
 
 impl Status {
-    pub(crate) fn new(home: Rc<Home>) -> Status {
-        Status { home }
+    pub(crate) fn new(home: Rc<Home>, gauges: Gauges) -> Status {
+        Status { home, gauges }
     }
 
     fn get(&self, key: &Value) -> Reply {
@@ -60,6 +62,7 @@ impl Status {
             Some("ip") => value(home.me.ip()),
             Some("port") => value(home.me.port()),
             Some("counts") => value(home.counts.get()),
+            Some("load") => value(self.gauges.shown(home)),
             Some("heapTotal") => heap(|heap| heap.total),
             Some("heapUsed") => heap(|heap| heap.used.min(heap.total)),
             Some(other) => match home.me.extra(other) {

@@ -24,7 +24,7 @@ use super::{
     options::Width,
     wire::{Asked, NodeId, Shared},
 };
-use crate::home::Home;
+use crate::{home::Home, load::Fill};
 
 /// The machines of one node. Outlive the actor that drives them.
 pub(crate) type Rooms = Rc<RefCell<Machines>>;
@@ -258,6 +258,25 @@ impl Room {
     pub(crate) fn asleep(&self) -> bool {
         let load = self.machine.load();
         load.retained == 0 && load.wanted == 0 && load.requests == 0
+    }
+
+    /// How much is held of what is bounded.
+    pub(crate) fn load(&self) -> [(&'static str, Fill); 11] {
+        let (load, config) = (self.machine.load(), &*self.options.config);
+        [
+            // what is still to be spread is not dropped, and one rumor is held whatever its size
+            ("gossip.retained", Fill::new(load.retained, config.retained_count.max(load.queued).max(1))),
+            ("gossip.lives", Fill::new(load.lives, config.origins.max(1))),
+            ("gossip.stretches", Fill::new(load.stretches, load.lives.max(1).saturating_mul(config.gaps.max(1)))),
+            ("gossip.opaqueIds", Fill::new(load.opaque_ids, config.opaque_ids.max(1))),
+            ("gossip.wanted", Fill::new(load.wanted, config.wanted.max(1))),
+            ("gossip.queued", Fill::new(load.queued, config.queue_count.max(1))),
+            ("gossip.requests", Fill::new(load.requests, config.requests.max(1))),
+            ("gossip.ownInFlight", Fill::new(load.own_in_flight, config.own_in_flight.max(1))),
+            ("gossip.waiting", Fill::new(self.waiting.len(), config.own_in_flight.max(1))),
+            ("gossip.strangers", Fill::new(self.strangers.len(), MAX_STRANGERS)),
+            ("gossip.legacy", Fill::new(self.legacy.len(), MAX_LEGACY)),
+        ]
     }
 
     /// Lets a tick pass.
