@@ -9,7 +9,7 @@ use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng as _};
 use serde::Serialize;
 
 use super::{
-    Impossible, Latency, STORY,
+    Impossible, Latency, STORY, Skew,
     net::seed_of,
     scenario::{Action, Event, Scenario, Violation},
 };
@@ -42,6 +42,15 @@ impl Scenario {
             2 => Overlay::Line,
             _ => Overlay::Clique,
         };
+        // half of the nodes watch each other, at a pace that the network can follow
+        let watch = chance.random::<bool>().then_some(((20.0 * latency.mean()) as u64).clamp(200, 1_000));
+        // now and then nodes forget early
+        let retained = (chance.random_range(0..8) == 0).then(|| chance.random_range(1..=4));
+        // the clocks of one to three are wrong in a third of the networks
+        let wrong = if chance.random_range(0..3) == 0 { chance.random_range(1..=nodes.min(3)) } else { 0 };
+        let mut clocks = index::sample(&mut chance, nodes, wrong).into_vec();
+        clocks.sort_unstable();
+        let clocks = clocks.into_iter().map(|node| Skew::drawn(node, &mut chance)).collect();
         // half of the networks lose or repeat nothing
         let mut share = |most: f64| if chance.random() { chance.random_range(0.0..most) } else { 0.0 };
         let (loss, duplication) = (share(0.4), share(0.3));
@@ -50,13 +59,13 @@ impl Scenario {
             .map(|_| Event { at: chance.random_range(0..WITHIN), what: Action::drawn(nodes, &mut chance) })
             .collect();
         events.sort_by_key(|event| event.at);
-        Scenario { seed, nodes, overlay, latency, loss, duplication, events }
+        Scenario { seed, nodes, overlay, latency, loss, duplication, watch, retained, clocks, events }
     }
 }
 
 impl Action {
     fn drawn(nodes: usize, chance: &mut ChaCha8Rng) -> Action {
-        let kind = chance.random_range(0..20);
+        let kind = chance.random_range(0..21);
         let node = chance.random_range(0..nodes);
         match kind {
             0..8 => Action::Tell { node },
@@ -71,8 +80,16 @@ impl Action {
                 Action::Partition { sides: vec![side] }
             }
             18 => Action::Cut { from: node, to: (node + chance.random_range(1..nodes)) % nodes },
+            19 => Action::Clock(Skew::drawn(node, chance)),
             _ => Action::Heal,
         }
+    }
+}
+
+impl Skew {
+    fn drawn(node: usize, chance: &mut ChaCha8Rng) -> Skew {
+        let rate = f64::from(chance.random_range(80..=125)) / 100.0;
+        Skew { node, rate, offset: chance.random_range(-10_000..=10_000) }
     }
 }
 
@@ -177,6 +194,7 @@ fn smaller(scenario: &Scenario) -> Vec<Scenario> {
                     Action::Partition { .. } => true,
                     what => what.nodes().into_iter().all(|node| node < nodes),
                 });
+                smaller.clocks.retain(|skew| skew.node < nodes);
                 for event in &mut smaller.events {
                     if let Action::Partition { sides } = &mut event.what {
                         sides.iter_mut().for_each(|side| side.retain(|node| *node < nodes));
@@ -187,6 +205,9 @@ fn smaller(scenario: &Scenario) -> Vec<Scenario> {
     }
     with(&|smaller| smaller.loss = 0.0);
     with(&|smaller| smaller.duplication = 0.0);
+    with(&|smaller| smaller.clocks.clear());
+    with(&|smaller| smaller.watch = None);
+    with(&|smaller| smaller.retained = None);
     with(&|smaller| smaller.overlay = Overlay::Clique);
     with(&|smaller| smaller.latency = Latency::Constant(1));
     tried
