@@ -68,8 +68,9 @@ impl Gauges {
         for (name, fill) in self.table.borrow().load() {
             put(name, fill);
         }
-        for room in self.rooms.borrow().values() {
-            for (name, fill) in room.load() {
+        for (gid, room) in self.rooms.borrow().iter() {
+            let members = home.groups.borrow().get(gid).map_or(0, |members| members.len());
+            for (name, fill) in room.load(members) {
                 put(name, fill);
             }
         }

@@ -10,7 +10,7 @@ use std::{
 
 use chinwag_protocol::{
     call::{CallError, ErrorKind, GroupReply},
-    fanout::Fanout,
+    fanout::{Fanout, log_ceiling},
     group::{Entry, Group, GroupConfig},
     identity::{Nid, NodeAddr, Sid},
     rumor::{self, Answer, BroadcastError, Context, Input, Output, Request, Timer, View},
@@ -121,6 +121,18 @@ impl Room {
         Ok(())
     }
 
+    /// How many peers a send contacts.
+    fn fanout(&self, members: usize) -> usize {
+        match &self.options.fanout {
+            Width::Fixed(fanout) => fanout.count(members),
+            // what it said last, even if the group has changed since
+            Width::Computed(_) => match self.computed {
+                Some((_, peers)) => peers.clamp(1, members.saturating_sub(1).max(1)),
+                None => Fanout::Log.count(members),
+            },
+        }
+    }
+
     fn with<T>(
         &mut self,
         entry: &Entry,
@@ -128,14 +140,7 @@ impl Room {
         act: impl FnOnce(&mut rumor::Gossip<Nid, Shared>, &mut Context<'_, Members<'_>, rand_chacha::ChaCha8Rng>) -> T,
     ) -> T {
         let members = entry.members.len();
-        let fanout = match &self.options.fanout {
-            Width::Fixed(fanout) => fanout.count(members),
-            // what it said last, even if the group has changed since
-            Width::Computed(_) => match self.computed {
-                Some((_, peers)) => peers.clamp(1, members.saturating_sub(1).max(1)),
-                None => Fanout::Log.count(members),
-            },
-        };
+        let fanout = self.fanout(members);
         let view = Members { group: &entry.members, legacy: &self.legacy, me: home.nid };
         home.chance(|chance| {
             let mut context = Context { now: home.now(), view: &view, fanout, chance };
@@ -261,8 +266,11 @@ impl Room {
     }
 
     /// How much is held of what is bounded.
-    pub(crate) fn load(&self) -> [(&'static str, Fill); 11] {
+    pub(crate) fn load(&self, members: usize) -> [(&'static str, Fill); 11] {
         let (load, config) = (self.machine.load(), &*self.options.config);
+        // a rumor's turn, once it has come, goes to all its peers
+        let peers = self.fanout(members).max(log_ceiling(members).saturating_add(config.extra_offers));
+        let requests = config.requests.max(1).saturating_add(peers).saturating_sub(1);
         [
             // what is still to be spread is not dropped, and one rumor is held whatever its size
             ("gossip.retained", Fill::new(load.retained, config.retained_count.max(load.queued).max(1))),
@@ -271,7 +279,7 @@ impl Room {
             ("gossip.opaqueIds", Fill::new(load.opaque_ids, config.opaque_ids.max(1))),
             ("gossip.wanted", Fill::new(load.wanted, config.wanted.max(1))),
             ("gossip.queued", Fill::new(load.queued, config.queue_count.max(1))),
-            ("gossip.requests", Fill::new(load.requests, config.requests.max(1))),
+            ("gossip.requests", Fill::new(load.requests, requests)),
             ("gossip.ownInFlight", Fill::new(load.own_in_flight, config.own_in_flight.max(1))),
             ("gossip.waiting", Fill::new(self.waiting.len(), config.own_in_flight.max(1))),
             ("gossip.strangers", Fill::new(self.strangers.len(), MAX_STRANGERS)),
