@@ -123,6 +123,14 @@ pub enum Action {
         /// The receiver.
         to: usize,
     },
+    /// What one node sends another is lost for good: healing does not mend it. What is connected by nothing else fails
+    /// the checks, which shows that they can fail.
+    Break {
+        /// The sender.
+        from: usize,
+        /// The receiver.
+        to: usize,
+    },
     /// Partitions and cuts end.
     Heal,
     /// A node's clock is put wrong, or right, for its next life.
@@ -139,7 +147,7 @@ impl Action {
             | Action::Pause { node }
             | Action::Resume { node } => vec![*node],
             Action::Partition { sides } => sides.concat(),
-            Action::Cut { from, to } => vec![*from, *to],
+            Action::Cut { from, to } | Action::Break { from, to } => vec![*from, *to],
             Action::Heal => Vec::new(),
             Action::Clock(skew) => vec![skew.node],
         }
@@ -166,6 +174,8 @@ impl Action {
             Action::Resume { node } => net.resume(*node),
             Action::Partition { sides } => net.partition(sides.iter().map(|side| side.iter().copied())),
             Action::Cut { from, to } => net.cut(*from, *to),
+            // a link may lose everything
+            Action::Break { from, to } => drop(net.set_link_loss(*from, *to, 1.0)),
             Action::Heal => net.heal(),
             // it was checked
             Action::Clock(skew) => drop(net.set_clock(*skew)),
