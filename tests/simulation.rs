@@ -409,6 +409,22 @@ fn a_rumor_is_measured() {
 }
 
 #[test]
+fn idle_ticks_are_not_counted_though_they_are_lost() {
+    let story = Simulation::new(3).nodes(10).loss(0.3).run(|net| async move {
+        net.tell(0, "news");
+        assert!(net.until(Duration::from_secs(60), |net| net.all_heard("news")).await);
+        // what was under way when the last node heard it comes to its end
+        net.advance(Duration::from_secs(10)).await;
+        let before = net.counts();
+        net.advance(Duration::from_secs(100)).await;
+        net.counts().since(before)
+    });
+    let rest = story.unwrap();
+    assert!(rest.comparisons > 4_000 && rest.lost > 1_500, "{rest:?}");
+    assert_eq!((rest.at_work(), rest.differences, rest.requests), (0, 0, rest.comparisons), "{rest:?}");
+}
+
+#[test]
 fn a_callback_that_nobody_claims_is_forgotten() {
     let story = Simulation::new(1).nodes(2).run(|net| async move {
         let answer = |_| async { Ok(Value::from("here")) };

@@ -330,7 +330,10 @@ impl Network {
         let trip = Trip { from, to, name };
         let compares = is_comparison(&call);
         let carried = self.holds(call.arguments.iter());
-        self.ledger.count(|counts| counts.requests += 1);
+        self.ledger.count(|counts| {
+            counts.requests += 1;
+            counts.comparisons += u64::from(compares);
+        });
         self.carries(carried);
 
         let (answered, answer) = oneshot::channel();
@@ -338,7 +341,7 @@ impl Network {
             wires.spawn_local(self.clone().travel(trip, Box::new(call), carried, answered));
         }
         let waiting = async move {
-            let reply = match timeout_at(deadline, answer).await {
+            match timeout_at(deadline, answer).await {
                 Ok(Ok(reply)) => *reply,
                 // it was lost, which nobody can know before the deadline
                 Ok(Err(_)) => {
@@ -346,24 +349,23 @@ impl Network {
                     Err(late(to))
                 }
                 Err(_) => Err(late(to)),
-            };
-            if compares && reply.as_ref().is_ok_and(is_same) {
-                self.ledger.count(|counts| counts.idle += 1);
             }
-            reply
         };
         waiting.boxed_local()
     }
 
     /// A call's way there, and its answer's way back. Dropping `answered` unused means that neither is heard of.
     async fn travel(self: Rc<Self>, trip: Trip, call: Box<Call>, carried: bool, answered: oneshot::Sender<Box<Reply>>) {
-        let twice = self.twice();
+        let (twice, compares) = (self.twice(), is_comparison(&call));
         if !self.carry(&trip, Way::There).await {
             return;
         }
         let reply = Box::new(self.arrive(&trip, call, carried, twice).boxed_local().await);
         let carried = self.holds(reply.iter().filter_map(value_of));
         self.carries(carried);
+        if compares && (*reply).as_ref().is_ok_and(|answer| !is_same(answer)) {
+            self.ledger.count(|counts| counts.differences += 1);
+        }
         if !self.carry(&trip, Way::Back).await {
             return;
         }
