@@ -48,7 +48,7 @@ pub type Load = BTreeMap<String, Fill>;
 #[derive(Clone)]
 pub(crate) struct Gauges {
     pub table: Rc<RefCell<Table>>,
-    pub rooms: Rooms,
+    pub rooms: Rc<Rooms>,
     pub roster: Option<membership::Shared>,
 }
 
@@ -68,7 +68,7 @@ impl Gauges {
         for (name, fill) in self.table.borrow().load() {
             put(name, fill);
         }
-        for (gid, room) in self.rooms.borrow().iter() {
+        for (gid, room) in self.rooms.by_group.borrow().iter() {
             let members = home.groups.borrow().get(gid).map_or(0, |members| members.len());
             for (name, fill) in room.load(members) {
                 put(name, fill);

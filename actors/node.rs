@@ -43,7 +43,7 @@ pub fn start(environment: Environment) -> Node {
         supervise("groups", move || groups::Groups::new(h.clone()), seated(&table, "groups", &groups::METHODS));
     let h = home.clone();
     let comm = supervise("comm", move || comm::Comm::new(h.clone()), seated(&table, "comm", &comm::METHODS));
-    let (roster, rooms) = (membership::roster(&home), gossip::Rooms::default());
+    let (roster, rooms) = (membership::roster(&home), Rc::new(gossip::Rooms::default()));
     let gauges = Gauges { table: table.clone(), rooms: rooms.clone(), roster: roster.clone() };
     let h = home.clone();
     let make = move || status::Status::new(h.clone(), gauges.clone());

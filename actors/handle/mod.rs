@@ -19,7 +19,7 @@ use crate::{
     clock::Clock,
     local::{comm, gossip, groups, membership, routes},
     node::{Close, Lifecycle, Stop},
-    request::{Origin, Request, crashed},
+    request::{Origin, Request, Response, crashed},
     seat::Seat,
     service::AnyService,
     stub,
@@ -119,7 +119,26 @@ impl Node {
     /// As [`call`](Node::call).
     pub async fn dispatch(&self, call: Call) -> Reply {
         let request = Request::new(call, self.inner.clock);
-        self.inner.routes.addr().send(request).await.map_err(crashed(&"the route table"))?
+        match &self.inner.membership {
+            _ if gossip::is_ours(&request.call) => {
+                self.inner.gossip.addr().send(request).await.map_err(crashed(&"gossip"))?
+            }
+            Some(membership) if membership::wire::is_ours(&request.call) => {
+                membership.addr().send(request).await.map_err(crashed(&"membership"))?
+            }
+            _ => self.inner.routes.addr().send(request).await.map_err(crashed(&"the route table"))?,
+        }
+    }
+
+    /// Lets in a call that came with its own context, for one on the node's own thread who takes what comes of it: an
+    /// answer that is there at once, as gossip's are, takes no task and no channel. A node that ends first drops `take`.
+    pub fn enter(&self, call: Call, take: impl FnOnce(Response) + 'static) {
+        if gossip::is_ours(&call) {
+            let incoming = gossip::Incoming::new(Request::new(call, self.inner.clock), Box::new(take));
+            return self.inner.gossip.addr().do_send(incoming);
+        }
+        let node = self.clone();
+        take(Response::Later(Box::pin(async move { node.dispatch(call).await })));
     }
 
     /// What the node's present call allows the next one.

@@ -15,18 +15,23 @@
 //! Every draw comes from one generator, in the order in which messages leave, which is the order in which one thread
 //! runs; there is no other source of chance, no clock but tokio's stopped one, and no map whose order is not sorted.
 //!
+//! Everything under way is on one agenda, in the order of time and, at one moment, of departure; one task goes through
+//! it. A message costs an entry there, no task and no timer of its own, as there can be a million at once.
+//!
 //! A paused node does nothing at all until it goes on ([`Process`]), and what came for it waits at its door.
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     fmt::Display,
+    pin::Pin,
     rc::{Rc, Weak},
     sync::Arc,
+    task::{self, Poll, Waker},
     time::Duration,
 };
 
-use chinwag_actors::{clock::Clock, handle::Node, transport::Transport};
+use chinwag_actors::{clock::Clock, handle::Node, request::Response, transport::Transport};
 use chinwag_protocol::{
     call::{Answer, Call, CallError, ErrorKind, MAX_DEADLINE, Reply},
     identity::NodeAddr,
@@ -36,9 +41,9 @@ use futures_util::{FutureExt as _, future::LocalBoxFuture};
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 use tokio::{
-    sync::{Notify, oneshot},
+    sync::Notify,
     task::LocalSet,
-    time::{Instant, sleep, sleep_until, timeout_at},
+    time::{Instant, sleep_until, timeout_at},
 };
 
 use super::{
@@ -104,10 +109,34 @@ pub(super) struct Network {
     /// Told when a node dies, or goes on.
     pub changed: Notify,
     pub watched: RefCell<Option<Watched>>,
+    agenda: RefCell<BTreeMap<Instant, VecDeque<Event>>>,
+    /// Until when the one who goes through the agenda sleeps.
+    asleep: Cell<Option<Instant>>,
+    /// Wakes it.
+    sooner: Notify,
     chance: RefCell<ChaCha8Rng>,
-    /// Where messages travel: beside the nodes, so that one that was sent arrives though its sender dies.
+    /// Where the network's own tasks run: beside the nodes, whose end is not theirs.
     wires: Weak<LocalSet>,
 }
+
+/// Something on the agenda.
+struct Event {
+    what: What,
+    exchange: Rc<Exchange>,
+}
+
+#[derive(Clone, Copy)]
+enum What {
+    /// The call is there.
+    Arrives,
+    /// The answer is back.
+    Returns,
+    /// The caller has waited long enough.
+    Expires,
+}
+
+/// Events dealt with before those that they concern are let on: what is in hand then needs no more memory than that.
+const EVENTS_AT_A_TIME: usize = 512;
 
 /// What one way between two nodes has of its own.
 #[derive(Clone, Copy, Debug, Default)]
@@ -141,6 +170,9 @@ impl Network {
             sides: RefCell::default(),
             changed: Notify::new(),
             watched: RefCell::default(),
+            agenda: RefCell::default(),
+            asleep: Cell::new(None),
+            sooner: Notify::new(),
             chance: RefCell::new(chance),
             wires,
         }
@@ -152,6 +184,12 @@ impl Network {
 
     pub(super) fn event(&self, event: impl Display) {
         self.trace.event(self.now(), event);
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        if let Some(wires) = self.wires.upgrade() {
+            wires.spawn_local(task);
+        }
     }
 
     fn power(&self, index: usize) -> Power {
@@ -208,27 +246,9 @@ impl Network {
         duplication > 0.0 && self.chance.borrow_mut().random::<f64>() < duplication
     }
 
-    /// Carries one message over the network. False where it does not arrive.
-    async fn carry(&self, trip: &Trip, way: Way) -> bool {
-        let (from, to) = trip.ends(way);
-        let fate = match self.depart(from, to) {
-            Ok(latency) => {
-                sleep(latency).await;
-                if self.connected(from, to) { Ok(()) } else { Err(Outcome::Cut) }
-            }
-            Err(fate) => Err(fate),
-        };
-        if let Err(fate) = fate {
-            self.ledger.count(|counts| counts.lost += 1);
-            self.note(trip, way, fate);
-            return false;
-        }
-        true
-    }
-
-    fn note(&self, trip: &Trip, way: Way, outcome: Outcome) {
+    fn note(&self, exchange: &Exchange, way: Way, outcome: Outcome) {
         if self.trace.wanted() {
-            self.trace.message(self.now(), (trip.from, trip.to), way, &trip.name, &outcome);
+            self.trace.message(self.now(), (exchange.from, exchange.to), way, &exchange.name, &outcome);
         }
     }
 
@@ -263,20 +283,76 @@ fn contains(value: &Value, payload: &str) -> bool {
     }
 }
 
-/// One exchange between two nodes.
-struct Trip {
+/// A call from one node to another, with its answer.
+struct Exchange {
     from: usize,
     to: usize,
     /// Written out only where a trace is kept.
     name: String,
+    /// Whether it is what a network at rest is busy with.
+    compares: bool,
+    /// What is presently on its way, and whether it has the payload in it.
+    cargo: RefCell<Cargo>,
+    carried: Cell<bool>,
+    caller: RefCell<Caller>,
 }
 
-impl Trip {
+/// What a message brings.
+enum Cargo {
+    Call(Box<Call>),
+    Reply(Box<Reply>),
+    Nothing,
+}
+
+/// The one who waits for an answer.
+enum Caller {
+    Waits(Option<Waker>),
+    Has(Box<Reply>),
+    Gone,
+}
+
+impl Exchange {
     fn ends(&self, way: Way) -> (usize, usize) {
         match way {
             Way::There => (self.from, self.to),
             Way::Back => (self.to, self.from),
         }
+    }
+
+    /// Hands the caller its answer. False where it waits no more.
+    fn settle(&self, reply: Box<Reply>) -> bool {
+        let mut caller = self.caller.borrow_mut();
+        if !matches!(*caller, Caller::Waits(_)) {
+            return false;
+        }
+        if let Caller::Waits(Some(waker)) = std::mem::replace(&mut *caller, Caller::Has(reply)) {
+            waker.wake();
+        }
+        true
+    }
+}
+
+/// The caller's end of an exchange.
+struct Waiting(Rc<Exchange>);
+
+impl Future for Waiting {
+    type Output = Reply;
+
+    fn poll(self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Reply> {
+        let mut caller = self.0.caller.borrow_mut();
+        match std::mem::replace(&mut *caller, Caller::Gone) {
+            Caller::Has(reply) => Poll::Ready(*reply),
+            Caller::Waits(_) | Caller::Gone => {
+                *caller = Caller::Waits(Some(task.waker().clone()));
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        *self.0.caller.borrow_mut() = Caller::Gone;
     }
 }
 
@@ -313,7 +389,7 @@ fn late(to: usize) -> CallError {
 }
 
 impl Network {
-    /// Sends a call off. What waits is kept small: a large network has a million calls under way at once.
+    /// Sends a call off.
     fn send(
         self: Rc<Self>,
         from: usize,
@@ -327,96 +403,222 @@ impl Network {
             return std::future::ready(stopped).boxed_local();
         }
         let name = if self.trace.wanted() { call.to_string() } else { String::new() };
-        let trip = Trip { from, to, name };
         let compares = is_comparison(&call);
         let carried = self.holds(call.arguments.iter());
         self.ledger.count(|counts| {
             counts.requests += 1;
             counts.comparisons += u64::from(compares);
         });
-        self.carries(carried);
-
-        let (answered, answer) = oneshot::channel();
-        if let Some(wires) = self.wires.upgrade() {
-            wires.spawn_local(self.clone().travel(trip, Box::new(call), carried, answered));
-        }
-        let waiting = async move {
-            match timeout_at(deadline, answer).await {
-                Ok(Ok(reply)) => *reply,
-                // it was lost, which nobody can know before the deadline
-                Ok(Err(_)) => {
-                    sleep_until(deadline).await;
-                    Err(late(to))
-                }
-                Err(_) => Err(late(to)),
-            }
-        };
-        waiting.boxed_local()
+        let exchange = Rc::new(Exchange {
+            from,
+            to,
+            name,
+            compares,
+            cargo: RefCell::new(Cargo::Call(Box::new(call))),
+            carried: Cell::new(carried),
+            caller: RefCell::new(Caller::Waits(None)),
+        });
+        // first, so that of what happens at one moment the deadline comes first
+        self.plan(deadline, What::Expires, exchange.clone());
+        self.launch(What::Arrives, exchange.clone());
+        Waiting(exchange).boxed_local()
     }
 
-    /// A call's way there, and its answer's way back. Dropping `answered` unused means that neither is heard of.
-    async fn travel(self: Rc<Self>, trip: Trip, call: Box<Call>, carried: bool, answered: oneshot::Sender<Box<Reply>>) {
-        let (twice, compares) = (self.twice(), is_comparison(&call));
-        if !self.carry(&trip, Way::There).await {
-            return;
+    fn plan(&self, at: Instant, what: What, exchange: Rc<Exchange>) {
+        self.agenda.borrow_mut().entry(at).or_default().push_back(Event { what, exchange });
+        if self.asleep.get().is_some_and(|until| at < until) {
+            self.sooner.notify_one();
         }
-        let reply = Box::new(self.arrive(&trip, call, carried, twice).boxed_local().await);
-        let carried = self.holds(reply.iter().filter_map(value_of));
-        self.carries(carried);
-        if compares && (*reply).as_ref().is_ok_and(|answer| !is_same(answer)) {
+    }
+
+    /// A message leaves: it will be there in a while, or is lost.
+    fn launch(&self, what: What, exchange: Rc<Exchange>) {
+        let way = if matches!(what, What::Arrives) { Way::There } else { Way::Back };
+        self.carries(exchange.carried.get());
+        let (from, to) = exchange.ends(way);
+        match self.depart(from, to) {
+            Ok(latency) => self.plan(Instant::now() + latency, what, exchange),
+            Err(fate) => self.lose(&exchange, way, fate),
+        }
+    }
+
+    /// A message is lost, which nobody can know before the deadline.
+    fn lose(&self, exchange: &Exchange, way: Way, fate: Outcome) {
+        self.ledger.count(|counts| counts.lost += 1);
+        self.note(exchange, way, fate);
+        exchange.cargo.replace(Cargo::Nothing);
+    }
+
+    /// Goes through the agenda, for as long as there is a network.
+    pub(super) async fn run(self: Rc<Self>) {
+        let mut done = 0;
+        loop {
+            while let Some(event) = self.due() {
+                self.clone().happen(event);
+                done += 1;
+                if done % EVENTS_AT_A_TIME == 0 {
+                    tokio::task::yield_now().await;
+                }
+            }
+            let next = self.agenda.borrow().first_key_value().map(|(at, _)| *at);
+            let far = || Instant::now() + MAX_DEADLINE;
+            let until = next.unwrap_or_else(far);
+            self.asleep.set(Some(until));
+            tokio::select! {
+                () = sleep_until(until) => {}
+                () = self.sooner.notified() => {}
+            }
+            self.asleep.set(None);
+        }
+    }
+
+    /// Takes what is to happen now.
+    fn due(&self) -> Option<Event> {
+        let mut agenda = self.agenda.borrow_mut();
+        loop {
+            let mut first = agenda.first_entry()?;
+            if *first.key() > Instant::now() {
+                return None;
+            }
+            match first.get_mut().pop_front() {
+                Some(event) => return Some(event),
+                None => drop(first.remove()),
+            }
+        }
+    }
+
+    fn happen(self: Rc<Self>, Event { what, exchange }: Event) {
+        let way = match what {
+            What::Expires => {
+                if matches!(*exchange.caller.borrow(), Caller::Waits(_)) {
+                    exchange.settle(Box::new(Err(late(exchange.to))));
+                }
+                return;
+            }
+            What::Arrives => Way::There,
+            What::Returns => Way::Back,
+        };
+        let (from, to) = exchange.ends(way);
+        if !self.connected(from, to) {
+            return self.lose(&exchange, way, Outcome::Cut);
+        }
+        match what {
+            // one that is paused finds it when it goes on
+            What::Returns => self.deliver(&exchange),
+            _ => self.arrive(exchange),
+        }
+    }
+}
+impl Network {
+    /// A call is where it was sent.
+    fn arrive(self: Rc<Self>, exchange: Rc<Exchange>) {
+        if self.power(exchange.to) == Power::Paused {
+            actix_web::rt::spawn(async move {
+                self.running(exchange.to).await;
+                self.enter(exchange);
+            });
+        } else {
+            self.enter(exchange);
+        }
+    }
+
+    /// A call comes to a node that is not paused.
+    fn enter(self: Rc<Self>, exchange: Rc<Exchange>) {
+        let Cargo::Call(call) = exchange.cargo.replace(Cargo::Nothing) else { return };
+        let there = match self.places.borrow().get(exchange.to) {
+            Some(Place { node, power: Power::Up, life, .. }) => Some((node.clone(), *life)),
+            _ => None,
+        };
+        let Some((node, life)) = there else {
+            self.note(&exchange, Way::There, Outcome::Refused);
+            let nobody = format!("nobody listens at {}", shown(exchange.to));
+            return self.reply(exchange, Err(CallError::new(ErrorKind::Unreachable, nobody)));
+        };
+        self.note(&exchange, Way::There, Outcome::Arrived);
+        if exchange.carried.get() {
+            self.hop(exchange.from, exchange.to);
+        }
+        if self.twice() {
+            self.note(&exchange, Way::There, Outcome::Again);
+            let (node, call) = (node.clone(), call.clone());
+            // its answer is the network's second, which nobody waits for
+            actix_web::rt::spawn(async move { drop(node.dispatch(*call).await) });
+        }
+        let performing = Performing { network: self, exchange: Some(exchange), life };
+        node.enter(*call, move |response| performing.answered(response));
+    }
+
+    /// An answer leaves.
+    fn reply(&self, exchange: Rc<Exchange>, reply: Reply) {
+        exchange.carried.set(self.holds(reply.iter().filter_map(value_of)));
+        if exchange.compares && reply.as_ref().is_ok_and(|answer| !is_same(answer)) {
             self.ledger.count(|counts| counts.differences += 1);
         }
-        if !self.carry(&trip, Way::Back).await {
-            return;
-        }
-        if carried {
-            self.hop(trip.to, trip.from);
+        exchange.cargo.replace(Cargo::Reply(Box::new(reply)));
+        self.launch(What::Returns, exchange);
+    }
+
+    /// The answer is back.
+    fn deliver(&self, exchange: &Exchange) {
+        let Cargo::Reply(reply) = exchange.cargo.replace(Cargo::Nothing) else { return };
+        if exchange.carried.get() {
+            self.hop(exchange.to, exchange.from);
         }
         let outcome = Outcome::Answered((*reply).as_ref().err().map(|error| error.kind.clone()));
-        let late = answered.send(reply).is_err();
-        self.note(&trip, Way::Back, if late { Outcome::TimedOut } else { outcome });
+        let taken = exchange.settle(reply);
+        self.note(exchange, Way::Back, if taken { outcome } else { Outcome::TimedOut });
+    }
+}
+
+/// A call in a node's hands. Dropped there, it is broken off.
+struct Performing {
+    network: Rc<Network>,
+    exchange: Option<Rc<Exchange>>,
+    /// The node's life.
+    life: u32,
+}
+
+impl Performing {
+    fn answered(mut self, response: Response) {
+        let (Some(exchange), network, life) = (self.exchange.take(), self.network.clone(), self.life) else { return };
+        let later = match response {
+            Response::Now(reply) if network.power(exchange.to) != Power::Paused => {
+                return network.reply(exchange, reply);
+            }
+            Response::Now(reply) => std::future::ready(reply).boxed_local(),
+            Response::Later(reply) => reply,
+        };
+        let wires = network.clone();
+        // not a task of the node, in whose actor this may be
+        wires.spawn(async move {
+            let performed = async {
+                let reply = later.await;
+                network.running(exchange.to).await;
+                reply
+            };
+            tokio::select! {
+                biased;
+                () = network.died(exchange.to, life) => network.break_off(exchange),
+                reply = performed => network.reply(exchange, reply),
+            }
+        });
+    }
+}
+
+impl Drop for Performing {
+    fn drop(&mut self) {
+        if let Some(exchange) = self.exchange.take() {
+            self.network.break_off(exchange);
+        }
     }
 }
 
 impl Network {
-    /// What becomes of a call where it was sent.
-    async fn arrive(&self, trip: &Trip, call: Box<Call>, carried: bool, twice: bool) -> Reply {
-        self.running(trip.to).await;
-        let there = match self.places.borrow().get(trip.to) {
-            Some(Place { node, power: Power::Up, life, .. }) => Some((node.clone(), *life)),
-            _ => None,
-        };
-        match there {
-            None => {
-                self.note(trip, Way::There, Outcome::Refused);
-                Err(CallError::new(ErrorKind::Unreachable, format!("nobody listens at {}", shown(trip.to))))
-            }
-            Some((node, life)) => {
-                self.note(trip, Way::There, Outcome::Arrived);
-                if carried {
-                    self.hop(trip.from, trip.to);
-                }
-                if twice {
-                    self.note(trip, Way::There, Outcome::Again);
-                    let (node, call) = (node.clone(), call.clone());
-                    // its answer is the network's second, which nobody waits for
-                    actix_web::rt::spawn(async move { drop(node.dispatch(*call).await) });
-                }
-                let performed = async {
-                    let reply = node.dispatch(*call).await;
-                    self.running(trip.to).await;
-                    reply
-                };
-                tokio::select! {
-                    biased;
-                    () = self.died(trip.to, life) => {
-                        self.note(trip, Way::There, Outcome::Died);
-                        Err(CallError::new(ErrorKind::Interrupted, format!("{} broke off", shown(trip.to))))
-                    }
-                    reply = performed => reply,
-                }
-            }
-        }
+    /// The node is gone that had a call in its hands.
+    fn break_off(&self, exchange: Rc<Exchange>) {
+        self.note(&exchange, Way::There, Outcome::Died);
+        let why = format!("{} broke off", shown(exchange.to));
+        self.reply(exchange, Err(CallError::new(ErrorKind::Interrupted, why)));
     }
 }
 
