@@ -82,6 +82,10 @@ impl Picture {
         X::CoordDescType: ValueFormatter<f64>,
     {
         let Picture { title, runs: lines, theory, limit, longest } = self;
+        let measured = match lines.len() {
+            MOST_RUNS => format!("measured, the first {MOST_RUNS} runs"),
+            _ => "measured, each run".to_owned(),
+        };
         let soonest = theory.first().map_or(0.0, |(at, _)| *at);
         let root = SVGBackend::with_string(svg, (900, 560)).into_drawing_area();
         root.fill(&WHITE)?;
@@ -105,9 +109,7 @@ impl Picture {
         for (number, line) in lines.into_iter().enumerate() {
             let drawn = chart.draw_series(LineSeries::new(line, faint.stroke_width(1)))?;
             if number == 0 {
-                drawn
-                    .label("measured, each run")
-                    .legend(|(x, y)| PathElement::new([(x, y), (x + 28, y)], BLACK.mix(0.5)));
+                drawn.label(measured.as_str()).legend(|(x, y)| PathElement::new([(x, y), (x + 28, y)], BLACK.mix(0.5)));
             }
         }
         chart
