@@ -185,7 +185,8 @@ pub fn reply_from_pair(error: Value, value: Value) -> Reply {
     match error {
         Value::Null | Value::Undefined => Ok(Answer::Value(value)),
         Value::Object(errors) => {
-            let named = |(key, value): (EcoString, Value)| Some((Sid::new(key.as_str()).ok()?, CallError::from_value(value)));
+            let named =
+                |(key, value): (EcoString, Value)| Some((Sid::new(key.as_str()).ok()?, CallError::from_value(value)));
             Ok(Answer::Group { errors: errors.into_iter().filter_map(named).collect(), value })
         }
         other => Err(CallError::from_value(other)),

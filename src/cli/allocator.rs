@@ -10,8 +10,7 @@ pub(super) fn one_heap() {
 /// Memory in large steps, held on to, and small blocks never gathered: for a simulation, which is about to need much.
 pub(super) fn large_steps() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    for (knob, value) in
-        [(libc::M_TOP_PAD, 64 << 20), (libc::M_TRIM_THRESHOLD, libc::c_int::MAX), (libc::M_MXFAST, 0)]
+    for (knob, value) in [(libc::M_TOP_PAD, 64 << 20), (libc::M_TRIM_THRESHOLD, libc::c_int::MAX), (libc::M_MXFAST, 0)]
     {
         set(knob, value);
     }

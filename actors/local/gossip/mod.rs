@@ -57,7 +57,7 @@ use crate::{
     handle::Node,
     home::Home,
     local::groups::Configuration,
-    request::{Origin, Response, ReplyFuture, Request, crashed, ready},
+    request::{Origin, ReplyFuture, Request, Response, crashed, ready},
     service::unknown_method,
 };
 
@@ -154,9 +154,7 @@ impl Gossip {
     fn ask(&self, to: Option<NodeAddr>, call: Call, time_left: Duration) -> ReplyFuture {
         match to {
             None => ready(Err(gone())),
-            Some(to) => {
-                self.home.transport.call(&to, call.within(CallContext { time_left, ..CallContext::default() }))
-            }
+            Some(to) => self.home.transport.call(&to, call.within(CallContext { time_left, ..CallContext::default() })),
         }
     }
 
