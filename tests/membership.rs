@@ -576,6 +576,7 @@ async fn processes_miss_one() {
     let (all, processor) = (began.elapsed(), processor_time(&processes));
     println!("{count} processes: all up after {up:?}, all seen by all after {all:?}, {processor:?} of processor time");
     tokio::time::sleep(Duration::from_secs(5)).await;
+    let told = Told::of(&watcher).await;
     let mut taken = Vec::new();
     while processes.len() > count - 5 {
         let there = processes.len();
@@ -590,6 +591,8 @@ async fn processes_miss_one() {
         println!("of {there}: gone from all views after {:?} (from the first asked {first:?})", began.elapsed());
     }
     taken.sort_unstable();
-    println!("median {:?}", taken[taken.len() / 2]);
+    let heard = |name: &str| told.0.lock().unwrap().iter().filter(|event| event.name() == name).count();
+    let (suspected, refuted) = (heard("suspected"), heard("refuted"));
+    println!("median {:?}; the seed heard of {suspected} suspicions, {refuted} refuted", taken[taken.len() / 2]);
     watcher.stop().await;
 }

@@ -125,6 +125,12 @@ impl<P: Copy + Ord + Debug> Swim<P> {
             .map(|member| member.peer)
     }
 
+    /// Whether a peer that belongs in this node's groups has stated no incarnation so far: it takes no part, or has not been
+    /// heard of yet.
+    pub fn is_mute(&self, peer: &P) -> bool {
+        self.find(peer).is_some_and(|member| member.status().is_present() && member.incarnation.is_mute())
+    }
+
     /// By how many times this node slows itself down, less one: Lifeguard's local health, 0 when well.
     pub fn health(&self) -> u32 {
         self.health

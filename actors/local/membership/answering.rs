@@ -13,7 +13,8 @@ use tokio::sync::oneshot;
 
 use super::{Membership, Shared, Take, join, wire, wire::Addresses};
 use crate::{
-    request::{ReplyFuture, Request, ready},
+    local::groups::Enroll,
+    request::{ReplyFuture, Request, crashed, ready},
     service::value,
 };
 
@@ -60,11 +61,17 @@ impl Membership {
                 Ok(ready(value(self.statement())))
             }
             "news" => {
-                let mut addresses = Addresses::new();
-                let update = wire::read_update(argument, &mut addresses).map_err(refused)?;
+                let wire::News { updates, addresses, additions } = wire::read_news(argument).map_err(refused)?;
                 self.roster.borrow_mut().note(addresses);
-                self.drive([Input::Update(update)], context);
-                Ok(ready(value(Value::Null)))
+                self.drive(updates.into_iter().map(Input::Update), context);
+                if additions.is_empty() {
+                    return Ok(ready(value(Value::Null)));
+                }
+                let groups = self.home.node()?.inner().groups.addr();
+                Ok(Box::pin(async move {
+                    groups.send(Enroll(additions)).await.map_err(crashed(&"groups"))?;
+                    value(Value::Null)
+                }))
             }
             "exchange" => {
                 let (from, take) = exchanged(argument).map_err(refused)?;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! newcomer -- exchange(my view, joining, the groups I am meant for) --> seed
-//!   seed: the newcomer is a member; it is added to those groups here, and by gossip on their members
+//!   seed: the newcomer is a member; it is added to those groups here, and by gossip wherever they are known
 //!   seed: whoever else is there hears of it by gossip
 //! newcomer <-- its view, and every group that lists the newcomer ------ seed
 //! ```
@@ -15,20 +15,15 @@
 use std::{collections::BTreeSet, rc::Rc, time::Duration};
 
 use chinwag_protocol::{
-    call::{Call, CallError, ErrorKind, Remote},
+    call::{Call, CallError, ErrorKind},
     group::{Group, GroupConfig},
     identity::{Gid, NodeAddr},
     value::Value,
 };
 use rand::RngExt as _;
 
-use super::{Seed, Shared, ask, exchanged, send, wire};
-use crate::{
-    handle::Node,
-    home::Home,
-    local::{gossip::Broadcast, groups::Merge},
-    request::{Origin, crashed},
-};
+use super::{Announce, Seed, Shared, answering::exchanged, ask, send, wire};
+use crate::{handle::Node, home::Home, local::groups::Merge, request::crashed};
 
 /// How long a seed is given to answer.
 const SEED_TIME: Duration = Duration::from_secs(2);
@@ -41,9 +36,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
 /// Most groups that a newcomer may ask for.
 const MAX_GROUPS_ASKED: usize = 256;
-
-/// How long the news of a newcomer may take to reach the first members of a group.
-const NEWS: Duration = Duration::from_secs(2);
 
 /// Brings this node in.
 pub(super) async fn run(home: Rc<Home>, roster: Shared) {
@@ -116,8 +108,9 @@ async fn at(home: &Home, roster: &Shared, node: &Node, seed: &NodeAddr) -> Resul
         return Err(CallError::new(ErrorKind::Unreachable, format!("{seed} is this node itself")));
     }
     let groups = wire::read_groups(&answer)?;
+    let named: BTreeSet<_> = take.addresses.iter().map(|(nid, _)| *nid).collect();
     // those who came in through this node meanwhile: the seed has not heard of them
-    let unsaid = !known(roster).is_subset(&said);
+    let unsaid = known(roster).iter().any(|nid| !said.contains(nid) && !named.contains(nid));
     send(node, take).await?;
     for (config, members) in groups {
         put(home, node, config, members).await?;
@@ -144,27 +137,10 @@ async fn put(home: &Home, node: &Node, config: GroupConfig, theirs: Group) -> Re
     };
     let only_here = of_one(&mine, &theirs);
     if !gid.is_all() && !only_here.is_empty() {
-        for member in only_here.into_iter().chain(of_one(&theirs, &mine)) {
-            announce(node, &gid, &member);
-        }
+        let nodes = only_here.into_iter().chain(of_one(&theirs, &mine)).collect();
+        send(node, Announce { gid, nodes }).await?;
     }
     Ok(())
-}
-
-/// Has gossip add a node to a group on the group's members.
-fn announce(node: &Node, gid: &Gid, member: &NodeAddr) {
-    let message = Broadcast {
-        gid: gid.clone(),
-        arguments: Value::from(vec![Value::from(gid.as_str()), member.to_value()]),
-        remote: Remote::new("groups", "add"),
-        origin: Origin::starting(NEWS),
-    };
-    let gossip = node.inner().gossip.addr();
-    actix::spawn(async move {
-        if let Ok(Err(why)) = gossip.send(message).await {
-            log::warn!(target: "chinwag::membership", "a group was not told of a new member: {why}");
-        }
-    });
 }
 
 /// Whether a node does not know `gossip.exchange`: it takes no part, or cannot.
@@ -219,7 +195,7 @@ pub(super) async fn admitted(
             Ok(false) => drop(node.groups().add(gid.as_str(), newcomer.clone()).await?),
             Err(_) => drop(node.groups().put(gid.clone(), [newcomer.clone()]).await?),
         }
-        announce(node, &gid, &newcomer);
+        send(node, Announce { gid, nodes: vec![newcomer.clone()] }).await?;
     }
     let groups = home.groups.borrow();
     let listing = groups.names().filter(|gid| !gid.is_all()).filter_map(|gid| groups.entry(gid).ok());

@@ -34,7 +34,8 @@
 //!
 //! Probes and their answers do not queue behind calls: they go straight to the transport, past the lanes of `comm`,
 //! and are let in past the bounds on calls under way. They are not counted among the calls served. They have their own
-//! time limits, given by the machine. The news, which need to reach everyone but not at once, go by gossip.
+//! time limits, given by the machine. The news, which need to reach everyone but not at once, go by gossip: those of a
+//! short time together, so that a hundred nodes that come at once cost a few rumors. A farewell does not wait.
 //!
 //! # What it costs
 //!
@@ -101,7 +102,7 @@ pub(crate) fn roster(home: &Home) -> Option<Shared> {
         return None;
     }
     match Swim::new(home.nid, home.incarnation, settings.detection.clone()) {
-        Ok(swim) => Some(Rc::new(std::cell::RefCell::new(Roster::new(swim, settings.events)))),
+        Ok(swim) => Some(Rc::new(std::cell::RefCell::new(Roster::new(swim, settings)))),
         Err(why) => {
             log::error!(target: "chinwag::membership", "the node takes no part: {why}");
             None
@@ -126,6 +127,7 @@ impl Membership {
                 self.carry_out(&mut roster, output);
             }
         }
+        self.publish(&mut roster);
         self.arm(&roster, context);
     }
 
@@ -217,7 +219,7 @@ impl Membership {
                 let asking = roster.address(&peer).map(|to| self.ask(to, call, timeout));
                 self.report(async move { exchanged(&asking?.await.ok()?.into_value()).ok().map(|(_, take)| take) });
             }
-            Output::Broadcast(update) => self.broadcast(roster, update),
+            Output::Broadcast(update) => self.say(roster, update),
             Output::Event(event) => self.event(roster, event),
         }
     }
@@ -322,6 +324,23 @@ impl Handler<Take> for Membership {
     fn handle(&mut self, Take { inputs, addresses }: Take, context: &mut Context<Membership>) {
         self.roster.borrow_mut().note(addresses);
         self.drive(inputs, context);
+    }
+}
+
+/// Nodes have come into a group, by this node's doing. Everyone is to add them.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Announce {
+    pub gid: Gid,
+    pub nodes: Vec<NodeAddr>,
+}
+
+impl Handler<Announce> for Membership {
+    type Result = ();
+
+    fn handle(&mut self, Announce { gid, nodes }: Announce, context: &mut Context<Membership>) {
+        self.announce(&mut self.roster.borrow_mut(), &gid, &nodes);
+        self.drive([], context);
     }
 }
 

@@ -71,6 +71,7 @@ impl Settings {
             stall_tolerance: scaled(whole.stall_tolerance).max(LEAST_STALL),
             reconnect_interval: scaled(whole.reconnect_interval).max(Duration::from_millis(10)),
             exchange_interval: scaled(whole.exchange_interval),
+            news_interval: scaled(whole.news_interval),
             ..whole
         };
         Settings { detection, ..Settings::default() }
