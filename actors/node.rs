@@ -49,7 +49,7 @@ pub fn start(environment: Environment) -> Node {
     // a node that takes no part has none of the others, and so says
     let mut gossip_methods = gossip::METHODS.to_vec();
     gossip_methods.extend(roster.iter().flat_map(|_| membership::wire::METHODS));
-    let (h, rooms) = (home.clone(), gossip::Rooms::default());
+    let (h, rooms) = (home.clone(), Rc::new(gossip::Rooms::default()));
     let gossip = supervise(
         "gossip",
         move || gossip::Gossip::new(h.clone(), rooms.clone()),

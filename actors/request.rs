@@ -1,8 +1,11 @@
 //! The message every service actor takes: a call, and by when it must be answered.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
-use actix::{MailboxError, Message, ResponseFuture};
+use actix::{
+    Actor, MailboxError, Message, ResponseFuture,
+    dev::{MessageResponse, OneshotSender},
+};
 use chinwag_protocol::call::{Call, CallContext, CallError, ErrorKind, MAX_DEADLINE, Reply};
 use tokio::time::Instant;
 
@@ -19,8 +22,45 @@ impl Message for Request {
     type Result = Reply;
 }
 
-/// What an actor's handler returns, so that it takes the next call while this one is answered.
+/// An answer that is yet to come.
 pub type ReplyFuture = ResponseFuture<Reply>;
+
+/// What an actor's handler returns, so that it takes the next call while this one is answered. An answer that is there
+/// already takes no task of its own to send.
+pub enum Response {
+    /// It is there.
+    Now(Reply),
+    /// It is yet to come.
+    Later(ReplyFuture),
+}
+
+impl<A, M> MessageResponse<A, M> for Response
+where
+    A: Actor,
+    M: Message<Result = Reply>,
+{
+    fn handle(self, context: &mut A::Context, caller: Option<OneshotSender<Reply>>) {
+        match (self, caller) {
+            (Response::Now(reply), Some(caller)) => {
+                // the caller may have stopped waiting
+                let _ = caller.send(reply);
+            }
+            (Response::Now(_), None) => {}
+            (Response::Later(reply), caller) => {
+                <ReplyFuture as MessageResponse<A, M>>::handle(reply, context, caller);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Response::Now(reply) => f.debug_tuple("Now").field(reply).finish(),
+            Response::Later(_) => f.write_str("Later"),
+        }
+    }
+}
 
 impl Request {
     /// A call whose time starts now.
@@ -70,7 +110,7 @@ impl Origin {
 }
 
 /// What it means that an actor did not answer: it panicked while it worked on the call, or has been stopped.
-pub(crate) fn crashed(what: &dyn std::fmt::Display) -> impl FnOnce(MailboxError) -> CallError {
+pub(crate) fn crashed(what: &dyn fmt::Display) -> impl FnOnce(MailboxError) -> CallError {
     let message = format!("{what} failed while it answered");
     move |_| CallError::new(ErrorKind::Crashed, message)
 }

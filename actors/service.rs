@@ -19,18 +19,17 @@
 
 use std::{collections::BTreeMap, fmt, future::Future, sync::Arc};
 
-use actix::{Actor, Context, Handler, Recipient, dev::MessageResponse};
+use actix::{Actor, Context, Handler, Recipient};
 use chinwag_protocol::{
     call::{Answer, CallError, ErrorKind, FromArguments, Reply},
     identity::Gid,
     value::Value,
 };
 use serde::Serialize;
-use tokio::sync::oneshot;
 
 use crate::{
     handle::{Group, Node},
-    request::{ReplyFuture, Request, ready},
+    request::{Response, ReplyFuture, Request, ready},
     seat::{Seat, supervise},
 };
 
@@ -67,28 +66,7 @@ impl Scope {
     }
 }
 
-type Method<S> = Arc<dyn Fn(&mut S, Scope, Vec<Value>, &str) -> Outcome + Send + Sync>;
-
-/// What comes of a method: an answer that is there already takes no task of its own to send.
-enum Outcome {
-    Now(Reply),
-    Later(ReplyFuture),
-}
-
-impl<A: Actor> MessageResponse<A, Request> for Outcome {
-    fn handle(self, context: &mut A::Context, caller: Option<oneshot::Sender<Reply>>) {
-        match (self, caller) {
-            (Outcome::Now(reply), Some(caller)) => {
-                // the caller may have stopped waiting
-                let _ = caller.send(reply);
-            }
-            (Outcome::Now(_), None) => {}
-            (Outcome::Later(reply), caller) => {
-                <ReplyFuture as MessageResponse<A, Request>>::handle(reply, context, caller);
-            }
-        }
-    }
-}
+type Method<S> = Arc<dyn Fn(&mut S, Scope, Vec<Value>, &str) -> Response + Send + Sync>;
 
 /// The definition of a service: how its state starts, and its methods.
 pub struct Service<S> {
@@ -147,7 +125,7 @@ impl<S: 'static> Service<S> {
         E: Into<CallError>,
     {
         self.insert(name, move |state, _, arguments, name| {
-            Outcome::Now(A::from_arguments(name, arguments).and_then(|arguments| {
+            Response::Now(A::from_arguments(name, arguments).and_then(|arguments| {
                 let result = method(state, arguments).map_err(Into::into)?;
                 Ok(Answer::Value(Value::from_serialize(&result)?))
             }))
@@ -186,13 +164,13 @@ impl<S: 'static> Service<S> {
         name: impl Into<String>,
         method: impl Fn(&mut S, Scope, Vec<Value>, &str) -> ReplyFuture + Send + Sync + 'static,
     ) -> Service<S> {
-        self.insert(name, move |state, scope, arguments, name| Outcome::Later(method(state, scope, arguments, name)))
+        self.insert(name, move |state, scope, arguments, name| Response::Later(method(state, scope, arguments, name)))
     }
 
     fn insert(
         mut self,
         name: impl Into<String>,
-        method: impl Fn(&mut S, Scope, Vec<Value>, &str) -> Outcome + Send + Sync + 'static,
+        method: impl Fn(&mut S, Scope, Vec<Value>, &str) -> Response + Send + Sync + 'static,
     ) -> Service<S> {
         self.methods.insert(name.into(), Arc::new(method));
         self
@@ -271,15 +249,15 @@ impl<S: 'static> Actor for ServiceActor<S> {
 }
 
 impl<S: 'static> Handler<Request> for ServiceActor<S> {
-    type Result = Outcome;
+    type Result = Response;
 
-    fn handle(&mut self, request: Request, _: &mut Context<ServiceActor<S>>) -> Outcome {
+    fn handle(&mut self, request: Request, _: &mut Context<ServiceActor<S>>) -> Response {
         match self.definition.methods.get(&request.call.method) {
             Some(method) => {
                 let scope = self.scope.answering(&request);
                 method(&mut self.state, scope, request.call.arguments, &request.call.method)
             }
-            None => Outcome::Now(Err(unknown_method(&request.call.service, &request.call.method))),
+            None => Response::Now(Err(unknown_method(&request.call.service, &request.call.method))),
         }
     }
 }

@@ -117,7 +117,15 @@ impl Node {
     /// As [`call`](Node::call).
     pub async fn dispatch(&self, call: Call) -> Reply {
         let request = Request::new(call);
-        self.inner.routes.addr().send(request).await.map_err(crashed(&"the route table"))?
+        match &self.inner.membership {
+            _ if gossip::is_ours(&request.call) => {
+                self.inner.gossip.addr().send(request).await.map_err(crashed(&"gossip"))?
+            }
+            Some(membership) if membership::wire::is_ours(&request.call) => {
+                membership.addr().send(request).await.map_err(crashed(&"membership"))?
+            }
+            _ => self.inner.routes.addr().send(request).await.map_err(crashed(&"the route table"))?,
+        }
     }
 
     /// What the node's present call allows the next one.

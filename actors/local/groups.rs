@@ -29,7 +29,7 @@ use crate::{
         membership::{Change, Changed},
     },
     node::Reconcile,
-    request::{ReplyFuture, Request, ready},
+    request::{Request, Response},
     service::{unknown_method, value},
 };
 
@@ -123,27 +123,27 @@ impl Actor for Groups {
 pub(crate) const METHODS: [&str; 5] = ["add", "del", "get", "put", "rem"];
 
 impl Handler<Request> for Groups {
-    type Result = ReplyFuture;
+    type Result = Response;
 
-    fn handle(&mut self, request: Request, _: &mut Context<Groups>) -> ReplyFuture {
+    fn handle(&mut self, request: Request, _: &mut Context<Groups>) -> Response {
         let before = if request.call.method == "get" { 0 } else { self.size(&request) };
         match self.answer(&request) {
-            Err(error) => ready(Err(error)),
-            Ok((set, _)) if request.call.method == "get" => ready(value(set.to_value())),
+            Err(error) => Response::Now(Err(error)),
+            Ok((set, _)) if request.call.method == "get" => Response::Now(value(set.to_value())),
             Ok((set, reconcile)) => {
                 let node = match self.home.node() {
                     Ok(node) => node.clone(),
-                    Err(error) => return ready(Err(error)),
+                    Err(error) => return Response::Now(Err(error)),
                 };
                 let changed = changed(&request, &set, before);
-                Box::pin(async move {
+                Response::Later(Box::pin(async move {
                     if let Some(gid) = reconcile {
                         let stopping = |_| CallError::new(ErrorKind::Stopping, "the node is stopping");
                         node.inner().lifecycle.addr().send(Reconcile(gid)).await.map_err(stopping)?;
                     }
                     tell_membership(&node, changed).await;
                     Reply::Ok(set.to_value().into())
-                })
+                }))
             }
         }
     }

@@ -30,9 +30,8 @@ use tokio::time::{Instant, timeout_at};
 use crate::{
     handle::{CallbackFuture, Lasting, Node},
     home::{Home, Permit},
-    local::membership,
     node::Reconcile,
-    request::{Origin, ReplyFuture, Request, crashed, ready},
+    request::{Origin, Response, ReplyFuture, Request, crashed, ready},
     scripts::{Directory, World},
     service::{unknown_method, value},
     stub,
@@ -235,47 +234,47 @@ impl Routes {
     }
 
     /// Answers what no actor answers.
-    fn route(&mut self, request: Request) -> ReplyFuture {
+    fn route(&mut self, request: Request) -> Response {
         let call = &request.call;
         if call.gid.is_local() && call.service == "routes" {
-            return ready(self.answer(&request.call));
+            return Response::Now(self.answer(&request.call));
         }
         let found = self.table.borrow().find(&call.gid, &call.service).cloned();
         match found {
-            Err(error) => ready(Err(error)),
+            Err(error) => Response::Now(Err(error)),
             // a method that there is was forwarded
-            Ok(Target::Actor { .. }) => ready(Err(unknown_method(&call.service, &call.method))),
+            Ok(Target::Actor { .. }) => Response::Now(Err(unknown_method(&call.service, &call.method))),
             Ok(Target::Callback { lasting, callback }) => {
                 if call.method != "call" {
-                    return ready(Err(unknown_method(&call.service, &call.method)));
+                    return Response::Now(Err(unknown_method(&call.service, &call.method)));
                 }
                 if lasting == Lasting::Once {
                     self.table.borrow_mut().remove(&call.service);
                 }
                 let answer = callback(request.call.arguments);
-                Box::pin(async move { answer.await.map(Answer::Value) })
+                Response::Later(Box::pin(async move { answer.await.map(Answer::Value) }))
             }
             Ok(Target::Shipped(service)) => {
                 let origin = request.origin();
                 match service.get(&call.method) {
                     Some(Value::Function(function)) if stub::remote(function).is_some() => {
-                        self.apply(function, request.call.arguments, origin)
+                        Response::Later(self.apply(function, request.call.arguments, origin))
                     }
                     Some(Value::Function(_) | Value::Native(_)) => {
                         let Call { method, arguments, .. } = request.call;
                         self.show_groups();
-                        self.home.scripts.call_method(service, &method, arguments, origin)
+                        Response::Later(self.home.scripts.call_method(service, &method, arguments, origin))
                     }
-                    _ => ready(Err(unknown_method(&call.service, &call.method))),
+                    _ => Response::Now(Err(unknown_method(&call.service, &call.method))),
                 }
             }
             Ok(Target::Remote) => {
                 if call.method != "call" {
-                    return ready(Err(unknown_method(&call.service, &call.method)));
+                    return Response::Now(Err(unknown_method(&call.service, &call.method)));
                 }
                 let origin = request.origin();
                 self.show_groups();
-                self.home.scripts.call_remote(&request.call.service, request.call.arguments, origin)
+                Response::Later(self.home.scripts.call_remote(&request.call.service, request.call.arguments, origin))
             }
         }
     }
@@ -405,8 +404,8 @@ struct Forwarded {
 }
 
 impl Forwarded {
-    fn answered(self, permit: Option<Permit>) -> ReplyFuture {
-        Box::pin(async move {
+    fn answered(self, permit: Option<Permit>) -> Response {
+        Response::Later(Box::pin(async move {
             let _permit = permit;
             let Forwarded { gid, service, methods, method, deadline, reply } = self;
             let name = || format!("{gid}.{service}.{}", methods[method]);
@@ -415,7 +414,7 @@ impl Forwarded {
                 Ok(Err(gone)) => Err(crashed(&name())(gone)),
                 Err(_) => Err(late(&name())),
             }
-        })
+        }))
     }
 }
 
@@ -450,34 +449,31 @@ impl Actor for Routes {
 pub(crate) const METHODS: [&str; 3] = ["get", "put", "rem"];
 
 impl Handler<Request> for Routes {
-    type Result = ReplyFuture;
+    type Result = Response;
 
-    fn handle(&mut self, request: Request, context: &mut Context<Routes>) -> ReplyFuture {
-        let permit = match membership::wire::is_ours(&request.call) {
-            // a node with much to do is not dead
-            true => None,
-            false => match self.home.admit(request.call.context.depth) {
-                Ok(permit) => {
-                    self.home.counts.set(self.home.counts.get() + 1);
-                    Some(permit)
-                }
-                Err(error) => return ready(Err(error)),
-            },
+    fn handle(&mut self, request: Request, context: &mut Context<Routes>) -> Response {
+        let permit = match self.home.admit(request.call.context.depth) {
+            Ok(permit) => permit,
+            Err(error) => return Response::Now(Err(error)),
         };
+        self.home.counts.set(self.home.counts.get() + 1);
         let request = match self.forward(request) {
-            Way::Actor(forwarded) => return forwarded.answered(permit),
+            Way::Actor(forwarded) => return forwarded.answered(Some(permit)),
             Way::Here(request) => request,
         };
         let deadline = request.deadline;
         let name = request.call.to_string();
         let answer = match self.asleep(&request.call) {
             None => self.route(request),
-            Some(gid) => self.wake(gid, request, context.address()),
+            Some(gid) => Response::Later(self.wake(gid, request, context.address())),
         };
-        Box::pin(async move {
-            let _permit = permit;
-            timeout_at(deadline, answer).await.unwrap_or_else(|_| Err(late(&name)))
-        })
+        match answer {
+            Response::Now(reply) => Response::Now(reply),
+            Response::Later(answer) => Response::Later(Box::pin(async move {
+                let _permit = permit;
+                timeout_at(deadline, answer).await.unwrap_or_else(|_| Err(late(&name)))
+            })),
+        }
     }
 }
 
@@ -487,9 +483,9 @@ impl Handler<Request> for Routes {
 struct Awake(Request);
 
 impl Handler<Awake> for Routes {
-    type Result = ReplyFuture;
+    type Result = Response;
 
-    fn handle(&mut self, Awake(request): Awake, _: &mut Context<Routes>) -> ReplyFuture {
+    fn handle(&mut self, Awake(request): Awake, _: &mut Context<Routes>) -> Response {
         match self.forward(request) {
             // its permit is held where it was let in
             Way::Actor(forwarded) => forwarded.answered(None),

@@ -30,7 +30,7 @@ use crate::{
     home::{Heap, Home, Launched},
     local::{groups::Meet, routes::AddCallback},
     node::Stop,
-    request::{ReplyFuture, Request, crashed, ready},
+    request::{ReplyFuture, Request, Response, crashed},
     service::{unknown_method, value},
     stub,
 };
@@ -181,25 +181,25 @@ impl Actor for Status {
 pub(crate) const METHODS: [&str; 3] = ["get", "spawn", "stop"];
 
 impl Handler<Request> for Status {
-    type Result = ReplyFuture;
+    type Result = Response;
 
-    fn handle(&mut self, request: Request, _: &mut Context<Status>) -> ReplyFuture {
+    fn handle(&mut self, request: Request, _: &mut Context<Status>) -> Response {
         match request.call.method.as_str() {
-            "get" => ready(self.get(request.call.arguments.first().unwrap_or(&Value::Undefined))),
-            "spawn" => self.spawn(request),
+            "get" => Response::Now(self.get(request.call.arguments.first().unwrap_or(&Value::Undefined))),
+            "spawn" => Response::Later(self.spawn(request)),
             "stop" => {
                 let me = self.home.me.to_value();
                 let lifecycle = match self.home.node() {
                     Ok(node) => node.inner().lifecycle.addr(),
-                    Err(error) => return ready(Err(error)),
+                    Err(error) => return Response::Now(Err(error)),
                 };
-                Box::pin(async move {
+                Response::Later(Box::pin(async move {
                     let stopping = |_| CallError::new(ErrorKind::Stopping, "the node is stopping");
                     lifecycle.send(Stop).await.map_err(stopping)?;
                     value(me)
-                })
+                }))
             }
-            other => ready(Err(unknown_method("status", other))),
+            other => Response::Now(Err(unknown_method("status", other))),
         }
     }
 }

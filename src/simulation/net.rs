@@ -61,6 +61,7 @@ impl fmt::Debug for Net {
 impl Net {
     pub(super) fn start(inner: Inner) -> Net {
         let net = Net(Rc::new(inner));
+        actix_web::rt::spawn(net.0.network.clone().run());
         for index in 0..net.len() {
             let node = net.boot(index, 0);
             net.0.network.places.borrow_mut().push(Place { node: Some(node), power: Power::Up, life: 0 });

@@ -15,15 +15,20 @@
 //! Every draw comes from one generator, in the order in which messages leave, which is the order in which one thread
 //! runs; there is no other source of chance, no clock but tokio's stopped one, and no map whose order is not sorted.
 //!
+//! Everything under way is on one agenda, in the order of time and, at one moment, of departure; one task goes through
+//! it. A message costs an entry there, no task and no timer of its own, as there can be a million at once.
+//!
 //! A paused node: nothing reaches it and nothing leaves it until it goes on. Its own timers run on, and what they
 //! send is held at its door, so on its return it does at once what a stopped process would do.
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     fmt::Display,
+    pin::Pin,
     rc::Rc,
     sync::Arc,
+    task::{self, Poll, Waker},
     time::Duration,
 };
 
@@ -37,8 +42,8 @@ use futures_util::{FutureExt as _, future::LocalBoxFuture};
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 use tokio::{
-    sync::{Notify, oneshot},
-    time::{Instant, sleep, sleep_until, timeout_at},
+    sync::Notify,
+    time::{Instant, sleep_until, timeout_at},
 };
 
 use super::{
@@ -102,8 +107,32 @@ pub(super) struct Network {
     /// Told when a node dies, or goes on.
     pub changed: Notify,
     pub watched: RefCell<Option<Watched>>,
+    agenda: RefCell<BTreeMap<Instant, VecDeque<Event>>>,
+    /// Until when the one who goes through the agenda sleeps.
+    asleep: Cell<Option<Instant>>,
+    /// Wakes it.
+    sooner: Notify,
     chance: RefCell<ChaCha8Rng>,
 }
+
+/// Something on the agenda.
+struct Event {
+    what: What,
+    exchange: Rc<Exchange>,
+}
+
+#[derive(Clone, Copy)]
+enum What {
+    /// The call is there.
+    Arrives,
+    /// The answer is back.
+    Returns,
+    /// The caller has waited long enough.
+    Expires,
+}
+
+/// Events dealt with before those that they concern are let on: what is in hand then needs no more memory than that.
+const EVENTS_AT_A_TIME: usize = 512;
 
 /// What one way between two nodes has of its own.
 #[derive(Clone, Copy, Debug, Default)]
@@ -131,6 +160,9 @@ impl Network {
             sides: RefCell::default(),
             changed: Notify::new(),
             watched: RefCell::default(),
+            agenda: RefCell::default(),
+            asleep: Cell::new(None),
+            sooner: Notify::new(),
             chance: RefCell::new(chance),
         }
     }
@@ -198,27 +230,9 @@ impl Network {
         duplication > 0.0 && self.chance.borrow_mut().random::<f64>() < duplication
     }
 
-    /// Carries one message over the network. False where it does not arrive.
-    async fn carry(&self, trip: &Trip, way: Way) -> bool {
-        let (from, to) = trip.ends(way);
-        let fate = match self.depart(from, to) {
-            Ok(latency) => {
-                sleep(latency).await;
-                if self.connected(from, to) { Ok(()) } else { Err(Outcome::Cut) }
-            }
-            Err(fate) => Err(fate),
-        };
-        if let Err(fate) = fate {
-            self.ledger.count(|counts| counts.lost += 1);
-            self.note(trip, way, fate);
-            return false;
-        }
-        true
-    }
-
-    fn note(&self, trip: &Trip, way: Way, outcome: Outcome) {
+    fn note(&self, exchange: &Exchange, way: Way, outcome: Outcome) {
         if self.trace.wanted() {
-            self.trace.message(self.now(), (trip.from, trip.to), way, &trip.name, &outcome);
+            self.trace.message(self.now(), (exchange.from, exchange.to), way, &exchange.name, &outcome);
         }
     }
 
@@ -253,20 +267,76 @@ fn contains(value: &Value, payload: &str) -> bool {
     }
 }
 
-/// One exchange between two nodes.
-struct Trip {
+/// A call from one node to another, with its answer.
+struct Exchange {
     from: usize,
     to: usize,
     /// Written out only where a trace is kept.
     name: String,
+    /// Whether it is what a network at rest is busy with.
+    compares: bool,
+    /// What is presently on its way, and whether it has the payload in it.
+    cargo: RefCell<Cargo>,
+    carried: Cell<bool>,
+    caller: RefCell<Caller>,
 }
 
-impl Trip {
+/// What a message brings.
+enum Cargo {
+    Call(Box<Call>),
+    Reply(Box<Reply>),
+    Nothing,
+}
+
+/// The one who waits for an answer.
+enum Caller {
+    Waits(Option<Waker>),
+    Has(Box<Reply>),
+    Gone,
+}
+
+impl Exchange {
     fn ends(&self, way: Way) -> (usize, usize) {
         match way {
             Way::There => (self.from, self.to),
             Way::Back => (self.to, self.from),
         }
+    }
+
+    /// Hands the caller its answer. False where it waits no more.
+    fn settle(&self, reply: Box<Reply>) -> bool {
+        let mut caller = self.caller.borrow_mut();
+        if !matches!(*caller, Caller::Waits(_)) {
+            return false;
+        }
+        if let Caller::Waits(Some(waker)) = std::mem::replace(&mut *caller, Caller::Has(reply)) {
+            waker.wake();
+        }
+        true
+    }
+}
+
+/// The caller's end of an exchange.
+struct Waiting(Rc<Exchange>);
+
+impl Future for Waiting {
+    type Output = Reply;
+
+    fn poll(self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Reply> {
+        let mut caller = self.0.caller.borrow_mut();
+        match std::mem::replace(&mut *caller, Caller::Gone) {
+            Caller::Has(reply) => Poll::Ready(*reply),
+            Caller::Waits(_) | Caller::Gone => {
+                *caller = Caller::Waits(Some(task.waker().clone()));
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        *self.0.caller.borrow_mut() = Caller::Gone;
     }
 }
 
@@ -301,7 +371,7 @@ fn late(to: usize) -> CallError {
 }
 
 impl Network {
-    /// Sends a call off. What waits is kept small: a large network has a million calls under way at once.
+    /// Sends a call off.
     fn send(
         self: Rc<Self>,
         from: usize,
@@ -315,93 +385,172 @@ impl Network {
             return std::future::ready(stopped).boxed_local();
         }
         let name = if self.trace.wanted() { call.to_string() } else { String::new() };
-        let trip = Trip { from, to, name };
         let compares = is_comparison(&call);
         let carried = self.holds(call.arguments.iter());
         self.ledger.count(|counts| counts.requests += 1);
-        self.carries(carried);
-
-        let (answered, answer) = oneshot::channel();
-        actix_web::rt::spawn(self.clone().travel(trip, Box::new(call), carried, answered));
-        let waiting = async move {
-            let reply = match timeout_at(deadline, answer).await {
-                Ok(Ok(reply)) => *reply,
-                // it was lost, which nobody can know before the deadline
-                Ok(Err(_)) => {
-                    sleep_until(deadline).await;
-                    Err(late(to))
-                }
-                Err(_) => Err(late(to)),
-            };
-            if compares && reply.as_ref().is_ok_and(is_same) {
-                self.ledger.count(|counts| counts.idle += 1);
-            }
-            reply
-        };
-        waiting.boxed_local()
+        let exchange = Rc::new(Exchange {
+            from,
+            to,
+            name,
+            compares,
+            cargo: RefCell::new(Cargo::Call(Box::new(call))),
+            carried: Cell::new(carried),
+            caller: RefCell::new(Caller::Waits(None)),
+        });
+        // first, so that of what happens at one moment the deadline comes first
+        self.plan(deadline, What::Expires, exchange.clone());
+        self.launch(What::Arrives, exchange.clone());
+        Waiting(exchange).boxed_local()
     }
 
-    /// A call's way there, and its answer's way back. Dropping `answered` unused means that neither is heard of.
-    async fn travel(self: Rc<Self>, trip: Trip, call: Box<Call>, carried: bool, answered: oneshot::Sender<Box<Reply>>) {
-        let twice = self.twice();
-        if !self.carry(&trip, Way::There).await {
-            return;
+    fn plan(&self, at: Instant, what: What, exchange: Rc<Exchange>) {
+        self.agenda.borrow_mut().entry(at).or_default().push_back(Event { what, exchange });
+        if self.asleep.get().is_some_and(|until| at < until) {
+            self.sooner.notify_one();
         }
-        let reply = Box::new(self.arrive(&trip, call, carried, twice).boxed_local().await);
-        let carried = self.holds(reply.iter().filter_map(value_of));
-        self.carries(carried);
-        if !self.carry(&trip, Way::Back).await {
-            return;
+    }
+
+    /// A message leaves: it will be there in a while, or is lost.
+    fn launch(&self, what: What, exchange: Rc<Exchange>) {
+        let way = if matches!(what, What::Arrives) { Way::There } else { Way::Back };
+        self.carries(exchange.carried.get());
+        let (from, to) = exchange.ends(way);
+        match self.depart(from, to) {
+            Ok(latency) => self.plan(Instant::now() + latency, what, exchange),
+            Err(fate) => self.lose(&exchange, way, fate),
         }
-        self.running(trip.from).await;
-        if carried {
-            self.hop(trip.to, trip.from);
+    }
+
+    /// A message is lost, which nobody can know before the deadline.
+    fn lose(&self, exchange: &Exchange, way: Way, fate: Outcome) {
+        self.ledger.count(|counts| counts.lost += 1);
+        self.note(exchange, way, fate);
+        exchange.cargo.replace(Cargo::Nothing);
+    }
+
+    /// Goes through the agenda, for as long as there is a network.
+    pub(super) async fn run(self: Rc<Self>) {
+        let mut done = 0;
+        loop {
+            while let Some(event) = self.due() {
+                self.clone().happen(event);
+                done += 1;
+                if done % EVENTS_AT_A_TIME == 0 {
+                    tokio::task::yield_now().await;
+                }
+            }
+            let next = self.agenda.borrow().first_key_value().map(|(at, _)| *at);
+            let far = || Instant::now() + MAX_DEADLINE;
+            let until = next.unwrap_or_else(far);
+            self.asleep.set(Some(until));
+            tokio::select! {
+                () = sleep_until(until) => {}
+                () = self.sooner.notified() => {}
+            }
+            self.asleep.set(None);
         }
-        let outcome = Outcome::Answered((*reply).as_ref().err().map(|error| error.kind.clone()));
-        let late = answered.send(reply).is_err();
-        self.note(&trip, Way::Back, if late { Outcome::TimedOut } else { outcome });
+    }
+
+    /// Takes what is to happen now.
+    fn due(&self) -> Option<Event> {
+        let mut agenda = self.agenda.borrow_mut();
+        loop {
+            let mut first = agenda.first_entry()?;
+            if *first.key() > Instant::now() {
+                return None;
+            }
+            match first.get_mut().pop_front() {
+                Some(event) => return Some(event),
+                None => drop(first.remove()),
+            }
+        }
+    }
+
+    fn happen(self: Rc<Self>, Event { what, exchange }: Event) {
+        let way = match what {
+            What::Expires => {
+                if matches!(*exchange.caller.borrow(), Caller::Waits(_)) {
+                    exchange.settle(Box::new(Err(late(exchange.to))));
+                }
+                return;
+            }
+            What::Arrives => Way::There,
+            What::Returns => Way::Back,
+        };
+        let (from, to) = exchange.ends(way);
+        if !self.connected(from, to) {
+            return self.lose(&exchange, way, Outcome::Cut);
+        }
+        match what {
+            What::Returns if self.power(exchange.from) != Power::Paused => self.deliver(&exchange),
+            What::Returns => {
+                actix_web::rt::spawn(async move {
+                    self.running(exchange.from).await;
+                    self.deliver(&exchange);
+                });
+            }
+            _ => drop(actix_web::rt::spawn(self.arrive(exchange))),
+        }
     }
 }
-
 impl Network {
     /// What becomes of a call where it was sent.
-    async fn arrive(&self, trip: &Trip, call: Box<Call>, carried: bool, twice: bool) -> Reply {
-        self.running(trip.to).await;
-        let there = match self.places.borrow().get(trip.to) {
+    async fn arrive(self: Rc<Self>, exchange: Rc<Exchange>) {
+        let Cargo::Call(call) = exchange.cargo.replace(Cargo::Nothing) else { return };
+        self.running(exchange.to).await;
+        let there = match self.places.borrow().get(exchange.to) {
             Some(Place { node: Some(node), power: Power::Up, life }) => Some((node.clone(), *life)),
             _ => None,
         };
-        match there {
+        let reply = match there {
             None => {
-                self.note(trip, Way::There, Outcome::Refused);
-                Err(CallError::new(ErrorKind::Unreachable, format!("nobody listens at {}", shown(trip.to))))
+                self.note(&exchange, Way::There, Outcome::Refused);
+                Err(CallError::new(ErrorKind::Unreachable, format!("nobody listens at {}", shown(exchange.to))))
             }
             Some((node, life)) => {
-                self.note(trip, Way::There, Outcome::Arrived);
-                if carried {
-                    self.hop(trip.from, trip.to);
+                self.note(&exchange, Way::There, Outcome::Arrived);
+                if exchange.carried.get() {
+                    self.hop(exchange.from, exchange.to);
                 }
-                if twice {
-                    self.note(trip, Way::There, Outcome::Again);
+                if self.twice() {
+                    self.note(&exchange, Way::There, Outcome::Again);
                     let (node, call) = (node.clone(), call.clone());
                     // its answer is the network's second, which nobody waits for
                     actix_web::rt::spawn(async move { drop(node.dispatch(*call).await) });
                 }
                 let performed = async {
                     let reply = node.dispatch(*call).await;
-                    self.running(trip.to).await;
+                    self.running(exchange.to).await;
                     reply
                 };
                 tokio::select! {
                     biased;
-                    () = self.died(trip.to, life) => {
-                        self.note(trip, Way::There, Outcome::Died);
-                        Err(CallError::new(ErrorKind::Interrupted, format!("{} broke off", shown(trip.to))))
+                    () = self.died(exchange.to, life) => {
+                        self.note(&exchange, Way::There, Outcome::Died);
+                        Err(CallError::new(ErrorKind::Interrupted, format!("{} broke off", shown(exchange.to))))
                     }
                     reply = performed => reply,
                 }
             }
+        };
+        exchange.carried.set(self.holds(reply.iter().filter_map(value_of)));
+        exchange.cargo.replace(Cargo::Reply(Box::new(reply)));
+        self.launch(What::Returns, exchange);
+    }
+
+    /// The answer is back.
+    fn deliver(&self, exchange: &Exchange) {
+        let Cargo::Reply(reply) = exchange.cargo.replace(Cargo::Nothing) else { return };
+        if exchange.carried.get() {
+            self.hop(exchange.to, exchange.from);
         }
+        let outcome = Outcome::Answered((*reply).as_ref().err().map(|error| error.kind.clone()));
+        let idle = exchange.compares && (*reply).as_ref().is_ok_and(is_same);
+        let taken = exchange.settle(reply);
+        if taken && idle {
+            self.ledger.count(|counts| counts.idle += 1);
+        }
+        self.note(exchange, Way::Back, if taken { outcome } else { Outcome::TimedOut });
     }
 }
 

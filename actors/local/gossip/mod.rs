@@ -12,39 +12,51 @@
 //! ```
 //!
 //! A group's machine is made when the group first has something to say; until then it costs nothing. It lives outside
-//! the actor, so that a panic forgets no rumor. A peer that does not know `offer` is a node of the reference: it is
+//! the actor, and so do the requests under way, so that a panic forgets no rumor. A peer that does not know `offer` is a node of the reference: it is
 //! sent whole messages from then on, until it speaks for itself.
+//!
+//! # Its way out, and in
+//!
+//! Requests between nodes do not queue behind calls. They go straight to the transport, past the lanes of `comm`, and
+//! come straight here, past the bounds on calls under way: the machine bounds both what it has under way and what it
+//! takes in, and an answer that is only the machine's is there at once. What a rumor performs is a call like any other.
 
 mod options;
 mod room;
 mod wire;
 
-use std::{collections::BTreeMap, rc::Rc, time::Duration};
+use std::{
+    pin::Pin,
+    rc::Rc,
+    task::{self, Poll},
+    time::Duration,
+};
 
-use actix::{Actor, AsyncContext, Context, Handler, Message};
+use actix::{Actor, ActorFuture, AsyncContext, Context, Handler, Message, ResponseFuture};
 use chinwag_protocol::{
-    call::{Answer, CallError, ErrorKind, GroupReply, Remote, Reply},
+    call::{Answer, Call, CallContext, CallError, ErrorKind, GroupReply, Remote, Reply},
     group::{Entry, MAX_GROUPS},
-    identity::{Gid, Nid, Sid},
+    identity::{Gid, Nid, NodeAddr, Sid},
     rumor::{self, Input, Output},
     value::Value,
 };
+use futures_util::Stream as _;
 use tokio::{
     sync::oneshot,
-    time::{Instant, timeout},
+    time::{Instant, timeout, timeout_at},
 };
 
 pub(crate) use self::options::Options;
 pub(crate) use self::room::Rooms;
 use self::{
-    room::{Room, Waiting},
+    room::{Flight, Landed, Room, Waiting},
     wire::{Arrived, Asked, Shared},
 };
 use crate::{
     handle::Node,
     home::Home,
-    local::{groups::Configuration, membership},
-    request::{Origin, ReplyFuture, Request, crashed, ready},
+    local::groups::Configuration,
+    request::{Origin, Response, ReplyFuture, Request, crashed, ready},
     service::unknown_method,
 };
 
@@ -57,12 +69,14 @@ const BUSY_PAUSE: Duration = Duration::from_millis(50);
 /// Receives and passes on.
 pub struct Gossip {
     home: Rc<Home>,
-    rooms: Rooms,
+    rooms: Rc<Rooms>,
+    /// Has this actor look at the requests under way, once there is one more.
+    look: Option<task::Waker>,
 }
 
 impl Gossip {
-    pub(crate) fn new(home: Rc<Home>, rooms: Rooms) -> Gossip {
-        Gossip { home, rooms }
+    pub(crate) fn new(home: Rc<Home>, rooms: Rc<Rooms>) -> Gossip {
+        Gossip { home, rooms, look: None }
     }
 
     /// Has the group's machine do something, and does what it says.
@@ -75,7 +89,7 @@ impl Gossip {
         let entry = self.home.groups.borrow().entry(gid)?.clone();
         let mut outputs = Vec::new();
         let rooms = self.rooms.clone();
-        let mut rooms = rooms.borrow_mut();
+        let mut rooms = rooms.by_group.borrow_mut();
         if !rooms.contains_key(gid) {
             if rooms.len() >= MAX_GROUPS {
                 let message = format!("a node gossips in at most {MAX_GROUPS} groups in its life");
@@ -114,22 +128,14 @@ impl Gossip {
                 Output::Send { token, to, request } => {
                     let own = room.own_push(&request);
                     let asked = Asked::of(&request);
-                    let returned = Returned { gid: gid.clone(), token, to, asked, own, reply: Err(gone()) };
                     let address = entry.members.by_nid(&to).map(|member| member.node.clone());
                     let address = address.or_else(|| room.stranger(&to));
-                    let sending = self.home.node().ok().cloned().zip(address);
-                    let (quiet, timeout) = (own.is_none(), room.request_timeout());
-                    let call = wire::call(gid, &self.home.me, &request, quiet);
-                    let this = context.address();
-                    actix::spawn(async move {
-                        let mut returned = returned;
-                        if let Some((node, address)) = sending {
-                            let node = node.on_its_own().with_deadline(timeout);
-                            returned.reply = node.call_on(&address, call).await;
-                        }
-                        // an actor that was replaced meanwhile has the same machine
-                        let _ = this.send(returned).await;
-                    });
+                    let call = wire::call(gid, &self.home.me, &request, own.is_none());
+                    let reply = self.ask(address, call, room.request_timeout());
+                    self.rooms.flights.borrow_mut().push(Flight { gid: gid.clone(), token, to, asked, own, reply });
+                    if let Some(look) = &self.look {
+                        look.wake_by_ref();
+                    }
                 }
                 // an answer that is not needed is not listened to
                 Output::Cancel { .. } => {}
@@ -141,6 +147,16 @@ impl Gossip {
             }
         }
         performing
+    }
+
+    /// A call past the lanes of `comm`.
+    fn ask(&self, to: Option<NodeAddr>, call: Call, time_left: Duration) -> ReplyFuture {
+        match to {
+            None => ready(Err(gone())),
+            Some(to) => {
+                self.home.transport.call(&to, call.within(CallContext { time_left, ..CallContext::default() }))
+            }
+        }
     }
 
     /// Performs a message on this node, in a task of its own.
@@ -173,15 +189,16 @@ impl Gossip {
         });
         if ticked.is_err() {
             // the group is gone; should it come back, its machine goes on
-            let rooms = self.rooms.clone();
-            if let Some(room) = rooms.borrow_mut().get_mut(gid) {
+            if let Some(room) = self.rooms.by_group.borrow_mut().get_mut(gid) {
                 room.stopped = true;
             }
         }
     }
 
-    fn receive(&mut self, request: &Request, context: &mut Context<Gossip>) -> Result<ReplyFuture, CallError> {
+    fn receive(&mut self, request: &Request, context: &mut Context<Gossip>) -> Result<Response, CallError> {
+        self.home.counts.set(self.home.counts.get() + 1);
         let arrived = wire::arrived(&request.call.method, &request.call.arguments)?;
+        let deadline = request.deadline;
         let Arrived { gid, from, quiet, request } = arrived;
         let asked = Asked::of(&request);
         let (answer, mut performing) = self.drive(&gid, context, |room, entry, home, out| {
@@ -194,8 +211,11 @@ impl Gossip {
         let performed = (answer == rumor::Answer::Fresh && !quiet).then(|| performing.pop()).flatten();
         let answer = wire::answer_to_value(&gid, &self.home.me, answer).map(Answer::Value);
         Ok(match performed {
-            None => ready(answer),
-            Some(outcome) => Box::pin(async move { outcome.await.unwrap_or(answer) }),
+            None => Response::Now(answer),
+            Some(outcome) => Response::Later(Box::pin(async move {
+                let late = |_| Err(CallError::new(ErrorKind::DeadlineExceeded, "it is still being performed"));
+                timeout_at(deadline, outcome).await.map_or_else(late, |outcome| outcome.unwrap_or(answer))
+            })),
         })
     }
 }
@@ -205,7 +225,7 @@ fn gone() -> CallError {
 }
 
 /// Performs a message, again while the node is too busy, which promises that nothing was done.
-async fn perform(node: &Node, call: chinwag_protocol::call::Call) -> Reply {
+async fn perform(node: &Node, call: Call) -> Reply {
     let begun = Instant::now();
     loop {
         let outcome = node.call(call.gid.clone(), &call.service, &call.method, call.arguments.clone()).await;
@@ -221,51 +241,65 @@ async fn perform(node: &Node, call: chinwag_protocol::call::Call) -> Reply {
 impl Actor for Gossip {
     type Context = Context<Gossip>;
 
-    /// After a panic: the timers went with the actor, the machines did not.
+    /// After a panic: the timers went with the actor, the machines and the requests under way did not.
     fn started(&mut self, context: &mut Context<Gossip>) {
-        let gids: Vec<Gid> = self.rooms.borrow().keys().cloned().collect();
+        let gids: Vec<Gid> = self.rooms.by_group.borrow().keys().cloned().collect();
         for gid in gids {
             self.timer(&gid, rumor::Timer::Tick, context);
         }
+        context.spawn(Landing);
+    }
+}
+
+/// Takes in what the requests under way have come to, for as long as the actor lives.
+struct Landing;
+
+impl ActorFuture<Gossip> for Landing {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        gossip: &mut Gossip,
+        context: &mut Context<Gossip>,
+        task: &mut task::Context<'_>,
+    ) -> Poll<()> {
+        loop {
+            let landed = Pin::new(&mut *gossip.rooms.flights.borrow_mut()).poll_next(task);
+            match landed {
+                Poll::Ready(Some(landed)) => gossip.land(landed, context),
+                Poll::Ready(None) | Poll::Pending => break,
+            }
+        }
+        if !gossip.look.as_ref().is_some_and(|look| look.will_wake(task.waker())) {
+            gossip.look = Some(task.waker().clone());
+        }
+        Poll::Pending
     }
 }
 
 /// The wire's methods.
 pub(crate) const METHODS: [&str; 4] = ["compare", "offer", "pull", "recv"];
 
-impl Handler<Request> for Gossip {
-    type Result = ReplyFuture;
+/// Whether a call is gossip's own traffic, which comes straight here.
+pub(crate) fn is_ours(call: &Call) -> bool {
+    call.service == "gossip" && call.gid.is_local() && METHODS.contains(&call.method.as_str())
+}
 
-    fn handle(&mut self, request: Request, context: &mut Context<Gossip>) -> ReplyFuture {
-        if membership::wire::is_ours(&request.call) {
-            let Ok(node) = self.home.node().cloned() else { return ready(Err(gone())) };
-            return Box::pin(async move { membership::send(&node, request).await? });
-        }
+impl Handler<Request> for Gossip {
+    type Result = Response;
+
+    fn handle(&mut self, request: Request, context: &mut Context<Gossip>) -> Response {
         if !METHODS.contains(&request.call.method.as_str()) {
-            return ready(Err(unknown_method("gossip", &request.call.method)));
+            return Response::Now(Err(unknown_method("gossip", &request.call.method)));
         }
-        self.receive(&request, context).unwrap_or_else(|error| ready(Err(error)))
+        self.receive(&request, context).unwrap_or_else(|error| Response::Now(Err(error)))
     }
 }
 
-/// A request was answered, or was not.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub(crate) struct Returned {
-    gid: Gid,
-    token: rumor::Token,
-    to: Nid,
-    asked: Asked,
-    /// The own rumor that was pushed, so that whoever sent it hears what was said.
-    own: Option<u64>,
-    reply: Reply,
-}
-
-impl Handler<Returned> for Gossip {
-    type Result = ();
-
-    fn handle(&mut self, returned: Returned, context: &mut Context<Gossip>) {
-        let Returned { gid, token, to, asked, own, reply } = returned;
+impl Gossip {
+    /// A request was answered, or was not.
+    fn land(&mut self, landed: Landed, context: &mut Context<Gossip>) {
+        let Landed { gid, token, to, asked, own, reply } = landed;
         let reply = reply.map(Answer::into_value);
         if let Err(why) = &reply {
             log::debug!(target: "chinwag::gossip", "{asked:?} to {}: {why}", to.sid());
@@ -311,9 +345,9 @@ pub(crate) struct Broadcast {
 }
 
 impl Handler<Broadcast> for Gossip {
-    type Result = ReplyFuture;
+    type Result = ResponseFuture<Reply>;
 
-    fn handle(&mut self, message: Broadcast, context: &mut Context<Gossip>) -> ReplyFuture {
+    fn handle(&mut self, message: Broadcast, context: &mut Context<Gossip>) -> ResponseFuture<Reply> {
         match self.broadcast(message, context) {
             Ok(settling) => Box::pin(async move { Ok(settling.await.into()) }),
             Err(error) => ready(Err(error)),
@@ -404,6 +438,3 @@ pub(crate) async fn ask_width(node: &Node, gid: &Gid) -> Result<(), CallError> {
     let widen = Widen { gid: gid.clone(), members, peers: peers.min(members as f64).ceil() as usize };
     node.inner().gossip.addr().send(widen).await.map_err(crashed(&"gossip"))
 }
-
-/// Machines by group.
-pub(crate) type Machines = BTreeMap<Gid, Box<Room>>;

@@ -3,31 +3,75 @@
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
+    pin::Pin,
     rc::Rc,
     sync::Arc,
+    task::{self, Poll},
     time::Duration,
 };
 
 use chinwag_protocol::{
-    call::{CallError, ErrorKind, GroupReply},
+    call::{CallError, ErrorKind, GroupReply, Reply},
     fanout::Fanout,
     group::{Entry, Group, GroupConfig},
-    identity::{Nid, NodeAddr, Sid},
+    identity::{Gid, Nid, NodeAddr, Sid},
     rumor::{self, Answer, BroadcastError, Context, Input, Output, Request, Timer, View},
     value::Value,
 };
+use futures_util::stream::FuturesUnordered;
 use rand::RngExt as _;
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{
-    Machines, Options,
+    Options,
     options::Width,
     wire::{Asked, NodeId, Shared},
 };
-use crate::home::Home;
+use crate::{home::Home, request::ReplyFuture};
 
-/// The machines of one node. Outlive the actor that drives them.
-pub(crate) type Rooms = Rc<RefCell<Machines>>;
+/// One node's gossip. Outlives the actor that drives it.
+#[derive(Default)]
+pub(crate) struct Rooms {
+    pub by_group: RefCell<BTreeMap<Gid, Box<Room>>>,
+    /// The requests under way.
+    pub flights: RefCell<FuturesUnordered<Flight>>,
+}
+
+/// A request under way.
+pub(crate) struct Flight {
+    pub gid: Gid,
+    pub token: rumor::Token,
+    pub to: Nid,
+    pub asked: Asked,
+    /// The own rumor that was pushed, so that whoever sent it hears what was said.
+    pub own: Option<u64>,
+    pub reply: ReplyFuture,
+}
+
+/// A request that was answered, or was not.
+pub(crate) struct Landed {
+    pub gid: Gid,
+    pub token: rumor::Token,
+    pub to: Nid,
+    pub asked: Asked,
+    pub own: Option<u64>,
+    pub reply: Reply,
+}
+
+impl Future for Flight {
+    type Output = Landed;
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Landed> {
+        self.reply.as_mut().poll(task).map(|reply| Landed {
+            gid: self.gid.clone(),
+            token: self.token,
+            to: self.to,
+            asked: self.asked,
+            own: self.own,
+            reply,
+        })
+    }
+}
 
 /// Most senders outside the group whose addresses are remembered.
 const MAX_STRANGERS: usize = 64;
@@ -94,7 +138,7 @@ impl Room {
         Room {
             machine: rumor::Gossip::new(me, incarnation, options.config.clone()),
             options,
-            config: Arc::new(GroupConfig::new(chinwag_protocol::identity::Gid::local())),
+            config: Arc::new(GroupConfig::new(Gid::local())),
             computed: None,
             legacy: BTreeSet::new(),
             strangers: BTreeMap::new(),

@@ -32,7 +32,7 @@ pub(crate) const METHODS: [&str; 5] = ["exchange", "news", "ping", "relay", "tel
 /// Whether a call is membership's own traffic, which is let in however busy the node is: a node that is slow to answer
 /// calls is not dead.
 pub(crate) fn is_ours(call: &Call) -> bool {
-    call.gid.is_local() && call.service == "gossip" && METHODS.contains(&call.method.as_str())
+    call.service == "gossip" && call.gid.is_local() && METHODS.contains(&call.method.as_str())
 }
 
 /// Addresses that came with a message.
