@@ -29,7 +29,7 @@ use serde::Serialize;
 
 use crate::{
     handle::{Group, Node},
-    request::{Response, ReplyFuture, Request, ready},
+    request::{ReplyFuture, Request, Response, ready},
     seat::{Seat, supervise},
 };
 

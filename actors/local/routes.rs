@@ -31,7 +31,7 @@ use crate::{
     handle::{CallbackFuture, Lasting, Node},
     home::{Home, Permit},
     node::Reconcile,
-    request::{Origin, Response, ReplyFuture, Request, crashed, ready},
+    request::{Origin, ReplyFuture, Request, Response, crashed, ready},
     scripts::{Directory, World},
     service::{unknown_method, value},
     stub,

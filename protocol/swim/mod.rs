@@ -142,6 +142,8 @@ pub enum Input<P> {
         /// What it states of itself, `None` for one that states nothing.
         incarnation: Option<Incarnation>,
     },
+    /// This peer has answered a call of this node's, whatever it was about, without stating an incarnation.
+    Answered(P),
     /// News that gossip brought. It reaches everyone by itself and is not passed on.
     Update(Update<P>),
     /// News that a peer told this node only: the other end of [`Output::Tell`].

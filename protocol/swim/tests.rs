@@ -595,4 +595,30 @@ proptest! {
             }
         }
     }
+
+    #[test]
+    fn signs_of_life_that_nobody_minds_change_nothing(
+        news in prop::collection::vec(updates(), 0..30),
+        stated in prop::option::of((0..3_u64, 0..4_u32)),
+    ) {
+        let mut node = Node::new(Config::default());
+        node.tell(Input::Start);
+        node.tell(Input::Add(3));
+        for update in news {
+            node.tell(Input::Told(update));
+            node.run(Duration::from_millis(700), |peer| if peer == 2 { Outcome::Lost } else { Outcome::Answered(None) });
+        }
+        let incarnation = stated.map(|(life, turn)| Incarnation { life: life + 1, turn });
+        for peer in 0..5 {
+            if node.swim.minds(&peer, incarnation) {
+                continue;
+            }
+            let sign = incarnation.map_or(Input::Answered(peer), |_| Input::Heard { peer, incarnation });
+            // an input that says nothing: what time does, it does to both
+            let nothing = Input::Timer(Timer::Relays { token: Token(0) });
+            let (mut one, mut other) = (node.swim.clone(), node.swim.clone());
+            prop_assert_eq!(one.handle(node.now, sign, &mut node.chance), other.handle(node.now, nothing, &mut node.chance));
+            prop_assert_eq!(one, other);
+        }
+    }
 }

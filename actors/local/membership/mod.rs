@@ -12,6 +12,7 @@
 //!
 //! ```text
 //! groups.put, add, rem, del, a node met -> Changed -> the machine: those new in `all` are probed, those gone expelled
+//! gossip's requests and answers         -> Signs -> the machine, if it would change anything
 //! ping, relay, tell, exchange, news     -> the machine -> what it says, done at once, or a call whose outcome comes back
 //! its events                            -> the groups -> the subscribers
 //! --join                                -> exchange with each seed in turn, until one answers
@@ -52,6 +53,7 @@ mod join;
 mod listing;
 mod roster;
 mod settings;
+mod signs;
 mod subscribing;
 mod telling;
 pub(crate) mod wire;
@@ -69,13 +71,16 @@ use chinwag_protocol::{
 use futures_util::future::LocalBoxFuture;
 use tokio::time::timeout;
 
-pub(crate) use self::roster::{Roster, Shared};
 use self::{answering::exchanged, roster::Task, subscribing::subscribed, wire::Addresses};
 pub use self::{
     events::{Event, Events, Peer},
     listing::Standing,
     settings::{Seed, Settings},
     subscribing::MAX_SUBSCRIBERS,
+};
+pub(crate) use self::{
+    roster::{Roster, Shared},
+    signs::Signs,
 };
 use crate::{
     handle::Node,

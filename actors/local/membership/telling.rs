@@ -111,6 +111,7 @@ impl Membership {
                     arguments: arguments.clone(),
                     remote: Remote::new("gossip", "news"),
                     origin: Origin::starting(patience),
+                    calm: true,
                 };
                 match node.inner().gossip.addr().send(message).await {
                     Ok(Err(busy)) if busy.kind == ErrorKind::Busy => tokio::time::sleep(BUSY.0).await,

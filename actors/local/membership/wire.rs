@@ -227,7 +227,7 @@ pub(crate) fn read_groups(value: &Value) -> Result<Vec<(GroupConfig, Group)>, Ca
 }
 
 /// Whether a failed call was answered by the node it was made on.
-fn answered(error: &CallError) -> bool {
+pub(super) fn answered(error: &CallError) -> bool {
     !matches!(
         error.kind,
         ErrorKind::Unreachable
