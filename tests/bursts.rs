@@ -34,7 +34,7 @@ fn a_thousand_messages_at_once_from_one_node() {
 
 #[test]
 fn one_message_from_each_of_many_nodes() {
-    let story = town(2, 80).run(|net| async move {
+    let story = town(2, 1_000).run(|net| async move {
         let messages: Vec<String> = (0..net.len()).map(|node| format!("from {node}")).collect();
         for (node, message) in messages.iter().enumerate() {
             net.tell(node, message);

@@ -502,6 +502,22 @@ async fn events_are_streamed_over_http_until_the_node_stops() {
 }
 
 #[tokio::test]
+async fn a_stream_without_events_says_that_it_lives() {
+    let settings = Settings { heartbeat: Duration::from_millis(5), ..quick() };
+    let node = Node::builder().port(0).membership(settings).start().await.unwrap();
+    let authority = node.addr().authority();
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut stream = TcpStream::connect(&authority).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        write!(stream, "GET /local/membership/events HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+        // one comment is the beginning of the stream
+        BufReader::new(stream).lines().map(|line| line.unwrap()).filter(|line| line == ":").take(4).count()
+    });
+    assert_eq!(reading.await.unwrap(), 4);
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn a_closed_node_is_as_good_as_crashed() {
     let mut nodes = quick_nodes(3).await;
     town(&nodes, &[], "g").await;
