@@ -10,7 +10,7 @@
 //! Seeds are tried in turn, and each address that a name stands for; one that does not answer is named in the log.
 //! When none does, all are tried again, after a pause that doubles. A group that the seed does not know it begins, so
 //! that the next newcomer finds the one before. A seed that takes no part (a node of the reference) is asked for `all`
-//! and for the groups by the calls that it knows.
+//! and for the groups by the calls that it knows, and then one of its members is joined through that does take part.
 
 use std::{collections::BTreeSet, rc::Rc, time::Duration};
 
@@ -33,6 +33,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
 /// The longest pause, so that nodes that were started before their seed find it soon after it is up.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+
+/// How many of those are asked, at most, that a seed knows which takes no part itself. A guess.
+const MAX_TRIED: usize = 8;
 
 /// Most groups that a newcomer may ask for.
 const MAX_GROUPS_ASKED: usize = 256;
@@ -87,6 +90,14 @@ async fn through(home: &Home, roster: &Shared, node: &Node, seed: &Seed) -> Resu
 }
 
 async fn at(home: &Home, roster: &Shared, node: &Node, seed: &NodeAddr) -> Result<usize, CallError> {
+    match with(home, roster, node, seed).await {
+        Err(why) if lacks_method(&why) => through_mute(home, roster, node, seed).await,
+        joined => joined,
+    }
+}
+
+/// Joins through a node that takes part.
+async fn with(home: &Home, roster: &Shared, node: &Node, seed: &NodeAddr) -> Result<usize, CallError> {
     let asked = &home.settings.membership.groups;
     let known = |roster: &Shared| roster.borrow().swim.peers().map(|(nid, _, _)| nid).collect::<BTreeSet<_>>();
     let said = known(roster);
@@ -98,11 +109,7 @@ async fn at(home: &Home, roster: &Shared, node: &Node, seed: &NodeAddr) -> Resul
         let view = view.iter().filter_map(|update| wire::update(update, find)).collect();
         wire::exchange(&home.me, incarnation, view, Some(asked))
     };
-    let answer = match ask(home, seed, call, SEED_TIME).await {
-        Ok(answer) => answer.into_value(),
-        Err(why) if lacks_method(&why) => return through_mute(home, node, seed, asked).await,
-        Err(why) => return Err(why),
-    };
+    let answer = ask(home, seed, call, SEED_TIME).await?.into_value();
     let (from, take) = exchanged(&answer)?;
     if from.nid() == home.nid {
         return Err(CallError::new(ErrorKind::Unreachable, format!("{seed} is this node itself")));
@@ -116,7 +123,7 @@ async fn at(home: &Home, roster: &Shared, node: &Node, seed: &NodeAddr) -> Resul
         put(home, node, config, members).await?;
     }
     if unsaid {
-        return Box::pin(at(home, roster, node, seed)).await;
+        return Box::pin(with(home, roster, node, seed)).await;
     }
     Ok(others(home))
 }
@@ -149,8 +156,10 @@ fn lacks_method(error: &CallError) -> bool {
     error.kind == ErrorKind::UnknownMethod || matches!(error.kind, ErrorKind::Other(_)) && says_so()
 }
 
-/// Joins through a node that takes no part.
-async fn through_mute(home: &Home, node: &Node, seed: &NodeAddr, asked: &[Gid]) -> Result<usize, CallError> {
+/// Joins through a node that takes no part. It tells nobody of the newcomer, so one of those that it knows is asked to.
+async fn through_mute(home: &Home, roster: &Shared, node: &Node, seed: &NodeAddr) -> Result<usize, CallError> {
+    let asked = &home.settings.membership.groups;
+    let mut known = Group::default();
     for gid in std::iter::once(&Gid::all()).chain(asked) {
         let add = vec![Value::from(gid.as_str()), NodeAddr::new(home.me.ip(), home.me.port()).to_value()];
         let added = ask(home, seed, Call::new(Gid::local(), "groups", "add", add), SEED_TIME).await;
@@ -162,9 +171,24 @@ async fn through_mute(home: &Home, node: &Node, seed: &NodeAddr, asked: &[Gid]) 
                 continue;
             }
         };
+        for (_, member) in members.iter() {
+            known.add(member.node.clone());
+        }
         put(home, node, GroupConfig::new(gid.clone()), members).await?;
     }
     node.groups().add("all", seed.clone()).await?;
+    let candidates = known
+        .iter()
+        .map(|(_, member)| &member.node)
+        .filter(|other| other.nid() != home.nid && other.nid() != seed.nid());
+    for other in candidates.take(MAX_TRIED) {
+        match with(home, roster, node, other).await {
+            Ok(_) => break,
+            Err(why) => {
+                log::debug!(target: "chinwag::membership", "{other}, known by {seed}, does not take it in: {why}")
+            }
+        }
+    }
     Ok(others(home))
 }
 
