@@ -252,7 +252,7 @@ impl<S: 'static> Handler<Request> for ServiceActor<S> {
     type Result = Response;
 
     fn handle(&mut self, request: Request, _: &mut Context<ServiceActor<S>>) -> Response {
-        match self.definition.methods.get(&request.call.method) {
+        match self.definition.methods.get(request.call.method.as_str()) {
             Some(method) => {
                 let scope = self.scope.answering(&request);
                 method(&mut self.state, scope, request.call.arguments, &request.call.method)

@@ -15,7 +15,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
     identity::{AddrError, Gid, NameError, NodeAddr, Sid, is_path_segment},
-    value::{ConversionError, ErrorValue, Object, Value},
+    value::{ConversionError, EcoString, ErrorValue, Object, Value},
 };
 
 /// How deep calls may be nested in calls, so that nothing calls itself forever.
@@ -33,9 +33,9 @@ pub struct Call {
     /// `local`, or the group whose service is meant.
     pub gid: Gid,
     /// The service's name in the route table.
-    pub service: String,
+    pub service: EcoString,
     /// One of its methods.
-    pub method: String,
+    pub method: EcoString,
     /// The arguments, each a value of its own; the callback is not among them.
     pub arguments: Vec<Value>,
     /// What travels with the call.
@@ -50,7 +50,7 @@ impl Call {
     /// let call = Call::new(Gid::local(), "status", "get", vec![Value::from("nid")]);
     /// assert_eq!(call.to_string(), "local.status.get");
     /// ```
-    pub fn new(gid: Gid, service: impl Into<String>, method: impl Into<String>, arguments: Vec<Value>) -> Call {
+    pub fn new(gid: Gid, service: impl Into<EcoString>, method: impl Into<EcoString>, arguments: Vec<Value>) -> Call {
         Call { gid, service: service.into(), method: method.into(), arguments, context: CallContext::default() }
     }
 
@@ -185,7 +185,8 @@ pub fn reply_from_pair(error: Value, value: Value) -> Reply {
     match error {
         Value::Null | Value::Undefined => Ok(Answer::Value(value)),
         Value::Object(errors) => {
-            let named = |(key, value): (String, Value)| Some((Sid::new(key).ok()?, CallError::from_value(value)));
+            let named =
+                |(key, value): (EcoString, Value)| Some((Sid::new(key.as_str()).ok()?, CallError::from_value(value)));
             Ok(Answer::Group { errors: errors.into_iter().filter_map(named).collect(), value })
         }
         other => Err(CallError::from_value(other)),
@@ -235,7 +236,7 @@ impl TryFrom<Answer> for GroupReply {
     fn try_from(answer: Answer) -> Result<GroupReply, CallError> {
         match answer {
             Answer::Group { errors, value: Value::Object(values) } => {
-                let named = |(key, value): (String, Value)| Some((Sid::new(key).ok()?, value));
+                let named = |(key, value): (EcoString, Value)| Some((Sid::new(key.as_str()).ok()?, value));
                 Ok(GroupReply { errors, values: values.into_iter().filter_map(named).collect() })
             }
             Answer::Group { value, .. } | Answer::Value(value) => {
@@ -575,14 +576,14 @@ pub struct Remote {
     /// `local` unless said otherwise.
     pub gid: Gid,
     /// The service.
-    pub service: String,
+    pub service: EcoString,
     /// The method.
-    pub method: String,
+    pub method: EcoString,
 }
 
 impl Remote {
     /// A local service's method, on no node in particular.
-    pub fn new(service: impl Into<String>, method: impl Into<String>) -> Remote {
+    pub fn new(service: impl Into<EcoString>, method: impl Into<EcoString>) -> Remote {
         Remote { node: None, gid: Gid::local(), service: service.into(), method: method.into() }
     }
 
@@ -629,7 +630,7 @@ impl Remote {
         };
         let gid = match object.get("gid") {
             None | Some(Value::Undefined | Value::Null) => Gid::local(),
-            Some(_) => Gid::new(text("gid")?).map_err(|why| bad(why.to_string()))?,
+            Some(_) => Gid::new(text("gid")?.as_str()).map_err(|why| bad(why.to_string()))?,
         };
         let node = match object.get("node") {
             None | Some(Value::Undefined | Value::Null) => None,

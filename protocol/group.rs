@@ -36,7 +36,8 @@ pub struct Member {
 #[derive(Clone, Debug, Default)]
 pub struct Group {
     members: IndexMap<Sid, Member>,
-    sids: BTreeMap<Nid, Sid>,
+    /// Their order means nothing.
+    sids: IndexMap<Nid, Sid>,
 }
 
 /// Two groups are equal when they hold the same nodes under the same SIDs.
@@ -116,7 +117,7 @@ impl Group {
     /// Removes what is under this SID.
     pub fn remove(&mut self, sid: &str) -> Option<Member> {
         let member = self.members.shift_remove(sid)?;
-        self.sids.remove(&member.nid);
+        self.sids.swap_remove(&member.nid);
         Some(member)
     }
 

@@ -143,8 +143,8 @@ async fn every_value_goes_in_and_comes_back() {
         object([("b", Value::from(1)), ("10", Value::from(2)), ("9", Value::from(3)), ("__proto__", Value::from(4))]),
         function("(a, b) => /* kept */ a + b"),
         function("m(x) { return x; }"),
-        Value::Native("console.log".to_owned()),
-        Value::Native("process.exit".to_owned()),
+        Value::Native("console.log".into()),
+        Value::Native("process.exit".into()),
         object(shared),
         around.into(),
     ] {

@@ -18,7 +18,7 @@ use chinwag_protocol::{
 use crate::{
     local::{comm, gossip, groups, membership, routes},
     node::{Close, Lifecycle, Stop},
-    request::{Origin, Request, crashed},
+    request::{Origin, Request, Response, crashed},
     seat::Seat,
     service::AnyService,
     stub,
@@ -126,6 +126,17 @@ impl Node {
             }
             _ => self.inner.routes.addr().send(request).await.map_err(crashed(&"the route table"))?,
         }
+    }
+
+    /// Lets in a call that came with its own context, for one on the node's own thread who takes what comes of it: an
+    /// answer that is there at once, as gossip's are, takes no task and no channel. A node that ends first drops `take`.
+    pub fn enter(&self, call: Call, take: impl FnOnce(Response) + 'static) {
+        if gossip::is_ours(&call) {
+            let incoming = gossip::Incoming::new(Request::new(call), Box::new(take));
+            return self.inner.gossip.addr().do_send(incoming);
+        }
+        let node = self.clone();
+        take(Response::Later(Box::pin(async move { node.dispatch(call).await })));
     }
 
     /// What the node's present call allows the next one.

@@ -223,7 +223,7 @@ impl<'js, H: Helpers<'js>> Reader<'_, 'js, H> {
             return Ok(Value::Number(number));
         }
         if value.is_string() {
-            return self.text(value).map(Value::String);
+            return self.text(value).map(Value::from);
         }
         if value.is_big_int() {
             let text = value.get::<Coerced<String>>()?.0;
@@ -321,7 +321,7 @@ impl<'js, H: Helpers<'js>> Reader<'_, 'js, H> {
         let source: Js = self.helpers.helper("sourceOf")?.call((value.clone(),))?;
         let source = self.text(&source)?;
         match source.split_at_checked(1) {
-            Some(("n", path)) => Ok(Value::Native(path.to_owned())),
+            Some(("n", path)) => Ok(Value::Native(path.into())),
             Some((_, source)) if source.trim_end().ends_with("[native code]\n}") => {
                 Err(Exception::throw_type(self.ctx, "a native or bound function has no text to send"))
             }

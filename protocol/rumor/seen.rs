@@ -29,7 +29,8 @@ pub(super) enum Mark {
 
 #[derive(Clone, Debug)]
 pub(super) struct Seen<P> {
-    lives: BTreeMap<(P, u64), Life>,
+    /// Boxed: a map of one has room for eleven.
+    lives: BTreeMap<(P, u64), Box<Life>>,
     horizon: Birth,
     opaque: BTreeMap<Arc<str>, Birth>,
     opaque_by_birth: BTreeSet<(Birth, Arc<str>)>,
@@ -123,7 +124,8 @@ impl<P: Copy + Ord> Seen<P> {
             return Mark::Full;
         }
         let horizon = self.horizon;
-        let life = self.lives.entry(key).or_insert(Life { youngest: born, horizon, ..Life::default() });
+        let life =
+            self.lives.entry(key).or_insert_with(|| Box::new(Life { youngest: born, horizon, ..Life::default() }));
         let mark = life.mark(sequence, born, now, config);
         self.supersede(key.0, config);
         mark

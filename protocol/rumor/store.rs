@@ -24,7 +24,8 @@ pub(super) struct Held<P, M> {
 
 #[derive(Clone, Debug)]
 pub(super) struct Store<P, M> {
-    held: BTreeMap<Id<P>, Held<P, M>>,
+    /// Boxed: a map of one rumor has room for eleven.
+    held: BTreeMap<Id<P>, Box<Held<P, M>>>,
     by_birth: BTreeSet<(Birth, Id<P>)>,
     bytes: usize,
     /// How many are calm.
@@ -41,11 +42,11 @@ impl<P, M> Default for Store<P, M> {
 
 impl<P: Copy + Ord + Hash, M> Store<P, M> {
     pub(super) fn get(&self, id: &Id<P>) -> Option<&Held<P, M>> {
-        self.held.get(id)
+        self.held.get(id).map(|held| &**held)
     }
 
     pub(super) fn get_mut(&mut self, id: &Id<P>) -> Option<&mut Held<P, M>> {
-        self.held.get_mut(id)
+        self.held.get_mut(id).map(|held| &mut **held)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -66,7 +67,7 @@ impl<P: Copy + Ord + Hash, M> Store<P, M> {
         self.calm += usize::from(held.calm);
         self.hash = self.hash.wrapping_add(stable_hash(&id));
         self.by_birth.insert((held.born, id.clone()));
-        self.held.insert(id, held);
+        self.held.insert(id, Box::new(held));
     }
 
     fn remove(&mut self, id: &Id<P>) {

@@ -26,7 +26,7 @@ impl Value {
             serde_json::Value::Null => Self::Null,
             serde_json::Value::Bool(boolean) => Self::Boolean(boolean),
             serde_json::Value::Number(number) => Self::Number(number.as_f64().unwrap_or(f64::NAN)),
-            serde_json::Value::String(text) => Self::String(text),
+            serde_json::Value::String(text) => Self::String(text.into()),
             serde_json::Value::Array(elements) => {
                 let slots = elements.into_iter().map(|json| Some(Self::from_json(json)));
                 Self::Array(Array::from_slots(slots.collect()))

@@ -68,6 +68,7 @@ use std::sync::Arc;
 pub use array::Array;
 pub use conversion::{ConversionError, Mismatch};
 pub use date::{Date, NotDate};
+pub use ecow::EcoString;
 pub use error::ErrorValue;
 pub use number::{BigInt, NotDecimal};
 pub use object::Object;
@@ -92,8 +93,8 @@ pub enum Value {
     Number(f64),
     /// An integer of any size.
     BigInt(BigInt),
-    /// Text.
-    String(String),
+    /// Text. Cheap to clone.
+    String(EcoString),
     /// A point in time.
     Date(Date),
     /// An error, as a value.
@@ -105,7 +106,7 @@ pub enum Value {
     /// A function, as its source.
     Function(Function),
     /// The dotted path of a host function, such as `console.log`.
-    Native(String),
+    Native(EcoString),
     /// The same value as another one in the tree.
     Reference(Reference),
 }
@@ -267,8 +268,9 @@ macro_rules! value_from {
 value_from! {
     () => |_unit| Self::Undefined;
     bool => |boolean| Self::Boolean(boolean);
-    &str => |text| Self::String(text.to_owned());
-    String => |text| Self::String(text);
+    &str => |text| Self::String(text.into());
+    String => |text| Self::String(text.into());
+    EcoString => |text| Self::String(text);
     f64 => |number| Self::Number(number);
     f32 => |number| Self::Number(number.into());
     i32 => |integer| Self::Number(integer.into());

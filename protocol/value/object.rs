@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use ecow::EcoString;
 use indexmap::IndexMap;
 
 use super::Value;
@@ -29,9 +30,9 @@ pub struct Object(Box<Members>);
 #[derive(Clone, Default, PartialEq, Eq)]
 struct Members {
     /// Keys that look like an array index. The text is kept beside it, to be lent out.
-    indexed: BTreeMap<u32, (String, Value)>,
+    indexed: BTreeMap<u32, (EcoString, Value)>,
     /// All other keys, in insertion order.
-    named: IndexMap<String, Value>,
+    named: IndexMap<EcoString, Value>,
 }
 
 /// The array index that `key` spells in JavaScript, if it does: canonical decimal below 2^32 - 1.
@@ -54,7 +55,7 @@ impl Object {
     }
 
     /// Sets `key`, and gives back what it held before. A key that is already there keeps its place.
-    pub fn insert(&mut self, key: impl Into<String>, value: impl Into<Value>) -> Option<Value> {
+    pub fn insert(&mut self, key: impl Into<EcoString>, value: impl Into<Value>) -> Option<Value> {
         let (key, value) = (key.into(), value.into());
         match array_index(&key) {
             Some(index) => self.0.indexed.insert(index, (key, value)).map(|(_, value)| value),
@@ -148,7 +149,7 @@ impl fmt::Debug for Object {
     }
 }
 
-impl<K: Into<String>, V: Into<Value>> FromIterator<(K, V)> for Object {
+impl<K: Into<EcoString>, V: Into<Value>> FromIterator<(K, V)> for Object {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
         let mut object = Self::new();
         object.extend(entries);
@@ -156,7 +157,7 @@ impl<K: Into<String>, V: Into<Value>> FromIterator<(K, V)> for Object {
     }
 }
 
-impl<K: Into<String>, V: Into<Value>> Extend<(K, V)> for Object {
+impl<K: Into<EcoString>, V: Into<Value>> Extend<(K, V)> for Object {
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
         for (key, value) in entries {
             self.insert(key, value);
@@ -165,10 +166,10 @@ impl<K: Into<String>, V: Into<Value>> Extend<(K, V)> for Object {
 }
 
 impl IntoIterator for Object {
-    type Item = (String, Value);
+    type Item = (EcoString, Value);
     type IntoIter = std::iter::Chain<
-        std::collections::btree_map::IntoValues<u32, (String, Value)>,
-        indexmap::map::IntoIter<String, Value>,
+        std::collections::btree_map::IntoValues<u32, (EcoString, Value)>,
+        indexmap::map::IntoIter<EcoString, Value>,
     >;
 
     fn into_iter(self) -> Self::IntoIter {

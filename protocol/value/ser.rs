@@ -3,7 +3,7 @@
 use serde::ser::{self, Error as _, Serialize};
 
 use super::native::{BIGINT, DATE, ERROR, FUNCTION, VALUE};
-use super::{Array, ConversionError, Date, ErrorValue, Function, Object, Value};
+use super::{Array, ConversionError, Date, EcoString, ErrorValue, Function, Object, Value};
 use crate::wire::{self, Limits};
 
 impl Value {
@@ -105,7 +105,7 @@ impl ser::Serializer for ToValue {
     fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Made {
         match name {
             VALUE => value.serialize(Passage),
-            FUNCTION => restore(value.serialize(self)?, |text| Ok(Function::new(text).into())),
+            FUNCTION => restore(value.serialize(self)?, |text| Ok(Function::new(text.as_str()).into())),
             BIGINT => {
                 restore(value.serialize(self)?, |text| text.parse().map(Value::BigInt).map_err(ser::Error::custom))
             }
@@ -118,7 +118,7 @@ impl ser::Serializer for ToValue {
                     return Err(ConversionError::custom("an error is written as an object"));
                 };
                 let mut text = |key| match fields.remove(key) {
-                    Some(Value::String(text)) => text,
+                    Some(Value::String(text)) => text.into(),
                     _ => String::new(),
                 };
                 let (name, message) = (text("name"), text("message"));
@@ -188,7 +188,7 @@ impl ser::Serializer for ToValue {
 }
 
 /// What one of our newtypes says of itself as text, made into what it is.
-fn restore(written: Value, make: impl FnOnce(String) -> Made) -> Made {
+fn restore(written: Value, make: impl FnOnce(EcoString) -> Made) -> Made {
     match written {
         Value::String(text) => make(text),
         other => Err(ConversionError::found("text", other.type_name())),
@@ -250,7 +250,7 @@ elements! {
 struct Members {
     variant: Option<&'static str>,
     object: Object,
-    key: String,
+    key: EcoString,
 }
 
 impl Members {
@@ -268,9 +268,9 @@ impl ser::SerializeMap for Members {
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), ConversionError> {
         self.key = match key.serialize(ToValue)? {
             Value::String(text) => text,
-            Value::BigInt(integer) => integer.to_string(),
-            Value::Boolean(boolean) => boolean.to_string(),
-            Value::Number(number) => ryu_js::Buffer::new().format(number).to_owned(),
+            Value::BigInt(integer) => integer.to_string().into(),
+            Value::Boolean(boolean) => boolean.to_string().into(),
+            Value::Number(number) => ryu_js::Buffer::new().format(number).into(),
             other => return Err(ConversionError::found("a key", other.type_name())),
         };
         Ok(())

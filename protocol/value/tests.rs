@@ -26,7 +26,7 @@ fn keys_come_in_javascript_order() {
     assert_eq!(order, ["0", "9", "10", "4294967294", "b", "4294967295", "01", "-1", ""]);
     object.remove("9");
     object.insert("b", 2);
-    let order: Vec<String> = object.into_iter().map(|(key, _)| key).collect();
+    let order: Vec<EcoString> = object.into_iter().map(|(key, _)| key).collect();
     assert_eq!(order, ["0", "10", "4294967294", "b", "4294967295", "01", "-1", ""]);
 }
 
@@ -193,7 +193,7 @@ fn the_plain_form_is_plain() {
     let mut array = Array::from(vec![Value::Undefined, f64::NAN.into(), 1.5.into()]);
     array.push_hole();
     array.push(Date::new(0));
-    array.push(Value::Native("console.log".to_owned()));
+    array.push(Value::Native("console.log".into()));
     array.push(BigInt::from(u64::MAX));
     array.push(Reference::new(1, [2]));
     let value = Value::from(Object::from_iter([
@@ -227,7 +227,7 @@ fn tree() -> impl Strategy<Value = Value> {
         any::<String>().prop_map(Value::from),
         any::<i64>().prop_map(|milliseconds| Date::new(milliseconds >> 10).into()),
         any::<String>().prop_map(|source| Function::new(source).into()),
-        any::<String>().prop_map(Value::Native),
+        any::<String>().prop_map(|text| Value::Native(text.into())),
     ];
     leaf.prop_recursive(6, 64, 8, |inner| {
         let key = prop_oneof![any::<String>(), any::<u32>().prop_map(|index| index.to_string())];

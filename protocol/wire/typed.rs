@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use super::Reason;
 use super::context::Context;
 use super::text::{Nullable, Text};
-use crate::value::{Array, Date, ErrorValue, Function, Object, Reference, Segment, Value};
+use crate::value::{Array, Date, EcoString, ErrorValue, Function, Object, Reference, Segment, Value};
 use crate::value::{number, object, shortened};
 
 /// A typed value, `depth` levels down.
@@ -202,8 +202,8 @@ impl<'de> DeserializeSeed<'de> for Body<'_, '_> {
                     Err(_) => return Err(malformed("bigint", &text)),
                 }
             }
-            Type::String => Value::String(Text.deserialize(deserializer)?.into_owned()),
-            Type::Native => Value::Native(Text.deserialize(deserializer)?.into_owned()),
+            Type::String => Value::String(EcoString::from(&*Text.deserialize(deserializer)?)),
+            Type::Native => Value::Native(EcoString::from(&*Text.deserialize(deserializer)?)),
             Type::Function => Value::Function(Function::new(&*Text.deserialize(deserializer)?)),
         })
     }
@@ -395,7 +395,7 @@ fn error(fields: Value) -> Result<ErrorValue, &'static str> {
     // JavaScript lets anything be a name or a message, and prints it
     let mut text = |key, absent: &str| match fields.remove(key) {
         None | Some(Value::Undefined | Value::Null) => Ok(absent.to_owned()),
-        Some(Value::String(text)) => Ok(text),
+        Some(Value::String(text)) => Ok(text.into()),
         Some(Value::Boolean(boolean)) => Ok(boolean.to_string()),
         Some(Value::Number(number)) => Ok(ryu_js::Buffer::new().format(number).to_owned()),
         Some(Value::BigInt(integer)) => Ok(integer.to_string()),

@@ -111,7 +111,7 @@ async fn call_on_start(node: &Node, on_start: Value) {
             node.apply(function, vec![Value::Null, node.addr().to_value()]).await
         }
         Value::Function(function) => node.apply(function, vec![Value::Null]).await,
-        Value::String(source) => node.apply(Function::new(source), vec![server_handle(node)]).await,
+        Value::String(source) => node.apply(Function::new(source.as_str()), vec![server_handle(node)]).await,
         other => Err(CallError::new(ErrorKind::BadArgument, format!("onStart is {}", other.type_name()))),
     };
     if let Err(why) = called {

@@ -32,7 +32,7 @@ use std::{
     time::Duration,
 };
 
-use chinwag_actors::{handle::Node, transport::Transport};
+use chinwag_actors::{handle::Node, request::Response, transport::Transport};
 use chinwag_protocol::{
     call::{Answer, Call, CallError, ErrorKind, MAX_DEADLINE, Reply},
     identity::NodeAddr,
@@ -489,50 +489,51 @@ impl Network {
                     self.deliver(&exchange);
                 });
             }
-            _ => drop(actix_web::rt::spawn(self.arrive(exchange))),
+            _ => self.arrive(exchange),
         }
     }
 }
 impl Network {
-    /// What becomes of a call where it was sent.
-    async fn arrive(self: Rc<Self>, exchange: Rc<Exchange>) {
+    /// A call is where it was sent.
+    fn arrive(self: Rc<Self>, exchange: Rc<Exchange>) {
+        if self.power(exchange.to) == Power::Paused {
+            actix_web::rt::spawn(async move {
+                self.running(exchange.to).await;
+                self.enter(exchange);
+            });
+        } else {
+            self.enter(exchange);
+        }
+    }
+
+    /// A call comes to a node that is not paused.
+    fn enter(self: Rc<Self>, exchange: Rc<Exchange>) {
         let Cargo::Call(call) = exchange.cargo.replace(Cargo::Nothing) else { return };
-        self.running(exchange.to).await;
         let there = match self.places.borrow().get(exchange.to) {
             Some(Place { node: Some(node), power: Power::Up, life }) => Some((node.clone(), *life)),
             _ => None,
         };
-        let reply = match there {
-            None => {
-                self.note(&exchange, Way::There, Outcome::Refused);
-                Err(CallError::new(ErrorKind::Unreachable, format!("nobody listens at {}", shown(exchange.to))))
-            }
-            Some((node, life)) => {
-                self.note(&exchange, Way::There, Outcome::Arrived);
-                if exchange.carried.get() {
-                    self.hop(exchange.from, exchange.to);
-                }
-                if self.twice() {
-                    self.note(&exchange, Way::There, Outcome::Again);
-                    let (node, call) = (node.clone(), call.clone());
-                    // its answer is the network's second, which nobody waits for
-                    actix_web::rt::spawn(async move { drop(node.dispatch(*call).await) });
-                }
-                let performed = async {
-                    let reply = node.dispatch(*call).await;
-                    self.running(exchange.to).await;
-                    reply
-                };
-                tokio::select! {
-                    biased;
-                    () = self.died(exchange.to, life) => {
-                        self.note(&exchange, Way::There, Outcome::Died);
-                        Err(CallError::new(ErrorKind::Interrupted, format!("{} broke off", shown(exchange.to))))
-                    }
-                    reply = performed => reply,
-                }
-            }
+        let Some((node, life)) = there else {
+            self.note(&exchange, Way::There, Outcome::Refused);
+            let nobody = format!("nobody listens at {}", shown(exchange.to));
+            return self.reply(exchange, Err(CallError::new(ErrorKind::Unreachable, nobody)));
         };
+        self.note(&exchange, Way::There, Outcome::Arrived);
+        if exchange.carried.get() {
+            self.hop(exchange.from, exchange.to);
+        }
+        if self.twice() {
+            self.note(&exchange, Way::There, Outcome::Again);
+            let (node, call) = (node.clone(), call.clone());
+            // its answer is the network's second, which nobody waits for
+            actix_web::rt::spawn(async move { drop(node.dispatch(*call).await) });
+        }
+        let performing = Performing { network: self, exchange: Some(exchange), life };
+        node.enter(*call, move |response| performing.answered(response));
+    }
+
+    /// An answer leaves.
+    fn reply(&self, exchange: Rc<Exchange>, reply: Reply) {
         exchange.carried.set(self.holds(reply.iter().filter_map(value_of)));
         exchange.cargo.replace(Cargo::Reply(Box::new(reply)));
         self.launch(What::Returns, exchange);
@@ -551,6 +552,56 @@ impl Network {
             self.ledger.count(|counts| counts.idle += 1);
         }
         self.note(exchange, Way::Back, if taken { outcome } else { Outcome::TimedOut });
+    }
+}
+
+/// A call in a node's hands. Dropped there, it is broken off.
+struct Performing {
+    network: Rc<Network>,
+    exchange: Option<Rc<Exchange>>,
+    /// The node's life.
+    life: u32,
+}
+
+impl Performing {
+    fn answered(mut self, response: Response) {
+        let (Some(exchange), network, life) = (self.exchange.take(), self.network.clone(), self.life) else { return };
+        let later = match response {
+            Response::Now(reply) if network.power(exchange.to) != Power::Paused => {
+                return network.reply(exchange, reply);
+            }
+            Response::Now(reply) => std::future::ready(reply).boxed_local(),
+            Response::Later(reply) => reply,
+        };
+        actix_web::rt::spawn(async move {
+            let performed = async {
+                let reply = later.await;
+                network.running(exchange.to).await;
+                reply
+            };
+            tokio::select! {
+                biased;
+                () = network.died(exchange.to, life) => network.break_off(exchange),
+                reply = performed => network.reply(exchange, reply),
+            }
+        });
+    }
+}
+
+impl Drop for Performing {
+    fn drop(&mut self) {
+        if let Some(exchange) = self.exchange.take() {
+            self.network.break_off(exchange);
+        }
+    }
+}
+
+impl Network {
+    /// The node is gone that had a call in its hands.
+    fn break_off(&self, exchange: Rc<Exchange>) {
+        self.note(&exchange, Way::There, Outcome::Died);
+        let why = format!("{} broke off", shown(exchange.to));
+        self.reply(exchange, Err(CallError::new(ErrorKind::Interrupted, why)));
     }
 }
 

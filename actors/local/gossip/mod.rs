@@ -41,6 +41,7 @@ use chinwag_protocol::{
     value::Value,
 };
 use futures_util::Stream as _;
+use send_wrapper::SendWrapper;
 use tokio::{
     sync::oneshot,
     time::{Instant, timeout, timeout_at},
@@ -296,6 +297,29 @@ impl Handler<Request> for Gossip {
             return Response::Now(Err(unknown_method("gossip", &request.call.method)));
         }
         self.receive(&request, context).unwrap_or_else(|error| Response::Now(Err(error)))
+    }
+}
+
+/// A request from a neighbour on the same thread, and who takes what comes of it.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Incoming {
+    request: Request,
+    /// Mailboxes take only what can cross threads; this does not.
+    take: SendWrapper<Box<dyn FnOnce(Response)>>,
+}
+
+impl Incoming {
+    pub(crate) fn new(request: Request, take: Box<dyn FnOnce(Response)>) -> Incoming {
+        Incoming { request, take: SendWrapper::new(take) }
+    }
+}
+
+impl Handler<Incoming> for Gossip {
+    type Result = ();
+
+    fn handle(&mut self, Incoming { request, take }: Incoming, context: &mut Context<Gossip>) {
+        take.take()(Handler::<Request>::handle(self, request, context));
     }
 }
 
