@@ -2,7 +2,13 @@
 //! name that stands for several addresses, a storm of newcomers, nodes whose SIDs collide, and the bound on subscribers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use chinwag::{
     Call, CallError, ErrorKind, Gid, Nid, NodeAddr,
@@ -30,7 +36,7 @@ struct Door(Rc<Street>);
 
 impl Transport for Door {
     fn call(&self, to: &NodeAddr, call: Call) -> LocalBoxFuture<'static, Reply> {
-        self.0.asked.borrow_mut().push((to.clone(), call.method.clone()));
+        self.0.asked.borrow_mut().push((to.clone(), call.method.to_string()));
         let there = self.0.nodes.borrow().get(&to.nid()).cloned();
         let (deadline, to) = (Instant::now() + call.context.time_left, to.clone());
         let asking = async move {
@@ -218,7 +224,7 @@ fn a_timed_function_never_overlaps_itself_nor_catches_up() {
         let node = street.open(&at(1), None);
         until("the group is there", async || node.groups().get("town").await.is_ok()).await;
         // when each run began and ended; the third takes as long as ten intervals
-        let runs: std::sync::Arc<std::sync::Mutex<Vec<(Instant, Option<Instant>)>>> = std::sync::Arc::default();
+        let runs = Arc::new(Mutex::new(Vec::<(Instant, Option<Instant>)>::new()));
         let noted = runs.clone();
         let function = node.create_rpc(chinwag::Lasting::Always, move |_| {
             let runs = noted.clone();
@@ -243,7 +249,7 @@ fn a_timed_function_never_overlaps_itself_nor_catches_up() {
             let pause = pair[1].0 - ended;
             assert!(pause >= interval * 9 / 10 && pause <= interval * 11 / 10 + Duration::from_millis(2), "{pause:?}");
         }
-        let pauses: std::collections::BTreeSet<_> = runs.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
+        let pauses: BTreeSet<_> = runs.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
         assert!(pauses.len() > 3, "they are jittered: {pauses:?}");
     });
 }
