@@ -50,9 +50,10 @@ pub fn start(environment: Environment) -> Node {
     let mut gossip_methods = gossip::METHODS.to_vec();
     gossip_methods.extend(roster.iter().flat_map(|_| membership::wire::METHODS));
     let (h, rooms) = (home.clone(), Rc::new(gossip::Rooms::default()));
+    let signs = membership::Signs::new(roster.clone());
     let gossip = supervise(
         "gossip",
-        move || gossip::Gossip::new(h.clone(), rooms.clone()),
+        move || gossip::Gossip::new(h.clone(), rooms.clone(), signs.clone()),
         seated(&table, "gossip", &gossip_methods),
     );
     let members = roster.clone().map(|roster| {
