@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
+    clock::Clock,
     handle::Node,
     local::membership,
     scripts::{ScriptSettings, Scripts},
@@ -42,6 +43,8 @@ pub struct Environment {
     pub seed: [u8; 32],
     /// Which life of the node this is: a number that is higher after every start at the same address.
     pub incarnation: u64,
+    /// How its clock goes.
+    pub clock: Clock,
     /// Bounds.
     pub settings: Settings,
     /// Services of the node's own.
@@ -65,6 +68,7 @@ impl Environment {
             heap: || None,
             seed,
             incarnation: 0,
+            clock: Clock::default(),
             settings: Settings::default(),
             services: Vec::new(),
             distributed: Vec::new(),
@@ -155,7 +159,8 @@ pub(crate) struct Home {
     pub distributed: Vec<AnyService>,
     /// Which life of the node this is.
     pub incarnation: u64,
-    /// When it began.
+    pub clock: Clock,
+    /// When it began, truly.
     pub started: Instant,
     /// Calls served.
     pub counts: Cell<u64>,
@@ -176,6 +181,7 @@ impl Home {
             heap,
             seed,
             incarnation,
+            clock,
             settings,
             services,
             distributed,
@@ -189,7 +195,7 @@ impl Home {
             }
         }
         let home = Home {
-            scripts: Scripts::new(me.clone(), settings.scripts.clone(), seed),
+            scripts: Scripts::new(me.clone(), settings.scripts.clone(), seed, clock, incarnation),
             nid: me.nid(),
             groups: RefCell::new(known),
             me,
@@ -201,6 +207,7 @@ impl Home {
             distributed,
             counts: Cell::new(0),
             incarnation,
+            clock,
             started: Instant::now(),
             chance: RefCell::new(rand::SeedableRng::from_seed(seed)),
             node: OnceCell::new(),
@@ -219,6 +226,11 @@ impl Home {
         self.node.get().ok_or_else(|| CallError::new(ErrorKind::Stopping, "the node has not started"))
     }
 
+    /// Time since the node started, by its clock.
+    pub(crate) fn now(&self) -> Duration {
+        self.clock.since(self.started)
+    }
+
     /// The node's generator.
     pub(crate) fn chance<T>(&self, draw: impl FnOnce(&mut ChaCha8Rng) -> T) -> T {
         draw(&mut self.chance.borrow_mut())
@@ -227,6 +239,11 @@ impl Home {
     /// A name that nobody else has.
     pub(crate) fn uuid(&self) -> Uuid {
         uuid::Builder::from_random_bytes(self.chance(|chance| chance.random())).into_uuid()
+    }
+
+    /// Calls under way: from outside, and made by calls.
+    pub(crate) fn under_way(&self) -> (usize, usize) {
+        (self.admission.edge.get(), self.admission.relayed.get())
     }
 
     /// Lets a call in, or says that there are too many.

@@ -8,6 +8,8 @@
 //! handle/       Node and Group, the typed face over the same calls
 //! stub.rs       functions whose text says where to call
 //! home.rs       what the actors of one node share
+//! clock.rs      how a node's clock goes
+//! load.rs       how full a node is
 //! transport.rs  the way out, and what each way out is held to
 //! scripts/      shipped functions: code from elsewhere, in a sandbox
 //! local/        a node's own services: routes (the door in), comm (the door out), groups, status, gossip, membership
@@ -29,9 +31,11 @@
 //! No actor waits for another with its mailbox stopped. What is not here: sockets, processes, files and clocks other
 //! than tokio's, which the simulator stops.
 
+pub mod clock;
 pub mod group;
 pub mod handle;
 pub mod home;
+pub mod load;
 pub mod local;
 pub mod node;
 pub mod request;

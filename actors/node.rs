@@ -17,6 +17,7 @@ use crate::{
     group::supervisor::{Ready, Supervisor},
     handle::{Inner, Node},
     home::{Environment, Home},
+    load::Gauges,
     local::{comm, gossip, groups, membership, routes, status},
     request::Request,
     seat::{Seat, supervise},
@@ -42,15 +43,15 @@ pub fn start(environment: Environment) -> Node {
         supervise("groups", move || groups::Groups::new(h.clone()), seated(&table, "groups", &groups::METHODS));
     let h = home.clone();
     let comm = supervise("comm", move || comm::Comm::new(h.clone()), seated(&table, "comm", &comm::METHODS));
+    let (roster, rooms) = (membership::roster(&home), Rc::new(gossip::Rooms::default()));
+    let gauges = Gauges { table: table.clone(), rooms: rooms.clone(), roster: roster.clone() };
     let h = home.clone();
-    let status =
-        supervise("status", move || status::Status::new(h.clone()), seated(&table, "status", &status::METHODS));
-    let roster = membership::roster(&home);
+    let make = move || status::Status::new(h.clone(), gauges.clone());
+    let status = supervise("status", make, seated(&table, "status", &status::METHODS));
     // a node that takes no part has none of the others, and so says
     let mut gossip_methods = gossip::METHODS.to_vec();
     gossip_methods.extend(roster.iter().flat_map(|_| membership::wire::METHODS));
-    let (h, rooms) = (home.clone(), Rc::new(gossip::Rooms::default()));
-    let signs = membership::Signs::new(roster.clone());
+    let (h, signs) = (home.clone(), membership::Signs::new(roster.clone()));
     let gossip = supervise(
         "gossip",
         move || gossip::Gossip::new(h.clone(), rooms.clone(), signs.clone()),
@@ -75,6 +76,7 @@ pub fn start(environment: Environment) -> Node {
     let node = Node::new(Inner {
         me: home.me.clone(),
         nid: home.nid,
+        clock: home.clock,
         routes: routes.clone(),
         groups: groups.clone(),
         comm: comm.clone(),

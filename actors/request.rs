@@ -9,6 +9,8 @@ use actix::{
 use chinwag_protocol::call::{Call, CallContext, CallError, ErrorKind, MAX_DEADLINE, Reply};
 use tokio::time::Instant;
 
+use crate::clock::Clock;
+
 /// A call on its way to the actor that answers it.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -16,6 +18,7 @@ pub struct Request {
     pub call: Call,
     /// When the caller stops waiting.
     pub deadline: Instant,
+    clock: Clock,
 }
 
 impl Message for Request {
@@ -63,15 +66,15 @@ impl fmt::Debug for Response {
 }
 
 impl Request {
-    /// A call whose time starts now.
-    pub fn new(call: Call) -> Request {
-        let deadline = Instant::now() + call.context.time_left.min(MAX_DEADLINE);
-        Request { call, deadline }
+    /// A call whose time starts now, by the clock of the node that answers it.
+    pub fn new(call: Call, clock: Clock) -> Request {
+        let deadline = clock.after(call.context.time_left.min(MAX_DEADLINE));
+        Request { call, deadline, clock }
     }
 
     /// Where calls made on behalf of this one come from.
     pub fn origin(&self) -> Origin {
-        Origin { context: self.call.context.clone(), deadline: self.deadline }
+        Origin { context: self.call.context.clone(), deadline: self.deadline, clock: self.clock }
     }
 }
 
@@ -80,13 +83,14 @@ impl Request {
 pub struct Origin {
     context: CallContext,
     deadline: Instant,
+    clock: Clock,
 }
 
 impl Origin {
     /// Where nothing else comes before.
-    pub(crate) fn starting(time_left: Duration) -> Origin {
+    pub(crate) fn starting(time_left: Duration, clock: Clock) -> Origin {
         let context = CallContext { time_left, ..CallContext::default() };
-        Origin { context, deadline: Instant::now() + time_left }
+        Origin { context, deadline: clock.after(time_left), clock }
     }
 
     /// The context of a call made now. It gets an eighth less than the time that is left (at least 10 ms less), so
@@ -95,7 +99,7 @@ impl Origin {
     /// # Errors
     /// Where calls are nested too deep, or the deadline has passed.
     pub fn nested(&self) -> Result<CallContext, CallError> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
+        let left = self.time_left();
         let margin = (left / 8).max(Duration::from_millis(10));
         match left.checked_sub(margin) {
             Some(left) if !left.is_zero() => self.context.nested(left),
@@ -103,9 +107,9 @@ impl Origin {
         }
     }
 
-    /// What is left of the time.
+    /// What is left of the time, by the node's clock.
     pub fn time_left(&self) -> Duration {
-        self.deadline.saturating_duration_since(Instant::now())
+        self.clock.until(self.deadline)
     }
 }
 

@@ -68,7 +68,7 @@ impl Fanout {
 }
 
 /// ceil(ln n), by one library's logarithm, so that every machine draws the same number of peers.
-pub(crate) fn log_ceiling(members: usize) -> usize {
+pub fn log_ceiling(members: usize) -> usize {
     libm::ceil(libm::log(members.max(1) as f64)) as usize
 }
 

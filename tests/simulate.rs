@@ -115,6 +115,22 @@ fn a_scenario_is_replayed_from_a_file() {
     );
     let (code, out, error) = simulate(&["--scenario", path]);
     assert_eq!((code, out.trim()), (Some(0), "everything holds"), "{error}");
+    // broken for good between the two: it is found, and what is left of it when shrunk fails in the same way
+    write(
+        r#"{"seed": 3, "nodes": 9, "overlay": "line", "latency": "constant:2", "loss": 0.2, "events": [
+        {"at": 10, "do": "break", "from": 0, "to": 1}, {"at": 20, "do": "tell", "node": 0},
+        {"at": 30, "do": "crash", "node": 8}, {"at": 900, "do": "restart", "node": 8},
+        {"at": 950, "do": "clock", "node": 3, "rate": 1.1, "offset": -40}]}"#,
+    );
+    let (code, out, error) = simulate(&["--scenario", path]);
+    assert_eq!(code, Some(1), "{error}");
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!(lines[1], format!("  chinwag simulate --scenario {path}"), "{out}");
+    assert_eq!(lines[2], "whoever is connected has heard the same: node 0 has heard \"message 0\" and node 1 has not");
+    assert!(lines[3].starts_with("shrunk to 2 nodes and 2 events"), "{out}");
+    write(lines[4]);
+    let (code, again, _) = simulate(&["--scenario", path]);
+    assert_eq!((code, again.lines().nth(2)), (Some(1), lines.get(2).copied()), "{again}");
     write(r#"{"seed": 3, "nodes": 2, "latency": "constant:2", "events": [{"at": 10, "do": "crash", "node": 2}]}"#);
     let (code, _, error) = simulate(&["--scenario", path]);
     assert_eq!(code, Some(2));

@@ -1,12 +1,22 @@
 //! The simulator: that it replays, and that its faults are what they say.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use chinwag::{
-    Call, ErrorKind, Gid, Lasting, NodeAddr, Remote, Service, Value,
-    actors::{local::routes, transport::contract},
-    protocol::fanout::Fanout,
-    simulation::{Impossible, Latency, Net, Overlay, Simulation, spread::Spread},
+    Answer, Call, ErrorKind, Gid, GroupConfig, Lasting, NodeAddr, Remote, Service, Value,
+    actors::{home::Settings, local::routes, transport::contract},
+    membership,
+    protocol::{
+        fanout::Fanout,
+        value::{Function, Object},
+    },
+    simulation::{Impossible, Latency, Net, Overlay, Simulation, Skew, spread::Spread},
 };
 
 fn ms(milliseconds: u64) -> Duration {
@@ -214,19 +224,126 @@ fn a_paused_node_hears_and_says_nothing_and_then_everything() {
         .run(|net| async move {
             net.pause(1);
             assert_eq!(ask(&net, 0, 1).await, Err(ErrorKind::DeadlineExceeded));
-            assert_eq!(ask(&net, 1, 0).await, Err(ErrorKind::DeadlineExceeded));
-            assert_eq!(net.node(0).status().counts().await.unwrap(), 1, "nothing came out");
+            let other = net.clone();
+            let asks = actix_web::rt::spawn(async move { ask(&other, 1, 0).await });
             let to = net.addr(1);
             let patient = net.node(0);
             let asked = actix_web::rt::spawn(async move { patient.call_on(&to, sid()).await });
             net.advance(ms(1_000)).await;
-            assert!(!asked.is_finished());
+            assert!(!asks.is_finished() && !asked.is_finished());
+            assert_eq!(net.node(0).status().counts().await.unwrap(), 1, "nothing came out");
             net.resume(1);
             asked.await.unwrap().unwrap();
+            asks.await.unwrap().unwrap();
             // the call before was waiting at the door, and so was performed
             assert_eq!(net.node(1).status().counts().await.unwrap(), 3);
         })
         .unwrap();
+}
+
+/// Counts how often it has woken, in a task that nobody waits for.
+fn waking(count: &Arc<AtomicU64>) -> Service<()> {
+    let count = count.clone();
+    Service::new("waking", |_| ()).method("every", move |(), (interval,): (u64,)| {
+        let count = count.clone();
+        drop(actix_web::rt::spawn(async move {
+            loop {
+                tokio::time::sleep(ms(interval)).await;
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        }));
+    })
+}
+
+#[test]
+fn a_crash_ends_what_the_node_had_begun() {
+    let woken = Arc::new(AtomicU64::new(0));
+    let count = || woken.load(Ordering::Relaxed);
+    let simulation = Simulation::new(1).nodes(2).service(waking(&woken)).latency(Latency::Constant(10));
+    let story = simulation.run(|net| async move {
+        net.node(1).call(Gid::local(), "waking", "every", (10,)).await.unwrap();
+        net.advance(ms(101)).await;
+        assert_eq!(count(), 10);
+        // what was sent arrives, though its sender does not live to see it
+        let (other, to) = (net.clone(), net.addr(0));
+        let asked = actix_web::rt::spawn(async move { other.node(1).call_on(&to, sid()).await });
+        net.advance(ms(5)).await;
+        net.crash(1);
+        net.advance(ms(1_000)).await;
+        assert_eq!(count(), 10);
+        assert_eq!(asked.await.unwrap().unwrap_err().kind, ErrorKind::Crashed);
+        assert_eq!(net.node(0).status().counts().await.unwrap(), 2);
+    });
+    story.unwrap();
+}
+
+#[test]
+fn the_timers_of_a_paused_node_are_late() {
+    let woken = Arc::new(AtomicU64::new(0));
+    let count = || woken.load(Ordering::Relaxed);
+    let simulation = Simulation::new(1).nodes(2).service(waking(&woken));
+    let story = simulation.run(|net| async move {
+        net.node(1).call(Gid::local(), "waking", "every", (10,)).await.unwrap();
+        net.advance(ms(101)).await;
+        net.pause(1);
+        net.advance(ms(1_000)).await;
+        assert_eq!(count(), 10);
+        net.resume(1);
+        net.advance(ms(1)).await;
+        assert_eq!(count(), 11, "the one that was due meanwhile");
+        net.advance(ms(100)).await;
+        assert_eq!(count(), 21);
+    });
+    story.unwrap();
+}
+
+#[test]
+fn a_fast_clock_does_all_early() {
+    let simulation = |rate| {
+        let fast = Skew { rate, ..Skew::none(0) };
+        Simulation::new(1).nodes(2).latency(Latency::Constant(10)).clock(fast)
+    };
+    for (rate, patience) in [(1.0, 500), (1.25, 400), (0.8, 625)] {
+        let story = simulation(rate).run(|net| async move {
+            // how long it waits for an answer that does not come
+            net.cut(0, 1);
+            let before = net.now();
+            assert_eq!(ask(&net, 0, 1).await, Err(ErrorKind::DeadlineExceeded));
+            assert_eq!(net.now() - before, ms(patience));
+            net.heal();
+            // how often it compares what it holds with the other, which does so in true time
+            net.tell(0, "news");
+            net.advance(ms(1_000)).await;
+            let before = net.node(1).status().counts().await.unwrap();
+            net.advance(Duration::from_secs(200)).await;
+            net.node(1).status().counts().await.unwrap() - before
+        });
+        // 5 a second; an interval varies by a tenth, the sum of a thousand of them by 2 in a thousand
+        let (compared, expected) = (story.unwrap() as f64, 1_000.0 * rate);
+        assert!((compared / expected - 1.0).abs() < 0.01, "{rate}: {compared}");
+    }
+}
+
+#[test]
+fn a_clock_says_which_life_it_is() {
+    let life = async |net: &Net| {
+        let list = net.node(1).membership().list().await.unwrap();
+        let me = list.into_values().find(|standing| standing.node == net.addr(1)).unwrap();
+        me.incarnation.life
+    };
+    let settings = Settings { membership: membership::Settings::default(), ..Settings::default() };
+    let story = Simulation::new(1).settings(settings).clock(Skew { offset: -5_000, ..Skew::none(1) });
+    let story = story.run(|net| async move {
+        let first = life(&net).await;
+        net.advance(ms(100)).await;
+        net.restart(1);
+        assert_eq!(life(&net).await, first + 101, "a later start, and another");
+        net.set_clock(Skew { offset: -8_000, ..Skew::none(1) }).unwrap();
+        assert_eq!(life(&net).await, first + 101, "a clock does not jump while the node runs");
+        net.restart(1);
+        assert_eq!(life(&net).await, first + 102 - 3_000);
+    });
+    story.unwrap();
 }
 
 #[test]
@@ -255,6 +372,9 @@ fn a_network_that_cannot_be_is_refused() {
         (Simulation::new(1).duplication(-0.1), "duplication"),
         (Simulation::new(1).nodes(5).overlay(Overlay::RandomRegular(5)), "less than the number of nodes"),
         (Simulation::new(1).latency(Latency::Constant(0)), "not 0"),
+        (Simulation::new(1).clock(Skew::none(2)), "node 2's; the last is 1"),
+        (Simulation::new(1).clock(Skew { rate: 0.0, ..Skew::none(1) }), "0.1 to 10 times the true rate, not 0"),
+        (Simulation::new(1).clock(Skew { offset: i64::MIN, ..Skew::none(1) }), "not -9223372036854775808"),
     ] {
         let error = tried(simulation);
         assert!(error.contains(says), "{error}");
@@ -289,6 +409,22 @@ fn a_rumor_is_measured() {
 }
 
 #[test]
+fn idle_ticks_are_not_counted_though_they_are_lost() {
+    let story = Simulation::new(3).nodes(10).loss(0.3).run(|net| async move {
+        net.tell(0, "news");
+        assert!(net.until(Duration::from_secs(60), |net| net.all_heard("news")).await);
+        // what was under way when the last node heard it comes to its end
+        net.advance(Duration::from_secs(10)).await;
+        let before = net.counts();
+        net.advance(Duration::from_secs(100)).await;
+        net.counts().since(before)
+    });
+    let rest = story.unwrap();
+    assert!(rest.comparisons > 4_000 && rest.lost > 1_500, "{rest:?}");
+    assert_eq!((rest.at_work(), rest.differences, rest.requests), (0, 0, rest.comparisons), "{rest:?}");
+}
+
+#[test]
 fn a_callback_that_nobody_claims_is_forgotten() {
     let story = Simulation::new(1).nodes(2).run(|net| async move {
         let answer = |_| async { Ok(Value::from("here")) };
@@ -300,4 +436,46 @@ fn a_callback_that_nobody_claims_is_forgotten() {
         assert!(net.node(1).apply(always, Vec::new()).await.is_ok());
     });
     story.unwrap();
+}
+
+#[cfg(feature = "scripts")]
+#[test]
+fn shipped_code_runs_in_the_simulations_time_and_replays() {
+    let story = || {
+        // how many peers a message goes to is for a shipped function to say, by chance
+        let subset = Function::new("(members) => 1 + Math.floor(Math.random() * 4)");
+        let group = GroupConfig::new(Gid::new("town").unwrap()).with("subset", subset).with("tick", 500.0);
+        let simulation = Simulation::new(4).nodes(12).group(group).loss(0.1).latency(Latency::Uniform(1, 9)).traced();
+        let ahead = Skew { offset: 86_400_000, rate: 2.0, ..Skew::none(5) };
+        simulation.clock(ahead).run(|net| async move {
+            let wait =
+                "(time, cb) => { const from = Date.now(); setTimeout(() => cb(null, Date.now() - from), time); }";
+            let draw =
+                "(cb) => distribution.local.status.get('sid', (e, sid) => cb(e, [sid, Math.random(), new Date()]))";
+            let endless = "() => { for (;;); }";
+            let service = [("wait", wait), ("draw", draw), ("endless", endless)];
+            let service: Object = service.into_iter().map(|(name, source)| (name, Function::new(source))).collect();
+            for node in [4, 5] {
+                net.node(node).routes().put(Value::Object(service.clone()), "shipped").await.unwrap();
+                let before = net.now();
+                let waited = net.node(node).call(Gid::local(), "shipped", "wait", (3_000.0,)).await.unwrap();
+                assert_eq!(waited.into_value(), Value::from(3_000.0), "by its own clock");
+                assert_eq!(net.now() - before, ms(if node == 5 { 1_500 } else { 3_000 }));
+            }
+            let endless = net.node(4).call(Gid::local(), "shipped", "endless", ()).await.unwrap_err();
+            assert_eq!(endless.kind, ErrorKind::Other("LimitExceeded".to_owned()));
+            let draw = Call::new(Gid::local(), "shipped", "draw", Vec::new());
+            let mut drawn = Vec::new();
+            for node in [4, 5] {
+                drawn.push(net.node(0).call_on(&net.addr(node), draw.clone()).await.map(Answer::into_value));
+            }
+            net.tell(0, "news");
+            net.advance(ms(5_000)).await;
+            assert!(net.all_heard("news"));
+            (drawn, net.trace())
+        })
+    };
+    let (once, again) = (story().unwrap(), story().unwrap());
+    assert!(once.0.iter().any(Result::is_ok), "{:?}", once.0);
+    assert_eq!(once, again);
 }

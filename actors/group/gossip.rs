@@ -119,7 +119,7 @@ async fn every(node: Node, interval: f64, mut phases: rand_chacha::ChaCha8Rng, f
     use rand::RngExt as _;
     loop {
         let factor = 1.0 + JITTER * (2.0 * phases.random::<f64>() - 1.0);
-        tokio::time::sleep(Duration::from_secs_f64(interval * factor / 1_000.0)).await;
+        node.inner().clock.sleep(Duration::from_secs_f64(interval * factor / 1_000.0)).await;
         if let Err(error) = node.apply(function.clone(), Vec::new()).await {
             log::warn!(target: "chinwag::gossip", "a timed function failed: {error}");
         }

@@ -12,7 +12,7 @@ use chinwag_protocol::{
 };
 
 use super::Node;
-use crate::local::membership;
+use crate::{load::Load, local::membership};
 
 /// [`Node::groups`].
 #[derive(Debug)]
@@ -104,7 +104,7 @@ impl LocalRoutes<'_> {
 pub struct LocalStatus<'a>(pub(super) &'a Node);
 
 impl LocalStatus<'_> {
-    /// One figure or fact by name: `nid`, `sid`, `ip`, `port`, `counts`, `heapTotal`, `heapUsed`.
+    /// One figure or fact by name: `nid`, `sid`, `ip`, `port`, `counts`, `heapTotal`, `heapUsed`, `load`.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] for another name.
@@ -118,6 +118,14 @@ impl LocalStatus<'_> {
     /// As [`Node::call`].
     pub async fn counts(&self) -> Result<u64, CallError> {
         Ok(self.get("counts").await?.deserialize()?)
+    }
+
+    /// How full the node is: what it holds of everything that it bounds. Whoever asks is a call under way.
+    ///
+    /// # Errors
+    /// As [`Node::call`].
+    pub async fn load(&self) -> Result<Load, CallError> {
+        Ok(self.get("load").await?.deserialize()?)
     }
 
     /// Bytes that the allocator holds of the operating system.

@@ -16,6 +16,7 @@ use chinwag_protocol::{
 };
 
 use crate::{
+    clock::Clock,
     local::{comm, gossip, groups, membership, routes},
     node::{Close, Lifecycle, Stop},
     request::{Origin, Request, Response, crashed},
@@ -40,6 +41,7 @@ pub struct Node {
 pub(crate) struct Inner {
     pub me: NodeAddr,
     pub nid: Nid,
+    pub clock: Clock,
     pub routes: Seat<routes::Routes>,
     pub groups: Seat<groups::Groups>,
     pub comm: Seat<comm::Comm>,
@@ -116,7 +118,7 @@ impl Node {
     /// # Errors
     /// As [`call`](Node::call).
     pub async fn dispatch(&self, call: Call) -> Reply {
-        let request = Request::new(call);
+        let request = Request::new(call, self.inner.clock);
         match &self.inner.membership {
             _ if gossip::is_ours(&request.call) => {
                 self.inner.gossip.addr().send(request).await.map_err(crashed(&"gossip"))?
@@ -132,7 +134,7 @@ impl Node {
     /// answer that is there at once, as gossip's are, takes no task and no channel. A node that ends first drops `take`.
     pub fn enter(&self, call: Call, take: impl FnOnce(Response) + 'static) {
         if gossip::is_ours(&call) {
-            let incoming = gossip::Incoming::new(Request::new(call), Box::new(take));
+            let incoming = gossip::Incoming::new(Request::new(call, self.inner.clock), Box::new(take));
             return self.inner.gossip.addr().do_send(incoming);
         }
         let node = self.clone();
@@ -257,7 +259,7 @@ impl Node {
 
     /// Where calls made through this handle now come from.
     pub(crate) fn origin(&self) -> Result<Origin, CallError> {
-        Ok(self.origin.clone().unwrap_or_else(|| Origin::starting(self.deadline)))
+        Ok(self.origin.clone().unwrap_or_else(|| Origin::starting(self.deadline, self.inner.clock)))
     }
 
     /// Calls a function that came as text: the stub of a callback, or shipped code.

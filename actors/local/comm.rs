@@ -28,6 +28,7 @@ use tokio::{
 };
 
 use crate::{
+    clock::Clock,
     home::{Home, PEER_IDLE},
     request::{ReplyFuture, Request, ready},
     service::unknown_method,
@@ -93,8 +94,8 @@ impl Comm {
             let message = format!("{} calls wait for {to} already", self.home.settings.calls_waiting_for_a_peer);
             return ready(Err(CallError::new(ErrorKind::Busy, message)));
         }
-        let (to, transport) = (to.clone(), self.home.transport.clone());
-        Box::pin(async move { lane.pass(&to, call, |to, call| transport.call(to, call)).await })
+        let (to, transport, clock) = (to.clone(), self.home.transport.clone(), self.home.clock);
+        Box::pin(async move { lane.pass(&to, call, clock, |to, call| transport.call(to, call)).await })
     }
 
     /// Forgets the lanes that nobody is on, now and then.
@@ -108,18 +109,18 @@ impl Comm {
 
 impl Lane {
     /// Waits for a place within the call's time, and makes the call with what is left of it.
-    async fn pass<F>(&self, to: &NodeAddr, mut call: Call, go: impl FnOnce(&NodeAddr, Call) -> F) -> Reply
+    async fn pass<F>(&self, to: &NodeAddr, mut call: Call, clock: Clock, go: impl FnOnce(&NodeAddr, Call) -> F) -> Reply
     where
         F: Future<Output = Reply>,
     {
         let _place = match self.places.try_acquire() {
             Ok(place) => place,
             Err(_) => {
-                let deadline = Instant::now() + call.context.time_left;
+                let deadline = clock.after(call.context.time_left);
                 self.waiting.fetch_add(1, Ordering::Relaxed);
                 let place = timeout_at(deadline, self.places.acquire()).await;
                 self.waiting.fetch_sub(1, Ordering::Relaxed);
-                call.context.time_left = deadline.saturating_duration_since(Instant::now());
+                call.context.time_left = clock.until(deadline);
                 match place {
                     Ok(Ok(place)) if call.context.time_left > Duration::ZERO => place,
                     _ => {

@@ -30,6 +30,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::{
     handle::{CallbackFuture, Lasting, Node},
     home::{Home, Permit},
+    load::Fill,
     node::Reconcile,
     request::{Origin, ReplyFuture, Request, Response, crashed, ready},
     scripts::{Directory, World},
@@ -91,6 +92,12 @@ impl Table {
         self.local().insert(name.to_owned(), Target::Remote);
         self.callbacks += 1;
         Ok(())
+    }
+
+    /// How many of what was put and is kept there are.
+    pub(crate) fn load(&self) -> [(&'static str, Fill); 2] {
+        let services = self.groups.get("local").map_or(0, |local| local.len().saturating_sub(self.callbacks));
+        [("services", Fill::new(services, MAX_SERVICES)), ("callbacks", Fill::new(self.callbacks, MAX_CALLBACKS))]
     }
 
     fn admit_callback(&self) -> Result<(), CallError> {
@@ -545,7 +552,7 @@ impl Handler<AddCallback> for Routes {
         table.callbacks += 1;
         if message.lasting == Lasting::Once {
             let unclaimed = name.clone();
-            context.run_later(UNCLAIMED, move |routes, _| {
+            context.run_later(self.home.clock.truly(UNCLAIMED), move |routes, _| {
                 routes.table.borrow_mut().remove(&unclaimed);
             });
         }

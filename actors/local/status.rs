@@ -2,7 +2,7 @@
 //!
 //! | method | answers | error |
 //! |---|---|---|
-//! | `get(key)` | `nid`, `sid`, `ip`, `port`, `counts`, `heapTotal`, `heapUsed` | unknown key |
+//! | `get(key)` | `nid`, `sid`, `ip`, `port`, `counts`, `heapTotal`, `heapUsed`, `load` | unknown key |
 //! | `stop()` | the node's configuration; then it stops | |
 //! | `spawn(config)` | the new node's configuration, once it has booted | no ip or port, or it did not boot |
 //!
@@ -28,6 +28,7 @@ use tokio::{sync::oneshot, time::timeout};
 use crate::{
     handle::{Lasting, Node},
     home::{Heap, Home, Launched},
+    load::Gauges,
     local::{groups::Meet, routes::AddCallback},
     node::Stop,
     request::{ReplyFuture, Request, Response, crashed},
@@ -41,11 +42,12 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Answers for the node.
 pub struct Status {
     home: Rc<Home>,
+    gauges: Gauges,
 }
 
 impl Status {
-    pub(crate) fn new(home: Rc<Home>) -> Status {
-        Status { home }
+    pub(crate) fn new(home: Rc<Home>, gauges: Gauges) -> Status {
+        Status { home, gauges }
     }
 
     fn get(&self, key: &Value) -> Reply {
@@ -60,6 +62,7 @@ impl Status {
             Some("ip") => value(home.me.ip()),
             Some("port") => value(home.me.port()),
             Some("counts") => value(home.counts.get()),
+            Some("load") => value(self.gauges.shown(home)),
             Some("heapTotal") => heap(|heap| heap.total),
             Some("heapUsed") => heap(|heap| heap.used.min(heap.total)),
             Some(other) => match home.me.extra(other) {
@@ -86,7 +89,7 @@ impl Status {
             let node = home.node()?.on_behalf_of(request.origin());
             let left = request.origin().time_left();
             // a little less than the caller waits, so that it hears why
-            let booted = timeout(left - left / 16, boot(&home, &node, config)).await;
+            let booted = timeout(home.clock.truly(left - left / 16), boot(&home, &node, config)).await;
             let late = |_| CallError::new(ErrorKind::DeadlineExceeded, "the new node did not boot within the deadline");
             let booted = booted.map_err(late)??;
             let met = Meet(NodeAddr::from_value(&booted)?);
@@ -132,7 +135,7 @@ async fn boot(home: &Home, node: &Node, mut config: Object) -> Result<Value, Cal
                 }
                 (error, _) => {
                     let why = CallError::from_value(error);
-                    let stderr = timeout(LAST_WORDS, died).await.unwrap_or_default();
+                    let stderr = timeout(home.clock.truly(LAST_WORDS), died).await.unwrap_or_default();
                     Err(spawn_failed(format!("the new node could not start: {why}"), stderr))
                 }
             }

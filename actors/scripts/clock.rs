@@ -1,9 +1,31 @@
-//! Signs of life of an engine, and what it spends.
+//! Signs of life of an engine, what it spends, and the time of day in a simulation.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::{Duration, Instant},
 };
+
+use crate::clock::Clock;
+
+/// What a simulated node takes for the time of day.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wall {
+    pub clock: Clock,
+    /// Milliseconds that it showed at the node's start: the number of the node's life.
+    born: u64,
+    began: tokio::time::Instant,
+}
+
+impl Wall {
+    pub fn new(clock: Clock, born: u64) -> Wall {
+        Wall { clock, born, began: tokio::time::Instant::now() }
+    }
+
+    /// Milliseconds that it shows.
+    pub fn now(&self) -> f64 {
+        self.born as f64 + self.clock.since(self.began).as_millis() as f64
+    }
+}
 
 /// By which an engine's watchdog sees whether it still runs.
 #[derive(Debug)]

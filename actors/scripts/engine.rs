@@ -31,7 +31,7 @@ use tokio::time::Instant;
 
 use super::{
     Directory,
-    clock::Pulse,
+    clock::{Pulse, Wall},
     convert::Helpers,
     host,
     inner::{Entries, Inner, Stopped, Task, Timer},
@@ -108,6 +108,7 @@ pub(super) struct Plan {
     pub me: NodeAddr,
     pub directory: Directory,
     pub seed: [u8; 32],
+    pub wall: Wall,
     pub pulse: Arc<Pulse>,
 }
 
@@ -198,7 +199,7 @@ impl Engine {
             let inner = &self.inner;
             inner.stop_timer(number);
             if let Some(period) = period {
-                let due = Instant::now() + period;
+                let due = self.inner.plan.wall.clock.after(period);
                 inner.schedule.borrow_mut().insert((due, number), ());
                 inner.timers.borrow_mut().insert(number, Timer { due, period: Some(period), task: task.clone() });
             }

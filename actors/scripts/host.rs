@@ -21,7 +21,7 @@ use crate::stub;
 type Lent = for<'js> fn(&Rc<Inner>, &Ctx<'js>, &[Js<'js>]) -> Result<Js<'js>>;
 
 /// All of them, by name.
-const LENT: [(&str, Lent); 15] = [
+const LENT: [(&str, Lent); 16] = [
     ("number", |inner, ctx, _| number(inner.number() as f64, ctx)),
     ("call", call),
     ("groups", |inner, ctx, arguments| {
@@ -77,6 +77,11 @@ const LENT: [(&str, Lent); 15] = [
     }),
     ("print", print),
     ("sha256", |_, ctx, arguments| text_into_js(ctx, &Nid::of_json(&argument_text(ctx, arguments, 0)?).to_string())),
+    // a real node has the engine's own
+    ("now", |inner, ctx, _| match inner.plan.settings.inline {
+        Some(_) => number(inner.plan.wall.now(), ctx),
+        None => Ok(Js::new_undefined(ctx.clone())),
+    }),
     ("random", |inner, ctx, _| number(inner.chance.borrow_mut().random::<f64>(), ctx)),
     ("serialize", |inner, ctx, arguments| {
         let value = match arguments.first() {

@@ -194,7 +194,7 @@ impl Inner {
         let delay = Duration::from_millis(milliseconds);
         let number = self.number();
         if let Some(task) = self.current() {
-            let due = Instant::now() + delay;
+            let due = self.plan.wall.clock.after(delay);
             self.schedule.borrow_mut().insert((due, number), ());
             self.timers.borrow_mut().insert(number, Timer { due, period: repeats.then_some(delay), task });
         }

@@ -80,6 +80,7 @@ use futures_util::future::LocalBoxFuture;
 pub use settings::{Console, ScriptSettings};
 
 use crate::{
+    clock::Clock,
     local::comm::message_and_remote,
     request::{Origin, ReplyFuture, ready},
     transport::Transport,
@@ -156,11 +157,11 @@ impl std::fmt::Debug for Scripts {
 
 #[cfg_attr(not(feature = "scripts"), allow(unused_variables))]
 impl Scripts {
-    pub(crate) fn new(me: NodeAddr, settings: ScriptSettings, seed: [u8; 32]) -> Scripts {
+    pub(crate) fn new(me: NodeAddr, settings: ScriptSettings, seed: [u8; 32], clock: Clock, born: u64) -> Scripts {
         let directory = Directory::default();
         Scripts {
             #[cfg(feature = "scripts")]
-            runner: runner::Runner::new(me, settings.clone(), directory.clone(), seed),
+            runner: runner::Runner::new(me, settings.clone(), directory.clone(), seed, clock::Wall::new(clock, born)),
             settings,
             directory,
         }
@@ -259,14 +260,15 @@ pub async fn run_alone(
     arguments: Vec<Value>,
     deadline: Duration,
 ) -> Reply {
-    let scripts = Scripts::new(me.clone(), settings, [0; 32]);
+    let clock = Clock::default();
+    let scripts = Scripts::new(me.clone(), settings, [0; 32], clock, 0);
     scripts.attach(Rc::new(Alone(transport)));
     let local = BTreeMap::from([("comm".to_owned(), vec!["send".to_owned()])]);
     scripts.directory().change(|names| {
         names.insert("local".to_owned(), local);
     });
     let run = async {
-        let reply = scripts.call_function(function, arguments, Origin::starting(deadline)).await;
+        let reply = scripts.call_function(function, arguments, Origin::starting(deadline, clock)).await;
         match scripts.idle().await {
             Some(error) => Err(error),
             None => reply,

@@ -13,6 +13,26 @@
   const weakGet = WeakMap.prototype.get;
   const weakSet = WeakMap.prototype.set;
   const wellFormed = String.prototype.toWellFormed;
+  // in a simulation the time of day is the simulation's
+  if (host.now() !== undefined) {
+    const { construct } = Reflect;
+    const RealDate = Date;
+    const now = () => host.now();
+    const SimulatedDate = function Date(...args) {
+      if (!new.target) return new RealDate(now()).toString();
+      return construct(RealDate, args.length === 0 ? [now()] : args, new.target);
+    };
+    SimulatedDate.prototype = RealDate.prototype;
+    for (const [name, value] of [['now', now], ['parse', RealDate.parse], ['UTC', RealDate.UTC]]) {
+      defineProperty(SimulatedDate, name, { value, writable: true, enumerable: false, configurable: true });
+    }
+    defineProperty(RealDate.prototype, 'constructor', { value: SimulatedDate });
+    defineProperty(global, 'Date', { value: SimulatedDate });
+    if (global.performance) {
+      const start = now();
+      defineProperty(global, 'performance', { value: { timeOrigin: start, now: () => now() - start } });
+    }
+  }
   const isoDate = Date.prototype.toISOString;
   const dateTime = Date.prototype.getTime;
   const BigIntOf = BigInt;

@@ -23,7 +23,7 @@ use tokio::{
 
 use super::{
     Directory, World,
-    clock::Pulse,
+    clock::{Pulse, Wall},
     engine::{Engine, Input, Job, Output, Plan, What},
     engine_replaced, limit_exceeded,
     settings::ScriptSettings,
@@ -40,6 +40,7 @@ pub(super) struct Runner {
     settings: ScriptSettings,
     directory: Directory,
     seed: [u8; 32],
+    wall: Wall,
     world: RefCell<Option<Rc<dyn World>>>,
     running: RefCell<Option<Running>>,
     /// Who waits for an answer.
@@ -81,12 +82,13 @@ impl Way {
 }
 
 impl Runner {
-    pub fn new(me: NodeAddr, settings: ScriptSettings, directory: Directory, seed: [u8; 32]) -> Rc<Runner> {
+    pub fn new(me: NodeAddr, settings: ScriptSettings, directory: Directory, seed: [u8; 32], wall: Wall) -> Rc<Runner> {
         Rc::new(Runner {
             me,
             settings,
             directory,
             seed,
+            wall,
             world: RefCell::default(),
             running: RefCell::default(),
             replies: RefCell::default(),
@@ -114,7 +116,7 @@ impl Runner {
         let (reply, answered) = oneshot::channel();
         self.replies.borrow_mut().insert(id, reply);
         self.changed.notify_waiters();
-        let deadline = tokio::time::Instant::now() + origin.time_left();
+        let deadline = self.wall.clock.after(origin.time_left());
         way.send(Input::Call(Job { id, origin, what, arguments }));
         let waiting = Waiting { runner: Rc::downgrade(self), id };
         Box::pin(async move {
@@ -167,6 +169,7 @@ impl Runner {
             me: self.me.clone(),
             directory: self.directory.clone(),
             seed,
+            wall: self.wall,
             pulse: pulse.clone(),
         };
         let (outputs, emitted) = mpsc::unbounded_channel();

@@ -15,7 +15,7 @@ use chinwag_protocol::{
 use futures_util::future::LocalBoxFuture;
 
 use super::{ScriptSettings, Scripts, World, run_alone};
-use crate::{request::Origin, transport::Transport};
+use crate::{clock::Clock, request::Origin, transport::Transport};
 
 /// Where calls of the code end: each is written down and answered with its method.
 #[derive(Default)]
@@ -38,7 +38,7 @@ impl World for Outside {
 }
 
 fn scripts(settings: ScriptSettings) -> (Scripts, Rc<Outside>) {
-    let scripts = Scripts::new(NodeAddr::new("127.0.0.1", 8080), settings, [7; 32]);
+    let scripts = Scripts::new(NodeAddr::new("127.0.0.1", 8080), settings, [7; 32], Clock::default(), 0);
     let outside = Rc::new(Outside::default());
     scripts.attach(outside.clone());
     let local = [("status".to_owned(), vec!["get".to_owned()])].into();
@@ -55,12 +55,13 @@ fn settings() -> ScriptSettings {
 }
 
 async fn call(scripts: &Scripts, source: &str) -> Result<Value, CallError> {
-    let origin = Origin::starting(Duration::from_secs(60));
+    let origin = Origin::starting(Duration::from_secs(60), Clock::default());
     scripts.call_function(&Function::new(source), Vec::new(), origin).await.map(Answer::into_value)
 }
 
 async fn evaluate(scripts: &Scripts, source: &str) -> Result<String, CallError> {
-    let answer = scripts.evaluate(source.to_owned(), Origin::starting(Duration::from_secs(60))).await?;
+    let answer =
+        scripts.evaluate(source.to_owned(), Origin::starting(Duration::from_secs(60), Clock::default())).await?;
     Ok(answer.into_value().deserialize()?)
 }
 

@@ -75,7 +75,8 @@ pub struct Config {
     pub queue_bytes: usize,
     /// Requests under way at once from this node in this group, comparisons apart. From 1; default 256.
     ///
-    /// While they are used up, rumors wait, and those to be offered gather into one offer. Guessed: seventeen
+    /// While they are used up, rumors wait, and those to be offered gather into one offer. A rumor's turn comes while
+    /// fewer are under way and goes to all its peers, so there may be one rumor's peers more, less one. Guessed: seventeen
     /// rumors' worth at n = 100,000.
     pub requests: usize,
     /// Pulls among those. From 1; default 16. More rumors wait, and those that one peer offered gather into one pull;

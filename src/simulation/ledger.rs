@@ -19,8 +19,10 @@ use tokio::time::Instant;
 pub struct Counts {
     /// Calls that left a node for another one, whatever became of them.
     pub requests: u64,
-    /// Of these, comparisons that found nothing to do: what a network at rest spends.
-    pub idle: u64,
+    /// Of these, comparisons, which nodes make every tick whether or not there is anything to do.
+    pub comparisons: u64,
+    /// Of those, the ones that found a difference, whether or not the answer arrived.
+    pub differences: u64,
     /// Messages, calls or answers, that carried the payload being watched.
     pub payloads: u64,
     /// Messages that were lost on the way.
@@ -28,12 +30,18 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Requests but for idle ticks: comparisons that found nothing to do, or were lost before they could.
+    pub fn at_work(self) -> u64 {
+        (self.requests - self.comparisons) + self.differences
+    }
+
     /// What has been added since.
     #[must_use]
     pub fn since(self, before: Counts) -> Counts {
         Counts {
             requests: self.requests - before.requests,
-            idle: self.idle - before.idle,
+            comparisons: self.comparisons - before.comparisons,
+            differences: self.differences - before.differences,
             payloads: self.payloads - before.payloads,
             lost: self.lost - before.lost,
         }

@@ -28,20 +28,22 @@
 //! Stories can be data ([`scenario`]), drawn from a seed and checked ([`swarm`]), or the one measured all the time, a
 //! rumor to everyone ([`spread`]). The program's `chinwag simulate` runs all three.
 //!
-//! What is absent. A node's clock cannot be wrong yet: all read the one stopped clock. There is no bandwidth: a
-//! large message is as fast as a small one. A disk cannot fail, since a node has none.
+//! What is absent. There is no bandwidth: a large message is as fast as a small one. A disk cannot fail, since a node
+//! has none. A clock is wrong by a rate and an offset, but it does not jump while a node runs.
 
 pub mod latency;
 mod ledger;
 mod net;
 mod network;
+mod process;
 pub mod scenario;
+pub mod skew;
 pub mod spread;
 pub mod swarm;
 pub mod theory;
 mod trace;
 
-use std::{fmt, future::Future, rc::Rc, sync::Arc};
+use std::{cell::RefCell, collections::BTreeMap, fmt, future::Future, rc::Rc, sync::Arc};
 
 use chinwag_actors::{home::Settings, local::membership, service::AnyService};
 use chinwag_protocol::{
@@ -56,6 +58,7 @@ pub use chinwag_protocol::overlay::Overlay;
 pub use latency::{Latency, LatencyError};
 pub use ledger::{Counts, Hearing, Reach};
 pub use net::Net;
+pub use skew::Skew;
 
 use ledger::Ledger;
 use net::{Inner, Views, seed_of};
@@ -66,6 +69,10 @@ pub const GROUP: &str = "town";
 
 /// Most nodes of a simulation: what a group holds.
 pub const MAX_NODES: usize = chinwag_protocol::group::MAX_MEMBERS;
+
+/// How often shipped code is interrupted before a call of it is ended: some ten million steps, which take less than the
+/// second of processor time that a real node grants. A guess.
+const SHIPPED: u64 = 1_000;
 
 /// Purposes of chance other than a node's own, whose number is its purpose.
 const NETWORK: u64 = u64::MAX;
@@ -82,6 +89,7 @@ pub struct Simulation {
     group: Arc<GroupConfig>,
     settings: Settings,
     services: Vec<AnyService>,
+    clocks: BTreeMap<usize, Skew>,
     traced: bool,
 }
 
@@ -108,6 +116,7 @@ impl Simulation {
             // every node would hold a standing of every other: asked for where it is the matter
             settings: Settings { membership: membership::Settings::off(), ..Settings::default() },
             services: Vec::new(),
+            clocks: BTreeMap::new(),
             traced: false,
         }
     }
@@ -148,6 +157,13 @@ impl Simulation {
         self
     }
 
+    /// A node whose clock is wrong.
+    #[must_use]
+    pub fn clock(mut self, skew: Skew) -> Simulation {
+        self.clocks.insert(skew.node, skew);
+        self
+    }
+
     /// The name and options of the group that all nodes are in. Default: [`GROUP`] and none.
     #[must_use]
     pub fn group(mut self, group: GroupConfig) -> Simulation {
@@ -155,7 +171,8 @@ impl Simulation {
         self
     }
 
-    /// Bounds and intervals of every node.
+    /// Bounds and intervals of every node. Shipped code runs within the simulation's one thread and its time, and is
+    /// bounded by steps, not by processor time, whatever is said here.
     #[must_use]
     pub fn settings(mut self, settings: Settings) -> Simulation {
         self.settings = settings;
@@ -187,6 +204,7 @@ impl Simulation {
         check_share("loss", self.weather.loss)?;
         check_share("duplication", self.weather.duplication)?;
         self.weather.latency.checked()?;
+        self.clocks.values().try_for_each(|skew| skew.checked(self.nodes).map(drop))?;
         let mut chance = ChaCha8Rng::from_seed(seed_of(self.seed, OVERLAY, 0));
         Ok(self.overlay.neighbours(self.nodes as u32, &mut chance)?)
     }
@@ -205,22 +223,26 @@ impl Simulation {
     {
         let neighbours = self.check()?;
         let views = views(&neighbours);
+        let mut settings = self.settings;
+        settings.scripts.inline.get_or_insert(SHIPPED);
 
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         let runtime = runtime.map_err(|why| Impossible::Runtime(why.to_string()))?;
-        let local = LocalSet::new();
+        let local = Rc::new(LocalSet::new());
+        let wires = Rc::downgrade(&local);
         let told = local.block_on(&runtime, async {
             let ledger = Arc::new(Ledger::new(self.nodes));
             let chance = ChaCha8Rng::from_seed(seed_of(self.seed, NETWORK, 0));
-            let network = Network::new(ledger.clone(), self.weather, chance, self.traced);
+            let network = Network::new(ledger.clone(), self.weather, chance, self.traced, wires);
             let net = Net::start(Inner {
                 network: Rc::new(network),
                 ledger,
                 neighbours,
                 group: self.group,
                 views,
-                settings: self.settings,
+                settings,
                 services: self.services,
+                clocks: RefCell::new(self.clocks),
                 seed: self.seed,
             });
             let told = story(net.clone()).await;

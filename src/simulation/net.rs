@@ -1,6 +1,13 @@
 //! The hand that a story moves the network with.
 
-use std::{collections::BTreeSet, fmt, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 
 use chinwag_actors::{
     handle::Node,
@@ -22,6 +29,8 @@ use super::{
     latency::Latency,
     ledger::{Counts, Hearing, Ledger, Reach},
     network::{Network, Place, Port, Power, Watched, address},
+    process::Process,
+    skew::Skew,
 };
 
 /// A running simulation. Cheap to clone; lives on the simulation's thread.
@@ -41,6 +50,8 @@ pub(super) struct Inner {
     pub views: Views,
     pub settings: Settings,
     pub services: Vec<AnyService>,
+    /// The wrong ones.
+    pub clocks: RefCell<BTreeMap<usize, Skew>>,
     pub seed: u64,
 }
 
@@ -63,26 +74,39 @@ impl Net {
         let net = Net(Rc::new(inner));
         actix_web::rt::spawn(net.0.network.clone().run());
         for index in 0..net.len() {
-            let node = net.boot(index, 0);
-            net.0.network.places.borrow_mut().push(Place { node: Some(node), power: Power::Up, life: 0 });
+            let place = net.boot(index, 0);
+            net.0.network.places.borrow_mut().push(place);
         }
         net
     }
 
-    fn boot(&self, index: usize, life: u32) -> Node {
-        let port = Port { network: self.0.network.clone(), index, life };
+    fn boot(&self, index: usize, life: u32) -> Place {
+        let skew = self.skew(index);
+        let port = self.port(index, life, skew);
         let view = match &self.0.views {
             Views::Shared(view) => Some(view),
             Views::Own(views) => views.get(index),
         };
         let record = self.0.ledger.service(index, life);
-        node::start(Environment {
-            incarnation: life.into(),
+        let environment = Environment {
+            // no two lives have one number, though both began within a millisecond
+            incarnation: skew.time_of_day(self.now()) + u64::from(life),
+            clock: skew.clock(),
             settings: self.0.settings.clone(),
             services: self.0.services.iter().cloned().chain([record]).collect(),
             groups: view.map(|view| (self.0.group.clone(), view.clone())).into_iter().collect(),
             ..Environment::new(address(index), Rc::new(port), seed_of(self.0.seed, index as u64, life))
-        })
+        };
+        let (process, node) = Process::run(|| node::start(environment));
+        Place { node, process, power: Power::Up, life }
+    }
+
+    fn port(&self, index: usize, life: u32, skew: Skew) -> Port {
+        Port { network: self.0.network.clone(), index, life, clock: skew.clock() }
+    }
+
+    fn skew(&self, index: usize) -> Skew {
+        self.0.clocks.borrow().get(&index).copied().unwrap_or_else(|| Skew::none(index))
     }
 
     #[allow(clippy::panic)] // a story that names a node that is not there is a wrong test
@@ -107,11 +131,10 @@ impl Net {
 
     /// A node: ask it anything. A crashed one fails each call.
     ///
-    /// A call made on this handle takes no network, as on any node of one's own.
+    /// A call made on this handle takes no network, as on any node of one's own. On a paused one it waits until the node
+    /// goes on.
     pub fn node(&self, index: usize) -> Node {
-        let node = self.place(index, |place| place.node.clone());
-        // every place is filled when the network starts, and keeps its last node
-        node.unwrap_or_else(|| self.boot(index, 0))
+        self.place(index, |place| place.node.clone())
     }
 
     /// Where a node is reached.
@@ -121,8 +144,7 @@ impl Net {
 
     /// A node's way out, for calls that are not its actors'.
     pub fn transport(&self, index: usize) -> Rc<dyn Transport> {
-        let life = self.life(index);
-        Rc::new(Port { network: self.0.network.clone(), index, life })
+        Rc::new(self.port(index, self.life(index), self.skew(index)))
     }
 
     /// The name of the group that all nodes are in.
@@ -218,17 +240,16 @@ impl Net {
         }
     }
 
-    /// Ends a node at once: what it had in its hands is gone, and calls on it are refused.
+    /// Ends a node at once, as a process that is killed: what it had in its hands is gone, its timers too, and calls on
+    /// it are refused. What it had sent arrives.
     pub fn crash(&self, index: usize) {
         self.0.network.event(format_args!("crash {index}"));
-        let node = self.place(index, |place| {
+        let process = self.place(index, |place| {
             place.power = Power::Down;
-            place.node.clone()
+            place.process.clone()
         });
+        process.kill();
         self.0.network.changed.notify_waiters();
-        if let Some(node) = node {
-            actix_web::rt::spawn(async move { node.close().await });
-        }
     }
 
     /// Starts a node anew at the same address: it knows its group as at the start, and nothing of its former life. One
@@ -239,16 +260,29 @@ impl Net {
         }
         self.0.network.event(format_args!("restart {index}"));
         let life = self.place(index, |place| place.life + 1);
-        let node = self.boot(index, life);
-        self.place(index, |place| *place = Place { node: Some(node), power: Power::Up, life });
+        let booted = self.boot(index, life);
+        self.place(index, |place| *place = booted);
     }
 
-    /// Stops a node where it is: nothing reaches it, and nothing leaves it, until it goes on.
+    /// Puts a node's clock wrong, or right, for its next life: it does not jump while the node runs.
+    ///
+    /// # Errors
+    /// Where no clock is so.
+    pub fn set_clock(&self, skew: Skew) -> Result<(), Impossible> {
+        let skew = skew.checked(self.len())?;
+        self.0.network.event(format_args!("clock {} {} {}", skew.node, skew.rate, skew.offset));
+        self.0.clocks.borrow_mut().insert(skew.node, skew);
+        Ok(())
+    }
+
+    /// Stops a node where it is, as a process that is stopped: it does nothing, and what comes for it waits, until it
+    /// goes on. Its timers are late then.
     pub fn pause(&self, index: usize) {
         self.0.network.event(format_args!("pause {index}"));
         self.place(index, |place| {
             if place.power == Power::Up {
                 place.power = Power::Paused;
+                place.process.stop();
             }
         });
     }
@@ -259,6 +293,7 @@ impl Net {
         self.place(index, |place| {
             if place.power == Power::Paused {
                 place.power = Power::Up;
+                place.process.go_on();
             }
         });
         self.0.network.changed.notify_waiters();

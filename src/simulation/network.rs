@@ -18,21 +18,20 @@
 //! Everything under way is on one agenda, in the order of time and, at one moment, of departure; one task goes through
 //! it. A message costs an entry there, no task and no timer of its own, as there can be a million at once.
 //!
-//! A paused node: nothing reaches it and nothing leaves it until it goes on. Its own timers run on, and what they
-//! send is held at its door, so on its return it does at once what a stopped process would do.
+//! A paused node does nothing at all until it goes on ([`Process`]), and what came for it waits at its door.
 
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, VecDeque},
     fmt::Display,
     pin::Pin,
-    rc::Rc,
+    rc::{Rc, Weak},
     sync::Arc,
     task::{self, Poll, Waker},
     time::Duration,
 };
 
-use chinwag_actors::{handle::Node, request::Response, transport::Transport};
+use chinwag_actors::{clock::Clock, handle::Node, request::Response, transport::Transport};
 use chinwag_protocol::{
     call::{Answer, Call, CallError, ErrorKind, MAX_DEADLINE, Reply},
     identity::NodeAddr,
@@ -43,12 +42,14 @@ use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 use tokio::{
     sync::Notify,
+    task::LocalSet,
     time::{Instant, sleep_until, timeout_at},
 };
 
 use super::{
     latency::Latency,
     ledger::Ledger,
+    process::Process,
     trace::{Outcome, Trace, Way},
 };
 
@@ -89,7 +90,8 @@ pub(super) enum Power {
 }
 
 pub(super) struct Place {
-    pub node: Option<Node>,
+    pub node: Node,
+    pub process: Rc<Process>,
     pub power: Power,
     pub life: u32,
 }
@@ -113,6 +115,8 @@ pub(super) struct Network {
     /// Wakes it.
     sooner: Notify,
     chance: RefCell<ChaCha8Rng>,
+    /// Where the network's own tasks run: beside the nodes, whose end is not theirs.
+    wires: Weak<LocalSet>,
 }
 
 /// Something on the agenda.
@@ -149,7 +153,13 @@ pub(super) struct Watched {
 }
 
 impl Network {
-    pub(super) fn new(ledger: Arc<Ledger>, weather: Weather, chance: ChaCha8Rng, traced: bool) -> Network {
+    pub(super) fn new(
+        ledger: Arc<Ledger>,
+        weather: Weather,
+        chance: ChaCha8Rng,
+        traced: bool,
+        wires: Weak<LocalSet>,
+    ) -> Network {
         Network {
             started: Instant::now(),
             ledger,
@@ -164,6 +174,7 @@ impl Network {
             asleep: Cell::new(None),
             sooner: Notify::new(),
             chance: RefCell::new(chance),
+            wires,
         }
     }
 
@@ -173,6 +184,12 @@ impl Network {
 
     pub(super) fn event(&self, event: impl Display) {
         self.trace.event(self.now(), event);
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        if let Some(wires) = self.wires.upgrade() {
+            wires.spawn_local(task);
+        }
     }
 
     fn power(&self, index: usize) -> Power {
@@ -191,8 +208,7 @@ impl Network {
         }
     }
 
-    /// Waits until this life of the node is over. What its actors had handed to tasks of their own goes on, and is
-    /// heard of by nobody.
+    /// Waits until this life of the node is over.
     async fn died(&self, index: usize, life: u32) {
         while self.lives(index, life) {
             self.changed.notified().await;
@@ -345,13 +361,15 @@ pub(super) struct Port {
     pub network: Rc<Network>,
     pub index: usize,
     pub life: u32,
+    /// The node's: it says when a call has taken too long.
+    pub clock: Clock,
 }
 
 impl Transport for Port {
     fn call(&self, to: &NodeAddr, call: Call) -> LocalBoxFuture<'static, Reply> {
         let (network, from, life) = (self.network.clone(), self.index, self.life);
         let to = index(to).unwrap_or(usize::MAX);
-        let deadline = Instant::now() + call.context.time_left.min(MAX_DEADLINE);
+        let deadline = Instant::now() + self.clock.truly(call.context.time_left.min(MAX_DEADLINE));
         if network.power(from) != Power::Paused {
             return network.send(from, life, to, call, deadline);
         }
@@ -387,7 +405,10 @@ impl Network {
         let name = if self.trace.wanted() { call.to_string() } else { String::new() };
         let compares = is_comparison(&call);
         let carried = self.holds(call.arguments.iter());
-        self.ledger.count(|counts| counts.requests += 1);
+        self.ledger.count(|counts| {
+            counts.requests += 1;
+            counts.comparisons += u64::from(compares);
+        });
         let exchange = Rc::new(Exchange {
             from,
             to,
@@ -482,13 +503,8 @@ impl Network {
             return self.lose(&exchange, way, Outcome::Cut);
         }
         match what {
-            What::Returns if self.power(exchange.from) != Power::Paused => self.deliver(&exchange),
-            What::Returns => {
-                actix_web::rt::spawn(async move {
-                    self.running(exchange.from).await;
-                    self.deliver(&exchange);
-                });
-            }
+            // one that is paused finds it when it goes on
+            What::Returns => self.deliver(&exchange),
             _ => self.arrive(exchange),
         }
     }
@@ -510,7 +526,7 @@ impl Network {
     fn enter(self: Rc<Self>, exchange: Rc<Exchange>) {
         let Cargo::Call(call) = exchange.cargo.replace(Cargo::Nothing) else { return };
         let there = match self.places.borrow().get(exchange.to) {
-            Some(Place { node: Some(node), power: Power::Up, life }) => Some((node.clone(), *life)),
+            Some(Place { node, power: Power::Up, life, .. }) => Some((node.clone(), *life)),
             _ => None,
         };
         let Some((node, life)) = there else {
@@ -535,6 +551,9 @@ impl Network {
     /// An answer leaves.
     fn reply(&self, exchange: Rc<Exchange>, reply: Reply) {
         exchange.carried.set(self.holds(reply.iter().filter_map(value_of)));
+        if exchange.compares && reply.as_ref().is_ok_and(|answer| !is_same(answer)) {
+            self.ledger.count(|counts| counts.differences += 1);
+        }
         exchange.cargo.replace(Cargo::Reply(Box::new(reply)));
         self.launch(What::Returns, exchange);
     }
@@ -546,11 +565,7 @@ impl Network {
             self.hop(exchange.to, exchange.from);
         }
         let outcome = Outcome::Answered((*reply).as_ref().err().map(|error| error.kind.clone()));
-        let idle = exchange.compares && (*reply).as_ref().is_ok_and(is_same);
         let taken = exchange.settle(reply);
-        if taken && idle {
-            self.ledger.count(|counts| counts.idle += 1);
-        }
         self.note(exchange, Way::Back, if taken { outcome } else { Outcome::TimedOut });
     }
 }
@@ -573,7 +588,9 @@ impl Performing {
             Response::Now(reply) => std::future::ready(reply).boxed_local(),
             Response::Later(reply) => reply,
         };
-        actix_web::rt::spawn(async move {
+        let wires = network.clone();
+        // not a task of the node, in whose actor this may be
+        wires.spawn(async move {
             let performed = async {
                 let reply = later.await;
                 network.running(exchange.to).await;

@@ -2,8 +2,9 @@
 //!
 //! The model. Every node knows its neighbours in the overlay from the start. A node drawn at random sends one message
 //! with a payload, at a moment drawn at random within a tick. The run ends when all have it, or counts as incomplete
-//! after 50 ticks. A tick is 200 mean latencies, and a request that is not answered within 4 is sent again. A request, with whatever answers it, counts once wherever it got to;
-//! comparisons that found nothing to do do not count. Run `r` of seed `s` is run 0 of seed `s + r`.
+//! after 50 ticks. A tick is 200 mean latencies, and a request that is not answered within 4 is sent again. A request,
+//! with whatever answers it, counts once wherever it got to; idle ticks do not count, which are comparisons that found
+//! nothing to do or were lost before they could. Run `r` of seed `s` is run 0 of seed `s + r`.
 
 use std::time::Duration;
 
@@ -118,7 +119,7 @@ impl Spread {
             Run {
                 reached: reach.nodes,
                 convergence: reach.complete.and(curve.last().map(|(at, _)| *at)),
-                requests: sent.requests - sent.idle,
+                requests: sent.at_work(),
                 payloads: sent.payloads,
                 last_hop: net.last_hop(),
                 curve,

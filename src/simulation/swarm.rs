@@ -3,19 +3,24 @@
 //! A seed draws a topology, a network and a handful of failures; many seeds find what nobody thought of. One that fails
 //! is replayed by its number, and shrunk: events, nodes and faults are taken away for as long as it still fails.
 
+use std::collections::BTreeSet;
+
 use chinwag_protocol::overlay::Overlay;
 use rand::{RngExt as _, seq::index};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng as _};
 use serde::Serialize;
 
 use super::{
-    Impossible, Latency, STORY,
+    Impossible, Latency, STORY, Skew,
     net::seed_of,
     scenario::{Action, Event, Scenario, Violation},
 };
 
 /// Most nodes drawn: enough for every code path, few enough that thousands of seeds pass in minutes.
 const MOST_NODES: usize = 40;
+
+/// Most nodes drawn that watch each other: what that costs grows with their square.
+const MOST_WATCHED: usize = 24;
 
 /// Most events drawn.
 const MOST_EVENTS: usize = 24;
@@ -42,6 +47,16 @@ impl Scenario {
             2 => Overlay::Line,
             _ => Overlay::Clique,
         };
+        // the nodes of most smaller networks watch each other, at a pace that the network can follow
+        let watched = nodes <= MOST_WATCHED && chance.random_range(0..3) > 0;
+        let watch = watched.then_some(((20.0 * latency.mean()) as u64).clamp(200, 1_000));
+        // now and then nodes forget early
+        let retained = (chance.random_range(0..8) == 0).then(|| chance.random_range(1..=4));
+        // the clocks of one to three are wrong in a third of the networks
+        let wrong = if chance.random_range(0..3) == 0 { chance.random_range(1..=nodes.min(3)) } else { 0 };
+        let mut clocks = index::sample(&mut chance, nodes, wrong).into_vec();
+        clocks.sort_unstable();
+        let clocks = clocks.into_iter().map(|node| Skew::drawn(node, &mut chance)).collect();
         // half of the networks lose or repeat nothing
         let mut share = |most: f64| if chance.random() { chance.random_range(0.0..most) } else { 0.0 };
         let (loss, duplication) = (share(0.4), share(0.3));
@@ -50,13 +65,13 @@ impl Scenario {
             .map(|_| Event { at: chance.random_range(0..WITHIN), what: Action::drawn(nodes, &mut chance) })
             .collect();
         events.sort_by_key(|event| event.at);
-        Scenario { seed, nodes, overlay, latency, loss, duplication, events }
+        Scenario { seed, nodes, overlay, latency, loss, duplication, watch, retained, clocks, events }
     }
 }
 
 impl Action {
     fn drawn(nodes: usize, chance: &mut ChaCha8Rng) -> Action {
-        let kind = chance.random_range(0..20);
+        let kind = chance.random_range(0..21);
         let node = chance.random_range(0..nodes);
         match kind {
             0..8 => Action::Tell { node },
@@ -71,8 +86,16 @@ impl Action {
                 Action::Partition { sides: vec![side] }
             }
             18 => Action::Cut { from: node, to: (node + chance.random_range(1..nodes)) % nodes },
+            19 => Action::Clock(Skew::drawn(node, chance)),
             _ => Action::Heal,
         }
+    }
+}
+
+impl Skew {
+    fn drawn(node: usize, chance: &mut ChaCha8Rng) -> Skew {
+        let rate = f64::from(chance.random_range(80..=125)) / 100.0;
+        Skew { node, rate, offset: chance.random_range(-10_000..=10_000) }
     }
 }
 
@@ -93,10 +116,10 @@ pub struct Report {
     pub wall_seconds: f64,
 }
 
-/// A seed that failed.
+/// A scenario that failed.
 #[derive(Clone, Debug, Serialize)]
 pub struct Failure {
-    /// Which.
+    /// Its seed.
     pub seed: u64,
     /// The command that replays it.
     pub replay: String,
@@ -109,16 +132,24 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// Shrinks a scenario that failed.
+    /// Shrinks a scenario that failed, to one that breaks one of the same checks.
     ///
     /// # Errors
     /// [`Impossible`] where the scenario itself is.
-    pub fn of(scenario: Scenario, violations: Vec<Violation>) -> Result<Failure, Impossible> {
-        let fails = |scenario: &Scenario| Ok(!scenario.run(false)?.violations.is_empty());
+    pub fn of(scenario: Scenario, violations: Vec<Violation>, replay: String) -> Result<Failure, Impossible> {
+        let broken: BTreeSet<&str> = violations.iter().map(|violation| violation.check).collect();
+        let fails = |scenario: &Scenario| {
+            let found = scenario.run(false)?.violations;
+            Ok(found.iter().any(|violation| broken.contains(violation.check)))
+        };
         let seed = scenario.seed;
         let (shrunk, runs) = shrink(scenario, fails)?;
-        let replay = format!("chinwag simulate --swarm 1 --seed {seed}");
         Ok(Failure { seed, replay, violations, shrunk, runs })
+    }
+
+    /// The command that replays a seed of a swarm.
+    pub fn replay_of(seed: u64) -> String {
+        format!("chinwag simulate --swarm 1 --seed {seed}")
     }
 }
 
@@ -142,7 +173,7 @@ pub fn shrink(
                     smallest = smaller;
                     continue 'again;
                 }
-                Ok(false) | Err(Impossible::Overlay(_) | Impossible::Nodes(_)) => {}
+                Ok(false) | Err(Impossible::Overlay(_) | Impossible::Nodes(_) | Impossible::Argument(_)) => {}
                 Err(why) => return Err(why),
             }
         }
@@ -177,6 +208,7 @@ fn smaller(scenario: &Scenario) -> Vec<Scenario> {
                     Action::Partition { .. } => true,
                     what => what.nodes().into_iter().all(|node| node < nodes),
                 });
+                smaller.clocks.retain(|skew| skew.node < nodes);
                 for event in &mut smaller.events {
                     if let Action::Partition { sides } = &mut event.what {
                         sides.iter_mut().for_each(|side| side.retain(|node| *node < nodes));
@@ -187,6 +219,9 @@ fn smaller(scenario: &Scenario) -> Vec<Scenario> {
     }
     with(&|smaller| smaller.loss = 0.0);
     with(&|smaller| smaller.duplication = 0.0);
+    with(&|smaller| smaller.clocks.clear());
+    with(&|smaller| smaller.watch = None);
+    with(&|smaller| smaller.retained = None);
     with(&|smaller| smaller.overlay = Overlay::Clique);
     with(&|smaller| smaller.latency = Latency::Constant(1));
     tried
@@ -204,6 +239,42 @@ mod tests {
             assert_eq!(serde_json::from_str::<Scenario>(&scenario.to_json()).unwrap(), scenario);
             assert!(scenario.events.iter().flat_map(|event| event.what.nodes()).all(|node| node < scenario.nodes));
         }
+    }
+
+    #[test]
+    fn what_is_broken_for_good_is_found_and_shrunk_to_it() {
+        let tell = |at, node| Event { at, what: Action::Tell { node } };
+        let scenario = Scenario {
+            nodes: 8,
+            overlay: Overlay::Line,
+            loss: 0.1,
+            duplication: 0.1,
+            clocks: vec![Skew { rate: 1.1, ..Skew::none(6) }],
+            events: vec![
+                tell(10, 1),
+                Event { at: 50, what: Action::Crash { node: 7 } },
+                Event { at: 60, what: Action::Pause { node: 2 } },
+                Event { at: 90, what: Action::Break { from: 3, to: 4 } },
+                Event { at: 300, what: Action::Partition { sides: vec![vec![0, 1, 2], vec![3, 4]] } },
+                tell(320, 3),
+                Event { at: 400, what: Action::Restart { node: 7 } },
+            ],
+            latency: Latency::Uniform(1, 9),
+            seed: 11,
+            watch: None,
+            retained: None,
+        };
+        let found = scenario.run(false).unwrap().violations;
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].what.contains("and node 4 has not"), "{found:?}");
+        let failure = Failure::of(scenario, found.clone(), Failure::replay_of(11)).unwrap();
+        assert_eq!((failure.seed, failure.replay.as_str()), (11, "chinwag simulate --swarm 1 --seed 11"));
+        assert_eq!(failure.violations, found);
+        let left = &failure.shrunk;
+        let what: Vec<&Action> = left.events.iter().map(|event| &event.what).collect();
+        assert!(matches!(what[..], [Action::Break { from: 3, to: 4 }, Action::Tell { .. }]), "{what:?}");
+        assert_eq!((left.nodes, left.loss, left.duplication, left.clocks.len()), (5, 0.0, 0.0, 0));
+        assert_eq!(left.run(false).unwrap().violations[0].check, found[0].check);
     }
 
     #[test]

@@ -44,7 +44,7 @@ use futures_util::Stream as _;
 use send_wrapper::SendWrapper;
 use tokio::{
     sync::oneshot,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, timeout_at},
 };
 
 pub(crate) use self::options::Options;
@@ -144,7 +144,9 @@ impl Gossip {
                 Output::Cancel { .. } => {}
                 Output::Timer { after, timer } => {
                     let gid = gid.clone();
-                    context.run_later(after, move |gossip, context| gossip.timer(&gid, timer, context));
+                    context.run_later(self.home.clock.truly(after), move |gossip, context| {
+                        gossip.timer(&gid, timer, context)
+                    });
                 }
                 Output::Settled { id } => room.settle(&id),
             }
@@ -230,12 +232,12 @@ fn gone() -> CallError {
 
 /// Performs a message, again while the node is too busy, which promises that nothing was done.
 async fn perform(node: &Node, call: Call) -> Reply {
-    let begun = Instant::now();
+    let (begun, clock) = (Instant::now(), node.inner().clock);
     loop {
         let outcome = node.call(call.gid.clone(), &call.service, &call.method, call.arguments.clone()).await;
         match outcome {
-            Err(busy) if busy.kind == ErrorKind::Busy && begun.elapsed() < PERFORM_TIME => {
-                tokio::time::sleep(BUSY_PAUSE).await;
+            Err(busy) if busy.kind == ErrorKind::Busy && clock.since(begun) < PERFORM_TIME => {
+                clock.sleep(BUSY_PAUSE).await;
             }
             outcome => return outcome,
         }
@@ -400,28 +402,23 @@ impl Gossip {
         let (waiting, _) =
             self.drive(&gid, context, |room, entry, home, out| room.broadcast(entry, home, sent, calm, out))?;
         let performed = own.and_then(|sid| Some((sid, self.perform(&message)?)));
-        Ok(settled(waiting, performed, origin.time_left()))
+        // a little less than the caller waits, so that it hears of those who did answer
+        let left = origin.time_left();
+        Ok(settled(waiting, performed, self.home.clock.after(left - left / 8)))
     }
 }
 
-/// Waits, within the time, for what the first peers and this node itself have to say.
-async fn settled(
-    waiting: Waiting,
-    performed: Option<(Sid, oneshot::Receiver<Reply>)>,
-    time_left: Duration,
-) -> GroupReply {
-    // a little less than the caller waits, so that it hears of those who did answer
-    let enough = Instant::now() + (time_left - time_left / 8);
-    let left = || enough.saturating_duration_since(Instant::now());
+/// Waits, for long enough, for what the first peers and this node itself have to say.
+async fn settled(waiting: Waiting, performed: Option<(Sid, oneshot::Receiver<Reply>)>, enough: Instant) -> GroupReply {
     let own = async {
         let (sid, outcome) = performed?;
         let late = || CallError::new(ErrorKind::DeadlineExceeded, "it is still being performed");
-        let outcome = timeout(left(), outcome).await.ok().and_then(Result::ok);
+        let outcome = timeout_at(enough, outcome).await.ok().and_then(Result::ok);
         Some((sid, outcome.unwrap_or_else(|| Err(late()))))
     };
     let (own, ()) = futures_util::join!(own, async {
         // whoever has not answered by then is not in the reply
-        let _ = timeout(left(), waiting.settled).await;
+        let _ = timeout_at(enough, waiting.settled).await;
     });
     let mut replies = waiting.replies.take();
     if let Some((sid, reply)) = own {

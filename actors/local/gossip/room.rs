@@ -12,7 +12,7 @@ use std::{
 
 use chinwag_protocol::{
     call::{CallError, ErrorKind, GroupReply, Reply},
-    fanout::Fanout,
+    fanout::{Fanout, log_ceiling},
     group::{Entry, Group, GroupConfig},
     identity::{Gid, Nid, NodeAddr, Sid},
     rumor::{self, Answer, BroadcastError, Context, Input, Output, Request, Timer, View},
@@ -20,14 +20,14 @@ use chinwag_protocol::{
 };
 use futures_util::stream::FuturesUnordered;
 use rand::RngExt as _;
-use tokio::{sync::oneshot, time::Instant};
+use tokio::sync::oneshot;
 
 use super::{
     Options,
     options::Width,
     wire::{Asked, NodeId, Shared},
 };
-use crate::{home::Home, request::ReplyFuture};
+use crate::{home::Home, load::Fill, request::ReplyFuture};
 
 /// One node's gossip. Outlives the actor that drives it.
 #[derive(Default)]
@@ -165,6 +165,18 @@ impl Room {
         Ok(())
     }
 
+    /// How many peers a send contacts.
+    fn fanout(&self, members: usize) -> usize {
+        match &self.options.fanout {
+            Width::Fixed(fanout) => fanout.count(members),
+            // what it said last, even if the group has changed since
+            Width::Computed(_) => match self.computed {
+                Some((_, peers)) => peers.clamp(1, members.saturating_sub(1).max(1)),
+                None => Fanout::Log.count(members),
+            },
+        }
+    }
+
     fn with<T>(
         &mut self,
         entry: &Entry,
@@ -172,14 +184,7 @@ impl Room {
         act: impl FnOnce(&mut rumor::Gossip<Nid, Shared>, &mut Context<'_, Members<'_>, rand_chacha::ChaCha8Rng>) -> T,
     ) -> T {
         let members = entry.members.len();
-        let fanout = match &self.options.fanout {
-            Width::Fixed(fanout) => fanout.count(members),
-            // what it said last, even if the group has changed since
-            Width::Computed(_) => match self.computed {
-                Some((_, peers)) => peers.clamp(1, members.saturating_sub(1).max(1)),
-                None => Fanout::Log.count(members),
-            },
-        };
+        let fanout = self.fanout(members);
         let view = Members { group: &entry.members, legacy: &self.legacy, me: home.nid };
         home.chance(|chance| {
             let mut context = Context { now: home.now(), view: &view, fanout, chance };
@@ -308,17 +313,32 @@ impl Room {
         load.retained == 0 && load.wanted == 0 && load.requests == 0
     }
 
+    /// How much is held of what is bounded.
+    pub(crate) fn load(&self, members: usize) -> [(&'static str, Fill); 11] {
+        let (load, config) = (self.machine.load(), &*self.options.config);
+        // a rumor's turn, once it has come, goes to all its peers
+        let peers = self.fanout(members).max(log_ceiling(members).saturating_add(config.extra_offers));
+        let requests = config.requests.max(1).saturating_add(peers).saturating_sub(1);
+        [
+            // what is still to be spread is not dropped, and one rumor is held whatever its size
+            ("gossip.retained", Fill::new(load.retained, config.retained_count.max(load.queued).max(1))),
+            ("gossip.lives", Fill::new(load.lives, config.origins.max(1))),
+            ("gossip.stretches", Fill::new(load.stretches, load.lives.max(1).saturating_mul(config.gaps.max(1)))),
+            ("gossip.opaqueIds", Fill::new(load.opaque_ids, config.opaque_ids.max(1))),
+            ("gossip.wanted", Fill::new(load.wanted, config.wanted.max(1))),
+            ("gossip.queued", Fill::new(load.queued, config.queue_count.max(1))),
+            ("gossip.requests", Fill::new(load.requests, requests)),
+            ("gossip.ownInFlight", Fill::new(load.own_in_flight, config.own_in_flight.max(1))),
+            ("gossip.waiting", Fill::new(self.waiting.len(), config.own_in_flight.max(1))),
+            ("gossip.strangers", Fill::new(self.strangers.len(), MAX_STRANGERS)),
+            ("gossip.legacy", Fill::new(self.legacy.len(), MAX_LEGACY)),
+        ]
+    }
+
     /// Lets a tick pass.
     pub(crate) fn doze(&self, home: &Home, timer: Timer, out: &mut Vec<Output<Nid, Shared>>) {
         let factor = home.chance(|chance| chance.random_range(0.9..1.1));
         let after: Duration = self.options.config.tick.mul_f64(factor);
         out.push(Output::Timer { after, timer });
-    }
-}
-
-impl Home {
-    /// Time since the node started.
-    pub(crate) fn now(&self) -> Duration {
-        Instant::now().saturating_duration_since(self.started)
     }
 }

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Most probes under way for others. Beyond it they are told `Busy`, which accuses nobody.
-const MAX_RELAYS: usize = 1_024;
+pub(super) const MAX_RELAYS: usize = 1_024;
 
 impl Membership {
     /// What a peer says of itself in a request.

@@ -71,7 +71,7 @@ pub(super) async fn run(home: Rc<Home>, roster: Shared) {
         let factor = home.chance(|chance| chance.random_range(0.75..1.25));
         let wait = pause.mul_f64(factor);
         log::warn!(target: "chinwag::membership", "no seed answered; all are tried again in {} ms", wait.as_millis());
-        tokio::time::sleep(wait).await;
+        home.clock.sleep(wait).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }

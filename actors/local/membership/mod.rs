@@ -69,7 +69,7 @@ use chinwag_protocol::{
     value::Value,
 };
 use futures_util::future::LocalBoxFuture;
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 
 use self::{answering::exchanged, roster::Task, subscribing::subscribed, wire::Addresses};
 pub use self::{
@@ -147,7 +147,7 @@ impl Membership {
         }
         if let Some(at) = due {
             let after = at.saturating_sub(self.home.now());
-            self.alarm = Some((at, context.run_later(after, Membership::ring)));
+            self.alarm = Some((at, context.run_later(self.home.clock.truly(after), Membership::ring)));
         }
     }
 
@@ -244,10 +244,11 @@ impl Membership {
         self.roster.borrow_mut().joining = None;
         self.drive([Input::Leave], context);
         let farewell = self.roster.borrow_mut().farewell.take();
+        let patience = self.home.clock.after(FAREWELL);
         Box::pin(async move {
             if let Some(farewell) = farewell {
                 // those that are slow hear of it from the others
-                let _ = timeout(FAREWELL, farewell).await;
+                let _ = timeout_at(patience, farewell).await;
             }
         })
     }

@@ -14,10 +14,12 @@ use tokio::{
 };
 
 use super::{
-    Settings,
+    MAX_SUBSCRIBERS, Settings,
+    answering::MAX_RELAYS,
     events::{Event, Events, Peer},
     wire::Addresses,
 };
+use crate::load::Fill;
 
 /// Handed to each actor that comes to sit in the seat.
 pub(crate) type Shared = Rc<RefCell<Roster>>;
@@ -267,6 +269,18 @@ impl Roster {
     /// How many subscribers there are.
     pub(crate) fn subscribers(&self) -> usize {
         self.events.as_ref().map_or(0, broadcast::Sender::receiver_count)
+    }
+
+    /// How much is held of what is bounded.
+    pub(crate) fn load(&self, remembered: u32) -> [(&'static str, Fill); 4] {
+        let gone = self.swim.peers().filter(|(_, status, _)| !status.is_present()).count();
+        let known = self.seen.as_ref().map_or(0, |all| all.len());
+        [
+            ("membership.gone", Fill::new(gone, remembered as usize)),
+            ("membership.addresses", Fill::new(self.addresses.len(), 2 * known + SLACK)),
+            ("membership.relays", Fill::new(self.relays, MAX_RELAYS)),
+            ("membership.subscribers", Fill::new(self.subscribers(), MAX_SUBSCRIBERS)),
+        ]
     }
 
     /// Ends all that goes on by itself: subscribers see the end, nobody is sought any more.

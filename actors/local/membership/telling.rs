@@ -102,7 +102,7 @@ impl Membership {
 
     /// Has gossip bring a message of news to everyone. Ends when the first peers have it.
     fn spread(&self, news: Vec<Value>, patience: Duration) -> Option<impl Future<Output = ()> + use<>> {
-        let node = self.home.node().ok()?.clone();
+        let (node, clock) = (self.home.node().ok()?.clone(), self.home.clock);
         let arguments = Value::from(vec![Value::from(news)]);
         Some(async move {
             for _ in 0..BUSY.1 {
@@ -110,11 +110,11 @@ impl Membership {
                     gid: Gid::all(),
                     arguments: arguments.clone(),
                     remote: Remote::new("gossip", "news"),
-                    origin: Origin::starting(patience),
+                    origin: Origin::starting(patience, clock),
                     calm: true,
                 };
                 match node.inner().gossip.addr().send(message).await {
-                    Ok(Err(busy)) if busy.kind == ErrorKind::Busy => tokio::time::sleep(BUSY.0).await,
+                    Ok(Err(busy)) if busy.kind == ErrorKind::Busy => clock.sleep(BUSY.0).await,
                     Ok(Err(why)) => {
                         // an exchange of views will bring it
                         log::warn!(target: "chinwag::membership", "the news were not spread: {why}");

@@ -155,8 +155,14 @@ fn replay(args: &SimulateArgs, file: &PathBuf) -> Result<ExitCode, Refusal> {
     if let Some(file) = &args.trace {
         write(file, &outcome.trace)?;
     }
-    say(&if args.json { json(&outcome.violations)? } else { table::violations(&outcome.violations) });
-    Ok(if outcome.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    if outcome.violations.is_empty() {
+        say(&if args.json { json(&outcome.violations)? } else { table::violations(&outcome.violations) });
+        return Ok(ExitCode::SUCCESS);
+    }
+    let replay = format!("chinwag simulate --scenario {}", file.display());
+    let failure = swarm::Failure::of(scenario, outcome.violations, replay)?;
+    say(&if args.json { json(&failure)? } else { table::failure(&failure) });
+    Ok(ExitCode::FAILURE)
 }
 
 fn swarm(args: &SimulateArgs, seeds: u64) -> Result<ExitCode, Refusal> {
@@ -185,7 +191,8 @@ fn swarm(args: &SimulateArgs, seeds: u64) -> Result<ExitCode, Refusal> {
     let mut shown = Vec::new();
     // the first few are enough to work on; shrinking takes many runs each
     for (scenario, outcome) in failures.into_iter().take(3) {
-        shown.push(swarm::Failure::of(scenario, outcome.violations)?);
+        let replay = swarm::Failure::replay_of(scenario.seed);
+        shown.push(swarm::Failure::of(scenario, outcome.violations, replay)?);
     }
     let report =
         swarm::Report { seeds, seed: args.seed, checked, failed, shown, wall_seconds: began.elapsed().as_secs_f64() };

@@ -55,15 +55,21 @@ pub(super) fn swarm(report: &swarm::Report) -> String {
     ];
     let mut text = two_columns(rows);
     for failure in &report.shown {
-        text.push_str(&format!("\n\nseed {} failed. To replay it:\n  {}\n", failure.seed, failure.replay));
-        text.push_str(&violations(&failure.violations));
-        text.push_str(&format!(
-            "\nshrunk to {} nodes and {} events ({} runs), to be run with --scenario:\n{}",
-            failure.shrunk.nodes,
-            failure.shrunk.events.len(),
-            failure.runs,
-            failure.shrunk.to_json(),
-        ));
+        text.push_str("\n\n");
+        text.push_str(&self::failure(failure));
     }
     text
+}
+
+pub(super) fn failure(failure: &swarm::Failure) -> String {
+    format!(
+        "seed {} failed. To replay it:\n  {}\n{}\nshrunk to {} nodes and {} events ({} runs), to be run with --scenario:\n{}",
+        failure.seed,
+        failure.replay,
+        violations(&failure.violations),
+        failure.shrunk.nodes,
+        failure.shrunk.events.len(),
+        failure.runs,
+        failure.shrunk.to_json(),
+    )
 }
