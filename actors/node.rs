@@ -51,10 +51,10 @@ pub fn start(environment: Environment) -> Node {
     // a node that takes no part has none of the others, and so says
     let mut gossip_methods = gossip::METHODS.to_vec();
     gossip_methods.extend(roster.iter().flat_map(|_| membership::wire::METHODS));
-    let h = home.clone();
+    let (h, signs) = (home.clone(), membership::Signs::new(roster.clone()));
     let gossip = supervise(
         "gossip",
-        move || gossip::Gossip::new(h.clone(), rooms.clone()),
+        move || gossip::Gossip::new(h.clone(), rooms.clone(), signs.clone()),
         seated(&table, "gossip", &gossip_methods),
     );
     let members = roster.clone().map(|roster| {

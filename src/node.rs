@@ -302,6 +302,7 @@ impl Builder {
             sid: me.sid(),
             under_way: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
+            heartbeat: config.settings.membership.heartbeat,
             served: AtomicU64::new(0),
         });
         let seed = match seed {

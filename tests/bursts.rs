@@ -32,9 +32,8 @@ fn a_thousand_messages_at_once_from_one_node() {
     story.unwrap();
 }
 
-#[test]
-fn one_message_from_each_of_many_nodes() {
-    let story = town(2, 80).run(|net| async move {
+fn one_message_from_each_of(nodes: usize) {
+    let story = town(2, nodes).run(|net| async move {
         let messages: Vec<String> = (0..net.len()).map(|node| format!("from {node}")).collect();
         for (node, message) in messages.iter().enumerate() {
             net.tell(node, message);
@@ -42,6 +41,18 @@ fn one_message_from_each_of_many_nodes() {
         everyone_hears(&net, &messages).await;
     });
     story.unwrap();
+}
+
+#[test]
+fn one_message_from_each_of_many_nodes() {
+    one_message_from_each_of(80);
+}
+
+/// A million deliveries: run by hand, `cargo test --release --test bursts -- --ignored`.
+#[test]
+#[ignore = "takes minutes"]
+fn one_message_from_each_of_a_thousand_nodes() {
+    one_message_from_each_of(1_000);
 }
 
 #[test]

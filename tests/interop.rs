@@ -10,11 +10,16 @@ use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
 use chinwag::{
-    ErrorKind, Gid, GroupReply, Lasting, Node, NodeAddr, Remote, Value,
-    protocol::value::{self, Object},
+    ErrorKind, Gid, GroupReply, Lasting, Nid, Node, NodeAddr, Remote, Value, membership,
+    protocol::{
+        group::Group,
+        swim::Status,
+        value::{self, Object},
+    },
 };
 use support::*;
 
@@ -185,6 +190,54 @@ async fn gossip_reaches_ours_and_theirs() {
     until("ours have heard", async || heard().await >= before + 2.0).await;
     asking.stop().await;
     stop(ours).await;
+}
+
+#[tokio::test]
+async fn ours_join_through_theirs() {
+    if !available() {
+        return;
+    }
+    let quick = membership::Settings::paced(Duration::from_millis(200));
+    let start = |seed: &NodeAddr| {
+        let builder = Node::builder().port(0).membership(quick.clone());
+        builder.group("web").group("unknown").join(seed.to_string()).start()
+    };
+    let seed = Reference::start();
+    // one of theirs that knows a group, and of a member that is not there
+    let asking = Node::builder().port(0).membership(membership::Settings::off()).start().await.unwrap();
+    let at_seed = |method: &str| Remote::new("groups", method).on(seed.node.clone());
+    let made_up = NodeAddr::new("127.0.0.1", 1);
+    let members: Group = [seed.node.clone(), made_up.clone()].into_iter().collect();
+    asking.comm().send(("web", members.to_value()), &at_seed("put")).await.unwrap();
+    let there = async |gid: &str| {
+        let set = asking.comm().send((gid,), &at_seed("get")).await.unwrap();
+        Group::from_value(&set).unwrap()
+    };
+    let knows = async |node: &Node, gid: &str, nid: Nid| node.groups().get(gid).await.is_ok_and(|g| g.contains(&nid));
+
+    let first = start(&seed.node).await.unwrap();
+    for gid in ["all", "web"] {
+        until("it knows its seed", async || knows(&first, gid, seed.node.nid()).await).await;
+        until("its seed knows it", async || there(gid).await.contains(&first.nid())).await;
+    }
+    assert!(knows(&first, "web", made_up.nid()).await, "whoever the seed takes for a member");
+    // what the seed does not know begins here
+    assert_eq!(first.groups().get("unknown").await.unwrap().len(), 1);
+
+    // the second one finds the first by their seed, and is taken in by it
+    let second = start(&seed.node).await.unwrap();
+    for (node, other) in [(&first, &second), (&second, &first)] {
+        for gid in ["all", "web", "unknown"] {
+            until("they know each other", async || knows(node, gid, other.nid()).await).await;
+        }
+        until("it is alive", async || {
+            let list = node.membership().list().await.unwrap();
+            list.values().any(|member| member.node.nid() == other.nid() && member.status == Status::Alive)
+        })
+        .await;
+    }
+    until("their seed knows it", async || there("web").await.contains(&second.nid())).await;
+    stop(vec![second, first, asking]).await;
 }
 
 #[tokio::test]

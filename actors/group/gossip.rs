@@ -74,6 +74,7 @@ async fn send(scope: Scope, arguments: Vec<Value>) -> Reply {
         arguments: arguments.into_iter().next().unwrap_or_default(),
         remote,
         origin: scope.node().origin()?,
+        calm: false,
     };
     scope.node().inner().gossip.addr().send(message).await.map_err(crashed(&"gossip"))?
 }

@@ -11,12 +11,12 @@
 //! The map itself is [`chinwag_protocol::group::Groups`]. Once a group is put its services run; once it is deleted
 //! they are gone: the answer waits for either.
 
-use std::{rc::Rc, sync::Arc};
+use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 
 use actix::{Actor, Context, Handler, Message, ResponseFuture};
 use chinwag_protocol::{
     call::{CallError, ErrorKind, Reply},
-    group::{Entry, Group, GroupConfig},
+    group::{Entry, Group, GroupConfig, Groups as Known},
     identity::{Gid, NodeAddr},
     value::Value,
 };
@@ -201,6 +201,42 @@ impl Handler<Merge> for Groups {
             node.inner().lifecycle.addr().send(Reconcile(gid.clone())).await.map_err(stopping)?;
             tell_membership(&node, Some(Changed { gid, how })).await;
             Ok(before)
+        })
+    }
+}
+
+/// Adds nodes to groups, where these are known.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Enroll(pub BTreeMap<Gid, Vec<NodeAddr>>);
+
+impl Handler<Enroll> for Groups {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, Enroll(additions): Enroll, _: &mut Context<Groups>) -> Self::Result {
+        let mut changes = Vec::new();
+        for (gid, nodes) in additions {
+            let mut groups = self.home.groups.borrow_mut();
+            let size = |groups: &Known| groups.get(&gid).map_or(0, |members| members.len());
+            let before = size(&groups);
+            for node in nodes {
+                if let Err(why) = groups.add(&gid, node) {
+                    // most often, the group is none of this node's
+                    log::debug!(target: "chinwag::groups", "{why}");
+                    break;
+                }
+            }
+            if size(&groups) != before {
+                changes.push(Changed { gid, how: Change::Added(true) });
+            }
+        }
+        let node = self.home.node().ok().cloned();
+        Box::pin(async move {
+            if let Some(node) = node {
+                for changed in changes {
+                    tell_membership(&node, Some(changed)).await;
+                }
+            }
         })
     }
 }

@@ -28,7 +28,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         let after = tick.mul_f64(context.chance.random_range(0.9..1.1));
         out.push(Output::Timer { after, timer: Timer::Tick });
         let now = micros(context.now);
-        self.store.expire(now - micros(self.config.retained_age));
+        self.store.expire(now - micros(self.config.retained_age), now - micros(self.config.age_limit(true)));
         self.seen.expire(now, &self.config);
         // One peer as a rule. If it is one that cannot compare, it is sent what it may have missed, and
         // another one is drawn.

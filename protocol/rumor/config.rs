@@ -37,6 +37,15 @@ pub struct Config {
     /// Afterwards it is refused everywhere, so that nobody performs again what the seen set has folded. It is
     /// also how long a partition may last without losing anything, counts and bytes permitting. Guessed.
     pub retained_age: Duration,
+    /// How many peers a calm rumor goes to from each node, at most. From 1; default 4.
+    ///
+    /// Each step is one request per node. Comparison, once a tick, brings it to those that are left: without loss, at n = 100
+    /// and 4, one node in fifty waits for that. Default: what leaves so few that one tick, rarely two, are enough.
+    pub calm_fanout: usize,
+    /// How long after its birth a calm rumor can be had, if that is less than `retained_age`. Default 60 s.
+    ///
+    /// Whoever comes later does not ask for it. Guessed: twice the interval at which membership exchanges views.
+    pub calm_age: Duration,
     /// How far a rumor's age may be behind the truth: the longest a request may be under way. Default 5 s, the
     /// default deadline of a call.
     pub transit: Duration,
@@ -94,6 +103,8 @@ impl Default for Config {
             retained_count: 4096,
             retained_bytes: 32 << 20,
             retained_age: Duration::from_secs(600),
+            calm_fanout: 4,
+            calm_age: Duration::from_secs(60),
             transit: Duration::from_secs(5),
             origins: 16_384,
             lives: 4,
@@ -109,5 +120,12 @@ impl Default for Config {
             page: 512,
             wanted: 8192,
         }
+    }
+}
+
+impl Config {
+    /// How old a rumor may be and still be taken.
+    pub(super) fn age_limit(&self, calm: bool) -> Duration {
+        if calm { self.calm_age.min(self.retained_age) } else { self.retained_age }
     }
 }

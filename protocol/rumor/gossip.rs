@@ -75,6 +75,32 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         bytes: usize,
         out: &mut Vec<Output<P, M>>,
     ) -> Result<Id<P>, BroadcastError> {
+        self.begin(context, message, bytes, false, out)
+    }
+
+    /// As [`broadcast`](Self::broadcast), for a message that need not be everywhere at once: see
+    /// [`calm_fanout`](Config::calm_fanout) and [`calm_age`](Config::calm_age).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn broadcast_calmly<V: View<P> + ?Sized, R: Rng + ?Sized>(
+        &mut self,
+        context: &mut Context<'_, V, R>,
+        message: M,
+        bytes: usize,
+        out: &mut Vec<Output<P, M>>,
+    ) -> Result<Id<P>, BroadcastError> {
+        self.begin(context, message, bytes, true, out)
+    }
+
+    fn begin<V: View<P> + ?Sized, R: Rng + ?Sized>(
+        &mut self,
+        context: &mut Context<'_, V, R>,
+        message: M,
+        bytes: usize,
+        calm: bool,
+        out: &mut Vec<Output<P, M>>,
+    ) -> Result<Id<P>, BroadcastError> {
         let own = self.traffic.as_ref().map_or(0, |traffic| traffic.own.len());
         if own >= self.config.own_in_flight.max(1) || !self.has_room(bytes) {
             return Err(BroadcastError::Busy { in_flight: own });
@@ -84,7 +110,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         let id = Id::Numbered { origin, incarnation, sequence };
         let born = micros(context.now);
         self.traffic_mut().own.insert(sequence, 0);
-        self.hold(&id, Held { message, hop: 0, born, bytes, waiting: true, sent_whole: Vec::new() });
+        self.hold(&id, Held { message, hop: 0, born, calm, bytes, waiting: true, sent_whole: Vec::new() });
         self.enqueue(id.clone(), bytes, None);
         self.work(context, out);
         Ok(id)

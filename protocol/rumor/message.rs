@@ -43,6 +43,8 @@ pub struct Rumor<P, M> {
     pub hop: u32,
     /// How long it has been held by nodes since its birth. Time on the way is not in it, so it is a lower bound.
     pub age: Duration,
+    /// It need not be everywhere at once: it goes to few, comparison brings it to the others, and it is soon forgotten.
+    pub calm: bool,
     /// The message's size on the wire, in bytes.
     pub bytes: usize,
     /// What is to be performed.

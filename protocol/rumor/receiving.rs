@@ -32,13 +32,13 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         rumor: Rumor<P, M>,
         out: &mut Vec<Output<P, M>>,
     ) -> Answer<P, M> {
-        let Rumor { id, hop, age, bytes, message } = rumor;
+        let Rumor { id, hop, age, calm, bytes, message } = rumor;
         let now = micros(context.now);
         let born = now - micros(age);
         if self.has_seen(&id) {
             return Answer::Had;
         }
-        if age > self.config.retained_age {
+        if age > self.config.age_limit(calm) {
             self.arrived(&id, out);
             return Answer::Had;
         }
@@ -59,7 +59,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         if self.config.hop_limit.is_none_or(|limit| hop < limit) {
             let spread = !compared || age < self.tick_length() * FRESH_TICKS;
             let sent_whole = from.filter(|from| context.view.takes_only_pushes(*from)).into_iter().collect();
-            self.hold(&id, Held { message, hop, born, bytes, waiting: spread, sent_whole });
+            self.hold(&id, Held { message, hop, born, calm, bytes, waiting: spread, sent_whole });
             if spread {
                 self.enqueue(id, bytes, from);
             }
@@ -193,7 +193,9 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         replacements: u8,
         out: &mut Vec<Output<P, M>>,
     ) {
-        if replacements == 0 || !ids.iter().any(|id| self.store.get(id).is_some()) {
+        // nothing makes up for what is no longer held, and comparison for what is calm
+        let calm = |id| self.store.get(id).is_none_or(|held| held.calm);
+        if replacements == 0 || ids.iter().all(calm) {
             return;
         }
         let whole = context.view.len() <= context.fanout + 1;

@@ -73,13 +73,15 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         let young = held.hop < depth;
         // Young rumors go to as many as the group's fan-out says. Later, completeness counts: more than ln n are
         // in vain then, however large a fan-out the group was given.
-        let count = if young {
+        let count = if held.calm {
+            context.fanout.min(self.config.calm_fanout).max(1)
+        } else if young {
             context.fanout.max(1)
         } else {
             context.fanout.min(log_ceiling(members)).saturating_add(self.config.extra_offers).max(1)
         };
         if !young && bytes > self.config.eager_bytes {
-            let (ids, from) = self.gather(id, from, depth);
+            let (ids, from) = if held.calm { (Arc::from([id]), from) } else { self.gather(id, from, depth) };
             for peer in choose(context.view, self.me, count, from, context.chance) {
                 self.offer(context, peer, &ids, REPLACEMENTS, out);
             }
@@ -110,6 +112,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
             && let Some(held) = store.get_mut(&next.id)
             && held.hop >= depth
             && held.bytes > config.eager_bytes
+            && !held.calm
             && let Some(next) = traffic.next_waiting()
         {
             held.waiting = false;
@@ -183,6 +186,7 @@ pub(super) fn rumor<P: Clone, M: Clone>(id: &Id<P>, held: &Held<P, M>, now: Birt
         id: id.clone(),
         hop: held.hop.saturating_add(1),
         age: held.age(now),
+        calm: held.calm,
         bytes: held.bytes,
         message: held.message.clone(),
     }

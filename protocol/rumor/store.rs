@@ -14,6 +14,7 @@ pub(super) struct Held<P, M> {
     pub(super) message: M,
     pub(super) hop: u32,
     pub(super) born: Birth,
+    pub(super) calm: bool,
     pub(super) bytes: usize,
     /// It is still to be spread, so it must not be dropped.
     pub(super) waiting: bool,
@@ -27,13 +28,15 @@ pub(super) struct Store<P, M> {
     held: BTreeMap<Id<P>, Box<Held<P, M>>>,
     by_birth: BTreeSet<(Birth, Id<P>)>,
     bytes: usize,
+    /// How many are calm.
+    calm: usize,
     /// The sum of the ids' hashes: the same for the same set, and kept in one step per change.
     hash: u64,
 }
 
 impl<P, M> Default for Store<P, M> {
     fn default() -> Self {
-        Store { held: BTreeMap::new(), by_birth: BTreeSet::new(), bytes: 0, hash: 0 }
+        Store { held: BTreeMap::new(), by_birth: BTreeSet::new(), bytes: 0, calm: 0, hash: 0 }
     }
 }
 
@@ -61,6 +64,7 @@ impl<P: Copy + Ord + Hash, M> Store<P, M> {
     pub(super) fn insert(&mut self, id: Id<P>, held: Held<P, M>) {
         self.remove(&id);
         self.bytes += held.bytes;
+        self.calm += usize::from(held.calm);
         self.hash = self.hash.wrapping_add(stable_hash(&id));
         self.by_birth.insert((held.born, id.clone()));
         self.held.insert(id, Box::new(held));
@@ -69,6 +73,7 @@ impl<P: Copy + Ord + Hash, M> Store<P, M> {
     fn remove(&mut self, id: &Id<P>) {
         if let Some(held) = self.held.remove(id) {
             self.bytes -= held.bytes;
+            self.calm -= usize::from(held.calm);
             self.hash = self.hash.wrapping_sub(stable_hash(id));
             self.by_birth.remove(&(held.born, id.clone()));
         }
@@ -85,13 +90,16 @@ impl<P: Copy + Ord + Hash, M> Store<P, M> {
         }
     }
 
-    /// Drops what was born before `limit`.
-    pub(super) fn expire(&mut self, limit: Birth) {
-        while let Some((born, id)) = self.by_birth.first() {
-            if *born >= limit {
-                return;
-            }
-            let id = id.clone();
+    /// Drops what was born before `limit`, and what is calm and was born before a limit of its own.
+    pub(super) fn expire(&mut self, limit: Birth, calm_limit: Birth) {
+        let too_old = |(born, id): &&(Birth, Id<P>)| {
+            *born < limit || self.held.get(id).is_some_and(|held| held.calm && *born < calm_limit)
+        };
+        // a group without calm ones need not be gone through
+        let last = if self.calm == 0 { limit } else { limit.max(calm_limit) };
+        let dropped = self.by_birth.iter().take_while(|(born, _)| *born < last);
+        let dropped: Vec<Id<P>> = dropped.filter(too_old).map(|(_, id)| id.clone()).collect();
+        for id in dropped {
             self.remove(&id);
         }
     }

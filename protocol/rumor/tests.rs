@@ -101,7 +101,7 @@ fn numbered(origin: u32, incarnation: u64, sequence: u64) -> Id<u32> {
 }
 
 fn rumor(id: Id<u32>, hop: u32) -> Rumor<u32, &'static str> {
-    Rumor { id, hop, age: Duration::ZERO, bytes: LARGE, message: "news" }
+    Rumor { id, hop, age: Duration::ZERO, calm: false, bytes: LARGE, message: "news" }
 }
 
 fn offer(id: &Id<u32>) -> Request<u32, &'static str> {

@@ -79,6 +79,12 @@ pub struct Config {
     ///
     /// It mends what gossip no longer remembers. The message has the size of the group.
     pub exchange_interval: Duration,
+    /// Least time between two messages of news, which take along what has come up meanwhile. Time, 0 to 1 h, default
+    /// 200 ms; 0 for a message each.
+    ///
+    /// Longer makes fewer rumors when many join or fail at once, and news late by as much; the first after a quiet time waits
+    /// for a twentieth of it only. Default: gossip's tick, which is what it takes a rumor to reach those that spreading missed.
+    pub news_interval: Duration,
     /// How many removed peers are remembered. Count, default 1,024 (a guess; about 56 bytes each with a 32-byte id).
     ///
     /// Past it those are forgotten first that left, then those that a verdict removed, then those that an operator did; the longest
@@ -101,6 +107,7 @@ impl Default for Config {
             stall_tolerance: Duration::from_millis(500),
             reconnect_interval: Duration::from_secs(5),
             exchange_interval: Duration::from_secs(30),
+            news_interval: Duration::from_millis(200),
             remembered: 1_024,
         }
     }
@@ -161,6 +168,7 @@ impl Config {
             ("stall_tolerance", self.stall_tolerance, MILLISECOND, DAY),
             ("reconnect_interval", self.reconnect_interval, TICK, DAY),
             ("exchange_interval", self.exchange_interval, Duration::ZERO, DAY),
+            ("news_interval", self.news_interval, Duration::ZERO, HOUR),
         ] {
             if !(least..=most).contains(&value) {
                 return Err(ConfigError::Time { knob, value, least, most });

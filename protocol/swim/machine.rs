@@ -9,7 +9,7 @@ use rand::{Rng, RngExt};
 use super::probe::Flight;
 use super::standing::Member;
 use super::suspicion::Suspicion;
-use super::{Claim, Config, ConfigError, Event, Incarnation, Input, Output, Status, Timer, Update};
+use super::{Claim, Config, ConfigError, Event, Incarnation, Input, Output, Status, Timer, Update, supersedes};
 
 /// One node's view of who is alive, and what it does to keep it true.
 ///
@@ -83,6 +83,9 @@ impl<P: Copy + Ord + Debug> Swim<P> {
             Input::Timer(_) => {}
             Input::Outcome { token, outcome } => self.outcome(now, token, outcome, chance),
             Input::Heard { peer, incarnation } => self.heard(now, peer, incarnation),
+            // one that was never heard may take part or not: an answer does not say which
+            Input::Answered(peer) if self.status(&peer) == Some(Status::Pending) => {}
+            Input::Answered(peer) => self.heard_behind(now, peer),
             Input::Update(update) => {
                 self.learn(now, update, chance);
             }
@@ -123,6 +126,31 @@ impl<P: Copy + Ord + Debug> Swim<P> {
             .iter()
             .filter(|member| member.status().is_known() && member.incarnation.is_mute())
             .map(|member| member.peer)
+    }
+
+    /// Whether a peer that belongs in this node's groups has stated no incarnation so far: it takes no part, or has not been
+    /// heard of yet.
+    pub fn is_mute(&self, peer: &P) -> bool {
+        self.find(peer).is_some_and(|member| member.status().is_present() && member.incarnation.is_mute())
+    }
+
+    /// Whether a sign of life would change anything: [`Input::Heard`] with what the peer states, or, with `None`,
+    /// [`Input::Answered`]. Most do not, and need not be given to the machine.
+    pub fn minds(&self, peer: &P, stated: Option<Incarnation>) -> bool {
+        let Some(member) = self.find(peer) else {
+            return false;
+        };
+        let status = member.status();
+        let accused = self.suspicions.get(peer).is_some_and(|suspicion| suspicion.is_held_by(&self.me));
+        match (status, stated) {
+            (Status::Expelled, _) | (Status::Pending, None) => false,
+            _ if accused => true,
+            (Status::Pending | Status::Failed, Some(_)) | (Status::Failed | Status::Suspect, None) => true,
+            (Status::Alive | Status::Suspect | Status::Left, Some(stated)) => {
+                supersedes((stated, Claim::Alive), (member.incarnation, member.claim))
+            }
+            (Status::Alive | Status::Left, None) => false,
+        }
     }
 
     /// By how many times this node slows itself down, less one: Lifeguard's local health, 0 when well.

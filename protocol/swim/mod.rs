@@ -51,7 +51,7 @@
 //! # What is not here
 //!
 //! Dissemination: news goes out as [`Output::Broadcast`] and the gossip layer brings it to everyone; so nothing is piggybacked
-//! on probes. Addresses: a peer is an opaque id. Groups: this machine knows who is there, the actor knows which groups
+//! on probes. What is said in a short time the actor puts into one message ([`Bulletin`]). Addresses: a peer is an opaque id. Groups: this machine knows who is there, the actor knows which groups
 //! that concerns. Finding the first member: the caller exchanges views with a seed, and hands in [`Input::Exchanged`].
 //! Byzantine peers: one that lies can have others removed, until they refute.
 //!
@@ -90,6 +90,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod bulletin;
 mod config;
 mod machine;
 mod probe;
@@ -104,6 +105,7 @@ mod tests;
 
 use std::time::Duration;
 
+pub use bulletin::{Bulletin, MOST_BYTES, MOST_NEWS};
 pub use config::{Config, ConfigError};
 pub use machine::Swim;
 pub use standing::{Claim, Incarnation, Status, Update, supersedes};
@@ -140,6 +142,8 @@ pub enum Input<P> {
         /// What it states of itself, `None` for one that states nothing.
         incarnation: Option<Incarnation>,
     },
+    /// This peer has answered a call of this node's, whatever it was about, without stating an incarnation.
+    Answered(P),
     /// News that gossip brought. It reaches everyone by itself and is not passed on.
     Update(Update<P>),
     /// News that a peer told this node only: the other end of [`Output::Tell`].

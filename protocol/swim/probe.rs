@@ -197,8 +197,8 @@ impl<P: Copy + Ord + Debug> Swim<P> {
         }
     }
 
-    /// A relay passed on an answer. The peer lives; what it states of itself, the relay has not passed on.
-    fn heard_behind(&mut self, now: Duration, peer: P) {
+    /// An answer, to this node or passed on by a relay. The peer lives; what it states of itself, the answer does not say.
+    pub(super) fn heard_behind(&mut self, now: Duration, peer: P) {
         let Some(member) = self.find(&peer) else {
             return;
         };

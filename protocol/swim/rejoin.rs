@@ -23,15 +23,17 @@ impl<P: Copy + Ord + Debug> Swim<P> {
     }
 
     pub(super) fn exchanged<R: Rng + ?Sized>(&mut self, now: Duration, from: P, view: Vec<Update<P>>, chance: &mut R) {
-        // A newcomer that is handed the list has nobody to tell; where two halves meet, both have.
         let mut named: Vec<P> = view.iter().map(|update| update.peer).collect();
         named.sort_unstable();
+        // A newcomer that is handed the list has nobody to tell, not even of who handed it: those named know each other.
+        // Where two halves meet, both have; and one that was known before may be known for dead to others.
+        let known = self.find(&from).is_some();
         let others = self
             .members
             .iter()
             .any(|member| member.status() == Status::Alive && named.binary_search(&member.peer).is_err());
         for update in view {
-            let first_hand = update.peer == from;
+            let first_hand = known && update.peer == from;
             let news = self.learn(now, update, chance);
             if news && update.peer != self.me && (others || first_hand) {
                 self.broadcast(update);

@@ -31,6 +31,11 @@ impl<P: Copy + Ord> Suspicion<P> {
         Self { incarnation, since, accusers: Vec::new(), mine: false, failures: 0, retry_due: None, verdict_due: None }
     }
 
+    /// Whether `me` has a part in it.
+    pub(super) fn is_held_by(&self, me: &P) -> bool {
+        self.mine || self.failures > 0 || self.accusers.contains(me)
+    }
+
     /// Forgets one's own part in it.
     fn withdraw(&mut self, me: P) {
         self.mine = false;

@@ -491,7 +491,7 @@ fn news_told_to_one_is_passed_on_but_a_list_handed_to_a_newcomer_is_not() {
     assert_eq!(broadcasts(&outputs), view[1..], "1, 2 and 3 may not know");
     let mut newcomer = Node::among([]);
     let outputs = newcomer.tell(Input::Exchanged { from: 4, view });
-    assert_eq!(broadcasts(&outputs), [says(4, 4, 0, Claim::Alive)]);
+    assert_eq!(broadcasts(&outputs), [], "nobody else is known here");
     assert_eq!(newcomer.events.len(), 3);
 }
 
@@ -593,6 +593,32 @@ proptest! {
                 prop_assert!(allowed.contains(kind), "{:?}", node.events);
                 last = Some(kind);
             }
+        }
+    }
+
+    #[test]
+    fn signs_of_life_that_nobody_minds_change_nothing(
+        news in prop::collection::vec(updates(), 0..30),
+        stated in prop::option::of((0..3_u64, 0..4_u32)),
+    ) {
+        let mut node = Node::new(Config::default());
+        node.tell(Input::Start);
+        node.tell(Input::Add(3));
+        for update in news {
+            node.tell(Input::Told(update));
+            node.run(Duration::from_millis(700), |peer| if peer == 2 { Outcome::Lost } else { Outcome::Answered(None) });
+        }
+        let incarnation = stated.map(|(life, turn)| Incarnation { life: life + 1, turn });
+        for peer in 0..5 {
+            if node.swim.minds(&peer, incarnation) {
+                continue;
+            }
+            let sign = incarnation.map_or(Input::Answered(peer), |_| Input::Heard { peer, incarnation });
+            // an input that says nothing: what time does, it does to both
+            let nothing = Input::Timer(Timer::Relays { token: Token(0) });
+            let (mut one, mut other) = (node.swim.clone(), node.swim.clone());
+            prop_assert_eq!(one.handle(node.now, sign, &mut node.chance), other.handle(node.now, nothing, &mut node.chance));
+            prop_assert_eq!(one, other);
         }
     }
 }

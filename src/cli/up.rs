@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chinwag::{Call, CallError, ErrorKind, Gid, Node, NodeAddr, Remote, Service, Value};
+use chinwag::{Call, CallError, ErrorKind, Gid, Node, NodeAddr, Remote, Service, Value, protocol::value::Object};
 use clap::Args;
 use futures_util::future::join_all;
 use tokio::sync::watch;
@@ -148,6 +148,13 @@ async fn stop_all(asking: &Node) {
         }
         Err(_) => Vec::new(),
     };
+    // all go at once: a farewell of each to all the others would be told to nobody that stays
+    let apart = |to: NodeAddr| async move {
+        let alone = Call::new(Gid::local(), "groups", "put", vec![Value::from("all"), Value::Object(Object::new())]);
+        // one that does not hear it says farewell
+        let _ = asking.call_on(&to, alone).await;
+    };
+    join_all(others.iter().chain([asking.addr()]).cloned().map(apart)).await;
     join_all(others.iter().map(|other| async move {
         let call = |method| Call::new(Gid::local(), "status", method, vec![Value::from("sid")]);
         if let Err(why) = asking.call_on(other, call("stop")).await {

@@ -30,11 +30,8 @@ use super::server::refuse;
 /// Where they are found.
 pub(crate) const EVENTS: &str = "/local/membership/events";
 
-/// How often a stream without events says that it lives. What proxies take for dead is a minute, as a rule.
-const HEARTBEAT: Duration = Duration::from_secs(15);
-
-/// Answers with the events from now on.
-pub(crate) async fn stream(node: &Node) -> HttpResponse {
+/// Answers with the events from now on, or says each `heartbeat` that there are none.
+pub(crate) async fn stream(node: &Node, heartbeat: Duration) -> HttpResponse {
     let events = match node.events().await {
         Ok(events) => events,
         Err(error) => {
@@ -49,12 +46,15 @@ pub(crate) async fn stream(node: &Node) -> HttpResponse {
         .content_type("text/event-stream")
         .insert_header((header::CACHE_CONTROL, "no-store"))
         // the head goes out at once, so that the client knows that it misses nothing from here on
-        .streaming(stream::once(async { Ok(Bytes::from_static(b":\n\n")) }).chain(lines(events)))
+        .streaming(
+            stream::once(async { Ok(Bytes::from_static(b":\n\n")) })
+                .chain(lines(events, heartbeat.max(Duration::from_millis(1)))),
+        )
 }
 
-fn lines(events: Events) -> impl futures_util::Stream<Item = Result<Bytes, Infallible>> {
-    stream::unfold(events, |mut events| async {
-        let text = match timeout(HEARTBEAT, events.next()).await {
+fn lines(events: Events, heartbeat: Duration) -> impl futures_util::Stream<Item = Result<Bytes, Infallible>> {
+    stream::unfold(events, move |mut events| async move {
+        let text = match timeout(heartbeat, events.next()).await {
             Ok(event) => line(&event?),
             Err(_) => ":\n\n".to_owned(),
         };

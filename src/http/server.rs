@@ -59,6 +59,8 @@ pub(crate) struct Door {
     /// Requests being answered.
     pub under_way: AtomicUsize,
     pub stopping: AtomicBool,
+    /// Of a stream of events.
+    pub heartbeat: Duration,
     /// For the same ids.
     pub served: AtomicU64,
 }
@@ -115,7 +117,7 @@ pub(crate) async fn answer(
         return refuse(StatusCode::FORBIDDEN, CallError::new(ErrorKind::BadCall, message), Form::Plain);
     }
     if request.method() == Method::GET && request.path() == EVENTS {
-        return events::stream(&node).await;
+        return events::stream(&node, door.heartbeat).await;
     }
     if request.method() != Method::PUT {
         let message = format!("Method {} not allowed: a call is PUT /GID/SERVICE/METHOD", request.method());

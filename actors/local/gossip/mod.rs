@@ -56,7 +56,7 @@ use self::{
 use crate::{
     handle::Node,
     home::Home,
-    local::groups::Configuration,
+    local::{groups::Configuration, membership},
     request::{Origin, ReplyFuture, Request, Response, crashed, ready},
     service::unknown_method,
 };
@@ -71,13 +71,14 @@ const BUSY_PAUSE: Duration = Duration::from_millis(50);
 pub struct Gossip {
     home: Rc<Home>,
     rooms: Rc<Rooms>,
+    signs: membership::Signs,
     /// Has this actor look at the requests under way, once there is one more.
     look: Option<task::Waker>,
 }
 
 impl Gossip {
-    pub(crate) fn new(home: Rc<Home>, rooms: Rc<Rooms>) -> Gossip {
-        Gossip { home, rooms, look: None }
+    pub(crate) fn new(home: Rc<Home>, rooms: Rc<Rooms>, signs: membership::Signs) -> Gossip {
+        Gossip { home, rooms, signs, look: None }
     }
 
     /// Has the group's machine do something, and does what it says.
@@ -132,6 +133,7 @@ impl Gossip {
                     let address = entry.members.by_nid(&to).map(|member| member.node.clone());
                     let address = address.or_else(|| room.stranger(&to));
                     let call = wire::call(gid, &self.home.me, &request, own.is_none());
+                    let call = wire::stating(call, self.signs.stated());
                     let reply = self.ask(address, call, room.request_timeout());
                     self.rooms.flights.borrow_mut().push(Flight { gid: gid.clone(), token, to, asked, own, reply });
                     if let Some(look) = &self.look {
@@ -200,8 +202,11 @@ impl Gossip {
         self.home.counts.set(self.home.counts.get() + 1);
         let arrived = wire::arrived(&request.call.method, &request.call.arguments)?;
         let deadline = request.deadline;
-        let Arrived { gid, from, quiet, request } = arrived;
+        let Arrived { gid, from, stated, quiet, request } = arrived;
         let asked = Asked::of(&request);
+        if let Some(from) = &from {
+            self.signs.asked(&self.home, from.nid(), stated);
+        }
         let (answer, mut performing) = self.drive(&gid, context, |room, entry, home, out| {
             let nid = from.as_ref().map(|from| from.nid());
             if let (Some(from), Some(nid)) = (from, nid) {
@@ -324,6 +329,7 @@ impl Gossip {
     /// A request was answered, or was not.
     fn land(&mut self, landed: Landed, context: &mut Context<Gossip>) {
         let Landed { gid, token, to, asked, own, reply } = landed;
+        self.signs.answered(&self.home, to, &reply);
         let reply = reply.map(Answer::into_value);
         if let Err(why) = &reply {
             log::debug!(target: "chinwag::gossip", "{asked:?} to {}: {why}", to.sid());
@@ -366,6 +372,8 @@ pub(crate) struct Broadcast {
     pub arguments: Value,
     pub remote: Remote,
     pub origin: Origin,
+    /// It need not be everywhere at once.
+    pub calm: bool,
 }
 
 impl Handler<Broadcast> for Gossip {
@@ -385,15 +393,14 @@ impl Gossip {
         message: Broadcast,
         context: &mut Context<Gossip>,
     ) -> Result<impl Future<Output = GroupReply> + use<>, CallError> {
-        let Broadcast { gid, arguments, remote, origin } = message;
+        let Broadcast { gid, arguments, remote, origin, calm } = message;
         let message = Shared::new(wire::Message { arguments, remote });
         // refused here rather than by every member
         message.call()?.check_names()?;
         let own = self.home.groups.borrow().get(&gid)?.sid_of(&self.home.nid).cloned();
-        let bytes = message.bytes();
         let sent = message.clone();
         let (waiting, _) =
-            self.drive(&gid, context, |room, entry, home, out| room.broadcast(entry, home, sent, bytes, out))?;
+            self.drive(&gid, context, |room, entry, home, out| room.broadcast(entry, home, sent, calm, out))?;
         let performed = own.and_then(|sid| Some((sid, self.perform(&message)?)));
         // a little less than the caller waits, so that it hears of those who did answer
         let left = origin.time_left();

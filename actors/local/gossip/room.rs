@@ -223,10 +223,14 @@ impl Room {
         entry: &Entry,
         home: &Home,
         message: Shared,
-        bytes: usize,
+        calm: bool,
         out: &mut Vec<Output<Nid, Shared>>,
     ) -> Result<Waiting, CallError> {
-        let started = self.with(entry, home, |machine, context| machine.broadcast(context, message, bytes, out));
+        let bytes = message.bytes();
+        let started = self.with(entry, home, |machine, context| match calm {
+            true => machine.broadcast_calmly(context, message, bytes, out),
+            false => machine.broadcast(context, message, bytes, out),
+        });
         let busy = |why: BroadcastError| CallError::new(ErrorKind::Busy, why.to_string());
         let replies = Rc::new(RefCell::new(GroupReply::default()));
         let (settle, settled) = oneshot::channel();

@@ -1,16 +1,18 @@
 //! What gossip says on the wire: each request of the protocol as a call on `local.gossip`, and back.
 //!
 //! ```text
-//! recv({message, remote, mid, gid, chinwag: {hop, age, from[, quiet]}})   what the method answered; quiet: null at once
+//! recv({message, remote, mid, gid, chinwag: {hop, age, from, life, turn[, quiet][, calm]}})
+//!                                         what the method answered; quiet: null at once
 //!                                         error: AlreadyReceived, Busy, or the method's own
-//! offer({gid, from, ids})                 null
-//! pull({gid, from, ids})                  {rumors: [{message, remote, …}], more}
-//! compare({gid, from, hash[, after]})     true, or {after, held, next}
+//! offer({gid, from, life, turn, ids})     null
+//! pull({gid, from, life, turn, ids})      {rumors: [{message, remote, …}], more}
+//! compare({gid, from, life, turn, hash[, after]})   true, or {after, held, next}
 //! ```
 //!
 //! A node of the JavaScript reference takes `recv` alone and hands the object on with the keys it does not know. An id
 //! is text: `NID/incarnation/sequence` (followed by `@GID` in a `mid`), or what such a node made up. `from` is the sender's address, so that it can be
-//! asked although it is no member.
+//! asked although it is no member. `life` and `turn` are the sender's incarnation, a sign of life; a node that takes no part
+//! in membership leaves them out.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,11 +20,12 @@ use chinwag_protocol::{
     call::{Call, CallError, ErrorKind, Remote},
     identity::{Gid, Nid, NodeAddr},
     rumor::{Answer, Id, Page, Request, Rumor, Stretch},
+    swim::Incarnation,
     value::{Object, Value},
     wire,
 };
 
-use crate::local::comm;
+use crate::local::{comm, membership};
 
 pub(crate) type NodeId = Id<Nid>;
 
@@ -54,6 +57,8 @@ impl Message {
 pub(crate) struct Arrived {
     pub gid: Gid,
     pub from: Option<NodeAddr>,
+    /// What the sender states of itself.
+    pub stated: Option<Incarnation>,
     /// The sender does not wait for what the method answers.
     pub quiet: bool,
     pub request: Request<Nid, Shared>,
@@ -82,13 +87,26 @@ pub(crate) fn call(gid: &Gid, me: &NodeAddr, request: &Request<Nid, Shared>, qui
     Call::new(Gid::local(), "gossip", method, vec![argument])
 }
 
+/// The same call, with what the sender states of itself beside its address.
+pub(crate) fn stating(mut call: Call, stated: Option<Incarnation>) -> Call {
+    if let (Some(incarnation), Some(Value::Object(argument))) = (stated, call.arguments.first_mut()) {
+        match argument.get_mut("chinwag") {
+            Some(Value::Object(ours)) => membership::wire::state(ours, incarnation),
+            _ => membership::wire::state(argument, incarnation),
+        }
+    }
+    call
+}
+
 fn push(gid: &Gid, me: &NodeAddr, rumor: &Rumor<Nid, Shared>, quiet: bool) -> Value {
     let mut ours = Object::new();
     ours.insert("hop", rumor.hop);
     ours.insert("age", rumor.age.as_secs_f64() * 1_000.0);
     ours.insert("from", NodeAddr::new(me.ip(), me.port()).to_value());
-    if quiet {
-        ours.insert("quiet", true);
+    for (key, is) in [("quiet", quiet), ("calm", rumor.calm)] {
+        if is {
+            ours.insert(key, true);
+        }
     }
     if matches!(rumor.id, Id::Numbered { .. }) {
         ours.insert("numbered", true);
@@ -123,7 +141,8 @@ pub(crate) fn arrived(method: &str, arguments: &[Value]) -> Result<Arrived, Call
         let from = ours.and_then(|ours| ours.get("from")).and_then(|from| NodeAddr::from_value(from).ok());
         let quiet = ours.and_then(|ours| ours.get("quiet")).and_then(Value::as_bool).unwrap_or(false);
         let rumor = rumor(argument).map_err(|why| refused(&why))?;
-        return Ok(Arrived { gid, from, quiet, request: Request::Push(rumor) });
+        let stated = ours.and_then(membership::wire::stated);
+        return Ok(Arrived { gid, from, stated, quiet, request: Request::Push(rumor) });
     }
     let from = object.get("from").ok_or_else(|| refused(&"it does not say from whom"))?;
     let from = Some(NodeAddr::from_value(from).map_err(|why| refused(&why))?);
@@ -137,7 +156,7 @@ pub(crate) fn arrived(method: &str, arguments: &[Value]) -> Result<Arrived, Call
             Request::Compare { hash: hash.ok_or_else(|| refused(&"it has no hash"))?, after }
         }
     };
-    Ok(Arrived { gid, from, quiet: false, request })
+    Ok(Arrived { gid, from, stated: membership::wire::stated(argument), quiet: false, request })
 }
 
 /// Reads a whole message, from one of ours or from a reference node.
@@ -165,6 +184,7 @@ fn rumor(value: &Value) -> Result<Rumor<Nid, Shared>, CallError> {
         id,
         hop: number("hop").unwrap_or(1.0).clamp(1.0, f64::from(u32::MAX)) as u32,
         age: age.map_err(|_| bad("its age is none"))?,
+        calm: ours.and_then(|ours| ours.get("calm")).and_then(Value::as_bool).unwrap_or(false),
         bytes,
         message: Arc::new(message),
     })
@@ -335,17 +355,25 @@ mod tests {
     fn there_and_back(request: Request<Nid, Shared>) {
         let me = NodeAddr::new("127.0.0.1", 2);
         let gid = Gid::all();
-        let call = call(&gid, &me, &request, true);
+        let incarnation = Incarnation { life: 1_763_841_270_123, turn: 2 };
+        let call = stating(call(&gid, &me, &request, true), Some(incarnation));
         let sent = wire::encode_arguments(&call.arguments);
         let read = wire::decode_arguments(&sent, &wire::Limits::default()).unwrap();
         let arrived = arrived(&call.method, &read.values).unwrap();
         assert_eq!(arrived.request, request);
-        assert_eq!((arrived.gid, arrived.from), (gid, Some(me)));
+        assert_eq!((arrived.gid, arrived.from, arrived.stated), (gid, Some(me), Some(incarnation)));
     }
 
     fn some_rumor(id: NodeId) -> Rumor<Nid, Shared> {
         let message = Message { arguments: Value::from(vec![Value::from("x")]), remote: Remote::new("s", "m") };
-        Rumor { id, hop: 2, age: Duration::from_millis(1_500), bytes: message.bytes(), message: Arc::new(message) }
+        Rumor {
+            id,
+            hop: 2,
+            age: Duration::from_millis(1_500),
+            calm: true,
+            bytes: message.bytes(),
+            message: Arc::new(message),
+        }
     }
 
     #[test]

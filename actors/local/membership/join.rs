@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! newcomer -- exchange(my view, joining, the groups I am meant for) --> seed
-//!   seed: the newcomer is a member; it is added to those groups here, and by gossip on their members
+//!   seed: the newcomer is a member; it is added to those groups here, and by gossip wherever they are known
 //!   seed: whoever else is there hears of it by gossip
 //! newcomer <-- its view, and every group that lists the newcomer ------ seed
 //! ```
@@ -10,25 +10,20 @@
 //! Seeds are tried in turn, and each address that a name stands for; one that does not answer is named in the log.
 //! When none does, all are tried again, after a pause that doubles. A group that the seed does not know it begins, so
 //! that the next newcomer finds the one before. A seed that takes no part (a node of the reference) is asked for `all`
-//! and for the groups by the calls that it knows.
+//! and for the groups by the calls that it knows, and then one of its members is joined through that does take part.
 
 use std::{collections::BTreeSet, rc::Rc, time::Duration};
 
 use chinwag_protocol::{
-    call::{Call, CallError, ErrorKind, Remote},
+    call::{Call, CallError, ErrorKind},
     group::{Group, GroupConfig},
     identity::{Gid, NodeAddr},
     value::Value,
 };
 use rand::RngExt as _;
 
-use super::{Seed, Shared, ask, exchanged, send, wire};
-use crate::{
-    handle::Node,
-    home::Home,
-    local::{gossip::Broadcast, groups::Merge},
-    request::{Origin, crashed},
-};
+use super::{Announce, Seed, Shared, answering::exchanged, ask, send, wire};
+use crate::{handle::Node, home::Home, local::groups::Merge, request::crashed};
 
 /// How long a seed is given to answer.
 const SEED_TIME: Duration = Duration::from_secs(2);
@@ -39,11 +34,11 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// The longest pause, so that nodes that were started before their seed find it soon after it is up.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
+/// How many of those are asked, at most, that a seed knows which takes no part itself. A guess.
+const MAX_TRIED: usize = 8;
+
 /// Most groups that a newcomer may ask for.
 const MAX_GROUPS_ASKED: usize = 256;
-
-/// How long the news of a newcomer may take to reach the first members of a group.
-const NEWS: Duration = Duration::from_secs(2);
 
 /// Brings this node in.
 pub(super) async fn run(home: Rc<Home>, roster: Shared) {
@@ -95,6 +90,14 @@ async fn through(home: &Home, roster: &Shared, node: &Node, seed: &Seed) -> Resu
 }
 
 async fn at(home: &Home, roster: &Shared, node: &Node, seed: &NodeAddr) -> Result<usize, CallError> {
+    match with(home, roster, node, seed).await {
+        Err(why) if lacks_method(&why) => through_mute(home, roster, node, seed).await,
+        joined => joined,
+    }
+}
+
+/// Joins through a node that takes part.
+async fn with(home: &Home, roster: &Shared, node: &Node, seed: &NodeAddr) -> Result<usize, CallError> {
     let asked = &home.settings.membership.groups;
     let known = |roster: &Shared| roster.borrow().swim.peers().map(|(nid, _, _)| nid).collect::<BTreeSet<_>>();
     let said = known(roster);
@@ -106,24 +109,21 @@ async fn at(home: &Home, roster: &Shared, node: &Node, seed: &NodeAddr) -> Resul
         let view = view.iter().filter_map(|update| wire::update(update, find)).collect();
         wire::exchange(&home.me, incarnation, view, Some(asked))
     };
-    let answer = match ask(home, seed, call, SEED_TIME).await {
-        Ok(answer) => answer.into_value(),
-        Err(why) if lacks_method(&why) => return through_mute(home, node, seed, asked).await,
-        Err(why) => return Err(why),
-    };
+    let answer = ask(home, seed, call, SEED_TIME).await?.into_value();
     let (from, take) = exchanged(&answer)?;
     if from.nid() == home.nid {
         return Err(CallError::new(ErrorKind::Unreachable, format!("{seed} is this node itself")));
     }
     let groups = wire::read_groups(&answer)?;
+    let named: BTreeSet<_> = take.addresses.iter().map(|(nid, _)| *nid).collect();
     // those who came in through this node meanwhile: the seed has not heard of them
-    let unsaid = !known(roster).is_subset(&said);
+    let unsaid = known(roster).iter().any(|nid| !said.contains(nid) && !named.contains(nid));
     send(node, take).await?;
     for (config, members) in groups {
         put(home, node, config, members).await?;
     }
     if unsaid {
-        return Box::pin(at(home, roster, node, seed)).await;
+        return Box::pin(with(home, roster, node, seed)).await;
     }
     Ok(others(home))
 }
@@ -144,27 +144,10 @@ async fn put(home: &Home, node: &Node, config: GroupConfig, theirs: Group) -> Re
     };
     let only_here = of_one(&mine, &theirs);
     if !gid.is_all() && !only_here.is_empty() {
-        for member in only_here.into_iter().chain(of_one(&theirs, &mine)) {
-            announce(node, &gid, &member);
-        }
+        let nodes = only_here.into_iter().chain(of_one(&theirs, &mine)).collect();
+        send(node, Announce { gid, nodes }).await?;
     }
     Ok(())
-}
-
-/// Has gossip add a node to a group on the group's members.
-fn announce(node: &Node, gid: &Gid, member: &NodeAddr) {
-    let message = Broadcast {
-        gid: gid.clone(),
-        arguments: Value::from(vec![Value::from(gid.as_str()), member.to_value()]),
-        remote: Remote::new("groups", "add"),
-        origin: Origin::starting(NEWS, node.inner().clock),
-    };
-    let gossip = node.inner().gossip.addr();
-    actix::spawn(async move {
-        if let Ok(Err(why)) = gossip.send(message).await {
-            log::warn!(target: "chinwag::membership", "a group was not told of a new member: {why}");
-        }
-    });
 }
 
 /// Whether a node does not know `gossip.exchange`: it takes no part, or cannot.
@@ -173,8 +156,10 @@ fn lacks_method(error: &CallError) -> bool {
     error.kind == ErrorKind::UnknownMethod || matches!(error.kind, ErrorKind::Other(_)) && says_so()
 }
 
-/// Joins through a node that takes no part.
-async fn through_mute(home: &Home, node: &Node, seed: &NodeAddr, asked: &[Gid]) -> Result<usize, CallError> {
+/// Joins through a node that takes no part. It tells nobody of the newcomer, so one of those that it knows is asked to.
+async fn through_mute(home: &Home, roster: &Shared, node: &Node, seed: &NodeAddr) -> Result<usize, CallError> {
+    let asked = &home.settings.membership.groups;
+    let mut known = Group::default();
     for gid in std::iter::once(&Gid::all()).chain(asked) {
         let add = vec![Value::from(gid.as_str()), NodeAddr::new(home.me.ip(), home.me.port()).to_value()];
         let added = ask(home, seed, Call::new(Gid::local(), "groups", "add", add), SEED_TIME).await;
@@ -186,9 +171,24 @@ async fn through_mute(home: &Home, node: &Node, seed: &NodeAddr, asked: &[Gid]) 
                 continue;
             }
         };
+        for (_, member) in members.iter() {
+            known.add(member.node.clone());
+        }
         put(home, node, GroupConfig::new(gid.clone()), members).await?;
     }
     node.groups().add("all", seed.clone()).await?;
+    let candidates = known
+        .iter()
+        .map(|(_, member)| &member.node)
+        .filter(|other| other.nid() != home.nid && other.nid() != seed.nid());
+    for other in candidates.take(MAX_TRIED) {
+        match with(home, roster, node, other).await {
+            Ok(_) => break,
+            Err(why) => {
+                log::debug!(target: "chinwag::membership", "{other}, known by {seed}, does not take it in: {why}")
+            }
+        }
+    }
     Ok(others(home))
 }
 
@@ -219,7 +219,7 @@ pub(super) async fn admitted(
             Ok(false) => drop(node.groups().add(gid.as_str(), newcomer.clone()).await?),
             Err(_) => drop(node.groups().put(gid.clone(), [newcomer.clone()]).await?),
         }
-        announce(node, &gid, &newcomer);
+        send(node, Announce { gid, nodes: vec![newcomer.clone()] }).await?;
     }
     let groups = home.groups.borrow();
     let listing = groups.names().filter(|gid| !gid.is_all()).filter_map(|gid| groups.entry(gid).ok());

@@ -5,7 +5,8 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duratio
 use chinwag_protocol::{
     group::{Group, Groups},
     identity::{Gid, Nid, NodeAddr, Sid},
-    swim::{Input, Status, Swim, Timer},
+    swim::{Bulletin, Input, Status, Swim, Timer},
+    value::Value,
 };
 use tokio::{
     sync::{broadcast, oneshot},
@@ -13,11 +14,11 @@ use tokio::{
 };
 
 use super::{
-    MAX_RELAYS, MAX_SUBSCRIBERS,
+    MAX_SUBSCRIBERS, Settings,
+    answering::MAX_RELAYS,
     events::{Event, Events, Peer},
     wire::Addresses,
 };
-
 use crate::load::Fill;
 
 /// Handed to each actor that comes to sit in the seat.
@@ -48,6 +49,8 @@ pub(crate) struct Roster {
     pub swim: Swim<Nid>,
     /// The machine was started once.
     pub begun: bool,
+    /// What gossip is to bring to everyone.
+    pub news: Bulletin<Value>,
     /// Where those are that are not in `all`.
     addresses: BTreeMap<Nid, NodeAddr>,
     /// `all`, as the machine knows it.
@@ -70,17 +73,18 @@ pub(crate) struct Roster {
 }
 
 impl Roster {
-    pub(crate) fn new(swim: Swim<Nid>, kept_events: usize) -> Roster {
+    pub(crate) fn new(swim: Swim<Nid>, settings: &Settings) -> Roster {
         Roster {
             swim,
             begun: false,
+            news: Bulletin::new(settings.detection.news_interval),
             addresses: BTreeMap::new(),
             seen: None,
             taken: BTreeMap::new(),
             due: BTreeMap::new(),
             timers: 0,
             events: None,
-            kept_events: kept_events.clamp(1, 65_536),
+            kept_events: settings.events.clamp(1, 65_536),
             ended: false,
             subscriptions: BTreeMap::new(),
             joining: None,
@@ -227,9 +231,10 @@ impl Roster {
         self.due.insert((at, self.timers), timer);
     }
 
-    /// When the next timer is due.
+    /// When the next timer is due, or news are.
     pub(crate) fn next_due(&self) -> Option<Duration> {
-        self.due.first_key_value().map(|((at, _), _)| *at)
+        let timer = self.due.first_key_value().map(|((at, _), _)| *at);
+        timer.into_iter().chain(self.news.due()).min()
     }
 
     /// Takes a timer that is due.
@@ -285,5 +290,6 @@ impl Roster {
         self.subscriptions.clear();
         self.joining = None;
         self.due.clear();
+        self.news = Bulletin::new(Duration::ZERO);
     }
 }

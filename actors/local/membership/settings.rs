@@ -7,6 +7,7 @@
 //! | `seeds` | `HOST:PORT`, any number | none |
 //! | `groups` | names, any number | none |
 //! | `events` | events, 1 to 65,536 | 1,024 |
+//! | `heartbeat` | time, from 1 ms | 15 s |
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -34,12 +35,21 @@ pub struct Settings {
     /// How many events are kept for a subscriber that is slow to take them; past that it is told how many it missed.
     /// Range: 1 to 65,536. Default 1,024, a guess: the loss of that many nodes at once.
     pub events: usize,
+    /// How often a stream of server-sent events that has none says that it lives. Time, from 1 ms, default 15 s: what proxies
+    /// take for dead is a minute, as a rule.
+    pub heartbeat: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        let detection = swim::Config::default();
-        Settings { on: true, detection, seeds: Vec::new(), groups: Vec::new(), events: 1_024 }
+        Settings {
+            on: true,
+            detection: swim::Config::default(),
+            seeds: Vec::new(),
+            groups: Vec::new(),
+            events: 1_024,
+            heartbeat: Duration::from_secs(15),
+        }
     }
 }
 
@@ -71,6 +81,7 @@ impl Settings {
             stall_tolerance: scaled(whole.stall_tolerance).max(LEAST_STALL),
             reconnect_interval: scaled(whole.reconnect_interval).max(Duration::from_millis(10)),
             exchange_interval: scaled(whole.exchange_interval),
+            news_interval: scaled(whole.news_interval),
             ..whole
         };
         Settings { detection, ..Settings::default() }

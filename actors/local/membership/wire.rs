@@ -7,18 +7,22 @@
 //! tell({from, life, turn, update})             {life, turn}
 //! exchange({from, life, turn, view             {from, life, turn, view
 //!           [, joining, groups]})                [, groups: [{config, nodes}]]}
-//! news(update)                                 null; spread by gossip in the group `all`
+//! news([update or addition, ...])              null; spread by gossip in the group `all`
 //!
-//! update: {peer: {ip, port}, life, turn, claim: alive | suspect | dead | left, by: {ip, port}}
+//! update:   {peer: {ip, port}, life, turn, claim: alive | suspect | dead | left, by: {ip, port}}
+//! addition: {gid, node: {ip, port}}            as `groups.add(gid, node)`; no matter where the group is not known
 //! ```
 //!
-//! A node is named by its address, from which its NID follows: a SID may differ between two nodes' views.
+//! A node is named by its address, from which its NID follows: a SID may differ between two nodes' views. News are at most
+//! [`MOST_NEWS`] pieces.
+
+use std::collections::BTreeMap;
 
 use chinwag_protocol::{
     call::{Answer, Call, CallError, ErrorKind, Reply},
     group::{Group, GroupConfig},
     identity::{Gid, Nid, NodeAddr},
-    swim::{Claim, Incarnation, Outcome, Status, Update},
+    swim::{Claim, Incarnation, MOST_NEWS, Outcome, Status, Update},
     value::{Object, Value},
 };
 
@@ -169,6 +173,39 @@ pub(crate) fn read_update(value: &Value, addresses: &mut Addresses) -> Result<Up
     Ok(Update { peer: about, incarnation: Incarnation { life, turn }, claim, by: speaker })
 }
 
+/// A piece of news: a node has come into a group.
+pub(crate) fn addition(gid: &Gid, node: &NodeAddr) -> Value {
+    Value::Object([("gid", Value::from(gid.as_str())), ("node", node.to_value())].into_iter().collect())
+}
+
+/// What a message of news says.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct News {
+    pub updates: Vec<Update<Nid>>,
+    /// Where the nodes are that the updates name.
+    pub addresses: Addresses,
+    /// Who has come into which groups.
+    pub additions: BTreeMap<Gid, Vec<NodeAddr>>,
+}
+
+pub(crate) fn read_news(value: &Value) -> Result<News, CallError> {
+    let pieces = value.as_array().ok_or_else(|| bad("news are an array"))?;
+    if pieces.iter().count() > MOST_NEWS {
+        return Err(bad(format!("news are at most {MOST_NEWS} pieces, not {}", pieces.iter().count())));
+    }
+    let mut news = News::default();
+    for piece in pieces.iter().flatten() {
+        match piece.get("gid") {
+            None => news.updates.push(read_update(piece, &mut news.addresses)?),
+            Some(gid) => {
+                let gid = Gid::new(gid.as_str().unwrap_or_default()).map_err(|why| bad(why.to_string()))?;
+                news.additions.entry(gid).or_default().push(node(piece, "node")?);
+            }
+        }
+    }
+    Ok(news)
+}
+
 /// A peer's view.
 pub(crate) fn read_view(value: &Value, addresses: &mut Addresses) -> Result<Vec<Update<Nid>>, CallError> {
     let view = value.get("view").and_then(Value::as_array).ok_or_else(|| bad("it has no view"))?;
@@ -190,7 +227,7 @@ pub(crate) fn read_groups(value: &Value) -> Result<Vec<(GroupConfig, Group)>, Ca
 }
 
 /// Whether a failed call was answered by the node it was made on.
-fn answered(error: &CallError) -> bool {
+pub(super) fn answered(error: &CallError) -> bool {
     !matches!(
         error.kind,
         ErrorKind::Unreachable
@@ -285,6 +322,24 @@ mod tests {
             let error = read_update(&Value::Object(object), &mut Addresses::new()).unwrap_err();
             assert_eq!(error.kind, ErrorKind::BadArgument, "{key}");
         }
+    }
+
+    #[test]
+    fn several_pieces_of_news_arrive_together_but_not_too_many() {
+        let gid = Gid::new("town").unwrap();
+        let said =
+            Update { peer: at(1).nid(), incarnation: Incarnation::of_life(1), claim: Claim::Dead, by: at(2).nid() };
+        let piece = update(&said, |nid| [at(1), at(2)].into_iter().find(|node| node.nid() == *nid)).unwrap();
+        let value = Value::from(vec![addition(&gid, &at(3)), piece.clone(), addition(&gid, &at(4))]);
+        let value = wire::decode(wire::encode(&value).as_bytes(), &wire::Limits::default()).unwrap();
+        let news = read_news(&value).unwrap();
+        assert_eq!((news.updates, &news.additions[&gid][..]), (vec![said], &[at(3), at(4)][..]));
+        let bare = Value::Object([("gid", "town")].into_iter().collect());
+        for refused in [piece.clone(), Value::from(vec![Value::Null]), Value::from(vec![bare])] {
+            assert_eq!(read_news(&refused).unwrap_err().kind, ErrorKind::BadArgument);
+        }
+        assert!(read_news(&Value::from(vec![piece.clone(); MOST_NEWS])).is_ok());
+        assert!(read_news(&Value::from(vec![piece; MOST_NEWS + 1])).is_err());
     }
 
     #[test]

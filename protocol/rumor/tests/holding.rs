@@ -191,3 +191,66 @@ fn a_node_at_rest_is_small_again_after_the_work() {
     world.tell(&mut origin, Input::Timer(Timer::Tick));
     assert_eq!(origin.load(), Load::default());
 }
+
+#[test]
+fn what_is_calm_goes_to_few_is_not_repeated_and_is_soon_forgotten() {
+    let (mut world, mut origin, mut out) = (World::of(100), node(0), Vec::new());
+    origin.broadcast_calmly(&mut world.context(), "news", 9, &mut out).unwrap();
+    let pushes = sends(&out);
+    assert_eq!(pushes.len(), 4);
+    for push in &pushes {
+        assert_eq!(sends(&world.tell(&mut origin, Input::Failure { token: push.0 })).len(), 0, "comparison brings it");
+    }
+    let Request::Push(pushed) = &pushes[0].2 else { panic!("{pushes:?}") };
+    assert!(pushed.calm);
+    // young or not, handed on to as few; a large one is offered where others would be
+    for (hop, bytes) in [(1, 9), (7, 9), (7, 100 * LARGE)] {
+        let mut relay = node(1);
+        let (_, out) = world.ask(&mut relay, 0, Request::Push(Rumor { hop, bytes, ..pushed.clone() }));
+        let sent = sends(&out);
+        assert_eq!((performs(&out), sent.len()), (1, 4));
+        assert!(sent.iter().all(if bytes < LARGE { is_push } else { is_offer }));
+    }
+    // the others are held on
+    world.broadcast(&mut origin, 9);
+    world.now += Duration::from_secs(61);
+    world.tell(&mut origin, Input::Timer(Timer::Tick));
+    assert_eq!(origin.load().retained, 1);
+    let old = Rumor { id: numbered(7, 1, 1), age: Duration::from_secs(61), ..pushed.clone() };
+    let (answer, out) = world.ask(&mut origin, 7, Request::Push(old));
+    assert_eq!((answer, performs(&out)), (Answer::Had, 0));
+}
+
+#[test]
+fn calm_rumors_reach_everyone_within_a_few_ticks_for_half_of_the_requests() {
+    let count = 100;
+    for seed in 0..20 {
+        let mut world = World::of(count);
+        world.chance = ChaCha8Rng::seed_from_u64(seed);
+        let mut nodes: Vec<Node> = (0..count).map(node).collect();
+        let mut out = Vec::new();
+        nodes[0].broadcast_calmly(&mut world.context(), "news", 9, &mut out).unwrap();
+        let mut under_way: Vec<(u32, Sent)> = sends(&out).into_iter().map(|sent| (0, sent)).collect();
+        let (mut requests, mut ticks) = (0, 0);
+        let has = |node: &Node| node.load().retained == 1;
+        loop {
+            while let Some((from, (token, to, request))) = under_way.pop() {
+                requests += usize::from(!matches!(request, Request::Compare { .. }));
+                let (answer, out) = world.ask(&mut nodes[to as usize], from, request);
+                under_way.extend(sends(&out).into_iter().map(|sent| (to, sent)));
+                let out = world.tell(&mut nodes[from as usize], Input::Answer { token, from: to, answer });
+                under_way.extend(sends(&out).into_iter().map(|sent| (from, sent)));
+            }
+            if nodes.iter().all(has) {
+                break;
+            }
+            ticks += 1;
+            world.now += Duration::from_millis(200);
+            for me in 0..count {
+                let out = world.tell(&mut nodes[me as usize], Input::Timer(Timer::Tick));
+                under_way.extend(sends(&out).into_iter().map(|sent| (me, sent)));
+            }
+        }
+        assert!(ticks <= 3 && requests <= 5 * count as usize, "seed {seed}: {ticks} ticks, {requests} requests");
+    }
+}

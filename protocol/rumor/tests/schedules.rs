@@ -96,7 +96,7 @@ impl Net {
     fn push_opaque(&mut self, node: u32, bytes: usize) {
         let message = self.started.len() as u32;
         let id = Id::Opaque(format!("mid {message}").into());
-        let rumor = Rumor { id: id.clone(), hop: 1, age: Duration::ZERO, bytes, message };
+        let rumor = Rumor { id: id.clone(), hop: 1, age: Duration::ZERO, calm: false, bytes, message };
         let answer = self.at(node, |node, context, out| node.respond(context, None, Request::Push(rumor), out));
         if answer == Answer::Fresh {
             self.started.push(id);

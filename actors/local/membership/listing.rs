@@ -1,0 +1,65 @@
+//! Everybody known, as people and programs read it.
+
+use chinwag_protocol::{
+    call::{CallError, ErrorKind},
+    identity::{Gid, NodeAddr},
+    swim,
+    value::{Object, Value},
+};
+
+use super::{Membership, wire, wire::status_name};
+
+impl Membership {
+    pub(super) fn list(&self) -> Value {
+        let roster = self.roster.borrow();
+        let all = self.home.groups.borrow().get(&Gid::all()).unwrap_or_default();
+        let mine = (self.home.nid, swim::Status::Alive, roster.swim.incarnation());
+        let mut list = Object::new();
+        // those of `all` first, so that nobody else takes their SIDs
+        for there in [true, false] {
+            for (nid, status, incarnation) in std::iter::once(mine).chain(roster.swim.peers()) {
+                if all.contains(&nid) != there {
+                    continue;
+                }
+                let Some(node) = self.find(&roster, &nid) else { continue };
+                let Value::Object(mut entry) = NodeAddr::new(node.ip(), node.port()).to_value() else { continue };
+                entry.insert("status", status_name(status));
+                wire::state(&mut entry, incarnation);
+                let mut sid = all.sid_for(&nid);
+                for digits in sid.as_str().len()..=64 {
+                    if !list.contains_key(sid.as_str()) {
+                        break;
+                    }
+                    sid = nid.sid_of(digits);
+                }
+                list.insert(sid.as_str(), Value::Object(entry));
+            }
+        }
+        Value::Object(list)
+    }
+}
+
+/// One member as `membership.list` has it, read back.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standing {
+    /// Where it is reached.
+    pub node: NodeAddr,
+    /// How this node regards it.
+    pub status: swim::Status,
+    /// Its latest incarnation that is known here; of life 0 for one that states none.
+    pub incarnation: swim::Incarnation,
+}
+
+impl Standing {
+    /// Reads an entry of the list.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BadAnswer`] where it is none.
+    pub(crate) fn from_value(entry: &Value) -> Result<Standing, CallError> {
+        let bad = || CallError::new(ErrorKind::BadAnswer, "not an entry of a list of members");
+        let node = NodeAddr::from_value(entry)?;
+        let status = entry.get("status").and_then(Value::as_str).and_then(wire::status_of_name).ok_or_else(bad)?;
+        let incarnation = wire::stated(entry).unwrap_or_default();
+        Ok(Standing { node: NodeAddr::new(node.ip(), node.port()), status, incarnation })
+    }
+}

@@ -1,0 +1,255 @@
+//! Nodes on a street of their own, in virtual time: a transport whose names and addresses the test decides. Joining by a
+//! name that stands for several addresses, a storm of newcomers, nodes whose SIDs collide, and the bound on subscribers.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use chinwag::{
+    Call, CallError, ErrorKind, Gid, Nid, NodeAddr,
+    actors::{
+        handle::Node,
+        home::{Environment, Settings},
+        node,
+        transport::Transport,
+    },
+    membership::{self, MAX_SUBSCRIBERS},
+    protocol::{call::Reply, swim::Status},
+};
+use futures_util::{FutureExt as _, StreamExt as _, future::LocalBoxFuture};
+use tokio::{task::LocalSet, time::Instant};
+
+/// Who is there, under which names, and whom they have asked what.
+#[derive(Default)]
+struct Street {
+    nodes: RefCell<BTreeMap<Nid, Node>>,
+    names: RefCell<BTreeMap<String, Vec<NodeAddr>>>,
+    asked: RefCell<Vec<(NodeAddr, String)>>,
+}
+
+struct Door(Rc<Street>);
+
+impl Transport for Door {
+    fn call(&self, to: &NodeAddr, call: Call) -> LocalBoxFuture<'static, Reply> {
+        self.0.asked.borrow_mut().push((to.clone(), call.method.to_string()));
+        let there = self.0.nodes.borrow().get(&to.nid()).cloned();
+        let (deadline, to) = (Instant::now() + call.context.time_left, to.clone());
+        let asking = async move {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            let Some(node) = there else {
+                return Err(CallError::new(ErrorKind::Unreachable, format!("nobody listens at {to}")));
+            };
+            let late = |_| Err(CallError::new(ErrorKind::DeadlineExceeded, format!("{to} did not answer in time")));
+            tokio::time::timeout_at(deadline, node.dispatch(call)).await.unwrap_or_else(late)
+        };
+        asking.boxed_local()
+    }
+
+    fn resolve(&self, host: &str, port: u16) -> LocalBoxFuture<'static, Result<Vec<NodeAddr>, CallError>> {
+        let named = self.0.names.borrow().get(host).cloned();
+        let addresses = named.unwrap_or_else(|| vec![NodeAddr::new(host, port)]);
+        async move { Ok(addresses) }.boxed_local()
+    }
+}
+
+impl Street {
+    /// A node that joins through the seed.
+    fn open(self: &Rc<Street>, at: &NodeAddr, seed: Option<&str>) -> Node {
+        let seeds = seed.iter().map(|seed| seed.parse().unwrap()).collect();
+        let groups = vec![Gid::new("town").unwrap()];
+        let membership = membership::Settings { seeds, groups, ..membership::Settings::default() };
+        let port = at.port().to_le_bytes();
+        let mut chance = [7; 32];
+        chance[..2].copy_from_slice(&port);
+        let node = node::start(Environment {
+            incarnation: 1,
+            settings: Settings { membership, ..Settings::default() },
+            ..Environment::new(at.clone(), Rc::new(Door(self.clone())), chance)
+        });
+        self.nodes.borrow_mut().insert(at.nid(), node.clone());
+        node
+    }
+
+    /// Nobody is there any more.
+    async fn shut(&self, at: &NodeAddr) {
+        let node = self.nodes.borrow_mut().remove(&at.nid()).unwrap();
+        node.close().await;
+    }
+
+    fn asked(&self, method: &str) -> Vec<NodeAddr> {
+        self.asked.borrow().iter().filter(|(_, asked)| asked == method).map(|(to, _)| to.clone()).collect()
+    }
+}
+
+fn at(port: u16) -> NodeAddr {
+    NodeAddr::new("10.0.0.1", port)
+}
+
+async fn sees(node: &Node, gid: &str, nid: Nid) -> bool {
+    node.groups().get(gid).await.is_ok_and(|members| members.contains(&nid))
+}
+
+async fn until<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
+    for _ in 0..60_000 {
+        if condition().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    panic!("waited a minute in vain: {what}");
+}
+
+/// Runs a story in virtual time.
+fn story(told: impl AsyncFnOnce(Rc<Street>)) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    LocalSet::new().block_on(&runtime, told(Rc::default()));
+}
+
+#[test]
+fn a_name_that_stands_for_several_addresses_is_tried_at_each() {
+    story(async |street| {
+        let (dead, living) = ([at(1), at(2)], at(3));
+        let known = street.open(&living, None);
+        street.names.borrow_mut().insert("seeds.example".into(), [&dead[..], &[living.clone(), at(4)]].concat());
+        let newcomer = street.open(&at(9), Some("seeds.example:8080"));
+        for (node, other) in [(&newcomer, &living), (&known, &at(9))] {
+            until("they know each other", || sees(node, "town", other.nid())).await;
+        }
+        assert_eq!(street.asked("exchange"), [&dead[..], &[living]].concat(), "each in turn, until one answers");
+    });
+}
+
+#[test]
+fn a_name_that_stands_for_oneself_too_is_tried_at_the_others() {
+    story(async |street| {
+        street.open(&at(2), None);
+        street.names.borrow_mut().insert("seeds.example".into(), vec![at(9), at(2)]);
+        let newcomer = street.open(&at(9), Some("seeds.example:8080"));
+        until("it is in", || sees(&newcomer, "all", at(2).nid())).await;
+        assert_eq!(street.asked("exchange"), [at(2)]);
+    });
+}
+
+#[test]
+fn a_hundred_that_join_at_once_cost_a_few_rumors() {
+    story(async |street| {
+        let mut nodes = vec![street.open(&at(1), None)];
+        nodes.extend((2..=101).map(|port| street.open(&at(port), Some("10.0.0.1:1"))));
+        let began = Instant::now();
+        for node in &nodes {
+            for gid in ["all", "town"] {
+                let full = async || node.groups().get(gid).await.is_ok_and(|members| members.len() == 101);
+                until("it sees all of them", full).await;
+            }
+        }
+        assert!(began.elapsed() < Duration::from_secs(2), "{:?} of virtual time", began.elapsed());
+        // a hundred rumors would be forty thousand
+        let pushes = street.asked("recv").len();
+        assert!(pushes < 3_000, "{pushes} pushes");
+        assert_eq!(street.asked("exchange").len(), 100, "one a newcomer");
+    });
+}
+
+#[test]
+fn nodes_whose_sids_collide_are_told_apart() {
+    // the first pair of ports whose NIDs share five digits
+    let mut seen = BTreeMap::new();
+    let pair = (1..=u16::MAX).find_map(|port| Some((at(seen.insert(at(port).sid(), port)?), at(port))));
+    let (first, second) = pair.unwrap();
+    let seed = (2..).map(at).find(|addr| *addr != first && *addr != second).unwrap();
+    let third = (seed.port() + 1..).map(at).find(|addr| *addr != first && *addr != second).unwrap();
+    story(async |street| {
+        let through = seed.to_string();
+        let mut nodes = vec![street.open(&seed, None)];
+        // they come in different orders, so that each is the first for somebody
+        let everyone = [&seed, &third, &first, &second];
+        nodes.extend(everyone[1..].iter().map(|addr| street.open(addr, Some(&through))));
+        for (node, gid) in nodes.iter().flat_map(|node| [(node, "all"), (node, "town")]) {
+            until("it sees all four", async || {
+                let group = node.groups().get(gid).await.unwrap_or_default();
+                everyone.iter().all(|addr| group.contains(&addr.nid()))
+            })
+            .await;
+        }
+        street.shut(&first).await;
+        for node in nodes.iter().filter(|node| node.nid() != first.nid()) {
+            for gid in ["all", "town"] {
+                until("one of the two is gone", async || !sees(node, gid, first.nid()).await).await;
+                assert!(sees(node, gid, second.nid()).await, "the other has stayed");
+            }
+            let list = node.membership().list().await.unwrap();
+            let status = |nid| list.values().find(|member| member.node.nid() == nid).map(|member| member.status);
+            assert_eq!(status(first.nid()), Some(Status::Failed));
+        }
+        // and back, under a SID that is free
+        let again = street.open(&first, Some(&through));
+        for node in [&nodes[0], &nodes[1], &again] {
+            for other in [&first, &second] {
+                until("both are there", || sees(node, "town", other.nid())).await;
+            }
+        }
+    });
+}
+
+#[test]
+fn subscribers_are_bounded_and_make_room_when_they_go() {
+    story(async |street| {
+        let node = street.open(&at(1), None);
+        let mut streams = Vec::new();
+        for _ in 0..MAX_SUBSCRIBERS {
+            streams.push(node.events().await.unwrap());
+        }
+        let refused = node.events().await.unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::Busy, "{refused}");
+        assert!(refused.message.contains("1024"), "{refused}");
+        streams.pop();
+        streams.push(node.events().await.unwrap());
+        assert_eq!(node.events().await.unwrap_err().kind, ErrorKind::Busy);
+        // all of them hear
+        let other = street.open(&at(2), Some("10.0.0.1:1"));
+        for stream in &mut streams {
+            while stream.next().await.is_some_and(|event| event.peer().is_none_or(|peer| peer.nid != other.nid())) {}
+        }
+    });
+}
+
+#[test]
+fn a_timed_function_never_overlaps_itself_nor_catches_up() {
+    story(async |street| {
+        let node = street.open(&at(1), None);
+        until("the group is there", async || node.groups().get("town").await.is_ok()).await;
+        // when each run began and ended; the third takes as long as ten intervals
+        let runs = Arc::new(Mutex::new(Vec::<(Instant, Option<Instant>)>::new()));
+        let noted = runs.clone();
+        let function = node.create_rpc(chinwag::Lasting::Always, move |_| {
+            let runs = noted.clone();
+            async move {
+                let number = {
+                    let mut runs = runs.lock().unwrap();
+                    runs.push((Instant::now(), None));
+                    runs.len()
+                };
+                tokio::time::sleep(Duration::from_millis(if number == 3 { 1_000 } else { 10 })).await;
+                runs.lock().unwrap()[number - 1].1 = Some(Instant::now());
+                Ok(chinwag::Value::Null)
+            }
+        });
+        let (interval, function) = (Duration::from_millis(100), function.await.unwrap());
+        let timer = node.group("town").gossip().at(interval, function).await.unwrap();
+        until("it has run ten times", async || runs.lock().unwrap().len() >= 10).await;
+        node.group("town").gossip().del(&timer).await.unwrap();
+        let runs = runs.lock().unwrap().clone();
+        for pair in runs.windows(2) {
+            let ended = pair[0].1.expect("it had ended before the next began");
+            let pause = pair[1].0 - ended;
+            assert!(pause >= interval * 9 / 10 && pause <= interval * 11 / 10 + Duration::from_millis(2), "{pause:?}");
+        }
+        let pauses: BTreeSet<_> = runs.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
+        assert!(pauses.len() > 3, "they are jittered: {pauses:?}");
+    });
+}
