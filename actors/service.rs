@@ -72,7 +72,7 @@ type Method<S> = Arc<dyn Fn(&mut S, Scope, Vec<Value>, &str) -> Response + Send 
 pub struct Service<S> {
     name: Arc<str>,
     make: Arc<dyn Fn(&Scope) -> S + Send + Sync>,
-    methods: BTreeMap<String, Method<S>>,
+    methods: Arc<BTreeMap<String, Method<S>>>,
 }
 
 impl<S> Clone for Service<S> {
@@ -90,7 +90,7 @@ impl<S> fmt::Debug for Service<S> {
 impl<S: 'static> Service<S> {
     /// A service without methods, whose state starts as `make` says: when it is installed, and again should it panic.
     pub fn new(name: impl Into<Arc<str>>, make: impl Fn(&Scope) -> S + Send + Sync + 'static) -> Service<S> {
-        Service { name: name.into(), make: Arc::new(make), methods: BTreeMap::new() }
+        Service { name: name.into(), make: Arc::new(make), methods: Arc::default() }
     }
 
     /// The name under which it is found.
@@ -172,7 +172,7 @@ impl<S: 'static> Service<S> {
         name: impl Into<String>,
         method: impl Fn(&mut S, Scope, Vec<Value>, &str) -> Response + Send + Sync + 'static,
     ) -> Service<S> {
-        self.methods.insert(name.into(), Arc::new(method));
+        Arc::make_mut(&mut self.methods).insert(name.into(), Arc::new(method));
         self
     }
 }

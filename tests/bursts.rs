@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use chinwag::simulation::{Latency, Net, Simulation};
+use chinwag::simulation::{Latency, Net, Overlay, Simulation};
 
 fn town(seed: u64, nodes: usize) -> Simulation {
     Simulation::new(seed).nodes(nodes).latency(Latency::Uniform(1, 20))
@@ -80,4 +80,22 @@ fn who_comes_late_hears_what_is_remembered() {
         everyone_hears(&net, &messages).await;
     });
     story.unwrap();
+}
+
+/// Whoever has a rumor draws others at random: over a star the hub would draw its hundred peers one a tick.
+#[test]
+fn a_rumor_reaches_everyone_over_every_overlay() {
+    use Overlay::{Clique, Hypercube, Line, RandomRegular, Ring, Star, Torus};
+    for overlay in [Clique, Star, RandomRegular(4), Hypercube, Torus, Ring, Line] {
+        for seed in 1..=3 {
+            let reached = Simulation::new(seed).nodes(64).overlay(overlay).run(|net| async move {
+                net.advance(Duration::from_millis(1_500)).await;
+                for from in [0, 40] {
+                    net.tell(from, &format!("from {from}"));
+                }
+                net.until(Duration::from_secs(10), |net| [0, 40].iter().all(|from| net.all_heard(&format!("from {from}")))).await
+            });
+            assert!(reached.unwrap(), "{overlay}, seed {seed}");
+        }
+    }
 }

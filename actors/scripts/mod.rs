@@ -86,27 +86,36 @@ use crate::{
     transport::Transport,
 };
 
-/// The names that shipped code sees, by group and service. Kept by the route table, read by the engine.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Directory(Arc<RwLock<Names>>);
+/// The names that shipped code sees, by group and service. Kept by the route table, read by the engine; by a node that
+/// takes no code not kept.
+#[derive(Clone, Debug)]
+pub(crate) struct Directory {
+    kept: bool,
+    names: Arc<RwLock<Names>>,
+}
 
 /// Group to service to methods.
 type Names = BTreeMap<String, BTreeMap<String, Vec<String>>>;
 
 impl Directory {
-    #[cfg(feature = "scripts")]
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, Names> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    fn new(kept: bool) -> Directory {
+        Directory { kept, names: Arc::default() }
     }
 
-    /// Whether a group is among them.
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, Names> {
+        self.names.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether there is nothing to say of a group: it is among them, or nobody asks.
     pub(crate) fn knows(&self, gid: &str) -> bool {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).contains_key(gid)
+        !self.kept || self.read().contains_key(gid)
     }
 
     /// Changes the names.
     pub(crate) fn change(&self, change: impl FnOnce(&mut Names)) {
-        change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner));
+        if self.kept {
+            change(&mut self.names.write().unwrap_or_else(PoisonError::into_inner));
+        }
     }
 }
 
@@ -158,7 +167,7 @@ impl std::fmt::Debug for Scripts {
 #[cfg_attr(not(feature = "scripts"), allow(unused_variables))]
 impl Scripts {
     pub(crate) fn new(me: NodeAddr, settings: ScriptSettings, seed: [u8; 32], clock: Clock, born: u64) -> Scripts {
-        let directory = Directory::default();
+        let directory = Directory::new(settings.enabled);
         Scripts {
             #[cfg(feature = "scripts")]
             runner: runner::Runner::new(me, settings.clone(), directory.clone(), seed, clock::Wall::new(clock, born)),

@@ -179,6 +179,13 @@ impl Simulation {
         self
     }
 
+    /// Nodes that run no shipped code, which then need not keep what such code would see: some kilobytes each.
+    #[must_use]
+    pub fn without_scripts(mut self) -> Simulation {
+        self.settings.scripts.enabled = false;
+        self
+    }
+
     /// A service of one's own on every node, beside `record`.
     #[must_use]
     pub fn service(mut self, service: impl Into<AnyService>) -> Simulation {

@@ -88,7 +88,14 @@ impl Spread {
             .with("requestTimeout", (TIMEOUT * latency).round())
             // a run is not to end for want of memory
             .with("retainedAge", 2.0 * TICKS * TICK * latency);
-        Simulation::new(seed).nodes(self.nodes).overlay(self.overlay).latency(self.latency).loss(self.loss).group(group)
+        // nothing is shipped, so nobody keeps what shipped code would see
+        Simulation::new(seed)
+            .nodes(self.nodes)
+            .without_scripts()
+            .overlay(self.overlay)
+            .latency(self.latency)
+            .loss(self.loss)
+            .group(group)
     }
 
     /// One run, on this thread.

@@ -11,8 +11,9 @@
 //! an answer arrives -> Returned -> the group's machine
 //! ```
 //!
-//! A group's machine is made when the group first has something to say; until then it costs nothing. It lives outside
-//! the actor, and so do the requests under way, so that a panic forgets no rumor. A peer that does not know `offer` is a node of the reference: it is
+//! A group's machine is made when the group first has something to say, or else soon after this node has company in it:
+//! in some overlays it is for the node that lacks a rumor to ask, as those who have it draw others. It lives outside the
+//! actor, and so do the requests under way, so that a panic forgets no rumor. A peer that does not know `offer` is a node of the reference: it is
 //! sent whole messages from then on, until it speaks for itself.
 //!
 //! # Its way out, and in
@@ -66,6 +67,10 @@ const PERFORM_TIME: Duration = Duration::from_secs(60);
 
 /// How long a busy node is left alone before it is asked again to perform a message.
 const BUSY_PAUSE: Duration = Duration::from_millis(50);
+
+/// How often a node looks for groups in which it has not spoken yet. A guess: what a newcomer may wait, at most, before
+/// it asks for what it missed.
+const ROUND: Duration = Duration::from_secs(1);
 
 /// Receives and passes on.
 pub struct Gossip {
@@ -181,9 +186,27 @@ impl Gossip {
         Some(told)
     }
 
+    /// Begins to compare notes in the groups where this node has company, now and then.
+    fn look_around(&mut self, context: &mut Context<Gossip>) {
+        let fresh: Vec<Gid> = {
+            let (groups, rooms) = (self.home.groups.borrow(), self.rooms.by_group.borrow());
+            let company = |gid: &&Gid| {
+                let members = groups.get(gid);
+                members.is_ok_and(|members| members.len() > 1 && members.contains(&self.home.nid))
+            };
+            groups.names().filter(|gid| !rooms.contains_key(*gid)).filter(company).cloned().collect()
+        };
+        for gid in fresh {
+            if let Err(why) = self.drive(&gid, context, |_, _, _, _| Ok(())) {
+                log::debug!(target: "chinwag::gossip", "nobody compares notes in {gid}: {why}");
+            }
+        }
+        context.run_later(self.home.clock.truly(ROUND), Gossip::look_around);
+    }
+
     fn timer(&mut self, gid: &Gid, timer: rumor::Timer, context: &mut Context<Gossip>) {
         let ticked = self.drive(gid, context, |room, entry, home, out| {
-            if room.asleep() {
+            if room.asleep(&entry.members, home) {
                 room.doze(home, timer, out);
             } else {
                 room.input(entry, home, Input::Timer(timer), out);
@@ -249,6 +272,7 @@ impl Actor for Gossip {
 
     /// After a panic: the timers went with the actor, the machines and the requests under way did not.
     fn started(&mut self, context: &mut Context<Gossip>) {
+        self.look_around(context);
         let gids: Vec<Gid> = self.rooms.by_group.borrow().keys().cloned().collect();
         for gid in gids {
             self.timer(&gid, rumor::Timer::Tick, context);

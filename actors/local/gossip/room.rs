@@ -73,6 +73,9 @@ impl Future for Flight {
     }
 }
 
+/// Of how many ticks an idle node asks at one, at least. A guess: with ticks of 200 ms once in three seconds.
+const DOZE: usize = 16;
+
 /// Most senders outside the group whose addresses are remembered.
 const MAX_STRANGERS: usize = 64;
 
@@ -307,10 +310,14 @@ impl Room {
         self.computed = Some((members, peers));
     }
 
-    /// Whether there is nothing to compare: then a tick would only cost a request.
-    pub(crate) fn asleep(&self) -> bool {
+    /// Whether this tick goes by. One who has nothing to compare has hardly anything to win, so it asks the rarer, the
+    /// more peers there are who may come to it; who has one peer may be drawn by nobody (a star's hub has all the others
+    /// to draw from), and asks every time.
+    pub(crate) fn asleep(&self, members: &Group, home: &Home) -> bool {
         let load = self.machine.load();
-        load.retained == 0 && load.wanted == 0 && load.requests == 0
+        let idle = load.retained == 0 && load.wanted == 0 && load.requests == 0;
+        let peers = members.len().saturating_sub(1).min(DOZE) as u32;
+        idle && (peers == 0 || home.chance(|chance| !chance.random_ratio(1, peers)))
     }
 
     /// How much is held of what is bounded.

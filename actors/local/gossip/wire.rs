@@ -10,15 +10,15 @@
 //! ```
 //!
 //! A node of the JavaScript reference takes `recv` alone and hands the object on with the keys it does not know. An id
-//! is text: `NID/incarnation/sequence` (followed by `@GID` in a `mid`), or what such a node made up. `from` is the sender's address, so that it can be
-//! asked although it is no member. `life` and `turn` are the sender's incarnation, a sign of life; a node that takes no part
+//! is text: `NID/incarnation/sequence` (followed by `@GID` in a `mid`), or what such a node made up. `from` is the sender's address, `HOST:PORT`, so that it
+//! can be asked although it is no member. `life` and `turn` are the sender's incarnation, a sign of life; a node that takes no part
 //! in membership leaves them out.
 
 use std::{sync::Arc, time::Duration};
 
 use chinwag_protocol::{
     call::{Call, CallError, ErrorKind, Remote},
-    identity::{Gid, Nid, NodeAddr},
+    identity::{AddrError, Gid, Nid, NodeAddr},
     rumor::{Answer, Id, Page, Request, Rumor, Stretch},
     swim::Incarnation,
     value::{Object, Value},
@@ -69,7 +69,7 @@ pub(crate) fn call(gid: &Gid, me: &NodeAddr, request: &Request<Nid, Shared>, qui
     let common = |extra: Vec<(&str, Value)>| {
         let mut object: Object = extra.into_iter().collect();
         object.insert("gid", gid.as_str());
-        object.insert("from", me.to_value());
+        object.insert("from", me.authority());
         Value::Object(object)
     };
     let (method, argument) = match request {
@@ -102,7 +102,7 @@ fn push(gid: &Gid, me: &NodeAddr, rumor: &Rumor<Nid, Shared>, quiet: bool) -> Va
     let mut ours = Object::new();
     ours.insert("hop", rumor.hop);
     ours.insert("age", rumor.age.as_secs_f64() * 1_000.0);
-    ours.insert("from", NodeAddr::new(me.ip(), me.port()).to_value());
+    ours.insert("from", me.authority());
     for (key, is) in [("quiet", quiet), ("calm", rumor.calm)] {
         if is {
             ours.insert(key, true);
@@ -138,14 +138,15 @@ pub(crate) fn arrived(method: &str, arguments: &[Value]) -> Result<Arrived, Call
     let gid = Gid::new(gid).map_err(|why| refused(&why))?;
     if method == "recv" {
         let ours = object.get("chinwag");
-        let from = ours.and_then(|ours| ours.get("from")).and_then(|from| NodeAddr::from_value(from).ok());
+        let from = ours.and_then(|ours| ours.get("from")).and_then(Value::as_str);
+        let from = from.and_then(|from| from.parse().ok());
         let quiet = ours.and_then(|ours| ours.get("quiet")).and_then(Value::as_bool).unwrap_or(false);
         let rumor = rumor(argument).map_err(|why| refused(&why))?;
         let stated = ours.and_then(membership::wire::stated);
         return Ok(Arrived { gid, from, stated, quiet, request: Request::Push(rumor) });
     }
-    let from = object.get("from").ok_or_else(|| refused(&"it does not say from whom"))?;
-    let from = Some(NodeAddr::from_value(from).map_err(|why| refused(&why))?);
+    let from = object.get("from").and_then(Value::as_str).ok_or_else(|| refused(&"it does not say from whom"))?;
+    let from = Some(from.parse().map_err(|why: AddrError| refused(&why))?);
     let ids = || ids_from_value(object.get("ids").unwrap_or(&Value::Undefined)).map_err(|why| refused(&why));
     let request = match method {
         "offer" => Request::Offer(ids()?),
@@ -426,10 +427,10 @@ mod tests {
         for (method, arguments) in [
             ("recv", vec![]),
             ("offer", json(serde_json::json!({"gid": "g"}))),
-            ("offer", json(serde_json::json!({"gid": "g", "from": {"ip": "h", "port": 1}, "ids": ["x"]}))),
-            ("pull", json(serde_json::json!({"gid": "g", "from": {"ip": "h", "port": 1}, "ids": [1]}))),
-            ("compare", json(serde_json::json!({"gid": "g", "from": {"ip": "h", "port": 1}, "hash": "z"}))),
-            ("compare", json(serde_json::json!({"gid": "", "from": {"ip": "h", "port": 1}, "hash": "0"}))),
+            ("offer", json(serde_json::json!({"gid": "g", "from": "h:1", "ids": ["x"]}))),
+            ("pull", json(serde_json::json!({"gid": "g", "from": "h:1", "ids": [1]}))),
+            ("compare", json(serde_json::json!({"gid": "g", "from": "h:1", "hash": "z"}))),
+            ("compare", json(serde_json::json!({"gid": "", "from": "h:1", "hash": "0"}))),
         ] {
             assert!(arrived(method, &arguments).is_err(), "{method}");
         }
