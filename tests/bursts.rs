@@ -93,7 +93,10 @@ fn a_rumor_reaches_everyone_over_every_overlay() {
                 for from in [0, 40] {
                     net.tell(from, &format!("from {from}"));
                 }
-                net.until(Duration::from_secs(10), |net| [0, 40].iter().all(|from| net.all_heard(&format!("from {from}")))).await
+                net.until(Duration::from_secs(10), |net| {
+                    [0, 40].iter().all(|from| net.all_heard(&format!("from {from}")))
+                })
+                .await
             });
             assert!(reached.unwrap(), "{overlay}, seed {seed}");
         }

@@ -12,9 +12,9 @@
 //! Whatever is refused is one line on stderr; the exit code is 2 for a command line that cannot be, 1 for anything that
 //! failed.
 
-mod allocator;
 mod call;
 mod console;
+mod memory;
 mod node;
 mod simulate;
 mod up;
@@ -101,9 +101,9 @@ pub(crate) fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     log_to_stderr();
-    allocator::one_heap();
+    memory::one_heap();
     if let Some(Command::Simulate(args)) = &cli.command {
-        allocator::large_steps();
+        memory::large_steps();
         return simulate::run(args);
     }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
