@@ -241,6 +241,32 @@ async fn ours_join_through_theirs() {
 }
 
 #[tokio::test]
+async fn theirs_are_told_of_who_joins_through_ours() {
+    if !available() {
+        return;
+    }
+    let quick = membership::Settings::paced(Duration::from_millis(200));
+    let start = || Node::builder().port(0).membership(quick.clone()).group("web");
+    let (seed, theirs) = (start().start().await.unwrap(), Reference::start());
+    // each side knows the other in the group
+    seed.groups().add("web", theirs.node.clone()).await.unwrap();
+    let there = |method: &str| Remote::new("groups", method).on(theirs.node.clone());
+    let members: Group = [theirs.node.clone(), seed.addr().clone()].into_iter().collect();
+    seed.comm().send(("web", members.to_value()), &there("put")).await.unwrap();
+    let newcomers = [start().join(seed.addr().to_string()), start().join(seed.addr().to_string())];
+    let mut nodes = vec![seed];
+    for newcomer in newcomers {
+        nodes.push(newcomer.start().await.unwrap());
+    }
+    until("they were told", async || {
+        let web = Group::from_value(&nodes[0].comm().send(("web",), &there("get")).await.unwrap()).unwrap();
+        nodes.iter().all(|node| web.contains(&node.nid()))
+    })
+    .await;
+    stop(nodes).await;
+}
+
+#[tokio::test]
 async fn they_are_stopped_by_ours() {
     if !available() {
         return;

@@ -1,4 +1,4 @@
-//! `local.comm`: calls on other nodes, and the only way out of this one.
+//! `local.comm`: calls on other nodes, and the way out for all but what gossip and membership say to each other.
 //!
 //! | method | answers |
 //! |---|---|

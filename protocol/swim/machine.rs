@@ -193,7 +193,9 @@ impl<P: Copy + Ord + Debug> Swim<P> {
         let interval = self.config.probe_interval.as_millis() as u64;
         self.set_period(now + Duration::from_millis(chance.random_range(0..interval)));
         if !self.config.exchange_interval.is_zero() {
-            self.set_timer(now + self.config.exchange_interval, Timer::Exchange);
+            // nor exchange views together
+            let interval = self.config.exchange_interval.mul_f64(chance.random_range(0.5..1.0));
+            self.set_timer(now + interval, Timer::Exchange);
         }
         self.keep_reconnecting(now);
     }
