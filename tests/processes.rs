@@ -261,6 +261,10 @@ async fn a_killed_node_costs_its_group_one_error() {
     // and one that hangs costs a deadline, and no more
     let hung = processes.pop().unwrap();
     hung.signal("-STOP");
+    // all of its threads: the signal reaches one after the other
+    let impatient = asking.with_deadline(Duration::from_millis(100));
+    let at_hung = Remote::new("status", "get").on(hung.node.clone());
+    until("it hangs", async || impatient.comm().send(("sid",), &at_hung).await.is_err()).await;
     let hasty = asking.with_deadline(Duration::from_secs(1));
     let reply: chinwag::GroupReply = hasty.group("g").status().get("sid").await.unwrap().try_into().unwrap();
     assert_eq!(reply.values.len(), 1);
