@@ -16,11 +16,17 @@ use chinwag::{
         fanout::Fanout,
         value::{Function, Object},
     },
-    simulation::{Impossible, Latency, Net, Overlay, Simulation, Skew, spread::Spread},
+    simulation::{GROUP, Impossible, Latency, Net, Overlay, Simulation, Skew, spread::Spread},
 };
 
 fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
+}
+
+/// A network whose nodes say nothing by themselves for a day.
+fn silent(seed: u64) -> Simulation {
+    let group = GroupConfig::new(Gid::new(GROUP).unwrap()).with("tick", 86_400_000);
+    Simulation::new(seed).group(group)
 }
 
 fn echo() -> Service<()> {
@@ -110,7 +116,7 @@ fn a_call_takes_the_latency_there_and_back() {
 
 #[test]
 fn each_message_is_lost_for_itself() {
-    let simulation = Simulation::new(5).nodes(2).loss(0.3);
+    let simulation = silent(5).nodes(2).loss(0.3);
     let (answered, counts) = simulation
         .run(|net| async move {
             let mut answered = 0;
@@ -151,7 +157,7 @@ fn a_call_that_arrives_twice_is_performed_twice() {
 
 #[test]
 fn partitions_come_and_go() {
-    let simulation = Simulation::new(1).nodes(6);
+    let simulation = silent(1).nodes(6);
     simulation
         .run(|net| async move {
             net.partition([vec![0, 1], vec![2, 3]]);
@@ -219,7 +225,7 @@ fn a_node_that_crashes_refuses_and_comes_back_as_another() {
 
 #[test]
 fn a_paused_node_hears_and_says_nothing_and_then_everything() {
-    let simulation = Simulation::new(1).nodes(2).latency(Latency::Constant(10));
+    let simulation = silent(1).nodes(2).latency(Latency::Constant(10));
     simulation
         .run(|net| async move {
             net.pause(1);
@@ -259,7 +265,7 @@ fn waking(count: &Arc<AtomicU64>) -> Service<()> {
 fn a_crash_ends_what_the_node_had_begun() {
     let woken = Arc::new(AtomicU64::new(0));
     let count = || woken.load(Ordering::Relaxed);
-    let simulation = Simulation::new(1).nodes(2).service(waking(&woken)).latency(Latency::Constant(10));
+    let simulation = silent(1).nodes(2).service(waking(&woken)).latency(Latency::Constant(10));
     let story = simulation.run(|net| async move {
         net.node(1).call(Gid::local(), "waking", "every", (10,)).await.unwrap();
         net.advance(ms(101)).await;

@@ -186,13 +186,15 @@ impl Gossip {
         Some(told)
     }
 
-    /// Begins to compare notes in the groups where this node has company, now and then.
+    /// Begins to compare notes in the groups where this node has company, now and then. In `all` only where membership
+    /// speaks there.
     fn look_around(&mut self, context: &mut Context<Gossip>) {
         let fresh: Vec<Gid> = {
             let (groups, rooms) = (self.home.groups.borrow(), self.rooms.by_group.borrow());
             let company = |gid: &&Gid| {
                 let members = groups.get(gid);
-                members.is_ok_and(|members| members.len() > 1 && members.contains(&self.home.nid))
+                let company = members.is_ok_and(|members| members.len() > 1 && members.contains(&self.home.nid));
+                company && (!gid.is_all() || self.home.settings.membership.on)
             };
             groups.names().filter(|gid| !rooms.contains_key(*gid)).filter(company).cloned().collect()
         };
@@ -272,11 +274,11 @@ impl Actor for Gossip {
 
     /// After a panic: the timers went with the actor, the machines and the requests under way did not.
     fn started(&mut self, context: &mut Context<Gossip>) {
-        self.look_around(context);
         let gids: Vec<Gid> = self.rooms.by_group.borrow().keys().cloned().collect();
         for gid in gids {
             self.timer(&gid, rumor::Timer::Tick, context);
         }
+        self.look_around(context);
         context.spawn(Landing);
     }
 }
