@@ -1,5 +1,7 @@
 //! The simulator: that it replays, and that its faults are what they say.
 
+#![allow(clippy::unwrap_used)]
+
 use std::{
     sync::{
         Arc,
