@@ -582,10 +582,8 @@ impl Performing {
     fn answered(mut self, response: Response) {
         let (Some(exchange), network, life) = (self.exchange.take(), self.network.clone(), self.life) else { return };
         let later = match response {
-            Response::Now(reply) if network.power(exchange.to) != Power::Paused => {
-                return network.reply(exchange, reply);
-            }
-            Response::Now(reply) => std::future::ready(reply).boxed_local(),
+            // a node that is paused does not come to answer
+            Response::Now(reply) => return network.reply(exchange, reply),
             Response::Later(reply) => reply,
         };
         let wires = network.clone();
