@@ -9,7 +9,7 @@ use std::{
 };
 
 use chinwag_protocol::{
-    call::{CallError, ErrorKind},
+    call::{Call, CallContext, CallError, ErrorKind},
     group::{Group, GroupConfig, Groups},
     identity::{Nid, NodeAddr},
     value::Value,
@@ -24,6 +24,7 @@ use crate::{
     clock::Clock,
     handle::Node,
     local::membership,
+    request::ReplyFuture,
     scripts::{ScriptSettings, Scripts},
     service::AnyService,
     transport::Transport,
@@ -229,6 +230,11 @@ impl Home {
     /// Time since the node started, by its clock.
     pub(crate) fn now(&self) -> Duration {
         self.clock.since(self.started)
+    }
+
+    /// A call past the lanes of `comm` and on nobody's behalf, as gossip and membership make them.
+    pub(crate) fn ask(&self, to: &NodeAddr, call: Call, time_left: Duration) -> ReplyFuture {
+        self.transport.call(to, call.within(CallContext { time_left, ..CallContext::default() }))
     }
 
     /// The node's generator.

@@ -35,9 +35,9 @@ use std::{
 
 use actix::{Actor, ActorFuture, AsyncContext, Context, Handler, Message, ResponseFuture};
 use chinwag_protocol::{
-    call::{Answer, Call, CallContext, CallError, ErrorKind, GroupReply, Remote, Reply},
+    call::{Answer, Call, CallError, ErrorKind, GroupReply, Remote, Reply},
     group::{Entry, MAX_GROUPS},
-    identity::{Gid, Nid, NodeAddr, Sid},
+    identity::{Gid, Nid, Sid},
     rumor::{self, Input, Output},
     value::Value,
 };
@@ -58,8 +58,8 @@ use crate::{
     handle::Node,
     home::Home,
     local::{groups::Configuration, membership},
-    request::{Origin, ReplyFuture, Request, Response, crashed, ready},
-    service::unknown_method,
+    request::{Origin, Request, Response, crashed, ready},
+    service::{lacks_method, unknown_method},
 };
 
 /// How long a message may take to be performed, and to find a place for it on a node that is busy.
@@ -139,7 +139,10 @@ impl Gossip {
                     let address = address.or_else(|| room.stranger(&to));
                     let call = wire::call(gid, &self.home.me, &request, own.is_none());
                     let call = wire::stating(call, self.signs.stated());
-                    let reply = self.ask(address, call, room.request_timeout());
+                    let reply = match address {
+                        Some(to) => self.home.ask(&to, call, room.request_timeout()),
+                        None => ready(Err(gone())),
+                    };
                     self.rooms.flights.borrow_mut().push(Flight { gid: gid.clone(), token, to, asked, own, reply });
                     if let Some(look) = &self.look {
                         look.wake_by_ref();
@@ -157,14 +160,6 @@ impl Gossip {
             }
         }
         performing
-    }
-
-    /// A call past the lanes of `comm`.
-    fn ask(&self, to: Option<NodeAddr>, call: Call, time_left: Duration) -> ReplyFuture {
-        match to {
-            None => ready(Err(gone())),
-            Some(to) => self.home.transport.call(&to, call.within(CallContext { time_left, ..CallContext::default() })),
-        }
     }
 
     /// Performs a message on this node, in a task of its own.
@@ -377,16 +372,6 @@ impl Gossip {
         if let Err(why) = handled {
             log::debug!(target: "chinwag::gossip", "an answer came too late: {why}");
         }
-    }
-}
-
-/// Whether a peer does not know a method that every node of this project has.
-fn lacks_method(error: &CallError) -> bool {
-    match &error.kind {
-        ErrorKind::UnknownMethod => true,
-        // a reference node has no other way to say so
-        ErrorKind::Other(_) => error.message.starts_with("Method ") && error.message.contains("not found in service"),
-        _ => false,
     }
 }
 

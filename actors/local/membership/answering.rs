@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::{Membership, Shared, Take, join, wire, wire::Addresses};
 use crate::{
     local::groups::Enroll,
-    request::{ReplyFuture, Request, crashed, ready},
+    request::{ReplyFuture, Request, Response, crashed},
     service::value,
 };
 
@@ -42,14 +42,14 @@ impl Membership {
         &mut self,
         request: &Request,
         context: &mut Context<Membership>,
-    ) -> Result<ReplyFuture, CallError> {
+    ) -> Result<Response, CallError> {
         let nothing = Value::Undefined;
         let (method, argument) = (&request.call.method, request.call.arguments.first().unwrap_or(&nothing));
         let refused = |why: CallError| CallError::argument(&format!("gossip.{method}"), 1, "message", why);
         match method.as_str() {
             "ping" => {
                 self.heard(argument, context);
-                Ok(ready(value(self.statement())))
+                Ok(Response::Now(value(self.statement())))
             }
             "tell" => {
                 let mut addresses = Addresses::new();
@@ -58,20 +58,20 @@ impl Membership {
                 self.heard(argument, context);
                 self.roster.borrow_mut().note(addresses);
                 self.drive([Input::Told(update)], context);
-                Ok(ready(value(self.statement())))
+                Ok(Response::Now(value(self.statement())))
             }
             "news" => {
                 let wire::News { updates, addresses, additions } = wire::read_news(argument).map_err(refused)?;
                 self.roster.borrow_mut().note(addresses);
                 self.drive(updates.into_iter().map(Input::Update), context);
                 if additions.is_empty() {
-                    return Ok(ready(value(Value::Null)));
+                    return Ok(Response::Now(value(Value::Null)));
                 }
                 let groups = self.home.node()?.inner().groups.addr();
-                Ok(Box::pin(async move {
+                Ok(Response::Later(Box::pin(async move {
                     groups.send(Enroll(additions)).await.map_err(crashed(&"groups"))?;
                     value(Value::Null)
-                }))
+                })))
             }
             "exchange" => {
                 let (from, take) = exchanged(argument).map_err(refused)?;
@@ -82,14 +82,14 @@ impl Membership {
                 answer.insert("from", NodeAddr::new(self.home.me.ip(), self.home.me.port()).to_value());
                 answer.insert("view", self.view(&self.roster.borrow(), &reader));
                 if argument.get("joining").and_then(Value::as_bool) != Some(true) {
-                    return Ok(ready(value(answer)));
+                    return Ok(Response::Now(value(answer)));
                 }
                 let asked = join::asked(argument).map_err(refused)?;
                 let (home, node) = (self.home.clone(), self.home.node()?.on_behalf_of(request.origin()));
-                Ok(Box::pin(async move {
+                Ok(Response::Later(Box::pin(async move {
                     answer.insert("groups", join::admitted(&home, &node, from, asked).await?);
                     value(answer)
-                }))
+                })))
             }
             _ => {
                 let to = wire::node(argument, "to").map_err(refused)?;
@@ -103,14 +103,14 @@ impl Membership {
                         format!("{MAX_RELAYS} probes for others are under way"),
                     ));
                 }
-                Ok(self.relay(&to, budget))
+                Ok(Response::Later(self.relay(&to, budget)))
             }
         }
     }
 
     fn relay(&self, to: &NodeAddr, budget: Duration) -> ReplyFuture {
         let (roster, nid) = (self.roster.clone(), to.nid());
-        let asking = self.ask(to, wire::ping(&self.home.me, roster.borrow().swim.incarnation()), budget);
+        let asking = self.home.ask(to, wire::ping(&self.home.me, roster.borrow().swim.incarnation()), budget);
         let under_way = Relaying::begin(roster.clone());
         let (tell, told) = oneshot::channel();
         // the answer counts here too, also when whoever asked has given up

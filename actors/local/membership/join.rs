@@ -22,8 +22,8 @@ use chinwag_protocol::{
 };
 use rand::RngExt as _;
 
-use super::{Announce, Seed, Shared, answering::exchanged, ask, send, wire};
-use crate::{handle::Node, home::Home, local::groups::Merge, request::crashed};
+use super::{Announce, Seed, Shared, answering::exchanged, send, wire};
+use crate::{handle::Node, home::Home, local::groups::Merge, request::crashed, service::lacks_method};
 
 /// How long a seed is given to answer.
 const SEED_TIME: Duration = Duration::from_secs(2);
@@ -109,7 +109,7 @@ async fn with(home: &Home, roster: &Shared, node: &Node, seed: &NodeAddr) -> Res
         let view = view.iter().filter_map(|update| wire::update(update, find)).collect();
         wire::exchange(&home.me, incarnation, view, Some(asked))
     };
-    let answer = ask(home, seed, call, SEED_TIME).await?.into_value();
+    let answer = home.ask(seed, call, SEED_TIME).await?.into_value();
     let (from, take) = exchanged(&answer)?;
     if from.nid() == home.nid {
         return Err(CallError::new(ErrorKind::Unreachable, format!("{seed} is this node itself")));
@@ -150,19 +150,13 @@ async fn put(home: &Home, node: &Node, config: GroupConfig, theirs: Group) -> Re
     Ok(())
 }
 
-/// Whether a node does not know `gossip.exchange`: it takes no part, or cannot.
-fn lacks_method(error: &CallError) -> bool {
-    let says_so = || error.message.starts_with("Method ") && error.message.contains("not found in service");
-    error.kind == ErrorKind::UnknownMethod || matches!(error.kind, ErrorKind::Other(_)) && says_so()
-}
-
 /// Joins through a node that takes no part. It tells nobody of the newcomer, so one of those that it knows is asked to.
 async fn through_mute(home: &Home, roster: &Shared, node: &Node, seed: &NodeAddr) -> Result<usize, CallError> {
     let asked = &home.settings.membership.groups;
     let mut known = Group::default();
     for gid in std::iter::once(&Gid::all()).chain(asked) {
         let add = vec![Value::from(gid.as_str()), NodeAddr::new(home.me.ip(), home.me.port()).to_value()];
-        let added = ask(home, seed, Call::new(Gid::local(), "groups", "add", add), SEED_TIME).await;
+        let added = home.ask(seed, Call::new(Gid::local(), "groups", "add", add), SEED_TIME).await;
         let members = match added {
             Ok(members) => Group::from_value(&members.into_value())?,
             Err(why) if gid.is_all() => return Err(why),

@@ -62,13 +62,12 @@ use std::{rc::Rc, time::Duration};
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle};
 use chinwag_protocol::{
-    call::{Call, CallContext, CallError, ErrorKind, Reply},
+    call::{CallError, ErrorKind},
     group::Group,
     identity::{Gid, Nid, NodeAddr},
     swim::{Input, Outcome, Output, Swim},
     value::Value,
 };
-use futures_util::future::LocalBoxFuture;
 use tokio::time::timeout_at;
 
 use self::{answering::exchanged, roster::Task, subscribing::subscribed, wire::Addresses};
@@ -85,7 +84,7 @@ pub(crate) use self::{
 use crate::{
     handle::Node,
     home::Home,
-    request::{ReplyFuture, Request, crashed, ready},
+    request::{Request, Response, crashed},
     service::{unknown_method, value},
 };
 
@@ -161,11 +160,6 @@ impl Membership {
         self.drive(due, context);
     }
 
-    /// A call past the lanes of `comm`.
-    fn ask(&self, to: &NodeAddr, call: Call, time_left: Duration) -> LocalBoxFuture<'static, Reply> {
-        ask(&self.home, to, call, time_left)
-    }
-
     /// Does something, and has the machine hear how it ended.
     fn report(&self, work: impl Future<Output = Option<Take>> + 'static) {
         let Ok(node) = self.home.node().cloned() else { return };
@@ -182,7 +176,7 @@ impl Membership {
         match output {
             Output::Timer { at, timer } => roster.set_timer(at, timer),
             Output::Probe { token, peer, timeout } => {
-                let asking = roster.address(&peer).map(|to| self.ask(to, wire::ping(&home.me, stated), timeout));
+                let asking = roster.address(&peer).map(|to| self.home.ask(to, wire::ping(&home.me, stated), timeout));
                 self.report(async move {
                     let outcome = match asking {
                         Some(asking) => wire::pinged(&asking.await),
@@ -198,7 +192,7 @@ impl Membership {
                         true => wire::relay_by_call(to),
                         false => wire::relay(&home.me, stated, to, budget),
                     };
-                    self.ask(via, call, timeout)
+                    self.home.ask(via, call, timeout)
                 });
                 self.report(async move {
                     let (outcome, behind) = match asking {
@@ -213,7 +207,7 @@ impl Membership {
             Output::Tell { peer, update, timeout } => {
                 let news = wire::update(&update, |nid| self.find(roster, nid));
                 let asking = roster.address(&peer).zip(news);
-                let asking = asking.map(|(to, news)| self.ask(to, wire::tell(&home.me, stated, news), timeout));
+                let asking = asking.map(|(to, news)| self.home.ask(to, wire::tell(&home.me, stated, news), timeout));
                 self.report(async move {
                     let stated = wire::stated(&asking?.await.ok()?.into_value())?;
                     Some(Take::of([Input::Heard { peer, incarnation: Some(stated) }]))
@@ -221,7 +215,7 @@ impl Membership {
             }
             Output::Exchange { peer, timeout } => {
                 let call = wire::exchange(&home.me, stated, self.view(roster, &peer), None);
-                let asking = roster.address(&peer).map(|to| self.ask(to, call, timeout));
+                let asking = roster.address(&peer).map(|to| self.home.ask(to, call, timeout));
                 self.report(async move { exchanged(&asking?.await.ok()?.into_value()).ok().map(|(_, take)| take) });
             }
             Output::Broadcast(update) => self.say(roster, update),
@@ -254,11 +248,6 @@ impl Membership {
     }
 }
 
-/// A call past the lanes of `comm`.
-fn ask(home: &Home, to: &NodeAddr, call: Call, time_left: Duration) -> LocalBoxFuture<'static, Reply> {
-    home.transport.call(to, call.within(CallContext { time_left, ..CallContext::default() }))
-}
-
 impl Actor for Membership {
     type Context = Context<Membership>;
 
@@ -279,33 +268,33 @@ impl Actor for Membership {
 pub(crate) const METHODS: [&str; 4] = ["leave", "list", "subscribe", "unsubscribe"];
 
 impl Handler<Request> for Membership {
-    type Result = ReplyFuture;
+    type Result = Response;
 
-    fn handle(&mut self, request: Request, context: &mut Context<Membership>) -> ReplyFuture {
+    fn handle(&mut self, request: Request, context: &mut Context<Membership>) -> Response {
         if wire::is_ours(&request.call) {
-            return self.respond(&request, context).unwrap_or_else(|error| ready(Err(error)));
+            return self.respond(&request, context).unwrap_or_else(|error| Response::Now(Err(error)));
         }
         let argument = request.call.arguments.first().unwrap_or(&Value::Undefined);
         match request.call.method.as_str() {
-            "list" => ready(value(self.list())),
-            "subscribe" => ready(self.subscribe(argument)),
+            "list" => Response::Now(value(self.list())),
+            "subscribe" => Response::Now(self.subscribe(argument)),
             "unsubscribe" => {
                 let id = argument.as_str().unwrap_or_default();
                 let ended = self.roster.borrow_mut().subscriptions.remove(id);
                 let shown: String = id.chars().take(64).collect();
-                ready(match ended {
+                Response::Now(match ended {
                     Some(_) => value(id),
                     None => Err(CallError::new(ErrorKind::NotFound, format!("no subscription is named {shown:?}"))),
                 })
             }
             "leave" => {
                 let leaving = self.leave(context);
-                Box::pin(async move {
+                Response::Later(Box::pin(async move {
                     leaving.await;
                     value(Value::Null)
-                })
+                }))
             }
-            other => ready(Err(unknown_method("membership", other))),
+            other => Response::Now(Err(unknown_method("membership", other))),
         }
     }
 }

@@ -15,7 +15,7 @@ use futures_util::{
 };
 use tokio::sync::oneshot;
 
-use super::{Event, FAREWELL, Membership, Roster, ask, roster, wire};
+use super::{Event, FAREWELL, Membership, Roster, roster, wire};
 use crate::{local::gossip::Broadcast, request::Origin};
 
 /// How long the news may take to reach the first peers.
@@ -75,7 +75,7 @@ impl Membership {
                 mute.iter().flat_map(|to| nodes.iter().filter(move |node| *node != to).map(move |node| (to, node)));
             let words = futures_util::stream::iter(told).map(|(to, node)| {
                 let arguments = vec![Value::from(gid.as_str()), node.to_value()];
-                ask(&home, to, Call::new(Gid::local(), "groups", "add", arguments), WORD)
+                home.ask(to, Call::new(Gid::local(), "groups", "add", arguments), WORD)
             });
             words.buffer_unordered(WORDS).for_each(|_| std::future::ready(())).await;
         });
@@ -201,7 +201,7 @@ impl Membership {
                 let (method, argument) = word(sid);
                 let arguments = vec![Value::from(gid.as_str()), argument];
                 // a group that it does not know is none of its business, which it says
-                words.push(self.ask(to, Call::new(Gid::local(), "groups", method, arguments), WORD));
+                words.push(self.home.ask(to, Call::new(Gid::local(), "groups", method, arguments), WORD));
             }
         }
         words
