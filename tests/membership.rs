@@ -78,8 +78,13 @@ impl Drop for Process {
     }
 }
 
-/// An address where nobody listens.
+/// An address where nobody listens, nor will: a free port may be another test's in a moment.
 fn nowhere() -> NodeAddr {
+    NodeAddr::new("127.0.0.1", 1)
+}
+
+/// An address that is free at present.
+fn free() -> NodeAddr {
     NodeAddr::new("127.0.0.1", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port())
 }
 
@@ -391,7 +396,7 @@ async fn newcomers_learn_of_all_and_all_of_them() {
 
 #[tokio::test]
 async fn a_newcomer_waits_for_its_seed() {
-    let late = nowhere();
+    let late = free();
     let waiting = Node::builder().port(0).membership(quick()).join(late.to_string()).start().await.unwrap();
     let seed = Node::builder().port(late.port()).membership(quick()).start().await.unwrap();
     for (node, other) in [(&waiting, &seed), (&seed, &waiting)] {
