@@ -1,6 +1,6 @@
 // A controller written for the reference, whose nodes are ours: spawns two with the reference's own spawn, makes them a
 // group with itself, ships a service to them, has them call back, gossips, and stops them. Prints what happened as JSON.
-const distribution = require('@brown-ds/distribution')();
+const distribution = require('./reference.js');
 const {id, wire} = distribution.util;
 const seen = {};
 

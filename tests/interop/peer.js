@@ -1,5 +1,5 @@
 // A node of the JavaScript reference: node peer.js --ip 127.0.0.1 --port PORT. Says when it is up.
-const distribution = require('@brown-ds/distribution')();
+const distribution = require('./reference.js');
 
 distribution.node.start((error) => {
   if (error) {
