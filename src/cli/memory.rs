@@ -1,7 +1,7 @@
 //! How this program has the C library's allocator behave; elsewhere than on Linux with glibc nothing happens.
 
 /// One heap for all threads: a node lives on one thread, and every further heap costs it pages of its own, which grow
-/// in small steps. To be called before there are threads.
+/// in small steps. To be called before there are threads, and not where several are busy: they would wait for each other.
 pub(super) fn one_heap() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     glibc::set(libc::M_ARENA_MAX, 1);

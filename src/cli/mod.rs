@@ -101,11 +101,11 @@ pub(crate) fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     log_to_stderr();
-    memory::one_heap();
     if let Some(Command::Simulate(args)) = &cli.command {
         memory::large_steps();
         return simulate::run(args);
     }
+    memory::one_heap();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(why) => return fail(&format!("no runtime: {why}")),
