@@ -6,12 +6,12 @@
 //! share one with probability 0.38: where that happens a group lengthens the later one's SID
 //! (see [`Group::sid_for`](crate::group::Group::sid_for)), so nobody is lost.
 
-use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
+use std::{borrow::Borrow, fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use sha2::{Digest, Sha256};
 
-use crate::value::{Object, Value};
+use crate::value::{EcoString, Object, Value};
 
 /// Digits of a [`Sid`] where nothing collides.
 pub const SID_DIGITS: usize = 5;
@@ -28,14 +28,14 @@ pub const MAX_NAME_BYTES: usize = 256;
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct NodeAddr {
-    ip: Arc<str>,
+    ip: EcoString,
     port: u16,
-    extra: Option<Arc<Object>>,
+    extra: Option<Object>,
 }
 
 impl NodeAddr {
     /// The node reached at `ip` (an IP address or a host name) and `port`.
-    pub fn new(ip: impl Into<Arc<str>>, port: u16) -> NodeAddr {
+    pub fn new(ip: impl Into<EcoString>, port: u16) -> NodeAddr {
         NodeAddr { ip: ip.into(), port, extra: None }
     }
 
@@ -44,7 +44,7 @@ impl NodeAddr {
     pub fn with_extra(mut self, mut extra: Object) -> NodeAddr {
         extra.remove("ip");
         extra.remove("port");
-        self.extra = (!extra.is_empty()).then(|| Arc::new(extra));
+        self.extra = (!extra.is_empty()).then_some(extra);
         self
     }
 
@@ -74,7 +74,7 @@ impl NodeAddr {
 
     /// The node's identifier. Depends on `ip` and `port` alone.
     pub fn nid(&self) -> Nid {
-        let ip = serde_json::Value::from(self.ip.as_ref());
+        let ip = serde_json::Value::from(self.ip.as_str());
         Nid::of_json(&format!("{{\"ip\":{ip},\"port\":{}}}", self.port))
     }
 
@@ -86,7 +86,7 @@ impl NodeAddr {
     /// As the wire has it: `{ip, port, …}`.
     pub fn to_value(&self) -> Value {
         let mut object = Object::new();
-        object.insert("ip", Value::from(self.ip.as_ref()));
+        object.insert("ip", Value::from(self.ip.as_str()));
         object.insert("port", Value::from(self.port));
         for (key, value) in self.extra.iter().flat_map(|extra| extra.iter()) {
             object.insert(key, value.clone());
@@ -296,14 +296,14 @@ macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $kind:literal, $fits:expr) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Arc<str>);
+        pub struct $name(EcoString);
 
         impl $name {
             /// Takes the name over.
             ///
             /// # Errors
             /// When the text is empty, too long or holds characters that cannot stand in a path.
-            pub fn new(text: impl Into<Arc<str>>) -> Result<$name, NameError> {
+            pub fn new(text: impl Into<EcoString>) -> Result<$name, NameError> {
                 let text = text.into();
                 let fits: fn(&str) -> bool = $fits;
                 if fits(&text) { Ok($name(text)) } else { Err(NameError::new($kind, &text)) }
@@ -378,12 +378,12 @@ pub fn is_path_segment(text: &str) -> bool {
 impl Gid {
     /// The node itself.
     pub fn local() -> Gid {
-        Gid(Arc::from("local"))
+        Gid("local".into())
     }
 
     /// Every node that is known.
     pub fn all() -> Gid {
-        Gid(Arc::from("all"))
+        Gid("all".into())
     }
 
     /// Whether this is `local`.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use ecow::EcoString;
 use indexmap::IndexMap;
@@ -14,7 +15,8 @@ use super::Value;
 /// first, ascending; then the others as they were first inserted. It shows in the bytes of the wire and
 /// so in ids, hence it is kept here rather than restored at the edge.
 ///
-/// Two objects are equal when they hold the same keys and values, whatever the order.
+/// Two objects are equal when they hold the same keys and values, whatever the order. A clone is cheap: both share what
+/// they hold until one is changed.
 ///
 /// ```
 /// use chinwag_protocol::value::Object;
@@ -24,9 +26,10 @@ use super::Value;
 /// assert_eq!(keys, ["9", "10", "b", "a"]);
 /// ```
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Object(Box<Members>);
+pub struct Object(Arc<Members>);
 
-/// Boxed, so that a [`Value`] stays small: most values are not objects.
+/// Behind a pointer, so that a [`Value`] stays small: most values are not objects. Shared until one of those who share it
+/// changes it, so that one message to many is held once.
 #[derive(Clone, Default, PartialEq, Eq)]
 struct Members {
     /// Keys that look like an array index. The text is kept beside it, to be lent out.
@@ -57,9 +60,10 @@ impl Object {
     /// Sets `key`, and gives back what it held before. A key that is already there keeps its place.
     pub fn insert(&mut self, key: impl Into<EcoString>, value: impl Into<Value>) -> Option<Value> {
         let (key, value) = (key.into(), value.into());
+        let members = Arc::make_mut(&mut self.0);
         match array_index(&key) {
-            Some(index) => self.0.indexed.insert(index, (key, value)).map(|(_, value)| value),
-            None => self.0.named.insert(key, value),
+            Some(index) => members.indexed.insert(index, (key, value)).map(|(_, value)| value),
+            None => members.named.insert(key, value),
         }
     }
 
@@ -74,8 +78,8 @@ impl Object {
     /// The value at `key`, to be changed in place.
     pub fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
         match array_index(key) {
-            Some(index) => self.0.indexed.get_mut(&index).map(|(_, value)| value),
-            None => self.0.named.get_mut(key),
+            Some(index) => Arc::make_mut(&mut self.0).indexed.get_mut(&index).map(|(_, value)| value),
+            None => Arc::make_mut(&mut self.0).named.get_mut(key),
         }
     }
 
@@ -84,8 +88,8 @@ impl Object {
     /// References in what is given back still count from this object; see [`Value::extract`].
     pub fn remove(&mut self, key: &str) -> Option<Value> {
         match array_index(key) {
-            Some(index) => self.0.indexed.remove(&index).map(|(_, value)| value),
-            None => self.0.named.shift_remove(key),
+            Some(index) => Arc::make_mut(&mut self.0).indexed.remove(&index).map(|(_, value)| value),
+            None => Arc::make_mut(&mut self.0).named.shift_remove(key),
         }
     }
 
@@ -127,8 +131,8 @@ impl Object {
 
     /// Keys and values in JavaScript's order, the values to be changed in place.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (&str, &mut Value)> {
-        let indexed = self.0.indexed.values_mut();
-        let named = self.0.named.iter_mut();
+        let Members { indexed, named } = Arc::make_mut(&mut self.0);
+        let (indexed, named) = (indexed.values_mut(), named.iter_mut());
         indexed.map(|(key, value)| (key.as_str(), value)).chain(named.map(|(key, value)| (key.as_str(), value)))
     }
 
@@ -173,7 +177,7 @@ impl IntoIterator for Object {
     >;
 
     fn into_iter(self) -> Self::IntoIter {
-        let members = *self.0;
+        let members = Arc::unwrap_or_clone(self.0);
         members.indexed.into_values().chain(members.named)
     }
 }

@@ -24,10 +24,8 @@ use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, VecDeque},
     fmt::Display,
-    pin::Pin,
     rc::{Rc, Weak},
     sync::Arc,
-    task::{self, Poll, Waker},
     time::Duration,
 };
 
@@ -47,6 +45,7 @@ use tokio::{
 };
 
 use super::{
+    exchange::{About, Exchanges, Key},
     latency::Latency,
     ledger::Ledger,
     process::Process,
@@ -109,6 +108,7 @@ pub(super) struct Network {
     /// Told when a node dies, or goes on.
     pub changed: Notify,
     pub watched: RefCell<Option<Watched>>,
+    exchanges: Rc<Exchanges>,
     agenda: RefCell<BTreeMap<Instant, VecDeque<Event>>>,
     /// Until when the one who goes through the agenda sleeps.
     asleep: Cell<Option<Instant>>,
@@ -120,9 +120,10 @@ pub(super) struct Network {
 }
 
 /// Something on the agenda.
+#[derive(Clone, Copy)]
 struct Event {
     what: What,
-    exchange: Rc<Exchange>,
+    key: Key,
 }
 
 #[derive(Clone, Copy)]
@@ -170,6 +171,7 @@ impl Network {
             sides: RefCell::default(),
             changed: Notify::new(),
             watched: RefCell::default(),
+            exchanges: Rc::default(),
             agenda: RefCell::default(),
             asleep: Cell::new(None),
             sooner: Notify::new(),
@@ -246,9 +248,11 @@ impl Network {
         duplication > 0.0 && self.chance.borrow_mut().random::<f64>() < duplication
     }
 
-    fn note(&self, exchange: &Exchange, way: Way, outcome: Outcome) {
-        if self.trace.wanted() {
-            self.trace.message(self.now(), (exchange.from, exchange.to), way, &exchange.name, &outcome);
+    fn note(&self, key: Key, way: Way, outcome: Outcome) {
+        if self.trace.wanted()
+            && let Some(About { from, to, .. }) = self.exchanges.about(key)
+        {
+            self.trace.message(self.now(), (from, to), way, &self.exchanges.name(key), &outcome);
         }
     }
 
@@ -280,79 +284,6 @@ fn contains(value: &Value, payload: &str) -> bool {
         Value::Array(array) => array.iter().flatten().any(|element| contains(element, payload)),
         Value::Object(object) => object.iter().any(|(_, element)| contains(element, payload)),
         _ => false,
-    }
-}
-
-/// A call from one node to another, with its answer.
-struct Exchange {
-    from: usize,
-    to: usize,
-    /// Written out only where a trace is kept.
-    name: String,
-    /// Whether it is what a network at rest is busy with.
-    compares: bool,
-    /// What is presently on its way, and whether it has the payload in it.
-    cargo: RefCell<Cargo>,
-    carried: Cell<bool>,
-    caller: RefCell<Caller>,
-}
-
-/// What a message brings.
-enum Cargo {
-    Call(Box<Call>),
-    Reply(Box<Reply>),
-    Nothing,
-}
-
-/// The one who waits for an answer.
-enum Caller {
-    Waits(Option<Waker>),
-    Has(Box<Reply>),
-    Gone,
-}
-
-impl Exchange {
-    fn ends(&self, way: Way) -> (usize, usize) {
-        match way {
-            Way::There => (self.from, self.to),
-            Way::Back => (self.to, self.from),
-        }
-    }
-
-    /// Hands the caller its answer. False where it waits no more.
-    fn settle(&self, reply: Box<Reply>) -> bool {
-        let mut caller = self.caller.borrow_mut();
-        if !matches!(*caller, Caller::Waits(_)) {
-            return false;
-        }
-        if let Caller::Waits(Some(waker)) = std::mem::replace(&mut *caller, Caller::Has(reply)) {
-            waker.wake();
-        }
-        true
-    }
-}
-
-/// The caller's end of an exchange.
-struct Waiting(Rc<Exchange>);
-
-impl Future for Waiting {
-    type Output = Reply;
-
-    fn poll(self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Reply> {
-        let mut caller = self.0.caller.borrow_mut();
-        match std::mem::replace(&mut *caller, Caller::Gone) {
-            Caller::Has(reply) => Poll::Ready(*reply),
-            Caller::Waits(_) | Caller::Gone => {
-                *caller = Caller::Waits(Some(task.waker().clone()));
-                Poll::Pending
-            }
-        }
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        *self.0.caller.borrow_mut() = Caller::Gone;
     }
 }
 
@@ -402,51 +333,43 @@ impl Network {
             let stopped = Err(CallError::new(ErrorKind::Stopping, "the node has stopped"));
             return std::future::ready(stopped).boxed_local();
         }
-        let name = if self.trace.wanted() { call.to_string() } else { String::new() };
+        let name = self.trace.wanted().then(|| call.to_string().into());
         let compares = is_comparison(&call);
         let carried = self.holds(call.arguments.iter());
         self.ledger.count(|counts| {
             counts.requests += 1;
             counts.comparisons += u64::from(compares);
         });
-        let exchange = Rc::new(Exchange {
-            from,
-            to,
-            name,
-            compares,
-            cargo: RefCell::new(Cargo::Call(Box::new(call))),
-            carried: Cell::new(carried),
-            caller: RefCell::new(Caller::Waits(None)),
-        });
+        let (key, waiting) = self.exchanges.open(About { from, to, compares, carried }, name, call);
         // first, so that of what happens at one moment the deadline comes first
-        self.plan(deadline, What::Expires, exchange.clone());
-        self.launch(What::Arrives, exchange.clone());
-        Waiting(exchange).boxed_local()
+        self.plan(deadline, What::Expires, key);
+        self.launch(What::Arrives, key);
+        waiting.boxed_local()
     }
 
-    fn plan(&self, at: Instant, what: What, exchange: Rc<Exchange>) {
-        self.agenda.borrow_mut().entry(at).or_default().push_back(Event { what, exchange });
+    fn plan(&self, at: Instant, what: What, key: Key) {
+        self.agenda.borrow_mut().entry(at).or_default().push_back(Event { what, key });
         if self.asleep.get().is_some_and(|until| at < until) {
             self.sooner.notify_one();
         }
     }
 
     /// A message leaves: it will be there in a while, or is lost.
-    fn launch(&self, what: What, exchange: Rc<Exchange>) {
-        let way = if matches!(what, What::Arrives) { Way::There } else { Way::Back };
-        self.carries(exchange.carried.get());
-        let (from, to) = exchange.ends(way);
+    fn launch(&self, what: What, key: Key) {
+        let Some(about) = self.exchanges.about(key) else { return };
+        let (way, from, to) = what.ends(about);
+        self.carries(about.carried);
         match self.depart(from, to) {
-            Ok(latency) => self.plan(Instant::now() + latency, what, exchange),
-            Err(fate) => self.lose(&exchange, way, fate),
+            Ok(latency) => self.plan(Instant::now() + latency, what, key),
+            Err(fate) => self.lose(key, way, fate),
         }
     }
 
     /// A message is lost, which nobody can know before the deadline.
-    fn lose(&self, exchange: &Exchange, way: Way, fate: Outcome) {
+    fn lose(&self, key: Key, way: Way, fate: Outcome) {
         self.ledger.count(|counts| counts.lost += 1);
-        self.note(exchange, way, fate);
-        exchange.cargo.replace(Cargo::Nothing);
+        self.note(key, way, fate);
+        self.exchanges.end(key);
     }
 
     /// Goes through the agenda, for as long as there is a network.
@@ -487,103 +410,117 @@ impl Network {
         }
     }
 
-    fn happen(self: Rc<Self>, Event { what, exchange }: Event) {
-        let way = match what {
-            What::Expires => {
-                if matches!(*exchange.caller.borrow(), Caller::Waits(_)) {
-                    exchange.settle(Box::new(Err(late(exchange.to))));
-                }
-                return;
-            }
-            What::Arrives => Way::There,
-            What::Returns => Way::Back,
-        };
-        let (from, to) = exchange.ends(way);
-        if !self.connected(from, to) {
-            return self.lose(&exchange, way, Outcome::Cut);
-        }
+    fn happen(self: Rc<Self>, Event { what, key }: Event) {
+        // one that is over has nothing left to happen to it
+        let Some(about) = self.exchanges.about(key) else { return };
+        let (way, from, to) = what.ends(about);
         match what {
+            What::Expires => {
+                if self.exchanges.awaited(key) {
+                    self.exchanges.settle(key, Box::new(Err(late(to))));
+                }
+            }
+            _ if !self.connected(from, to) => self.lose(key, way, Outcome::Cut),
             // one that is paused finds it when it goes on
-            What::Returns => self.deliver(&exchange),
-            _ => self.arrive(exchange),
+            What::Returns => self.deliver(key, about),
+            What::Arrives => self.arrive(key, about),
         }
     }
 }
+
+impl What {
+    /// Which way it goes, from whom to whom.
+    fn ends(self, about: About) -> (Way, usize, usize) {
+        match self {
+            What::Arrives | What::Expires => (Way::There, about.from, about.to),
+            What::Returns => (Way::Back, about.to, about.from),
+        }
+    }
+}
+
 impl Network {
     /// A call is where it was sent.
-    fn arrive(self: Rc<Self>, exchange: Rc<Exchange>) {
-        if self.power(exchange.to) == Power::Paused {
+    fn arrive(self: Rc<Self>, key: Key, about: About) {
+        if self.power(about.to) == Power::Paused {
             actix_web::rt::spawn(async move {
-                self.running(exchange.to).await;
-                self.enter(exchange);
+                self.running(about.to).await;
+                self.enter(key, about);
             });
         } else {
-            self.enter(exchange);
+            self.enter(key, about);
         }
     }
 
     /// A call comes to a node that is not paused.
-    fn enter(self: Rc<Self>, exchange: Rc<Exchange>) {
-        let Cargo::Call(call) = exchange.cargo.replace(Cargo::Nothing) else { return };
-        let there = match self.places.borrow().get(exchange.to) {
+    fn enter(self: Rc<Self>, key: Key, about: About) {
+        let Some(call) = self.exchanges.enter(key) else { return };
+        let there = match self.places.borrow().get(about.to) {
             Some(Place { node, power: Power::Up, life, .. }) => Some((node.clone(), *life)),
             _ => None,
         };
         let Some((node, life)) = there else {
-            self.note(&exchange, Way::There, Outcome::Refused);
-            let nobody = format!("nobody listens at {}", shown(exchange.to));
-            return self.reply(exchange, Err(CallError::new(ErrorKind::Unreachable, nobody)));
+            self.note(key, Way::There, Outcome::Refused);
+            let nobody = format!("nobody listens at {}", shown(about.to));
+            return self.reply(key, Err(CallError::new(ErrorKind::Unreachable, nobody)));
         };
-        self.note(&exchange, Way::There, Outcome::Arrived);
-        if exchange.carried.get() {
-            self.hop(exchange.from, exchange.to);
+        self.note(key, Way::There, Outcome::Arrived);
+        if about.carried {
+            self.hop(about.from, about.to);
         }
         if self.twice() {
-            self.note(&exchange, Way::There, Outcome::Again);
+            self.note(key, Way::There, Outcome::Again);
             let (node, call) = (node.clone(), call.clone());
             // its answer is the network's second, which nobody waits for
             actix_web::rt::spawn(async move { drop(node.dispatch(*call).await) });
         }
-        let performing = Performing { network: self, exchange: Some(exchange), life };
+        let performing = Performing { network: self, key: Some(key), to: about.to, life };
         node.enter(*call, move |response| performing.answered(response));
     }
 
     /// An answer leaves.
-    fn reply(&self, exchange: Rc<Exchange>, reply: Reply) {
-        exchange.carried.set(self.holds(reply.iter().filter_map(value_of)));
-        if exchange.compares && reply.as_ref().is_ok_and(|answer| !is_same(answer)) {
+    fn reply(&self, key: Key, reply: Reply) {
+        let Some(about) = self.exchanges.about(key) else { return };
+        let carried = self.holds(reply.iter().filter_map(value_of));
+        if about.compares && reply.as_ref().is_ok_and(|answer| !is_same(answer)) {
             self.ledger.count(|counts| counts.differences += 1);
         }
-        exchange.cargo.replace(Cargo::Reply(Box::new(reply)));
-        self.launch(What::Returns, exchange);
+        self.exchanges.answer(key, reply, carried);
+        self.launch(What::Returns, key);
     }
 
     /// The answer is back.
-    fn deliver(&self, exchange: &Exchange) {
-        let Cargo::Reply(reply) = exchange.cargo.replace(Cargo::Nothing) else { return };
-        if exchange.carried.get() {
-            self.hop(exchange.to, exchange.from);
+    fn deliver(&self, key: Key, about: About) {
+        let Some(reply) = self.exchanges.arrived(key) else { return };
+        if about.carried {
+            self.hop(about.to, about.from);
         }
-        let outcome = Outcome::Answered((*reply).as_ref().err().map(|error| error.kind.clone()));
-        let taken = exchange.settle(reply);
-        self.note(exchange, Way::Back, if taken { outcome } else { Outcome::TimedOut });
+        let outcome = match self.exchanges.awaited(key) {
+            true => Outcome::Answered((*reply).as_ref().err().map(|error| error.kind.clone())),
+            false => Outcome::TimedOut,
+        };
+        self.note(key, Way::Back, outcome);
+        self.exchanges.settle(key, reply);
+        self.exchanges.end(key);
     }
 }
 
 /// A call in a node's hands. Dropped there, it is broken off.
 struct Performing {
     network: Rc<Network>,
-    exchange: Option<Rc<Exchange>>,
+    key: Option<Key>,
+    to: usize,
     /// The node's life.
     life: u32,
 }
 
 impl Performing {
     fn answered(mut self, response: Response) {
-        let (Some(exchange), network, life) = (self.exchange.take(), self.network.clone(), self.life) else { return };
+        let (Some(key), network, to, life) = (self.key.take(), self.network.clone(), self.to, self.life) else {
+            return;
+        };
         let later = match response {
             // a node that is paused does not come to answer
-            Response::Now(reply) => return network.reply(exchange, reply),
+            Response::Now(reply) => return network.reply(key, reply),
             Response::Later(reply) => reply,
         };
         let wires = network.clone();
@@ -591,13 +528,13 @@ impl Performing {
         wires.spawn(async move {
             let performed = async {
                 let reply = later.await;
-                network.running(exchange.to).await;
+                network.running(to).await;
                 reply
             };
             tokio::select! {
                 biased;
-                () = network.died(exchange.to, life) => network.break_off(exchange),
-                reply = performed => network.reply(exchange, reply),
+                () = network.died(to, life) => network.break_off(key, to),
+                reply = performed => network.reply(key, reply),
             }
         });
     }
@@ -605,18 +542,18 @@ impl Performing {
 
 impl Drop for Performing {
     fn drop(&mut self) {
-        if let Some(exchange) = self.exchange.take() {
-            self.network.break_off(exchange);
+        if let Some(key) = self.key.take() {
+            self.network.break_off(key, self.to);
         }
     }
 }
 
 impl Network {
     /// The node is gone that had a call in its hands.
-    fn break_off(&self, exchange: Rc<Exchange>) {
-        self.note(&exchange, Way::There, Outcome::Died);
-        let why = format!("{} broke off", shown(exchange.to));
-        self.reply(exchange, Err(CallError::new(ErrorKind::Interrupted, why)));
+    fn break_off(&self, key: Key, to: usize) {
+        self.note(key, Way::There, Outcome::Died);
+        let why = format!("{} broke off", shown(to));
+        self.reply(key, Err(CallError::new(ErrorKind::Interrupted, why)));
     }
 }
 

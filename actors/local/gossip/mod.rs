@@ -126,7 +126,7 @@ impl Gossip {
         outputs: Vec<Output<Nid, Shared>>,
         context: &mut Context<Gossip>,
     ) -> Vec<oneshot::Receiver<Reply>> {
-        let mut performing = Vec::new();
+        let (mut performing, mut writer) = (Vec::new(), wire::Writer::default());
         for output in outputs {
             match output {
                 // a node that only sends to a group meets what others said in it, and it is none of its business
@@ -137,8 +137,7 @@ impl Gossip {
                     let asked = Asked::of(&request);
                     let address = entry.members.by_nid(&to).map(|member| member.node.clone());
                     let address = address.or_else(|| room.stranger(&to));
-                    let call = wire::call(gid, &self.home.me, &request, own.is_none());
-                    let call = wire::stating(call, self.signs.stated());
+                    let call = writer.call((gid, &self.home.me), request, own.is_none(), self.signs.stated());
                     let reply = match address {
                         Some(to) => self.home.ask(&to, call, room.request_timeout()),
                         None => ready(Err(gone())),

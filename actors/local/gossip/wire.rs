@@ -64,8 +64,46 @@ pub(crate) struct Arrived {
     pub request: Request<Nid, Shared>,
 }
 
+/// Makes requests into calls. What goes to many peers is made once, and shared by all.
+#[derive(Default)]
+pub(crate) struct Writer {
+    last: Option<(Request<Nid, Shared>, bool, Call)>,
+}
+
+impl Writer {
+    /// The call that carries a request, with what the sender states of itself beside its address.
+    pub(crate) fn call(
+        &mut self,
+        (gid, me): (&Gid, &NodeAddr),
+        request: Request<Nid, Shared>,
+        quiet: bool,
+        stated: Option<Incarnation>,
+    ) -> Call {
+        match &self.last {
+            Some((last, hushed, call)) if *hushed == quiet && is_same(last, &request) => call.clone(),
+            _ => {
+                let call = stating(call(gid, me, &request, quiet), stated);
+                self.last = Some((request, quiet, call.clone()));
+                call
+            }
+        }
+    }
+}
+
+/// Whether both are one request to several, as can be seen without looking into it.
+fn is_same(one: &Request<Nid, Shared>, other: &Request<Nid, Shared>) -> bool {
+    match (one, other) {
+        (Request::Offer(one), Request::Offer(other)) => Arc::ptr_eq(one, other),
+        (Request::Push(one), Request::Push(other)) => {
+            let key = |rumor: &Rumor<Nid, Shared>| (rumor.hop, rumor.age, rumor.calm);
+            Arc::ptr_eq(&one.message, &other.message) && one.id == other.id && key(one) == key(other)
+        }
+        _ => false,
+    }
+}
+
 /// The call that carries a request.
-pub(crate) fn call(gid: &Gid, me: &NodeAddr, request: &Request<Nid, Shared>, quiet: bool) -> Call {
+fn call(gid: &Gid, me: &NodeAddr, request: &Request<Nid, Shared>, quiet: bool) -> Call {
     let common = |extra: Vec<(&str, Value)>| {
         let mut object: Object = extra.into_iter().collect();
         object.insert("gid", gid.as_str());
@@ -88,7 +126,7 @@ pub(crate) fn call(gid: &Gid, me: &NodeAddr, request: &Request<Nid, Shared>, qui
 }
 
 /// The same call, with what the sender states of itself beside its address.
-pub(crate) fn stating(mut call: Call, stated: Option<Incarnation>) -> Call {
+fn stating(mut call: Call, stated: Option<Incarnation>) -> Call {
     if let (Some(incarnation), Some(Value::Object(argument))) = (stated, call.arguments.first_mut()) {
         match argument.get_mut("chinwag") {
             Some(Value::Object(ours)) => membership::wire::state(ours, incarnation),
