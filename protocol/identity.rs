@@ -6,12 +6,15 @@
 //! share one with probability 0.38: where that happens a group lengthens the later one's SID
 //! (see [`Group::sid_for`](crate::group::Group::sid_for)), so nobody is lost.
 
-use std::{borrow::Borrow, fmt, str::FromStr};
+use std::{borrow::Borrow, fmt, io::Write as _, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use sha2::{Digest, Sha256};
 
-use crate::value::{EcoString, Object, Value};
+use crate::{
+    value::{EcoString, Object, Value},
+    wire::write,
+};
 
 /// Digits of a [`Sid`] where nothing collides.
 pub const SID_DIGITS: usize = 5;
@@ -74,8 +77,12 @@ impl NodeAddr {
 
     /// The node's identifier. Depends on `ip` and `port` alone.
     pub fn nid(&self) -> Nid {
-        let ip = serde_json::Value::from(self.ip.as_str());
-        Nid::of_json(&format!("{{\"ip\":{ip},\"port\":{}}}", self.port))
+        let mut json = Vec::with_capacity(self.ip.len() + 24);
+        json.extend_from_slice(b"{\"ip\":");
+        write::string(&self.ip, &mut json);
+        // to a vector, which takes everything
+        let _ = write!(json, ",\"port\":{}}}", self.port);
+        Nid::of(&json)
     }
 
     /// The first digits of the [`nid`](NodeAddr::nid).
@@ -181,7 +188,11 @@ pub struct Nid([u8; 32]);
 impl Nid {
     /// The identifier of a thing whose `JSON.stringify` text this is.
     pub fn of_json(json: &str) -> Nid {
-        Nid(Sha256::digest(json.as_bytes()).into())
+        Nid::of(json.as_bytes())
+    }
+
+    fn of(json: &[u8]) -> Nid {
+        Nid(Sha256::digest(json).into())
     }
 
     /// The first [`SID_DIGITS`] digits.

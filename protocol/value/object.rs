@@ -38,6 +38,9 @@ struct Members {
     named: IndexMap<EcoString, Value>,
 }
 
+/// Up to how many keys are looked through one by one.
+const FEW: usize = 8;
+
 /// The array index that `key` spells in JavaScript, if it does: canonical decimal below 2^32 - 1.
 pub(crate) fn array_index(key: &str) -> Option<u32> {
     let digits = key.as_bytes();
@@ -71,6 +74,10 @@ impl Object {
     pub fn get(&self, key: &str) -> Option<&Value> {
         match array_index(key) {
             Some(index) => self.0.indexed.get(&index).map(|(_, value)| value),
+            // comparing a few is faster than hashing one
+            None if self.0.named.len() <= FEW => {
+                self.0.named.iter().find(|(held, _)| *held == key).map(|(_, value)| value)
+            }
             None => self.0.named.get(key),
         }
     }

@@ -54,7 +54,7 @@ mod plain;
 mod settle;
 mod text;
 mod typed;
-mod write;
+pub(crate) mod write;
 
 #[cfg(test)]
 mod tests;

@@ -37,7 +37,7 @@ use actix::{Actor, ActorFuture, AsyncContext, Context, Handler, Message, Respons
 use chinwag_protocol::{
     call::{Answer, Call, CallError, ErrorKind, GroupReply, Remote, Reply},
     group::{Entry, MAX_GROUPS},
-    identity::{Gid, Nid, Sid},
+    identity::{Gid, Nid, NodeAddr, Sid},
     rumor::{self, Input, Output},
     value::Value,
 };
@@ -223,11 +223,11 @@ impl Gossip {
         let deadline = request.deadline;
         let Arrived { gid, from, stated, quiet, request } = arrived;
         let asked = Asked::of(&request);
-        if let Some(from) = &from {
-            self.signs.asked(&self.home, from.nid(), stated);
+        let nid = from.as_ref().map(NodeAddr::nid);
+        if let Some(nid) = nid {
+            self.signs.asked(&self.home, nid, stated);
         }
         let (answer, mut performing) = self.drive(&gid, context, |room, entry, home, out| {
-            let nid = from.as_ref().map(|from| from.nid());
             if let (Some(from), Some(nid)) = (from, nid) {
                 room.heard(nid, from, asked, &entry.members);
             }

@@ -293,3 +293,15 @@ fn leaves_are_written_as_javascript_writes_them() {
     let dangling = Value::from(vec![Value::from(Reference::ancestor(2)), Reference::new(1, ["x"]).into()]);
     assert_eq!(read(&encode(&dangling)), vec![Value::Undefined, Value::Undefined].into());
 }
+
+#[test]
+fn text_is_quoted_as_json_quotes_it_wherever_what_is_to_be_escaped_stands() {
+    for character in (0..0x180).filter_map(char::from_u32) {
+        for before in 0..18 {
+            let text = format!("{}{character}{}", "~".repeat(before), "é\"".repeat(before % 3));
+            let mut quoted = Vec::new();
+            super::write::string(&text, &mut quoted);
+            assert_eq!(String::from_utf8(quoted).unwrap(), serde_json::to_string(&text).unwrap());
+        }
+    }
+}
