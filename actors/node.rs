@@ -1,14 +1,19 @@
 //! One node: starts its actors, starts and ends those of its groups, and ends.
 //!
 //! ```text
-//! start(environment)                 -> the node's own services
+//! start(environment)                 -> the node's own services: who is needed by all at once, the others with their first call
 //! the first call on a known group    -> Reconcile(gid), as put: `all` and what the node started with cost nothing idle
 //! groups.put / groups.del            -> Reconcile(gid): a supervisor runs for the group, or none does
 //! Node::install                      -> Install(service): an actor that holds the service's state
 //! status.stop, Ctrl-C, Node::stop    -> Stop: the outside world is told, and closes the door when it has answered
 //! ```
 
-use std::{cell::RefCell, collections::BTreeMap, fmt, rc::Rc};
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    fmt,
+    rc::{Rc, Weak},
+};
 
 use actix::{Actor, Addr, Context, Handler, Message, Recipient, ResponseFuture};
 use chinwag_protocol::{call::CallError, identity::Gid};
@@ -20,7 +25,7 @@ use crate::{
     load::Gauges,
     local::{comm, gossip, groups, membership, routes, status},
     request::Request,
-    seat::{Seat, supervise},
+    seat::{LateSeat, Seat, supervise},
     service::{AnyService, Scope},
 };
 
@@ -36,18 +41,16 @@ pub fn start(environment: Environment) -> Node {
     let routes = supervise(
         "routes",
         move || routes::Routes::new(h.clone(), t.clone()),
-        seated(&table, "routes", &routes::METHODS),
+        seated(&table, "routes", named(&routes::METHODS)),
     );
-    let h = home.clone();
-    let groups =
-        supervise("groups", move || groups::Groups::new(h.clone()), seated(&table, "groups", &groups::METHODS));
-    let h = home.clone();
-    let comm = supervise("comm", move || comm::Comm::new(h.clone()), seated(&table, "comm", &comm::METHODS));
     let (roster, rooms) = (membership::roster(&home), Rc::new(gossip::Rooms::default()));
-    let gauges = Gauges { table: table.clone(), rooms: rooms.clone(), roster: roster.clone() };
-    let h = home.clone();
-    let make = move || status::Status::new(h.clone(), gauges.clone());
-    let status = supervise("status", make, seated(&table, "status", &status::METHODS));
+    let late = Late { home: Rc::downgrade(&home), table: Rc::downgrade(&table) };
+    let groups = late.seat("groups", &groups::METHODS, |home, _| groups::Groups::new(home));
+    let comm = late.seat("comm", &comm::METHODS, |home, _| comm::Comm::new(home));
+    let (r, o) = (rooms.clone(), roster.clone());
+    let status = late.seat("status", &status::METHODS, move |home, table| {
+        status::Status::new(home, Gauges { table, rooms: r.clone(), roster: o.clone() })
+    });
     // a node that takes no part has none of the others, and so says
     let mut gossip_methods = gossip::METHODS.to_vec();
     gossip_methods.extend(roster.iter().flat_map(|_| membership::wire::METHODS));
@@ -55,12 +58,12 @@ pub fn start(environment: Environment) -> Node {
     let gossip = supervise(
         "gossip",
         move || gossip::Gossip::new(h.clone(), rooms.clone(), signs.clone()),
-        seated(&table, "gossip", &gossip_methods),
+        seated(&table, "gossip", named(&gossip_methods)),
     );
     let members = roster.clone().map(|roster| {
         let h = home.clone();
         let make = move || membership::Membership::new(h.clone(), roster.clone());
-        supervise("membership", make, seated(&table, "membership", &membership::METHODS))
+        supervise("membership", make, seated(&table, "membership", named(&membership::METHODS)))
     });
 
     let state = Rc::new(RefCell::new(State {
@@ -110,13 +113,52 @@ pub fn start(environment: Environment) -> Node {
     node
 }
 
+/// Keeps names for built-in actors that start when they are first needed: of many nodes in one process most have no use
+/// for most of them. The route table has what starts them, and so nothing in there may keep the table or the home.
+struct Late {
+    home: Weak<Home>,
+    table: Weak<RefCell<routes::Table>>,
+}
+
+impl Late {
+    fn seat<A>(
+        &self,
+        name: &'static str,
+        methods: &[&str],
+        make: impl Fn(Rc<Home>, Rc<RefCell<routes::Table>>) -> A + 'static,
+    ) -> LateSeat<A>
+    where
+        A: Actor<Context = Context<A>> + Handler<Request>,
+    {
+        let (seat, methods, make) = (LateSeat::new(name), named(methods), Rc::new(make));
+        let (s, m, home, table) = (seat.clone(), methods.clone(), self.home.clone(), self.table.clone());
+        let begin = move || {
+            // a node whose end has begun starts nothing
+            let (Some(home), Some(table)) = (home.upgrade(), table.upgrade()) else { return };
+            let (seated, make) = (seated(&table, name, m.clone()), make.clone());
+            s.fill(supervise(name, move || make(home.clone(), table.clone()), seated));
+        };
+        if let Some(table) = self.table.upgrade() {
+            table.borrow_mut().reserve(name, &methods, Rc::new(begin));
+        }
+        seat
+    }
+}
+
+fn named(methods: &[&str]) -> Rc<[String]> {
+    methods.iter().map(|&method| method.to_owned()).collect()
+}
+
 /// Puts each actor that comes to sit in a built-in service's seat into the route table.
-fn seated<A>(table: &Rc<RefCell<routes::Table>>, name: &'static str, methods: &[&str]) -> impl Fn(&Addr<A>) + 'static
+fn seated<A>(
+    table: &Rc<RefCell<routes::Table>>,
+    name: &'static str,
+    methods: Rc<[String]>,
+) -> impl Fn(&Addr<A>) + 'static
 where
     A: Actor<Context = Context<A>> + Handler<Request>,
 {
     let table = table.clone();
-    let methods: Rc<[String]> = methods.iter().map(|&method| method.to_owned()).collect();
     move |addr| table.borrow_mut().seat(&Gid::local(), name, addr.clone().recipient(), &methods, true)
 }
 

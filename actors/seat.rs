@@ -8,13 +8,15 @@
 //!   the seat is closed              the actor ends at once, for good: callers are told `Crashed`
 //! ```
 //!
+//! A built-in actor that many nodes never need has a [`LateSeat`], filled when the first call comes for it.
+//!
 //! actix's own `Supervisor` restarts an actor that *stops*, not one that panics, and drops the task's handle, so a
 //! panic would go unnoticed. State that must survive a panic is not held by the actor but handed to it by `make`.
 
 use std::{
     fmt,
     rc::Rc,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -66,6 +68,55 @@ impl<A: Actor> Seat<A> {
         let mut sitting = self.lock();
         sitting.closed = true;
         sitting.task.abort();
+    }
+}
+
+/// The seat of an actor that starts when it is first needed. Only the node's own thread can start it: whoever finds the
+/// seat empty has the route table [do so](crate::local::routes::Begin).
+pub struct LateSeat<A: Actor> {
+    name: &'static str,
+    seat: Arc<OnceLock<Seat<A>>>,
+}
+
+impl<A: Actor> Clone for LateSeat<A> {
+    fn clone(&self) -> LateSeat<A> {
+        LateSeat { name: self.name, seat: self.seat.clone() }
+    }
+}
+
+impl<A: Actor> fmt::Debug for LateSeat<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LateSeat({})", self.name)
+    }
+}
+
+impl<A: Actor> LateSeat<A> {
+    /// An empty one.
+    pub(crate) fn new(name: &'static str) -> LateSeat<A> {
+        LateSeat { name, seat: Arc::default() }
+    }
+
+    /// The service's name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Whoever sits there now; none where nobody was needed so far.
+    pub fn addr(&self) -> Option<Addr<A>> {
+        self.seat.get().map(Seat::addr)
+    }
+
+    /// Seats an actor, for good.
+    pub(crate) fn fill(&self, seat: Seat<A>) {
+        // it is begun once
+        let _ = self.seat.set(seat);
+    }
+
+    /// As [`Seat::close`].
+    pub fn close(&self) {
+        if let Some(seat) = self.seat.get() {
+            seat.close();
+        }
     }
 }
 

@@ -17,7 +17,6 @@ use futures_util::future::join_all;
 use super::comm::every_member;
 use crate::{
     local::groups::Configuration,
-    request::crashed,
     service::{AnyService, Scope, Service, value},
 };
 
@@ -73,7 +72,7 @@ async fn spawn(scope: Scope, arguments: Vec<Value>) -> Reply {
         log::warn!(target: "chinwag::groups", "{sid} did not add {born} to {gid}: {error}");
     }
     let message = Configuration(gid.clone());
-    let entry = node.inner().groups.addr().send(message).await.map_err(crashed(&"groups"))??;
+    let entry = node.tell(&node.inner().groups, message).await??;
     give(&scope, &born, &entry.config, &entry.members).await?;
     value(config)
 }

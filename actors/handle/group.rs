@@ -12,7 +12,7 @@ use chinwag_protocol::{
 };
 
 use super::Node;
-use crate::{local::groups, request::crashed};
+use crate::local::groups;
 
 /// A group of nodes, addressed as one.
 #[derive(Clone, Debug)]
@@ -36,7 +36,7 @@ impl Group {
     /// [`ErrorKind::UnknownGroup`].
     pub async fn members(&self) -> Result<Arc<group::Group>, CallError> {
         let message = groups::Members(self.gid()?.clone());
-        self.node.inner.groups.addr().send(message).await.map_err(crashed(&"groups"))?
+        self.node.tell(&self.node.inner.groups, message).await?
     }
 
     /// Calls any of the group's services.

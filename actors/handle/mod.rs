@@ -8,7 +8,7 @@ mod local;
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use actix::{MailboxError, Message};
+use actix::{Actor, Handler, MailboxError, Message, dev::ToEnvelope};
 use chinwag_protocol::{
     call::{Call, CallContext, CallError, ErrorKind, IntoArguments, MAX_DEADLINE, Reply},
     identity::{Gid, Nid, NodeAddr, Sid},
@@ -20,7 +20,7 @@ use crate::{
     local::{comm, gossip, groups, membership, routes},
     node::{Close, Lifecycle, Stop},
     request::{Origin, Request, Response, crashed},
-    seat::Seat,
+    seat::{LateSeat, Seat},
     service::AnyService,
     stub,
 };
@@ -43,8 +43,8 @@ pub(crate) struct Inner {
     pub nid: Nid,
     pub clock: Clock,
     pub routes: Seat<routes::Routes>,
-    pub groups: Seat<groups::Groups>,
-    pub comm: Seat<comm::Comm>,
+    pub groups: LateSeat<groups::Groups>,
+    pub comm: LateSeat<comm::Comm>,
     pub gossip: Seat<gossip::Gossip>,
     pub lifecycle: Seat<Lifecycle>,
     /// None on a node that takes no part.
@@ -110,7 +110,7 @@ impl Node {
     pub async fn call_on(&self, to: &NodeAddr, call: Call) -> Reply {
         let call = call.within(self.context()?);
         let message = comm::Send { to: to.clone(), call };
-        self.inner.comm.addr().send(message).await.map_err(crashed(&"comm"))?
+        self.tell(&self.inner.comm, message).await?
     }
 
     /// A call that came with its own context, over the wire for example.
@@ -298,12 +298,35 @@ impl Node {
         self.inner.routes.addr().send(routes::NameAndChance).await.map_err(crashed(&"the route table"))
     }
 
+    /// Sends a message to a built-in actor, which starts with the first one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Crashed`] where it panicked over it, or the node has ended.
+    pub(crate) async fn tell<A, M>(&self, seat: &LateSeat<A>, message: M) -> Result<M::Result, CallError>
+    where
+        A: Actor + Handler<M>,
+        A::Context: ToEnvelope<A, M>,
+        M: Message + Send + 'static,
+        M::Result: Send,
+    {
+        let addr = match seat.addr() {
+            Some(addr) => Some(addr),
+            None => {
+                let begin = routes::Begin(seat.name());
+                self.inner.routes.addr().send(begin).await.map_err(crashed(&"the route table"))?;
+                seat.addr()
+            }
+        };
+        let ended = || CallError::new(ErrorKind::Stopping, "the node has stopped");
+        addr.ok_or_else(ended)?.send(message).await.map_err(crashed(&seat.name()))
+    }
+
     async fn lifecycle<M>(&self, message: M) -> Result<M::Result, CallError>
     where
         M: Message + Send + 'static,
         M::Result: Send,
-        Lifecycle: actix::Handler<M>,
-        actix::Context<Lifecycle>: actix::dev::ToEnvelope<Lifecycle, M>,
+        Lifecycle: Handler<M>,
+        actix::Context<Lifecycle>: ToEnvelope<Lifecycle, M>,
     {
         let stopping = |_: MailboxError| CallError::new(ErrorKind::Stopping, "the node has stopped");
         self.inner.lifecycle.addr().send(message).await.map_err(stopping)

@@ -52,6 +52,8 @@ pub const MAX_SERVICES: usize = 4_096;
 pub(crate) enum Target {
     /// An actor, and the names of its methods.
     Actor { recipient: Recipient<Request>, name: Rc<str>, methods: Rc<[String]>, builtin: bool },
+    /// A built-in actor that nobody has needed so far. To begin puts it in this place.
+    Asleep { begin: Rc<dyn Fn()>, methods: Rc<[String]> },
     /// An object of functions that was put.
     Shipped(Arc<Value>),
     /// A function that the script engine keeps.
@@ -125,6 +127,22 @@ impl Table {
         }
     }
 
+    /// Keeps a name for a built-in actor that begins with the first call on it.
+    pub(crate) fn reserve(&mut self, name: &str, methods: &Rc<[String]>, begin: Rc<dyn Fn()>) {
+        self.local().insert(name.to_owned(), Target::Asleep { begin, methods: methods.clone() });
+        self.directory.change(|names| {
+            names.entry(Gid::local().to_string()).or_default().insert(name.to_owned(), methods.to_vec());
+        });
+    }
+
+    /// What begins a built-in actor, unless it has begun.
+    fn asleep(&self, gid: &Gid, service: &str) -> Option<Rc<dyn Fn()>> {
+        match self.groups.get(gid)?.get(service)? {
+            Target::Asleep { begin, .. } => Some(begin.clone()),
+            _ => None,
+        }
+    }
+
     /// Whether a group's services are to be found. They come all at once, a little after the room for them.
     fn runs(&self, gid: &Gid) -> bool {
         self.groups.get(gid).is_some_and(|services| !services.is_empty())
@@ -167,7 +185,7 @@ impl Table {
     pub(crate) fn check_free(&self, name: &str) -> Result<(), CallError> {
         let held = self.groups.get("local").and_then(|services| services.get(name));
         match held {
-            Some(Target::Actor { builtin: true, .. }) => {
+            Some(Target::Actor { builtin: true, .. } | Target::Asleep { .. }) => {
                 Err(CallError::new(ErrorKind::Reserved, format!("the service {name} is built in")))
             }
             _ => Ok(()),
@@ -198,6 +216,7 @@ impl Routes {
         if call.gid.is_local() && call.service == "routes" {
             return Way::Here(request);
         }
+        self.begin(&call.gid, &call.service);
         let table = self.table.borrow();
         let Ok(Target::Actor { recipient, name, methods, .. }) = table.find(&call.gid, &call.service) else {
             return Way::Here(request);
@@ -212,6 +231,14 @@ impl Routes {
             // only puts it into the actor's mailbox
             reply: recipient.send(request),
         })
+    }
+
+    /// Starts a built-in actor, if it was not needed before.
+    fn begin(&self, gid: &Gid, service: &str) {
+        let begin = self.table.borrow().asleep(gid, service);
+        if let Some(begin) = begin {
+            begin();
+        }
     }
 
     /// The group that a call is about, where the node knows it and nobody has needed its services so far.
@@ -250,7 +277,9 @@ impl Routes {
         match found {
             Err(error) => Response::Now(Err(error)),
             // a method that there is was forwarded
-            Ok(Target::Actor { .. }) => Response::Now(Err(unknown_method(&call.service, &call.method))),
+            Ok(Target::Actor { .. } | Target::Asleep { .. }) => {
+                Response::Now(Err(unknown_method(&call.service, &call.method)))
+            }
             Ok(Target::Callback { lasting, callback }) => {
                 if call.method != "call" {
                     return Response::Now(Err(unknown_method(&call.service, &call.method)));
@@ -377,7 +406,7 @@ impl Routes {
         match target {
             Target::Shipped(service) => value((**service).clone()),
             Target::Callback { .. } | Target::Remote => value([("call", stub("call"))].into_iter().collect::<Object>()),
-            Target::Actor { methods, .. } => {
+            Target::Actor { methods, .. } | Target::Asleep { methods, .. } => {
                 value(methods.iter().map(|method| (method.as_str(), stub(method))).collect::<Object>())
             }
         }
@@ -498,6 +527,19 @@ impl Handler<Awake> for Routes {
             Way::Actor(forwarded) => forwarded.answered(None),
             Way::Here(request) => self.route(request),
         }
+    }
+}
+
+/// Starts the built-in actor of this name, if it was not needed before.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Begin(pub &'static str);
+
+impl Handler<Begin> for Routes {
+    type Result = ();
+
+    fn handle(&mut self, Begin(name): Begin, _: &mut Context<Routes>) {
+        self.begin(&Gid::local(), name);
     }
 }
 

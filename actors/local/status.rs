@@ -93,7 +93,7 @@ impl Status {
             let late = |_| CallError::new(ErrorKind::DeadlineExceeded, "the new node did not boot within the deadline");
             let booted = booted.map_err(late)??;
             let met = Meet(NodeAddr::from_value(&booted)?);
-            node.inner().groups.addr().send(met).await.map_err(crashed(&"groups"))?;
+            node.tell(&node.inner().groups, met).await?;
             value(booted)
         })
     }

@@ -460,8 +460,7 @@ impl Handler<Widen> for Gossip {
 
 /// Has a group's own function say how many peers a send contacts, where it has one and its members have changed.
 pub(crate) async fn ask_width(node: &Node, gid: &Gid) -> Result<(), CallError> {
-    let groups = node.inner().groups.addr();
-    let entry = groups.send(Configuration(gid.clone())).await.map_err(crashed(&"groups"))??;
+    let entry = node.tell(&node.inner().groups, Configuration(gid.clone())).await??;
     let options::Width::Computed(function) = Options::read(&entry.config)?.fanout else { return Ok(()) };
     let sids: Vec<Value> = entry.members.iter().map(|(sid, _)| Value::from(sid.as_str())).collect();
     let members = sids.len();

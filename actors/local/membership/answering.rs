@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::{Membership, Shared, Take, join, wire, wire::Addresses};
 use crate::{
     local::groups::Enroll,
-    request::{ReplyFuture, Request, Response, crashed},
+    request::{ReplyFuture, Request, Response},
     service::value,
 };
 
@@ -67,9 +67,9 @@ impl Membership {
                 if additions.is_empty() {
                     return Ok(Response::Now(value(Value::Null)));
                 }
-                let groups = self.home.node()?.inner().groups.addr();
+                let node = self.home.node()?.clone();
                 Ok(Response::Later(Box::pin(async move {
-                    groups.send(Enroll(additions)).await.map_err(crashed(&"groups"))?;
+                    node.tell(&node.inner().groups, Enroll(additions)).await?;
                     value(Value::Null)
                 })))
             }

@@ -23,7 +23,7 @@ use chinwag_protocol::{
 use rand::RngExt as _;
 
 use super::{Announce, Seed, Shared, answering::exchanged, send, wire};
-use crate::{handle::Node, home::Home, local::groups::Merge, request::crashed, service::lacks_method};
+use crate::{handle::Node, home::Home, local::groups::Merge, service::lacks_method};
 
 /// How long a seed is given to answer.
 const SEED_TIME: Duration = Duration::from_secs(2);
@@ -137,7 +137,7 @@ fn others(home: &Home) -> usize {
 async fn put(home: &Home, node: &Node, config: GroupConfig, theirs: Group) -> Result<(), CallError> {
     let gid = config.gid.clone();
     let message = Merge { config, members: theirs.clone() };
-    let mine = node.inner().groups.addr().send(message).await.map_err(crashed(&"groups"))??;
+    let mine = node.tell(&node.inner().groups, message).await??;
     let of_one = |one: &Group, other: &Group| -> Vec<NodeAddr> {
         let alone = one.iter().filter(|(_, member)| member.nid != home.nid && !other.contains(&member.nid));
         alone.map(|(_, member)| member.node.clone()).collect()

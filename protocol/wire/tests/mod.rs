@@ -300,7 +300,7 @@ fn text_is_quoted_as_json_quotes_it_wherever_what_is_to_be_escaped_stands() {
         for before in 0..18 {
             let text = format!("{}{character}{}", "~".repeat(before), "é\"".repeat(before % 3));
             let mut quoted = Vec::new();
-            super::write::string(&text, &mut quoted);
+            write::string(&text, &mut quoted);
             assert_eq!(String::from_utf8(quoted).unwrap(), serde_json::to_string(&text).unwrap());
         }
     }
