@@ -178,7 +178,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
                     self.traffic_mut().wants.unanswered(id, sent.to, token.number, Unanswered::Failed);
                 }
             }
-            Sending::Push { id, .. } => self.replace(context, sent.to, Arc::new([id]), REPLACEMENTS, out),
+            Sending::Push { id, .. } => self.replace(context, sent.to, Arc::new([*id]), REPLACEMENTS, out),
             Sending::Offer { ids, replacements } => self.replace(context, sent.to, ids, replacements, out),
         }
     }

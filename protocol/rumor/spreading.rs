@@ -140,7 +140,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
             held.sent_whole.push(to);
         }
         let rumor = rumor(id, held, micros(context.now));
-        let token = self.sending(to, Sending::Push { id: id.clone(), first });
+        let token = self.sending(to, Sending::Push { id: Box::new(id.clone()), first });
         out.push(Output::Send { token, to, request: Request::Push(rumor) });
     }
 

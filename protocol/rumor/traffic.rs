@@ -37,8 +37,9 @@ pub(super) struct Sent<P> {
 #[derive(Clone, Debug)]
 pub(super) enum Sending<P> {
     /// `first`: of an own rumor to its first peers, so that its settling depends on it.
+    /// Boxed: offers are many more.
     Push {
-        id: Id<P>,
+        id: Box<Id<P>>,
         first: bool,
     },
     Offer {

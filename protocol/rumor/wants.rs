@@ -13,7 +13,8 @@ const ATTEMPTS: u8 = 16;
 
 #[derive(Clone, Debug)]
 pub(super) struct Wants<P> {
-    wanted: BTreeMap<Id<P>, Want<P>>,
+    /// Boxed: a map of one has room for eleven.
+    wanted: BTreeMap<Id<P>, Box<Want<P>>>,
     /// Every id that is wanted and not asked for is in here, in the order of their first offers. An id in here that is
     /// not wanted, or is asked for, is skipped.
     ready: VecDeque<Id<P>>,
@@ -63,7 +64,8 @@ impl<P: Copy + Ord> Wants<P> {
                 want.offerers.push(from);
             }
         } else if self.wanted.len() < limit.max(1) {
-            self.wanted.insert(id.clone(), Want { offerers: vec![from], pull: None, attempts: 0, compared });
+            let want = Want { offerers: vec![from], pull: None, attempts: 0, compared };
+            self.wanted.insert(id.clone(), Box::new(want));
             self.ready.push_back(id.clone());
         }
     }

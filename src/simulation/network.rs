@@ -15,8 +15,9 @@
 //! Every draw comes from one generator, in the order in which messages leave, which is the order in which one thread
 //! runs; there is no other source of chance, no clock but tokio's stopped one, and no map whose order is not sorted.
 //!
-//! Everything under way is on one agenda, in the order of time and, at one moment, of departure; one task goes through
-//! it. A message costs an entry there, no task and no timer of its own, as there can be a million at once.
+//! Everything under way is on one agenda, in the order of time; one task goes through it. A message costs an entry there,
+//! no task and no timer of its own, as there can be a million at once. What happens at one moment goes node by node, at
+//! each in the order of departure: so a node's memory is fetched once, of which there is more than any cache has.
 //!
 //! A paused node does nothing at all until it goes on ([`Process`]), and what came for it waits at its door.
 
@@ -110,6 +111,8 @@ pub(super) struct Network {
     pub watched: RefCell<Option<Watched>>,
     exchanges: Rc<Exchanges>,
     agenda: RefCell<BTreeMap<Instant, VecDeque<Event>>>,
+    /// What was on it for the present moment, node by node.
+    present: RefCell<VecDeque<Event>>,
     /// Until when the one who goes through the agenda sleeps.
     asleep: Cell<Option<Instant>>,
     /// Wakes it.
@@ -123,6 +126,8 @@ pub(super) struct Network {
 #[derive(Clone, Copy)]
 struct Event {
     what: What,
+    /// At which node.
+    node: u32,
     key: Key,
 }
 
@@ -173,6 +178,7 @@ impl Network {
             watched: RefCell::default(),
             exchanges: Rc::default(),
             agenda: RefCell::default(),
+            present: RefCell::default(),
             asleep: Cell::new(None),
             sooner: Notify::new(),
             chance: RefCell::new(chance),
@@ -342,13 +348,14 @@ impl Network {
         });
         let (key, waiting) = self.exchanges.open(About { from, to, compares, carried }, name, call);
         // first, so that of what happens at one moment the deadline comes first
-        self.plan(deadline, What::Expires, key);
+        self.plan(deadline, What::Expires, from, key);
         self.launch(What::Arrives, key);
         waiting.boxed_local()
     }
 
-    fn plan(&self, at: Instant, what: What, key: Key) {
-        self.agenda.borrow_mut().entry(at).or_default().push_back(Event { what, key });
+    fn plan(&self, at: Instant, what: What, node: usize, key: Key) {
+        let node = u32::try_from(node).unwrap_or(u32::MAX);
+        self.agenda.borrow_mut().entry(at).or_default().push_back(Event { what, node, key });
         if self.asleep.get().is_some_and(|until| at < until) {
             self.sooner.notify_one();
         }
@@ -360,7 +367,7 @@ impl Network {
         let (way, from, to) = what.ends(about);
         self.carries(about.carried);
         match self.depart(from, to) {
-            Ok(latency) => self.plan(Instant::now() + latency, what, key),
+            Ok(latency) => self.plan(Instant::now() + latency, what, to, key),
             Err(fate) => self.lose(key, way, fate),
         }
     }
@@ -397,20 +404,22 @@ impl Network {
 
     /// Takes what is to happen now.
     fn due(&self) -> Option<Event> {
-        let mut agenda = self.agenda.borrow_mut();
+        let mut present = self.present.borrow_mut();
         loop {
-            let mut first = agenda.first_entry()?;
+            if let Some(event) = present.pop_front() {
+                return Some(event);
+            }
+            let mut agenda = self.agenda.borrow_mut();
+            let first = agenda.first_entry()?;
             if *first.key() > Instant::now() {
                 return None;
             }
-            match first.get_mut().pop_front() {
-                Some(event) => return Some(event),
-                None => drop(first.remove()),
-            }
+            *present = first.remove();
+            present.make_contiguous().sort_by_key(|event| event.node);
         }
     }
 
-    fn happen(self: Rc<Self>, Event { what, key }: Event) {
+    fn happen(self: Rc<Self>, Event { what, key, .. }: Event) {
         // one that is over has nothing left to happen to it
         let Some(about) = self.exchanges.about(key) else { return };
         let (way, from, to) = what.ends(about);
