@@ -16,7 +16,7 @@ use std::{
 };
 
 use actix::{Actor, Addr, Context, Handler, Message, Recipient, ResponseFuture};
-use chinwag_protocol::{call::CallError, identity::Gid};
+use chinwag_protocol::{call::CallError, identity::Gid, value::EcoString};
 
 use crate::{
     group::supervisor::{Ready, Supervisor},
@@ -145,15 +145,15 @@ impl Late {
     }
 }
 
-fn named(methods: &[&str]) -> Rc<[String]> {
-    methods.iter().map(|&method| method.to_owned()).collect()
+fn named(methods: &[&str]) -> Rc<[EcoString]> {
+    methods.iter().map(|&method| method.into()).collect()
 }
 
 /// Puts each actor that comes to sit in a built-in service's seat into the route table.
 fn seated<A>(
     table: &Rc<RefCell<routes::Table>>,
     name: &'static str,
-    methods: Rc<[String]>,
+    methods: Rc<[EcoString]>,
 ) -> impl Fn(&Addr<A>) + 'static
 where
     A: Actor<Context = Context<A>> + Handler<Request>,
@@ -169,7 +169,7 @@ pub(crate) fn run_service(
     service: &AnyService,
     builtin: bool,
 ) -> Box<dyn Fn()> {
-    let methods: Rc<[String]> = service.methods().into();
+    let methods: Rc<[EcoString]> = service.methods().into_iter().map(EcoString::from).collect();
     let (table, gid, name) = (table.clone(), scope.gid().clone(), service.name().to_owned());
     service.start(scope, move |recipient: Recipient<Request>| {
         table.borrow_mut().seat(&gid, &name, recipient, &methods, builtin);

@@ -20,7 +20,7 @@ use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, Recipient, Res
 use chinwag_protocol::{
     call::{Answer, Call, CallError, ErrorKind, Reply},
     identity::{Gid, is_path_segment},
-    value::{Function, Object, Value},
+    value::{EcoString, Function, Object, Value},
 };
 use futures_util::future::LocalBoxFuture;
 use rand::SeedableRng;
@@ -51,9 +51,9 @@ pub const MAX_SERVICES: usize = 4_096;
 #[derive(Clone)]
 pub(crate) enum Target {
     /// An actor, and the names of its methods.
-    Actor { recipient: Recipient<Request>, name: Rc<str>, methods: Rc<[String]>, builtin: bool },
+    Actor { recipient: Recipient<Request>, name: Rc<str>, methods: Rc<[EcoString]>, builtin: bool },
     /// A built-in actor that nobody has needed so far. To begin puts it in this place.
-    Asleep { begin: Rc<dyn Fn()>, methods: Rc<[String]> },
+    Asleep { begin: Rc<dyn Fn()>, methods: Rc<[EcoString]> },
     /// An object of functions that was put.
     Shipped(Arc<Value>),
     /// A function that the script engine keeps.
@@ -115,23 +115,23 @@ impl Table {
         gid: &Gid,
         name: &str,
         recipient: Recipient<Request>,
-        methods: &Rc<[String]>,
+        methods: &Rc<[EcoString]>,
         builtin: bool,
     ) {
         let target = Target::Actor { recipient, name: name.into(), methods: methods.clone(), builtin };
         if let Some(services) = self.groups.get_mut(gid) {
             services.insert(name.to_owned(), target);
             self.directory.change(|names| {
-                names.entry(gid.to_string()).or_default().insert(name.to_owned(), methods.to_vec());
+                names.entry(gid.to_string()).or_default().insert(name.to_owned(), texts(methods));
             });
         }
     }
 
     /// Keeps a name for a built-in actor that begins with the first call on it.
-    pub(crate) fn reserve(&mut self, name: &str, methods: &Rc<[String]>, begin: Rc<dyn Fn()>) {
+    pub(crate) fn reserve(&mut self, name: &str, methods: &Rc<[EcoString]>, begin: Rc<dyn Fn()>) {
         self.local().insert(name.to_owned(), Target::Asleep { begin, methods: methods.clone() });
         self.directory.change(|names| {
-            names.entry(Gid::local().to_string()).or_default().insert(name.to_owned(), methods.to_vec());
+            names.entry(Gid::local().to_string()).or_default().insert(name.to_owned(), texts(methods));
         });
     }
 
@@ -191,6 +191,11 @@ impl Table {
             _ => Ok(()),
         }
     }
+}
+
+/// As shipped code sees them.
+fn texts(methods: &[EcoString]) -> Vec<String> {
+    methods.iter().map(EcoString::to_string).collect()
 }
 
 fn unknown_service(gid: &Gid, service: &str) -> CallError {
@@ -433,7 +438,7 @@ enum Way {
 struct Forwarded {
     gid: Gid,
     service: Rc<str>,
-    methods: Rc<[String]>,
+    methods: Rc<[EcoString]>,
     method: usize,
     deadline: Instant,
     reply: actix::prelude::RecipientRequest<Request>,

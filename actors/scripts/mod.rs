@@ -153,8 +153,9 @@ fn takes_no_code() -> CallError {
 #[derive(Clone)]
 pub(crate) struct Scripts {
     settings: ScriptSettings,
+    /// None on a node that takes no code.
     #[cfg(feature = "scripts")]
-    runner: Rc<runner::Runner>,
+    runner: Option<Rc<runner::Runner>>,
     directory: Directory,
 }
 
@@ -170,7 +171,10 @@ impl Scripts {
         let directory = Directory::new(settings.enabled);
         Scripts {
             #[cfg(feature = "scripts")]
-            runner: runner::Runner::new(me, settings.clone(), directory.clone(), seed, clock::Wall::new(clock, born)),
+            runner: settings.enabled.then(|| {
+                let wall = clock::Wall::new(clock, born);
+                runner::Runner::new(me, settings.clone(), directory.clone(), seed, wall)
+            }),
             settings,
             directory,
         }
@@ -179,7 +183,9 @@ impl Scripts {
     /// Says where calls of shipped code go.
     pub(crate) fn attach(&self, world: Rc<dyn World>) {
         #[cfg(feature = "scripts")]
-        self.runner.attach(world);
+        if let Some(runner) = &self.runner {
+            runner.attach(world);
+        }
     }
 
     /// The names that code sees.
@@ -200,42 +206,37 @@ impl Scripts {
         arguments: Vec<Value>,
         origin: Origin,
     ) -> ReplyFuture {
-        if !self.enabled() {
-            return ready(Err(takes_no_code()));
-        }
         #[cfg(feature = "scripts")]
-        return self.runner.run(engine::What::Method(service, method.to_owned()), arguments, origin);
-        #[cfg(not(feature = "scripts"))]
+        if let Some(runner) = &self.runner {
+            return runner.run(engine::What::Method(service, method.to_owned()), arguments, origin);
+        }
         ready(Err(takes_no_code()))
     }
 
     /// Calls a function that came as text.
     pub(crate) fn call_function(&self, function: &Function, arguments: Vec<Value>, origin: Origin) -> ReplyFuture {
-        if !self.enabled() {
-            return ready(Err(takes_no_code()));
-        }
         #[cfg(feature = "scripts")]
-        return self.runner.run(engine::What::Function(function.clone()), arguments, origin);
-        #[cfg(not(feature = "scripts"))]
+        if let Some(runner) = &self.runner {
+            return runner.run(engine::What::Function(function.clone()), arguments, origin);
+        }
         ready(Err(takes_no_code()))
     }
 
     /// Calls a function that `createRPC` keeps.
     pub(crate) fn call_remote(&self, name: &str, arguments: Vec<Value>, origin: Origin) -> ReplyFuture {
         #[cfg(feature = "scripts")]
-        return self.runner.run(engine::What::Remote(name.to_owned()), arguments, origin);
-        #[cfg(not(feature = "scripts"))]
+        if let Some(runner) = &self.runner {
+            return runner.run(engine::What::Remote(name.to_owned()), arguments, origin);
+        }
         ready(Err(takes_no_code()))
     }
 
     /// Runs text at top level. Answers what it comes to, as a prompt shows it.
     pub(crate) fn evaluate(&self, source: String, origin: Origin) -> ReplyFuture {
-        if !self.enabled() {
-            return ready(Err(takes_no_code()));
-        }
         #[cfg(feature = "scripts")]
-        return self.runner.run(engine::What::Source(source), Vec::new(), origin);
-        #[cfg(not(feature = "scripts"))]
+        if let Some(runner) = &self.runner {
+            return runner.run(engine::What::Source(source), Vec::new(), origin);
+        }
         ready(Err(takes_no_code()))
     }
 
@@ -243,15 +244,18 @@ impl Scripts {
     /// was one since this was last asked.
     pub(crate) async fn idle(&self) -> Option<CallError> {
         #[cfg(feature = "scripts")]
-        return self.runner.idle().await;
-        #[cfg(not(feature = "scripts"))]
+        if let Some(runner) = &self.runner {
+            return runner.idle().await;
+        }
         None
     }
 
     /// Ends the engine.
     pub(crate) fn close(&self) {
         #[cfg(feature = "scripts")]
-        self.runner.close();
+        if let Some(runner) = &self.runner {
+            runner.close();
+        }
     }
 }
 

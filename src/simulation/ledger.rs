@@ -14,6 +14,8 @@ use chinwag_protocol::{value::Value, wire};
 use serde::Serialize;
 use tokio::time::Instant;
 
+use super::network::index;
+
 /// Messages counted at the network, from the start on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
@@ -100,11 +102,11 @@ impl Ledger {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The service `record` of one node in one of its lives.
-    pub(super) fn service(self: &Arc<Ledger>, node: usize, life: u32) -> AnyService {
+    /// The service `record` of nodes in this of their lives.
+    pub(super) fn service(self: &Arc<Ledger>, life: u32) -> AnyService {
         let ledger = self.clone();
-        let record = Service::new("record", |_| ());
-        record.method("hear", move |(), heard: Vec<Value>| ledger.hear(node, life, &heard)).into()
+        let record = Service::new("record", |scope| index(scope.node().addr()).unwrap_or(usize::MAX));
+        record.method("hear", move |node: &mut usize, heard: Vec<Value>| ledger.hear(*node, life, &heard)).into()
     }
 
     fn hear(&self, node: usize, life: u32, heard: &[Value]) {

@@ -244,12 +244,13 @@ impl Simulation {
             let network = Network::new(ledger.clone(), self.weather, chance, self.traced, wires);
             let net = Net::start(Inner {
                 network: Rc::new(network),
-                ledger,
+                ledger: ledger.clone(),
                 neighbours,
                 group: self.group,
                 views,
                 settings,
                 services: self.services,
+                record: ledger.service(0),
                 clocks: RefCell::new(self.clocks),
                 seed: self.seed,
             });

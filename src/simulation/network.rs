@@ -62,7 +62,7 @@ pub(super) fn address(index: usize) -> NodeAddr {
 }
 
 /// The number of the node with this address.
-fn index(address: &NodeAddr) -> Option<usize> {
+pub(super) fn index(address: &NodeAddr) -> Option<usize> {
     if address.port() != PORT {
         return None;
     }
