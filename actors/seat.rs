@@ -72,7 +72,7 @@ impl<A: Actor> Seat<A> {
 }
 
 /// The seat of an actor that starts when it is first needed. Only the node's own thread can start it: whoever finds the
-/// seat empty has the route table [do so](crate::local::routes::Begin).
+/// seat empty has the route table do so (`routes::Begin`).
 pub struct LateSeat<A: Actor> {
     name: &'static str,
     seat: Arc<OnceLock<Seat<A>>>,
