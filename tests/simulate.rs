@@ -21,7 +21,8 @@ fn figures_are_json_and_the_same_each_time() {
         let (code, out, error) = simulate(&["--nodes", "20", "--runs", "6", "--loss", "0.2", "--seed", "9", "--json"]);
         assert_eq!((code, error.as_str()), (Some(0), ""));
         let mut figures: Value = serde_json::from_str(&out).unwrap();
-        assert!(figures["wall_seconds"].take().as_f64().unwrap() > 0.0);
+        let [wall, spreading] = ["wall_seconds", "spreading_seconds"].map(|key| figures[key].take().as_f64().unwrap());
+        assert!(0.0 < spreading && spreading <= wall, "{spreading} {wall}");
         figures
     };
     let figures = ask();

@@ -65,6 +65,15 @@ pub struct Run {
     pub trace: String,
 }
 
+/// Where a run has got to, for those who have a clock: the simulation has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// All nodes are up, and the message is about to be sent.
+    Sending,
+    /// All have it, or the time is up. The nodes are still to be ended.
+    Over,
+}
+
 impl Spread {
     /// Whether there is such a network; nothing runs.
     ///
@@ -103,6 +112,14 @@ impl Spread {
     /// # Errors
     /// [`Impossible`], where no such network exists.
     pub fn run(&self, run: u64, traced: bool) -> Result<Run, Impossible> {
+        self.run_in_stages(run, traced, |_| {})
+    }
+
+    /// The same, and tells where it has got to.
+    ///
+    /// # Errors
+    /// As [`run`](Spread::run).
+    pub fn run_in_stages(&self, run: u64, traced: bool, at: impl Fn(Stage)) -> Result<Run, Impossible> {
         self.check()?;
         let seed = self.seed.wrapping_add(run);
         let simulation = self.simulation(seed);
@@ -118,8 +135,10 @@ impl Spread {
             net.advance(wait).await;
             let (start, before) = (net.now(), net.counts());
             net.watch(&payload, from);
+            at(Stage::Sending);
             net.tell(from, &payload);
             net.until(tick.mul_f64(TICKS), |net| net.all_heard(&payload)).await;
+            at(Stage::Over);
             let reach = net.reach(&payload);
             let sent = reach.complete.unwrap_or_else(|| net.counts()).since(before);
             let curve: Vec<_> = reach.curve.into_iter().map(|(at, count)| (at - start, count)).collect();
@@ -163,6 +182,7 @@ impl Spread {
             convergence_ticks: converged.as_ref().map(|converged| converged.mean / TICK),
             convergence_latencies: converged,
             wall_seconds: wall.as_secs_f64(),
+            spreading_seconds: None,
         }
     }
 }
@@ -204,6 +224,9 @@ pub struct Report {
     pub convergence_ticks: Option<f64>,
     /// Real time that all runs took together.
     pub wall_seconds: f64,
+    /// Real time from a send to its last delivery, the mean; none where nobody looked at a clock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spreading_seconds: Option<f64>,
 }
 
 /// A distribution.

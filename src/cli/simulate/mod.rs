@@ -7,6 +7,7 @@ mod plot;
 mod table;
 
 use std::{
+    cell::RefCell,
     fs,
     io::{IsTerminal as _, Write as _},
     path::PathBuf,
@@ -23,7 +24,7 @@ use chinwag::{
     simulation::{
         Impossible, Latency, Overlay,
         scenario::Scenario,
-        spread::{Run, Spread},
+        spread::{Report, Run, Spread},
         swarm,
     },
 };
@@ -132,9 +133,20 @@ fn measure(args: &SimulateArgs) -> Result<ExitCode, Refusal> {
     };
     spread.check()?;
     let began = Instant::now();
-    let runs = each(args.runs, "runs", |run| spread.run(run, run == 0 && args.trace.is_some()), Result::is_err);
-    let runs = runs.into_iter().collect::<Result<Vec<Run>, Impossible>>()?;
-    let report = spread.report(&runs, began.elapsed());
+    let one = |run| {
+        let stages = RefCell::new(Vec::new());
+        let traced = run == 0 && args.trace.is_some();
+        let done = spread.run_in_stages(run, traced, |_| stages.borrow_mut().push(Instant::now()))?;
+        let stages = stages.take();
+        Ok((done, stages.last().zip(stages.first()).map_or(Duration::ZERO, |(over, sending)| *over - *sending)))
+    };
+    let runs = each(args.runs, "runs", one, Result::is_err);
+    let (runs, spreading): (Vec<Run>, Vec<Duration>) =
+        runs.into_iter().collect::<Result<Vec<_>, Impossible>>()?.into_iter().unzip();
+    let report = Report {
+        spreading_seconds: Some(spreading.iter().sum::<Duration>().as_secs_f64() / runs.len() as f64),
+        ..spread.report(&runs, began.elapsed())
+    };
     if let (Some(file), Some(first)) = (&args.trace, runs.first()) {
         write(file, &first.trace)?;
     }

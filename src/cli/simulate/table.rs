@@ -36,6 +36,9 @@ pub(super) fn report(report: &Report) -> String {
     }
     rows.push(("ticks to all, mean".to_owned(), optional(report.convergence_ticks)));
     rows.push(("wall time".to_owned(), format!("{:.2} s", report.wall_seconds)));
+    if let Some(spreading) = report.spreading_seconds {
+        rows.push(("send to last delivery, a run".to_owned(), format!("{spreading:.2} s")));
+    }
     two_columns(rows)
 }
 
