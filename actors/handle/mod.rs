@@ -301,7 +301,7 @@ impl Node {
     /// Sends a message to a built-in actor, which starts with the first one.
     ///
     /// # Errors
-    /// [`ErrorKind::Crashed`] where it panicked over it, or the node has ended.
+    /// [`ErrorKind::Crashed`] where it panicked over it or has been closed, [`ErrorKind::Stopping`] where it starts no more.
     pub(crate) async fn tell<A, M>(&self, seat: &LateSeat<A>, message: M) -> Result<M::Result, CallError>
     where
         A: Actor + Handler<M>,

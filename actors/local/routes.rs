@@ -119,27 +119,21 @@ impl Table {
         builtin: bool,
     ) {
         let target = Target::Actor { recipient, name: name.into(), methods: methods.clone(), builtin };
-        if let Some(services) = self.groups.get_mut(gid) {
-            services.insert(name.to_owned(), target);
-            self.directory.change(|names| {
-                names.entry(gid.to_string()).or_default().insert(name.to_owned(), texts(methods));
-            });
-        }
+        self.keep(gid, name, methods, target);
     }
 
     /// Keeps a name for a built-in actor that begins with the first call on it.
     pub(crate) fn reserve(&mut self, name: &str, methods: &Rc<[EcoString]>, begin: Rc<dyn Fn()>) {
-        self.local().insert(name.to_owned(), Target::Asleep { begin, methods: methods.clone() });
-        self.directory.change(|names| {
-            names.entry(Gid::local().to_string()).or_default().insert(name.to_owned(), texts(methods));
-        });
+        self.keep(&Gid::local(), name, methods, Target::Asleep { begin, methods: methods.clone() });
     }
 
-    /// What begins a built-in actor, unless it has begun.
-    fn asleep(&self, gid: &Gid, service: &str) -> Option<Rc<dyn Fn()>> {
-        match self.groups.get(gid)?.get(service)? {
-            Target::Asleep { begin, .. } => Some(begin.clone()),
-            _ => None,
+    fn keep(&mut self, gid: &Gid, name: &str, methods: &[EcoString], target: Target) {
+        if let Some(services) = self.groups.get_mut(gid) {
+            services.insert(name.to_owned(), target);
+            self.directory.change(|names| {
+                let methods = methods.iter().map(EcoString::to_string).collect();
+                names.entry(gid.to_string()).or_default().insert(name.to_owned(), methods);
+            });
         }
     }
 
@@ -193,11 +187,6 @@ impl Table {
     }
 }
 
-/// As shipped code sees them.
-fn texts(methods: &[EcoString]) -> Vec<String> {
-    methods.iter().map(EcoString::to_string).collect()
-}
-
 fn unknown_service(gid: &Gid, service: &str) -> CallError {
     let shown: String = service.chars().take(64).collect();
     CallError::new(ErrorKind::UnknownService, format!("this node knows no service {shown} in group {gid}"))
@@ -221,9 +210,16 @@ impl Routes {
         if call.gid.is_local() && call.service == "routes" {
             return Way::Here(request);
         }
-        self.begin(&call.gid, &call.service);
-        let table = self.table.borrow();
-        let Ok(Target::Actor { recipient, name, methods, .. }) = table.find(&call.gid, &call.service) else {
+        let mut table = self.table.borrow();
+        let mut found = table.find(&call.gid, &call.service);
+        if let Ok(Target::Asleep { begin, .. }) = found {
+            let begin = begin.clone();
+            drop(table);
+            begin();
+            table = self.table.borrow();
+            found = table.find(&call.gid, &call.service);
+        }
+        let Ok(Target::Actor { recipient, name, methods, .. }) = found else {
             return Way::Here(request);
         };
         let Some(method) = methods.iter().position(|method| *method == call.method) else { return Way::Here(request) };
@@ -236,14 +232,6 @@ impl Routes {
             // only puts it into the actor's mailbox
             reply: recipient.send(request),
         })
-    }
-
-    /// Starts a built-in actor, if it was not needed before.
-    fn begin(&self, gid: &Gid, service: &str) {
-        let begin = self.table.borrow().asleep(gid, service);
-        if let Some(begin) = begin {
-            begin();
-        }
     }
 
     /// The group that a call is about, where the node knows it and nobody has needed its services so far.
@@ -544,7 +532,11 @@ impl Handler<Begin> for Routes {
     type Result = ();
 
     fn handle(&mut self, Begin(name): Begin, _: &mut Context<Routes>) {
-        self.begin(&Gid::local(), name);
+        let begin = match self.table.borrow().find(&Gid::local(), name) {
+            Ok(Target::Asleep { begin, .. }) => begin.clone(),
+            _ => return,
+        };
+        begin();
     }
 }
 

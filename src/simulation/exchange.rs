@@ -137,14 +137,12 @@ impl Exchanges {
 
     /// Hands the caller its answer, if it waits.
     pub(super) fn settle(&self, key: Key, reply: Box<Reply>) {
-        let waker = self.change(key, |exchange| match &exchange.caller {
-            Caller::Waits(_) => match std::mem::replace(&mut exchange.caller, Caller::Has(reply)) {
-                Caller::Waits(waker) => (waker, None),
-                Caller::Has(_) | Caller::Gone => (None, None),
-            },
-            Caller::Has(_) | Caller::Gone => (None, Some(reply)),
+        let before = self.change(key, |exchange| match exchange.caller {
+            Caller::Waits(_) => std::mem::replace(&mut exchange.caller, Caller::Has(reply)),
+            // not needed, and dropped below
+            Caller::Has(_) | Caller::Gone => Caller::Has(reply),
         });
-        if let Some((Some(waker), _)) = waker {
+        if let Some(Caller::Waits(Some(waker))) = before {
             waker.wake();
         }
     }

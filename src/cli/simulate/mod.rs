@@ -7,7 +7,7 @@ mod plot;
 mod table;
 
 use std::{
-    cell::RefCell,
+    cell::Cell,
     fs,
     io::{IsTerminal as _, Write as _},
     path::PathBuf,
@@ -24,7 +24,7 @@ use chinwag::{
     simulation::{
         Impossible, Latency, Overlay,
         scenario::Scenario,
-        spread::{Report, Run, Spread},
+        spread::{Report, Run, Spread, Stage},
         swarm,
     },
 };
@@ -134,11 +134,12 @@ fn measure(args: &SimulateArgs) -> Result<ExitCode, Refusal> {
     spread.check()?;
     let began = Instant::now();
     let one = |run| {
-        let stages = RefCell::new(Vec::new());
-        let traced = run == 0 && args.trace.is_some();
-        let done = spread.run_in_stages(run, traced, |_| stages.borrow_mut().push(Instant::now()))?;
-        let stages = stages.take();
-        Ok((done, stages.last().zip(stages.first()).map_or(Duration::ZERO, |(over, sending)| *over - *sending)))
+        let (sending, took) = (Cell::new(began), Cell::new(Duration::ZERO));
+        let done = spread.run_in_stages(run, run == 0 && args.trace.is_some(), |stage| match stage {
+            Stage::Sending => sending.set(Instant::now()),
+            Stage::Over => took.set(sending.get().elapsed()),
+        })?;
+        Ok((done, took.get()))
     };
     let runs = each(args.runs, "runs", one, Result::is_err);
     let (runs, spreading): (Vec<Run>, Vec<Duration>) =
