@@ -245,7 +245,7 @@ impl Handler<Reconcile> for Lifecycle {
             return Box::pin(async move {
                 if let Some(seat) = seat {
                     // an answer means that the services run; a supervisor that dies meanwhile is replaced
-                    let _ = seat.addr().send(Ready).await;
+                    let _ = seat.send(Ready).await;
                 }
             });
         }

@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use actix::{
-    Actor, MailboxError, Message, ResponseFuture,
+    Actor, Message, ResponseFuture,
     dev::{MessageResponse, OneshotSender},
 };
 use chinwag_protocol::call::{Call, CallContext, CallError, ErrorKind, MAX_DEADLINE, Reply};
@@ -114,9 +114,8 @@ impl Origin {
 }
 
 /// What it means that an actor did not answer: it panicked while it worked on the call, or has been stopped.
-pub(crate) fn crashed(what: &dyn fmt::Display) -> impl FnOnce(MailboxError) -> CallError {
-    let message = format!("{what} failed while it answered");
-    move |_| CallError::new(ErrorKind::Crashed, message)
+pub(crate) fn crashed(what: &dyn fmt::Display) -> CallError {
+    CallError::new(ErrorKind::Crashed, format!("{what} failed while it answered"))
 }
 
 /// An answer that is there at once.

@@ -15,13 +15,15 @@
 
 use std::{
     fmt,
-    rc::Rc,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
-use actix::{Actor, Addr, AsyncContext, Context};
+use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, dev::ToEnvelope, prelude::Request};
+use chinwag_protocol::call::CallError;
 use tokio::task::{AbortHandle, JoinHandle};
+
+use crate::request::crashed;
 
 /// Pause before the second panic's replacement; it doubles from there. A guess, as Erlang's supervisors use none.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
@@ -32,8 +34,13 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Panics further apart than this are not the same trouble: the pause starts over.
 const CALM: Duration = Duration::from_secs(60);
 
-/// Where the address of the actor that presently does a job is found.
-pub struct Seat<A: Actor>(Arc<Mutex<Sitting<A>>>);
+/// Where the actor that presently does a job is found.
+pub struct Seat<A: Actor>(Arc<Place<A>>);
+
+struct Place<A: Actor> {
+    name: Arc<str>,
+    sitting: Mutex<Sitting<A>>,
+}
 
 struct Sitting<A: Actor> {
     addr: Addr<A>,
@@ -55,12 +62,47 @@ impl<A: Actor> fmt::Debug for Seat<A> {
 
 impl<A: Actor> Seat<A> {
     fn lock(&self) -> MutexGuard<'_, Sitting<A>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.sitting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whoever sits there now. To be asked for each time: a kept address is dead after a replacement.
-    pub fn addr(&self) -> Addr<A> {
-        self.lock().addr.clone()
+    /// Puts a message into the mailbox of whoever sits there now. What comes of it is for who awaits the request; one
+    /// that is dropped before the actor came to it is not performed.
+    ///
+    /// A kept address would be dead after a replacement, and a copy of one takes two allocations.
+    pub fn send<M>(&self, message: M) -> Request<A, M>
+    where
+        A: Handler<M>,
+        A::Context: ToEnvelope<A, M>,
+        M: Message + Send + 'static,
+        M::Result: Send,
+    {
+        self.lock().addr.send(message)
+    }
+
+    /// The same, for nobody to wait.
+    pub fn do_send<M>(&self, message: M)
+    where
+        A: Handler<M>,
+        A::Context: ToEnvelope<A, M>,
+        M: Message + Send,
+        M::Result: Send,
+    {
+        self.lock().addr.do_send(message);
+    }
+
+    /// Sends a message and waits for what comes of it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Crashed`](chinwag_protocol::call::ErrorKind::Crashed) where the actor panicked over it, or has been
+    /// closed.
+    pub async fn ask<M>(&self, message: M) -> Result<M::Result, CallError>
+    where
+        A: Handler<M>,
+        A::Context: ToEnvelope<A, M>,
+        M: Message + Send + 'static,
+        M::Result: Send,
+    {
+        self.send(message).await.map_err(|_| crashed(&self.0.name))
     }
 
     /// Ends the actor at once, for good. What it had handed to tasks of their own goes on.
@@ -101,9 +143,9 @@ impl<A: Actor> LateSeat<A> {
         self.name
     }
 
-    /// Whoever sits there now; none where nobody was needed so far.
-    pub fn addr(&self) -> Option<Addr<A>> {
-        self.seat.get().map(Seat::addr)
+    /// The seat; none where nobody was needed so far.
+    pub fn get(&self) -> Option<&Seat<A>> {
+        self.seat.get()
     }
 
     /// Seats an actor, for good.
@@ -124,7 +166,7 @@ impl<A: Actor> LateSeat<A> {
 ///
 /// `seated` is told each address that comes to sit there, the first included.
 pub fn supervise<A>(
-    name: impl Into<Rc<str>>,
+    name: impl Into<Arc<str>>,
     make: impl Fn() -> A + 'static,
     seated: impl Fn(&Addr<A>) + 'static,
 ) -> Seat<A>
@@ -134,7 +176,8 @@ where
     let name = name.into();
     let (addr, mut task) = start(make());
     seated(&addr);
-    let seat = Seat(Arc::new(Mutex::new(Sitting { addr, task: task.abort_handle(), closed: false })));
+    let sitting = Sitting { addr, task: task.abort_handle(), closed: false };
+    let seat = Seat(Arc::new(Place { name: name.clone(), sitting: Mutex::new(sitting) }));
     let kept = seat.clone();
     actix::spawn(async move {
         let mut panics = 0_u32;
@@ -166,7 +209,10 @@ where
 }
 
 fn start<A: Actor<Context = Context<A>>>(actor: A) -> (Addr<A>, JoinHandle<()>) {
-    let context = Context::new();
+    let mut context = Context::new();
+    // no bound of its own: it holds none of the calls that admission lets in back for good, has each that is past it wait
+    // in a queue of wakers and messages overtake each other, and ends where addresses are copied
+    context.set_mailbox_capacity(0);
     let addr = context.address();
     (addr, actix::spawn(context.into_future(actor)))
 }
@@ -227,8 +273,8 @@ mod tests {
             |_| {},
         );
         for replaced in 1..=5 {
-            assert_eq!(seat.addr().send(Do::Answer).await.unwrap(), 7);
-            assert!(seat.addr().send(Do::Panic).await.is_err());
+            assert_eq!(seat.send(Do::Answer).await.unwrap(), 7);
+            assert!(seat.send(Do::Panic).await.is_err());
             until(|| made.get() == replaced + 1).await;
         }
     }
@@ -249,9 +295,9 @@ mod tests {
             if close {
                 seat.close();
             } else {
-                let _ = seat.addr().send(Do::Stop).await;
+                let _ = seat.send(Do::Stop).await;
             }
-            until(|| !seat.addr().connected()).await;
+            until(|| !seat.lock().addr.connected()).await;
             assert_eq!(made.get(), 1);
         }
     }

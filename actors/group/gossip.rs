@@ -24,7 +24,6 @@ use crate::{
         comm::message_and_remote,
         gossip::{Broadcast, ask_width},
     },
-    request::crashed,
     service::{AnyService, Scope, Service, value},
 };
 
@@ -76,7 +75,7 @@ async fn send(scope: Scope, arguments: Vec<Value>) -> Reply {
         origin: scope.node().origin()?,
         calm: false,
     };
-    scope.node().inner().gossip.addr().send(message).await.map_err(crashed(&"gossip"))?
+    scope.node().inner().gossip.ask(message).await?
 }
 
 /// The timers of one group on this node.

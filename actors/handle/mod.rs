@@ -19,7 +19,7 @@ use crate::{
     clock::Clock,
     local::{comm, gossip, groups, membership, routes},
     node::{Close, Lifecycle, Stop},
-    request::{Origin, Request, Response, crashed},
+    request::{Origin, Request, Response},
     seat::{LateSeat, Seat},
     service::AnyService,
     stub,
@@ -120,13 +120,9 @@ impl Node {
     pub async fn dispatch(&self, call: Call) -> Reply {
         let request = Request::new(call, self.inner.clock);
         match &self.inner.membership {
-            _ if gossip::is_ours(&request.call) => {
-                self.inner.gossip.addr().send(request).await.map_err(crashed(&"gossip"))?
-            }
-            Some(membership) if membership::wire::is_ours(&request.call) => {
-                membership.addr().send(request).await.map_err(crashed(&"membership"))?
-            }
-            _ => self.inner.routes.addr().send(request).await.map_err(crashed(&"the route table"))?,
+            _ if gossip::is_ours(&request.call) => self.inner.gossip.ask(request).await?,
+            Some(membership) if membership::wire::is_ours(&request.call) => membership.ask(request).await?,
+            _ => self.inner.routes.ask(request).await?,
         }
     }
 
@@ -137,7 +133,7 @@ impl Node {
             let incoming = gossip::Incoming::new(Request::new(call, self.inner.clock), Box::new(take));
             // past the mailbox's capacity, which bounds no cloned address anyway: each sender's machine bounds what it has
             // under way
-            return self.inner.gossip.addr().do_send(incoming);
+            return self.inner.gossip.do_send(incoming);
         }
         let node = self.clone();
         take(Response::Later(Box::pin(async move { node.dispatch(call).await })));
@@ -229,7 +225,7 @@ impl Node {
     {
         let callback = move |arguments| -> CallbackFuture { Box::pin(callback(arguments)) };
         let message = routes::AddCallback { lasting, callback: Box::new(callback) };
-        let name = self.inner.routes.addr().send(message).await.map_err(crashed(&"the route table"))??;
+        let name = self.inner.routes.ask(message).await??;
         Ok(stub::function(self.addr(), &name, "call"))
     }
 
@@ -270,7 +266,7 @@ impl Node {
     /// As [`call`](Node::call), and [`ErrorKind::Unsupported`] on a node that takes no code.
     pub async fn apply(&self, function: Function, arguments: Vec<Value>) -> Reply {
         let message = routes::Apply { function, arguments, origin: self.origin()? };
-        self.inner.routes.addr().send(message).await.map_err(crashed(&"the route table"))?
+        self.inner.routes.ask(message).await?
     }
 
     /// Runs JavaScript source at top level, as a prompt does; `await` is allowed there. Answers the text by which a
@@ -280,7 +276,7 @@ impl Node {
     /// What the source throws; [`ErrorKind::Unsupported`] on a node that takes no code.
     pub async fn evaluate(&self, source: impl Into<String>) -> Result<String, CallError> {
         let message = routes::Evaluate { source: source.into(), origin: self.origin()? };
-        let shown = self.inner.routes.addr().send(message).await.map_err(crashed(&"the route table"))??;
+        let shown = self.inner.routes.ask(message).await??;
         Ok(shown.into_value().deserialize()?)
     }
 
@@ -290,12 +286,12 @@ impl Node {
     /// # Errors
     /// Where the node has stopped.
     pub async fn scripts_idle(&self) -> Result<Option<CallError>, CallError> {
-        self.inner.routes.addr().send(routes::Idle).await.map_err(crashed(&"the route table"))
+        self.inner.routes.ask(routes::Idle).await
     }
 
     /// A name that nobody else has, and a generator of its own.
     pub(crate) async fn name_and_chance(&self) -> Result<(String, rand_chacha::ChaCha8Rng), CallError> {
-        self.inner.routes.addr().send(routes::NameAndChance).await.map_err(crashed(&"the route table"))
+        self.inner.routes.ask(routes::NameAndChance).await
     }
 
     /// Sends a message to a built-in actor, which starts with the first one.
@@ -309,19 +305,23 @@ impl Node {
         M: Message + Send + 'static,
         M::Result: Send,
     {
-        let addr = match seat.addr() {
-            Some(addr) => Some(addr),
+        let sitting = match seat.get() {
+            Some(sitting) => Some(sitting),
             None => {
                 let begin = routes::Begin(seat.name());
-                self.inner.routes.addr().send(begin).await.map_err(crashed(&"the route table"))?;
-                seat.addr()
+                self.inner.routes.ask(begin).await?;
+                seat.get()
             }
         };
         let ended = || CallError::new(ErrorKind::Stopping, "the node has stopped");
-        addr.ok_or_else(ended)?.send(message).await.map_err(crashed(&seat.name()))
+        sitting.ok_or_else(ended)?.ask(message).await
     }
 
-    async fn lifecycle<M>(&self, message: M) -> Result<M::Result, CallError>
+    /// Sends a message to whoever starts and ends what the node runs.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Stopping`] where the node has ended.
+    pub(crate) async fn lifecycle<M>(&self, message: M) -> Result<M::Result, CallError>
     where
         M: Message + Send + 'static,
         M::Result: Send,
@@ -329,7 +329,7 @@ impl Node {
         actix::Context<Lifecycle>: ToEnvelope<Lifecycle, M>,
     {
         let stopping = |_: MailboxError| CallError::new(ErrorKind::Stopping, "the node has stopped");
-        self.inner.lifecycle.addr().send(message).await.map_err(stopping)
+        self.inner.lifecycle.send(message).await.map_err(stopping)
     }
 
     async fn local(&self, service: &str, method: &str, arguments: Vec<Value>) -> Result<Value, CallError> {

@@ -15,7 +15,7 @@ use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 
 use actix::{Actor, Context, Handler, Message, ResponseFuture};
 use chinwag_protocol::{
-    call::{CallError, ErrorKind, Reply},
+    call::{CallError, Reply},
     group::{Entry, Group, GroupConfig, Groups as Known},
     identity::{Gid, NodeAddr},
     value::Value,
@@ -105,7 +105,7 @@ fn changed(request: &Request, set: &Arc<Group>, before: usize) -> Option<Changed
 async fn tell_membership(node: &Node, changed: Option<Changed>) {
     if let (Some(seat), Some(changed)) = (&node.inner().membership, changed) {
         // one that panicked looks for itself
-        let _ = seat.addr().send(changed).await;
+        let _ = seat.send(changed).await;
     }
 }
 
@@ -138,8 +138,7 @@ impl Handler<Request> for Groups {
                 let changed = changed(&request, &set, before);
                 Response::Later(Box::pin(async move {
                     if let Some(gid) = reconcile {
-                        let stopping = |_| CallError::new(ErrorKind::Stopping, "the node is stopping");
-                        node.inner().lifecycle.addr().send(Reconcile(gid)).await.map_err(stopping)?;
+                        node.lifecycle(Reconcile(gid)).await?;
                     }
                     tell_membership(&node, changed).await;
                     Reply::Ok(set.to_value().into())
@@ -197,8 +196,7 @@ impl Handler<Merge> for Groups {
         let put = gossip::Options::read(&config).and_then(|_| self.home.groups.borrow_mut().put(config, members));
         Box::pin(async move {
             let (node, how) = (node?, Change::Put(put?));
-            let stopping = |_| CallError::new(ErrorKind::Stopping, "the node is stopping");
-            node.inner().lifecycle.addr().send(Reconcile(gid.clone())).await.map_err(stopping)?;
+            node.lifecycle(Reconcile(gid.clone())).await?;
             tell_membership(&node, Some(Changed { gid, how })).await;
             Ok(before)
         })

@@ -16,7 +16,7 @@
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
 
-use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, Recipient, ResponseFuture};
+use actix::{Actor, AsyncContext, Context, Handler, Message, Recipient, ResponseFuture};
 use chinwag_protocol::{
     call::{Answer, Call, CallError, ErrorKind, Reply},
     identity::{Gid, is_path_segment},
@@ -248,15 +248,14 @@ impl Routes {
     }
 
     /// Has a group's services started, then routes.
-    fn wake(&self, gid: Gid, request: Request, routes: Addr<Routes>) -> ReplyFuture {
-        let lifecycle = match self.home.node() {
-            Ok(node) => node.inner().lifecycle.addr(),
+    fn wake(&self, gid: Gid, request: Request) -> ReplyFuture {
+        let node = match self.home.node() {
+            Ok(node) => node.clone(),
             Err(error) => return ready(Err(error)),
         };
         Box::pin(async move {
-            let stopping = |_| CallError::new(ErrorKind::Stopping, "the node is stopping");
-            lifecycle.send(Reconcile(gid)).await.map_err(stopping)?;
-            routes.send(Awake(request)).await.map_err(crashed(&"the route table"))?
+            node.lifecycle(Reconcile(gid)).await?;
+            node.inner().routes.ask(Awake(request)).await?
         })
     }
 
@@ -440,7 +439,7 @@ impl Forwarded {
             let name = || format!("{gid}.{service}.{}", methods[method]);
             match timeout_at(deadline, reply).await {
                 Ok(Ok(reply)) => reply,
-                Ok(Err(gone)) => Err(crashed(&name())(gone)),
+                Ok(Err(_)) => Err(crashed(&name())),
                 Err(_) => Err(late(&name())),
             }
         }))
@@ -480,7 +479,7 @@ pub(crate) const METHODS: [&str; 3] = ["get", "put", "rem"];
 impl Handler<Request> for Routes {
     type Result = Response;
 
-    fn handle(&mut self, request: Request, context: &mut Context<Routes>) -> Response {
+    fn handle(&mut self, request: Request, _: &mut Context<Routes>) -> Response {
         let permit = match self.home.admit(request.call.context.depth) {
             Ok(permit) => permit,
             Err(error) => return Response::Now(Err(error)),
@@ -494,7 +493,7 @@ impl Handler<Request> for Routes {
         let name = request.call.to_string();
         let answer = match self.asleep(&request.call) {
             None => self.route(request),
-            Some(gid) => Response::Later(self.wake(gid, request, context.address())),
+            Some(gid) => Response::Later(self.wake(gid, request)),
         };
         match answer {
             Response::Now(reply) => Response::Now(reply),

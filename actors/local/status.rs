@@ -31,7 +31,7 @@ use crate::{
     load::Gauges,
     local::{groups::Meet, routes::AddCallback},
     node::Stop,
-    request::{ReplyFuture, Request, Response, crashed},
+    request::{ReplyFuture, Request, Response},
     service::{unknown_method, value},
     stub,
 };
@@ -113,7 +113,7 @@ async fn boot(home: &Home, node: &Node, mut config: Object) -> Result<Value, Cal
         Box::pin(async { Ok(Value::Null) })
     };
     let message = AddCallback { lasting: Lasting::Once, callback: Box::new(callback) };
-    let name = node.inner().routes.addr().send(message).await.map_err(crashed(&"the route table"))??;
+    let name = node.inner().routes.ask(message).await??;
     let callback = stub::function(&home.me, &name, "call");
     let started = compose(config.get("onStart"), callback);
     config.insert("onStart", Value::Function(started));
@@ -192,13 +192,12 @@ impl Handler<Request> for Status {
             "spawn" => Response::Later(self.spawn(request)),
             "stop" => {
                 let me = self.home.me.to_value();
-                let lifecycle = match self.home.node() {
-                    Ok(node) => node.inner().lifecycle.addr(),
+                let node = match self.home.node() {
+                    Ok(node) => node.clone(),
                     Err(error) => return Response::Now(Err(error)),
                 };
                 Response::Later(Box::pin(async move {
-                    let stopping = |_| CallError::new(ErrorKind::Stopping, "the node is stopping");
-                    lifecycle.send(Stop).await.map_err(stopping)?;
+                    node.lifecycle(Stop).await?;
                     value(me)
                 }))
             }

@@ -58,7 +58,7 @@ use crate::{
     handle::Node,
     home::Home,
     local::{groups::Configuration, membership},
-    request::{Origin, Request, Response, crashed, ready},
+    request::{Origin, Request, Response, ready},
     service::{lacks_method, unknown_method},
 };
 
@@ -471,5 +471,5 @@ pub(crate) async fn ask_width(node: &Node, gid: &Gid) -> Result<(), CallError> {
     };
     let peers = answer.as_f64().filter(|peers| *peers >= 1.0).ok_or_else(bad)?;
     let widen = Widen { gid: gid.clone(), members, peers: peers.min(members as f64).ceil() as usize };
-    node.inner().gossip.addr().send(widen).await.map_err(crashed(&"gossip"))
+    node.inner().gossip.ask(widen).await
 }

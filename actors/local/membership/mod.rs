@@ -84,7 +84,7 @@ pub(crate) use self::{
 use crate::{
     handle::Node,
     home::Home,
-    request::{Request, Response, crashed},
+    request::{Request, Response},
     service::{unknown_method, value},
 };
 
@@ -166,7 +166,7 @@ impl Membership {
         actix::spawn(async move {
             if let (Some(take), Some(seat)) = (work.await, &node.inner().membership) {
                 // a node that has ended asks for nothing any more
-                let _ = seat.addr().send(take).await;
+                let _ = seat.send(take).await;
             }
         });
     }
@@ -421,5 +421,5 @@ where
 {
     let off = || CallError::new(ErrorKind::Unsupported, "this node takes no part in membership");
     let seat = node.inner().membership.as_ref().ok_or_else(off)?;
-    seat.addr().send(message).await.map_err(crashed(&"membership"))
+    seat.ask(message).await
 }

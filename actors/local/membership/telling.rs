@@ -113,7 +113,7 @@ impl Membership {
                     origin: Origin::starting(patience, clock),
                     calm: true,
                 };
-                match node.inner().gossip.addr().send(message).await {
+                match node.inner().gossip.send(message).await {
                     Ok(Err(busy)) if busy.kind == ErrorKind::Busy => clock.sleep(BUSY.0).await,
                     Ok(Err(why)) => {
                         // an exchange of views will bring it
