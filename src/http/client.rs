@@ -4,23 +4,34 @@
 //! its timer stops at the answer's head. The calls to each peer are bounded by the actor that sends them, and the whole
 //! exchange, from connecting to the last byte, by the call's deadline. Idle connections are closed before the server
 //! at the other end would, so that none is closed under a request.
+//!
+//! What all calls of one method on one node have in common, the most of a request's head, is made once and kept for as
+//! long as it is among the last in use: to write a URL, have it parsed, and fill a new map of headers took more than a
+//! message through an actor does.
 
 use std::{
+    cell::RefCell,
     io,
     net::{IpAddr, ToSocketAddrs},
+    num::NonZeroUsize,
     rc::Rc,
     time::Duration,
 };
 
-use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
-use awc::error::{ConnectError, SendRequestError};
+use actix_web::http::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
+use awc::{
+    FrozenClientRequest,
+    error::{ConnectError, SendRequestError},
+};
 use chinwag_actors::transport::Transport;
 use chinwag_protocol::{
     call::{Call, CallError, ErrorKind, Reply, reply_from_pair},
-    identity::NodeAddr,
+    identity::{Gid, NodeAddr},
+    value::EcoString,
     wire::{self, Limits},
 };
 use futures_util::{FutureExt, future::LocalBoxFuture};
+use lru::LruCache;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use tokio::time::{Instant, timeout_at};
 
@@ -28,6 +39,10 @@ use super::{DEADLINE, DEPTH, JSON, REQUEST, THIS_VERSION, VERSION};
 
 /// How long an unused connection is kept. Shorter than the server's [`KEEP_ALIVE`](super::server::KEEP_ALIVE).
 const IDLE: Duration = Duration::from_secs(20);
+
+/// How many heads of requests are kept. Each takes some 1.3 kB; a guess at how many methods, times peers, are called over
+/// and over by a node that is in a hurry.
+const HEADS: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 
 /// What cannot stand in a path segment as it is.
 const SEGMENT: &AsciiSet = &CONTROLS
@@ -52,7 +67,31 @@ const SEGMENT: &AsciiSet = &CONTROLS
 #[derive(Clone)]
 pub struct HttpTransport {
     client: awc::Client,
+    heads: Rc<RefCell<LruCache<Target, FrozenClientRequest>>>,
     limits: Rc<Limits>,
+}
+
+/// A method on a node, which is what a head names.
+#[derive(PartialEq, Eq, Hash)]
+struct Target {
+    ip: EcoString,
+    port: u16,
+    gid: Gid,
+    service: EcoString,
+    method: EcoString,
+}
+
+impl Target {
+    fn of(to: &NodeAddr, call: &Call) -> Target {
+        let Call { gid, service, method, .. } = call;
+        Target {
+            ip: to.ip().into(),
+            port: to.port(),
+            gid: gid.clone(),
+            service: service.clone(),
+            method: method.clone(),
+        }
+    }
 }
 
 impl HttpTransport {
@@ -61,20 +100,34 @@ impl HttpTransport {
         let connector = awc::Connector::new().limit(0).conn_keep_alive(IDLE).conn_lifetime(Duration::from_secs(3_600));
         let client =
             awc::Client::builder().connector(connector).disable_timeout().disable_redirects().no_default_headers();
-        HttpTransport { client: client.finish(), limits: Rc::new(limits) }
+        let heads = Rc::new(RefCell::new(LruCache::new(HEADS)));
+        HttpTransport { client: client.finish(), heads, limits: Rc::new(limits) }
+    }
+
+    /// What is the same in all requests that make this call.
+    fn head(&self, to: &NodeAddr, call: &Call) -> Result<FrozenClientRequest, SendRequestError> {
+        let make = || {
+            let mut request = self.client.put(url(to, call));
+            // a new request has room for many more
+            *request.headers_mut() = HeaderMap::with_capacity(3);
+            let request = request
+                .insert_header((HOST, to.authority()))
+                .insert_header((CONTENT_TYPE, JSON.clone()))
+                .insert_header((VERSION.clone(), THIS_VERSION.clone()));
+            request.freeze()
+        };
+        Ok(self.heads.borrow_mut().try_get_or_insert(Target::of(to, call), make)?.clone())
     }
 
     async fn exchange(&self, to: &NodeAddr, call: &Call) -> Reply {
+        let head = self.head(to, call).map_err(|why| refused(to, &why))?;
         let left = u64::try_from(call.context.time_left.as_millis()).unwrap_or(u64::MAX).max(1);
-        let mut request = self
-            .client
-            .put(url(to, call))
-            .insert_header((CONTENT_TYPE, JSON.clone()))
-            .insert_header((VERSION.clone(), THIS_VERSION.clone()))
-            .insert_header((DEADLINE.clone(), HeaderValue::from(left)))
-            .insert_header((DEPTH.clone(), HeaderValue::from(call.context.depth)));
+        let mut headers = HeaderMap::with_capacity(3);
+        headers.insert(DEADLINE.clone(), HeaderValue::from(left));
+        headers.insert(DEPTH.clone(), HeaderValue::from(call.context.depth));
+        let mut request = head.extra_headers(headers);
         if let Some(id) = &call.context.request {
-            request = request.insert_header((REQUEST.clone(), id.as_ref()));
+            request = request.extra_header((REQUEST.clone(), id.as_ref()));
         }
         let mut response =
             request.send_body(wire::encode_arguments(&call.arguments)).await.map_err(|why| refused(to, &why))?;
