@@ -126,6 +126,37 @@ fn people_are_answered_in_json_and_programs_in_the_wires_form() {
 }
 
 #[test]
+fn a_body_in_pieces_is_put_together_within_its_bound() {
+    actix_web::rt::System::new().block_on(async {
+        let mut limits = Limits::default();
+        limits.bytes = 32;
+        let node = Node::builder().port(0).limits(limits).start().await.unwrap();
+        let address = node.server().address();
+        let ask = async |pieces: &[&str]| {
+            let mut request =
+                b"PUT /status/get HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+            for piece in pieces.iter().chain([&""]) {
+                request.extend_from_slice(format!("{:x}\r\n{piece}\r\n", piece.len()).as_bytes());
+            }
+            off_thread(move || raw(address, &request)).await
+        };
+        let (sid, blank) = (format!(r#"[null,"{}"]"#, node.sid()), " ".repeat(24));
+        for pieces in [&["[\"sid\"]"][..], &["[", "\"sid\"]"], &["[\"s", "i", "d", "\"]"], &["[\"sid\"]", &blank, " "]]
+        {
+            let answer = ask(pieces).await;
+            assert!(answer.ends_with(&sid), "{pieces:?}: {answer}");
+        }
+        for pieces in [&[&*"x".repeat(33)][..], &[&blank, "[\"sid\"]", "  "], &[&blank, "[", "\"sid\"]", "  "]] {
+            let answer = ask(pieces).await;
+            assert!(answer.contains("413") && answer.contains("at most 32 bytes"), "{pieces:?}: {answer}");
+        }
+        let after = ask(&["[\"sid\"]"]).await;
+        assert!(after.ends_with(&sid), "{after}");
+        node.stop().await;
+    });
+}
+
+#[test]
 fn clients_that_dawdle_or_vanish_hold_nobody_up() {
     actix_web::rt::System::new().block_on(async {
         let node = node().await;

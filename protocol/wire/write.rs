@@ -125,10 +125,7 @@ impl<'v, 'o> Writer<'v, 'o> {
         for step in message_index.into_iter().chain(path) {
             separate_after(b'[', self.out);
             match step {
-                Step::Index(index) => {
-                    let mut digits = itoa(index);
-                    self.out.append(&mut digits);
-                }
+                Step::Index(index) => self.put(itoa::Buffer::new().format(index).as_bytes()),
                 Step::Key(key) => {
                     let mut quoted = Vec::with_capacity(key.len() + 2);
                     string(key, &mut quoted);
@@ -165,14 +162,10 @@ impl<'v, 'o> Writer<'v, 'o> {
     }
 }
 
-fn itoa(index: u32) -> Vec<u8> {
-    index.to_string().into_bytes()
-}
-
 fn index_key(index: u32, out: &mut Vec<u8>) {
     separate(out);
     out.push(b'"');
-    out.append(&mut itoa(index));
+    out.extend_from_slice(itoa::Buffer::new().format(index).as_bytes());
     out.extend_from_slice(b"\":");
 }
 

@@ -25,19 +25,21 @@ use std::{
 
 use actix_web::{
     HttpRequest, HttpResponse,
+    error::PayloadError,
     http::{
         Method, StatusCode,
         header::{self, HeaderName},
     },
-    web,
+    web::{self, Bytes, BytesMut},
 };
 use chinwag_actors::handle::Node;
 use chinwag_protocol::{
     call::{Call, CallContext, CallError, DEFAULT_DEADLINE, ErrorKind, MAX_DEPTH, Reply, reply_to_pair},
     identity::{Gid, Sid},
-    value::Value,
+    value::{EcoString, Value},
     wire::{self, Arguments, Form, Limits},
 };
+use futures_util::StreamExt as _;
 use percent_encoding::percent_decode_str;
 
 use super::{DEADLINE, DEPTH, JSON, REQUEST, THIS_VERSION, VERSION, events, events::EVENTS};
@@ -171,11 +173,11 @@ async fn read(request: &HttpRequest, body: web::Payload, door: &Door) -> Result<
     if announced.is_some_and(|length: u64| length > most as u64) {
         return Err(too_large());
     }
-    let body = match tokio::time::timeout(context.time_left, body.to_bytes_limited(most)).await {
+    let body = match tokio::time::timeout(context.time_left, whole(body, most)).await {
         Err(_) => return Err(bad("the body did not arrive within the deadline".to_owned())),
-        Ok(Err(_)) => return Err(too_large()),
-        Ok(Ok(Err(why))) => return Err(bad(format!("the body broke off: {why}"))),
-        Ok(Ok(Ok(body))) => body,
+        Ok(Err(PayloadError::Overflow)) => return Err(too_large()),
+        Ok(Err(why)) => return Err(bad(format!("the body broke off: {why}"))),
+        Ok(Ok(body)) => body,
     };
     let arguments = if body.is_empty() {
         Arguments { form: Form::Plain, values: Vec::new() }
@@ -192,8 +194,25 @@ async fn read(request: &HttpRequest, body: web::Payload, door: &Door) -> Result<
     Ok((Call::new(gid, service, method, arguments.values).within(context), arguments.form))
 }
 
+/// All of a body, which may have `most` bytes. Most come in one piece and are not copied: actix-web's own reader takes
+/// 32 kB of memory for the least of them.
+async fn whole(mut body: web::Payload, most: usize) -> Result<Bytes, PayloadError> {
+    let within = |length: usize| if length <= most { Ok(()) } else { Err(PayloadError::Overflow) };
+    let Some(first) = body.next().await.transpose()? else { return Ok(Bytes::new()) };
+    within(first.len())?;
+    let Some(second) = body.next().await.transpose()? else { return Ok(first) };
+    let mut gathered = BytesMut::from(first);
+    let mut next = Some(second);
+    while let Some(piece) = next {
+        within(gathered.len() + piece.len())?;
+        gathered.extend_from_slice(&piece);
+        next = body.next().await.transpose()?;
+    }
+    Ok(gathered.freeze())
+}
+
 /// The group, service and method that a path names.
-fn path(path: &str) -> Result<(Gid, String, String), String> {
+fn path(path: &str) -> Result<(Gid, EcoString, EcoString), String> {
     let shown = || -> String { path.chars().take(128).collect() };
     let decode = |segment| -> Result<Cow<'_, str>, String> {
         percent_decode_str(segment).decode_utf8().map_err(|_| format!("the path is not UTF-8: {}", shown()))
@@ -206,7 +225,7 @@ fn path(path: &str) -> Result<(Gid, String, String), String> {
         [Some(service), Some(method), None, None] => (Gid::local(), service, method),
         _ => return Err(format!("a call is PUT /GID/SERVICE/METHOD, not {}", shown())),
     };
-    Ok((gid, decode(service)?.into_owned(), decode(method)?.into_owned()))
+    Ok((gid, decode(service)?.into(), decode(method)?.into()))
 }
 
 /// What travels with the call.
