@@ -1,0 +1,227 @@
+//! Calls and their answers: the one message that reaches every service, and the one that comes back.
+//!
+//! ```text
+//! Call { gid, service, method, arguments, context }  ->  Reply = Result<Answer, CallError>
+//!
+//! a service of one node     ->  Answer::Value(value)                      on the wire  [null, value]
+//! a service of a group      ->  Answer::Group { errors, value }           on the wire  [{SID: error}, value]
+//! a call that failed        ->  CallError                                 on the wire  [error, null]
+//! ```
+//!
+//! A group's `value` is a map from SID to value, or an aggregate of it (a sum). One member's failure stands in `errors`
+//! and never fails the call.
+
+mod arguments;
+mod error;
+mod reply;
+
+use std::{sync::Arc, time::Duration};
+
+pub use self::{
+    arguments::{FromArguments, IntoArguments},
+    error::{Blame, CallError, ErrorKind},
+    reply::{Aggregate, Answer, GroupReply, Reply, reply_from_pair, reply_to_pair},
+};
+use crate::{
+    identity::{Gid, NodeAddr, is_path_segment},
+    value::{EcoString, Object, Value},
+};
+
+/// How deep calls may be nested in calls, so that nothing calls itself forever.
+pub const MAX_DEPTH: u16 = 16;
+
+/// How long a call may take unless its caller says otherwise.
+pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
+
+/// The longest a caller may ask a node to work for it.
+pub const MAX_DEADLINE: Duration = Duration::from_secs(600);
+
+/// A call on a service of one node or of a group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    /// `local`, or the group whose service is meant.
+    pub gid: Gid,
+    /// The service's name in the route table.
+    pub service: EcoString,
+    /// One of its methods.
+    pub method: EcoString,
+    /// The arguments, each a value of its own; the callback is not among them.
+    pub arguments: Vec<Value>,
+    /// What travels with the call.
+    pub context: CallContext,
+}
+
+impl Call {
+    /// A call with the default deadline, nested in no other.
+    ///
+    /// ```
+    /// use chinwag_protocol::{call::Call, identity::Gid, value::Value};
+    /// let call = Call::new(Gid::local(), "status", "get", vec![Value::from("nid")]);
+    /// assert_eq!(call.to_string(), "local.status.get");
+    /// ```
+    pub fn new(gid: Gid, service: impl Into<EcoString>, method: impl Into<EcoString>, arguments: Vec<Value>) -> Call {
+        Call { gid, service: service.into(), method: method.into(), arguments, context: CallContext::default() }
+    }
+
+    /// The same call in another context.
+    #[must_use]
+    pub fn within(mut self, context: CallContext) -> Call {
+        self.context = context;
+        self
+    }
+
+    /// Whether its names can stand in the path of a request.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BadCall`], naming what cannot.
+    pub fn check_names(&self) -> Result<(), CallError> {
+        for (what, name) in [("service", &self.service), ("method", &self.method)] {
+            if !is_path_segment(name) {
+                let shown: String = name.chars().take(64).collect();
+                return Err(CallError::new(ErrorKind::BadCall, format!("not the name of a {what}: {shown:?}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Display for Call {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}.{}", self.gid, self.service, self.method)
+    }
+}
+
+/// What travels with a call from node to node.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallContext {
+    /// How long the caller will still wait. A relay passes on what is left.
+    pub time_left: Duration,
+    /// How many calls this one is nested in; refused past [`MAX_DEPTH`].
+    pub depth: u16,
+    /// Follows the call across nodes, for people reading logs.
+    pub request: Option<Arc<str>>,
+}
+
+impl Default for CallContext {
+    fn default() -> CallContext {
+        CallContext { time_left: DEFAULT_DEADLINE, depth: 0, request: None }
+    }
+}
+
+impl CallContext {
+    /// The context of a call that serves this one, with `time_left` to spend.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TooDeep`] where calls are nested past [`MAX_DEPTH`].
+    pub fn nested(&self, time_left: Duration) -> Result<CallContext, CallError> {
+        if self.depth >= MAX_DEPTH {
+            let message = format!("calls are nested {MAX_DEPTH} deep; something calls itself");
+            return Err(CallError::new(ErrorKind::TooDeep, message));
+        }
+        Ok(CallContext { time_left, depth: self.depth + 1, request: self.request.clone() })
+    }
+}
+
+/// Which service's method on which node: the second argument of `comm.send`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Remote {
+    /// The node, where it is not the group that decides.
+    pub node: Option<NodeAddr>,
+    /// `local` unless said otherwise.
+    pub gid: Gid,
+    /// The service.
+    pub service: EcoString,
+    /// The method.
+    pub method: EcoString,
+}
+
+impl Remote {
+    /// A local service's method, on no node in particular.
+    pub fn new(service: impl Into<EcoString>, method: impl Into<EcoString>) -> Remote {
+        Remote { node: None, gid: Gid::local(), service: service.into(), method: method.into() }
+    }
+
+    /// The same on this node.
+    #[must_use]
+    pub fn on(mut self, node: NodeAddr) -> Remote {
+        self.node = Some(node);
+        self
+    }
+
+    /// The same service as a group's.
+    #[must_use]
+    pub fn of(mut self, gid: Gid) -> Remote {
+        self.gid = gid;
+        self
+    }
+
+    /// As the wire has it.
+    pub fn to_value(&self) -> Value {
+        let mut object = Object::new();
+        if let Some(node) = &self.node {
+            object.insert("node", node.to_value());
+        }
+        object.insert("service", Value::from(self.service.as_str()));
+        object.insert("method", Value::from(self.method.as_str()));
+        if !self.gid.is_local() {
+            object.insert("gid", Value::from(self.gid.as_str()));
+        }
+        Value::Object(object)
+    }
+
+    /// Reads `{service, method[, gid][, node]}`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BadArgument`], saying what is missing or wrong.
+    pub fn from_value(value: &Value) -> Result<Remote, CallError> {
+        let bad = |why: String| CallError::new(ErrorKind::BadArgument, why);
+        let object = value.as_object();
+        let object = object.ok_or_else(|| bad(format!("a remote is an object, not {}", value.type_name())))?;
+        let text = |key: &str| match object.get(key) {
+            None | Some(Value::Undefined | Value::Null) => Err(bad(format!("the remote has no {key}"))),
+            Some(Value::String(text)) => Ok(text.clone()),
+            Some(other) => Err(bad(format!("the remote's {key} is {}, not a string", other.type_name()))),
+        };
+        let gid = match object.get("gid") {
+            None | Some(Value::Undefined | Value::Null) => Gid::local(),
+            Some(_) => Gid::new(text("gid")?.as_str()).map_err(|why| bad(why.to_string()))?,
+        };
+        let node = match object.get("node") {
+            None | Some(Value::Undefined | Value::Null) => None,
+            Some(node) => Some(NodeAddr::from_value(node).map_err(|why| bad(why.to_string()))?),
+        };
+        Ok(Remote { node, gid, service: text("service")?, method: text("method")? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_calls_itself_forever() {
+        let mut context = CallContext::default();
+        for _ in 0..MAX_DEPTH {
+            context = context.nested(DEFAULT_DEADLINE).unwrap();
+        }
+        assert_eq!(context.nested(DEFAULT_DEADLINE).unwrap_err().kind, ErrorKind::TooDeep);
+    }
+
+    #[test]
+    fn a_remote_says_what_it_lacks() {
+        for (json, says) in [
+            (serde_json::json!("x"), "not string"),
+            (serde_json::json!({"method": "get"}), "no service"),
+            (serde_json::json!({"service": "status"}), "no method"),
+            (serde_json::json!({"service": 3, "method": "get"}), "service is number"),
+            (serde_json::json!({"service": "s", "method": "m", "gid": "a/b"}), "a/b"),
+            (serde_json::json!({"service": "s", "method": "m", "node": {"ip": "h"}}), "no port"),
+        ] {
+            let error = Remote::from_value(&Value::from_json(json)).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::BadArgument);
+            assert!(error.message.contains(says), "{error}");
+        }
+        let whole = Remote::new("s", "m").of(Gid::all()).on(NodeAddr::new("h", 1));
+        assert_eq!(Remote::from_value(&whole.to_value()).unwrap(), whole);
+    }
+}
