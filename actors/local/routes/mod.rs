@@ -14,9 +14,11 @@
 //! functions are stubs of ours, which need no engine. Admission and deadlines are kept at this door and
 //! nowhere else.
 
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
+mod table;
 
-use actix::{Actor, AsyncContext, Context, Handler, Message, Recipient, ResponseFuture};
+use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
+
+use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture};
 use chinwag_protocol::{
     call::{Answer, Call, CallError, ErrorKind, Reply},
     identity::{Gid, is_path_segment},
@@ -27,170 +29,21 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use tokio::time::{Instant, timeout_at};
 
+use self::table::unknown_service;
+pub use self::table::{MAX_CALLBACKS, MAX_SERVICES};
+pub(crate) use self::table::{Table, Target};
 use crate::{
     handle::{CallbackFuture, Lasting, Node},
     home::{Home, Permit},
-    load::Fill,
     node::Reconcile,
     request::{Origin, ReplyFuture, Request, Response, crashed, ready},
-    scripts::{Directory, World},
+    scripts::World,
     service::{unknown_method, value},
     stub,
 };
 
 /// How long a callback that answers once waits to be called. A guess: longer than any deadline.
 pub const UNCLAIMED: Duration = Duration::from_secs(900);
-
-/// Most callbacks that a node keeps. Each is a closure and a name.
-pub const MAX_CALLBACKS: usize = 65_536;
-
-/// Most services that can be put, and most functions of one.
-pub const MAX_SERVICES: usize = 4_096;
-
-/// What answers calls on a name.
-#[derive(Clone)]
-pub(crate) enum Target {
-    /// An actor, and the names of its methods.
-    Actor { recipient: Recipient<Request>, name: Rc<str>, methods: Rc<[EcoString]>, builtin: bool },
-    /// A built-in actor that nobody has needed so far. To begin puts it in this place.
-    Asleep { begin: Rc<dyn Fn()>, methods: Rc<[EcoString]> },
-    /// An object of functions that was put.
-    Shipped(Arc<Value>),
-    /// A function that the script engine keeps.
-    #[cfg_attr(not(feature = "scripts"), allow(dead_code))]
-    Remote,
-    /// A closure of this program.
-    Callback { lasting: Lasting, callback: Rc<dyn Fn(Vec<Value>) -> CallbackFuture> },
-}
-
-/// The names, by group. Kept outside the actor, so that a panic loses none.
-pub(crate) struct Table {
-    groups: BTreeMap<Gid, BTreeMap<String, Target>>,
-    callbacks: usize,
-    /// The same names, as shipped code sees them.
-    directory: Directory,
-}
-
-impl Table {
-    pub(crate) fn new(directory: Directory) -> Table {
-        Table { groups: BTreeMap::new(), callbacks: 0, directory }
-    }
-
-    /// Makes room for a group's names.
-    pub(crate) fn open_group(&mut self, gid: &Gid) {
-        self.groups.entry(gid.clone()).or_default();
-        self.directory.change(|names| {
-            names.entry(gid.to_string()).or_default();
-        });
-    }
-
-    /// Keeps a function of the script engine under a name.
-    ///
-    /// # Errors
-    /// Where there are too many callbacks.
-    #[cfg_attr(not(feature = "scripts"), allow(dead_code))]
-    pub(crate) fn add_remote(&mut self, name: &str) -> Result<(), CallError> {
-        self.admit_callback()?;
-        self.local().insert(name.to_owned(), Target::Remote);
-        self.callbacks += 1;
-        Ok(())
-    }
-
-    /// How many of what was put and is kept there are.
-    pub(crate) fn load(&self) -> [(&'static str, Fill); 2] {
-        let services = self.groups.get("local").map_or(0, |local| local.len().saturating_sub(self.callbacks));
-        [("services", Fill::new(services, MAX_SERVICES)), ("callbacks", Fill::new(self.callbacks, MAX_CALLBACKS))]
-    }
-
-    fn admit_callback(&self) -> Result<(), CallError> {
-        if self.callbacks < MAX_CALLBACKS {
-            return Ok(());
-        }
-        Err(CallError::new(ErrorKind::Busy, format!("a node keeps at most {MAX_CALLBACKS} callbacks")))
-    }
-
-    /// Puts an actor under a name, or another in the same place. Of a group that has gone nothing is kept.
-    pub(crate) fn seat(
-        &mut self,
-        gid: &Gid,
-        name: &str,
-        recipient: Recipient<Request>,
-        methods: &Rc<[EcoString]>,
-        builtin: bool,
-    ) {
-        let target = Target::Actor { recipient, name: name.into(), methods: methods.clone(), builtin };
-        self.keep(gid, name, methods, target);
-    }
-
-    /// Keeps a name for a built-in actor that begins with the first call on it.
-    pub(crate) fn reserve(&mut self, name: &str, methods: &Rc<[EcoString]>, begin: Rc<dyn Fn()>) {
-        self.keep(&Gid::local(), name, methods, Target::Asleep { begin, methods: methods.clone() });
-    }
-
-    fn keep(&mut self, gid: &Gid, name: &str, methods: &[EcoString], target: Target) {
-        if let Some(services) = self.groups.get_mut(gid) {
-            services.insert(name.to_owned(), target);
-            self.directory.change(|names| {
-                let methods = methods.iter().map(EcoString::to_string).collect();
-                names.entry(gid.to_string()).or_default().insert(name.to_owned(), methods);
-            });
-        }
-    }
-
-    /// Whether a group's services are to be found. They come all at once, a little after the room for them.
-    fn runs(&self, gid: &Gid) -> bool {
-        self.groups.get(gid).is_some_and(|services| !services.is_empty())
-    }
-
-    /// Takes a group's names away.
-    pub(crate) fn remove_group(&mut self, gid: &Gid) {
-        self.groups.remove(gid);
-        self.directory.change(|names| drop(names.remove(gid.as_str())));
-    }
-
-    /// Takes all names away.
-    pub(crate) fn clear(&mut self) {
-        self.groups.clear();
-        self.directory.change(|names| names.clear());
-    }
-
-    fn find(&self, gid: &Gid, service: &str) -> Result<&Target, CallError> {
-        let services = self
-            .groups
-            .get(gid)
-            .ok_or_else(|| CallError::new(ErrorKind::UnknownGroup, format!("this node knows no group {gid}")))?;
-        services.get(service).ok_or_else(|| unknown_service(gid, service))
-    }
-
-    fn local(&mut self) -> &mut BTreeMap<String, Target> {
-        self.groups.entry(Gid::local()).or_default()
-    }
-
-    fn remove(&mut self, name: &str) -> Option<Target> {
-        let removed = self.local().remove(name)?;
-        if matches!(removed, Target::Callback { .. } | Target::Remote) {
-            self.callbacks -= 1;
-        }
-        self.directory.change(|names| drop(names.get_mut("local").map(|local| local.remove(name))));
-        Some(removed)
-    }
-
-    /// Refuses a name that is built in.
-    pub(crate) fn check_free(&self, name: &str) -> Result<(), CallError> {
-        let held = self.groups.get("local").and_then(|services| services.get(name));
-        match held {
-            Some(Target::Actor { builtin: true, .. } | Target::Asleep { .. }) => {
-                Err(CallError::new(ErrorKind::Reserved, format!("the service {name} is built in")))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-fn unknown_service(gid: &Gid, service: &str) -> CallError {
-    let shown: String = service.chars().take(64).collect();
-    CallError::new(ErrorKind::UnknownService, format!("this node knows no service {shown} in group {gid}"))
-}
 
 /// Finds who answers.
 pub struct Routes {
@@ -375,20 +228,11 @@ impl Routes {
             let message = format!("routes.put: this node runs no shipped functions, and {name} has some");
             return Err(CallError::new(ErrorKind::Unsupported, message));
         }
-        let mut table = self.table.borrow_mut();
-        table.check_free(name)?;
-        if table.local().len() >= MAX_SERVICES + table.callbacks {
-            return Err(CallError::new(ErrorKind::Busy, format!("a node keeps at most {MAX_SERVICES} services")));
-        }
-        table.remove(name);
-        table.local().insert(name.to_owned(), Target::Shipped(Arc::new(service.clone())));
         let callable = |(key, value): (&str, &Value)| {
             matches!(value, Value::Function(_) | Value::Native(_)).then(|| key.to_owned())
         };
-        table.directory.change(|names| {
-            let methods = methods.iter().filter_map(callable).collect();
-            names.entry(Gid::local().to_string()).or_default().insert(name.to_owned(), methods);
-        });
+        let methods = methods.iter().filter_map(callable).collect();
+        self.table.borrow_mut().put(name, Arc::new(service.clone()), methods)?;
         value(name)
     }
 
@@ -582,12 +426,9 @@ impl Handler<AddCallback> for Routes {
     type Result = Result<String, CallError>;
 
     fn handle(&mut self, message: AddCallback, context: &mut Context<Routes>) -> Self::Result {
-        let mut table = self.table.borrow_mut();
-        table.admit_callback()?;
         let name = self.home.uuid().to_string();
         let callback = Rc::from(message.callback as Box<dyn Fn(Vec<Value>) -> CallbackFuture>);
-        table.local().insert(name.clone(), Target::Callback { lasting: message.lasting, callback });
-        table.callbacks += 1;
+        self.table.borrow_mut().add_callback(&name, message.lasting, callback)?;
         if message.lasting == Lasting::Once {
             let unclaimed = name.clone();
             context.run_later(self.home.clock.truly(UNCLAIMED), move |routes, _| {
