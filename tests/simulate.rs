@@ -80,12 +80,18 @@ fn what_cannot_be_is_refused_in_one_line() {
         (&["--fanout", "ln"], "\"ln\""),
         (&["--latency", "constant:0"], "not 0"),
         (&["--latency", "5"], "\"5\""),
+        (&["--latency", "constant:1001"], "at most 1000 ms on average"),
+        (&["--latency", "lognormal:20,3.5"], "not 3.5"),
+        (&["--nodes", "-1"], "'-1' for '--nodes"),
         (&["--overlay", "tree"], "\"tree\""),
         (&["--overlay", "regular:3", "--nodes", "11"], "even"),
         (&["--overlay", "torus", "--nodes", "11"], "11 nodes make none"),
         (&["--overlay", "hypercube"], "power of two"),
         (&["--swarm", "0"], "at least one seed"),
         (&["--swarm", "1", "--plot", "x.svg"], "--plot"),
+        (&["--swarm", "1", "--loss", "0.2"], "--loss"),
+        (&["--scenario", "x.json", "--seed", "2"], "--seed"),
+        (&["--trace", "same.out", "--plot", "same.out"], "a file each"),
         (&["--scenario", "/nowhere/at/all"], "/nowhere/at/all"),
     ] {
         let (code, out, error) = simulate(arguments);
@@ -97,11 +103,11 @@ fn what_cannot_be_is_refused_in_one_line() {
 
 #[test]
 fn a_swarm_of_seeds_holds() {
-    let (code, out, error) = simulate(&["--swarm", "30", "--seed", "1", "--json"]);
+    let (code, out, error) = simulate(&["--swarm", "200", "--seed", "1", "--json"]);
     let report: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(code, Some(0), "{report:#} {error}");
-    assert_eq!((&report["seeds"], &report["failed"]), (&30.into(), &0.into()));
-    assert!(report["checked"].as_u64().unwrap() >= 60);
+    assert_eq!((&report["seeds"], &report["failed"]), (&200.into(), &0.into()));
+    assert!(report["checked"].as_u64().unwrap() >= 5_000 && report["told"].as_u64().unwrap() >= 600, "{report:#}");
 }
 
 #[test]
@@ -115,7 +121,16 @@ fn a_scenario_is_replayed_from_a_file() {
         {"at": 30, "do": "crash", "node": 8}, {"at": 900, "do": "restart", "node": 8}]}"#,
     );
     let (code, out, error) = simulate(&["--scenario", path]);
-    assert_eq!((code, out.trim()), (Some(0), "everything holds"), "{error}");
+    assert_eq!(code, Some(0), "{error}");
+    assert!(out.starts_with("everything holds: 1 message told, "), "{out}");
+    let (code, out, error) = simulate(&["--scenario", path, "--json"]);
+    assert_eq!(code, Some(0), "{error}");
+    let outcome: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        (&outcome["violations"], &outcome["told"], &outcome["untold"]),
+        (&Value::Array(vec![]), &1.into(), &0.into())
+    );
+    assert!(outcome["healed_after_ms"].as_u64().unwrap() > 0 && outcome["checked"].as_u64().unwrap() > 10, "{outcome}");
     // broken for good between the two: it is found, and what is left of it when shrunk fails in the same way
     write(
         r#"{"seed": 3, "nodes": 9, "overlay": "line", "latency": "constant:2", "loss": 0.2, "events": [
@@ -138,4 +153,35 @@ fn a_scenario_is_replayed_from_a_file() {
     assert!(error.contains("names node 2; the last is 1"), "{error}");
     write("{}");
     assert_eq!(simulate(&["--scenario", path]).0, Some(2));
+    let head = r#"{"seed": 3, "nodes": 3, "latency": "constant:2", "events": ["#;
+    for (event, says) in [
+        (r#"{"at": 10, "do": "tell", "node": 0, "extra": 1}"#, "unknown field `extra`"),
+        (r#"{"at": 10, "do": "heal", "node": 0}"#, "unknown field `node`"),
+        (r#"{"at": 10, "do": "partition", "side": [0]}"#, "unknown field `side`"),
+        (r#"{"do": "heal"}"#, "missing field `at`"),
+        (r#"{"at": 10, "do": "sing"}"#, "unknown variant `sing`"),
+        (r#"{"at": 18446744073709551615, "do": "heal"}"#, "the last moment is 3600000"),
+        (r#"{"at": 10, "do": "partition", "sides": [[0, 1], [1, 2]]}"#, "node 1 stands on two sides"),
+        (r#"{"at": 10, "do": "cut", "from": 1, "to": 1}"#, "no way to itself"),
+        (r#"{"at": 10, "do": "loss", "share": 1}"#, "less than 1, not 1"),
+        (r#"{"at": 10, "do": "latency", "latency": "constant:600000"}"#, "at most 60000 ms on average"),
+        (r#"{"at": 10, "do": "tell", "node": 0, "bytes": 8388609}"#, "at most 8388608 bytes"),
+    ] {
+        write(&format!("{head}{event}]}}"));
+        let (code, _, error) = simulate(&["--scenario", path]);
+        assert_eq!((code, error.lines().count()), (Some(2), 1), "{event}: {error}");
+        assert!(error.contains(says), "{event}: {error}");
+    }
+}
+
+#[test]
+fn what_nobody_was_there_to_tell_is_said() {
+    let scenario = file("untold.json");
+    let path = scenario.to_str().unwrap();
+    let text = r#"{"seed": 1, "nodes": 2, "latency": "constant:2", "events": [
+        {"at": 1, "do": "crash", "node": 0}, {"at": 2, "do": "tell", "node": 0}]}"#;
+    std::fs::write(&scenario, text).unwrap();
+    let (code, out, _) = simulate(&["--scenario", path]);
+    assert_eq!(code, Some(0));
+    assert!(out.contains("0 messages told") && out.contains("1 message not told"), "{out}");
 }

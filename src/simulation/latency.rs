@@ -29,7 +29,8 @@ pub enum Latency {
     LogNormal {
         /// In milliseconds.
         median: u32,
-        /// Standard deviation of the logarithm. From 0 to 10; 0.5 is a lively network.
+        /// Standard deviation of the logarithm. From 0 to 3, at which the mean is ninety times the median; 0.5 is a lively
+        /// network.
         sigma: f64,
     },
 }
@@ -55,7 +56,7 @@ impl Latency {
             }
             Latency::LogNormal { median, sigma } => {
                 range(median)?;
-                if !(0.0..=10.0).contains(&sigma) {
+                if !(0.0..=3.0).contains(&sigma) {
                     return Err(LatencyError::Sigma(sigma));
                 }
             }
@@ -149,7 +150,7 @@ pub enum LatencyError {
     #[error("no latency is both at least {0} and at most {1} ms")]
     Backwards(u32, u32),
     /// The spread of a log-normal latency is out of range.
-    #[error("the standard deviation of a latency's logarithm is 0 to 10, not {0}")]
+    #[error("the standard deviation of a latency's logarithm is 0 to 3, not {0}")]
     Sigma(f64),
     /// None of the forms.
     #[error("unknown latency {0:?}: expected \"constant:MS\", \"uniform:MS..MS\" or \"lognormal:MS,SIGMA\"")]

@@ -12,7 +12,7 @@ use std::{
 use chinwag_actors::service::{AnyService, Service};
 use chinwag_protocol::{value::Value, wire};
 use serde::Serialize;
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 use super::network::index;
 
@@ -74,6 +74,8 @@ pub struct Reach {
 
 /// Written by the nodes' services and by the network; read by the story. One for each simulation.
 pub(super) struct Ledger {
+    /// A message has come to its last node.
+    pub completed: Notify,
     started: Instant,
     written: Mutex<Written>,
 }
@@ -95,7 +97,11 @@ struct Entry {
 impl Ledger {
     pub(super) fn new(nodes: usize) -> Ledger {
         let nodes = std::iter::repeat_with(Vec::new).take(nodes).collect();
-        Ledger { started: Instant::now(), written: Mutex::new(Written { nodes, ..Written::default() }) }
+        Ledger {
+            completed: Notify::new(),
+            started: Instant::now(),
+            written: Mutex::new(Written { nodes, ..Written::default() }),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Written> {
@@ -130,6 +136,7 @@ impl Ledger {
             }
             if reach.nodes as usize == everyone {
                 reach.complete = Some(written.counts);
+                self.completed.notify_waiters();
             }
         }
         entries.push(Entry { at, life, message });

@@ -31,6 +31,7 @@
 //! What is absent. There is no bandwidth: a large message is as fast as a small one. A disk cannot fail, since a node
 //! has none. A clock is wrong by a rate and an offset, but it does not jump while a node runs.
 
+pub mod checks;
 mod exchange;
 pub mod latency;
 mod ledger;

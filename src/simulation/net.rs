@@ -22,7 +22,7 @@ use chinwag_protocol::{
     identity::NodeAddr,
     overlay::Neighbours,
 };
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::{
     Impossible, check_share,
@@ -198,6 +198,20 @@ impl Net {
     /// Whether every node has heard it.
     pub fn all_heard(&self, message: &str) -> bool {
         self.0.ledger.is_complete(message)
+    }
+
+    /// Lets time pass until every node has heard it, but no longer than `most`. Answers whether they have.
+    pub async fn until_all_heard(&self, message: &str, most: Duration) -> bool {
+        let completed = async {
+            loop {
+                let next = self.0.ledger.completed.notified();
+                if self.all_heard(message) {
+                    break;
+                }
+                next.await;
+            }
+        };
+        timeout(most, completed).await.is_ok()
     }
 
     /// What has been sent so far.

@@ -4,27 +4,33 @@
 //! use chinwag::simulation::scenario::Scenario;
 //! let story = r#"{
 //!     "seed": 1, "nodes": 12, "overlay": "ring", "latency": "uniform:1..5", "loss": 0.1,
+//!     "links": [{"from": 0, "to": 1, "latency": "constant:80"}],
 //!     "events": [
 //!         {"at": 100, "do": "partition", "sides": [[0, 1, 2, 3]]},
-//!         {"at": 150, "do": "tell", "node": 2},
+//!         {"at": 150, "do": "tell", "node": 2, "bytes": 4096},
 //!         {"at": 200, "do": "crash", "node": 9}
 //!     ]
 //! }"#;
 //! let outcome = serde_json::from_str::<Scenario>(story)?.run(false)?;
-//! assert_eq!(outcome.violations, []);
+//! assert_eq!((outcome.violations, outcome.told), (vec![], 1));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! After the last event the network heals: partitions and cuts end, paused nodes go on, nothing is lost any more. What
 //! has crashed and was not restarted stays away. Then the [`CHECKS`] have to come to hold, within a bound.
 
-use std::{collections::BTreeSet, future::Future, pin::Pin, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
-use chinwag_actors::{home::Settings, load::Load, local::membership};
-use chinwag_protocol::{group::GroupConfig, identity::Nid, overlay::Overlay, swim::Status};
+use chinwag_actors::{home::Settings, local::membership};
+use chinwag_protocol::{group::GroupConfig, overlay::Overlay};
 use serde::{Deserialize, Serialize, de::Error as _};
 
-use super::{GROUP, Impossible, Latency, Net, Simulation, Skew, check_share, named};
+use super::{
+    GROUP, Impossible, Latency, Net, Simulation, Skew, check_share,
+    checks::{CHECKS, Check, PADDING, Told, Tried, Violation},
+    latency, named,
+    spread::MAX_PAYLOAD,
+};
 
 /// Milliseconds between comparisons in a scenario.
 const TICK: u64 = 200;
@@ -37,6 +43,16 @@ const TICKS_PER_NODE: u64 = 10;
 /// As many of membership's periods besides, where nodes watch each other: what was removed is tried again every five of
 /// them, one at a time. A guess.
 const PERIODS: u64 = 500;
+
+/// And as many of the slowest latencies, of which each node that a message passes on a line may take several. A guess.
+const LATENCIES: f64 = 40.0;
+const LATENCIES_PER_NODE: f64 = 8.0;
+
+/// The last moment at which something may happen, in milliseconds: an hour, in which idle nodes have enough to do.
+pub const LATEST: u64 = 3_600_000;
+
+/// How many latencies a request waits for its answer: what is slow is not to look lost, or nothing would be learned of it.
+const TIMEOUT: f64 = 10.0;
 
 /// A network and what happens on it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,6 +81,9 @@ pub struct Scenario {
     /// everyone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retained: Option<u32>,
+    /// Ways from one node to another that differ from the others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<Link>,
     /// Clocks that are wrong from the start.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clocks: Vec<Skew>,
@@ -72,24 +91,56 @@ pub struct Scenario {
     pub events: Vec<Event>,
 }
 
-/// Something that happens.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// The way from one node to another; the way back is another link.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Link {
+    /// The sender.
+    pub from: usize,
+    /// The receiver.
+    pub to: usize,
+    /// How long messages take on it, if not as long as elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency: Option<Latency>,
+    /// Share of messages lost on it until the network heals, if not the same as elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss: Option<f64>,
+}
+
+/// Something that happens. In a list of them time decides the order, and of those at one moment the list.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Event {
-    /// Milliseconds of virtual time since the start, or since nodes that watch each other could hear of each other.
+    /// Milliseconds of virtual time since the start, or since nodes that watch each other could hear of each other. At
+    /// most [`LATEST`].
     pub at: u64,
     /// What.
     #[serde(flatten)]
     pub what: Action,
 }
 
+impl<'de> Deserialize<'de> for Event {
+    /// In two steps, as one would have to let keys pass that mean nothing.
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Event, D::Error> {
+        let mut fields = serde_json::Map::deserialize(deserializer)?;
+        let at = fields.remove("at").ok_or_else(|| D::Error::missing_field("at"))?;
+        let at = u64::deserialize(at).map_err(|why| D::Error::custom(format!("at: {why}")))?;
+        let what = Action::deserialize(serde_json::Value::Object(fields))
+            .map_err(|why| D::Error::custom(format!("the event at {at} ms: {why}")))?;
+        Ok(Event { at, what })
+    }
+}
+
 /// What happens.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "do", rename_all = "lowercase")]
+#[serde(tag = "do", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Action {
     /// A node starts a rumor, if it is up.
     Tell {
         /// Which.
         node: usize,
+        /// How long the message is at the least.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        bytes: usize,
     },
     /// A node ends at once.
     Crash {
@@ -132,42 +183,89 @@ pub enum Action {
         to: usize,
     },
     /// Partitions and cuts end.
-    Heal,
+    Heal {},
+    /// From now on this share of one-way messages is lost, until the network heals.
+    Loss {
+        /// From 0 to less than 1.
+        share: f64,
+    },
+    /// From now on messages take so long.
+    Latency {
+        /// How long.
+        latency: Latency,
+    },
     /// A node's clock is put wrong, or right, for its next life.
     Clock(Skew),
+}
+
+fn milliseconds<S: serde::Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    time.map(|time| time.as_millis() as u64).serialize(serializer)
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 impl Action {
     /// The nodes that it names.
     pub fn nodes(&self) -> Vec<usize> {
         match self {
-            Action::Tell { node }
+            Action::Tell { node, .. }
             | Action::Crash { node }
             | Action::Restart { node }
             | Action::Pause { node }
             | Action::Resume { node } => vec![*node],
             Action::Partition { sides } => sides.concat(),
             Action::Cut { from, to } | Action::Break { from, to } => vec![*from, *to],
-            Action::Heal => Vec::new(),
+            Action::Heal {} | Action::Loss { .. } | Action::Latency { .. } => Vec::new(),
             Action::Clock(skew) => vec![skew.node],
         }
     }
 
-    fn clock(&self) -> Option<Skew> {
+    /// Whether it can happen among so many nodes.
+    fn check(&self, nodes: usize) -> Result<(), Impossible> {
+        let impossible = |why: String| Err(Impossible::Argument(why));
+        if let Some(node) = self.nodes().into_iter().find(|node| *node >= nodes) {
+            return impossible(format!("it names node {node}; the last is {}", nodes.max(1) - 1));
+        }
         match self {
-            Action::Clock(skew) => Some(*skew),
+            Action::Tell { bytes, .. } if *bytes > MAX_PAYLOAD => {
+                impossible(format!("a message has at most {MAX_PAYLOAD} bytes, not {bytes}"))
+            }
+            Action::Partition { sides } => {
+                let mut named = BTreeSet::new();
+                match sides.iter().flatten().find(|node| !named.insert(**node)) {
+                    Some(node) => {
+                        impossible(format!("node {node} stands on two sides of a partition, or twice on one"))
+                    }
+                    None => Ok(()),
+                }
+            }
+            Action::Cut { from, to } | Action::Break { from, to } if from == to => {
+                impossible(format!("node {from} needs no way to itself"))
+            }
+            Action::Loss { share } => check_share("loss", *share),
+            Action::Clock(skew) => skew.checked(nodes).map(drop),
+            _ => Ok(()),
+        }
+    }
+
+    fn latency(&self) -> Option<Latency> {
+        match self {
+            Action::Latency { latency } => Some(*latency),
             _ => None,
         }
     }
 
-    fn happen(&self, net: &Net, told: &mut Vec<String>) {
+    fn happen(&self, net: &Net, told: &mut Vec<Told>, untold: &mut u64) {
         match self {
-            Action::Tell { node } if net.is_up(*node) => {
-                let message = format!("message {}", told.len());
+            Action::Tell { node, bytes } if net.is_up(*node) => {
+                let mut message = format!("message {}", told.len());
+                message.extend(std::iter::repeat_n(PADDING, bytes.saturating_sub(message.len())));
                 net.tell(*node, &message);
-                told.push(message);
+                told.push(Told { message, node: *node, life: net.life(*node) });
             }
-            Action::Tell { .. } => {}
+            Action::Tell { .. } => *untold += 1,
             Action::Crash { node } => net.crash(*node),
             Action::Restart { node } => net.restart(*node),
             Action::Pause { node } => net.pause(*node),
@@ -176,7 +274,10 @@ impl Action {
             Action::Cut { from, to } => net.cut(*from, *to),
             // a link may lose everything
             Action::Break { from, to } => drop(net.set_link_loss(*from, *to, 1.0)),
-            Action::Heal => net.heal(),
+            Action::Heal {} => net.heal(),
+            // it was checked
+            Action::Loss { share } => drop(net.set_loss(*share)),
+            Action::Latency { latency } => net.set_latency(*latency),
             // it was checked
             Action::Clock(skew) => drop(net.set_clock(*skew)),
         }
@@ -195,223 +296,29 @@ mod overlay {
     }
 }
 
-/// A check that did not hold.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Violation {
-    /// Which check.
-    pub check: &'static str,
-    /// What was found.
-    pub what: String,
-}
-
 /// What came of a scenario.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Outcome {
     /// What does not hold; empty where all is well.
     pub violations: Vec<Violation>,
     /// How many checks were made.
     pub checked: u64,
-    /// Virtual time from the healing until all held; none where that did not come.
+    /// Messages that were started.
+    pub told: u64,
+    /// Messages that were not, as the node was not up.
+    pub untold: u64,
+    /// Virtual time from the healing until all held; none where that did not come. As data, in milliseconds.
+    #[serde(serialize_with = "milliseconds", rename = "healed_after_ms")]
     pub healed_after: Option<Duration>,
-    /// Every message, where it was asked for.
+    /// Every message, where it was asked for. No part of its form as data.
+    #[serde(skip)]
     pub trace: String,
-}
-
-type Found<'a> = Pin<Box<dyn Future<Output = Option<String>> + 'a>>;
-
-/// Something that must hold.
-pub struct Check {
-    /// Its name.
-    pub name: &'static str,
-    /// Whether it is to hold in such a scenario.
-    pub applies: fn(&Scenario) -> bool,
-    /// Once broken, broken for good: waiting does not help.
-    pub for_good: bool,
-    find: for<'a> fn(&'a Net, &'a [String]) -> Found<'a>,
-}
-
-impl std::fmt::Debug for Check {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Check({})", self.name)
-    }
-}
-
-/// What must hold once a network has healed.
-pub const CHECKS: [Check; 5] = [
-    Check { name: "nobody hears a message twice in one life", applies: |_| true, for_good: true, find: heard_twice },
-    Check { name: "nothing is held beyond its bound", applies: |_| true, for_good: true, find: overfull },
-    Check {
-        name: "whoever is connected has heard the same",
-        applies: |scenario| scenario.retained.is_none(),
-        for_good: false,
-        find: unheard,
-    },
-    Check {
-        name: "each view is whom one knew, but for the dead",
-        applies: |scenario| scenario.watch.is_some(),
-        for_good: false,
-        find: views,
-    },
-    Check { name: "what was under way has come to an end", applies: |_| true, for_good: false, find: unfinished },
-];
-
-fn heard_twice<'a>(net: &'a Net, _: &'a [String]) -> Found<'a> {
-    Box::pin(async move {
-        (0..net.len()).find_map(|node| {
-            let mut seen = BTreeSet::new();
-            let twice = net.heard(node).into_iter().find(|heard| !seen.insert((heard.life, heard.message.clone())))?;
-            Some(format!("node {node} heard {:?} again in its life {} at {:?}", twice.message, twice.life, twice.at))
-        })
-    })
-}
-
-/// A message that a node in its present life has heard must come to everyone connected with it through nodes that are
-/// up. One that was lost with its only bearer is nobody's.
-fn unheard<'a>(net: &'a Net, told: &'a [String]) -> Found<'a> {
-    Box::pin(async move {
-        let has = |node: usize| -> BTreeSet<_> {
-            let life = net.life(node);
-            net.heard(node).into_iter().filter(|heard| heard.life == life).map(|heard| heard.message).collect()
-        };
-        let has: Vec<BTreeSet<_>> = (0..net.len()).map(has).collect();
-        let mut done = BTreeSet::new();
-        for start in 0..net.len() {
-            if !net.is_up(start) || done.contains(&start) {
-                continue;
-            }
-            let together = net.neighbours().reachable(start as u32, |node| net.is_up(node as usize));
-            let together: Vec<usize> = together.into_iter().map(|node| node as usize).collect();
-            done.extend(together.iter().copied());
-            for message in told {
-                let (with, without): (Vec<usize>, Vec<usize>) =
-                    together.iter().copied().partition(|&node| has[node].contains(message.as_str()));
-                if let (Some(with), Some(without)) = (with.first(), without.first()) {
-                    return Some(format!("node {with} has heard {message:?} and node {without} has not"));
-                }
-            }
-        }
-        None
-    })
-}
-
-/// A dead peer that a node never heard from stays where it was put: it may never have been there.
-fn views<'a>(net: &'a Net, _: &'a [String]) -> Found<'a> {
-    Box::pin(async move {
-        let everyone: Vec<(usize, Nid)> = (0..net.len()).map(|node| (node, net.addr(node).nid())).collect();
-        for node in (0..net.len()).filter(|&node| net.is_up(node)) {
-            let Ok(standings) = net.node(node).membership().list().await else {
-                return Some(format!("node {node} takes no part in membership any more"));
-            };
-            let pending = standings.into_values().filter(|standing| standing.status == Status::Pending);
-            let pending: BTreeSet<Nid> = pending.map(|standing| standing.node.nid()).collect();
-            let known: BTreeSet<usize> = net.neighbours().of(node as u32).map(|other| other as usize).collect();
-            for gid in [net.group(), "all"] {
-                let Ok(view) = net.node(node).groups().get(gid).await else {
-                    return Some(format!("node {node} does not know its group {gid} any more"));
-                };
-                for (other, nid) in &everyone {
-                    let (held, up) = (view.contains(nid), net.is_up(*other));
-                    let missed = up && !held && (known.contains(other) || *other == node);
-                    if missed || (held && !up && !pending.contains(nid)) {
-                        let (has, is) = if up { ("misses", "alive") } else { ("holds", "dead") };
-                        return Some(format!("in {gid}, node {node} {has} node {other}, which is {is}"));
-                    }
-                }
-            }
-        }
-        None
-    })
-}
-
-/// Each node's load, of those that are up.
-async fn load_of(net: &Net, node: usize) -> Result<Load, String> {
-    net.node(node).status().load().await.map_err(|why| format!("node {node} does not say how full it is: {why}"))
-}
-
-fn overfull<'a>(net: &'a Net, _: &'a [String]) -> Found<'a> {
-    Box::pin(async move {
-        for node in (0..net.len()).filter(|&node| net.is_up(node)) {
-            let load = match load_of(net, node).await {
-                Ok(load) => load,
-                Err(why) => return Some(why),
-            };
-            if let Some((name, fill)) = load.iter().find(|(_, fill)| fill.held > fill.most) {
-                return Some(format!("node {node} has {} {name}, of at most {}", fill.held, fill.most));
-            }
-        }
-        None
-    })
-}
-
-/// What empties once nothing happens any more, and how much of it remains: the call that asks is under way itself.
-const EMPTIES: [(&str, u64); 8] = [
-    ("calls", 1),
-    ("relayedCalls", 0),
-    ("gossip.ownInFlight", 0),
-    ("gossip.queued", 0),
-    ("gossip.requests", 0),
-    ("gossip.waiting", 0),
-    ("gossip.wanted", 0),
-    ("membership.relays", 0),
-];
-
-fn unfinished<'a>(net: &'a Net, _: &'a [String]) -> Found<'a> {
-    Box::pin(async move {
-        for node in (0..net.len()).filter(|&node| net.is_up(node)) {
-            let load = match load_of(net, node).await {
-                Ok(load) => load,
-                Err(why) => return Some(why),
-            };
-            let held = |name: &str| load.get(name).map_or(0, |fill| fill.held);
-            if let Some((name, rest)) = EMPTIES.iter().find(|(name, rest)| held(name) > *rest) {
-                return Some(format!("node {node} has {} {name}, where {rest} would be left", held(name)));
-            }
-        }
-        None
-    })
-}
-
-/// What came of checks.
-#[derive(Default)]
-struct Tried {
-    checked: u64,
-    violations: Vec<Violation>,
-    /// One is broken for good.
-    hopeless: bool,
-}
-
-impl Tried {
-    async fn one(&mut self, check: &Check, net: &Net, told: &[String]) -> Option<Violation> {
-        self.checked += 1;
-        let what = (check.find)(net, told).await?;
-        self.hopeless |= check.for_good;
-        Some(Violation { check: check.name, what })
-    }
-
-    /// Whether all hold; those after one that does not are not made.
-    async fn holds(&mut self, checks: &[&Check], net: &Net, told: &[String]) -> bool {
-        for check in checks {
-            if self.one(check, net, told).await.is_some() {
-                return false;
-            }
-        }
-        true
-    }
-
-    /// Keeps what does not hold.
-    async fn all<'a>(&mut self, checks: impl Iterator<Item = &'a &'a Check>, net: &Net, told: &[String]) {
-        for check in checks {
-            let violation = self.one(check, net, told).await;
-            self.violations.extend(violation);
-        }
-    }
 }
 
 impl Scenario {
     /// The network.
     fn simulation(&self, traced: bool) -> Simulation {
-        // slow messages are not to look lost, or nothing would be learned of them
-        let timeout = (10.0 * self.latency.mean()).max(50.0);
+        let timeout = (TIMEOUT * self.slowest()).max(50.0);
         let mut group =
             GroupConfig::new(named(GROUP)).with("tick", TICK as f64).with("requestTimeout", timeout.round());
         if let Some(retained) = self.retained {
@@ -434,41 +341,80 @@ impl Scenario {
         if traced { simulation.traced() } else { simulation }
     }
 
-    /// Lets everything happen, heals the network, and checks.
+    /// Whether there is such a network, and everything can happen on it; nothing runs.
     ///
     /// # Errors
-    /// [`Impossible`], where there is no such network, or an event names a node that is not there. Nothing has run then.
-    pub fn run(&self, traced: bool) -> Result<Outcome, Impossible> {
-        for event in &self.events {
-            if let Some(node) = event.what.nodes().into_iter().find(|node| *node >= self.nodes) {
-                let why =
-                    format!("an event at {} ms names node {node}; the last is {}", event.at, self.nodes.max(1) - 1);
-                return Err(Impossible::Argument(why));
+    /// [`Impossible`], saying what cannot be.
+    pub fn check(&self) -> Result<(), Impossible> {
+        let impossible = |why: String| Err(Impossible::Argument(why));
+        for Event { at, what } in &self.events {
+            if *at > LATEST {
+                return impossible(format!("an event at {at} ms: the last moment is {LATEST}"));
             }
+            what.check(self.nodes).map_err(|why| Impossible::Argument(format!("the event at {at} ms: {why}")))?;
         }
-        for skew in self.events.iter().filter_map(|event| event.what.clock()) {
-            skew.checked(self.nodes)?;
+        for Link { from, to, latency, loss } in &self.links {
+            let way = Action::Cut { from: *from, to: *to };
+            way.check(self.nodes).map_err(|why| Impossible::Argument(format!("the link {from} to {to}: {why}")))?;
+            loss.map_or(Ok(()), |share| check_share("loss", share))?;
+            latency.map_or(Ok(self.latency), Latency::checked)?;
         }
         check_share("loss", self.loss)?;
+        let slowest = self.slowest();
+        if TIMEOUT * slowest > latency::LONGEST.into() {
+            let longest = f64::from(latency::LONGEST) / TIMEOUT;
+            return impossible(format!("a message takes at most {longest} ms on average in a scenario, not {slowest}"));
+        }
         if let Some(period) = self.watch {
             let detection = membership::Settings::paced(Duration::from_millis(period)).detection;
             detection.check().map_err(|why| Impossible::Argument(why.to_string()))?;
         }
-        if self.retained == Some(0) {
-            return Err(Impossible::Argument("a node holds at least one rumor".to_owned()));
+        match self.retained {
+            Some(0) => impossible("a node holds at least one rumor".to_owned()),
+            _ => self.simulation(false).check().map(drop),
         }
+    }
+
+    /// The longest mean latency of all that there are at any time.
+    fn slowest(&self) -> f64 {
+        let links = self.links.iter().filter_map(|link| link.latency);
+        let later = self.events.iter().filter_map(|event| event.what.latency());
+        links.chain(later).map(Latency::mean).fold(self.latency.mean(), f64::max)
+    }
+
+    /// What differs on single ways; with nothing lost, what is left when the network has healed.
+    fn set_links(&self, net: &Net, lossy: bool) {
+        for Link { from, to, latency, loss } in &self.links {
+            if let Some(latency) = latency {
+                net.set_link_latency(*from, *to, *latency);
+            }
+            let broken = Action::Break { from: *from, to: *to };
+            if let Some(share) = loss.filter(|_| !self.events.iter().any(|event| event.what == broken)) {
+                // it was checked
+                let _ = net.set_link_loss(*from, *to, if lossy { share } else { 0.0 });
+            }
+        }
+    }
+
+    /// Lets everything happen, heals the network, and checks.
+    ///
+    /// # Errors
+    /// As [`check`](Scenario::check). Nothing has run then.
+    pub fn run(&self, traced: bool) -> Result<Outcome, Impossible> {
+        self.check()?;
         let mut events = self.events.clone();
         events.sort_by_key(|event| event.at);
         let checks: Vec<&Check> = CHECKS.iter().filter(|check| (check.applies)(self)).collect();
         self.simulation(traced).run(|net| async move {
-            let (mut told, mut tried) = (Vec::new(), Tried::default());
+            let (mut told, mut untold, mut tried) = (Vec::new(), 0, Tried::default());
             net.advance(self.acquaintance()).await;
             // it was checked
             let _ = net.set_loss(self.loss);
+            self.set_links(&net, true);
             let begun = net.now();
             for event in events {
                 net.advance((begun + Duration::from_millis(event.at)).saturating_sub(net.now())).await;
-                event.what.happen(&net, &mut told);
+                event.what.happen(&net, &mut told, &mut untold);
                 tried.all(checks.iter().filter(|check| check.for_good), &net, &told).await;
                 if !tried.violations.is_empty() {
                     break;
@@ -477,6 +423,7 @@ impl Scenario {
             net.heal();
             // 0 is a share
             let _ = net.set_loss(0.0);
+            self.set_links(&net, false);
             (0..net.len()).for_each(|node| net.resume(node));
             let healed = net.now();
             // what is under way arrives, and what is told has been sent
@@ -494,7 +441,7 @@ impl Scenario {
             }
             let Tried { checked, violations, .. } = tried;
             let healed_after = violations.is_empty().then(|| net.now() - healed);
-            Outcome { violations, checked, healed_after, trace: net.trace() }
+            Outcome { violations, checked, told: told.len() as u64, untold, healed_after, trace: net.trace() }
         })
     }
 
@@ -506,7 +453,8 @@ impl Scenario {
     /// How long after healing everything has to hold.
     fn patience(&self) -> Duration {
         let watched = self.watch.map_or(0, |period| period * PERIODS);
-        Duration::from_millis(TICK * (TICKS + TICKS_PER_NODE * self.nodes as u64) + watched)
+        let slow = self.slowest() * (LATENCIES + LATENCIES_PER_NODE * self.nodes as f64);
+        Duration::from_millis(TICK * (TICKS + TICKS_PER_NODE * self.nodes as u64) + watched + slow as u64)
     }
 
     /// As text that [`Scenario`] is read from again.

@@ -24,6 +24,10 @@ pub const TIMEOUT: f64 = 4.0;
 /// Ticks after which a run counts as incomplete.
 pub const TICKS: f64 = 50.0;
 
+/// Longest mean latency, in milliseconds. All else is measured in it, so a longer one shows nothing new, while idle nodes
+/// have something to do every second of it.
+pub const SLOWEST: f64 = 1_000.0;
+
 /// Largest payload, in bytes: what a node takes in one body.
 pub const MAX_PAYLOAD: usize = 1 << 23;
 
@@ -86,6 +90,14 @@ impl Spread {
                 self.payload_bytes
             )));
         }
+        let mean = self.latency.mean();
+        if mean > SLOWEST {
+            let why = format!(
+                "a message takes at most {SLOWEST} ms on average where a rumor is measured, as figures are in latencies, \
+                 not {mean}"
+            );
+            return Err(Impossible::Argument(why));
+        }
         self.simulation(0).check().map(drop)
     }
 
@@ -137,7 +149,7 @@ impl Spread {
             net.watch(&payload, from);
             at(Stage::Sending);
             net.tell(from, &payload);
-            net.until(tick.mul_f64(TICKS), |net| net.all_heard(&payload)).await;
+            net.until_all_heard(&payload, tick.mul_f64(TICKS)).await;
             at(Stage::Over);
             let reach = net.reach(&payload);
             let sent = reach.complete.unwrap_or_else(|| net.counts()).since(before);

@@ -3,7 +3,11 @@
 //! A seed draws a topology, a network and a handful of failures; many seeds find what nobody thought of. One that fails
 //! is replayed by its number, and shrunk: events, nodes and faults are taken away for as long as it still fails.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
 
 use chinwag_protocol::overlay::Overlay;
 use rand::{RngExt as _, seq::index};
@@ -12,8 +16,9 @@ use serde::Serialize;
 
 use super::{
     Impossible, Latency, STORY, Skew,
+    checks::Violation,
     net::seed_of,
-    scenario::{Action, Event, Scenario, Violation},
+    scenario::{Action, Event, Link, Outcome, Scenario},
 };
 
 /// Most nodes drawn: enough for every code path, few enough that thousands of seeds pass in minutes.
@@ -28,24 +33,30 @@ const MOST_EVENTS: usize = 24;
 /// Within so many milliseconds.
 const WITHIN: u64 = 5_000;
 
+/// Longest message drawn, in bytes: several times what is pushed to everybody whether or not they have it.
+const LONGEST: usize = 8_192;
+
 /// Most runs spent on shrinking one failure.
 const MOST_RUNS: u32 = 400;
+
+/// Most failures that are shrunk: enough to work on, and each takes many runs.
+const MOST_SHOWN: usize = 3;
 
 impl Scenario {
     /// The scenario of a seed: always the same.
     pub fn drawn(seed: u64) -> Scenario {
         let mut chance = ChaCha8Rng::from_seed(seed_of(seed, STORY, 1));
-        let nodes = chance.random_range(2..=MOST_NODES);
-        let latency = match chance.random_range(0..3) {
-            0 => Latency::Constant(chance.random_range(1..=20)),
-            1 => Latency::Uniform(1, chance.random_range(2..=50)),
-            _ => Latency::LogNormal { median: chance.random_range(1..=20), sigma: 0.5 },
-        };
-        let overlay = match chance.random_range(0..4) {
-            0 if nodes >= 3 => Overlay::Ring,
-            1 if nodes >= 6 => Overlay::RandomRegular(4),
-            2 => Overlay::Line,
-            _ => Overlay::Clique,
+        let latency = Latency::drawn(&mut chance);
+        let any = chance.random_range(2..=MOST_NODES);
+        let (nodes, overlay) = match chance.random_range(0..9) {
+            0 if any >= 3 => (any, Overlay::Ring),
+            1 if any >= 6 => (any, Overlay::RandomRegular(4)),
+            2 => (any, Overlay::Line),
+            3 => (any, Overlay::Star),
+            // those numbers that make one come up too seldom by themselves
+            4 => (chance.random_range(3..=6) * chance.random_range(3..=6), Overlay::Torus),
+            5 => (1 << chance.random_range(1..=5), Overlay::Hypercube),
+            _ => (any, Overlay::Clique),
         };
         // the nodes of most smaller networks watch each other, at a pace that the network can follow
         let watched = nodes <= MOST_WATCHED && chance.random_range(0..3) > 0;
@@ -60,34 +71,67 @@ impl Scenario {
         // half of the networks lose or repeat nothing
         let mut share = |most: f64| if chance.random() { chance.random_range(0.0..most) } else { 0.0 };
         let (loss, duplication) = (share(0.4), share(0.3));
+        // some ways are not like the others in a quarter of them
+        let odd = if chance.random_range(0..4) == 0 { chance.random_range(1..=4) } else { 0 };
+        let links = (0..odd).map(|_| Link::drawn(nodes, &mut chance)).collect();
         let count = chance.random_range(1..=MOST_EVENTS);
         let mut events: Vec<Event> = (0..count)
             .map(|_| Event { at: chance.random_range(0..WITHIN), what: Action::drawn(nodes, &mut chance) })
             .collect();
         events.sort_by_key(|event| event.at);
-        Scenario { seed, nodes, overlay, latency, loss, duplication, watch, retained, clocks, events }
+        Scenario { seed, nodes, overlay, latency, loss, duplication, watch, retained, links, clocks, events }
     }
 }
 
 impl Action {
     fn drawn(nodes: usize, chance: &mut ChaCha8Rng) -> Action {
-        let kind = chance.random_range(0..21);
+        let kind = chance.random_range(0..23);
         let node = chance.random_range(0..nodes);
         match kind {
-            0..8 => Action::Tell { node },
+            0..8 => Action::Tell { node, bytes: if chance.random() { 0 } else { chance.random_range(0..=LONGEST) } },
             8..10 => Action::Crash { node },
             10..12 => Action::Restart { node },
             12..14 => Action::Pause { node },
             14..16 => Action::Resume { node },
             16..18 => {
                 let away = chance.random_range(1..=nodes);
-                let mut side = index::sample(chance, nodes, away).into_vec();
-                side.sort_unstable();
-                Action::Partition { sides: vec![side] }
+                let away = index::sample(chance, nodes, away).into_vec();
+                // one side or two, beside that of all others
+                let (one, two) = away.split_at(chance.random_range(1..=away.len()));
+                let mut sides = vec![one.to_vec(), two.to_vec()];
+                sides.retain(|side| !side.is_empty());
+                sides.iter_mut().for_each(|side| side.sort_unstable());
+                Action::Partition { sides }
             }
-            18 => Action::Cut { from: node, to: (node + chance.random_range(1..nodes)) % nodes },
+            18 => Action::Cut { from: node, to: other(node, nodes, chance) },
             19 => Action::Clock(Skew::drawn(node, chance)),
-            _ => Action::Heal,
+            20 => Action::Loss { share: f64::from(chance.random_range(0..50)) / 100.0 },
+            21 => Action::Latency { latency: Latency::drawn(chance) },
+            _ => Action::Heal {},
+        }
+    }
+}
+
+/// A node that is not this one.
+fn other(node: usize, nodes: usize, chance: &mut ChaCha8Rng) -> usize {
+    (node + chance.random_range(1..nodes)) % nodes
+}
+
+impl Link {
+    fn drawn(nodes: usize, chance: &mut ChaCha8Rng) -> Link {
+        let from = chance.random_range(0..nodes);
+        let latency = chance.random::<bool>().then(|| Latency::drawn(chance));
+        let loss = chance.random::<bool>().then(|| f64::from(chance.random_range(0..90)) / 100.0);
+        Link { from, to: other(from, nodes, chance), latency, loss }
+    }
+}
+
+impl Latency {
+    fn drawn(chance: &mut ChaCha8Rng) -> Latency {
+        match chance.random_range(0..3) {
+            0 => Latency::Constant(chance.random_range(1..=20)),
+            1 => Latency::Uniform(1, chance.random_range(2..=50)),
+            _ => Latency::LogNormal { median: chance.random_range(1..=20), sigma: 0.5 },
         }
     }
 }
@@ -108,12 +152,57 @@ pub struct Report {
     pub seed: u64,
     /// Checks made.
     pub checked: u64,
-    /// Seeds that failed.
+    /// Messages told.
+    pub told: u64,
+    /// How many seeds failed.
     pub failed: usize,
-    /// The first of these.
+    /// Which.
+    pub failures: Vec<u64>,
+    /// The first of these, shrunk.
     pub shown: Vec<Failure>,
     /// Real time that all took together.
     pub wall_seconds: f64,
+}
+
+impl Report {
+    /// Sums up what came of the scenarios of so many seeds, the first ones that failed shrunk.
+    ///
+    /// # Errors
+    /// [`Impossible`] where one of those is.
+    pub fn of(seed: u64, tried: Vec<(Scenario, Outcome)>, wall: Duration) -> Result<Report, Impossible> {
+        let sum = |of: fn(&Outcome) -> u64| tried.iter().map(|(_, outcome)| of(outcome)).sum();
+        let (seeds, checked, told) = (tried.len() as u64, sum(|outcome| outcome.checked), sum(|outcome| outcome.told));
+        let failed: Vec<_> = tried.into_iter().filter(|(_, outcome)| !outcome.violations.is_empty()).collect();
+        let failures: Vec<u64> = failed.iter().map(|(scenario, _)| scenario.seed).collect();
+        let shown = failed.into_iter().take(MOST_SHOWN).map(|(scenario, outcome)| {
+            let replay = Failure::replay_of(scenario.seed);
+            Failure::of(scenario, outcome.violations, replay)
+        });
+        Ok(Report {
+            seeds,
+            seed,
+            checked,
+            told,
+            failed: failures.len(),
+            failures,
+            shown: shown.collect::<Result<_, _>>()?,
+            wall_seconds: wall.as_secs_f64(),
+        })
+    }
+}
+
+/// Runs a scenario, to which a panic is one more thing that does not hold: a swarm goes on, and says which seed it was.
+///
+/// # Errors
+/// As [`Scenario::run`].
+pub fn run(scenario: &Scenario, traced: bool) -> Result<Outcome, Impossible> {
+    // what it left half done is dropped with it
+    catch_unwind(AssertUnwindSafe(|| scenario.run(traced))).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let what = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("with no words").to_owned();
+        let violations = vec![Violation { check: "nothing panics", what }];
+        Ok(Outcome { violations, checked: 1, told: 0, untold: 0, healed_after: None, trace: String::new() })
+    })
 }
 
 /// A scenario that failed.
@@ -139,7 +228,7 @@ impl Failure {
     pub fn of(scenario: Scenario, violations: Vec<Violation>, replay: String) -> Result<Failure, Impossible> {
         let broken: BTreeSet<&str> = violations.iter().map(|violation| violation.check).collect();
         let fails = |scenario: &Scenario| {
-            let found = scenario.run(false)?.violations;
+            let found = run(scenario, false)?.violations;
             Ok(found.iter().any(|violation| broken.contains(violation.check)))
         };
         let seed = scenario.seed;
@@ -209,6 +298,7 @@ fn smaller(scenario: &Scenario) -> Vec<Scenario> {
                     what => what.nodes().into_iter().all(|node| node < nodes),
                 });
                 smaller.clocks.retain(|skew| skew.node < nodes);
+                smaller.links.retain(|link| link.from.max(link.to) < nodes);
                 for event in &mut smaller.events {
                     if let Action::Partition { sides } = &mut event.what {
                         sides.iter_mut().for_each(|side| side.retain(|node| *node < nodes));
@@ -217,6 +307,21 @@ fn smaller(scenario: &Scenario) -> Vec<Scenario> {
             });
         }
     }
+    with(&only_named);
+    with(&|smaller| smaller.events.iter_mut().for_each(|event| event.at /= 2));
+    with(&|smaller| smaller.links.clear());
+    for at in 0..scenario.links.len() {
+        with(&|smaller| {
+            smaller.links.remove(at);
+        });
+    }
+    with(&|smaller| {
+        for event in &mut smaller.events {
+            if let Action::Tell { bytes, .. } = &mut event.what {
+                *bytes = 0;
+            }
+        }
+    });
     with(&|smaller| smaller.loss = 0.0);
     with(&|smaller| smaller.duplication = 0.0);
     with(&|smaller| smaller.clocks.clear());
@@ -225,6 +330,37 @@ fn smaller(scenario: &Scenario) -> Vec<Scenario> {
     with(&|smaller| smaller.overlay = Overlay::Clique);
     with(&|smaller| smaller.latency = Latency::Constant(1));
     tried
+}
+
+/// Keeps the nodes that something names, under the first numbers.
+fn only_named(scenario: &mut Scenario) {
+    let of_events = scenario.events.iter().flat_map(|event| event.what.nodes());
+    let of_links = scenario.links.iter().flat_map(|link| [link.from, link.to]);
+    let named: BTreeSet<usize> =
+        of_events.chain(of_links).chain(scenario.clocks.iter().map(|skew| skew.node)).collect();
+    let number = |node: &mut usize| *node = named.range(..*node).count();
+    for event in &mut scenario.events {
+        match &mut event.what {
+            Action::Tell { node, .. }
+            | Action::Crash { node }
+            | Action::Restart { node }
+            | Action::Pause { node }
+            | Action::Resume { node } => number(node),
+            Action::Partition { sides } => sides.iter_mut().flatten().for_each(number),
+            Action::Cut { from, to } | Action::Break { from, to } => {
+                number(from);
+                number(to);
+            }
+            Action::Clock(skew) => number(&mut skew.node),
+            Action::Heal {} | Action::Loss { .. } | Action::Latency { .. } => {}
+        }
+    }
+    for link in &mut scenario.links {
+        number(&mut link.from);
+        number(&mut link.to);
+    }
+    scenario.clocks.iter_mut().for_each(|skew| number(&mut skew.node));
+    scenario.nodes = named.len().clamp(1, scenario.nodes);
 }
 
 #[cfg(test)]
@@ -237,13 +373,13 @@ mod tests {
             let scenario = Scenario::drawn(seed);
             assert_eq!(scenario, Scenario::drawn(seed));
             assert_eq!(serde_json::from_str::<Scenario>(&scenario.to_json()).unwrap(), scenario);
-            assert!(scenario.events.iter().flat_map(|event| event.what.nodes()).all(|node| node < scenario.nodes));
+            scenario.check().unwrap();
         }
     }
 
     #[test]
     fn what_is_broken_for_good_is_found_and_shrunk_to_it() {
-        let tell = |at, node| Event { at, what: Action::Tell { node } };
+        let tell = |at, node| Event { at, what: Action::Tell { node, bytes: 0 } };
         let scenario = Scenario {
             nodes: 8,
             overlay: Overlay::Line,
@@ -263,6 +399,7 @@ mod tests {
             seed: 11,
             watch: None,
             retained: None,
+            links: vec![Link { from: 1, to: 0, latency: Some(Latency::Constant(90)), loss: Some(0.5) }],
         };
         let found = scenario.run(false).unwrap().violations;
         assert_eq!(found.len(), 1, "{found:?}");
@@ -272,8 +409,9 @@ mod tests {
         assert_eq!(failure.violations, found);
         let left = &failure.shrunk;
         let what: Vec<&Action> = left.events.iter().map(|event| &event.what).collect();
-        assert!(matches!(what[..], [Action::Break { from: 3, to: 4 }, Action::Tell { .. }]), "{what:?}");
-        assert_eq!((left.nodes, left.loss, left.duplication, left.clocks.len()), (5, 0.0, 0.0, 0));
+        assert!(matches!(what[..], [Action::Break { from: 0, to: 1 }, Action::Tell { bytes: 0, .. }]), "{what:?}");
+        assert_eq!((left.nodes, left.loss, left.duplication), (2, 0.0, 0.0));
+        assert_eq!((left.clocks.len(), left.links.len()), (0, 0));
         assert_eq!(left.run(false).unwrap().violations[0].check, found[0].check);
     }
 
@@ -282,7 +420,7 @@ mod tests {
         let scenario = (0..).map(Scenario::drawn).find(|scenario| {
             scenario.events.len() > 10 && scenario.events.iter().any(|e| matches!(e.what, Action::Crash { node: 3.. }))
         });
-        let needed = |what: &Action| matches!(what, Action::Crash { node: 3.. });
+        let needed = |what: &Action| matches!(what, Action::Crash { .. });
         let fails = |scenario: &Scenario| Ok(scenario.events.iter().any(|event| needed(&event.what)));
         let (shrunk, runs) = shrink(scenario.unwrap(), fails).unwrap();
         assert_eq!(shrunk.events.len(), 1, "{shrunk:?}");

@@ -8,9 +8,9 @@ mod table;
 
 use std::{
     cell::Cell,
-    fs,
-    io::{IsTerminal as _, Write as _},
-    path::PathBuf,
+    fs::{self, File},
+    io::{self, IsTerminal as _, Write as _},
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::{
         Mutex, PoisonError,
@@ -33,17 +33,20 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::fail;
 
+/// What says how a rumor is to be measured, and means nothing where something else is done instead.
+const MEASURED: [&str; 8] = ["nodes", "fanout", "payload_bytes", "loss", "latency", "overlay", "runs", "plot"];
+
 /// What is to be simulated.
 #[derive(Debug, Args)]
 pub(super) struct SimulateArgs {
     /// How many nodes
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, allow_negative_numbers = true)]
     nodes: usize,
     /// Peers a rumor is first sent to: a number, log, log+N, sqrt, all
     #[arg(long, default_value = "log")]
     fanout: Fanout,
     /// Size of the message
-    #[arg(long, value_name = "BYTES", default_value_t = 4_096)]
+    #[arg(long, value_name = "BYTES", default_value_t = 4_096, allow_negative_numbers = true)]
     payload_bytes: usize,
     /// Share of one-way messages lost, 0 to less than 1
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, allow_negative_numbers = true)]
@@ -55,10 +58,10 @@ pub(super) struct SimulateArgs {
     #[arg(long, default_value = "clique")]
     overlay: Overlay,
     /// How many runs; run r has the seed SEED + r
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, allow_negative_numbers = true)]
     runs: u64,
     /// The first seed
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
     seed: u64,
     /// Print figures as JSON
     #[arg(long)]
@@ -70,10 +73,11 @@ pub(super) struct SimulateArgs {
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
     /// Instead: draw this many networks with failures from the seeds, and check each after it has healed
-    #[arg(long, value_name = "SEEDS", conflicts_with_all = ["plot", "scenario"])]
+    #[arg(long, value_name = "SEEDS", allow_negative_numbers = true, conflicts_with_all = MEASURED)]
+    #[arg(conflicts_with = "scenario")]
     swarm: Option<u64>,
     /// Instead: run the failures in this file, as JSON
-    #[arg(long, value_name = "FILE", conflicts_with = "plot")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = MEASURED, conflicts_with = "seed")]
     scenario: Option<PathBuf>,
 }
 
@@ -86,7 +90,7 @@ pub(super) fn run(args: &SimulateArgs) -> ExitCode {
     };
     done.unwrap_or_else(|refusal| match refusal {
         Refusal::Impossible(why) => {
-            let _ = writeln!(std::io::stderr(), "error: {why}");
+            let _ = writeln!(io::stderr(), "error: {why}");
             ExitCode::from(2)
         }
         Refusal::Failed(why) => fail(&why),
@@ -104,14 +108,43 @@ impl From<Impossible> for Refusal {
     }
 }
 
-fn write(file: &PathBuf, text: &str) -> Result<(), Refusal> {
-    fs::write(file, text).map_err(|why| Refusal::Failed(format!("cannot write {}: {why}", file.display())))
+/// A file that is written at the end. It is opened before anything runs, so that no figure is lost for want of one.
+struct Sink<'a> {
+    path: &'a Path,
+    file: File,
 }
 
-fn say(text: &str) {
-    let mut stdout = std::io::stdout();
-    // nobody need be reading
-    let _ = writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush());
+impl Sink<'_> {
+    fn open(path: &Path) -> Result<Sink<'_>, Refusal> {
+        match File::create(path) {
+            Ok(file) => Ok(Sink { path, file }),
+            Err(why) => Err(Refusal::Failed(format!("cannot write {}: {why}", path.display()))),
+        }
+    }
+
+    /// The two files that may be asked for.
+    fn open_both(args: &SimulateArgs) -> Result<(Option<Sink<'_>>, Option<Sink<'_>>), Refusal> {
+        if args.trace.is_some() && args.trace == args.plot {
+            return Err(Refusal::Impossible("the trace and the plot need a file each".to_owned()));
+        }
+        let trace = args.trace.as_deref().map(Sink::open).transpose()?;
+        Ok((trace, args.plot.as_deref().map(Sink::open).transpose()?))
+    }
+
+    fn write(mut self, text: &str) -> Result<(), Refusal> {
+        let written = self.file.write_all(text.as_bytes());
+        written.map_err(|why| Refusal::Failed(format!("cannot write {}: {why}", self.path.display())))
+    }
+}
+
+/// Prints what was asked for.
+fn say(text: &str) -> Result<(), Refusal> {
+    let mut stdout = io::stdout();
+    match writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush()) {
+        // whoever was reading has read enough
+        Err(why) if why.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        said => said.map_err(|why| Refusal::Failed(format!("cannot print: {why}"))),
+    }
 }
 
 fn json<T: serde::Serialize>(value: &T) -> Result<String, Refusal> {
@@ -132,6 +165,7 @@ fn measure(args: &SimulateArgs) -> Result<ExitCode, Refusal> {
         seed: args.seed,
     };
     spread.check()?;
+    let (trace, plot) = Sink::open_both(args)?;
     let began = Instant::now();
     let one = |run| {
         let (sending, took) = (Cell::new(began), Cell::new(Duration::ZERO));
@@ -148,14 +182,14 @@ fn measure(args: &SimulateArgs) -> Result<ExitCode, Refusal> {
         spreading_seconds: Some(spreading.iter().sum::<Duration>().as_secs_f64() / runs.len() as f64),
         ..spread.report(&runs, began.elapsed())
     };
-    if let (Some(file), Some(first)) = (&args.trace, runs.first()) {
-        write(file, &first.trace)?;
+    // the figures first: whatever becomes of the files
+    say(&if args.json { json(&report)? } else { table::report(&report) })?;
+    if let (Some(trace), Some(first)) = (trace, runs.first()) {
+        trace.write(&first.trace)?;
     }
-    if let Some(file) = &args.plot {
-        let drawn = plot::draw(&spread, &runs, &report).map_err(Refusal::Failed)?;
-        write(file, &drawn)?;
+    if let Some(plot) = plot {
+        plot.write(&plot::draw(&spread, &runs, &report).map_err(Refusal::Failed)?)?;
     }
-    say(&if args.json { json(&report)? } else { table::report(&report) });
     Ok(ExitCode::SUCCESS)
 }
 
@@ -164,17 +198,21 @@ fn replay(args: &SimulateArgs, file: &PathBuf) -> Result<ExitCode, Refusal> {
         .map_err(|why| Refusal::Impossible(format!("cannot read {}: {why}", file.display())))?;
     let scenario: Scenario = serde_json::from_str(&text)
         .map_err(|why| Refusal::Impossible(format!("{} is no scenario: {why}", file.display())))?;
-    let outcome = scenario.run(args.trace.is_some())?;
-    if let Some(file) = &args.trace {
-        write(file, &outcome.trace)?;
+    scenario.check()?;
+    let (trace, _) = Sink::open_both(args)?;
+    let outcome = swarm::run(&scenario, trace.is_some())?;
+    if let Some(trace) = trace {
+        trace.write(&outcome.trace)?;
     }
     if outcome.violations.is_empty() {
-        say(&if args.json { json(&outcome.violations)? } else { table::violations(&outcome.violations) });
+        say(&if args.json { json(&outcome)? } else { table::holds(&outcome) })?;
         return Ok(ExitCode::SUCCESS);
     }
-    let replay = format!("chinwag simulate --scenario {}", file.display());
-    let failure = swarm::Failure::of(scenario, outcome.violations, replay)?;
-    say(&if args.json { json(&failure)? } else { table::failure(&failure) });
+    let path = file.to_string_lossy();
+    // a path that no shell can be given is shown as it is
+    let quoted = shlex::try_quote(&path).unwrap_or_else(|_| path.clone());
+    let failure = swarm::Failure::of(scenario, outcome.violations, format!("chinwag simulate --scenario {quoted}"))?;
+    say(&if args.json { json(&failure)? } else { table::failure(&failure) })?;
     Ok(ExitCode::FAILURE)
 }
 
@@ -182,35 +220,20 @@ fn swarm(args: &SimulateArgs, seeds: u64) -> Result<ExitCode, Refusal> {
     if seeds == 0 {
         return Err(Refusal::Impossible("at least one seed is needed".to_owned()));
     }
+    let (trace, _) = Sink::open_both(args)?;
     let began = Instant::now();
     let try_one = |number: u64| {
-        let seed = args.seed.wrapping_add(number);
-        let scenario = Scenario::drawn(seed);
-        let outcome = scenario.run(args.trace.is_some() && number == 0);
+        let scenario = Scenario::drawn(args.seed.wrapping_add(number));
+        let outcome = swarm::run(&scenario, args.trace.is_some() && number == 0);
         outcome.map(|outcome| (scenario, outcome))
     };
     let tried = each(seeds, "seeds", try_one, Result::is_err).into_iter().collect::<Result<Vec<_>, Impossible>>()?;
-    if let (Some(file), Some((_, first))) = (&args.trace, tried.first()) {
-        write(file, &first.trace)?;
+    if let (Some(trace), Some((_, first))) = (trace, tried.first()) {
+        trace.write(&first.trace)?;
     }
-    let (mut checked, mut failures) = (0, Vec::new());
-    for (scenario, outcome) in tried {
-        checked += outcome.checked;
-        if !outcome.violations.is_empty() {
-            failures.push((scenario, outcome));
-        }
-    }
-    let failed = failures.len();
-    let mut shown = Vec::new();
-    // the first few are enough to work on; shrinking takes many runs each
-    for (scenario, outcome) in failures.into_iter().take(3) {
-        let replay = swarm::Failure::replay_of(scenario.seed);
-        shown.push(swarm::Failure::of(scenario, outcome.violations, replay)?);
-    }
-    let report =
-        swarm::Report { seeds, seed: args.seed, checked, failed, shown, wall_seconds: began.elapsed().as_secs_f64() };
-    say(&if args.json { json(&report)? } else { table::swarm(&report) });
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let report = swarm::Report::of(args.seed, tried, began.elapsed())?;
+    say(&if args.json { json(&report)? } else { table::swarm(&report) })?;
+    Ok(if report.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Does `count` things on all cores, and answers the results in order. Ends early once one says so.
@@ -222,7 +245,7 @@ fn each<T: Send>(
 ) -> Vec<T> {
     let bar = ProgressBar::with_draw_target(
         Some(count),
-        if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() },
+        if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() },
     );
     if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg}, {eta} left") {
         bar.set_style(style);

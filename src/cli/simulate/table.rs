@@ -1,6 +1,6 @@
 //! Figures as people read them.
 
-use chinwag::simulation::{scenario::Violation, spread::Report, swarm};
+use chinwag::simulation::{checks::Violation, scenario::Outcome, spread::Report, swarm};
 use comfy_table::{CellAlignment, Table, presets::UTF8_BORDERS_ONLY};
 
 fn two_columns(rows: Vec<(String, String)>) -> String {
@@ -31,48 +31,101 @@ pub(super) fn report(report: &Report) -> String {
         ("last delivery hop".to_owned(), format!("{:.1}", report.ldh)),
     ];
     if let Some(times) = &report.convergence_latencies {
-        let shown = format!("{:.0}, {:.0}, {:.0}, {:.0}", times.p50, times.p90, times.p99, times.max);
+        let shown = [times.p50, times.p90, times.p99, times.max].map(|time| format!("{:.1}", time)).join(", ");
         rows.push(("latencies to all: p50, p90, p99, most".to_owned(), shown));
     }
     rows.push(("ticks to all, mean".to_owned(), optional(report.convergence_ticks)));
     rows.push(("wall time".to_owned(), format!("{:.2} s", report.wall_seconds)));
     if let Some(spreading) = report.spreading_seconds {
-        rows.push(("send to last delivery, a run".to_owned(), format!("{spreading:.2} s")));
+        rows.push(("real time of a rumor".to_owned(), format!("{spreading:.2} s")));
     }
     two_columns(rows)
 }
 
-pub(super) fn violations(violations: &[Violation]) -> String {
-    if violations.is_empty() {
-        return "everything holds".to_owned();
+/// So many of something.
+fn number(count: impl Into<u64>, what: &str) -> String {
+    match count.into() {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
     }
+}
+
+fn violations(violations: &[Violation]) -> String {
     violations.iter().map(|violation| format!("{}: {}", violation.check, violation.what)).collect::<Vec<_>>().join("\n")
+}
+
+/// What came of a scenario in which everything holds.
+pub(super) fn holds(outcome: &Outcome) -> String {
+    let mut text = format!(
+        "everything holds: {} told, {} made",
+        number(outcome.told, "message"),
+        number(outcome.checked, "check")
+    );
+    if outcome.untold > 0 {
+        text += &format!(", {} not told as the node was not up", number(outcome.untold, "message"));
+    }
+    if let Some(after) = outcome.healed_after {
+        text += &format!(", {:.1} s after the network healed", after.as_secs_f64());
+    }
+    text
 }
 
 pub(super) fn swarm(report: &swarm::Report) -> String {
     let rows = vec![
         (format!("seeds (from {})", report.seed), report.seeds.to_string()),
+        ("messages told".to_owned(), report.told.to_string()),
         ("checks".to_owned(), report.checked.to_string()),
         ("seeds that failed".to_owned(), report.failed.to_string()),
         ("wall time".to_owned(), format!("{:.2} s", report.wall_seconds)),
     ];
     let mut text = two_columns(rows);
+    if !report.failures.is_empty() {
+        let seeds: Vec<String> = report.failures.iter().map(u64::to_string).collect();
+        text += &format!("\nfailed: {}", seeds.join(", "));
+    }
     for failure in &report.shown {
-        text.push_str("\n\n");
-        text.push_str(&self::failure(failure));
+        text += &format!("\n\nseed {} {}", failure.seed, self::failure(failure));
     }
     text
 }
 
 pub(super) fn failure(failure: &swarm::Failure) -> String {
     format!(
-        "seed {} failed. To replay it:\n  {}\n{}\nshrunk to {} nodes and {} events ({} runs), to be run with --scenario:\n{}",
-        failure.seed,
+        "failed. To replay it:\n  {}\n{}\nshrunk to {} and {} ({}), to be run with --scenario:\n{}",
         failure.replay,
         violations(&failure.violations),
-        failure.shrunk.nodes,
-        failure.shrunk.events.len(),
-        failure.runs,
+        number(failure.shrunk.nodes as u64, "node"),
+        number(failure.shrunk.events.len() as u64, "event"),
+        number(failure.runs, "run"),
         failure.shrunk.to_json(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use chinwag::simulation::scenario::Scenario;
+
+    use super::*;
+
+    #[test]
+    fn a_swarm_that_fails_says_which_seeds_and_how_to_go_on() {
+        let broken = r#"{"seed": 4, "nodes": 3, "overlay": "line", "latency": "constant:2", "events": [
+            {"at": 10, "do": "break", "from": 0, "to": 1}, {"at": 20, "do": "tell", "node": 0}]}"#;
+        let broken: Scenario = serde_json::from_str(broken).unwrap();
+        let tried = (1..=6).map(|seed| {
+            let scenario = if seed == 2 { Scenario::drawn(seed) } else { Scenario { seed, ..broken.clone() } };
+            let outcome = swarm::run(&scenario, false).unwrap();
+            (scenario, outcome)
+        });
+        let report = swarm::Report::of(1, tried.collect(), Duration::ZERO).unwrap();
+        assert_eq!((report.seeds, report.failed, &report.failures[..]), (6, 5, &[1, 3, 4, 5, 6][..]));
+        let text = swarm(&report);
+        assert!(text.contains("\nfailed: 1, 3, 4, 5, 6\n"), "{text}");
+        assert_eq!(text.matches("chinwag simulate --swarm 1 --seed ").count(), 3, "{text}");
+        assert!(text.contains("seed 3 failed. To replay it:\n  chinwag simulate --swarm 1 --seed 3\n"), "{text}");
+        assert!(text.contains("node 0 has heard \"message 0\" and node 1 has not"), "{text}");
+        assert!(text.contains("shrunk to 2 nodes and 2 events"), "{text}");
+    }
 }
