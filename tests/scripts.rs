@@ -401,6 +401,48 @@ async fn while_others_are_served(node: &Node, hostile: impl Future<Output = Call
 }
 
 #[tokio::test]
+async fn code_that_goes_on_takes_nobodys_room_and_none_past_its_deadline() {
+    let settings = Settings { calls_in_flight: 4, ..Settings::default() };
+    let never = chinwag::Service::new("never", |_| ()).async_method("answer", |(), _, ()| async {
+        std::future::pending::<()>().await;
+        Ok::<(), CallError>(())
+    });
+    let node = Node::builder().port(0).settings(settings).service(never).start().await.unwrap();
+    let patient = node.with_deadline(Duration::from_secs(20));
+    let many = "(callback) => {
+        callback(null, 1);
+        for (let i = 0; i < 50; i++) distribution.local.comm.send([],
+            {node: global.distribution.node.config, service: 'never', method: 'answer'}, () => {});
+    }";
+    assert_eq!(value(&node, many, vec![]).await, Value::from(1));
+    // each of these would be refused, had the code's calls the room of those that come from outside
+    loop {
+        let load = patient.status().load().await.unwrap();
+        assert!(load["calls"].held <= 4);
+        if load["relayedCalls"].held >= 50 {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+
+    let late = "(callback) => setTimeout(() => distribution.local.status.get('sid', (e, v) => {
+        globalThis.outcome = e ? e.name : v;
+    }), 300)";
+    node.routes().put(object([("call", function(late))]), "late").await.unwrap();
+    let short = node.with_deadline(Duration::from_millis(100));
+    let error = short.call(Gid::local(), "late", "call", ()).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::DeadlineExceeded);
+    let outcome = loop {
+        match value(&node, "() => globalThis.outcome", vec![]).await {
+            Value::Undefined => tokio::task::yield_now().await,
+            outcome => break outcome,
+        }
+    };
+    assert_eq!(outcome, Value::from("DeadlineExceeded"));
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn nothing_hostile_keeps_a_node_from_answering() {
     // a quarter of the default time, so that the corpus takes no minutes
     let mut settings = Settings::default();

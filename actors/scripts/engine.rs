@@ -91,8 +91,8 @@ pub(super) enum What {
 pub(super) enum Output {
     /// A job is done.
     Answer { id: u64, reply: Reply },
-    /// A call is to be made; on nobody's behalf where the one it served has been answered.
-    Perform { number: u64, origin: Option<Origin>, gid: String, service: String, method: String, arguments: Vec<Value> },
+    /// A call is to be made.
+    Perform { number: u64, origin: Origin, gid: String, service: String, method: String, arguments: Vec<Value> },
     /// A function can be called by a name.
     Register { name: String },
     /// So many timers and calls are under way.
@@ -230,8 +230,8 @@ impl Engine {
 
     fn call(&mut self, job: Job) {
         let Job { id, origin, what, arguments } = job;
-        let (open, dead, spent) = (Cell::new(true), Cell::new(false), Cell::new(0));
-        let task = Rc::new(Task { id, origin, open, dead, spent, born: Instant::now() });
+        let (open, answered, dead, spent) = (Cell::new(true), Cell::new(false), Cell::new(false), Cell::new(0));
+        let task = Rc::new(Task { id, origin, open, answered, dead, spent, born: Instant::now() });
         if self.running.is_none() {
             let message = "the script engine did not start";
             return self.inner.answer(&task, Err(CallError::new(ErrorKind::Unsupported, message)));
@@ -353,6 +353,7 @@ impl Engine {
     fn report(&self, task: &Task, fault: Option<CallError>) {
         let Some(fault) = fault else { return };
         if task.open.get() {
+            task.answered.set(task.is_open());
             self.inner.answer(task, Err(fault));
         } else {
             (self.inner.emit)(Output::Uncaught(fault));

@@ -10,7 +10,7 @@ use std::{
 };
 
 use chinwag_protocol::{
-    call::{CallError, ErrorKind, Reply, reply_from_pair},
+    call::{CallError, DEFAULT_DEADLINE, ErrorKind, Reply, reply_from_pair},
     value::Value,
 };
 use rand_chacha::ChaCha8Rng;
@@ -26,7 +26,7 @@ use super::{
     engine::{Output, Plan},
     memory::Memory,
 };
-use crate::request::Origin;
+use crate::{clock::Clock, request::Origin};
 
 /// Why a function was stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,8 @@ pub(super) struct Task {
     pub id: u64,
     pub origin: Origin,
     pub open: Cell<bool>,
+    /// Answered by its own code, which may go on.
+    pub answered: Cell<bool>,
     pub dead: Cell<bool>,
     pub spent: Cell<u64>,
     pub born: Instant,
@@ -53,9 +55,11 @@ impl Task {
         self.open.get() && !self.origin.time_left().is_zero()
     }
 
-    /// On whose behalf it makes calls now.
-    pub fn origin(&self) -> Option<Origin> {
-        self.is_open().then(|| self.origin.clone())
+    /// On whose behalf it makes calls now: of the call that began it, for which there is no time once its deadline has
+    /// passed, and anew when that was answered. Even then a node counts them as made by a call, not by a caller from
+    /// outside: code that goes on and on takes nobody's room but that of its like.
+    pub fn origin(&self, clock: Clock) -> Origin {
+        if self.answered.get() { Origin::starting(DEFAULT_DEADLINE, clock) } else { self.origin.clone() }
     }
 }
 
@@ -173,7 +177,7 @@ impl Inner {
         }
         let Some(task) = self.current() else { return Ok(()) };
         let number = self.number();
-        let origin = task.origin();
+        let origin = task.origin(self.plan.wall.clock);
         self.pending.borrow_mut().insert(number, (task, callback));
         let [gid, service, method] = names;
         (self.emit)(Output::Perform { number, origin, gid, service, method, arguments });
@@ -234,6 +238,7 @@ impl Inner {
             }
             Err(error) => Err(self.fault(ctx, error)),
         };
+        task.answered.set(task.is_open());
         self.answer(task, reply);
     }
 

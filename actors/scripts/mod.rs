@@ -71,7 +71,7 @@ use std::{
 };
 
 use chinwag_protocol::{
-    call::{Call, CallContext, CallError, ErrorKind, Reply},
+    call::{Call, CallError, ErrorKind, Reply},
     identity::NodeAddr,
     value::{Function, Value},
 };
@@ -123,7 +123,7 @@ impl Directory {
 #[cfg_attr(not(feature = "scripts"), allow(dead_code))]
 pub(crate) trait World {
     /// Makes a call, on behalf of another or on nobody's.
-    fn perform(&self, origin: Option<Origin>, call: Call) -> LocalBoxFuture<'static, Reply>;
+    fn perform(&self, origin: Origin, call: Call) -> LocalBoxFuture<'static, Reply>;
 
     /// Makes a function callable by name: calls on it go to [`Scripts::call_remote`].
     ///
@@ -298,15 +298,11 @@ pub async fn run_alone(
 struct Alone(Rc<dyn Transport>);
 
 impl World for Alone {
-    fn perform(&self, origin: Option<Origin>, call: Call) -> LocalBoxFuture<'static, Reply> {
+    fn perform(&self, origin: Origin, call: Call) -> LocalBoxFuture<'static, Reply> {
         let prepared = message_and_remote(&call.arguments).and_then(|(arguments, remote)| {
             let missing = || CallError::argument("comm.send", 2, "remote", "the remote has no node");
             let node = remote.node.ok_or_else(missing)?;
-            let context = match origin {
-                Some(origin) => origin.nested()?,
-                None => CallContext::default(),
-            };
-            Ok((node, Call::new(remote.gid, remote.service, remote.method, arguments).within(context)))
+            Ok((node, Call::new(remote.gid, remote.service, remote.method, arguments).within(origin.nested()?)))
         });
         match prepared {
             Ok((node, call)) => self.0.call(&node, call),

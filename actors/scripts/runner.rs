@@ -74,6 +74,14 @@ impl Way {
         }
     }
 
+    /// Drops a call that has not begun.
+    fn forget(&self, id: u64) {
+        // of the simulator's, whose engine is never behind, nothing waits
+        if let Way::Thread(thread) = self {
+            thread.forget(id);
+        }
+    }
+
     fn close(&self) {
         if let Way::Thread(thread) = self {
             thread.close();
@@ -294,7 +302,8 @@ impl Runner {
     }
 }
 
-/// Forgets who waited, whether or not there was an answer.
+/// Forgets who waited, whether or not there was an answer. One that nobody waits for any more, and that has not begun, is
+/// not kept either: its place among the calls under way is free, and its arguments are as large as a body.
 struct Waiting {
     runner: Weak<Runner>,
     id: u64,
@@ -303,7 +312,10 @@ struct Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         if let Some(runner) = self.runner.upgrade() {
-            runner.replies.borrow_mut().remove(&self.id);
+            let unanswered = runner.replies.borrow_mut().remove(&self.id).is_some();
+            if let Some(running) = runner.running.borrow().as_ref().filter(|_| unanswered) {
+                running.way.forget(self.id);
+            }
             runner.changed.notify_waiters();
         }
     }

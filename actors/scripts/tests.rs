@@ -25,7 +25,7 @@ struct Outside {
 }
 
 impl World for Outside {
-    fn perform(&self, _: Option<Origin>, call: Call) -> LocalBoxFuture<'static, Reply> {
+    fn perform(&self, _: Origin, call: Call) -> LocalBoxFuture<'static, Reply> {
         self.calls.borrow_mut().push(call.to_string());
         let answer = Value::from(call.method);
         Box::pin(async move { Ok(Answer::Value(answer)) })
@@ -92,6 +92,25 @@ fn inline_the_engine_lives_in_virtual_time_and_repeats_itself() {
         })
     };
     assert_eq!(run(), run());
+}
+
+#[test]
+fn what_nobody_waits_for_any_more_is_let_go_of_before_its_turn() {
+    in_actix(false, async {
+        let (scripts, _) = scripts(ScriptSettings { processor_time: Duration::from_secs(2), ..settings() });
+        let service = Arc::new(Value::Object([("m", Value::Function(Function::new("() => 1")))].into_iter().collect()));
+        let held = Arc::downgrade(&service);
+        let busy = call(&scripts, "() => { const end = Date.now() + 1500; while (Date.now() < end); }");
+        let waiting = async {
+            let soon = Origin::starting(Duration::from_millis(50), Clock::default());
+            let error = scripts.call_method(service, "m", Vec::new(), soon).await.unwrap_err();
+            assert_eq!(error.kind, ErrorKind::DeadlineExceeded);
+            held.strong_count()
+        };
+        // the first is begun first, and goes on meanwhile
+        let (busy, held) = futures_util::join!(busy, waiting);
+        assert_eq!((busy, held), (Ok(Value::Undefined), 0));
+    });
 }
 
 #[test]

@@ -86,6 +86,15 @@ impl Thread {
         self.line.arrived.notify_one();
     }
 
+    /// Drops a call that waits, if it still does.
+    pub fn forget(&self, id: u64) {
+        let mut queue = self.line.lock();
+        let place = queue.waiting.iter().position(|input| matches!(input, Input::Call(job) if job.id == id));
+        // what it holds is let go of when the queue is not held any more
+        let _job = place.and_then(|place| queue.waiting.remove(place));
+        drop(queue);
+    }
+
     /// Has the thread end when it returns.
     pub fn close(&self) {
         self.line.lock().closed = true;

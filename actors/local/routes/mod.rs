@@ -447,11 +447,8 @@ pub(crate) struct Outside {
 }
 
 impl World for Outside {
-    fn perform(&self, origin: Option<Origin>, call: Call) -> LocalBoxFuture<'static, Reply> {
-        let node = match origin {
-            Some(origin) => self.node.on_behalf_of(origin),
-            None => self.node.on_its_own(),
-        };
+    fn perform(&self, origin: Origin, call: Call) -> LocalBoxFuture<'static, Reply> {
+        let node = self.node.on_behalf_of(origin);
         Box::pin(async move { node.call(call.gid, &call.service, &call.method, call.arguments).await })
     }
 
