@@ -301,6 +301,7 @@ impl Builder {
             limits: config.limits.clone(),
             sid: me.sid(),
             under_way: AtomicUsize::new(0),
+            gathered: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             heartbeat: config.settings.membership.heartbeat,
             served: AtomicU64::new(0),

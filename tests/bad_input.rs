@@ -157,6 +157,42 @@ fn a_body_in_pieces_is_put_together_within_its_bound() {
 }
 
 #[test]
+fn bodies_that_do_not_come_to_an_end_are_held_within_a_bound() {
+    actix_web::rt::System::new().block_on(async {
+        let mut limits = Limits::default();
+        limits.bytes = 1_024;
+        let node = Node::builder().port(0).limits(limits).start().await.unwrap();
+        let address = node.server().address();
+        let begin = move |bytes: usize| {
+            let mut stream = TcpStream::connect(address).unwrap();
+            let head = "PUT /status/get HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
+            stream.write_all(format!("{head}{bytes:x}\r\n{}\r\n", " ".repeat(bytes)).as_bytes()).unwrap();
+            stream
+        };
+        // as much as 32 of the largest, by clients that stop there
+        let dawdling: Vec<TcpStream> = off_thread(move || (0..32).map(|_| begin(1_000)).collect()).await;
+        let ask = async || off_thread(move || raw(address, &put("/status/get", r#"["sid"]"#))).await;
+        // when all of these have arrived there is no room for another; a whole one needs none for long
+        loop {
+            let mut one_more = off_thread(move || begin(1_000)).await;
+            let answer = off_thread(move || {
+                let end = one_more.write_all(b"0\r\n\r\n");
+                let mut answer = vec![0; 4_096];
+                let length = end.and_then(|()| one_more.read(&mut answer)).unwrap_or(0);
+                String::from_utf8_lossy(&answer[..length]).into_owned()
+            });
+            let answer = answer.await;
+            if answer.contains("503") && answer.contains("Busy") {
+                break;
+            }
+        }
+        drop(dawdling);
+        while !ask().await.ends_with(&format!(r#"[null,"{}"]"#, node.sid())) {}
+        node.stop().await;
+    });
+}
+
+#[test]
 fn clients_that_dawdle_or_vanish_hold_nobody_up() {
     actix_web::rt::System::new().block_on(async {
         let node = node().await;
@@ -205,11 +241,52 @@ fn the_transport_keeps_its_contract() {
 }
 
 #[test]
+fn connections_that_nobody_uses_are_closed() {
+    actix_web::rt::System::new().block_on(async {
+        let transport = HttpTransport::new(Limits::default()).pool_life(std::time::Duration::from_millis(50));
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let there = NodeAddr::new("127.0.0.1", listener.local_addr().unwrap().port());
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 4096];
+            assert!(stream.read(&mut request).unwrap() > 0);
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n[null,7]").unwrap();
+            // nothing else is called, and the connection ends all the same
+            stream.read(&mut request).unwrap()
+        });
+        let call = Call::new(Gid::local(), "status", "get", Vec::new());
+        assert_eq!(transport.call(&there, call).await, Ok(Value::from(7).into()));
+        assert_eq!(off_thread(move || server.join().unwrap()).await, 0);
+    });
+}
+
+#[test]
+fn a_node_that_does_not_know_its_own_name_says_so_through_another() {
+    actix_web::rt::System::new().block_on(async {
+        let node = node().await;
+        // a way to write 127.0.0.1 that is none of the node's names, and hosts that no URL can have
+        for (host, kind) in [
+            ("127.1", ErrorKind::BadCall),
+            ("0", ErrorKind::BadCall),
+            ("%", ErrorKind::Unreachable),
+            ("a%zz", ErrorKind::Unreachable),
+        ] {
+            let call = Call::new(Gid::local(), "status", "get", vec![Value::from("sid")]);
+            let to = NodeAddr::new(host, node.addr().port());
+            let error = HttpTransport::new(Limits::default()).call(&to, call).await.unwrap_err();
+            assert_eq!(error.kind, kind, "{host}: {error}");
+        }
+        node.stop().await;
+    });
+}
+
+#[test]
 fn an_answer_that_is_none_is_an_error_here() {
     actix_web::rt::System::new().block_on(async {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let there = NodeAddr::new("127.0.0.1", listener.local_addr().unwrap().port());
-        let answers: [&[u8]; 5] = [
+        let answers: [&[u8]; 6] = [
+            b"HTTP/1.1 200 OK\r\nContent-Length: 80\r\n\r\n[null,7]",
             b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 7\r\n\r\ngarbage",
             b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}",
             b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n[",

@@ -506,9 +506,9 @@ async fn a_full_node_says_so() {
     let hasty = node.with_deadline(Duration::from_millis(500));
     let never = || hasty.call(Gid::local(), "counter", "never", ());
     let (one, two, three) = tokio::join!(never(), never(), async {
-        // asking takes a place too, but only for a moment
-        until("both are under way", async || node.status().counts().await.is_err()).await;
-        kind(node.status().counts().await)
+        // what fills it is asked of a full node too
+        until("both are under way", async || node.status().load().await.unwrap()["calls"].held == 2).await;
+        kind(node.call(Gid::local(), "counter", "count", ()).await)
     });
     assert_eq!(three, ErrorKind::Busy);
     assert_eq!((kind(one), kind(two)), (ErrorKind::DeadlineExceeded, ErrorKind::DeadlineExceeded));

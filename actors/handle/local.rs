@@ -120,7 +120,7 @@ impl LocalStatus<'_> {
         Ok(self.get("counts").await?.deserialize()?)
     }
 
-    /// How full the node is: what it holds of everything that it bounds. Whoever asks is a call under way.
+    /// How full the node is: what it holds of everything that it bounds.
     ///
     /// # Errors
     /// As [`Node::call`].

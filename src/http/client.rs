@@ -5,6 +5,10 @@
 //! exchange, from connecting to the last byte, by the call's deadline. Idle connections are closed before the server
 //! at the other end would, so that none is closed under a request.
 //!
+//! awc looks at its idle connections only when their own peer is called again, so those to a peer that is called no more
+//! would stay, open files all of them. Hence connections are kept in a pool that is left after [`POOL`], with what it
+//! holds: those in use go on until their calls have ended.
+//!
 //! What all calls of one method on one node have in common, the most of a request's head, is made once and kept for as
 //! long as it is among the last in use: to write a URL, have it parsed, and fill a new map of headers took more than a
 //! message through an actor does.
@@ -18,10 +22,10 @@ use std::{
     time::Duration,
 };
 
-use actix_web::http::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
+use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
 use awc::{
     FrozenClientRequest,
-    error::{ConnectError, SendRequestError},
+    error::{ConnectError, FreezeRequestError, SendRequestError},
 };
 use chinwag_actors::transport::Transport;
 use chinwag_protocol::{
@@ -39,6 +43,10 @@ use super::{DEADLINE, DEPTH, JSON, REQUEST, THIS_VERSION, VERSION};
 
 /// How long an unused connection is kept. Shorter than the server's [`KEEP_ALIVE`](super::server::KEEP_ALIVE).
 const IDLE: Duration = Duration::from_secs(20);
+
+/// How long a pool of connections is used, from its first call on. At 30 s a peer that is called all the time is connected
+/// to anew twice a minute, and a connection that nobody uses is closed within twice that.
+const POOL: Duration = Duration::from_secs(30);
 
 /// How many heads of requests are kept. Each takes some 1.3 kB; a guess at how many methods, times peers, are called over
 /// and over by a node that is in a hurry.
@@ -66,9 +74,17 @@ const SEGMENT: &AsciiSet = &CONTROLS
 /// Carries calls as HTTP requests. Made on the thread that uses it.
 #[derive(Clone)]
 pub struct HttpTransport {
-    client: awc::Client,
-    heads: Rc<RefCell<LruCache<Target, FrozenClientRequest>>>,
+    /// None where nobody has been called for a while.
+    pool: Rc<RefCell<Option<Pool>>>,
+    /// How long one is used.
+    life: Duration,
     limits: Rc<Limits>,
+}
+
+/// Connections, and the heads of the requests that go over them.
+struct Pool {
+    client: awc::Client,
+    heads: LruCache<Target, FrozenClientRequest>,
 }
 
 /// A method on a node, which is what a head names.
@@ -94,20 +110,19 @@ impl Target {
     }
 }
 
-impl HttpTransport {
-    /// A client with a pool of connections of its own.
-    pub fn new(limits: Limits) -> HttpTransport {
-        let connector = awc::Connector::new().limit(0).conn_keep_alive(IDLE).conn_lifetime(Duration::from_secs(3_600));
+impl Pool {
+    fn new() -> Pool {
+        let connector = awc::Connector::new().limit(0).conn_keep_alive(IDLE).conn_lifetime(POOL);
         let client =
             awc::Client::builder().connector(connector).disable_timeout().disable_redirects().no_default_headers();
-        let heads = Rc::new(RefCell::new(LruCache::new(HEADS)));
-        HttpTransport { client: client.finish(), heads, limits: Rc::new(limits) }
+        Pool { client: client.finish(), heads: LruCache::new(HEADS) }
     }
 
     /// What is the same in all requests that make this call.
-    fn head(&self, to: &NodeAddr, call: &Call) -> Result<FrozenClientRequest, SendRequestError> {
+    fn head(&mut self, to: &NodeAddr, call: &Call) -> Result<FrozenClientRequest, FreezeRequestError> {
+        let Pool { client, heads } = self;
         let make = || {
-            let mut request = self.client.put(url(to, call));
+            let mut request = client.put(url(to, call));
             // a new request has room for many more
             *request.headers_mut() = HeaderMap::with_capacity(3);
             let request = request
@@ -116,11 +131,42 @@ impl HttpTransport {
                 .insert_header((VERSION.clone(), THIS_VERSION.clone()));
             request.freeze()
         };
-        Ok(self.heads.borrow_mut().try_get_or_insert(Target::of(to, call), make)?.clone())
+        heads.try_get_or_insert(Target::of(to, call), make).cloned()
+    }
+}
+
+impl HttpTransport {
+    /// A client with connections of its own.
+    pub fn new(limits: Limits) -> HttpTransport {
+        HttpTransport { pool: Rc::default(), life: POOL, limits: Rc::new(limits) }
+    }
+
+    /// Leaves its connections to end after so long. Default 30 s.
+    #[must_use]
+    pub fn pool_life(self, life: Duration) -> HttpTransport {
+        HttpTransport { life, ..self }
+    }
+
+    fn head(&self, to: &NodeAddr, call: &Call) -> Result<FrozenClientRequest, FreezeRequestError> {
+        let mut pool = self.pool.borrow_mut();
+        let used = pool.get_or_insert_with(|| {
+            let (left, life) = (Rc::downgrade(&self.pool), self.life);
+            actix_web::rt::spawn(async move {
+                tokio::time::sleep(life).await;
+                // a transport that is gone has none
+                if let Some(pool) = left.upgrade() {
+                    pool.take();
+                }
+            });
+            Pool::new()
+        });
+        used.head(to, call)
     }
 
     async fn exchange(&self, to: &NodeAddr, call: &Call) -> Reply {
-        let head = self.head(to, call).map_err(|why| refused(to, &why))?;
+        let head = self
+            .head(to, call)
+            .map_err(|why| CallError::new(ErrorKind::Unreachable, format!("{to} is not where a node can be: {why}")))?;
         let left = u64::try_from(call.context.time_left.as_millis()).unwrap_or(u64::MAX).max(1);
         let mut headers = HeaderMap::with_capacity(3);
         headers.insert(DEADLINE.clone(), HeaderValue::from(left));
@@ -131,13 +177,21 @@ impl HttpTransport {
         }
         let mut response =
             request.send_body(wire::encode_arguments(&call.arguments)).await.map_err(|why| refused(to, &why))?;
+        let broke_off = |why: &dyn std::fmt::Display| {
+            CallError::new(ErrorKind::Interrupted, format!("the answer of {to} broke off: {why}"))
+        };
         let body = response.body().limit(self.limits.bytes).await.map_err(|why| match why {
             awc::error::PayloadError::Overflow => {
                 let message = format!("the answer of {to} is larger than {} bytes", self.limits.bytes);
                 CallError::new(ErrorKind::BadAnswer, message)
             }
-            why => CallError::new(ErrorKind::Interrupted, format!("the answer of {to} broke off: {why}")),
+            why => broke_off(&why),
         })?;
+        // awc takes the end of the connection for the end of the body
+        let announced = response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        if announced.is_some_and(|length: usize| length != body.len()) {
+            return Err(broke_off(&format!("it has {} bytes of {}", body.len(), announced.unwrap_or_default())));
+        }
         let bad = |why: &dyn std::fmt::Display| {
             CallError::new(
                 ErrorKind::BadAnswer,
@@ -145,6 +199,10 @@ impl HttpTransport {
             )
         };
         let (error, value) = wire::decode_pair(&body, &self.limits).map_err(|why| bad(&why))?;
+        // where there was no call there is no group whose members failed: an object is one error, as people are told it
+        if !response.status().is_success() && !error.is_nullish() {
+            return Err(CallError::from_value(error));
+        }
         reply_from_pair(error, value)
     }
 }

@@ -39,7 +39,7 @@ use chinwag_protocol::{
     value::{EcoString, Value},
     wire::{self, Arguments, Form, Limits},
 };
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use percent_encoding::percent_decode_str;
 
 use super::{DEADLINE, DEPTH, JSON, REQUEST, THIS_VERSION, VERSION, events, events::EVENTS};
@@ -49,6 +49,13 @@ pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// How long a client may take to send a request's head.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a client may take to send a body: the largest within it at 3 Mbit/s. A guess. Never past the call's deadline.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How many of the largest bodies a node holds that have not arrived in whole; past that it is busy. What has arrived is
+/// bounded by the calls under way. A guess.
+const BODIES: usize = 32;
 
 /// What the requests of one node share.
 #[derive(Debug)]
@@ -60,6 +67,8 @@ pub(crate) struct Door {
     pub sid: Sid,
     /// Requests being answered.
     pub under_way: AtomicUsize,
+    /// Bytes held of bodies that have not arrived in whole.
+    pub gathered: AtomicUsize,
     pub stopping: AtomicBool,
     /// Of a stream of events.
     pub heartbeat: Duration,
@@ -85,7 +94,7 @@ impl Hosts {
         };
         name.eq_ignore_ascii_case("localhost")
             || self.names.iter().any(|own| own.eq_ignore_ascii_case(name))
-            || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback() || self.any_address)
+            || name.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback() || self.any_address)
     }
 }
 
@@ -173,10 +182,15 @@ async fn read(request: &HttpRequest, body: web::Payload, door: &Door) -> Result<
     if announced.is_some_and(|length: u64| length > most as u64) {
         return Err(too_large());
     }
-    let body = match tokio::time::timeout(context.time_left, whole(body, most)).await {
+    let body = match tokio::time::timeout(context.time_left.min(BODY_TIMEOUT), whole(body, door)).await {
         Err(_) => return Err(bad("the body did not arrive within the deadline".to_owned())),
-        Ok(Err(PayloadError::Overflow)) => return Err(too_large()),
-        Ok(Err(why)) => return Err(bad(format!("the body broke off: {why}"))),
+        Ok(Err(Unread::TooLarge)) => return Err(too_large()),
+        Ok(Err(Unread::Busy)) => {
+            let error =
+                CallError::new(ErrorKind::Busy, "this node holds as many bodies as it takes that have yet to arrive");
+            return Err(Refusal { error, ..Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "") });
+        }
+        Ok(Err(Unread::BrokeOff(why))) => return Err(bad(format!("the body broke off: {why}"))),
         Ok(Ok(body)) => body,
     };
     let arguments = if body.is_empty() {
@@ -194,19 +208,59 @@ async fn read(request: &HttpRequest, body: web::Payload, door: &Door) -> Result<
     Ok((Call::new(gid, service, method, arguments.values).within(context), arguments.form))
 }
 
-/// All of a body, which may have `most` bytes. Most come in one piece and are not copied: actix-web's own reader takes
-/// 32 kB of memory for the least of them.
-async fn whole(mut body: web::Payload, most: usize) -> Result<Bytes, PayloadError> {
-    let within = |length: usize| if length <= most { Ok(()) } else { Err(PayloadError::Overflow) };
-    let Some(first) = body.next().await.transpose()? else { return Ok(Bytes::new()) };
+/// Why a body was not read.
+enum Unread {
+    TooLarge,
+    Busy,
+    BrokeOff(PayloadError),
+}
+
+/// A body's part of all that is held of those that have yet to arrive.
+struct Share<'a> {
+    of: &'a AtomicUsize,
+    bytes: usize,
+}
+
+impl Share<'_> {
+    fn add(&mut self, bytes: usize, most: usize) -> Result<(), Unread> {
+        let before = self.of.fetch_add(bytes, Ordering::AcqRel);
+        self.bytes += bytes;
+        if before + bytes <= most { Ok(()) } else { Err(Unread::Busy) }
+    }
+}
+
+impl Drop for Share<'_> {
+    fn drop(&mut self) {
+        self.of.fetch_sub(self.bytes, Ordering::AcqRel);
+    }
+}
+
+/// All of a body. Most come in one piece and are not copied: actix-web's own reader takes 32 kB of memory for the least of
+/// them.
+async fn whole(mut body: web::Payload, door: &Door) -> Result<Bytes, Unread> {
+    let most = door.limits.bytes;
+    let within = |length: usize| if length <= most { Ok(()) } else { Err(Unread::TooLarge) };
+    let mut next = async || body.next().await.transpose().map_err(Unread::BrokeOff);
+    let Some(first) = next().await? else { return Ok(Bytes::new()) };
     within(first.len())?;
-    let Some(second) = body.next().await.transpose()? else { return Ok(first) };
+    let mut share = Share { of: &door.gathered, bytes: 0 };
+    let mut piece = match next().now_or_never() {
+        // as a rule that was all
+        Some(piece) => piece?,
+        None => {
+            share.add(first.len(), BODIES * most)?;
+            next().await?
+        }
+    };
+    if piece.is_none() {
+        return Ok(first);
+    }
     let mut gathered = BytesMut::from(first);
-    let mut next = Some(second);
-    while let Some(piece) = next {
-        within(gathered.len() + piece.len())?;
-        gathered.extend_from_slice(&piece);
-        next = body.next().await.transpose()?;
+    while let Some(more) = piece {
+        within(gathered.len() + more.len())?;
+        share.add(more.len(), BODIES * most)?;
+        gathered.extend_from_slice(&more);
+        piece = next().await?;
     }
     Ok(gathered.freeze())
 }
@@ -281,7 +335,15 @@ mod tests {
     #[test]
     fn only_the_nodes_own_names_are_let_in() {
         let hosts = Hosts { names: vec!["127.0.0.1".into(), "node.example".into()], any_address: false };
-        for host in ["127.0.0.1:8080", "localhost", "LOCALHOST:9", "[::1]:80", "node.example:1", "127.0.0.1"] {
+        for host in [
+            "[::ffff:127.0.0.1]:80",
+            "127.0.0.1:8080",
+            "localhost",
+            "LOCALHOST:9",
+            "[::1]:80",
+            "node.example:1",
+            "127.0.0.1",
+        ] {
             assert!(hosts.admits(host), "{host}");
         }
         for host in ["evil.example", "evil.example:8080", "localhost.evil.example", "10.0.0.1", "", "[fe80::1]:1"] {
