@@ -283,7 +283,7 @@ async fn the_busy_and_the_made_up_stay_and_the_expelled_stay_out() {
         // until it has the place
         while patient.call(Gid::local(), "counter", "never", ()).await.is_err_and(|why| why.kind == ErrorKind::Busy) {}
     });
-    let full = Call::new(Gid::local(), "status", "get", vec![Value::from("sid")]);
+    let full = Call::new(Gid::local(), "counter", "count", Vec::new());
     let refused = async || busy.dispatch(full.clone()).await.is_err_and(|why| why.kind == ErrorKind::Busy);
     until("it is full", refused).await;
     // two others are told to forget each other, by an operator of one of them
