@@ -43,8 +43,8 @@ pub(super) fn report(report: &Report) -> String {
 }
 
 /// So many of something.
-fn number(count: impl Into<u64>, what: &str) -> String {
-    match count.into() {
+pub(super) fn number(count: impl TryInto<u64>, what: &str) -> String {
+    match count.try_into().unwrap_or(u64::MAX) {
         1 => format!("1 {what}"),
         count => format!("{count} {what}s"),
     }
@@ -94,8 +94,8 @@ pub(super) fn failure(failure: &swarm::Failure) -> String {
         "failed. To replay it:\n  {}\n{}\nshrunk to {} and {} ({}), to be run with --scenario:\n{}",
         failure.replay,
         violations(&failure.violations),
-        number(failure.shrunk.nodes as u64, "node"),
-        number(failure.shrunk.events.len() as u64, "event"),
+        number(failure.shrunk.nodes, "node"),
+        number(failure.shrunk.events.len(), "event"),
         number(failure.runs, "run"),
         failure.shrunk.to_json(),
     )
