@@ -27,6 +27,8 @@ pub struct Options {
     pub nodes: usize,
     /// Only this many calls in flight, where there is a choice: for a profiler.
     pub in_flight: Option<usize>,
+    /// The largest network, where they grow.
+    pub most: Option<usize>,
 }
 
 /// Runs a benchmark: the role this process was started for, or the whole of it.
@@ -35,7 +37,7 @@ pub fn main(about: &str, run: impl FnOnce(Options) -> Report) -> ExitCode {
     if let Some(role) = bare::role(&arguments) {
         return role;
     }
-    let mut options = Options { json: false, quick: false, nodes: 100, in_flight: None };
+    let mut options = Options { json: false, quick: false, nodes: 100, in_flight: None, most: None };
     let mut arguments = arguments.iter().map(String::as_str);
     while let Some(argument) = arguments.next() {
         match argument {
@@ -48,6 +50,10 @@ pub fn main(about: &str, run: impl FnOnce(Options) -> Report) -> ExitCode {
             "--in-flight" => match arguments.next().and_then(|number| number.parse().ok()) {
                 Some(calls @ 1..=4_096) => options.in_flight = Some(calls),
                 _ => return usage(about, "--in-flight takes a number from 1 to 4096"),
+            },
+            "--most" => match arguments.next().and_then(|number| number.parse().ok()) {
+                Some(most @ 100..=1_000_000) => options.most = Some(most),
+                _ => return usage(about, "--most takes a number from 100 to 1000000"),
             },
             // what cargo passes to every benchmark
             "--bench" => {}
@@ -67,7 +73,7 @@ pub fn main(about: &str, run: impl FnOnce(Options) -> Report) -> ExitCode {
 
 fn usage(about: &str, why: &str) -> ExitCode {
     eprintln!(
-        "{why}\n\n{about}\n\nusage: cargo bench --bench NAME [-- [--json] [--quick] [--nodes N] [--in-flight N]]"
+        "{why}\n\n{about}\n\nusage: cargo bench --bench NAME [-- [--json] [--quick] [--nodes N] [--in-flight N] [--most N]]"
     );
     ExitCode::from(2)
 }
