@@ -51,7 +51,7 @@ impl std::fmt::Debug for Check {
 }
 
 /// What must hold once a network has healed.
-pub const CHECKS: [Check; 6] = [
+pub const CHECKS: [Check; 7] = [
     Check { name: "nobody hears a message twice in one life", applies: |_| true, for_good: true, find: heard_twice },
     Check { name: "nothing is held beyond its bound", applies: |_| true, for_good: true, find: overfull },
     Check { name: "whoever starts a message hears it", applies: |_| true, for_good: false, find: unsaid },
@@ -68,6 +68,13 @@ pub const CHECKS: [Check; 6] = [
         find: views,
     },
     Check { name: "what was under way has come to an end", applies: |_| true, for_good: false, find: unfinished },
+    Check {
+        name: "nobody has anything to send any more",
+        // what others have forgotten is offered to them for as long as one holds it
+        applies: |scenario| scenario.retained.is_none(),
+        for_good: false,
+        find: unsent,
+    },
 ];
 
 fn heard_twice<'a>(net: &'a Net, _: &'a [Told]) -> Found<'a> {
@@ -183,31 +190,37 @@ fn overfull<'a>(net: &'a Net, _: &'a [Told]) -> Found<'a> {
 }
 
 /// What empties once nothing happens any more.
-const EMPTIES: [&str; 8] = [
+const EMPTIES: [&str; 7] = [
     "calls",
     "relayedCalls",
     "gossip.ownInFlight",
     "gossip.queued",
-    "gossip.requests",
     "gossip.waiting",
     "gossip.wanted",
     "membership.relays",
 ];
 
 fn unfinished<'a>(net: &'a Net, _: &'a [Told]) -> Found<'a> {
-    Box::pin(async move {
-        for node in (0..net.len()).filter(|&node| net.is_up(node)) {
-            let load = match load_of(net, node).await {
-                Ok(load) => load,
-                Err(why) => return Some(why),
-            };
-            let held = |name: &str| load.get(name).map_or(0, |fill| fill.held);
-            if let Some(name) = EMPTIES.iter().find(|name| held(name) > 0) {
-                return Some(format!("node {node} has {} {name}, where none would be left", held(name)));
-            }
+    Box::pin(remaining(net, &EMPTIES))
+}
+
+fn unsent<'a>(net: &'a Net, _: &'a [Told]) -> Found<'a> {
+    Box::pin(remaining(net, &["gossip.requests"]))
+}
+
+/// What of these there is at a node, of the nodes that are up.
+async fn remaining(net: &Net, names: &[&str]) -> Option<String> {
+    for node in (0..net.len()).filter(|&node| net.is_up(node)) {
+        let load = match load_of(net, node).await {
+            Ok(load) => load,
+            Err(why) => return Some(why),
+        };
+        let held = |name: &str| load.get(name).map_or(0, |fill| fill.held);
+        if let Some(name) = names.iter().find(|name| held(name) > 0) {
+            return Some(format!("node {node} has {} {name}, where none would be left", held(name)));
         }
-        None
-    })
+    }
+    None
 }
 
 /// What came of checks.
