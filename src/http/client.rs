@@ -6,8 +6,8 @@
 //! at the other end would, so that none is closed under a request.
 //!
 //! awc looks at its idle connections only when their own peer is called again, so those to a peer that is called no more
-//! would stay, open files all of them. Hence connections are kept in a pool that is left after [`POOL`], with what it
-//! holds: those in use go on until their calls have ended.
+//! would stay, open files all of them. Hence connections are kept in a pool that is left after a
+//! while ([`HttpTransport::pool_life`]), with what it holds: those in use go on until their calls have ended.
 //!
 //! What all calls of one method on one node have in common, the most of a request's head, is made once and kept for as
 //! long as it is among the last in use: to write a URL, have it parsed, and fill a new map of headers took more than a
