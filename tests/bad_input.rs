@@ -165,15 +165,19 @@ fn bodies_that_do_not_come_to_an_end_are_held_within_a_bound() {
         let address = node.server().address();
         let begin = move |bytes: usize| {
             let mut stream = TcpStream::connect(address).unwrap();
-            let head = "PUT /status/get HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
-            stream.write_all(format!("{head}{bytes:x}\r\n{}\r\n", " ".repeat(bytes)).as_bytes()).unwrap();
+            let head = "PUT /status/get HTTP/1.1\r\nHost: localhost\r\nChinwag-Deadline: 60000\r\n\
+                        Transfer-Encoding: chunked\r\n\r\n";
+            // in two pieces, of which the first counts too
+            let (first, second) = (" ".repeat(bytes - 1), " ");
+            let body = format!("{:x}\r\n{first}\r\n1\r\n{second}\r\n", bytes - 1);
+            stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
             stream
         };
         // as much as 32 of the largest, by clients that stop there
         let dawdling: Vec<TcpStream> = off_thread(move || (0..32).map(|_| begin(1_000)).collect()).await;
         let ask = async || off_thread(move || raw(address, &put("/status/get", r#"["sid"]"#))).await;
         // when all of these have arrived there is no room for another; a whole one needs none for long
-        loop {
+        until("there is no room", async || {
             let mut one_more = off_thread(move || begin(1_000)).await;
             let answer = off_thread(move || {
                 let end = one_more.write_all(b"0\r\n\r\n");
@@ -182,12 +186,12 @@ fn bodies_that_do_not_come_to_an_end_are_held_within_a_bound() {
                 String::from_utf8_lossy(&answer[..length]).into_owned()
             });
             let answer = answer.await;
-            if answer.contains("503") && answer.contains("Busy") {
-                break;
-            }
-        }
+            answer.contains("503") && answer.contains("Busy")
+        })
+        .await;
         drop(dawdling);
-        while !ask().await.ends_with(&format!(r#"[null,"{}"]"#, node.sid())) {}
+        let sid = format!(r#"[null,"{}"]"#, node.sid());
+        until("it serves", async || ask().await.ends_with(&sid)).await;
         node.stop().await;
     });
 }

@@ -131,8 +131,7 @@ impl Node {
     pub fn enter(&self, call: Call, take: impl FnOnce(Response) + 'static) {
         if gossip::is_ours(&call) {
             let incoming = gossip::Incoming::new(Request::new(call, self.inner.clock), Box::new(take));
-            // past the mailbox's capacity, which bounds no cloned address anyway: each sender's machine bounds what it has
-            // under way
+            // each sender's machine bounds what it has under way
             return self.inner.gossip.do_send(incoming);
         }
         let node = self.clone();

@@ -122,7 +122,7 @@ impl Directory {
 /// What shipped code can do outside of the engine.
 #[cfg_attr(not(feature = "scripts"), allow(dead_code))]
 pub(crate) trait World {
-    /// Makes a call, on behalf of another or on nobody's.
+    /// Makes a call on behalf of another.
     fn perform(&self, origin: Origin, call: Call) -> LocalBoxFuture<'static, Reply>;
 
     /// Makes a function callable by name: calls on it go to [`Scripts::call_remote`].

@@ -183,7 +183,7 @@ async fn read(request: &HttpRequest, body: web::Payload, door: &Door) -> Result<
         return Err(too_large());
     }
     let body = match tokio::time::timeout(context.time_left.min(BODY_TIMEOUT), whole(body, door)).await {
-        Err(_) => return Err(bad("the body did not arrive within the deadline".to_owned())),
+        Err(_) => return Err(bad("the body did not arrive in time".to_owned())),
         Ok(Err(Unread::TooLarge)) => return Err(too_large()),
         Ok(Err(Unread::Busy)) => {
             let error =
@@ -254,6 +254,9 @@ async fn whole(mut body: web::Payload, door: &Door) -> Result<Bytes, Unread> {
     };
     if piece.is_none() {
         return Ok(first);
+    }
+    if share.bytes == 0 {
+        share.add(first.len(), BODIES * most)?;
     }
     let mut gathered = BytesMut::from(first);
     while let Some(more) = piece {

@@ -92,7 +92,7 @@ fn heard_twice<'a>(net: &'a Net, _: &'a [Told]) -> Found<'a> {
     })
 }
 
-/// A node that was up from when it was to start a message until now has started it, and performed it as everyone does.
+/// A node that is up, in the same life as when it was to start a message, has started it and performed it as everyone does.
 fn unsaid<'a>(net: &'a Net, told: &'a [Told]) -> Found<'a> {
     Box::pin(async move {
         told.iter().filter(|told| net.is_up(told.node) && net.life(told.node) == told.life).find_map(|told| {
@@ -215,9 +215,16 @@ async fn remaining(net: &Net, names: &[&str]) -> Option<String> {
             Ok(load) => load,
             Err(why) => return Some(why),
         };
-        let held = |name: &str| load.get(name).map_or(0, |fill| fill.held);
-        if let Some(name) = names.iter().find(|name| held(name) > 0) {
-            return Some(format!("node {node} has {} {name}, where none would be left", held(name)));
+        for name in names {
+            match load.get(*name) {
+                Some(fill) if fill.held > 0 => {
+                    return Some(format!("node {node} has {} {name}, where none would be left", fill.held));
+                }
+                // a node without company has no gossip, one that takes no part no membership
+                Some(_) => {}
+                None if name.contains('.') => {}
+                None => return Some(format!("node {node} does not say how many {name} it has")),
+            }
         }
     }
     None
@@ -265,6 +272,20 @@ mod tests {
 
     use super::*;
     use crate::simulation::Simulation;
+
+    #[test]
+    fn what_is_to_come_to_an_end_is_something_that_nodes_tell() {
+        let settings = chinwag_actors::home::Settings::default();
+        let loads = Simulation::new(1).settings(settings).run(|net| async move {
+            net.tell(0, "news");
+            net.advance(Duration::from_millis(2_000)).await;
+            load_of(&net, 0).await.unwrap()
+        });
+        let load = loads.unwrap();
+        for name in EMPTIES.iter().chain(&["gossip.requests"]) {
+            assert!(load.contains_key(*name), "{name}: {:?}", load.keys());
+        }
+    }
 
     #[test]
     fn a_message_that_never_left_is_found() {

@@ -389,7 +389,7 @@ impl Scenario {
                 net.set_link_latency(*from, *to, *latency);
             }
             let broken = Action::Break { from: *from, to: *to };
-            if let Some(share) = loss.filter(|_| !self.events.iter().any(|event| event.what == broken)) {
+            if let Some(share) = loss.filter(|_| lossy || !self.events.iter().any(|event| event.what == broken)) {
                 // it was checked
                 let _ = net.set_link_loss(*from, *to, if lossy { share } else { 0.0 });
             }

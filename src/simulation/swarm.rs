@@ -191,7 +191,8 @@ impl Report {
     }
 }
 
-/// Runs a scenario, to which a panic is one more thing that does not hold: a swarm goes on, and says which seed it was.
+/// Runs a scenario, to which a panic of the simulation's own is one more thing that does not hold: a swarm goes on, and
+/// says which seed it was. (An actor that panics is replaced, as on any node.)
 ///
 /// # Errors
 /// As [`Scenario::run`].

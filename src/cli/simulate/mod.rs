@@ -127,6 +127,9 @@ impl Sink<'_> {
         if args.trace.is_some() && args.trace == args.plot {
             return Err(Refusal::Impossible("the trace and the plot need a file each".to_owned()));
         }
+        if args.trace.is_some() && args.trace == args.scenario {
+            return Err(Refusal::Impossible("the trace would overwrite the scenario".to_owned()));
+        }
         let trace = args.trace.as_deref().map(Sink::open).transpose()?;
         Ok((trace, args.plot.as_deref().map(Sink::open).transpose()?))
     }

@@ -21,7 +21,7 @@ pub(super) fn report(report: &Report) -> String {
         ("nodes".to_owned(), report.nodes.to_string()),
         (format!("runs (seeds from {})", report.seed), report.runs.to_string()),
         ("overlay, fan-out".to_owned(), format!("{}, {}", report.overlay, report.fanout)),
-        ("latency, loss".to_owned(), format!("{}, {}%", report.latency, report.loss * 100.0)),
+        ("latency, loss".to_owned(), format!("{}, {}%", report.latency, (report.loss * 10_000.0).round() / 100.0)),
         ("payload".to_owned(), format!("{} bytes", report.payload_bytes)),
         ("nodes reached".to_owned(), format!("{:.4}%", report.coverage * 100.0)),
         ("incomplete runs".to_owned(), report.incomplete_runs.to_string()),
