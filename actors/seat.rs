@@ -210,8 +210,8 @@ where
 
 fn start<A: Actor<Context = Context<A>>>(actor: A) -> (Addr<A>, JoinHandle<()>) {
     let mut context = Context::new();
-    // no bound of its own: it holds none of the calls that admission lets in back for good, has each that is past it wait
-    // in a queue of wakers and messages overtake each other, and ends where addresses are copied
+    // no bound of its own, as admission bounds the calls: actix's holds back no sender for long (each copy of an address has a
+    // place beside it), costs one that is past it a wait in a queue of wakers, and lets messages overtake each other
     context.set_mailbox_capacity(0);
     let addr = context.address();
     (addr, actix::spawn(context.into_future(actor)))

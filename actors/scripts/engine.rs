@@ -353,8 +353,7 @@ impl Engine {
     fn report(&self, task: &Task, fault: Option<CallError>) {
         let Some(fault) = fault else { return };
         if task.open.get() {
-            task.answered.set(task.is_open());
-            self.inner.answer(task, Err(fault));
+            self.inner.answer_by_code(task, Err(fault));
         } else {
             (self.inner.emit)(Output::Uncaught(fault));
         }

@@ -220,6 +220,12 @@ impl Inner {
         }
     }
 
+    /// The same, with what its own code came to, which may go on afterwards.
+    pub fn answer_by_code(&self, task: &Task, reply: Reply) {
+        task.answered.set(task.is_open());
+        self.answer(task, reply);
+    }
+
     /// Answers a task with what its code handed to its callback.
     pub fn answer_with<'js>(&self, ctx: &Ctx<'js>, task: &Task, error: &Js<'js>, value: &Js<'js>) {
         if !task.open.get() {
@@ -238,8 +244,7 @@ impl Inner {
             }
             Err(error) => Err(self.fault(ctx, error)),
         };
-        task.answered.set(task.is_open());
-        self.answer(task, reply);
+        self.answer_by_code(task, reply);
     }
 
     /// The error that ended some code.
