@@ -4,7 +4,7 @@ use std::{
     cell::{Cell, OnceCell, RefCell},
     fmt,
     rc::Rc,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -169,6 +169,8 @@ pub(crate) struct Home {
     pub scripts: Scripts,
     /// Kept here so that they outlive the actors that work on them.
     pub groups: RefCell<Groups>,
+    /// Whether there are members that nobody has heard from, to whom calls are a sign of life or take a short time only.
+    pub unheard: Arc<AtomicBool>,
     chance: RefCell<ChaCha8Rng>,
     node: OnceCell<Node>,
 }
@@ -207,6 +209,7 @@ impl Home {
             settings,
             distributed,
             counts: Cell::new(0),
+            unheard: Arc::default(),
             incarnation,
             clock,
             started: Instant::now(),
@@ -235,6 +238,11 @@ impl Home {
     /// A call past the lanes of `comm` and on nobody's behalf, as gossip and membership make them.
     pub(crate) fn ask(&self, to: &NodeAddr, call: Call, time_left: Duration) -> ReplyFuture {
         self.transport.call(to, call.within(CallContext { time_left, ..CallContext::default() }))
+    }
+
+    /// The same over a connection that is kept.
+    pub(crate) fn ask_kept(&self, to: &NodeAddr, call: Call, time_left: Duration) -> ReplyFuture {
+        self.ask(to, call, time_left)
     }
 
     /// The node's generator.

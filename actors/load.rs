@@ -6,7 +6,7 @@
 //! | `services`, `callbacks` | what was put, and functions that others may call | [`routes`](crate::local::routes) |
 //! | `groups` | groups known | [`MAX_GROUPS`] |
 //! | `gossip.retained` … `gossip.strangers` | of the fullest group | [`rumor::Config`](chinwag_protocol::rumor::Config) |
-//! | `membership.gone` … `membership.subscribers` | of this node's view | [`swim::Config`](chinwag_protocol::swim::Config) |
+//! | `membership.members` … `membership.subscribers` | of this node's view | [`swim::Config`](chinwag_protocol::swim::Config) |
 //!
 //! An operator sees in it which queue it is that refuses with `Busy`, and that a node's memory is accounted for; a
 //! simulation checks that none is ever past its bound, and that what was under way comes to an end.
@@ -75,7 +75,7 @@ impl Gauges {
             }
         }
         if let Some(roster) = &self.roster {
-            for (name, fill) in roster.borrow().load(home.settings.membership.detection.remembered) {
+            for (name, fill) in roster.borrow().load(&home.settings.membership.detection) {
                 put(name, fill);
             }
         }

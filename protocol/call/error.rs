@@ -63,6 +63,9 @@ pub enum ErrorKind {
     Other(String),
 }
 
+/// The code of a refused connection.
+const REFUSED: &str = "ECONNREFUSED";
+
 /// Whose fault a failed call is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blame {
@@ -143,6 +146,18 @@ impl CallError {
     /// An error without a cause.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> CallError {
         CallError { kind, message: message.into(), cause: Value::Undefined }
+    }
+
+    /// Nobody listens at the node's address: its host refused the connection. Like Node.js, the cause names the code.
+    pub fn refused(message: impl Into<String>) -> CallError {
+        let cause = Value::Object([("code", Value::from(REFUSED))].into_iter().collect());
+        CallError::new(ErrorKind::Unreachable, message).caused_by(cause)
+    }
+
+    /// Whether the host refused the connection, which is evidence that no node runs at the address. Another
+    /// [`ErrorKind::Unreachable`] may have its reason on this side, such as too many open files.
+    pub fn is_refusal(&self) -> bool {
+        self.kind == ErrorKind::Unreachable && self.cause.get("code").and_then(Value::as_str) == Some(REFUSED)
     }
 
     /// An error of a service's own, as JavaScript's `new Error(message)`.

@@ -55,9 +55,14 @@ pub struct Config {
     /// 200 ms a tick that is well under a second at 30% loss, hence the smaller factor. A process that is stopped for
     /// less than this is never removed, so it is the price of "slow is not dead".
     pub suspicion_min: Duration,
+    /// How long a process may take to start again at its address. Time, default 1 s.
+    ///
+    /// A connection that is refused is evidence, so a peer whose port refuses is removed without the suspicion time, but
+    /// only once it has been refused again after this time. A restart within it is no failure.
+    pub restart_time: Duration,
     /// How many times the least suspicion time to wait while nobody has confirmed. Factor, 1 to 100, default 3.
     ///
-    /// Lifeguard has 6. It is the time a lone pair takes; 3 is a guess that keeps that below ten seconds.
+    /// Lifeguard has 6. 3 is a guess: it is how long one node waits whose suspicion nobody else shares.
     pub suspicion_max_factor: u32,
     /// Lifeguard's S: the most by which the local health counter can slow this node down. Count, 0 to 64, default 8 (the
     /// paper's and memberlist's).
@@ -74,11 +79,19 @@ pub struct Config {
     ///
     /// A healed partition of n nodes is one group again after about `ln(n) / 2` of these.
     pub reconnect_interval: Duration,
-    /// How often the whole view is compared with one random member's. Time, 0 for never, default 30 s (memberlist's
-    /// push-pull on a LAN).
+    /// How many members this node keeps a connection to and probes in turn. Count, 1 to 64, default 3.
     ///
-    /// It mends what gossip no longer remembers. The message has the size of the group.
-    pub exchange_interval: Duration,
+    /// Each member is watched by as many. More notice a closed connection, fewer cost less memory; a failure of one
+    /// node and all that watch it is found by the probes of any member in turn. 3 is a guess.
+    pub neighbours: u32,
+    /// How many peers that were put and never heard from a node asks in one period, at most. Count, 1 to 1,024, default
+    /// 64 (a guess: a group of a hundred is asked within two periods by two nodes).
+    pub asks: u32,
+    /// How many peers are kept, removed ones included. Count, 1 to 1,000,000, default 65,536 (a guess; some 64 bytes each
+    /// with a 32-byte id).
+    ///
+    /// Past it nobody new is taken in, whoever says so.
+    pub members: u32,
     /// Least time between two messages of news, which take along what has come up meanwhile. Time, 0 to 1 h, default
     /// 200 ms; 0 for a message each.
     ///
@@ -101,12 +114,15 @@ impl Default for Config {
             relays: 3,
             confirmations: 3,
             witnesses: 5,
-            suspicion_min: Duration::from_millis(2_500),
+            suspicion_min: Duration::from_millis(2_200),
+            restart_time: Duration::from_secs(1),
             suspicion_max_factor: 3,
             health_max: 8,
             stall_tolerance: Duration::from_millis(500),
             reconnect_interval: Duration::from_secs(5),
-            exchange_interval: Duration::from_secs(30),
+            neighbours: 3,
+            asks: 64,
+            members: 65_536,
             news_interval: Duration::from_millis(200),
             remembered: 1_024,
         }
@@ -167,7 +183,7 @@ impl Config {
             ("suspicion_min", self.suspicion_min, Duration::ZERO, DAY),
             ("stall_tolerance", self.stall_tolerance, MILLISECOND, DAY),
             ("reconnect_interval", self.reconnect_interval, TICK, DAY),
-            ("exchange_interval", self.exchange_interval, Duration::ZERO, DAY),
+            ("restart_time", self.restart_time, Duration::ZERO, DAY),
             ("news_interval", self.news_interval, Duration::ZERO, HOUR),
         ] {
             if !(least..=most).contains(&value) {
@@ -181,6 +197,9 @@ impl Config {
             ("suspicion_max_factor", self.suspicion_max_factor, 1, 100),
             ("health_max", self.health_max, 0, 64),
             ("remembered", self.remembered, 1, 1_000_000),
+            ("neighbours", self.neighbours, 1, 64),
+            ("asks", self.asks, 1, 1_024),
+            ("members", self.members, 1, 1_000_000),
         ] {
             if !(least..=most).contains(&value) {
                 return Err(ConfigError::Count { knob, value, least, most });
@@ -193,20 +212,27 @@ impl Config {
         Ok(())
     }
 
-    /// The suspicion time at a group of `members` (this node included) when `confirmed` others agree.
+    /// The suspicion time at a group of `members` (this node included) when `confirmed` others agree, of the `possible`
+    /// that could.
     ///
     /// Lifeguard, section IV-B: it falls from the most to the least with the logarithm of the confirmations, so
-    /// that the first counts for most. A group too small to give [`confirmations`](Self::confirmations)
-    /// keeps a longer time instead.
-    pub fn suspicion_time(&self, members: usize, confirmed: usize) -> Duration {
+    /// that the first counts for most. It is the least, too, when all who could confirm do: a group too small to give
+    /// [`confirmations`](Self::confirmations), down to a lone pair, need not wait for what cannot come.
+    pub fn suspicion_time(&self, members: usize, confirmed: usize, possible: usize) -> Duration {
         let periods = libm::log10(members.max(1) as f64);
         let least = self.suspicion_min.max(self.probe_interval.mul_f64(periods.max(0.0)));
         let most = least * self.suspicion_max_factor;
-        let wanted = self.confirmations as usize;
+        let wanted = possible.min(self.confirmations as usize);
         if confirmed >= wanted {
             return least;
         }
         let share = libm::log(confirmed as f64 + 1.0) / libm::log(wanted as f64 + 1.0);
         most.saturating_sub((most - least).mul_f64(share.clamp(0.0, 1.0))).max(least)
+    }
+
+    /// How long a view must have been at rest before a difference to another's counts as something missed: until then the
+    /// news that makes the difference may be under way.
+    pub(super) fn settle_time(&self) -> Duration {
+        2 * self.news_interval + self.probe_timeout / 4
     }
 }

@@ -1,19 +1,32 @@
 //! The machine: what each input does.
 
-use std::collections::BTreeMap;
-use std::fmt::Debug;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rand::{Rng, RngExt};
 
+use super::cluster::Cluster;
 use super::probe::Flight;
 use super::standing::Member;
 use super::suspicion::Suspicion;
-use super::{Claim, Config, ConfigError, Event, Incarnation, Input, Output, Status, Timer, Update, supersedes};
+use super::view::{Comparison, entry_hash};
+use super::{
+    Claim, Config, ConfigError, Event, Incarnation, Input, Output, Peer, Statement, Status, Timer, Update, supersedes,
+};
+
+/// How far ahead of this node's clock a life may be. Behind it may be by any amount.
+///
+/// Lives are milliseconds of the clock of the node that starts. Without a limit, one wrong or malicious number would
+/// keep a node out for ever, because the node could not state a later life than that.
+pub const LIFE_AHEAD: Duration = Duration::from_secs(3_600);
+
+/// How often a node takes a later life because another life was stated for its address. A guess: a node whose clock
+/// was set back does so once; two processes with one address would go on for ever.
+const RAISE_PAUSE: Duration = Duration::from_secs(60);
 
 /// One node's view of who is alive, and what it does to keep it true.
 ///
-/// Idle it holds about 24 bytes a peer beside the peer's id, and one timer. A node that does not want membership has
+/// Idle it holds some 32 bytes a peer beside the peer's id, and one timer. A node that does not want membership has
 /// none of these, or never gives it [`Input::Start`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Swim<P> {
@@ -22,22 +35,48 @@ pub struct Swim<P> {
     pub(super) config: Config,
     pub(super) running: bool,
     left: bool,
+    /// The life that this node was started with, by its clock.
+    born: u64,
+    /// When it last took a later life on account of others.
+    raised: Option<Duration>,
+    pub(super) cluster: Cluster,
     /// Everybody ever heard of and not yet forgotten, by id.
     pub(super) members: Vec<Member<P>>,
+    /// How many of them are alive or suspected.
+    pub(super) known: usize,
+    /// How many of them an operator put here and nobody has heard from.
+    pub(super) unheard: usize,
+    /// The hash of the view of others.
+    pub(super) others_hash: u64,
+    /// When this node's view last changed.
+    pub(super) changed: Duration,
+    /// Since when the views of the peers that answer differ from this node's.
+    pub(super) differs_since: Option<Duration>,
+    pub(super) comparison: Option<Comparison<P>>,
+    /// When the comparison began, this node knew members beside the peer, who may lack what it learns.
+    pub(super) company: bool,
     pub(super) suspicions: BTreeMap<P, Suspicion<P>>,
     pub(super) flights: BTreeMap<u64, Flight<P>>,
+    /// Which unheard peers are to be asked, and when.
+    pub(super) asks: BTreeSet<(Duration, P)>,
+    /// When the timer for the next of them is set.
+    pub(super) ask_due: Option<Duration>,
+    /// When the present budget of asks began, and how many of it are spent.
+    pub(super) ask_budget: (Duration, u32),
     pub(super) probes: u64,
     /// Lifeguard's local health counter: 0 is well.
     pub(super) health: u32,
     period: u64,
     pub(super) period_due: Duration,
     pub(super) reconnecting: bool,
+    /// How many peers were not taken in because there are as many members as are kept.
+    turned_away: u64,
     pub(super) outbox: Vec<Output<P>>,
 }
 
-impl<P: Copy + Ord + Debug> Swim<P> {
+impl<P: Peer> Swim<P> {
     /// A node that knows nobody, at the beginning of a life. `life` must be above 0 and above that of the same node's earlier
-    /// starts: milliseconds since 1970 will do.
+    /// starts: milliseconds since 1970 by the node's clock.
     ///
     /// # Errors
     /// The configuration's first knob that is out of range.
@@ -49,14 +88,28 @@ impl<P: Copy + Ord + Debug> Swim<P> {
             config,
             running: false,
             left: false,
+            born: life.max(1),
+            raised: None,
+            cluster: Cluster::default(),
             members: Vec::new(),
+            known: 0,
+            unheard: 0,
+            others_hash: 0,
+            changed: Duration::ZERO,
+            differs_since: None,
+            comparison: None,
+            company: false,
             suspicions: BTreeMap::new(),
             flights: BTreeMap::new(),
+            asks: BTreeSet::new(),
+            ask_due: None,
+            ask_budget: (Duration::ZERO, 0),
             probes: 0,
             health: 0,
             period: 0,
             period_due: Duration::ZERO,
             reconnecting: false,
+            turned_away: 0,
             outbox: Vec::new(),
         })
     }
@@ -70,7 +123,8 @@ impl<P: Copy + Ord + Debug> Swim<P> {
         match input {
             Input::Start => self.start(now, chance),
             Input::Leave => self.leave(),
-            Input::Add(peer) => self.add(peer),
+            Input::Know(peer, incarnation) => self.know(peer, incarnation),
+            Input::Add(peer) => self.add(now, peer, chance),
             Input::Remove(peer) => self.expel(now, peer),
             Input::Timer(timer) if self.running => match timer {
                 Timer::Period { number } => self.begin_period(now, number, chance),
@@ -78,14 +132,13 @@ impl<P: Copy + Ord + Debug> Swim<P> {
                 Timer::Retry { peer } => self.retry(now, peer),
                 Timer::Verdict { peer } => self.verdict_due(now, peer),
                 Timer::Reconnect => self.reconnect(now, chance),
-                Timer::Exchange => self.exchange(now, chance),
+                Timer::Ask => self.ask_unheard(now, chance),
             },
             Input::Timer(_) => {}
             Input::Outcome { token, outcome } => self.outcome(now, token, outcome, chance),
-            Input::Heard { peer, incarnation } => self.heard(now, peer, incarnation),
-            // one that was never heard may take part or not: an answer does not say which
-            Input::Answered(peer) if self.status(&peer) == Some(Status::Pending) => {}
-            Input::Answered(peer) => self.heard_behind(now, peer),
+            Input::Heard { peer, stated } => self.heard(now, peer, &stated, false),
+            Input::Answered(peer) => self.answered(now, peer),
+            Input::Closed(peer) => self.closed(now, peer),
             Input::Update(update) => {
                 self.learn(now, update, chance);
             }
@@ -95,8 +148,8 @@ impl<P: Copy + Ord + Debug> Swim<P> {
                     self.broadcast(update);
                 }
             }
-            Input::Exchanged { from, view } => self.exchanged(now, from, view, chance),
         }
+        self.arm_ask(now);
         std::mem::take(&mut self.outbox)
     }
 
@@ -115,12 +168,34 @@ impl<P: Copy + Ord + Debug> Swim<P> {
         self.find(peer).map(|member| member.incarnation)
     }
 
+    /// Since when a peer has been unreachable, failed, left or expelled: whole seconds since this node's start.
+    pub fn since(&self, peer: &P) -> Option<Duration> {
+        let member = self.find(peer)?;
+        let dated = !matches!(member.status(), Status::Alive | Status::Suspect | Status::Pending);
+        dated.then(|| Duration::from_secs(u64::from(member.second)))
+    }
+
     /// Everybody known, removed ones included, in the order of their ids.
     pub fn peers(&self) -> impl Iterator<Item = (P, Status, Incarnation)> {
         self.members.iter().map(|member| (member.peer, member.status(), member.incarnation))
     }
 
-    /// Those that take no part themselves and have to be told of a verdict in their own words (`groups.rem`).
+    /// Whether there are peers that nobody has heard from.
+    pub fn has_unheard(&self) -> bool {
+        self.unheard > 0
+    }
+
+    /// How many peers are kept, removed ones included.
+    pub fn size(&self) -> usize {
+        self.members.len()
+    }
+
+    /// How many peers were not taken in because [`Config::members`] are kept already.
+    pub fn turned_away(&self) -> u64 {
+        self.turned_away
+    }
+
+    /// Mute members, which have to be told of a verdict in their own words (`groups.rem`).
     pub fn mute_members(&self) -> impl Iterator<Item = P> {
         self.members
             .iter()
@@ -128,14 +203,19 @@ impl<P: Copy + Ord + Debug> Swim<P> {
             .map(|member| member.peer)
     }
 
-    /// Whether a peer that belongs in this node's groups has stated no incarnation so far: it takes no part, or has not been
-    /// heard of yet.
+    /// Whether a peer that belongs in this node's groups has stated no incarnation so far: it is mute, or nobody has heard
+    /// from it yet.
     pub fn is_mute(&self, peer: &P) -> bool {
         self.find(peer).is_some_and(|member| member.status().is_present() && member.incarnation.is_mute())
     }
 
-    /// Whether a sign of life would change anything: [`Input::Heard`] with what the peer states, or, with `None`,
-    /// [`Input::Answered`]. Most do not, and need not be given to the machine.
+    /// Whether an operator put a peer here that has not answered since, so that a request to it asks for a merge.
+    pub fn asks_to_merge(&self, peer: &P) -> bool {
+        self.find(peer).is_some_and(|member| member.merge)
+    }
+
+    /// Whether a sign of life would change anything: [`Input::Heard`] with the incarnation that the peer states, or, with
+    /// `None`, [`Input::Answered`]. Usually false; the caller can then skip this input.
     pub fn minds(&self, peer: &P, stated: Option<Incarnation>) -> bool {
         let Some(member) = self.find(peer) else {
             return false;
@@ -143,13 +223,14 @@ impl<P: Copy + Ord + Debug> Swim<P> {
         let status = member.status();
         let accused = self.suspicions.get(peer).is_some_and(|suspicion| suspicion.is_held_by(&self.me));
         match (status, stated) {
-            (Status::Expelled, _) | (Status::Pending, None) => false,
+            (Status::Expelled, _) => false,
             _ if accused => true,
-            (Status::Pending | Status::Failed, Some(_)) | (Status::Failed | Status::Suspect, None) => true,
+            (Status::Pending | Status::Unreachable | Status::Failed, _) | (Status::Suspect, None) => true,
             (Status::Alive | Status::Suspect | Status::Left, Some(stated)) => {
                 supersedes((stated, Claim::Alive), (member.incarnation, member.claim))
             }
-            (Status::Alive | Status::Left, None) => false,
+            (Status::Alive, None) => !member.answered,
+            (Status::Left, None) => false,
         }
     }
 
@@ -158,25 +239,26 @@ impl<P: Copy + Ord + Debug> Swim<P> {
         self.health
     }
 
-    /// This node's view as it tells it to `reader`: itself, all members, and what it holds against the reader, who has to
-    /// know in order to come back.
-    pub fn view(&self, reader: &P) -> Vec<Update<P>> {
-        let myself = self.running.then_some((self.me, self.incarnation, Claim::Alive));
-        let others = self.members.iter().filter_map(|member| {
-            let status = member.status();
-            let told = status.is_known() || (member.peer == *reader && status == Status::Failed);
-            told.then_some((member.peer, member.incarnation, member.claim))
-        });
-        myself
-            .into_iter()
-            .chain(others)
-            .map(|(peer, incarnation, claim)| {
-                // A suspicion is worth something only from its accuser: to others the member is a member.
-                let hearsay = claim == Claim::Suspect && peer != *reader;
-                let claim = if hearsay { Claim::Alive } else { claim };
-                Update { peer, incarnation, claim, by: self.me }
-            })
-            .collect()
+    /// The latest life that is believed at `now`.
+    pub fn latest_life(&self, now: Duration) -> u64 {
+        let ahead = u64::try_from((now + LIFE_AHEAD).as_millis()).unwrap_or(u64::MAX);
+        self.born.saturating_add(ahead)
+    }
+
+    /// Takes a later life than `seen`, because peers know that later one of an earlier start at this address. Says
+    /// whether it was taken.
+    pub fn raise(&mut self, now: Duration, seen: u64) -> bool {
+        if seen < self.incarnation.life || seen > self.latest_life(now) {
+            return false;
+        }
+        self.change_incarnation(now, Incarnation::of_life(seen.saturating_add(1)));
+        true
+    }
+
+    fn change_incarnation(&mut self, now: Duration, incarnation: Incarnation) {
+        self.incarnation = incarnation;
+        self.changed = now;
+        self.announce();
     }
 
     fn start<R: Rng + ?Sized>(&mut self, now: Duration, chance: &mut R) {
@@ -189,14 +271,9 @@ impl<P: Copy + Ord + Debug> Swim<P> {
         self.running = true;
         self.left = false;
         self.announce();
-        // Nodes started together must not probe together.
+        // Nodes that are started together must not probe together.
         let interval = self.config.probe_interval.as_millis() as u64;
         self.set_period(now + Duration::from_millis(chance.random_range(0..interval)));
-        if !self.config.exchange_interval.is_zero() {
-            // nor exchange views together
-            let interval = self.config.exchange_interval.mul_f64(chance.random_range(0.5..1.0));
-            self.set_timer(now + interval, Timer::Exchange);
-        }
         self.keep_reconnecting(now);
     }
 
@@ -209,20 +286,47 @@ impl<P: Copy + Ord + Debug> Swim<P> {
         self.reconnecting = false;
         self.suspicions.clear();
         self.flights.clear();
+        self.comparison = None;
+        self.ask_due = None;
         let (peer, incarnation) = (self.me, self.incarnation);
         self.outbox.push(Output::Broadcast(Update { peer, incarnation, claim: Claim::Left, by: peer }));
     }
 
-    /// An operator's word starts from nothing: what was held against the peer is forgotten here. If others
-    /// hold it still, the peer learns that from them and refutes it.
-    fn add(&mut self, peer: P) {
+    /// The peer was a member when this node's state was made, and this node had heard from it.
+    fn know(&mut self, peer: P, incarnation: Incarnation) {
         if peer == self.me {
             return;
         }
-        match self.members.binary_search_by(|member| member.peer.cmp(&peer)) {
-            Ok(at) if self.members[at].status().is_present() => {}
-            Ok(at) => self.members[at] = Member::placed(peer),
-            Err(at) => self.members.insert(at, Member::placed(peer)),
+        if let Err(at) = self.position(&peer)
+            && self.members.len() < self.config.members as usize
+        {
+            let member = Member { answered: true, ..Member::reported(peer, incarnation, Claim::Alive) };
+            self.members.insert(at, member);
+            self.count(None, at);
+        }
+    }
+
+    /// An operator adds a peer. What was held against it here is forgotten. If others hold it still, the peer learns
+    /// that from them and refutes it.
+    fn add<R: Rng + ?Sized>(&mut self, now: Duration, peer: P, chance: &mut R) {
+        if peer == self.me {
+            return;
+        }
+        match self.position(&peer) {
+            Ok(at) if self.members[at].status().is_present() => self.members[at].merge = true,
+            Ok(at) => {
+                let before = self.standing(at);
+                self.members[at].place_again();
+                self.suspicions.remove(&peer);
+                self.count(before, at);
+                self.plan_ask(now, peer, chance);
+            }
+            Err(at) if self.members.len() < self.config.members as usize => {
+                self.members.insert(at, Member::placed(peer));
+                self.count(None, at);
+                self.plan_ask(now, peer, chance);
+            }
+            Err(_) => self.turned_away += 1,
         }
     }
 
@@ -231,22 +335,27 @@ impl<P: Copy + Ord + Debug> Swim<P> {
             return;
         }
         self.suspicions.remove(&peer);
-        let at = match self.members.binary_search_by(|member| member.peer.cmp(&peer)) {
-            Ok(at) => at,
+        let (before, at) = match self.position(&peer) {
+            Ok(at) => (self.standing(at), at),
             Err(at) => {
                 self.members.insert(at, Member::placed(peer));
-                at
+                (None, at)
             }
         };
         self.members[at].expelled = true;
         self.members[at].second = second(now);
+        self.changed = now;
+        self.count(before, at);
         self.forget_some();
     }
 
     /// Joins a piece of news into the view; says whether it was new.
     pub(super) fn learn<R: Rng + ?Sized>(&mut self, now: Duration, update: Update<P>, chance: &mut R) -> bool {
+        if update.incarnation.life > self.latest_life(now) {
+            return false;
+        }
         if update.peer == self.me {
-            return self.learn_of_self(update);
+            return self.learn_of_self(now, update);
         }
         let mut news = self.merge(now, update);
         if update.claim == Claim::Suspect && self.count_accuser(now, update) {
@@ -260,22 +369,33 @@ impl<P: Copy + Ord + Debug> Swim<P> {
     /// Joins a claim into what is known of a peer, with all that follows from the change but counting accusers.
     pub(super) fn merge(&mut self, now: Duration, update: Update<P>) -> bool {
         let Update { peer, incarnation, claim, by } = update;
-        let (before, life, at) = match self.members.binary_search_by(|member| member.peer.cmp(&peer)) {
+        let (standing, before, life, at) = match self.position(&peer) {
             Ok(at) => {
+                let standing = self.standing(at);
                 let member = &mut self.members[at];
                 let (before, life) = (member.status(), member.incarnation.life);
                 if before == Status::Expelled || !member.merge(incarnation, claim) {
                     return false;
                 }
-                (Some(before), life, at)
+                (standing, Some(before), life, at)
+            }
+            Err(_) if self.members.len() >= self.config.members as usize => {
+                self.turned_away += 1;
+                return false;
             }
             Err(at) => {
                 self.members.insert(at, Member::reported(peer, incarnation, claim));
-                (None, incarnation.life, at)
+                (None, None, incarnation.life, at)
             }
         };
-        let member = &self.members[at];
+        let member = &mut self.members[at];
+        if member.incarnation.life != life {
+            // Another process answers there now.
+            member.answered = false;
+        }
         let (after, incarnation, claim) = (member.status(), member.incarnation, member.claim);
+        self.changed = now;
+        self.count(standing, at);
         self.tell_application(peer, incarnation, by, before, after, incarnation.life != life);
         if self
             .suspicions
@@ -302,14 +422,14 @@ impl<P: Copy + Ord + Debug> Swim<P> {
         after: Status,
         restarted: bool,
     ) {
-        use Status::{Alive, Expelled, Failed, Left, Pending, Suspect};
+        use Status::{Alive, Expelled, Failed, Left, Pending, Suspect, Unreachable};
         let joined = Event::Joined { peer, incarnation };
         let rejoined = Event::Rejoined { peer, incarnation };
         let suspected = Event::Suspected { peer, incarnation, by };
         let events: [Option<Event<P>>; 2] = match (before, after) {
-            (_, Pending | Expelled) | (Some(Expelled), _) => [None, None],
-            (None | Some(Pending | Left), Alive) => [Some(joined), None],
-            (None | Some(Pending | Left), Suspect) => [Some(joined), Some(suspected)],
+            (_, Pending | Unreachable | Expelled) | (Some(Expelled), _) => [None, None],
+            (None | Some(Pending | Unreachable | Left), Alive) => [Some(joined), None],
+            (None | Some(Pending | Unreachable | Left), Suspect) => [Some(joined), Some(suspected)],
             // Of one never known the loss is no news, and of one already given up the farewell is none.
             (None | Some(Failed | Left), Failed | Left) => [None, None],
             (Some(Alive | Suspect), Alive) if restarted => [Some(rejoined), None],
@@ -319,14 +439,16 @@ impl<P: Copy + Ord + Debug> Swim<P> {
             (Some(Suspect), Alive) => [Some(Event::Refuted { peer, incarnation }), None],
             (Some(Failed), Alive) => [Some(rejoined), None],
             (Some(Failed), Suspect) => [Some(rejoined), Some(suspected)],
-            (Some(Pending | Alive | Suspect), Failed) => [Some(Event::Failed { peer, incarnation, by }), None],
-            (Some(Pending | Alive | Suspect), Left) => [Some(Event::Left { peer, incarnation }), None],
+            (Some(Pending | Unreachable | Alive | Suspect), Failed) => {
+                [Some(Event::Failed { peer, incarnation, by }), None]
+            }
+            (Some(Pending | Unreachable | Alive | Suspect), Left) => [Some(Event::Left { peer, incarnation }), None],
         };
         self.outbox.extend(events.into_iter().flatten().map(Output::Event));
     }
 
     /// Somebody says something about this node: contradict it unless it is so, or old.
-    fn learn_of_self(&mut self, update: Update<P>) -> bool {
+    fn learn_of_self(&mut self, now: Duration, update: Update<P>) -> bool {
         let contradicted = match update.claim {
             Claim::Alive => update.incarnation > self.incarnation,
             Claim::Suspect | Claim::Dead | Claim::Left => update.incarnation >= self.incarnation,
@@ -334,47 +456,87 @@ impl<P: Copy + Ord + Debug> Swim<P> {
         if !self.running || !contradicted {
             return false;
         }
-        self.incarnation = self.incarnation.above(update.incarnation);
-        self.announce();
+        if update.incarnation.life != self.incarnation.life {
+            self.outbox.push(Output::Event(Event::AddressTaken { incarnation: update.incarnation }));
+            // An earlier start of this node whose clock was ahead has one last life. Two processes with one address
+            // answer each later life with another.
+            if self.raised.is_some_and(|raised| now < raised + RAISE_PAUSE) {
+                return false;
+            }
+            self.raised = Some(now);
+        }
+        self.change_incarnation(now, self.incarnation.above(update.incarnation));
         match update.claim {
             Claim::Alive | Claim::Left => {}
             // Lifeguard, IV-A: having to refute is a sign that this node answers too slowly.
             Claim::Suspect => self.worsen(1),
-            // Removed: those who think so may no longer take this node's gossip, so ask one of them to take it back.
-            Claim::Dead => {
-                let peer = update.by;
-                if peer != self.me {
-                    self.outbox.push(Output::Exchange { peer, timeout: self.whole_timeout() });
-                }
+            // Those who removed this node may no longer take its gossip, so it tells one of them directly.
+            Claim::Dead if update.by != self.me => {
+                let (by, peer, incarnation) = (update.by, self.me, self.incarnation);
+                let update = Update { peer, incarnation, claim: Claim::Alive, by: peer };
+                self.tell(by, update);
             }
+            Claim::Dead => {}
         }
         true
     }
 
-    /// A call from `peer` arrived, or an answer to a call of ours.
-    pub(super) fn heard(&mut self, now: Duration, peer: P, stated: Option<Incarnation>) {
-        let Some(member) = self.find(&peer) else {
+    /// Tells a peer a piece of news, if it can make use of it.
+    pub(super) fn tell(&mut self, peer: P, update: Update<P>) {
+        let mute = self.find(&peer).is_none_or(|member| member.incarnation.is_mute());
+        if self.running && !mute {
+            self.outbox.push(Output::Tell { peer, update, timeout: self.whole_timeout() });
+        }
+    }
+
+    /// A request from `peer` arrived, or (`answers`) an answer to a request of this node's.
+    pub(super) fn heard(&mut self, now: Duration, peer: P, stated: &Statement, answers: bool) {
+        let Ok(at) = self.position(&peer) else {
             return;
         };
-        let before = member.status();
-        if before == Status::Expelled {
+        let (before, life) = (self.members[at].status(), self.members[at].incarnation.life);
+        if before == Status::Expelled || stated.incarnation.life > self.latest_life(now) {
             return;
         }
         self.withdraw(&peer);
-        let Some(stated) = stated else {
+        if stated.is_mute() {
             self.speak_for(now, peer);
+        } else {
+            let update = Update { peer, incarnation: stated.incarnation, claim: Claim::Alive, by: self.me };
+            let news = self.merge(now, update);
+            let restarted = news && life > 0 && stated.incarnation.life > life && before.is_known();
+            match (before, self.status(&peer)) {
+                // What this node is the first to hear, the others learn from it: that a peer lives that was put, that it
+                // is back, that it was restarted.
+                (Status::Pending | Status::Unreachable | Status::Failed | Status::Left, Some(Status::Alive)) if news => {
+                    self.broadcast(update);
+                }
+                (Status::Alive | Status::Suspect, Some(Status::Alive)) if restarted => self.broadcast(update),
+                // It does not know that it was removed.
+                (_, Some(Status::Failed)) => self.remind_removed(now, peer),
+                _ => {}
+            }
+            if answers && (restarted || (before == Status::Failed && stated.incarnation.life > life)) {
+                let timeout = self.whole_timeout();
+                self.outbox.push(Output::Welcome { peer, timeout });
+            }
+        }
+        if answers {
+            self.count_answer(now, peer);
+        }
+    }
+
+    /// A member has answered this node itself, and so has a vote from now on.
+    pub(super) fn count_answer(&mut self, now: Duration, peer: P) {
+        let Ok(at) = self.position(&peer) else {
             return;
         };
-        let update = Update { peer, incarnation: stated, claim: Claim::Alive, by: self.me };
-        let news = self.merge(now, update);
-        match (before, self.status(&peer)) {
-            // Back, at an incarnation that nobody has spread: it does not know that it was away, or only this node has met it.
-            (Status::Failed, Some(Status::Alive)) if news => {
-                self.broadcast(update);
-                self.ask_exchange(now, peer);
+        let member = &mut self.members[at];
+        if member.status().is_known() {
+            member.merge = false;
+            if !std::mem::replace(&mut member.answered, true) {
+                self.admit_votes(now, peer);
             }
-            (_, Some(Status::Failed)) => self.ask_exchange(now, peer),
-            _ => {}
         }
     }
 
@@ -383,11 +545,23 @@ impl<P: Copy + Ord + Debug> Swim<P> {
         let Some(member) = self.find(&peer) else {
             return;
         };
-        let contradict = matches!(member.status(), Status::Suspect | Status::Failed);
+        let before = member.status();
+        let contradict = matches!(before, Status::Suspect | Status::Failed);
         let incarnation = if contradict { member.incarnation.next() } else { member.incarnation };
         let update = Update { peer, incarnation, claim: Claim::Alive, by: self.me };
-        if member.status() != Status::Left && self.merge(now, update) && contradict {
+        let first = matches!(before, Status::Pending | Status::Unreachable);
+        if before != Status::Left && self.merge(now, update) && (contradict || first) {
             self.broadcast(update);
+        }
+    }
+
+    /// A peer has answered a request without stating anything.
+    fn answered(&mut self, now: Duration, peer: P) {
+        match self.status(&peer) {
+            // It may take part or not; a probe tells.
+            Some(Status::Pending | Status::Unreachable) => self.probe(now, peer, false),
+            Some(_) => self.heard_behind(now, peer, true),
+            None => {}
         }
     }
 
@@ -399,7 +573,7 @@ impl<P: Copy + Ord + Debug> Swim<P> {
                 Status::Left => Some((0, member.second)),
                 Status::Failed => Some((1, member.second)),
                 Status::Expelled => Some((2, member.second)),
-                Status::Pending | Status::Alive | Status::Suspect => None,
+                Status::Pending | Status::Unreachable | Status::Alive | Status::Suspect => None,
             };
             let least = (0..self.members.len()).filter_map(|at| rank(&self.members[at]).map(|rank| (rank, at))).min();
             match least {
@@ -409,9 +583,39 @@ impl<P: Copy + Ord + Debug> Swim<P> {
         }
     }
 
+    pub(super) fn position(&self, peer: &P) -> Result<usize, usize> {
+        self.members.binary_search_by(|member| member.peer.cmp(peer))
+    }
+
     pub(super) fn find(&self, peer: &P) -> Option<&Member<P>> {
-        let at = self.members.binary_search_by(|member| member.peer.cmp(peer)).ok()?;
-        self.members.get(at)
+        self.members.get(self.position(peer).ok()?)
+    }
+
+    /// What counts of a member, before a change.
+    pub(super) fn standing(&self, at: usize) -> Option<(Status, Incarnation)> {
+        self.members.get(at).map(|member| (member.status(), member.incarnation))
+    }
+
+    /// Keeps the counts and the hash of the view true after a member has changed.
+    pub(super) fn count(&mut self, before: Option<(Status, Incarnation)>, at: usize) {
+        let (peer, had_company) = (self.members[at].peer, self.known > 0);
+        let unheard = |status: Status| matches!(status, Status::Pending | Status::Unreachable);
+        if let Some((status, incarnation)) = before {
+            if status.is_known() {
+                self.known -= 1;
+                self.others_hash ^= entry_hash(&peer, incarnation);
+            }
+            self.unheard -= usize::from(unheard(status));
+        }
+        let (status, incarnation) = (self.members[at].status(), self.members[at].incarnation);
+        if status.is_known() {
+            self.known += 1;
+            self.others_hash ^= entry_hash(&peer, incarnation);
+        }
+        self.unheard += usize::from(unheard(status));
+        if had_company != (self.known > 0) {
+            self.cluster.set_alone(had_company);
+        }
     }
 
     pub(super) fn set_timer(&mut self, at: Duration, timer: Timer<P>) {
@@ -427,6 +631,11 @@ impl<P: Copy + Ord + Debug> Swim<P> {
 
     pub(super) fn is_current(&self, period: u64) -> bool {
         self.period == period
+    }
+
+    /// The number of the present period.
+    pub(super) fn period(&self) -> u64 {
+        self.period
     }
 
     pub(super) fn broadcast(&mut self, update: Update<P>) {

@@ -11,9 +11,9 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use stateright::{Checker, Model, Property};
 
-use super::{Claim, Config, Incarnation, Input, Output, Status, Swim, Update};
+use super::{Claim, Config, Incarnation, Input, Output, Statement, Status, Swim, Update};
 
-const NODES: usize = 3;
+const NODES: u8 = 3;
 const LIFE: u64 = 1;
 const START: Duration = Duration::ZERO;
 /// Past any suspicion time.
@@ -21,66 +21,79 @@ const LATE: Duration = Duration::from_secs(3_600);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct State {
-    nodes: Vec<Swim<usize>>,
-    said: BTreeSet<Update<usize>>,
-    down: Option<usize>,
+    nodes: Vec<Swim<u8>>,
+    said: BTreeSet<Update<u8>>,
+    down: Option<u8>,
     restarted: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Action {
     /// A probe fails, and so does the retry.
-    Fail { at: usize, peer: usize },
+    Fail { at: u8, peer: u8 },
     /// A probe is answered, or a call arrives. If that leads to an exchange of views, it may be lost.
-    Reach { at: usize, peer: usize, exchange: bool },
+    Reach { at: u8, peer: u8, exchange: bool },
     /// The suspicion time is over.
-    Decide { at: usize, peer: usize },
+    Decide { at: u8, peer: u8 },
     /// Gossip brings an update.
-    Hear { at: usize, update: Update<usize> },
+    Hear { at: u8, update: Update<u8> },
     /// A process ends.
-    Crash { at: usize },
+    Crash { at: u8 },
     /// It is started again on the same address, and joins through another.
-    Restart { at: usize, seed: usize },
+    Restart { at: u8, seed: u8 },
 }
 
 struct Group {
     /// Whom probes can miss.
-    missed: &'static [usize],
+    missed: &'static [u8],
     /// The last turn that a node may take.
     turns: u32,
     crash: bool,
 }
 
 impl State {
-    fn up(&self, node: usize) -> bool {
+    fn up(&self, node: u8) -> bool {
         self.down != Some(node)
     }
 
     /// Carries out what a machine asks for. Requests to itself are left out: actions stand for them.
-    fn settle(&mut self, at: usize, exchange: bool) {
-        for output in std::mem::take(&mut self.nodes[at].outbox) {
+    fn settle(&mut self, at: u8, exchange: bool) {
+        for output in std::mem::take(&mut self.node(at).outbox) {
             match output {
                 Output::Broadcast(update) => {
                     self.said.insert(update);
                 }
-                Output::Exchange { peer, .. } if exchange && self.up(peer) => {
-                    self.exchange(at, peer);
+                Output::Tell { peer, update, .. } if exchange && self.up(peer) => {
+                    self.input(peer, Input::Told(update));
+                    let stated = Statement::of(self.node(peer).incarnation());
+                    self.input(at, Input::Heard { peer, stated });
                 }
                 _ => {}
             }
         }
     }
 
-    fn exchange(&mut self, from: usize, to: usize) {
-        for (from, to) in [(from, to), (to, from)] {
-            let view = self.nodes[from].view(&to);
-            self.input(to, Input::Exchanged { from, view });
+    fn node(&mut self, at: u8) -> &mut Swim<u8> {
+        &mut self.nodes[usize::from(at)]
+    }
+
+    /// Both end with the same view.
+    fn compare(&mut self, from: u8, to: u8) {
+        let mut next = Some(self.node(from).begin_joining());
+        while let Some(sync) = next {
+            let (page, outputs) = self.node(to).answer_sync(START, from, &sync, &mut chance()).expect("it is valid");
+            self.node(to).outbox = outputs;
+            self.settle(to, false);
+            let (more, outputs) = self.node(from).take_page(START, to, (&sync, &page), &mut chance());
+            self.node(from).outbox = outputs;
+            self.settle(from, false);
+            next = more;
         }
     }
 
-    fn input(&mut self, at: usize, input: Input<usize>) {
-        let outputs = self.nodes[at].handle(START, input, &mut chance());
-        self.nodes[at].outbox = outputs;
+    fn input(&mut self, at: u8, input: Input<u8>) {
+        let outputs = self.node(at).handle(START, input, &mut chance());
+        self.node(at).outbox = outputs;
         self.settle(at, false);
     }
 
@@ -88,9 +101,9 @@ impl State {
     fn is_quiet(&self) -> bool {
         (0..NODES).filter(|at| self.up(*at)).all(|at| {
             self.said.iter().all(|said| {
-                let mut node = self.nodes[at].clone();
+                let mut node = self.nodes[usize::from(at)].clone();
                 let outputs = node.handle(START, Input::Update(*said), &mut chance());
-                outputs.is_empty() && node == self.nodes[at]
+                outputs.is_empty() && normal(node) == normal(self.nodes[usize::from(at)].clone())
             })
         })
     }
@@ -101,7 +114,16 @@ fn chance() -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(0)
 }
 
-fn boot(me: usize, life: u64) -> Swim<usize> {
+/// When something happened is not part of the core, nor are the comparisons that a timer would begin.
+fn normal(mut node: Swim<u8>) -> Swim<u8> {
+    for member in &mut node.members {
+        member.second = 0;
+    }
+    (node.changed, node.differs_since, node.comparison, node.company) = (START, None, None, false);
+    node
+}
+
+fn boot(me: u8, life: u64) -> Swim<u8> {
     let config = Config { witnesses: 0, relays: 0, confirmations: 1, stall_tolerance: LATE * 2, ..Config::default() };
     let mut swim = Swim::new(me, life, config).expect("valid");
     let _ = swim.handle(START, Input::Start, &mut chance());
@@ -114,11 +136,10 @@ impl Model for Group {
 
     fn init_states(&self) -> Vec<State> {
         let mut nodes: Vec<_> = (0..NODES).map(|me| boot(me, LIFE)).collect();
-        for (me, node) in nodes.iter_mut().enumerate() {
+        for (me, node) in (0..NODES).zip(&mut nodes) {
             for peer in (0..NODES).filter(|peer| *peer != me) {
                 let incarnation = Incarnation::of_life(LIFE);
-                let update = Update { peer, incarnation, claim: Claim::Alive, by: peer };
-                let _ = node.handle(START, Input::Update(update), &mut chance());
+                let _ = node.handle(START, Input::Know(peer, incarnation), &mut chance());
             }
         }
         vec![State { nodes, said: BTreeSet::new(), down: None, restarted: false }]
@@ -152,37 +173,34 @@ impl Model for Group {
         match action {
             Action::Fail { at, peer } => {
                 // Once for the accusation, once for the retry; more change nothing.
-                if !state.nodes[at].suspicions.get(&peer).is_some_and(|case| case.mine) {
-                    state.nodes[at].accuse(START, peer);
-                    state.nodes[at].accuse(START, peer);
+                if !state.nodes[usize::from(at)].suspicions.get(&peer).is_some_and(|case| case.mine) {
+                    state.nodes[usize::from(at)].accuse(START, peer);
+                    state.nodes[usize::from(at)].accuse(START, peer);
                 }
                 state.settle(at, false);
             }
             Action::Reach { at, peer, exchange } => {
-                let stated = state.nodes[peer].incarnation();
+                let stated = state.nodes[usize::from(peer)].incarnation();
                 // At most one exchange a second: let it be another second.
-                state.nodes[at].heard(LATE, peer, Some(stated));
+                state.nodes[usize::from(at)].heard(LATE, peer, &Statement::of(stated), true);
                 state.settle(at, exchange);
             }
             Action::Decide { at, peer } => {
-                state.nodes[at].judge(LATE, peer);
+                state.nodes[usize::from(at)].judge(LATE, peer);
                 state.settle(at, false);
             }
             Action::Hear { at, update } => state.input(at, Input::Update(update)),
             Action::Crash { at } => state.down = Some(at),
             Action::Restart { at, seed } => {
-                state.nodes[at] = boot(at, LIFE + 1);
+                state.nodes[usize::from(at)] = boot(at, LIFE + 1);
                 let (peer, incarnation) = (at, Incarnation::of_life(LIFE + 1));
                 state.said.insert(Update { peer, incarnation, claim: Claim::Alive, by: peer });
                 state.down = None;
                 state.restarted = true;
-                state.exchange(at, seed);
+                state.compare(at, seed);
             }
         }
-        // When a peer was last told is not part of the core.
-        for member in state.nodes.iter_mut().flat_map(|node| &mut node.members) {
-            member.second = 0;
-        }
+        state.nodes = state.nodes.into_iter().map(normal).collect();
         (state != *last).then_some(state)
     }
 
@@ -191,14 +209,14 @@ impl Model for Group {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        fn views(state: &State) -> impl Iterator<Item = (usize, usize, Status, Incarnation)> + '_ {
-            state.nodes.iter().enumerate().filter(|(at, _)| state.up(*at)).flat_map(|(at, node)| {
+        fn views(state: &State) -> impl Iterator<Item = (u8, u8, Status, Incarnation)> + '_ {
+            (0..NODES).zip(&state.nodes).filter(|(at, _)| state.up(*at)).flat_map(|(at, node)| {
                 node.peers().map(move |(peer, status, incarnation)| (at, peer, status, incarnation))
             })
         }
         let mut properties = vec![
             Property::always("nobody is ahead of the node itself", |_, state: &State| {
-                views(state).all(|(_, peer, _, known)| known <= state.nodes[peer].incarnation())
+                views(state).all(|(_, peer, _, known)| known <= state.nodes[usize::from(peer)].incarnation())
             }),
             Property::always("a verdict follows an accusation by its author", |_, state: &State| {
                 state.said.iter().filter(|said| said.claim == Claim::Dead).all(|verdict| {
@@ -225,7 +243,7 @@ impl Model for Group {
                             return true;
                         };
                         let living = state.up(peer);
-                        (!living || (status == Status::Alive && known == state.nodes[peer].incarnation()))
+                        (!living || (status == Status::Alive && known == state.nodes[usize::from(peer)].incarnation()))
                             && seen.all(|view| (view.2, view.3) == (status, known))
                     })
             }),

@@ -1,12 +1,17 @@
 //! Probing: whom, how, what an outcome says of the peer, and what it says of oneself.
+//!
+//! In three periods of four a node probes one of its *neighbours*, the next members after it in the order of their ids,
+//! over a connection that it keeps open; in the fourth it probes any member, in turn. Every member so has a few nodes
+//! that watch it all the time, at the cost of one small request on a connection that is open already, and that notice at
+//! once when the connection closes; and no failure of a whole neighbourhood goes unnoticed.
 
-use std::fmt::Debug;
 use std::time::Duration;
 
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt};
 
-use super::{Incarnation, Outcome, Output, Status, Swim, Timer, Token, Update};
+use super::standing::Member;
+use super::{Incarnation, Outcome, Output, Peer, Relation, Statement, Status, Swim, Timer, Token};
 
 /// One probe under way: a direct request, then relays and further direct ones.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -27,6 +32,8 @@ pub(super) struct Flight<P> {
     open: u32,
     /// Relays that have not answered.
     silent: u32,
+    /// A direct request was refused: nobody listens at the peer's address, or another node does.
+    refused: bool,
     /// This node stood still meanwhile: only success counts.
     void: bool,
 }
@@ -35,7 +42,10 @@ pub(super) struct Flight<P> {
 /// further direct ones.
 const REQUESTS: u32 = 8;
 
-impl<P: Copy + Ord + Debug> Swim<P> {
+/// One period in so many probes any member in turn; in the others a neighbour is probed.
+const ROUND: u64 = 4;
+
+impl<P: Peer> Swim<P> {
     /// The time that a scheduled probe may take at the present health.
     pub(super) fn whole_timeout(&self) -> Duration {
         (self.config.probe_timeout + self.config.relay_timeout) * (1 + self.health)
@@ -54,30 +64,57 @@ impl<P: Copy + Ord + Debug> Swim<P> {
         // The transport reports on every request. Should it fail to, nothing follows from that.
         let tolerance = self.config.stall_tolerance;
         self.flights.retain(|_, flight| now <= flight.due + tolerance);
-        if let Some(peer) = self.next_in_turn(chance) {
+        let neighbours = self.neighbours();
+        let turn = self.period();
+        let everybody = self.known <= neighbours.len();
+        let next = match turn.checked_rem(neighbours.len() as u64) {
+            Some(_) if !everybody && !turn.is_multiple_of(ROUND) => {
+                // Of each round of four the last is not theirs, so their turn goes on by three.
+                let turn = turn - turn / ROUND;
+                neighbours.get((turn % neighbours.len() as u64) as usize).copied()
+            }
+            _ => self.next_in_turn(chance),
+        };
+        if let Some(peer) = next {
             self.probe(now, peer, true);
         }
+    }
+
+    /// The members to which this node keeps a connection: the next ones in the order of ids.
+    pub(super) fn neighbours(&self) -> Vec<P> {
+        let wanted = self.config.neighbours as usize;
+        let here = self.position(&self.me).unwrap_or_else(|at| at);
+        let (before, after) = self.members.split_at(here);
+        let round = after.iter().chain(before).filter(|member| member.status().is_known());
+        round.take(wanted).map(|member| member.peer).collect()
     }
 
     /// SWIM, 4.3: every member once, in random order, then every member once in another. One that joins is
     /// visited in the pass that is under way. The order is drawn one by one, so that no second list has to be kept.
     fn next_in_turn<R: Rng + ?Sized>(&mut self, chance: &mut R) -> Option<P> {
-        let waiting = self.members.iter().filter(|member| member.status().is_present() && !member.visited);
+        let waiting = self.members.iter().filter(|member| member.status().is_known() && !member.visited);
         let mut count = waiting.count();
         if count == 0 {
             for member in &mut self.members {
                 member.visited = false;
             }
-            count = self.members.iter().filter(|member| member.status().is_present()).count();
+            count = self.known;
         }
         if count == 0 {
             return None;
         }
         let chosen = chance.random_range(0..count);
-        let mut waiting = self.members.iter_mut().filter(|member| member.status().is_present() && !member.visited);
+        let mut waiting = self.members.iter_mut().filter(|member| member.status().is_known() && !member.visited);
         let member = waiting.nth(chosen)?;
         member.visited = true;
         Some(member.peer)
+    }
+
+    /// A connection that a peer kept to this node has closed, which is what happens when a process ends: look at once.
+    pub(super) fn closed(&mut self, now: Duration, peer: P) {
+        if self.find(&peer).is_some_and(|member| member.status().is_known()) {
+            self.probe(now, peer, false);
+        }
     }
 
     /// Begins a probe, unless one of the same peer is under way.
@@ -85,7 +122,7 @@ impl<P: Copy + Ord + Debug> Swim<P> {
         let Some(member) = self.find(&peer) else {
             return;
         };
-        let incarnation = member.incarnation;
+        let (incarnation, merge) = (member.incarnation, member.merge);
         if !self.running || self.flights.values().any(|flight| flight.peer == peer) {
             return;
         }
@@ -105,12 +142,19 @@ impl<P: Copy + Ord + Debug> Swim<P> {
                 relays: Vec::new(),
                 open: 1,
                 silent: 0,
+                refused: false,
                 void: false,
             },
         );
         let token = Token(probe << REQUESTS);
-        self.outbox.push(Output::Probe { token, peer, timeout });
+        self.request(token, peer, timeout, merge);
         self.set_timer(second_stage, Timer::Relays { token });
+    }
+
+    fn request(&mut self, token: Token, peer: P, timeout: Duration, merge: bool) {
+        let kept = self.neighbours().contains(&peer);
+        let about = self.held_against(&peer);
+        self.outbox.push(Output::Probe { token, peer, timeout, kept, merge, about });
     }
 
     /// The second stage: k relays, and directly once more, besides the first request, whose late answer still counts.
@@ -122,18 +166,20 @@ impl<P: Copy + Ord + Debug> Swim<P> {
         if flight.asked {
             return;
         }
-        let peer = flight.peer;
-        // One that was removed is tried for the sake of peace, not judged: no need to trouble others.
-        let judged = self.find(&peer).is_some_and(|member| member.status().is_known());
+        let (peer, refused) = (flight.peer, flight.refused);
+        // One that was removed, or that nobody has heard from, is asked, not judged: no need to trouble others.
+        let (judged, merge) =
+            self.find(&peer).map_or((false, false), |member| (member.status().is_known(), member.merge));
         let wanted = if judged { self.config.relays as usize } else { 0 };
         let mut relays: Vec<P> = Vec::new();
         if wanted > 0 {
-            let able = |member: &&super::standing::Member<P>| member.status() == Status::Alive && member.peer != peer;
+            let able = |member: &&Member<P>| member.status() == Status::Alive && member.peer != peer;
             relays.extend(self.members.iter().filter(able).map(|member| member.peer));
             let (chosen, _) = relays.partial_shuffle(chance, wanted);
             relays = chosen.to_vec();
         }
-        let direct = if judged { 1 + wanted - relays.len() } else { 0 };
+        // What was refused is refused again.
+        let direct = if judged && !refused { 1 + wanted - relays.len() } else { 0 };
         let Some(flight) = self.flights.get_mut(&probe) else {
             return;
         };
@@ -150,44 +196,61 @@ impl<P: Copy + Ord + Debug> Swim<P> {
         }
         for _ in 0..direct {
             request += 1;
-            self.outbox.push(Output::Probe { token: Token(request), peer, timeout });
+            self.request(Token(request), peer, timeout, merge);
         }
     }
 
     pub(super) fn outcome<R: Rng + ?Sized>(&mut self, now: Duration, token: Token, outcome: Outcome, chance: &mut R) {
         let probe = token.0 >> REQUESTS;
         let number = (token.0 & ((1 << REQUESTS) - 1)) as usize;
-        let Some(flight) = self.flights.get_mut(&probe) else {
+        let Some(flight) = self.flights.get(&probe) else {
             return;
         };
         let peer = flight.peer;
         let via = number.checked_sub(1).and_then(|at| flight.relays.get(at)).copied();
+        // Another cluster's node on a member's address is not that member.
+        let outcome = match outcome {
+            Outcome::Answered(stated) => {
+                let merge = via.is_none() && self.asks_to_merge(&peer);
+                match (self.relate(&stated, merge, chance), via) {
+                    (Relation::Member, _) => outcome,
+                    (Relation::Stranger, None) => Outcome::Refused,
+                    (Relation::Stranger, Some(_)) => Outcome::Lost,
+                }
+            }
+            outcome => outcome,
+        };
+        let Some(flight) = self.flights.get_mut(&probe) else {
+            return;
+        };
         flight.open = flight.open.saturating_sub(1);
-        let (open, asked, token) = (flight.open, flight.asked, Token(probe << REQUESTS));
-        if via.is_some() && outcome != Outcome::Lost {
+        flight.refused |= via.is_none() && outcome == Outcome::Refused;
+        let (open, asked, refused, token) = (flight.open, flight.asked, flight.refused, Token(probe << REQUESTS));
+        if via.is_some() && !matches!(outcome, Outcome::Lost | Outcome::Refused) {
             flight.silent = flight.silent.saturating_sub(1);
         }
         match (outcome, via) {
             (Outcome::Answered(stated), None) => {
                 self.succeed(probe);
-                self.heard(now, peer, stated);
+                self.heard(now, peer, &stated, true);
                 self.remind(&peer);
+                self.compare_hashes(now, peer, stated.view);
                 return;
             }
             (Outcome::Answered(stated), Some(via)) => {
                 self.succeed(probe);
-                self.heard(now, via, stated);
-                self.heard_behind(now, peer);
+                self.heard(now, via, &stated, true);
+                self.heard_behind(now, peer, false);
                 return;
             }
-            (Outcome::Unreachable(stated), Some(via)) => self.heard(now, via, stated),
-            (Outcome::Unreachable(_), None) | (Outcome::Lost, _) => {}
+            (Outcome::Unreachable(stated), Some(via)) => self.heard(now, via, &stated, true),
+            (Outcome::Unreachable(_), None) | (Outcome::Lost | Outcome::Refused, _) => {}
         }
-        if open == 0 && !asked {
+        if !asked && (open == 0 || refused) {
             self.ask_relays(now, token, chance);
         }
         if self.flights.get(&probe).is_some_and(|flight| flight.open == 0) {
-            self.conclude(now, probe);
+            self.conclude(now, probe, chance);
         }
     }
 
@@ -197,51 +260,65 @@ impl<P: Copy + Ord + Debug> Swim<P> {
         }
     }
 
-    /// An answer, to this node or passed on by a relay. The peer lives; what it states of itself, the answer does not say.
-    pub(super) fn heard_behind(&mut self, now: Duration, peer: P) {
+    /// An answer, to this node (`direct`) or passed on by a relay. The peer lives; what it states of itself, the answer
+    /// does not say.
+    pub(super) fn heard_behind(&mut self, now: Duration, peer: P, direct: bool) {
         let Some(member) = self.find(&peer) else {
             return;
         };
         if member.incarnation.is_mute() {
-            self.heard(now, peer, None);
+            self.heard(now, peer, &Statement::default(), direct);
         } else {
             self.withdraw(&peer);
             self.remind(&peer);
+            if direct {
+                self.count_answer(now, peer);
+            }
         }
     }
 
     /// It answers, though it is still under suspicion: it cannot have heard.
     fn remind(&mut self, peer: &P) {
-        let Some(member) = self.find(peer) else {
-            return;
-        };
-        if member.status() == Status::Suspect && !member.incarnation.is_mute() {
-            let (incarnation, claim) = (member.incarnation, member.claim);
-            let update = Update { peer: *peer, incarnation, claim, by: self.me };
-            self.outbox.push(Output::Tell { peer: *peer, update, timeout: self.whole_timeout() });
+        if self.status(peer) == Some(Status::Suspect)
+            && let Some(held) = self.held_against(peer)
+        {
+            self.tell(*peer, held);
         }
     }
 
     /// Every request of a probe failed, or has been given up.
-    fn conclude(&mut self, now: Duration, probe: u64) {
+    fn conclude<R: Rng + ?Sized>(&mut self, now: Duration, probe: u64, chance: &mut R) {
         let Some(flight) = self.flights.remove(&probe) else {
             return;
         };
         let Some(member) = self.find(&flight.peer) else {
             return;
         };
+        let (status, known_before) = (member.status(), member.known_before);
         let current = member.incarnation == flight.incarnation;
         // A failure reported late: this node, or its way out, stood still in between.
         let late = now > flight.due + self.config.stall_tolerance;
-        if flight.void || late || !member.status().is_known() {
+        if flight.void || late {
             return;
         }
-        if flight.scheduled {
+        if matches!(status, Status::Pending | Status::Unreachable) {
+            self.not_heard(now, flight.peer);
+            if flight.refused && known_before {
+                self.refused(now, flight.peer, chance);
+            }
+            return;
+        }
+        if !status.is_known() {
+            return;
+        }
+        if flight.scheduled && !flight.refused {
             // Relays that answer "nor can I" show that this node can be heard; silent ones, that perhaps it cannot.
             self.worsen(if flight.relays.is_empty() { 1 } else { flight.silent });
         }
-        if current {
-            self.accuse(now, flight.peer);
+        match (current, flight.refused) {
+            (true, true) => self.refused(now, flight.peer, chance),
+            (true, false) => self.accuse(now, flight.peer),
+            (false, _) => {}
         }
     }
 
@@ -269,3 +346,4 @@ impl<P: Copy + Ord + Debug> Swim<P> {
         self.set_period(now + self.config.probe_interval);
     }
 }
+

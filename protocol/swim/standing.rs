@@ -110,17 +110,20 @@ pub fn supersedes(new: (Incarnation, Claim), old: (Incarnation, Claim)) -> bool 
 /// How this node regards a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Status {
-    /// Put in a group by someone, never heard from. Probed, never accused, never removed by a verdict.
+    /// An operator put it in a group, and it has not been asked yet.
     Pending,
+    /// An operator put it in a group, and nobody has ever had an answer from it. It stays where it was put, is asked now
+    /// and then, and is never accused or removed: nobody knows that it ever was alive.
+    Unreachable,
     /// A member.
     Alive,
     /// A member that somebody could not reach.
     Suspect,
-    /// Removed by a verdict. Tried now and then, taken back at its next incarnation.
+    /// Removed by a verdict. Probed now and then, readmitted at its next incarnation.
     Failed,
-    /// Gone by its own word. Taken back when it starts again, not tried.
+    /// Left voluntarily. Readmitted when it restarts; never probed.
     Left,
-    /// Removed by an operator. Nothing said about it counts until an operator adds it.
+    /// Removed by an operator. Nothing that is said about it counts until an operator adds it.
     Expelled,
 }
 
@@ -128,16 +131,16 @@ impl Status {
     /// Whether a peer so regarded belongs in this node's groups.
     pub const fn is_present(self) -> bool {
         match self {
-            Self::Pending | Self::Alive | Self::Suspect => true,
+            Self::Pending | Self::Unreachable | Self::Alive | Self::Suspect => true,
             Self::Failed | Self::Left | Self::Expelled => false,
         }
     }
 
-    /// Whether it is there and has been heard from: those that probing can judge.
+    /// Whether it is a member that somebody has heard from: those that probing can judge.
     pub const fn is_known(self) -> bool {
         match self {
             Self::Alive | Self::Suspect => true,
-            Self::Pending | Self::Failed | Self::Left | Self::Expelled => false,
+            Self::Pending | Self::Unreachable | Self::Failed | Self::Left | Self::Expelled => false,
         }
     }
 }
@@ -148,12 +151,21 @@ pub(super) struct Member<P> {
     pub(super) peer: P,
     pub(super) incarnation: Incarnation,
     pub(super) claim: Claim,
-    /// Heard from, or known by others' word. A peer that an operator put starts without it.
+    /// Somebody has heard from it: this node, or one that said something about it.
     pub(super) heard: bool,
+    /// This node has had an answer from it, so that its accusations count here.
+    pub(super) answered: bool,
     pub(super) expelled: bool,
+    /// Somebody had heard from it before an operator put it here again: a port that refuses removes it again.
+    pub(super) known_before: bool,
+    /// Nobody has heard from it, and this node has asked it in vain.
+    pub(super) unreachable: bool,
+    /// An operator put it here and it has not answered since: its cluster may be merged with this one.
+    pub(super) merge: bool,
     /// Probed already in this pass over the members.
     pub(super) visited: bool,
-    /// The second (since the node's start) at which it was removed, or was last told that it is.
+    /// The second (since the node's start) at which it was removed, became unreachable, or was last told that it is
+    /// removed.
     pub(super) second: u32,
 }
 
@@ -165,20 +177,35 @@ impl<P> Member<P> {
             incarnation: Incarnation::of_life(0),
             claim: Claim::Alive,
             heard: false,
+            answered: false,
             expelled: false,
+            known_before: false,
+            unreachable: false,
+            merge: true,
             visited: false,
             second: 0,
         }
     }
 
     /// A peer that is known from what others say.
-    pub(super) const fn reported(peer: P, incarnation: Incarnation, claim: Claim) -> Self {
-        Self { peer, incarnation, claim, heard: true, expelled: false, visited: false, second: 0 }
+    pub(super) fn reported(peer: P, incarnation: Incarnation, claim: Claim) -> Self {
+        Self { incarnation, claim, heard: true, merge: false, ..Self::placed(peer) }
+    }
+
+    /// An operator adds it again: what is held against it here is forgotten.
+    pub(super) fn place_again(&mut self) {
+        self.known_before |= self.heard;
+        self.heard = false;
+        self.answered = false;
+        self.expelled = false;
+        self.merge = true;
+        self.visited = false;
     }
 
     pub(super) const fn status(&self) -> Status {
         match (self.expelled, self.heard, self.claim) {
             (true, _, _) => Status::Expelled,
+            (false, false, _) if self.unreachable => Status::Unreachable,
             (false, false, _) => Status::Pending,
             (false, true, Claim::Alive) => Status::Alive,
             (false, true, Claim::Suspect) => Status::Suspect,
@@ -189,13 +216,12 @@ impl<P> Member<P> {
 
     /// Joins a claim into what is known; says whether anything changed.
     ///
-    /// Accusations and verdicts are kept against a pending peer too, without effect, so that the result
-    /// is the same when the news of its life arrives first.
+    /// Whatever somebody says of a peer, somebody has heard from it: an accusation or a verdict, too, is about a member.
     pub(super) fn merge(&mut self, incarnation: Incarnation, claim: Claim) -> bool {
-        let heard = self.heard || matches!(claim, Claim::Alive | Claim::Left);
         let wins = supersedes((incarnation, claim), (self.incarnation, self.claim));
-        let changed = wins || heard != self.heard;
-        self.heard = heard;
+        let changed = wins || !self.heard;
+        self.heard = true;
+        self.unreachable = false;
         if wins {
             self.incarnation = incarnation;
             self.claim = claim;

@@ -1,12 +1,11 @@
 //! From an accusation to a verdict, or to nothing.
 
-use std::fmt::Debug;
 use std::time::Duration;
 
 use rand::{Rng, RngExt};
 
 use super::standing::Member;
-use super::{Claim, Incarnation, Output, Status, Swim, Timer, Update};
+use super::{Claim, Incarnation, Peer, Status, Swim, Timer, Update};
 
 /// The case against one peer at one incarnation. Dropped with the incarnation, the verdict, or the farewell.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -16,6 +15,10 @@ pub(super) struct Suspicion<P> {
     since: Duration,
     /// Who could not reach it, in order, no more than can matter.
     pub(super) accusers: Vec<P>,
+    /// Accusers that have never answered this node: they count once they have.
+    unverified: Vec<P>,
+    /// When this node's requests began to be refused, without an answer since.
+    refused_since: Option<Duration>,
     /// Whether this node has tried and failed, and not succeeded since.
     pub(super) mine: bool,
     /// How often it has tried again since and failed.
@@ -26,20 +29,31 @@ pub(super) struct Suspicion<P> {
     verdict_due: Option<Duration>,
 }
 
-impl<P: Copy + Ord> Suspicion<P> {
+impl<P: Peer> Suspicion<P> {
     fn new(incarnation: Incarnation, since: Duration) -> Self {
-        Self { incarnation, since, accusers: Vec::new(), mine: false, failures: 0, retry_due: None, verdict_due: None }
+        Self {
+            incarnation,
+            since,
+            accusers: Vec::new(),
+            unverified: Vec::new(),
+            refused_since: None,
+            mine: false,
+            failures: 0,
+            retry_due: None,
+            verdict_due: None,
+        }
     }
 
     /// Whether `me` has a part in it.
     pub(super) fn is_held_by(&self, me: &P) -> bool {
-        self.mine || self.failures > 0 || self.accusers.contains(me)
+        self.mine || self.failures > 0 || self.refused_since.is_some() || self.accusers.contains(me)
     }
 
     /// Forgets one's own part in it.
     fn withdraw(&mut self, me: P) {
         self.mine = false;
         self.failures = 0;
+        self.refused_since = None;
         self.accusers.retain(|accuser| *accuser != me);
     }
 
@@ -52,7 +66,7 @@ impl<P: Copy + Ord> Suspicion<P> {
     }
 }
 
-impl<P: Copy + Ord + Debug> Swim<P> {
+impl<P: Peer> Swim<P> {
     /// This node could not reach a member, directly or through others.
     pub(super) fn accuse(&mut self, now: Duration, peer: P) {
         let Some(member) = self.find(&peer) else {
@@ -76,11 +90,37 @@ impl<P: Copy + Ord + Debug> Swim<P> {
         if first && known < enough {
             self.broadcast(update);
         }
-        if !update.incarnation.is_mute() {
-            self.outbox.push(Output::Tell { peer, update, timeout: self.whole_timeout() });
-        }
+        self.tell(peer, update);
         self.arm_retry(now, peer);
         self.judge(now, peer);
+    }
+
+    /// The connection was refused, and no relay reached the peer either. A port that refuses is evidence, unlike
+    /// silence, so nobody else has to confirm it; but a process may be restarting, so it has to be refused again after
+    /// [`restart_time`](super::Config::restart_time).
+    pub(super) fn refused<R: Rng + ?Sized>(&mut self, now: Duration, peer: P, chance: &mut R) {
+        let Some(member) = self.find(&peer) else {
+            return;
+        };
+        let (incarnation, by) = (member.incarnation, self.me);
+        if member.status().is_known() {
+            // The others find out by themselves, or hear the verdict.
+            self.merge(now, Update { peer, incarnation, claim: Claim::Suspect, by });
+        }
+        let suspicion = self.suspicions.entry(peer).or_insert_with(|| Suspicion::new(incarnation, now));
+        let since = *suspicion.refused_since.get_or_insert(now);
+        if now >= since + self.config.restart_time {
+            self.suspicions.remove(&peer);
+            let update = Update { peer, incarnation, claim: Claim::Dead, by };
+            if self.merge(now, update) {
+                self.broadcast(update);
+            }
+            return;
+        }
+        // The nodes that noticed at the same moment do not all decide at the same moment.
+        let at = since + self.config.restart_time + self.config.probe_interval.mul_f64(chance.random_range(0.0..0.2));
+        suspicion.retry_due = Some(at);
+        self.set_timer(at, Timer::Retry { peer });
     }
 
     fn arm_retry(&mut self, now: Duration, peer: P) {
@@ -106,7 +146,7 @@ impl<P: Copy + Ord + Debug> Swim<P> {
             return;
         }
         suspicion.retry_due = None;
-        if suspicion.mine {
+        if suspicion.mine || suspicion.refused_since.is_some() {
             let under_way = self.flights.values().any(|flight| flight.peer == peer);
             self.probe(now, peer, false);
             if under_way {
@@ -123,10 +163,10 @@ impl<P: Copy + Ord + Debug> Swim<P> {
         }
     }
 
-    /// Counts the speaker of a suspicion that is in force; says whether it is a new one.
+    /// Counts the speaker of a suspicion that is in force; says whether it is a new one. A speaker that has never answered
+    /// this node is asked first: whoever is known only by the word of others has no vote.
     pub(super) fn count_accuser(&mut self, now: Duration, update: Update<P>) -> bool {
         let bound = self.accusers_enough();
-        // Also against a pending peer, where it has no effect until the peer is heard from.
         let in_force = self.find(&update.peer).is_some_and(|member| {
             let known = (member.claim, member.incarnation);
             !member.expelled && known == (Claim::Suspect, update.incarnation)
@@ -137,12 +177,41 @@ impl<P: Copy + Ord + Debug> Swim<P> {
         let suspicion = self.suspicions.entry(update.peer).or_insert_with(|| Suspicion::new(update.incarnation, now));
         // Past the bound only their number could grow, and that no longer matters; there is always room for oneself.
         let own = update.by == self.me;
+        let verified = own || self.members.binary_search_by(|member| member.peer.cmp(&update.by)).is_ok_and(|at| {
+            let member = &self.members[at];
+            member.answered && member.status().is_known()
+        });
+        if !verified {
+            let fresh = suspicion.unverified.len() <= bound && !suspicion.unverified.contains(&update.by);
+            if fresh {
+                suspicion.unverified.push(update.by);
+                if self.find(&update.by).is_some_and(|member| member.status().is_known()) {
+                    self.probe(now, update.by, false);
+                }
+            }
+            return fresh;
+        }
         match suspicion.accusers.binary_search(&update.by) {
             Err(at) if own || suspicion.accusers.len() <= bound => {
                 suspicion.accusers.insert(at, update.by);
                 true
             }
             Ok(_) | Err(_) => false,
+        }
+    }
+
+    /// A peer has answered this node for the first time: what it accused others of counts from now on.
+    pub(super) fn admit_votes(&mut self, now: Duration, voter: P) {
+        let waiting = self.suspicions.iter_mut().filter(|(_, suspicion)| suspicion.unverified.contains(&voter));
+        let accused: Vec<(P, Incarnation)> = waiting
+            .map(|(peer, suspicion)| {
+                suspicion.unverified.retain(|by| *by != voter);
+                (*peer, suspicion.incarnation)
+            })
+            .collect();
+        for (peer, incarnation) in accused {
+            self.count_accuser(now, Update { peer, incarnation, claim: Claim::Suspect, by: voter });
+            self.judge(now, peer);
         }
     }
 
@@ -157,7 +226,7 @@ impl<P: Copy + Ord + Debug> Swim<P> {
         if !self.running || !judged || suspicion.mine || suspicion.accusers.len() >= needed {
             return;
         }
-        let drawn = chance.random_range(0..voices.max(1) as u64);
+        let drawn = chance.random_range(0..self.known.max(1) as u64);
         if drawn < u64::from(self.config.witnesses) {
             self.probe(now, peer, false);
         }
@@ -175,7 +244,7 @@ impl<P: Copy + Ord + Debug> Swim<P> {
     pub(super) fn judge(&mut self, now: Duration, peer: P) {
         let voices = self.voices(&peer);
         let needed = self.accusers_needed(voices);
-        let group = 1 + self.members.iter().filter(|member| member.status().is_known()).count();
+        let group = 1 + self.known;
         let Some(suspicion) = self.suspicions.get_mut(&peer) else {
             return;
         };
@@ -183,7 +252,7 @@ impl<P: Copy + Ord + Debug> Swim<P> {
             return;
         }
         let confirmed = suspicion.accusers.len().saturating_sub(1);
-        let due = suspicion.since + self.config.suspicion_time(group, confirmed);
+        let due = suspicion.since + self.config.suspicion_time(group, confirmed, needed - 1);
         if now < due {
             if suspicion.verdict_due != Some(due) {
                 suspicion.verdict_due = Some(due);
@@ -202,10 +271,12 @@ impl<P: Copy + Ord + Debug> Swim<P> {
         }
     }
 
-    /// How many could confirm a suspicion of `peer`: this node, and all others that take part and are not themselves in doubt.
+    /// How many could confirm a suspicion of `peer`: this node, and all others that take part, have answered it, and are
+    /// not under suspicion themselves.
     fn voices(&self, peer: &P) -> usize {
         let able = |member: &&Member<P>| {
-            member.status() == Status::Alive && !member.incarnation.is_mute() && member.peer != *peer
+            let takes_part = member.answered && !member.incarnation.is_mute();
+            member.status() == Status::Alive && takes_part && member.peer != *peer
         };
         1 + self.members.iter().filter(able).count()
     }

@@ -41,10 +41,10 @@ impl Node {
 
     /// Started, among members that take part and were heard of.
     fn among(peers: impl IntoIterator<Item = u8>) -> Self {
-        let mut node = Self::new(Config { witnesses: 0, exchange_interval: Duration::ZERO, ..Config::default() });
+        let mut node = Self::new(Config { witnesses: 0, ..Config::default() });
         node.tell(Input::Start);
         for peer in peers {
-            node.tell(Input::Update(says(peer, peer, 0, Claim::Alive)));
+            node.tell(Input::Know(peer, at(0)));
         }
         node.events.clear();
         node
@@ -95,13 +95,24 @@ impl Node {
         all
     }
 
+    /// A peer sends its view in a comparison.
+    fn told_view(&mut self, from: u8, view: &[Update<u8>]) -> Vec<Output<u8>> {
+        let sync = Sync { parts: vec![0], first: 1, news: view.to_vec() };
+        let (_, outputs) = self.swim.answer_sync(self.now, from, &sync, &mut self.chance).unwrap();
+        self.events.extend(outputs.iter().filter_map(|output| match output {
+            Output::Event(event) => Some(*event),
+            _ => None,
+        }));
+        outputs
+    }
+
     fn status(&self, peer: u8) -> Option<Status> {
         self.swim.status(&peer)
     }
 }
 
 fn well(_: u8) -> Outcome {
-    Outcome::Answered(Some(at(0)))
+    Outcome::Answered(Statement::of(at(0)))
 }
 
 /// Everyone answers but these.
@@ -127,14 +138,15 @@ fn broadcasts(outputs: &[Output<u8>]) -> Vec<Update<u8>> {
 fn every_member_is_probed_within_two_passes() {
     let mut node = Node::among(1..=20);
     let mut last = [0; 21];
-    for period in 1..400 {
+    // One period in four is for any member in turn.
+    for period in 1..1_000 {
         for output in node.run(seconds(1), well) {
             if let Output::Probe { peer, .. } = output {
                 last[usize::from(peer)] = period;
             }
         }
         for (peer, last) in last.iter().enumerate().skip(1) {
-            assert!(period - last < 40, "{peer} was last probed in {last} of {period}");
+            assert!(period - last < 160, "{peer} was last probed in {last} of {period}");
         }
     }
     assert_eq!(node.events, []);
@@ -161,9 +173,9 @@ fn an_unanswered_probe_goes_through_relays_and_one_answer_is_enough() {
         .collect();
     assert_eq!(relays.len(), 3);
     assert_eq!(outputs.iter().filter(|output| matches!(output, Output::Probe { .. })).count(), 1);
-    node.tell(Input::Outcome { token: relays[0].0, outcome: Outcome::Unreachable(Some(at(0))) });
+    node.tell(Input::Outcome { token: relays[0].0, outcome: Outcome::Unreachable(Statement::of(at(0))) });
     node.tell(Input::Outcome { token: relays[1].0, outcome: Outcome::Lost });
-    node.tell(Input::Outcome { token: relays[2].0, outcome: Outcome::Answered(Some(at(0))) });
+    node.tell(Input::Outcome { token: relays[2].0, outcome: Outcome::Answered(Statement::of(at(0))) });
     assert_eq!((node.status(*peer), node.swim.health()), (Some(Status::Alive), 0));
 }
 
@@ -180,10 +192,10 @@ fn an_accusation_is_broadcast_and_told_to_the_accused_unless_it_is_mute() {
     let mut node = Node::new(Config::default());
     node.tell(Input::Start);
     node.tell(Input::Add(3));
-    node.tell(Input::Heard { peer: 3, incarnation: None });
-    let outputs = node.run(seconds(3), without(&[3]));
+    node.tell(Input::Heard { peer: 3, stated: Statement::default() });
+    let outputs = node.run(seconds(2), without(&[3]));
     assert_eq!(broadcasts(&outputs).len(), 1);
-    assert!(!outputs.iter().any(|output| matches!(output, Output::Tell { .. } | Output::Exchange { .. })));
+    assert!(!outputs.iter().any(|output| matches!(output, Output::Tell { .. } | Output::Sync { .. })));
 }
 
 #[test]
@@ -217,7 +229,7 @@ fn who_has_not_failed_to_reach_it_does_not_decide() {
     let mut node = Node::among(1..=9);
     node.run(seconds(15), without(&[3]));
     assert_eq!(node.status(3), Some(Status::Suspect));
-    node.tell(Input::Heard { peer: 3, incarnation: Some(at(0)) });
+    node.tell(Input::Heard { peer: 3, stated: Statement::of(at(0)) });
     for by in 4..=9 {
         node.tell(Input::Update(says(by, 3, 0, Claim::Suspect)));
     }
@@ -227,9 +239,9 @@ fn who_has_not_failed_to_reach_it_does_not_decide() {
 #[test]
 fn a_lone_pair_decides_and_so_does_one_among_mute_peers() {
     let mut node = Node::among(1..=1);
-    node.run(seconds(5), without(&[1]));
-    assert_eq!(node.status(1), Some(Status::Suspect), "longer than the least time");
-    node.run(seconds(6), without(&[1]));
+    node.run(seconds(2), without(&[1]));
+    assert_eq!(node.status(1), Some(Status::Suspect), "the suspicion time is not over");
+    node.run(seconds(3), without(&[1]));
     assert_eq!(node.status(1), Some(Status::Failed));
 
     let mut node = Node::among([]);
@@ -237,9 +249,9 @@ fn a_lone_pair_decides_and_so_does_one_among_mute_peers() {
         node.tell(Input::Add(peer));
     }
     let mute = |peer| {
-        if peer == 2 { Outcome::Lost } else { Outcome::Answered(None) }
+        if peer == 2 { Outcome::Lost } else { Outcome::Answered(Statement::default()) }
     };
-    node.tell(Input::Heard { peer: 2, incarnation: None });
+    node.tell(Input::Heard { peer: 2, stated: Statement::default() });
     node.run(seconds(30), mute);
     assert_eq!(node.status(2), Some(Status::Failed));
     assert_eq!(node.swim.mute_members().collect::<Vec<_>>(), [1, 3, 4]);
@@ -264,18 +276,211 @@ fn a_late_verdict_does_not_remove_a_node_that_is_back() {
 }
 
 #[test]
-fn a_pending_peer_is_never_removed_and_joins_when_heard_from() {
+fn a_peer_that_nobody_has_heard_is_unreachable_whatever_fails_and_joins_when_it_answers() {
+    for outcome in [Outcome::Lost, Outcome::Refused] {
+        let mut node = Node::among(1..=5);
+        node.tell(Input::Add(9));
+        assert_eq!(node.status(9), Some(Status::Pending));
+        let outputs = node.run(seconds(300), |peer| if peer == 9 { outcome } else { well(peer) });
+        let asked = outputs.iter().filter(|output| matches!(output, Output::Probe { peer: 9, .. })).count();
+        assert!((40..=80).contains(&asked), "about every five seconds: {asked}");
+        assert_eq!(node.status(9), Some(Status::Unreachable));
+        assert_eq!(node.events, [Event::Unreachable { peer: 9 }], "once");
+        assert!(node.swim.since(&9).is_some_and(|since| since < seconds(4)));
+        assert_eq!(broadcasts(&outputs), []);
+        let outputs = node.run(seconds(10), well);
+        assert_eq!(node.events[1..], [Event::Joined { peer: 9, incarnation: at(0) }]);
+        assert_eq!(broadcasts(&outputs), [says(ME, 9, 0, Claim::Alive)], "what one hears is news to all");
+    }
+}
+
+#[test]
+fn a_verdict_of_others_counts_against_a_peer_that_this_node_has_not_heard() {
     let mut node = Node::among(1..=5);
     node.tell(Input::Add(9));
-    let outputs = node.run(seconds(300), without(&[9]));
-    assert!(outputs.iter().any(|output| matches!(output, Output::Probe { peer: 9, .. })));
-    for claim in [Claim::Suspect, Claim::Dead] {
-        node.tell(Input::Update(says(4, 9, 0, claim)));
-        assert_eq!(node.status(9), Some(Status::Pending));
+    node.tell(Input::Update(says(4, 9, 0, Claim::Dead)));
+    assert_eq!(node.status(9), Some(Status::Failed));
+    assert_eq!(node.events, [Event::Failed { peer: 9, incarnation: at(0), by: 4 }]);
+}
+
+#[test]
+fn a_peer_put_again_after_it_failed_is_removed_again_when_its_port_refuses() {
+    let mut node = Node::among(1..=5);
+    node.tell(Input::Update(says(4, 3, 0, Claim::Dead)));
+    node.tell(Input::Add(3));
+    assert_eq!(node.status(3), Some(Status::Pending));
+    node.run(seconds(10), |peer| if peer == 3 { Outcome::Refused } else { well(peer) });
+    assert_eq!(node.status(3), Some(Status::Failed));
+    node.tell(Input::Add(3));
+    node.run(seconds(10), without(&[3]));
+    assert_eq!(node.status(3), Some(Status::Unreachable), "silence is no evidence");
+}
+
+#[test]
+fn a_member_whose_port_refuses_is_removed_by_one_node_after_the_restart_time() {
+    for peers in [1, 9] {
+        let mut node = Node::among(1..=peers);
+        let refuses = |peer| if peer == 1 { Outcome::Refused } else { well(peer) };
+        node.tell(Input::Closed(1));
+        let token = node.swim.flights.keys().map(|probe| Token(probe << 8)).next().unwrap();
+        let mut outputs = node.tell(Input::Outcome { token, outcome: Outcome::Refused });
+        for output in outputs.clone() {
+            if let Output::Relay { token, .. } = output {
+                let outcome = Outcome::Unreachable(Statement::of(at(0)));
+                outputs.extend(node.tell(Input::Outcome { token, outcome }));
+            }
+        }
+        assert_eq!(node.status(1), Some(Status::Suspect));
+        outputs.extend(node.run(Duration::from_millis(999), refuses));
+        assert_eq!((node.status(1), broadcasts(&outputs)), (Some(Status::Suspect), vec![]), "it may be starting again");
+        let outputs = node.run(Duration::from_millis(300), refuses);
+        assert_eq!(node.status(1), Some(Status::Failed));
+        assert_eq!(broadcasts(&outputs), [says(ME, 1, 0, Claim::Dead)]);
     }
-    assert_eq!(node.events, []);
-    node.tell(Input::Heard { peer: 9, incarnation: Some(at(1)) });
-    assert_eq!(node.events, [Event::Joined { peer: 9, incarnation: at(1) }]);
+}
+
+#[test]
+fn a_restart_within_a_second_is_no_failure() {
+    let mut node = Node::among(1..=1);
+    node.run(seconds(1), |_| Outcome::Refused);
+    assert_eq!(node.status(1), Some(Status::Suspect));
+    let again = Statement::of(Incarnation::of_life(LIFE + 1));
+    let outputs = node.run(seconds(5), |_| Outcome::Answered(again));
+    assert!(!node.events.iter().any(|event| matches!(event, Event::Failed { .. })));
+    assert!(node.events.contains(&Event::Rejoined { peer: 1, incarnation: again.incarnation }));
+    let welcomes = outputs.iter().filter(|output| matches!(output, Output::Welcome { peer: 1, .. })).count();
+    assert_eq!(welcomes, 1, "the new process knows nobody");
+}
+
+#[test]
+fn a_member_that_refuses_only_this_node_stays() {
+    let mut node = Node::among(1..=9);
+    // Relays reach it.
+    for _ in 0..20 {
+        for output in node.run(Duration::from_millis(1), well) {
+            assert!(!matches!(output, Output::Broadcast(_)));
+        }
+        node.tell(Input::Closed(1));
+        let open: Vec<_> = node.swim.flights.iter().filter(|(_, flight)| flight.peer == 1).map(|(probe, _)| *probe).collect();
+        for probe in open {
+            for output in node.tell(Input::Outcome { token: Token(probe << 8), outcome: Outcome::Refused }) {
+                if let Output::Relay { token, .. } = output {
+                    node.tell(Input::Outcome { token, outcome: Outcome::Answered(Statement::of(at(0))) });
+                }
+            }
+        }
+        node.now += seconds(1);
+        node.timers.clear();
+        node.swim.period_due = node.now;
+    }
+    assert!(!node.events.iter().any(|event| matches!(event, Event::Failed { .. })));
+}
+
+#[test]
+fn those_known_by_hearsay_have_no_vote_until_they_answer() {
+    let mut node = Node::among(1..=9);
+    for peer in 20..60 {
+        node.tell(Input::Update(says(1, peer, 0, Claim::Alive)));
+    }
+    node.run(seconds(6), |peer| if peer == 3 || peer >= 20 { Outcome::Lost } else { well(peer) });
+    for by in 20..60 {
+        node.tell(Input::Update(says(by, 3, 0, Claim::Suspect)));
+    }
+    assert_eq!(node.status(3), Some(Status::Suspect), "forty that nobody has met");
+    // They can be probed, accused and removed themselves.
+    node.run(seconds(600), |peer| if peer >= 20 { Outcome::Refused } else { well(peer) });
+    assert!((20..60).all(|peer| node.status(peer) == Some(Status::Failed)));
+
+    let mut node = Node::among(1..=9);
+    for peer in 20..23 {
+        node.tell(Input::Update(says(1, peer, 0, Claim::Alive)));
+    }
+    node.run(seconds(4), |peer| if peer == 3 || peer >= 20 { Outcome::Lost } else { well(peer) });
+    node.run(seconds(30), without(&[3]));
+    let mut votes = Vec::new();
+    for by in 20..23 {
+        votes.extend(node.tell(Input::Update(says(by, 3, 0, Claim::Suspect))));
+        node.tell(Input::Answered(by));
+    }
+    node.run(seconds(5), without(&[3]));
+    assert_eq!(node.status(3), Some(Status::Failed), "three that have answered");
+}
+
+#[test]
+fn peers_that_were_put_are_asked_within_the_budget_and_each_node_of_a_group_asks_a_share() {
+    // 200 nodes are put everywhere at once. Who asks whom first, if every answer were news at once?
+    let all: Vec<u8> = (0..200).collect();
+    let mut first: std::collections::BTreeMap<u8, (Duration, u8)> = std::collections::BTreeMap::new();
+    for me in &all {
+        let mut swim = Swim::new(*me, LIFE, Config::default()).unwrap();
+        let mut chance = ChaCha8Rng::seed_from_u64(u64::from(*me));
+        let _ = swim.handle(Duration::ZERO, Input::Start, &mut chance);
+        for peer in all.iter().filter(|peer| *peer != me) {
+            let _ = swim.handle(Duration::ZERO, Input::Add(*peer), &mut chance);
+        }
+        for (at, peer) in &swim.asks {
+            let ask = (*at, *me);
+            first.entry(*peer).and_modify(|first| *first = ask.min(*first)).or_insert(ask);
+        }
+    }
+    assert_eq!(first.len(), 200);
+    assert!(first.values().all(|(at, _)| *at < seconds(2)), "{first:?}");
+    let askers: std::collections::BTreeSet<u8> = first.values().map(|(_, by)| *by).collect();
+    assert!(askers.len() < 60, "{} ask", askers.len());
+
+    // A lone operator puts more than a period's budget.
+    let mut node = Node::new(Config { asks: 10, ..Config::default() });
+    node.tell(Input::Start);
+    for peer in 1..=100 {
+        node.tell(Input::Add(peer));
+    }
+    for second in 0..12 {
+        let outputs = node.run(seconds(1), |_| Outcome::Lost);
+        let asked = outputs.iter().filter(|output| matches!(output, Output::Probe { .. })).count();
+        assert!(asked <= 20, "{asked} in second {second}");
+    }
+    assert!((1..=100).all(|peer| node.status(peer) == Some(Status::Unreachable)));
+}
+
+#[test]
+fn members_are_bounded() {
+    let mut node = Node::new(Config { members: 3, ..Config::default() });
+    node.tell(Input::Start);
+    for peer in 1..=3 {
+        node.tell(Input::Update(says(peer, peer, 0, Claim::Alive)));
+    }
+    node.tell(Input::Update(says(9, 9, 0, Claim::Alive)));
+    node.tell(Input::Add(8));
+    assert_eq!((node.swim.size(), node.swim.turned_away()), (3, 2));
+}
+
+#[test]
+fn a_life_too_far_ahead_is_not_believed() {
+    let mut node = Node::among(1..=3);
+    let hour = 3_600_000;
+    node.now = seconds(10);
+    let claim = |life, claim| Update { peer: 3, incarnation: Incarnation::of_life(life), claim, by: 4 };
+    node.tell(Input::Update(claim(LIFE + hour + 10_001, Claim::Dead)));
+    node.tell(Input::Update(claim(1 << 53, Claim::Left)));
+    assert_eq!((node.status(3), node.events.len()), (Some(Status::Alive), 0));
+    let stated = Statement::of(Incarnation::of_life(1 << 53));
+    node.tell(Input::Heard { peer: 3, stated });
+    node.tell(Input::Update(Update { peer: ME, incarnation: stated.incarnation, claim: Claim::Alive, by: 4 }));
+    assert_eq!(node.swim.incarnation(), at(0));
+    node.tell(Input::Update(claim(LIFE + hour + 10_000, Claim::Dead)));
+    assert_eq!(node.status(3), Some(Status::Failed));
+}
+
+#[test]
+fn another_life_at_this_address_is_reported_and_answered_once_a_minute() {
+    let mut node = Node::among(1..=3);
+    let other = |life| Update { peer: ME, incarnation: Incarnation::of_life(life), claim: Claim::Alive, by: 2 };
+    node.tell(Input::Told(other(LIFE + 50)));
+    assert_eq!(node.swim.incarnation(), Incarnation::of_life(LIFE + 51), "an earlier start, perhaps");
+    node.tell(Input::Told(other(LIFE + 60)));
+    assert_eq!(node.swim.incarnation(), Incarnation::of_life(LIFE + 51), "no race of two processes");
+    let taken = |life| Event::AddressTaken { incarnation: Incarnation::of_life(life) };
+    assert_eq!(node.events, [taken(LIFE + 50), taken(LIFE + 60)]);
 }
 
 #[test]
@@ -284,8 +489,8 @@ fn what_an_operator_removed_stays_removed_until_one_adds_it() {
     node.tell(Input::Remove(3));
     node.tell(Input::Update(says(3, 3, 7, Claim::Alive)));
     node.tell(Input::Told(says(3, 3, 8, Claim::Alive)));
-    node.tell(Input::Heard { peer: 3, incarnation: Some(at(9)) });
-    node.tell(Input::Exchanged { from: 4, view: vec![says(4, 3, 9, Claim::Alive)] });
+    node.tell(Input::Heard { peer: 3, stated: Statement::of(at(9)) });
+    node.told_view(4, &[says(4, 3, 9, Claim::Alive)]);
     node.tell(Input::Update(says(4, 3, 9, Claim::Dead)));
     let outputs = node.run(seconds(100), well);
     assert!(!outputs.iter().any(|output| matches!(output, Output::Probe { peer: 3, .. })));
@@ -306,19 +511,19 @@ fn what_a_verdict_removed_is_tried_for_ever_and_taken_back() {
     assert!((19_000..=20_000).contains(&tries), "{tries}");
     // It answers, and does not know.
     let outputs = node.run(seconds(10), well);
-    assert!(outputs.iter().any(|output| matches!(output, Output::Exchange { peer: 3, .. })));
-    assert!(node.swim.view(&3).contains(&says(ME, 3, 0, Claim::Dead)), "that is how it learns");
-    assert!(!node.swim.view(&4).iter().any(|update| update.peer == 3));
+    let verdict = says(ME, 3, 0, Claim::Dead);
+    let told = |output: &Output<u8>| matches!(output, Output::Tell { peer: 3, update, .. } if *update == verdict);
+    assert!(outputs.iter().any(told), "that is how it learns");
     assert_eq!(node.status(3), Some(Status::Failed), "it has not contradicted yet");
     let news = says(3, 3, 1, Claim::Alive);
-    let outputs = node.tell(Input::Exchanged { from: 3, view: vec![news] });
+    let outputs = node.told_view(3, &[news]);
     assert_eq!(broadcasts(&outputs), [news], "the others are told");
     assert_eq!(node.events, [Event::Rejoined { peer: 3, incarnation: at(1) }]);
     // Or it has been started again meanwhile.
     node.tell(Input::Update(says(4, 3, 1, Claim::Dead)));
     node.events.clear();
     let incarnation = Incarnation::of_life(LIFE + 1);
-    let outputs = node.tell(Input::Heard { peer: 3, incarnation: Some(incarnation) });
+    let outputs = node.tell(Input::Heard { peer: 3, stated: Statement::of(incarnation) });
     assert_eq!(node.events, [Event::Rejoined { peer: 3, incarnation }]);
     assert_eq!(broadcasts(&outputs).len(), 1);
 }
@@ -332,7 +537,7 @@ fn a_node_contradicts_suspicion_and_removal_of_itself_once() {
     assert!(node.tell(Input::Update(says(4, ME, 0, Claim::Suspect))).is_empty(), "answered already");
     let outputs = node.tell(Input::Told(says(4, ME, 1, Claim::Dead)));
     assert_eq!(broadcasts(&outputs), [says(ME, ME, 2, Claim::Alive)]);
-    assert!(matches!(outputs[..], [_, Output::Exchange { peer: 4, .. }]), "asks to be taken back");
+    assert!(matches!(outputs[..], [_, Output::Tell { peer: 4, .. }]), "asks to be taken back");
     // An earlier life of this address had a later clock.
     let incarnation = Incarnation { life: LIFE + 50, turn: 3 };
     node.tell(Input::Update(Update { peer: ME, incarnation, claim: Claim::Dead, by: 4 }));
@@ -402,12 +607,12 @@ fn whoever_reaches_a_mute_peer_speaks_for_it() {
     let mut node = Node::among(1..=5);
     let mute = |turn, claim, by| Update { peer: 9, incarnation: Incarnation { life: 0, turn }, claim, by };
     node.tell(Input::Add(9));
-    node.tell(Input::Heard { peer: 9, incarnation: None });
+    node.tell(Input::Heard { peer: 9, stated: Statement::default() });
     node.tell(Input::Update(mute(0, Claim::Suspect, 4)));
-    let outputs = node.tell(Input::Heard { peer: 9, incarnation: None });
+    let outputs = node.tell(Input::Heard { peer: 9, stated: Statement::default() });
     assert_eq!(broadcasts(&outputs), [mute(1, Claim::Alive, ME)]);
     node.tell(Input::Update(mute(1, Claim::Dead, 4)));
-    let outputs = node.run(seconds(10), |peer| if peer == 9 { Outcome::Answered(None) } else { well(peer) });
+    let outputs = node.run(seconds(10), |peer| if peer == 9 { Outcome::Answered(Statement::default()) } else { well(peer) });
     assert_eq!(broadcasts(&outputs), [mute(2, Claim::Alive, ME)]);
     assert!(matches!(
         node.events[..],
@@ -435,10 +640,11 @@ fn local_health_falls_when_nobody_answers_and_not_when_relays_do() {
 #[test]
 fn the_suspicion_time_falls_with_each_confirmation() {
     let config = Config::default();
-    let times: Vec<_> = (0..5).map(|confirmed| config.suspicion_time(100, confirmed).as_millis()).collect();
-    assert_eq!(times, [7_500, 5_000, 3_537, 2_500, 2_500]);
-    assert_eq!(config.suspicion_time(1_000, 3), seconds(3), "log10(n) periods");
-    assert_eq!(config.suspicion_time(1, 0).as_millis(), 7_500);
+    let times: Vec<_> = (0..5).map(|confirmed| config.suspicion_time(100, confirmed, 3).as_millis()).collect();
+    assert_eq!(times, [6_600, 4_400, 3_113, 2_200, 2_200]);
+    assert_eq!(config.suspicion_time(1_000, 3, 3), seconds(3), "log10(n) periods");
+    assert_eq!(config.suspicion_time(1, 0, 0).as_millis(), 2_200, "nobody else can confirm");
+    assert_eq!(config.suspicion_time(3, 1, 1).as_millis(), 2_200, "all who can have confirmed");
 }
 
 #[test]
@@ -460,7 +666,7 @@ fn some_of_those_who_hear_of_a_suspicion_check_it() {
 fn before_the_start_nothing_is_sent() {
     let mut node = Node::new(Config::default());
     node.tell(Input::Add(1));
-    node.tell(Input::Heard { peer: 1, incarnation: Some(at(0)) });
+    node.tell(Input::Heard { peer: 1, stated: Statement::of(at(0)) });
     node.tell(Input::Told(says(2, 2, 0, Claim::Alive)));
     let outputs = node.tell(Input::Told(says(2, 1, 0, Claim::Dead)));
     assert!(matches!(outputs[..], [Output::Event(Event::Failed { .. })]));
@@ -487,10 +693,10 @@ fn news_told_to_one_is_passed_on_but_a_list_handed_to_a_newcomer_is_not() {
     assert_eq!(broadcasts(&node.tell(Input::Told(news))), [news]);
     assert_eq!(broadcasts(&node.tell(Input::Told(news))), []);
     let view: Vec<_> = (4..=6).map(|peer| says(4, peer, 0, Claim::Alive)).collect();
-    let outputs = node.tell(Input::Exchanged { from: 4, view: view.clone() });
+    let outputs = node.told_view(4, &view);
     assert_eq!(broadcasts(&outputs), view[1..], "1, 2 and 3 may not know");
     let mut newcomer = Node::among([]);
-    let outputs = newcomer.tell(Input::Exchanged { from: 4, view });
+    let outputs = newcomer.told_view(4, &view);
     assert_eq!(broadcasts(&outputs), [], "nobody else is known here");
     assert_eq!(newcomer.events.len(), 3);
 }
@@ -536,7 +742,94 @@ fn updates() -> impl Strategy<Value = Update<u8>> {
     })
 }
 
+/// Compares two machines until they agree; says how many requests that took, and the most entries in a message.
+fn compare(one: &mut Swim<u32>, two: &mut Swim<u32>) -> (usize, usize) {
+    let mut chance = ChaCha8Rng::seed_from_u64(5);
+    let (mut requests, mut most) = (0, 0);
+    let mut next = Some(one.begin_joining());
+    while let Some(sync) = next {
+        let (page, _) = two.answer_sync(seconds(9), one.me, &sync, &mut chance).unwrap();
+        requests += 1;
+        most = most.max(sync.news.len()).max(page.entries.len());
+        (next, _) = one.take_page(seconds(9), two.me, (&sync, &page), &mut chance);
+    }
+    (requests, most)
+}
+
+fn machine(me: u32, members: impl IntoIterator<Item = (u32, u32)>) -> Swim<u32> {
+    let mut swim = Swim::new(me, LIFE, Config::default()).unwrap();
+    let mut chance = ChaCha8Rng::seed_from_u64(1);
+    let _ = swim.handle(Duration::ZERO, Input::Start, &mut chance);
+    for (peer, turn) in members {
+        let _ = swim.handle(Duration::ZERO, Input::Know(peer, at(turn)), &mut chance);
+    }
+    swim
+}
+
+#[test]
+fn a_newcomer_gets_a_view_of_any_size_in_pages_and_is_known_afterwards() {
+    for count in [1, 15, 16, 17, 255, 256, 257, 258, 300, 1_000, 4_097, 20_000] {
+        let mut seed = machine(1, (10..10 + count).map(|peer| (peer, 0)));
+        let mut newcomer = machine(2, []);
+        let (requests, most) = compare(&mut newcomer, &mut seed);
+        assert_eq!(newcomer.view_hash(), seed.view_hash(), "{count}");
+        assert_eq!(newcomer.size(), count as usize + 1);
+        assert!(most <= PAGE + count as usize / 16, "{most} of {count} in a message");
+        assert!(requests <= 3 + 2 * count as usize / PAGE, "{requests} for {count}");
+        assert_eq!(compare(&mut newcomer, &mut seed), (1, 0), "nothing is left");
+    }
+}
+
+#[test]
+fn a_difference_in_a_large_view_costs_little() {
+    let mut one = machine(1, (10..10_010).map(|peer| (peer, 0)));
+    let mut two = machine(2, (10..10_010).map(|peer| (peer, u32::from(peer == 5_000))));
+    let (requests, most) = compare(&mut one, &mut two);
+    assert!(requests <= 2 && most <= 150, "{requests} requests, {most} entries");
+    assert_eq!(one.view_hash(), two.view_hash());
+}
+
+#[test]
+fn a_verdict_that_was_missed_comes_as_a_correction() {
+    let mut one = machine(1, [(2, 0), (10, 0), (11, 0)]);
+    let mut two = machine(2, [(1, 0), (10, 0), (11, 0)]);
+    let dead = Update { peer: 10, incarnation: at(0), claim: Claim::Dead, by: 2 };
+    let _ = two.handle(seconds(1), Input::Update(dead), &mut ChaCha8Rng::seed_from_u64(1));
+    compare(&mut one, &mut two);
+    assert_eq!(one.status(&10), Some(Status::Failed));
+    assert_eq!(one.view_hash(), two.view_hash());
+}
+
+#[test]
+fn a_comparison_out_of_bounds_is_refused() {
+    let mut one = machine(1, [(2, 0)]);
+    let mut chance = ChaCha8Rng::seed_from_u64(1);
+    for parts in [0, 3, 512] {
+        let sync = Sync { parts: vec![0; parts], first: 0, news: Vec::new() };
+        assert_eq!(one.answer_sync(seconds(1), 2, &sync, &mut chance), Err(SyncError::Parts(parts)));
+    }
+    let news = vec![Update { peer: 3, incarnation: at(0), claim: Claim::Alive, by: 2 }; MAX_ENTRIES + 1];
+    let sync = Sync { parts: vec![0], first: usize::MAX, news };
+    assert_eq!(one.answer_sync(seconds(1), 2, &sync, &mut chance), Err(SyncError::Entries(MAX_ENTRIES + 1)));
+    // A part that is not there is none that differs.
+    let sync = Sync { parts: vec![0; 4], first: usize::MAX, news: Vec::new() };
+    assert_eq!(one.answer_sync(seconds(1), 2, &sync, &mut chance).unwrap().0.entries, []);
+}
+
 proptest! {
+    #[test]
+    fn any_two_views_agree_after_a_comparison(
+        ones in prop::collection::btree_map(10..60_u32, 0..3_u32, 0..40),
+        twos in prop::collection::btree_map(10..60_u32, 0..3_u32, 0..40),
+        padding in 0..600_u32,
+    ) {
+        let padding = (1_000..1_000 + padding).map(|peer| (peer, 0));
+        let mut one = machine(1, ones.into_iter().chain(padding.clone()));
+        let mut two = machine(2, twos.into_iter().chain(padding));
+        compare(&mut one, &mut two);
+        prop_assert_eq!(one.view_hash(), two.view_hash());
+    }
+
     #[test]
     fn views_merge_to_one_result_in_any_order(
         (news, shuffled) in prop::collection::vec(updates(), 0..30)
@@ -567,7 +860,7 @@ proptest! {
         node.tell(Input::Start);
         for update in news {
             node.tell(Input::Told(update));
-            node.run(Duration::from_millis(700), |peer| if peer == 2 { Outcome::Lost } else { Outcome::Answered(None) });
+            node.run(Duration::from_millis(700), |peer| if peer == 2 { Outcome::Lost } else { Outcome::Answered(Statement::default()) });
         }
         for peer in 1..4 {
             let mut last = None;
@@ -579,6 +872,7 @@ proptest! {
                     Event::Failed { peer, .. } => (*peer, 'f'),
                     Event::Left { peer, .. } => (*peer, 'l'),
                     Event::Rejoined { peer, .. } => (*peer, 'b'),
+                    Event::Unreachable { .. } | Event::AddressTaken { .. } | Event::Merged { .. } => continue,
                 };
                 if who != peer {
                     continue;
@@ -606,14 +900,15 @@ proptest! {
         node.tell(Input::Add(3));
         for update in news {
             node.tell(Input::Told(update));
-            node.run(Duration::from_millis(700), |peer| if peer == 2 { Outcome::Lost } else { Outcome::Answered(None) });
+            node.run(Duration::from_millis(700), |peer| if peer == 2 { Outcome::Lost } else { Outcome::Answered(Statement::default()) });
         }
         let incarnation = stated.map(|(life, turn)| Incarnation { life: life + 1, turn });
         for peer in 0..5 {
             if node.swim.minds(&peer, incarnation) {
                 continue;
             }
-            let sign = incarnation.map_or(Input::Answered(peer), |_| Input::Heard { peer, incarnation });
+            let stated = incarnation.map(Statement::of);
+            let sign = stated.map_or(Input::Answered(peer), |stated| Input::Heard { peer, stated });
             // an input that says nothing: what time does, it does to both
             let nothing = Input::Timer(Timer::Relays { token: Token(0) });
             let (mut one, mut other) = (node.swim.clone(), node.swim.clone());

@@ -127,6 +127,7 @@ impl Gossip {
         context: &mut Context<Gossip>,
     ) -> Vec<oneshot::Receiver<Reply>> {
         let (mut performing, mut writer) = (Vec::new(), wire::Writer::default());
+        let (stated, name) = (self.signs.stated(), &self.home.settings.membership.cluster);
         for output in outputs {
             match output {
                 // a node that only sends to a group meets what others said in it, and it is none of its business
@@ -137,7 +138,7 @@ impl Gossip {
                     let asked = Asked::of(&request);
                     let address = entry.members.by_nid(&to).map(|member| member.node.clone());
                     let address = address.or_else(|| room.stranger(&to));
-                    let call = writer.call((gid, &self.home.me), request, own.is_none(), self.signs.stated());
+                    let call = writer.call((gid, &self.home.me), request, own.is_none(), (&stated, name));
                     let reply = match address {
                         Some(to) => self.home.ask(&to, call, room.request_timeout()),
                         None => ready(Err(gone())),
@@ -221,7 +222,8 @@ impl Gossip {
         self.home.counts.set(self.home.counts.get() + 1);
         let arrived = wire::arrived(&request.call.method, &request.call.arguments)?;
         let deadline = request.deadline;
-        let Arrived { gid, from, stated, quiet, request } = arrived;
+        let Arrived { gid, from, stated, name, quiet, request } = arrived;
+        self.signs.admit(&self.home, &stated, &name)?;
         let asked = Asked::of(&request);
         let nid = from.as_ref().map(NodeAddr::nid);
         if let Some(nid) = nid {

@@ -20,7 +20,7 @@ use chinwag_protocol::{
     call::{Call, CallError, ErrorKind, Remote},
     identity::{AddrError, Gid, Nid, NodeAddr},
     rumor::{Answer, Id, Page, Request, Rumor, Stretch},
-    swim::Incarnation,
+    swim::Statement,
     value::{Object, Value},
     wire,
 };
@@ -58,7 +58,9 @@ pub(crate) struct Arrived {
     pub gid: Gid,
     pub from: Option<NodeAddr>,
     /// What the sender states of itself.
-    pub stated: Option<Incarnation>,
+    pub stated: Statement,
+    /// The name of its cluster.
+    pub name: String,
     /// The sender does not wait for what the method answers.
     pub quiet: bool,
     pub request: Request<Nid, Shared>,
@@ -77,7 +79,7 @@ impl Writer {
         (gid, me): (&Gid, &NodeAddr),
         request: Request<Nid, Shared>,
         quiet: bool,
-        stated: Option<Incarnation>,
+        stated: (&Statement, &str),
     ) -> Call {
         match &self.last {
             Some((last, hushed, call)) if *hushed == quiet && is_same(last, &request) => call.clone(),
@@ -126,11 +128,11 @@ fn call(gid: &Gid, me: &NodeAddr, request: &Request<Nid, Shared>, quiet: bool) -
 }
 
 /// The same call, with what the sender states of itself beside its address.
-fn stating(mut call: Call, stated: Option<Incarnation>) -> Call {
-    if let (Some(incarnation), Some(Value::Object(argument))) = (stated, call.arguments.first_mut()) {
+fn stating(mut call: Call, (stated, name): (&Statement, &str)) -> Call {
+    if let (false, Some(Value::Object(argument))) = (stated.is_mute(), call.arguments.first_mut()) {
         match argument.get_mut("chinwag") {
-            Some(Value::Object(ours)) => membership::wire::state(ours, incarnation),
-            _ => membership::wire::state(argument, incarnation),
+            Some(Value::Object(ours)) => membership::wire::state(ours, stated, name),
+            _ => membership::wire::state(argument, stated, name),
         }
     }
     call
@@ -180,8 +182,9 @@ pub(crate) fn arrived(method: &str, arguments: &[Value]) -> Result<Arrived, Call
         let from = from.and_then(|from| from.parse().ok());
         let quiet = ours.and_then(|ours| ours.get("quiet")).and_then(Value::as_bool).unwrap_or(false);
         let rumor = rumor(argument).map_err(|why| refused(&why))?;
-        let stated = ours.and_then(membership::wire::stated);
-        return Ok(Arrived { gid, from, stated, quiet, request: Request::Push(rumor) });
+        let stated = ours.map(membership::wire::stated).unwrap_or_default();
+        let name = ours.map(membership::wire::name).unwrap_or_default().to_owned();
+        return Ok(Arrived { gid, from, stated, name, quiet, request: Request::Push(rumor) });
     }
     let from = object.get("from").and_then(Value::as_str).ok_or_else(|| refused(&"it does not say from whom"))?;
     let from = Some(from.parse().map_err(|why: AddrError| refused(&why))?);
@@ -195,7 +198,8 @@ pub(crate) fn arrived(method: &str, arguments: &[Value]) -> Result<Arrived, Call
             Request::Compare { hash: hash.ok_or_else(|| refused(&"it has no hash"))?, after }
         }
     };
-    Ok(Arrived { gid, from, stated: membership::wire::stated(argument), quiet: false, request })
+    let (stated, name) = (membership::wire::stated(argument), membership::wire::name(argument).to_owned());
+    Ok(Arrived { gid, from, stated, name, quiet: false, request })
 }
 
 /// Reads a whole message, from one of ours or from a reference node.
@@ -383,6 +387,8 @@ fn stretch_from_value(value: &Value) -> Result<Stretch<Nid>, CallError> {
 
 #[cfg(test)]
 mod tests {
+    use chinwag_protocol::swim::Incarnation;
+
     use super::*;
 
     fn ids() -> Arc<[NodeId]> {
@@ -394,13 +400,14 @@ mod tests {
     fn there_and_back(request: Request<Nid, Shared>) {
         let me = NodeAddr::new("127.0.0.1", 2);
         let gid = Gid::all();
-        let incarnation = Incarnation { life: 1_763_841_270_123, turn: 2 };
-        let call = stating(call(&gid, &me, &request, true), Some(incarnation));
+        let stated = Statement::of(Incarnation { life: 1_763_841_270_123, turn: 2 });
+        let call = stating(call(&gid, &me, &request, true), (&stated, "west"));
         let sent = wire::encode_arguments(&call.arguments);
         let read = wire::decode_arguments(&sent, &wire::Limits::default()).unwrap();
         let arrived = arrived(&call.method, &read.values).unwrap();
         assert_eq!(arrived.request, request);
-        assert_eq!((arrived.gid, arrived.from, arrived.stated), (gid, Some(me), Some(incarnation)));
+        assert_eq!((arrived.gid, arrived.from, arrived.stated), (gid, Some(me), stated));
+        assert_eq!(arrived.name, "west");
     }
 
     fn some_rumor(id: NodeId) -> Rumor<Nid, Shared> {

@@ -17,7 +17,7 @@ use std::{
 
 use chinwag_protocol::{
     identity::{Gid, Nid, NodeAddr},
-    swim::Incarnation,
+    swim::{ClusterId, Incarnation},
     value::{Object, Value},
 };
 use futures_util::{Stream, stream};
@@ -26,12 +26,14 @@ use tokio::sync::broadcast::{Receiver, error::RecvError};
 /// Something that happened to the members or to the groups, as this node sees it.
 ///
 /// As a value it is `{event, sid, nid, node: {ip, port}, life, turn[, by]}`, or `{event: 'groupChanged', gid}`, or
-/// `{event: 'lagged', missed}`.
+/// `{event: 'addressTaken', life}`, or `{event: 'merged', from, into}`, or `{event: 'lagged', missed}`.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
     /// A peer was heard from, or of, for the first time, or is back after it had left.
     Joined(Peer),
+    /// An operator put it in a group, it does not answer, and nobody has ever heard from it. It stays in the group.
+    Unreachable(Peer),
     /// Somebody could not reach it.
     Suspected {
         /// Whom.
@@ -52,6 +54,19 @@ pub enum Event {
     Left(Peer),
     /// It was removed by a verdict and is back in its groups, or it was started again before anyone missed it.
     Rejoined(Peer),
+    /// Others know a life of this node's own address that is not this node's: another process states the same address,
+    /// or this node was started earlier with a clock that was ahead.
+    AddressTaken {
+        /// The other life.
+        life: u64,
+    },
+    /// This node's cluster was merged with another, as an operator asked for.
+    Merged {
+        /// The former id of this node's cluster.
+        from: ClusterId,
+        /// The id that both have now.
+        into: ClusterId,
+    },
     /// A group of this node's was put, deleted, or has other members than before.
     GroupChanged {
         /// Which.
@@ -76,15 +91,19 @@ pub struct Peer {
 }
 
 impl Event {
-    /// Its name: `joined`, `suspected`, `refuted`, `failed`, `left`, `rejoined`, `groupChanged` or `lagged`.
+    /// Its name: `joined`, `unreachable`, `suspected`, `refuted`, `failed`, `left`, `rejoined`, `addressTaken`, `merged`,
+    /// `groupChanged` or `lagged`.
     pub fn name(&self) -> &'static str {
         match self {
             Event::Joined(_) => "joined",
+            Event::Unreachable(_) => "unreachable",
             Event::Suspected { .. } => "suspected",
             Event::Refuted(_) => "refuted",
             Event::Failed { .. } => "failed",
             Event::Left(_) => "left",
             Event::Rejoined(_) => "rejoined",
+            Event::AddressTaken { .. } => "addressTaken",
+            Event::Merged { .. } => "merged",
             Event::GroupChanged { .. } => "groupChanged",
             Event::Lagged { .. } => "lagged",
         }
@@ -93,8 +112,10 @@ impl Event {
     /// The peer it is about, where it is about one.
     pub fn peer(&self) -> Option<&Peer> {
         match self {
-            Event::Joined(peer) | Event::Refuted(peer) | Event::Left(peer) | Event::Rejoined(peer) => Some(peer),
+            Event::Joined(peer) | Event::Unreachable(peer) | Event::Refuted(peer) => Some(peer),
+            Event::Left(peer) | Event::Rejoined(peer) => Some(peer),
             Event::Suspected { peer, .. } | Event::Failed { peer, .. } => Some(peer),
+            Event::AddressTaken { .. } | Event::Merged { .. } => None,
             Event::GroupChanged { .. } | Event::Lagged { .. } => None,
         }
     }
@@ -114,7 +135,13 @@ impl Event {
             Event::Suspected { by, .. } | Event::Failed { by, .. } => drop(object.insert("by", by.to_string())),
             Event::GroupChanged { gid } => drop(object.insert("gid", gid.as_str())),
             Event::Lagged { missed } => drop(object.insert("missed", *missed as f64)),
-            Event::Joined(_) | Event::Refuted(_) | Event::Left(_) | Event::Rejoined(_) => {}
+            Event::AddressTaken { life } => drop(object.insert("life", *life as f64)),
+            Event::Merged { from, into } => {
+                for (key, id) in [("from", from), ("into", into)] {
+                    object.insert(key, format!("{:x}", id.number()));
+                }
+            }
+            Event::Joined(_) | Event::Unreachable(_) | Event::Refuted(_) | Event::Left(_) | Event::Rejoined(_) => {}
         }
         Value::Object(object)
     }

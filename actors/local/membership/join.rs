@@ -1,28 +1,39 @@
 //! Coming in: a newcomer and a seed.
 //!
 //! ```text
-//! newcomer -- exchange(my view, joining, the groups I am meant for) --> seed
-//!   seed: the newcomer is a member; it is added to those groups here, and by gossip wherever they are known
-//!   seed: whoever else is there hears of it by gossip
-//! newcomer <-- its view, and every group that lists the newcomer ------ seed
+//! newcomer -- sync(hashes of my view, joining, the groups I was started in) --> seed
+//! newcomer <----------------------------------------------- ping ------------- seed    it must answer where it says it is
+//!   seed: the newcomer is a member, and is added to those groups here; the others hear of both by gossip
+//! newcomer <-- a page of its view --------------------------------------------- seed    and so on, until both agree
+//! newcomer -- listing ---> seed, page by page: every group that lists the newcomer
 //! ```
 //!
-//! Seeds are tried in turn, and each address that a name stands for; one that does not answer is named in the log.
-//! When none does, all are tried again, after a pause that doubles. A group that the seed does not know it begins, so
-//! that the next newcomer finds the one before. A seed that takes no part (a node of the reference) is asked for `all`
-//! and for the groups by the calls that it knows, and then one of its members is joined through that does take part.
+//! Seeds are tried in turn, and each address that a name stands for; a seed that does not answer is named in the log.
+//! When none answers, all are tried again, after a pause that doubles, unless the node has become a member by other
+//! means. A group that the seed does not know it begins, so that the next newcomer finds the one before. A mute seed (a
+//! node of the reference) is asked for `all` and for the groups by the calls that it knows, and then the node joins
+//! through one of its members that does take part.
+//!
+//! A node that was restarted and knows nobody is *welcomed* by a member that notices it, and then joins through that member.
 
-use std::{collections::BTreeSet, rc::Rc, time::Duration};
+use std::{rc::Rc, time::Duration};
 
+use actix::{Context, Handler, Message, MessageResult};
 use chinwag_protocol::{
-    call::{Call, CallError, ErrorKind},
+    call::{Call, CallError, ErrorKind, Reply},
     group::{Group, GroupConfig},
-    identity::{Gid, NodeAddr},
+    identity::{Gid, Nid, NodeAddr},
+    swim::{Outcome, Statement, Sync},
     value::Value,
 };
 use rand::RngExt as _;
 
-use super::{Announce, Seed, Shared, answering::exchanged, send, wire};
+use super::{
+    Announce, EndSync, Membership, Seed, Shared, TakePage,
+    roster::Task,
+    send,
+    wire::{self, Stating},
+};
 use crate::{handle::Node, home::Home, local::groups::Merge, service::lacks_method};
 
 /// How long a seed is given to answer.
@@ -36,9 +47,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
 /// How many of those are asked, at most, that a seed knows which takes no part itself. A guess.
 const MAX_TRIED: usize = 8;
-
-/// Most groups that a newcomer may ask for.
-const MAX_GROUPS_ASKED: usize = 256;
 
 /// Brings this node in.
 pub(super) async fn run(home: Rc<Home>, roster: Shared) {
@@ -55,33 +63,98 @@ pub(super) async fn run(home: Rc<Home>, roster: Shared) {
     }
     let mut pause = FIRST_PAUSE;
     loop {
+        let mut themselves = 0;
         for (number, seed) in settings.seeds.iter().enumerate() {
-            match through(&home, &roster, &node, seed).await {
+            match through(&home, &node, seed).await {
                 Ok(members) => {
                     log::info!(target: "chinwag::membership", "joined {members} others through {seed}");
                     return;
                 }
-                Err(why) => {
+                Err(Failure::Itself) => themselves += 1,
+                Err(Failure::Other(why)) => {
                     let next = settings.seeds.get(number + 1);
                     let next = next.map_or_else(String::new, |next| format!("; trying {next}"));
                     log::warn!(target: "chinwag::membership", "cannot join through {seed}: {why}{next}");
                 }
             }
         }
+        if themselves == settings.seeds.len() {
+            log::info!(target: "chinwag::membership", "every seed is this node itself: it waits for others to join");
+            return;
+        }
         let factor = home.chance(|chance| chance.random_range(0.75..1.25));
         let wait = pause.mul_f64(factor);
         log::warn!(target: "chinwag::membership", "no seed answered; all are tried again in {} ms", wait.as_millis());
         home.clock.sleep(wait).await;
+        if others(&home) > 0 && !roster.borrow().swim.has_unheard() {
+            log::info!(target: "chinwag::membership", "no seed answered, but this node has become a member meanwhile");
+            return;
+        }
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 
+/// Why joining through a seed failed.
+enum Failure {
+    /// The seed is this node.
+    Itself,
+    Other(CallError),
+}
+
+impl Membership {
+    /// A member has noticed that this node was restarted and knows nobody.
+    pub(super) fn welcomed(&self, by: NodeAddr) {
+        let mut roster = self.roster.borrow_mut();
+        // one that joins through a seed is told as much
+        if std::mem::replace(&mut roster.welcomed, true) || roster.joining.is_some() {
+            return;
+        }
+        let (home, shared) = (self.home.clone(), Rc::downgrade(&self.roster));
+        let task = actix::spawn(async move {
+            let Ok(node) = home.node().map(Node::on_its_own) else { return };
+            let outcome = with(&home, &node, &by).await;
+            match &outcome {
+                Ok(others) => log::info!(target: "chinwag::membership", "welcomed by {by}, with {others} others"),
+                Err(why) => log::debug!(target: "chinwag::membership", "{by} welcomed this node, but: {why}"),
+            }
+            if let Some(roster) = shared.upgrade() {
+                let mut roster = roster.borrow_mut();
+                // another may try
+                roster.welcomed = outcome.is_ok();
+                let ended = roster.joining.take();
+                drop(roster);
+                // last, as it ends this very task
+                drop(ended);
+            }
+        });
+        roster.joining = Some(Task(task.abort_handle()));
+    }
+}
+
+/// Whether a newcomer has answered at the address that it states, in the life that it states.
+///
+/// # Errors
+/// Why it may not join.
+pub(super) fn answers_there(newcomer: &NodeAddr, life: u64, reply: &Reply) -> Result<(), CallError> {
+    let unreachable = |why: String| CallError::new(ErrorKind::Unreachable, why);
+    match (wire::pinged(reply), reply) {
+        (Outcome::Answered(stated), _) if stated.incarnation.life == life => Ok(()),
+        (Outcome::Answered(_), Ok(_)) => {
+            Err(wire::address_taken(format!("another node answers at {newcomer}; --advertise must name this node's own address")))
+        }
+        (_, Err(why)) => Err(unreachable(format!(
+            "nobody answers at {newcomer}, the address that this node states ({why}); --advertise must name one that others reach"
+        ))),
+        (_, Ok(_)) => Err(unreachable(format!("what answers at {newcomer} is no node of this kind"))),
+    }
+}
+
 /// Joins through one seed, at the first of its addresses that answers. Answers how many others it knows.
-async fn through(home: &Home, roster: &Shared, node: &Node, seed: &Seed) -> Result<usize, CallError> {
-    let addresses = home.transport.resolve(seed.host(), seed.port()).await?;
-    let mut outcome = Err(CallError::new(ErrorKind::Unreachable, "it has no address but this node's own"));
+async fn through(home: &Home, node: &Node, seed: &Seed) -> Result<usize, Failure> {
+    let addresses = home.transport.resolve(seed.host(), seed.port()).await.map_err(Failure::Other)?;
+    let mut outcome = Err(Failure::Itself);
     for address in addresses.iter().filter(|address| address.nid() != home.nid) {
-        outcome = at(home, roster, node, address).await;
+        outcome = at(home, node, address).await.map_err(Failure::Other);
         if outcome.is_ok() {
             break;
         }
@@ -89,41 +162,58 @@ async fn through(home: &Home, roster: &Shared, node: &Node, seed: &Seed) -> Resu
     outcome
 }
 
-async fn at(home: &Home, roster: &Shared, node: &Node, seed: &NodeAddr) -> Result<usize, CallError> {
-    match with(home, roster, node, seed).await {
-        Err(why) if lacks_method(&why) => through_mute(home, roster, node, seed).await,
+async fn at(home: &Home, node: &Node, seed: &NodeAddr) -> Result<usize, CallError> {
+    match with(home, node, seed).await {
+        Err(why) if lacks_method(&why) => through_mute(home, node, seed).await,
         joined => joined,
     }
 }
 
 /// Joins through a node that takes part.
-async fn with(home: &Home, roster: &Shared, node: &Node, seed: &NodeAddr) -> Result<usize, CallError> {
-    let asked = &home.settings.membership.groups;
-    let known = |roster: &Shared| roster.borrow().swim.peers().map(|(nid, _, _)| nid).collect::<BTreeSet<_>>();
-    let said = known(roster);
-    let call = {
-        let roster = roster.borrow();
-        let incarnation = roster.swim.incarnation();
-        let view = roster.swim.view(&seed.nid());
-        let find = |nid: &_| if *nid == home.nid { Some(home.me.clone()) } else { roster.address(nid).cloned() };
-        let view = view.iter().filter_map(|update| wire::update(update, find)).collect();
-        wire::exchange(&home.me, incarnation, view, Some(asked))
-    };
-    let answer = home.ask(seed, call, SEED_TIME).await?.into_value();
-    let (from, take) = exchanged(&answer)?;
-    if from.nid() == home.nid {
-        return Err(CallError::new(ErrorKind::Unreachable, format!("{seed} is this node itself")));
+async fn with(home: &Home, node: &Node, seed: &NodeAddr) -> Result<usize, CallError> {
+    let settings = &home.settings.membership;
+    let (mut sync, mut call) = send(node, BeginJoining).await?;
+    loop {
+        let answer = home.ask(seed, call, SEED_TIME).await?.into_value();
+        let from = wire::node(&answer, "from")?;
+        if from.nid() == home.nid {
+            return Err(CallError::new(ErrorKind::Unreachable, format!("{seed} is this node itself")));
+        }
+        match send(node, TakePage { from: from.nid(), sync, answer }).await?? {
+            Some((next, with)) => (sync, call) = (next, with),
+            None => break,
+        }
     }
-    let groups = wire::read_groups(&answer)?;
-    let named: BTreeSet<_> = take.addresses.iter().map(|(nid, _)| *nid).collect();
-    // those who came in through this node meanwhile: the seed has not heard of them
-    let unsaid = known(roster).iter().any(|nid| !said.contains(nid) && !named.contains(nid));
-    send(node, take).await?;
-    for (config, members) in groups {
+    send(node, EndSync(seed.nid())).await?;
+    let mut after = None;
+    let mut gathered: Option<(GroupConfig, Group)> = None;
+    loop {
+        let stated = send(node, Stated).await?;
+        let stating = Stating { me: &home.me, name: &settings.cluster, stated };
+        let answer = home.ask(seed, wire::listing(&stating, after.as_ref()), SEED_TIME).await?.into_value();
+        let (parts, next) = wire::read_groups(&answer)?;
+        for (config, members) in parts {
+            match &mut gathered {
+                Some((of, whole)) if of.gid == config.gid => {
+                    for (_, member) in members.iter() {
+                        whole.add(member.node.clone());
+                    }
+                }
+                _ => {
+                    if let Some((config, members)) = gathered.replace((config, members)) {
+                        put(home, node, config, members).await?;
+                    }
+                }
+            }
+        }
+        // a place that does not lead on would go round in a circle
+        if next.is_none() || next == after {
+            break;
+        }
+        after = next;
+    }
+    if let Some((config, members)) = gathered {
         put(home, node, config, members).await?;
-    }
-    if unsaid {
-        return Box::pin(with(home, roster, node, seed)).await;
     }
     Ok(others(home))
 }
@@ -151,7 +241,7 @@ async fn put(home: &Home, node: &Node, config: GroupConfig, theirs: Group) -> Re
 }
 
 /// Joins through a node that takes no part. It tells nobody of the newcomer, so one of those that it knows is asked to.
-async fn through_mute(home: &Home, roster: &Shared, node: &Node, seed: &NodeAddr) -> Result<usize, CallError> {
+async fn through_mute(home: &Home, node: &Node, seed: &NodeAddr) -> Result<usize, CallError> {
     let asked = &home.settings.membership.groups;
     let mut known = Group::default();
     for gid in std::iter::once(&Gid::all()).chain(asked) {
@@ -176,7 +266,7 @@ async fn through_mute(home: &Home, roster: &Shared, node: &Node, seed: &NodeAddr
         .map(|(_, member)| &member.node)
         .filter(|other| other.nid() != home.nid && other.nid() != seed.nid());
     for other in candidates.take(MAX_TRIED) {
-        match with(home, roster, node, other).await {
+        match with(home, node, other).await {
             Ok(_) => break,
             Err(why) => {
                 log::debug!(target: "chinwag::membership", "{other}, known by {seed}, does not take it in: {why}")
@@ -186,25 +276,43 @@ async fn through_mute(home: &Home, roster: &Shared, node: &Node, seed: &NodeAddr
     Ok(others(home))
 }
 
-/// The groups that a newcomer is meant for.
-pub(super) fn asked(argument: &Value) -> Result<Vec<Gid>, CallError> {
-    let Some(groups) = argument.get("groups").and_then(Value::as_array) else { return Ok(Vec::new()) };
-    let bad = |why: String| CallError::new(ErrorKind::BadArgument, why);
-    if groups.len() > MAX_GROUPS_ASKED {
-        return Err(bad(format!("a newcomer asks for at most {MAX_GROUPS_ASKED} groups, not {}", groups.len())));
+/// Asks for the first request of a comparison with a seed, and the call that carries it.
+#[derive(Debug, Message)]
+#[rtype(result = "(Sync<Nid>, Call)")]
+struct BeginJoining;
+
+impl Handler<BeginJoining> for Membership {
+    type Result = MessageResult<BeginJoining>;
+
+    fn handle(&mut self, _: BeginJoining, _: &mut Context<Membership>) -> Self::Result {
+        let mut roster = self.roster.borrow_mut();
+        let sync = roster.swim.begin_joining();
+        let asked = &self.home.settings.membership.groups;
+        let call = wire::sync(&self.stating(&roster), &sync, Vec::new(), true, Some(asked));
+        MessageResult((sync, call))
     }
-    let read = |gid: &Value| Gid::new(gid.as_str().unwrap_or_default()).map_err(|why| bad(why.to_string()));
-    groups.iter().flatten().map(read).collect()
 }
 
-/// Adds a newcomer to the groups that it asks for, here and by gossip on their members. Answers every group that lists
-/// it.
+/// Asks what this node states of itself.
+#[derive(Debug, Message)]
+#[rtype(result = "Statement")]
+struct Stated;
+
+impl Handler<Stated> for Membership {
+    type Result = MessageResult<Stated>;
+
+    fn handle(&mut self, _: Stated, _: &mut Context<Membership>) -> Self::Result {
+        MessageResult(self.roster.borrow().swim.statement())
+    }
+}
+
+/// Adds a newcomer to the groups that it was started in. The others hear of them with the news of the newcomer.
 pub(super) async fn admitted(
     home: &Home,
     node: &Node,
     newcomer: NodeAddr,
     asked: Vec<Gid>,
-) -> Result<Vec<Value>, CallError> {
+) -> Result<(), CallError> {
     let nid = newcomer.nid();
     for gid in asked.into_iter().filter(|gid| !gid.is_local() && !gid.is_all()) {
         let known = home.groups.borrow().get(&gid).map(|members| members.contains(&nid));
@@ -215,8 +323,5 @@ pub(super) async fn admitted(
         }
         send(node, Announce { gid, nodes: vec![newcomer.clone()] }).await?;
     }
-    let groups = home.groups.borrow();
-    let listing = groups.names().filter(|gid| !gid.is_all()).filter_map(|gid| groups.entry(gid).ok());
-    let listing = listing.filter(|entry| entry.members.contains(&nid));
-    Ok(listing.map(|entry| wire::group(&entry.config, &entry.members)).collect())
+    Ok(())
 }

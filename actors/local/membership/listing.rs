@@ -21,10 +21,14 @@ impl Membership {
                 if all.contains(&nid) != there {
                     continue;
                 }
-                let Some(node) = self.find(&roster, &nid) else { continue };
+                let Some(node) = self.find(&roster, &nid).map(|known| known.node) else { continue };
                 let Value::Object(mut entry) = NodeAddr::new(node.ip(), node.port()).to_value() else { continue };
                 entry.insert("status", status_name(status));
-                wire::state(&mut entry, incarnation);
+                wire::put_incarnation(&mut entry, incarnation);
+                if let Some(since) = roster.swim.since(&nid) {
+                    let began = self.home.incarnation as f64;
+                    entry.insert("since", (began + since.as_secs_f64() * 1_000.0).round());
+                }
                 let mut sid = all.sid_for(&nid);
                 for digits in sid.as_str().len()..=64 {
                     if !list.contains_key(sid.as_str()) {
@@ -48,6 +52,8 @@ pub struct Standing {
     pub status: swim::Status,
     /// Its latest incarnation that is known here; of life 0 for one that states none.
     pub incarnation: swim::Incarnation,
+    /// Since when it has been unreachable, failed, left or expelled, in milliseconds since 1970 by this node's clock.
+    pub since: Option<f64>,
 }
 
 impl Standing {
@@ -59,7 +65,8 @@ impl Standing {
         let bad = || CallError::new(ErrorKind::BadAnswer, "not an entry of a list of members");
         let node = NodeAddr::from_value(entry)?;
         let status = entry.get("status").and_then(Value::as_str).and_then(wire::status_of_name).ok_or_else(bad)?;
-        let incarnation = wire::stated(entry).unwrap_or_default();
-        Ok(Standing { node: NodeAddr::new(node.ip(), node.port()), status, incarnation })
+        let incarnation = wire::stated(entry).incarnation;
+        let since = entry.get("since").and_then(Value::as_f64);
+        Ok(Standing { node: NodeAddr::new(node.ip(), node.port()), status, incarnation, since })
     }
 }

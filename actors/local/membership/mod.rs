@@ -3,7 +3,7 @@
 //!
 //! | method | answers |
 //! |---|---|
-//! | `list()` | everybody known, SID to `{ip, port, status, life, turn}`, this node and those removed included |
+//! | `list()` | everybody known, SID to `{ip, port, status, life, turn[, since]}`, this node and those removed included |
 //! | `subscribe(function)` | an id; from then on the function is called with each [`Event`], one at a time, in order |
 //! | `unsubscribe(id)` | the id |
 //! | `leave()` | null, once the first peers know; the node takes no further part |
@@ -11,25 +11,26 @@
 //! What goes between nodes are methods of `local.gossip`, see `wire.rs`.
 //!
 //! ```text
-//! groups.put, add, rem, del, a node met -> Changed -> the machine: those new in `all` are probed, those gone expelled
+//! groups.put, add, rem, del, a node met -> Changed -> the machine: those new in `all` are asked, those gone expelled
 //! gossip's requests and answers         -> Signs -> the machine, if it would change anything
-//! ping, relay, tell, exchange, news     -> the machine -> what it says, done at once, or a call whose outcome comes back
+//! a peer's kept connection closes       -> Take -> the machine, which probes the peer at once
+//! ping, relay, sync, news               -> the machine -> what it says, done at once, or a call whose outcome comes back
 //! its events                            -> the groups -> the subscribers
-//! --join                                -> exchange with each seed in turn, until one answers
+//! --join                                -> compares views with each seed in turn, until one answers
 //! Node::stop, status.stop, Ctrl-C       -> Farewell: told to the first peers, within half a second, before the door closes
 //! ```
 //!
 //! # What it does to groups
 //!
-//! - *joined*: the peer comes into `all`.
-//! - *failed*: it is taken from every group of this node's. If the verdict is this node's own, the members that take no
-//!   part (nodes of the reference, or with membership off) are told by the `groups.rem` that they understand.
+//! - *joined*: the peer comes into `all`, and into the groups that it was started in, where this node knows them.
+//! - *failed*: it is taken from every group of this node's. If the verdict is this node's own, mute members (nodes of the
+//!   reference, or with membership off) are told by the `groups.rem` that they understand.
 //! - *rejoined* (or joined, after an operator had put it somewhere): it comes back into the groups that it was taken from,
 //!   under its old SIDs, except where an operator removed it meanwhile, or deleted the group, or put another set in its place.
 //! - *left*: it is taken from every group, for good.
+//! - *unreachable*: it stays where it was put. Group calls give it a short time only.
 //!
-//! A peer that an operator removes from `all` stays removed, whatever others say of it, until somebody adds it here. One
-//! that was put in a group and never answered stays where it was put.
+//! A peer that an operator removes from `all` stays removed, whatever others say of it, until somebody adds it here.
 //!
 //! # Its way out
 //!
@@ -41,7 +42,7 @@
 //! # What it costs
 //!
 //! Off: nothing. Alone: one timer a second, and no request. Otherwise a probe sent and one answered a period, whatever
-//! the size of the group, an exchange of views every 30 s, and gossip when something happens.
+//! the size of the group, three of four over connections that are kept, and gossip when something happens.
 //!
 //! # What is not here
 //!
@@ -58,19 +59,23 @@ mod subscribing;
 mod telling;
 pub(crate) mod wire;
 
-use std::{rc::Rc, time::Duration};
+use std::{rc::Rc, sync::atomic::Ordering, time::Duration};
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle};
 use chinwag_protocol::{
     call::{CallError, ErrorKind},
     group::Group,
     identity::{Gid, Nid, NodeAddr},
-    swim::{Input, Outcome, Output, Swim},
+    swim::{Input, Outcome, Output, Relation, Statement, Swim, Update},
     value::Value,
 };
 use tokio::time::timeout_at;
 
-use self::{answering::exchanged, roster::Task, subscribing::subscribed, wire::Addresses};
+use self::{
+    roster::Task,
+    subscribing::subscribed,
+    wire::{Addresses, Known, Pinging, Stating},
+};
 pub use self::{
     events::{Event, Events, Peer},
     listing::Standing,
@@ -84,6 +89,7 @@ pub(crate) use self::{
 use crate::{
     handle::Node,
     home::Home,
+    local::groups::Enroll,
     request::{Request, Response},
     service::{unknown_method, value},
 };
@@ -114,6 +120,24 @@ pub(crate) fn roster(home: &Home) -> Option<Shared> {
     }
 }
 
+/// Whether a request comes from a member of this cluster, or from a node that may become one.
+///
+/// # Errors
+/// An error for the sender where it belongs to another cluster.
+fn admit(roster: &mut Roster, home: &Home, stated: &Statement, name: &str, merge: bool) -> Result<(), CallError> {
+    let mine = &home.settings.membership.cluster;
+    if !stated.is_mute() && name != mine {
+        return Err(wire::stranger(format!("{} is in the cluster {mine:?}, not {name:?}", home.me)));
+    }
+    match home.chance(|chance| roster.swim.relate(stated, merge, chance)) {
+        Relation::Member => Ok(()),
+        Relation::Stranger => Err(wire::stranger(format!(
+            "{} belongs to another cluster, and nobody asked for a merge; --join or groups.put does",
+            home.me
+        ))),
+    }
+}
+
 impl Membership {
     pub(crate) fn new(home: Rc<Home>, roster: Shared) -> Membership {
         Membership { home, roster, alarm: None }
@@ -127,12 +151,28 @@ impl Membership {
         for input in done.into_iter().chain(inputs) {
             let now = self.home.now();
             let outputs = self.home.chance(|chance| roster.swim.handle(now, input, chance));
-            for output in outputs {
-                self.carry_out(&mut roster, output);
-            }
+            self.carry_out_all(&mut roster, outputs);
         }
-        self.publish(&mut roster);
-        self.arm(&roster, context);
+        self.finish(&mut roster, context);
+    }
+
+    fn carry_out_all(&self, roster: &mut Roster, outputs: Vec<Output<Nid>>) {
+        for output in outputs {
+            self.carry_out(roster, output);
+        }
+    }
+
+    /// What follows whatever the machine did.
+    fn finish(&mut self, roster: &mut Roster, context: &mut Context<Membership>) {
+        roster.settle();
+        let full = roster.swim.turned_away() > 0 && !std::mem::replace(&mut roster.warned_full, true);
+        if full {
+            let most = self.home.settings.membership.detection.members;
+            log::warn!(target: "chinwag::membership", "this node keeps {most} members and takes in no more");
+        }
+        self.home.unheard.store(roster.swim.has_unheard(), Ordering::Relaxed);
+        self.publish(roster);
+        self.arm(roster, context);
     }
 
     /// One alarm for all timers.
@@ -171,18 +211,30 @@ impl Membership {
         });
     }
 
+    /// What this node states of itself in a request.
+    fn stating(&self, roster: &Roster) -> Stating<'_> {
+        let name = &self.home.settings.membership.cluster;
+        Stating { me: &self.home.me, name, stated: roster.swim.statement() }
+    }
+
     fn carry_out(&self, roster: &mut Roster, output: Output<Nid>) {
-        let (home, stated) = (&self.home, roster.swim.incarnation());
         match output {
             Output::Timer { at, timer } => roster.set_timer(at, timer),
-            Output::Probe { token, peer, timeout } => {
-                let asking = roster.address(&peer).map(|to| self.home.ask(to, wire::ping(&home.me, stated), timeout));
+            Output::Probe { token, peer, timeout, kept, merge, about } => {
+                let about = about.and_then(|update| self.entry(roster, &update));
+                let call = wire::ping(&self.stating(roster), Pinging { about, kept, merge, welcome: false });
+                let asking = roster.address(&peer).map(|to| match kept {
+                    true => self.home.ask_kept(to, call, timeout),
+                    false => self.home.ask(to, call, timeout),
+                });
                 self.report(async move {
-                    let outcome = match asking {
-                        Some(asking) => wire::pinged(&asking.await),
-                        None => Outcome::Lost,
+                    let Some(asking) = asking else {
+                        return Some(Take::of([Input::Outcome { token, outcome: Outcome::Lost }]));
                     };
-                    Some(Take::of([Input::Outcome { token, outcome }]))
+                    let reply = asking.await;
+                    let outcome = Input::Outcome { token, outcome: wire::pinged(&reply) };
+                    let about = reply.ok().and_then(|answer| answer.into_value().get("about").cloned());
+                    Some(Take::told([outcome], about))
                 });
             }
             Output::Relay { token, via, peer, timeout, budget } => {
@@ -190,7 +242,7 @@ impl Membership {
                 let asking = roster.address(&via).zip(roster.address(&peer)).map(|(via, to)| {
                     let call = match mute {
                         true => wire::relay_by_call(to),
-                        false => wire::relay(&home.me, stated, to, budget),
+                        false => wire::relay(&self.stating(roster), to, budget),
                     };
                     self.home.ask(via, call, timeout)
                 });
@@ -200,37 +252,83 @@ impl Membership {
                         Some(asking) if mute => (wire::relayed_by_call(&asking.await), None),
                         Some(asking) => wire::relayed(&asking.await),
                     };
-                    let heard = behind.map(|incarnation| Input::Heard { peer, incarnation: Some(incarnation) });
+                    let heard = behind.filter(|stated| !stated.is_mute());
+                    let heard = heard.map(|stated| Input::Heard { peer, stated });
                     Some(Take::of([Input::Outcome { token, outcome }].into_iter().chain(heard)))
                 });
             }
             Output::Tell { peer, update, timeout } => {
-                let news = wire::update(&update, |nid| self.find(roster, nid));
-                let asking = roster.address(&peer).zip(news);
-                let asking = asking.map(|(to, news)| self.home.ask(to, wire::tell(&home.me, stated, news), timeout));
-                self.report(async move {
-                    let stated = wire::stated(&asking?.await.ok()?.into_value())?;
-                    Some(Take::of([Input::Heard { peer, incarnation: Some(stated) }]))
-                });
+                let about = self.entry(roster, &update);
+                let call = wire::ping(&self.stating(roster), Pinging { about, ..Pinging::default() });
+                self.say_to(roster, peer, call, timeout);
             }
-            Output::Exchange { peer, timeout } => {
-                let call = wire::exchange(&home.me, stated, self.view(roster, &peer), None);
-                let asking = roster.address(&peer).map(|to| self.home.ask(to, call, timeout));
-                self.report(async move { exchanged(&asking?.await.ok()?.into_value()).ok().map(|(_, take)| take) });
+            Output::Welcome { peer, timeout } => {
+                let call = wire::ping(&self.stating(roster), Pinging { welcome: true, ..Pinging::default() });
+                self.say_to(roster, peer, call, timeout);
+            }
+            Output::Sync { peer, sync, timeout } => {
+                let Some(to) = roster.address(&peer).cloned() else { return roster.swim.end_sync(&peer) };
+                let Ok(node) = self.home.node().cloned() else { return };
+                let merge = roster.swim.asks_to_merge(&peer);
+                let first = wire::sync(&self.stating(roster), &sync, self.entries(roster, &sync.news), merge, None);
+                let home = self.home.clone();
+                actix::spawn(async move {
+                    // it is tried again with the next peer whose view differs
+                    let _ = compare(&home, &node, &to, (sync, first), timeout).await;
+                    let _ = send(&node, EndSync(peer)).await;
+                });
             }
             Output::Broadcast(update) => self.say(roster, update),
             Output::Event(event) => self.event(roster, event),
         }
     }
 
-    fn find(&self, roster: &Roster, nid: &Nid) -> Option<NodeAddr> {
-        if *nid == self.home.nid { Some(self.home.me.clone()) } else { roster.address(nid).cloned() }
+    /// Tells a peer something, and has the machine hear what the peer states in its answer.
+    fn say_to(&self, roster: &Roster, peer: Nid, call: chinwag_protocol::call::Call, timeout: Duration) {
+        let Some(to) = roster.address(&peer) else { return };
+        let asking = self.home.ask(to, call, timeout);
+        self.report(async move {
+            let answer = asking.await.ok()?.into_value();
+            let stated = wire::stated(&answer);
+            let heard = (!stated.is_mute()).then_some(Input::Heard { peer, stated })?;
+            Some(Take::told([heard], answer.get("about").cloned()))
+        });
     }
 
-    /// This node's view as it tells it to a peer.
-    fn view(&self, roster: &Roster, reader: &Nid) -> Vec<Value> {
-        let view = roster.swim.view(reader);
-        view.iter().filter_map(|update| wire::update(update, |nid| self.find(roster, nid))).collect()
+    /// What is known of a member, this node included, beside its standing.
+    fn find(&self, roster: &Roster, nid: &Nid) -> Option<Known> {
+        if *nid != self.home.nid {
+            return roster.known(nid);
+        }
+        let groups = &self.home.settings.membership.groups;
+        let groups = (!groups.is_empty()).then(|| groups.clone());
+        Some(Known { life: roster.swim.incarnation().life, groups, ..Known::at(self.home.me.clone()) })
+    }
+
+    /// An entry as the wire has it.
+    fn entry(&self, roster: &Roster, update: &Update<Nid>) -> Option<Value> {
+        wire::entry(update, |nid| self.find(roster, nid))
+    }
+
+    fn entries(&self, roster: &Roster, updates: &[Update<Nid>]) -> Vec<Value> {
+        updates.iter().filter_map(|update| self.entry(roster, update)).collect()
+    }
+
+    /// Adds members to the groups that they were started in, where this node knows them.
+    fn enroll(&self, fresh: Vec<(Gid, NodeAddr)>) {
+        let Ok(node) = self.home.node().cloned() else { return };
+        let mut additions = std::collections::BTreeMap::<Gid, Vec<NodeAddr>>::new();
+        for (gid, member) in fresh {
+            if self.home.groups.borrow().get(&gid).is_ok_and(|members| !members.contains(&member.nid())) {
+                additions.entry(gid).or_default().push(member);
+            }
+        }
+        if !additions.is_empty() {
+            actix::spawn(async move {
+                // a node that has ended has no groups
+                let _ = node.tell(&node.inner().groups, Enroll(additions)).await;
+            });
+        }
     }
 
     /// Says farewell. Ends when the first peers know, or patience does.
@@ -245,6 +343,25 @@ impl Membership {
                 let _ = timeout_at(patience, farewell).await;
             }
         })
+    }
+}
+
+/// Compares views with a peer until both agree, or until a request fails. `first` is the first request, and the call that
+/// carries it.
+async fn compare(
+    home: &Home,
+    node: &Node,
+    to: &NodeAddr,
+    first: (chinwag_protocol::swim::Sync<Nid>, chinwag_protocol::call::Call),
+    timeout: Duration,
+) -> Result<(), CallError> {
+    let (mut sync, mut call) = first;
+    loop {
+        let answer = home.ask(to, call, timeout).await?.into_value();
+        match send(node, TakePage { from: to.nid(), sync, answer }).await?? {
+            Some((next, with)) => (sync, call) = (next, with),
+            None => return Ok(()),
+        }
     }
 }
 
@@ -299,30 +416,94 @@ impl Handler<Request> for Membership {
     }
 }
 
-/// What the machine is to hear, and where the peers are that it names.
+/// What the machine is to hear, and an entry that came with it.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub(crate) struct Take {
     pub inputs: Vec<Input<Nid>>,
-    pub addresses: Addresses,
+    pub about: Option<Value>,
 }
 
 impl Take {
-    fn of(inputs: impl IntoIterator<Item = Input<Nid>>) -> Take {
-        Take { inputs: inputs.into_iter().collect(), addresses: Addresses::new() }
+    pub(crate) fn of(inputs: impl IntoIterator<Item = Input<Nid>>) -> Take {
+        Take { inputs: inputs.into_iter().collect(), about: None }
+    }
+
+    fn told(inputs: impl IntoIterator<Item = Input<Nid>>, about: Option<Value>) -> Take {
+        Take { about, ..Take::of(inputs) }
     }
 }
 
 impl Handler<Take> for Membership {
     type Result = ();
 
-    fn handle(&mut self, Take { inputs, addresses }: Take, context: &mut Context<Membership>) {
-        self.roster.borrow_mut().note(addresses);
-        self.drive(inputs, context);
+    fn handle(&mut self, Take { inputs, about }: Take, context: &mut Context<Membership>) {
+        let mut addresses = Addresses::new();
+        // an entry that makes no sense says nothing
+        let told = about.and_then(|entry| wire::read_entry(&entry, &mut addresses).ok()).map(Input::Told);
+        let fresh = self.roster.borrow_mut().note(addresses);
+        self.drive(inputs.into_iter().chain(told), context);
+        self.enroll(fresh);
     }
 }
 
-/// Nodes have come into a group, by this node's doing. Everyone is to add them.
+/// The answer to a comparison. Answers the next request, and the call that carries it.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Option<(chinwag_protocol::swim::Sync<Nid>, chinwag_protocol::call::Call)>, CallError>")]
+pub(crate) struct TakePage {
+    pub from: Nid,
+    pub sync: chinwag_protocol::swim::Sync<Nid>,
+    pub answer: Value,
+}
+
+impl Handler<TakePage> for Membership {
+    type Result = Result<Option<(chinwag_protocol::swim::Sync<Nid>, chinwag_protocol::call::Call)>, CallError>;
+
+    fn handle(&mut self, TakePage { from, sync, answer }: TakePage, context: &mut Context<Membership>) -> Self::Result {
+        let mut addresses = Addresses::new();
+        if let Ok(node) = wire::node(&answer, "from") {
+            addresses.push(Known::at(node));
+        }
+        let page = wire::read_page(&answer, &mut addresses)?;
+        let stated = wire::stated(&answer);
+        let shared = self.roster.clone();
+        let mut roster = shared.borrow_mut();
+        admit(&mut roster, &self.home, &stated, wire::name(&answer), true)?;
+        let done = roster.differences(&self.home.nid, &self.home.groups.borrow());
+        let fresh = roster.note(addresses);
+        let (home, now) = (self.home.clone(), self.home.now());
+        for input in done.into_iter().chain([Input::Heard { peer: from, stated }]) {
+            let outputs = home.chance(|chance| roster.swim.handle(now, input, chance));
+            self.carry_out_all(&mut roster, outputs);
+        }
+        let (next, outputs) = home.chance(|chance| roster.swim.take_page(now, from, (&sync, &page), chance));
+        self.carry_out_all(&mut roster, outputs);
+        self.finish(&mut roster, context);
+        let next = next.map(|next| {
+            let call = wire::sync(&self.stating(&roster), &next, self.entries(&roster, &next.news), true, None);
+            (next, call)
+        });
+        drop(roster);
+        self.enroll(fresh);
+        Ok(next)
+    }
+}
+
+/// A comparison is over.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct EndSync(pub Nid);
+
+impl Handler<EndSync> for Membership {
+    type Result = ();
+
+    fn handle(&mut self, EndSync(peer): EndSync, _: &mut Context<Membership>) {
+        self.roster.borrow_mut().swim.end_sync(&peer);
+    }
+}
+
+/// Nodes have come into a group, by this node's doing. Mute members are told to add them; the others hear it with the
+/// news of the nodes.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub(crate) struct Announce {
@@ -334,7 +515,7 @@ impl Handler<Announce> for Membership {
     type Result = ();
 
     fn handle(&mut self, Announce { gid, nodes }: Announce, context: &mut Context<Membership>) {
-        self.announce(&mut self.roster.borrow_mut(), &gid, &nodes);
+        self.announce(&self.roster.borrow(), &gid, &nodes);
         self.drive([], context);
     }
 }

@@ -5,7 +5,7 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duratio
 use chinwag_protocol::{
     group::{Group, Groups},
     identity::{Gid, Nid, NodeAddr, Sid},
-    swim::{Bulletin, Input, Status, Swim, Timer},
+    swim::{self, Bulletin, Input, Status, Swim, Timer},
     value::Value,
 };
 use tokio::{
@@ -17,15 +17,15 @@ use super::{
     MAX_SUBSCRIBERS, Settings,
     answering::MAX_RELAYS,
     events::{Event, Events, Peer},
-    wire::Addresses,
+    wire::{Addresses, Known},
 };
 use crate::load::Fill;
 
 /// Handed to each actor that comes to sit in the seat.
 pub(crate) type Shared = Rc<RefCell<Roster>>;
 
-/// How many addresses beyond those of known peers are kept before they are gone through. A guess.
-const SLACK: usize = 256;
+/// How many addresses of forgotten peers are kept before all are gone through. A guess.
+const SLACK: usize = 64;
 
 /// A task that ends with whoever holds this.
 pub(crate) struct Task(pub AbortHandle);
@@ -51,8 +51,16 @@ pub(crate) struct Roster {
     pub begun: bool,
     /// What gossip is to bring to everyone.
     pub news: Bulletin<Value>,
-    /// Where those are that are not in `all`.
+    /// The addresses of the machine's members that are not in `all`, and of those that the message in hand names.
     addresses: BTreeMap<Nid, NodeAddr>,
+    /// Members that were noted and that the machine may not have taken in.
+    noted: Vec<Nid>,
+    /// The groups that members were started in, with the life that they were stated for.
+    declared: BTreeMap<Nid, (u64, Vec<Gid>)>,
+    /// The machine was once told that it turned nodes away.
+    pub warned_full: bool,
+    /// A node has welcomed this one after a restart.
+    pub welcomed: bool,
     /// `all`, as the machine knows it.
     seen: Option<Arc<Group>>,
     taken: BTreeMap<Nid, Taken>,
@@ -79,6 +87,10 @@ impl Roster {
             begun: false,
             news: Bulletin::new(settings.detection.news_interval),
             addresses: BTreeMap::new(),
+            noted: Vec::new(),
+            declared: BTreeMap::new(),
+            warned_full: false,
+            welcomed: false,
             seen: None,
             taken: BTreeMap::new(),
             due: BTreeMap::new(),
@@ -99,19 +111,49 @@ impl Roster {
         member.map(|member| &member.node).or_else(|| self.addresses.get(nid))
     }
 
-    /// Notes where peers are. What is known already stands: it may say more than an address.
-    pub(crate) fn note(&mut self, addresses: Addresses) {
-        for (nid, node) in addresses {
+    /// Where a member is, and the groups that it was started in.
+    pub(crate) fn known(&self, nid: &Nid) -> Option<Known> {
+        let node = self.address(nid)?.clone();
+        let declared = self.declared.get(nid);
+        let (life, groups) = declared.map_or((0, None), |(life, groups)| (*life, Some(groups.clone())));
+        Some(Known { nid: *nid, node, life, groups })
+    }
+
+    /// Notes what a message says of members beside their standing: to be followed by what it says of that, and by
+    /// [`settle`](Self::settle). An address that is known already stands: it may come with more than an address. Answers
+    /// which members are said to be in which groups and were not before.
+    pub(crate) fn note(&mut self, addresses: Addresses) -> Vec<(Gid, NodeAddr)> {
+        let mut fresh = Vec::new();
+        for Known { nid, node, life, groups } in addresses {
             if self.address(&nid).is_none() {
-                self.addresses.insert(nid, node);
+                self.addresses.insert(nid, node.clone());
+            }
+            self.noted.push(nid);
+            let Some(groups) = groups else { continue };
+            let before = self.declared.get(&nid);
+            if before.is_none_or(|(of, said)| *of < life || (*of == life && *said != groups)) {
+                let said = |gid: &Gid| before.is_some_and(|(of, said)| *of == life && said.contains(gid));
+                fresh.extend(groups.iter().filter(|gid| !said(gid)).map(|gid| (gid.clone(), node.clone())));
+                self.declared.insert(nid, (life, groups));
             }
         }
-        let known = self.seen.as_ref().map_or(0, |all| all.len());
-        if self.addresses.len() > 2 * known + SLACK {
-            // the machine remembers those that are removed up to a bound of its own
-            let (swim, before) = (&self.swim, self.addresses.len());
-            self.addresses.retain(|nid, _| swim.status(nid).is_some());
-            log::trace!(target: "chinwag::membership", "{before} addresses, {} kept", self.addresses.len());
+        fresh
+    }
+
+    /// Forgets what was noted of nodes that the machine has not taken in, so that as many addresses are kept as members.
+    pub(crate) fn settle(&mut self) {
+        let unknown = |swim: &Swim<Nid>, nid: &Nid| swim.status(nid).is_none();
+        for nid in std::mem::take(&mut self.noted) {
+            if unknown(&self.swim, &nid) {
+                self.addresses.remove(&nid);
+                self.declared.remove(&nid);
+            }
+        }
+        if self.addresses.len().max(self.declared.len()) > self.swim.size() + SLACK {
+            // The machine forgets removed members now and then.
+            let swim = &self.swim;
+            self.addresses.retain(|nid, _| !unknown(swim, nid));
+            self.declared.retain(|nid, _| !unknown(swim, nid));
         }
     }
 
@@ -253,7 +295,7 @@ impl Roster {
     }
 
     /// The peer of an event.
-    pub(crate) fn peer(&self, nid: Nid, incarnation: chinwag_protocol::swim::Incarnation) -> Option<Peer> {
+    pub(crate) fn peer(&self, nid: Nid, incarnation: swim::Incarnation) -> Option<Peer> {
         Some(Peer { nid, node: self.address(&nid)?.clone(), incarnation })
     }
 
@@ -272,12 +314,12 @@ impl Roster {
     }
 
     /// How much is held of what is bounded.
-    pub(crate) fn load(&self, remembered: u32) -> [(&'static str, Fill); 4] {
+    pub(crate) fn load(&self, config: &swim::Config) -> [(&'static str, Fill); 5] {
         let gone = self.swim.peers().filter(|(_, status, _)| !status.is_present()).count();
-        let known = self.seen.as_ref().map_or(0, |all| all.len());
         [
-            ("membership.gone", Fill::new(gone, remembered as usize)),
-            ("membership.addresses", Fill::new(self.addresses.len(), 2 * known + SLACK)),
+            ("membership.members", Fill::new(self.swim.size(), config.members as usize)),
+            ("membership.gone", Fill::new(gone, config.remembered as usize)),
+            ("membership.addresses", Fill::new(self.addresses.len(), self.swim.size() + SLACK)),
             ("membership.relays", Fill::new(self.relays, MAX_RELAYS)),
             ("membership.subscribers", Fill::new(self.subscribers(), MAX_SUBSCRIBERS)),
         ]

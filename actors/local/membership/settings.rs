@@ -5,7 +5,8 @@
 //! | `on` | yes or no | yes |
 //! | `detection` | [`swim::Config`] | a data centre's; [`Settings::paced`] scales it |
 //! | `seeds` | `HOST:PORT`, any number | none |
-//! | `groups` | names, any number | none |
+//! | `groups` | names, at most 256 | none |
+//! | `cluster` | a name | empty |
 //! | `events` | events, 1 to 65,536 | 1,024 |
 //! | `heartbeat` | time, from 1 ms | 15 s |
 
@@ -32,6 +33,9 @@ pub struct Settings {
     pub seeds: Vec<Seed>,
     /// Groups that it is to be in: on this node from the start, on the others once a seed has answered.
     pub groups: Vec<Gid>,
+    /// The name of the cluster. Nodes of clusters with different names never become members of each other, whoever asks
+    /// for it. Default: empty, which is a name like any other.
+    pub cluster: String,
     /// How many events are kept for a subscriber that is slow to take them; past that it is told how many it missed.
     /// Range: 1 to 65,536. Default 1,024, a guess: the loss of that many nodes at once.
     pub events: usize,
@@ -47,6 +51,7 @@ impl Default for Settings {
             detection: swim::Config::default(),
             seeds: Vec::new(),
             groups: Vec::new(),
+            cluster: String::new(),
             events: 1_024,
             heartbeat: Duration::from_secs(15),
         }
@@ -60,13 +65,13 @@ impl Settings {
     }
 
     /// The defaults with a protocol period of `interval` instead of a second, and every other time in proportion. A
-    /// process stopped for less than 2.5 periods then counts as slow, not dead.
+    /// process stopped for less than 2.2 periods then counts as slow, not dead.
     ///
     /// ```
     /// use chinwag_actors::local::membership::Settings;
     /// use std::time::Duration;
     /// let quick = Settings::paced(Duration::from_millis(200));
-    /// assert_eq!(quick.detection.suspicion_min, Duration::from_millis(500));
+    /// assert_eq!(quick.detection.suspicion_min, Duration::from_millis(440));
     /// assert!(quick.detection.check().is_ok());
     /// ```
     pub fn paced(interval: Duration) -> Settings {
@@ -78,9 +83,9 @@ impl Settings {
             probe_timeout: scaled(whole.probe_timeout),
             relay_timeout: scaled(whole.relay_timeout),
             suspicion_min: scaled(whole.suspicion_min),
+            restart_time: scaled(whole.restart_time),
             stall_tolerance: scaled(whole.stall_tolerance).max(LEAST_STALL),
             reconnect_interval: scaled(whole.reconnect_interval).max(Duration::from_millis(10)),
-            exchange_interval: scaled(whole.exchange_interval),
             news_interval: scaled(whole.news_interval),
             ..whole
         };

@@ -6,7 +6,7 @@
 use chinwag_protocol::{
     call::{CallError, Reply},
     identity::Nid,
-    swim::{Incarnation, Input},
+    swim::{Input, Statement},
 };
 
 use super::{Shared, Take, send, wire};
@@ -22,16 +22,27 @@ impl Signs {
     }
 
     /// What this node states of itself.
-    pub(crate) fn stated(&self) -> Option<Incarnation> {
-        Some(self.0.as_ref()?.try_borrow().ok()?.swim.incarnation())
+    pub(crate) fn stated(&self) -> Statement {
+        let roster = self.0.as_ref().and_then(|roster| roster.try_borrow().ok());
+        roster.map(|roster| Statement { view: 0, ..roster.swim.statement() }).unwrap_or_default()
     }
 
-    /// A request of a peer has arrived, with what it states of itself.
-    pub(crate) fn asked(&self, home: &Home, peer: Nid, stated: Option<Incarnation>) {
-        let minded = self.0.as_ref().and_then(|roster| Some(roster.try_borrow().ok()?.swim.minds(&peer, stated)));
-        let (Some(true), Ok(node)) = (minded, home.node().cloned()) else { return };
-        let sign = match stated {
-            Some(_) => Input::Heard { peer, incarnation: stated },
+    /// Whether a request comes from a member of this cluster, as far as its sender states one.
+    ///
+    /// # Errors
+    /// An error for the sender where it belongs to another.
+    pub(crate) fn admit(&self, home: &Home, stated: &Statement, name: &str) -> Result<(), CallError> {
+        let Some(mut roster) = self.0.as_ref().and_then(|roster| roster.try_borrow_mut().ok()) else { return Ok(()) };
+        super::admit(&mut roster, home, stated, name, false)
+    }
+
+    /// A request of a peer has arrived, with what it states of itself; or an answer, with a mute statement.
+    pub(crate) fn asked(&self, home: &Home, peer: Nid, stated: Statement) {
+        let incarnation = (!stated.is_mute()).then_some(stated.incarnation);
+        let minds = |roster: &Shared| Some(roster.try_borrow().ok()?.swim.minds(&peer, incarnation));
+        let (Some(true), Ok(node)) = (self.0.as_ref().and_then(minds), home.node().cloned()) else { return };
+        let sign = match incarnation {
+            Some(_) => Input::Heard { peer, stated },
             None => Input::Answered(peer),
         };
         actix::spawn(async move {
@@ -42,9 +53,9 @@ impl Signs {
 
     /// A peer has answered a request, or nobody has.
     pub(crate) fn answered(&self, home: &Home, peer: Nid, reply: &Reply) {
-        let nobody = |error: &CallError| !wire::answered(error);
+        let nobody = |error: &CallError| !wire::answered(error) || wire::is_named(error, wire::STRANGER);
         if !reply.as_ref().is_err_and(nobody) {
-            self.asked(home, peer, None);
+            self.asked(home, peer, Statement::default());
         }
     }
 }

@@ -15,7 +15,7 @@ use futures_util::{
 };
 use tokio::sync::oneshot;
 
-use super::{Event, FAREWELL, Membership, Roster, roster, wire};
+use super::{Event, FAREWELL, Membership, Roster, roster};
 use crate::{local::gossip::Broadcast, request::Origin};
 
 /// How long the news may take to reach the first peers.
@@ -34,7 +34,7 @@ impl Membership {
     /// Puts a piece of news with those that gossip is to bring to everyone. A farewell goes out at once.
     pub(super) fn say(&self, roster: &mut Roster, update: Update<Nid>) {
         let farewell = update.claim == Claim::Left && update.peer == self.home.nid;
-        let Some(news) = wire::update(&update, |nid| self.find(roster, nid)) else { return };
+        let Some(news) = self.entry(roster, &update) else { return };
         if !self.note_news(roster, news) || !farewell {
             return;
         }
@@ -57,12 +57,8 @@ impl Membership {
         });
     }
 
-    /// Tells of nodes that have come into a group: everyone who knows the group adds them. Those that take no part are told
-    /// by the `groups.add` that they understand.
-    pub(super) fn announce(&self, roster: &mut Roster, gid: &Gid, nodes: &[NodeAddr]) {
-        for node in nodes {
-            self.note_news(roster, wire::addition(gid, node));
-        }
+    /// Tells mute members of nodes that have come into a group, by the `groups.add` that they understand.
+    pub(super) fn announce(&self, roster: &Roster, gid: &Gid, nodes: &[NodeAddr]) {
         let group = self.home.groups.borrow().get(gid).unwrap_or_default();
         let mute = group.iter().map(|(_, member)| member.nid).filter(|nid| roster.swim.is_mute(nid));
         let mute: Vec<NodeAddr> = mute.filter_map(|nid| roster.address(&nid).cloned()).collect();
@@ -144,6 +140,30 @@ impl Membership {
                 let back = roster.admit(&peer, &mut groups);
                 drop(groups);
                 self.tell_of_return(roster, back);
+            }
+            swim::Event::Unreachable { peer } => {
+                let Some(named) = named(peer, swim::Incarnation::default()) else { return };
+                log::warn!(
+                    target: "chinwag::membership",
+                    "{} was put in a group and does not answer; nobody has heard from it, so it stays there",
+                    named.node
+                );
+                roster.tell(Event::Unreachable(named));
+            }
+            swim::Event::AddressTaken { incarnation } => {
+                drop(groups);
+                log::error!(
+                    target: "chinwag::membership",
+                    "others know a later start ({}) of a node at {}, the address of this one; if another node runs, give each its \
+                     own --advertise",
+                    incarnation.life,
+                    self.home.me
+                );
+                roster.tell(Event::AddressTaken { life: incarnation.life });
+            }
+            swim::Event::Merged { from, into } => {
+                log::info!(target: "chinwag::membership", "this node's cluster was merged with another, as was asked for");
+                roster.tell(Event::Merged { from, into });
             }
             swim::Event::Suspected { peer, incarnation, by } => {
                 if let Some(peer) = named(peer, incarnation) {

@@ -3,13 +3,16 @@
 //! Each one-way message (a request, an answer, either leg of a relayed call, a push of gossip) takes one latency and is
 //! lost independently, so a request can have been performed whose answer is lost. Gossip is modelled simply: each
 //! node that first gets an update pushes it once to a few others drawn at random, and at each tick takes what it lacks
-//! from one other, if both legs arrive. A killed node answers nothing; a stopped one does everything later.
+//! from one other, if both legs arrive. The port of a killed node refuses, and the connections that it kept close; a silent
+//! one answers nothing; a stopped one does everything later.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::time::Duration;
 
-use chinwag_protocol::swim::{Config, Event, Incarnation, Input, Outcome, Output, Swim, Timer, Token, Update};
+use chinwag_protocol::swim::{
+    Config, Event, Input, Outcome, Output, Page, Relation, Statement, Swim, Sync, Timer, Token, Update,
+};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -42,6 +45,10 @@ struct Host {
     /// Counts lives, so that what was meant for an earlier one is dropped.
     life: u64,
     up: bool,
+    /// Its port answers that nobody listens.
+    refuses: bool,
+    /// When it last used the connection that it keeps to a peer.
+    kept: BTreeMap<Peer, Duration>,
     stopped_until: Duration,
     side: u8,
     /// Requests not reported on yet.
@@ -50,11 +57,14 @@ struct Host {
 
 #[derive(Clone, Debug)]
 enum Letter {
-    Probe { asker: Peer, life: u64, token: Token },
+    Probe { asker: Peer, life: u64, token: Token, stated: Statement, merge: bool, about: Option<Update<Peer>> },
     Relay { asker: Peer, life: u64, token: Token, target: Peer, budget: Duration },
     Relayed { via: Peer, asker: Peer, life: u64, token: Token, reply_by: Duration },
-    Tell { from: Peer, stated: Incarnation, update: Update<Peer> },
-    Exchange { from: Peer, stated: Incarnation, view: Vec<Update<Peer>>, ask: bool },
+    Tell { from: Peer, stated: Statement, update: Update<Peer> },
+    Sync { from: Peer, stated: Statement, merge: bool, sync: Sync<Peer> },
+    Page { from: Peer, stated: Statement, sync: Sync<Peer>, page: Page<Peer> },
+    Welcome { from: Peer, stated: Statement },
+    Closed { peer: Peer },
     Outcome { life: u64, token: Token, outcome: Outcome },
     Timer { life: u64, timer: Timer<Peer> },
     Rumor { rumor: u64 },
@@ -107,6 +117,8 @@ impl World {
                 started: Duration::ZERO,
                 life: 0,
                 up: true,
+                refuses: false,
+                kept: BTreeMap::new(),
                 stopped_until: Duration::ZERO,
                 side: 0,
                 open: BTreeSet::new(),
@@ -126,6 +138,8 @@ impl World {
         let host = &mut self.hosts[usize::from(peer)];
         host.life += 1;
         host.up = true;
+        host.refuses = false;
+        host.kept.clear();
         host.started = self.now;
         host.open.clear();
         let life = 1 + self.now.as_millis() as u64;
@@ -135,7 +149,20 @@ impl World {
         self.post(at, peer, Letter::Tick { life: self.hosts[usize::from(peer)].life });
     }
 
+    /// Kills a process: its port refuses, and its connections close.
     pub fn kill(&mut self, peer: Peer) {
+        self.silence(peer);
+        self.hosts[usize::from(peer)].refuses = true;
+        let kept = std::mem::take(&mut self.hosts[usize::from(peer)].kept);
+        for (to, at) in kept {
+            if self.now < at + Duration::from_secs(10) {
+                self.post(self.now + self.network.latency, to, Letter::Closed { peer });
+            }
+        }
+    }
+
+    /// Takes a host from the network: nothing comes back from it.
+    pub fn silence(&mut self, peer: Peer) {
         self.hosts[usize::from(peer)].up = false;
         for rumor in self.rumors.values_mut() {
             rumor.held[usize::from(peer)] = true;
@@ -148,7 +175,7 @@ impl World {
         self.input(peer, Input::Start);
         // As a joining node does: again until the seed has answered.
         while self.swim(peer).status(&seed).is_none() {
-            self.exchange(peer, seed);
+            self.sync(peer, seed, true);
             self.run(Duration::from_millis(100));
         }
     }
@@ -161,6 +188,8 @@ impl World {
             started: self.now,
             life: 0,
             up: true,
+            refuses: false,
+            kept: BTreeMap::new(),
             stopped_until: Duration::ZERO,
             side,
             open: BTreeSet::new(),
@@ -219,8 +248,27 @@ impl World {
         from.side == to.side && to.up && !self.chance.random_bool(self.network.loss)
     }
 
-    fn stated(&self, peer: Peer) -> Option<Incarnation> {
-        self.hosts[usize::from(peer)].swim.as_ref().map(Swim::incarnation)
+    /// Whether a request from one reaches the port of the other, where nobody listens, and the refusal comes back.
+    fn is_refused(&mut self, from: Peer, to: Peer) -> bool {
+        let (here, there) = (&self.hosts[usize::from(from)], &self.hosts[usize::from(to)]);
+        let refuses = here.side == there.side && !there.up && there.refuses;
+        refuses && !self.chance.random_bool(self.network.loss) && !self.chance.random_bool(self.network.loss)
+    }
+
+    fn stated(&self, peer: Peer) -> Statement {
+        self.hosts[usize::from(peer)].swim.as_ref().map(Swim::statement).unwrap_or_default()
+    }
+
+    /// Takes in the statement of a request; whether the request counts.
+    fn relates(&mut self, me: Peer, from: Peer, stated: Statement, merge: bool) -> bool {
+        let Some(swim) = self.hosts[usize::from(me)].swim.as_mut() else {
+            return true;
+        };
+        if swim.relate(&stated, merge, &mut self.chance) == Relation::Stranger {
+            return false;
+        }
+        self.input(me, Input::Heard { peer: from, stated });
+        true
     }
 
     fn life(&self, peer: Peer) -> u64 {
@@ -241,13 +289,19 @@ impl World {
     fn output(&mut self, me: Peer, output: Output<Peer>) {
         let (life, latency) = (self.life(me), self.network.latency);
         match output {
-            Output::Probe { token, peer, timeout } => {
+            Output::Probe { token, peer, timeout, kept, merge, about } => {
                 self.requests += 1;
                 self.hosts[usize::from(me)].open.insert(token);
                 let lost = Letter::Outcome { life, token, outcome: Outcome::Lost };
                 self.post(self.now + timeout, me, lost);
+                if kept {
+                    self.hosts[usize::from(me)].kept.insert(peer, self.now);
+                }
                 if self.arrives(me, peer) {
-                    self.post(self.now + latency, peer, Letter::Probe { asker: me, life, token });
+                    let stated = self.stated(me);
+                    self.post(self.now + latency, peer, Letter::Probe { asker: me, life, token, stated, merge, about });
+                } else if self.is_refused(me, peer) {
+                    self.post(self.now + 2 * latency, me, Letter::Outcome { life, token, outcome: Outcome::Refused });
                 }
             }
             Output::Relay { token, via, peer, timeout, budget } => {
@@ -262,14 +316,19 @@ impl World {
             }
             Output::Tell { peer, update, .. } => {
                 self.requests += 1;
-                if self.arrives(me, peer)
-                    && let Some(stated) = self.stated(me)
-                {
-                    let tell = Letter::Tell { from: me, stated, update };
+                if self.arrives(me, peer) {
+                    let tell = Letter::Tell { from: me, stated: self.stated(me), update };
                     self.post(self.now + latency, peer, tell);
                 }
             }
-            Output::Exchange { peer, .. } => self.exchange(me, peer),
+            Output::Sync { peer, sync, .. } => self.send_sync(me, peer, false, sync),
+            Output::Welcome { peer, .. } => {
+                self.requests += 1;
+                if self.arrives(me, peer) {
+                    let welcome = Letter::Welcome { from: me, stated: self.stated(me) };
+                    self.post(self.now + latency, peer, welcome);
+                }
+            }
             Output::Broadcast(update) => {
                 self.rumor_count += 1;
                 let mut held: Vec<bool> = self.hosts.iter().map(|host| !host.up).collect();
@@ -286,13 +345,18 @@ impl World {
         }
     }
 
-    fn exchange(&mut self, me: Peer, peer: Peer) {
+    /// Compares views, as a node that joins does.
+    pub fn sync(&mut self, me: Peer, peer: Peer, merge: bool) {
+        let Some(sync) = self.hosts[usize::from(me)].swim.as_mut().map(Swim::begin_joining) else {
+            return;
+        };
+        self.send_sync(me, peer, merge, sync);
+    }
+
+    fn send_sync(&mut self, me: Peer, peer: Peer, merge: bool, sync: Sync<Peer>) {
         self.requests += 1;
-        if self.arrives(me, peer)
-            && let Some(stated) = self.stated(me)
-        {
-            let view = self.swim(me).view(&peer);
-            let letter = Letter::Exchange { from: me, stated, view, ask: true };
+        if self.arrives(me, peer) {
+            let letter = Letter::Sync { from: me, stated: self.stated(me), merge, sync };
             self.post(self.now + self.network.latency, peer, letter);
         }
     }
@@ -320,21 +384,25 @@ impl World {
         }
         let latency = self.network.latency;
         match letter {
-            Letter::Probe { asker, life, token } => {
-                let incarnation = self.stated(asker);
-                self.input(me, Input::Heard { peer: asker, incarnation });
+            Letter::Probe { asker, life, token, stated, merge, about } => {
+                if self.relates(me, asker, stated, merge) {
+                    if let Some(update) = about {
+                        self.input(me, Input::Told(update));
+                    }
+                }
                 if self.arrives(me, asker) {
                     let outcome = Outcome::Answered(self.stated(me));
                     self.post(self.now + latency, asker, Letter::Outcome { life, token, outcome });
                 }
             }
             Letter::Relay { asker, life, token, target, budget } => {
-                let incarnation = self.stated(asker);
-                self.input(me, Input::Heard { peer: asker, incarnation });
-                let reply_by = self.now + budget;
+                self.relates(me, asker, self.stated(asker), false);
+                let mut reply_by = self.now + budget;
                 if self.arrives(me, target) {
                     let call = Letter::Relayed { via: me, asker, life, token, reply_by };
                     self.post(self.now + latency, target, call);
+                } else if self.is_refused(me, target) {
+                    reply_by = self.now + 2 * latency;
                 }
                 if self.arrives(me, asker) {
                     let outcome = Outcome::Unreachable(self.stated(me));
@@ -342,8 +410,7 @@ impl World {
                 }
             }
             Letter::Relayed { via, asker, life, token, reply_by } => {
-                let incarnation = self.stated(via);
-                self.input(me, Input::Heard { peer: via, incarnation });
+                self.relates(me, via, self.stated(via), false);
                 if self.now + latency <= reply_by && self.arrives(me, via) && self.arrives(via, asker) {
                     let outcome = Outcome::Answered(self.stated(via));
                     let at = self.now + 2 * latency;
@@ -351,21 +418,53 @@ impl World {
                 }
             }
             Letter::Tell { from, stated, update } => {
-                self.input(me, Input::Heard { peer: from, incarnation: Some(stated) });
-                self.input(me, Input::Told(update));
-            }
-            Letter::Exchange { from, stated, view, ask } => {
-                self.input(me, Input::Heard { peer: from, incarnation: Some(stated) });
-                self.input(me, Input::Exchanged { from, view });
-                if ask
-                    && self.arrives(me, from)
-                    && let Some(stated) = self.stated(me)
-                {
-                    let view = self.swim(me).view(&from);
-                    let answer = Letter::Exchange { from: me, stated, view, ask: false };
-                    self.post(self.now + latency, from, answer);
+                if self.relates(me, from, stated, false) {
+                    self.input(me, Input::Told(update));
                 }
             }
+            Letter::Sync { from, stated, merge, sync } => {
+                if !self.relates(me, from, stated, merge) {
+                    return;
+                }
+                let now = self.now - self.hosts[usize::from(me)].started;
+                let Some(swim) = self.hosts[usize::from(me)].swim.as_mut() else {
+                    return;
+                };
+                if let Ok((page, outputs)) = swim.answer_sync(now, from, &sync, &mut self.chance) {
+                    for output in outputs {
+                        self.output(me, output);
+                    }
+                    if self.arrives(me, from) {
+                        let answer = Letter::Page { from: me, stated: self.stated(me), sync, page };
+                        self.post(self.now + latency, from, answer);
+                    }
+                }
+            }
+            Letter::Page { from, stated, sync, page } => {
+                if !self.relates(me, from, stated, true) {
+                    return;
+                }
+                let now = self.now - self.hosts[usize::from(me)].started;
+                let Some(swim) = self.hosts[usize::from(me)].swim.as_mut() else {
+                    return;
+                };
+                let (next, outputs) = swim.take_page(now, from, (&sync, &page), &mut self.chance);
+                if next.is_none() {
+                    swim.end_sync(&from);
+                }
+                for output in outputs {
+                    self.output(me, output);
+                }
+                if let Some(next) = next {
+                    self.send_sync(me, from, false, next);
+                }
+            }
+            Letter::Welcome { from, stated } => {
+                if self.relates(me, from, stated, true) {
+                    self.sync(me, from, true);
+                }
+            }
+            Letter::Closed { peer } => self.input(me, Input::Closed(peer)),
             // A transport reports once on each request: what comes first.
             Letter::Outcome { life, token, outcome } => {
                 if life == self.life(me) && self.hosts[usize::from(me)].open.remove(&token) {

@@ -1,0 +1,274 @@
+//! Which cluster a node belongs to, and what it states of itself.
+//!
+//! Two clusters that never asked for each other must stay apart, even when a node of one takes over the address of a
+//! dead member of the other. Every cluster therefore has an id, which each member states in all that it sends and
+//! answers:
+//!
+//! ```text
+//! a node without other members    states no id, and takes the id of the first cluster it is in contact with
+//! two such nodes                  the one that is asked first draws an id
+//! the same id                     a member
+//! another id, merge requested     an operator put the node or it joins: the lower id wins, the other becomes a former id
+//! a former id of either side      the other side has not heard of the merge yet: a member
+//! another id otherwise            a stranger: it is not heard, and it is not the member whose address it has
+//! ```
+//!
+//! A merge spreads by itself: whoever meets a statement that lists its own id as a former one takes over the new id.
+//! Nodes of the JavaScript reference state nothing and are never strangers.
+
+use std::num::NonZeroU64;
+
+use rand::{Rng, RngExt};
+
+use super::{Event, Incarnation, Output, Peer, Swim};
+
+/// How many former ids a node states. A guess: merges that follow each other more quickly than they spread are rare.
+pub const FORMER_IDS: usize = 4;
+
+/// The id of a cluster: drawn at random when its first two nodes meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClusterId(NonZeroU64);
+
+impl ClusterId {
+    /// The id with this number; `None` for 0, which no cluster has.
+    pub const fn new(number: u64) -> Option<Self> {
+        match NonZeroU64::new(number) {
+            Some(number) => Some(Self(number)),
+            None => None,
+        }
+    }
+
+    /// Its number.
+    pub const fn number(self) -> u64 {
+        self.0.get()
+    }
+}
+
+/// What a node states of itself in every request and answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Statement {
+    /// Its incarnation, or one of life 0 for a *mute* node, which states nothing.
+    pub incarnation: Incarnation,
+    /// Its cluster, or `None` while it has no other members.
+    pub cluster: Option<ClusterId>,
+    /// Ids that were merged into its cluster's, the latest last.
+    pub formerly: [Option<ClusterId>; FORMER_IDS],
+    /// The hash of its view ([`Swim::view_hash`]), or 0 where it was not stated.
+    pub view: u64,
+}
+
+impl Statement {
+    /// What a node states of which only the incarnation is known.
+    pub fn of(incarnation: Incarnation) -> Self {
+        Self { incarnation, ..Self::default() }
+    }
+
+    /// Whether it states nothing: a node of the reference, or one with membership switched off.
+    pub const fn is_mute(&self) -> bool {
+        self.incarnation.is_mute()
+    }
+}
+
+/// How another node relates to this node's cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relation {
+    /// It belongs to this cluster, or it may.
+    Member,
+    /// It belongs to another cluster.
+    Stranger,
+}
+
+/// This node's own cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Cluster {
+    id: Option<ClusterId>,
+    formerly: [Option<ClusterId>; FORMER_IDS],
+    /// The last other member is gone: the id is no longer stated and gives way to any other.
+    alone: bool,
+}
+
+impl Cluster {
+    pub(super) fn id(&self) -> Option<ClusterId> {
+        if self.alone { None } else { self.id }
+    }
+
+    pub(super) fn formerly(&self) -> [Option<ClusterId>; FORMER_IDS] {
+        if self.alone { Default::default() } else { self.formerly }
+    }
+
+    /// The last other member is gone, or there is one again.
+    pub(super) fn set_alone(&mut self, alone: bool) {
+        self.alone = alone;
+    }
+
+    fn remember(&mut self, id: Option<ClusterId>) {
+        if id.is_none() || id == self.id || self.formerly.contains(&id) {
+            return;
+        }
+        match self.formerly.iter().position(Option::is_none) {
+            Some(free) => self.formerly[free] = id,
+            None => {
+                self.formerly.rotate_left(1);
+                self.formerly[FORMER_IDS - 1] = id;
+            }
+        }
+    }
+
+    /// Takes over an id, with the former ids that go with it.
+    fn adopt(&mut self, id: ClusterId, formerly: &[Option<ClusterId>]) {
+        let before = self.id();
+        if before.is_none() {
+            self.formerly = Default::default();
+        }
+        self.id = Some(id);
+        self.alone = false;
+        for former in formerly.iter().chain([&before]) {
+            self.remember(*former);
+        }
+    }
+}
+
+impl<P: Peer> Swim<P> {
+    /// The cluster that this node states to be in.
+    pub fn cluster(&self) -> Option<ClusterId> {
+        self.cluster.id()
+    }
+
+    /// What this node states of itself in all it sends and answers.
+    pub fn statement(&self) -> Statement {
+        Statement {
+            incarnation: self.incarnation,
+            cluster: self.cluster.id(),
+            formerly: self.cluster.formerly(),
+            view: self.view_hash(),
+        }
+    }
+
+    /// Compares clusters with a node that stated this, and merges with its cluster if that was requested. Call it with
+    /// every request that arrives, before anything else in the request counts; a stranger's request must be refused.
+    ///
+    /// `merge` says that the other node asks for a merge: an operator there put this node in a group, or it joins.
+    pub fn relate<R: Rng + ?Sized>(&mut self, stated: &Statement, merge: bool, chance: &mut R) -> Relation {
+        if stated.is_mute() {
+            return Relation::Member;
+        }
+        let before = self.cluster.id();
+        let Some(theirs) = stated.cluster else {
+            if before.is_none() && merge {
+                let id = ClusterId(chance.random());
+                self.cluster.adopt(id, &[]);
+            }
+            return Relation::Member;
+        };
+        match before {
+            Some(mine) if mine == theirs => {
+                for former in stated.formerly {
+                    self.cluster.remember(former);
+                }
+            }
+            Some(_) if self.cluster.formerly.contains(&Some(theirs)) => {}
+            None => self.cluster.adopt(theirs, &stated.formerly),
+            Some(mine) if stated.formerly.contains(&Some(mine)) => self.cluster.adopt(theirs, &stated.formerly),
+            Some(mine) if merge && theirs < mine => self.cluster.adopt(theirs, &stated.formerly),
+            Some(_) if merge => {
+                self.cluster.remember(Some(theirs));
+                for former in stated.formerly {
+                    self.cluster.remember(former);
+                }
+            }
+            Some(_) => return Relation::Stranger,
+        }
+        if let (Some(from), Some(into)) = (before, self.cluster.id())
+            && from != into
+        {
+            self.outbox.push(Output::Event(Event::Merged { from, into }));
+        }
+        Relation::Member
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+    use crate::swim::Config;
+
+    fn node(id: u64) -> Swim<u8> {
+        let mut swim = Swim::new(id as u8, 1, Config::default()).unwrap();
+        swim.cluster.id = ClusterId::new(id);
+        swim
+    }
+
+    fn relate(one: &mut Swim<u8>, other: &Swim<u8>, merge: bool) -> Relation {
+        one.relate(&other.statement(), merge, &mut ChaCha8Rng::seed_from_u64(1))
+    }
+
+    #[test]
+    fn two_new_nodes_agree_on_an_id() {
+        let (mut one, mut two) = (node(0), node(0));
+        assert_eq!(relate(&mut two, &one, false), Relation::Member);
+        assert_eq!(two.cluster(), None, "nobody asked for a cluster");
+        assert_eq!(relate(&mut two, &one, true), Relation::Member);
+        assert_eq!(relate(&mut one, &two, false), Relation::Member);
+        assert!(one.cluster().is_some());
+        assert_eq!(one.cluster(), two.cluster());
+    }
+
+    #[test]
+    fn a_node_of_another_cluster_is_a_stranger_until_a_merge_is_requested() {
+        let (mut low, mut high) = (node(3), node(8));
+        assert_eq!(relate(&mut low, &high, false), Relation::Stranger);
+        assert_eq!(relate(&mut high, &low, false), Relation::Stranger);
+        assert_eq!((low.cluster(), high.cluster()), (ClusterId::new(3), ClusterId::new(8)));
+        assert_eq!(relate(&mut low, &high, true), Relation::Member);
+        assert_eq!(low.cluster(), ClusterId::new(3), "the lower id wins");
+        // The answer lists the former id, which is enough.
+        assert_eq!(relate(&mut high, &low, false), Relation::Member);
+        assert_eq!(high.cluster(), ClusterId::new(3));
+        // A node that has not heard of the merge is a member, and hears of it from any other.
+        let mut late = node(8);
+        assert_eq!(relate(&mut low, &late, false), Relation::Member);
+        assert_eq!(relate(&mut late, &high, false), Relation::Member);
+        assert_eq!(late.cluster(), ClusterId::new(3));
+    }
+
+    #[test]
+    fn the_higher_id_gives_way_when_it_is_asked() {
+        let (low, mut high) = (node(3), node(8));
+        assert_eq!(relate(&mut high, &low, true), Relation::Member);
+        assert_eq!(high.cluster(), ClusterId::new(3));
+        let mut other = node(8);
+        assert_eq!(relate(&mut other, &high, false), Relation::Member);
+        assert_eq!(other.cluster(), ClusterId::new(3));
+    }
+
+    #[test]
+    fn a_node_whose_last_member_is_gone_takes_any_id_and_drags_nobody_along() {
+        let (mut lone, other) = (node(3), node(8));
+        lone.cluster.set_alone(true);
+        assert_eq!(lone.statement().cluster, None);
+        assert_eq!(relate(&mut lone, &other, false), Relation::Member);
+        assert_eq!(lone.cluster(), ClusterId::new(8));
+        let mut former = node(3);
+        assert_eq!(relate(&mut former, &lone, false), Relation::Stranger);
+    }
+
+    #[test]
+    fn former_ids_are_bounded() {
+        let mut low = node(1);
+        for id in 2..20 {
+            assert_eq!(relate(&mut low, &node(id), true), Relation::Member);
+        }
+        let formerly: Vec<u64> = low.statement().formerly.iter().flatten().map(|id| id.number()).collect();
+        assert_eq!(formerly, [16, 17, 18, 19]);
+    }
+
+    #[test]
+    fn mute_nodes_are_never_strangers() {
+        let mut low = node(1);
+        let stated = Statement { cluster: ClusterId::new(9), ..Statement::default() };
+        assert_eq!(low.relate(&stated, false, &mut ChaCha8Rng::seed_from_u64(1)), Relation::Member);
+    }
+}

@@ -1,0 +1,308 @@
+//! Comparing views: hashes first, then only the parts that differ, page by page.
+//!
+//! ```text
+//! every probe and its answer state the hash of the whole view
+//! A's hash differs from B's, and A's own has not changed for a while
+//!   A -- Sync(hash of each part, first part, news) --> B    B takes in the news
+//!   A <-- Page(B's entries of the parts that differ, next part, what A's news got wrong) -- B
+//!   ... until there is no next part and A has no news: entries of those parts that B lacks or has older
+//!   (if B's view is so much larger that A's parts are too coarse for it, B answers with the number of parts first)
+//! ```
+//!
+//! A view consists of the members that are alive as far as this node knows, itself included, each with its
+//! incarnation. Suspicions are left out, because a suspicion is worth something only from the node that holds it.
+//! Removed members are left out, because nodes forget them at different times; but a node that is told that such a
+//! member is alive answers with the verdict. A view is divided by the first bits of the members' ids into as many
+//! parts as keep each small. The message that carries a page is bounded by [`PAGE`] whatever the size of the cluster.
+
+use std::time::Duration;
+
+use rand::Rng;
+
+use super::{Claim, Incarnation, Output, Peer, Status, Swim, Update};
+
+/// About how many entries of a view go into one message. A guess: some 120 bytes each on the wire.
+pub const PAGE: usize = 256;
+
+/// Most parts that a view is divided into, so that their hashes fit into one message.
+pub const MAX_PARTS: usize = 256;
+
+/// Most entries that are accepted in one message: a page, one part that exceeds it, and corrections.
+pub const MAX_ENTRIES: usize = 8 * PAGE;
+
+/// About how many members one part holds in a small view.
+const PART: usize = 16;
+
+/// A request to compare views.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Sync<P> {
+    /// The hash of each part of the sender's view. Their number is a power of two.
+    pub parts: Vec<u64>,
+    /// The first part that is to be compared; the number of parts when only `news` is sent.
+    pub first: usize,
+    /// What the receiver lacks or has older, as far as the sender knows.
+    pub news: Vec<Update<P>>,
+}
+
+/// The answer to a [`Sync`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Page<P> {
+    /// The parts that differ, among those up to `next`.
+    pub differing: Vec<usize>,
+    /// What the answering node knows in those parts, and where the request was wrong.
+    pub entries: Vec<Update<P>>,
+    /// Where to go on, or `None` after the last part.
+    pub next: Option<usize>,
+    /// The number of parts that the answering node would have divided its view into. If that is more than were compared,
+    /// nothing else was: the sender begins again with as many.
+    pub parts: usize,
+}
+
+/// A [`Sync`] that cannot be answered. Nothing has changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SyncError {
+    /// The number of parts is not a power of two up to [`MAX_PARTS`].
+    #[error("a view has a power of two of parts, at most {MAX_PARTS}, not {0}")]
+    Parts(usize),
+    /// More news than fit into one message.
+    #[error("a message carries at most {MAX_ENTRIES} entries of a view, not {0}")]
+    Entries(usize),
+}
+
+/// A comparison under way.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Comparison<P> {
+    pub(super) peer: P,
+    /// When it is given up: the peer has not answered.
+    pub(super) until: Duration,
+}
+
+/// Mixes 64 bits (the finalizer of SplitMix64; Steele, Lea and Flood 2014).
+pub(super) const fn mix(bits: u64) -> u64 {
+    let bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
+}
+
+/// The hash of one entry. The hash of a view is the exclusive or of its entries', so that it does not depend on order
+/// and can follow each change.
+pub(super) fn entry_hash<P: Peer>(peer: &P, incarnation: Incarnation) -> u64 {
+    mix(mix(peer.bits() ^ 0x9e37_79b9_7f4a_7c15) ^ mix(incarnation.life.rotate_left(32) ^ u64::from(incarnation.turn)))
+}
+
+fn part_of<P: Peer>(peer: &P, parts: usize) -> usize {
+    match parts.trailing_zeros() {
+        0 => 0,
+        bits => (peer.bits() >> (64 - bits)) as usize,
+    }
+}
+
+impl<P: Peer> Swim<P> {
+    /// The hash of this node's view: its members that are alive, and itself. Equal views have equal hashes on all nodes.
+    pub fn view_hash(&self) -> u64 {
+        let myself = if self.running { entry_hash(&self.me, self.incarnation) } else { 0 };
+        self.others_hash ^ myself
+    }
+
+    /// How many parts a comparison divides this node's view into.
+    fn parts(&self) -> usize {
+        (self.known / PART).next_power_of_two().clamp(1, MAX_PARTS)
+    }
+
+    fn entries(&self) -> impl Iterator<Item = Update<P>> + '_ {
+        let myself = self.running.then_some((self.me, self.incarnation));
+        let known = self.members.iter().filter(|member| member.status().is_known());
+        let others = known.map(|member| (member.peer, member.incarnation));
+        let by = self.me;
+        let all = myself.into_iter().chain(others);
+        all.map(move |(peer, incarnation)| Update { peer, incarnation, claim: Claim::Alive, by })
+    }
+
+    fn part_hashes(&self, parts: usize) -> Vec<u64> {
+        let mut hashes = vec![0; parts];
+        for entry in self.entries() {
+            if let Some(hash) = hashes.get_mut(part_of(&entry.peer, parts)) {
+                *hash ^= entry_hash(&entry.peer, entry.incarnation);
+            }
+        }
+        hashes
+    }
+
+    /// The first request of a comparison with a seed, for a node that joins.
+    pub fn begin_joining(&mut self) -> Sync<P> {
+        self.company = self.known > 0;
+        self.begin_sync()
+    }
+
+    fn begin_sync(&self) -> Sync<P> {
+        Sync { parts: self.part_hashes(self.parts()), first: 0, news: Vec::new() }
+    }
+
+    /// Takes in the news of a comparison and answers it. The answer tells the peer, too, what this node holds against it.
+    ///
+    /// # Errors
+    /// [`SyncError`], when the request is out of bounds. Nothing has changed then.
+    pub fn answer_sync<R: Rng + ?Sized>(
+        &mut self,
+        now: Duration,
+        from: P,
+        sync: &Sync<P>,
+        chance: &mut R,
+    ) -> Result<(Page<P>, Vec<Output<P>>), SyncError> {
+        let parts = sync.parts.len();
+        if !parts.is_power_of_two() || parts > MAX_PARTS {
+            return Err(SyncError::Parts(parts));
+        }
+        if sync.news.len() > MAX_ENTRIES {
+            return Err(SyncError::Entries(sync.news.len()));
+        }
+        let company = self.known > usize::from(self.find(&from).is_some_and(|member| member.status().is_known()));
+        self.take_view(now, from, &sync.news, company, chance);
+        let mut page = Page { differing: Vec::new(), entries: Vec::new(), next: None, parts: self.parts() };
+        if page.parts > parts && sync.first < parts {
+            page.next = Some(0);
+            return Ok((page, std::mem::take(&mut self.outbox)));
+        }
+        let mine = self.part_hashes(parts);
+        let mut sizes = vec![0; parts];
+        for entry in self.entries() {
+            sizes[part_of(&entry.peer, parts)] += 1;
+        }
+        let mut count = 0;
+        for part in sync.first..parts {
+            if mine[part] == sync.parts[part] {
+                continue;
+            }
+            if count > 0 && count + sizes[part] > PAGE {
+                page.next = Some(part);
+                break;
+            }
+            count += sizes[part];
+            page.differing.push(part);
+        }
+        let wanted = |entry: &Update<P>| page.differing.binary_search(&part_of(&entry.peer, parts)).is_ok();
+        page.entries.extend(self.entries().filter(wanted));
+        // What the sender got wrong: it holds a member for alive that this node knows to be gone.
+        for told in &sync.news {
+            page.entries.extend(self.correction(told));
+        }
+        page.entries.extend(self.held_against(&from));
+        Ok((page, std::mem::take(&mut self.outbox)))
+    }
+
+    /// What this node knows of a peer that goes beyond what was told of it.
+    fn correction(&self, told: &Update<P>) -> Option<Update<P>> {
+        let member = self.find(&told.peer)?;
+        let gone = matches!(member.status(), Status::Failed | Status::Left);
+        let (peer, incarnation, claim) = (member.peer, member.incarnation, member.claim);
+        (gone && incarnation >= told.incarnation).then_some(Update { peer, incarnation, claim, by: self.me })
+    }
+
+    /// What this node holds against a peer, which the peer has to know in order to contradict it.
+    pub fn held_against(&self, peer: &P) -> Option<Update<P>> {
+        let member = self.find(peer)?;
+        let (incarnation, claim) = (member.incarnation, member.claim);
+        let held = matches!(member.status(), Status::Suspect | Status::Failed | Status::Left);
+        (held && !incarnation.is_mute()).then_some(Update { peer: *peer, incarnation, claim, by: self.me })
+    }
+
+    /// Takes in the answer to a comparison; answers the next request, or `None` when both sides agree on what was
+    /// compared. `sent` is the request.
+    pub fn take_page<R: Rng + ?Sized>(
+        &mut self,
+        now: Duration,
+        from: P,
+        (sent, page): (&Sync<P>, &Page<P>),
+        chance: &mut R,
+    ) -> (Option<Sync<P>>, Vec<Output<P>>) {
+        self.take_view(now, from, &page.entries, self.company, chance);
+        let parts = sent.parts.len();
+        if page.parts > parts && page.next == Some(0) {
+            let outputs = std::mem::take(&mut self.outbox);
+            let valid = page.parts.is_power_of_two() && page.parts <= MAX_PARTS;
+            let finer = valid.then(|| Sync { parts: self.part_hashes(page.parts), first: 0, news: Vec::new() });
+            return (finer, outputs);
+        }
+        let mut theirs: Vec<(P, Incarnation)> =
+            page.entries.iter().map(|entry| (entry.peer, entry.incarnation)).collect();
+        theirs.sort_unstable();
+        let mut news: Vec<Update<P>> = Vec::new();
+        if parts.is_power_of_two() && parts <= MAX_PARTS {
+            let compared = |entry: &Update<P>| page.differing.contains(&part_of(&entry.peer, parts));
+            let lacked = |entry: &Update<P>| {
+                let at = theirs.binary_search_by(|(peer, _)| peer.cmp(&entry.peer));
+                at.ok().is_none_or(|at| theirs[at].1 < entry.incarnation)
+            };
+            news.extend(self.entries().filter(compared).filter(lacked).take(MAX_ENTRIES));
+        }
+        // A next part that does not lead on would go round in a circle.
+        let next = page.next.filter(|next| *next > sent.first && *next < parts);
+        let outputs = std::mem::take(&mut self.outbox);
+        if next.is_none() && news.is_empty() {
+            return (None, outputs);
+        }
+        let until = now + self.whole_timeout();
+        if let Some(comparison) = self.comparison.as_mut().filter(|comparison| comparison.peer == from) {
+            comparison.until = until;
+        }
+        (Some(Sync { parts: self.part_hashes(parts), first: next.unwrap_or(parts), news }), outputs)
+    }
+
+    /// Takes in what a peer's view says, and passes on what is news to others.
+    fn take_view<R: Rng + ?Sized>(
+        &mut self,
+        now: Duration,
+        from: P,
+        view: &[Update<P>],
+        company: bool,
+        chance: &mut R,
+    ) {
+        // A newcomer that is handed the list has nobody to tell: those named know each other. A node that has company
+        // tells it: where two clusters meet, neither knows the other. A peer that was known before may be known for dead
+        // to others.
+        let known = self.find(&from).is_some();
+        for update in view {
+            let first_hand = known && update.peer == from;
+            let news = self.learn(now, *update, chance);
+            if news && update.peer != self.me && (company || first_hand) {
+                self.broadcast(*update);
+            }
+        }
+    }
+
+    /// A peer stated the hash of its view in an answer. Where it differs although this node's view is at rest, something
+    /// was missed: compares, with one peer at a time.
+    pub(super) fn compare_hashes(&mut self, now: Duration, peer: P, theirs: u64) {
+        if theirs == 0 || theirs == self.view_hash() {
+            self.differs_since = None;
+            return;
+        }
+        let settled = now.saturating_sub(self.changed) >= self.config.settle_time();
+        let since = *self.differs_since.get_or_insert(now);
+        // What changes all the time is compared after a while nevertheless.
+        let long = now.saturating_sub(since) >= 5 * self.config.probe_interval;
+        if settled || long {
+            self.begin_comparison(now, peer);
+        }
+    }
+
+    pub(super) fn begin_comparison(&mut self, now: Duration, peer: P) {
+        let under_way = self.comparison.as_ref().is_some_and(|comparison| now < comparison.until);
+        let mute = self.find(&peer).is_none_or(|member| member.incarnation.is_mute());
+        if under_way || mute || !self.running {
+            return;
+        }
+        let timeout = self.whole_timeout();
+        self.company = self.known > 1;
+        self.comparison = Some(Comparison { peer, until: now + timeout });
+        self.outbox.push(Output::Sync { peer, sync: self.begin_sync(), timeout });
+    }
+
+    /// The comparison with this peer is over, whatever came of it.
+    pub fn end_sync(&mut self, peer: &P) {
+        if self.comparison.as_ref().is_some_and(|comparison| comparison.peer == *peer) {
+            self.comparison = None;
+            self.differs_since = None;
+        }
+    }
+}
