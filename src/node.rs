@@ -107,7 +107,7 @@ impl Node {
 #[derive(Clone, Debug)]
 pub struct ServerHandle {
     address: SocketAddr,
-    node: NodeAddr,
+    running: handle::Node,
     stop: mpsc::UnboundedSender<()>,
     gone: watch::Receiver<bool>,
 }
@@ -120,11 +120,13 @@ impl ServerHandle {
 
     /// What the node tells others.
     pub fn node(&self) -> &NodeAddr {
-        &self.node
+        self.running.addr()
     }
 
-    /// Has the node stop: it answers what was asked, within two seconds, and is gone.
+    /// Has the node stop: it answers what was asked, within two seconds, and is gone. It performs no call that arrives after
+    /// this.
     pub fn stop(&self) {
+        self.running.refuse_calls();
         // a node that has stopped listens no more
         let _ = self.stop.send(());
     }
@@ -302,7 +304,7 @@ impl Builder {
             sid: me.sid(),
             under_way: AtomicUsize::new(0),
             gathered: AtomicUsize::new(0),
-            stopping: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
             heartbeat: config.settings.membership.heartbeat,
             served: AtomicU64::new(0),
         });
@@ -318,7 +320,7 @@ impl Builder {
         let (ready, started) = oneshot::channel();
         let (closed, all_closed) = oneshot::channel();
         let plan = Plan {
-            me: me.clone(),
+            me,
             limits: config.limits.clone(),
             settings: config.settings.clone(),
             services,
@@ -336,7 +338,7 @@ impl Builder {
         // the worker starts the actors before it serves its first request
         let handle = started.await.map_err(|_| StartError::Worker)?;
         let _ = running.set(handle.clone());
-        let server = ServerHandle { address, node: me, stop, gone: going };
+        let server = ServerHandle { address, running: handle.clone(), stop, gone: going };
         if let Some(on_start) = on_start {
             on_start(&server);
         }
@@ -458,7 +460,7 @@ async fn until_stopped(
             let _ = tokio::time::timeout(membership::FAREWELL, node.farewell()).await;
         }
         handle.pause().await;
-        door.stopping.store(true, Ordering::Release);
+        door.closed.store(true, Ordering::Release);
         let drained = async {
             while door.under_way.load(Ordering::Acquire) > 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
