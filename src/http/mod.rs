@@ -2,6 +2,7 @@
 
 pub mod client;
 pub(crate) mod events;
+pub(crate) mod kept;
 pub mod server;
 
 use actix_web::http::header::{HeaderName, HeaderValue};

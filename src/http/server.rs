@@ -42,7 +42,7 @@ use chinwag_protocol::{
 use futures_util::{FutureExt as _, StreamExt as _};
 use percent_encoding::percent_decode_str;
 
-use super::{DEADLINE, DEPTH, JSON, REQUEST, THIS_VERSION, VERSION, events, events::EVENTS};
+use super::{DEADLINE, DEPTH, JSON, REQUEST, THIS_VERSION, VERSION, events, events::EVENTS, kept};
 
 /// How long an unused connection is kept. Longer than any client of ours keeps one.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -145,11 +145,15 @@ pub(crate) async fn answer(
             if let Err(error) = node.check_admits(&call) {
                 return refuse(StatusCode::SERVICE_UNAVAILABLE, error, form);
             }
+            let keeper = kept::keeper(&call);
             let name = log::log_enabled!(target: "chinwag::http", log::Level::Debug).then(|| call.to_string());
             let reply = node.dispatch(call).await;
             if let Some(name) = name {
                 let outcome = reply.as_ref().map_or_else(|error| error.to_string(), |_| "ok".to_owned());
                 log::debug!(target: "chinwag::http", "{name}: {outcome}");
+            }
+            if let Some(peer) = keeper.filter(|_| reply.is_ok()) {
+                kept::note(&request, &node, peer);
             }
             respond(StatusCode::OK, reply, form)
         }
