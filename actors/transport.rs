@@ -70,7 +70,7 @@ pub mod contract {
 
         // large ones too
         let large = Value::from("x".repeat(1 << 20));
-        let reply = transport.call(there, call("say", large.clone(), 5 * second)).await;
+        let reply = transport.call(there, call("say", large.clone(), 60 * second)).await;
         assert_eq!(reply, Ok(Answer::Value(large)));
 
         // nobody there

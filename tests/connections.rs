@@ -210,11 +210,11 @@ fn a_call_whose_answer_had_begun_or_whose_connection_was_new_is_not_sent_again()
 fn a_connection_is_not_used_after_the_time_that_its_server_states() {
     run(async {
         // a second less than the second that it states: never
-        for (headers, connections) in [
-            ("Keep-Alive: timeout=1\r\n", vec![vec![Does::Answers("Keep-Alive: timeout=1\r\n")], vec![QUIET]]),
-            ("Keep-Alive: timeout=60, max=100\r\n", vec![vec![Does::Answers("Keep-Alive: timeout=60\r\n"), QUIET]]),
-        ] {
-            let (there, serving) = server(connections);
+        let (short, long) = ("Keep-Alive: timeout=1\r\n", "Keep-Alive: timeout=60, max=100\r\n");
+        for (headers, script) in
+            [(short, vec![vec![Does::Answers(short)], vec![QUIET]]), (long, vec![vec![Does::Answers(long), QUIET]])]
+        {
+            let (there, serving) = server(script);
             let transport = HttpTransport::new(Limits::default());
             for _ in 0..2 {
                 assert_eq!(transport.call(&there, call("groups", "put")).await, seven(), "{headers}");
@@ -224,37 +224,45 @@ fn a_connection_is_not_used_after_the_time_that_its_server_states() {
     });
 }
 
+/// A server that answers one call and then waits for the end of its connection.
+fn one_call() -> (NodeAddr, JoinHandle<usize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let there = NodeAddr::new("127.0.0.1", listener.local_addr().unwrap().port());
+    let serving = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        request(&mut stream, false);
+        answer(&mut stream, "");
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.read(&mut [0; 16]).unwrap()
+    });
+    (there, serving)
+}
+
 #[test]
-fn a_kept_connection_outlives_the_pool_and_ends_when_it_is_not_used() {
+fn a_kept_connection_outlives_the_pool() {
     run(async {
-        let short = Duration::from_millis(50);
-        let transport = HttpTransport::new(Limits::default()).pool_life(short).kept_life(Duration::from_millis(500));
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let there = NodeAddr::new("127.0.0.1", listener.local_addr().unwrap().port());
+        let transport = HttpTransport::new(Limits::default()).pool_life(Duration::from_millis(50));
         // one connection for both calls
-        let keeping = std::thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            for _ in 0..2 {
-                request(&mut stream, false);
-                answer(&mut stream, "");
-            }
-            stream.set_read_timeout(Some(PATIENCE)).unwrap();
-            stream.read(&mut [0; 16]).unwrap()
-        });
+        let (there, keeping) = server(vec![vec![QUIET, QUIET]]);
         assert_eq!(transport.call_kept(&there, call("gossip", "ping")).await, seven());
         // an ordinary connection comes and goes meanwhile
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let other = NodeAddr::new("127.0.0.1", listener.local_addr().unwrap().port());
-        let serving = std::thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            request(&mut stream, false);
-            answer(&mut stream, "");
-            stream.read(&mut [0; 16]).unwrap()
-        });
+        let (other, serving) = one_call();
         assert_eq!(transport.call(&other, call("gossip", "ping")).await, seven());
         assert_eq!(ended(serving).await, 0);
         assert_eq!(transport.call_kept(&there, call("gossip", "ping")).await, seven());
-        assert_eq!(ended(keeping).await, 0);
+        assert_eq!(ended(keeping).await.len(), 2);
+    });
+}
+
+#[test]
+fn a_kept_connection_ends_when_it_is_not_used() {
+    run(async {
+        let transport = HttpTransport::new(Limits::default()).kept_life(Duration::from_millis(50));
+        for _ in 0..2 {
+            let (there, serving) = one_call();
+            assert_eq!(transport.call_kept(&there, call("gossip", "ping")).await, seven());
+            assert_eq!(ended(serving).await, 0);
+        }
     });
 }
 
@@ -291,19 +299,12 @@ fn the_number_of_kept_connections_is_bounded() {
         let transport = HttpTransport::new(Limits::default());
         let mut first = None;
         for _ in 0..=MOST_KEPT.get() {
-            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-            let there = NodeAddr::new("127.0.0.1", listener.local_addr().unwrap().port());
-            let serving = std::thread::spawn(move || {
-                let (mut stream, _) = listener.accept().unwrap();
-                request(&mut stream, false);
-                answer(&mut stream, "");
-                stream.read(&mut [0; 16])
-            });
+            let (there, serving) = one_call();
             assert_eq!(transport.call_kept(&there, call("gossip", "ping")).await, seven());
             first.get_or_insert(serving);
         }
         // the one that was used the longest ago has made room
-        assert_eq!(ended(first.unwrap()).await.unwrap(), 0);
+        assert_eq!(ended(first.unwrap()).await, 0);
     });
 }
 
