@@ -17,7 +17,9 @@ use chinwag_actors::handle::Node;
 use chinwag_protocol::{call::Call, identity::NodeAddr, value::Value};
 
 /// What is done when a connection that a peer kept open has ended. Called on the node's own thread.
-pub(crate) struct Report(Box<dyn Fn(&Node, NodeAddr) + Send + Sync>);
+pub(crate) struct Report(Box<Reporter>);
+
+type Reporter = dyn Fn(&Node, NodeAddr) + Send + Sync;
 
 impl Report {
     pub fn new(report: impl Fn(&Node, NodeAddr) + Send + Sync + 'static) -> Report {
