@@ -13,6 +13,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     rc::{Rc, Weak},
+    sync::atomic::AtomicBool,
 };
 
 use actix::{Actor, Addr, Context, Handler, Message, Recipient, ResponseFuture};
@@ -86,6 +87,7 @@ pub fn start(environment: Environment) -> Node {
         gossip: gossip.clone(),
         lifecycle: lifecycle.clone(),
         membership: members.clone(),
+        stopping: AtomicBool::new(false),
     });
     home.complete(node.clone());
     home.scripts.attach(Rc::new(routes::Outside { node: node.clone(), table: table.clone() }));
@@ -270,7 +272,7 @@ impl Handler<Install> for Lifecycle {
     }
 }
 
-/// Ends the node, once what was asked is answered. Asking again changes nothing.
+/// Ends the node, once what was asked is answered; from now on it performs no further call. Asking again changes nothing.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub(crate) struct Stop;
@@ -279,6 +281,10 @@ impl Handler<Stop> for Lifecycle {
     type Result = ();
 
     fn handle(&mut self, _: Stop, _: &mut Context<Lifecycle>) {
+        // before this is answered, so that no caller that has the answer finds the node at work
+        if let Ok(node) = self.home.node() {
+            node.refuse_calls();
+        }
         if let Some(on_stop) = self.state.borrow_mut().on_stop.take() {
             on_stop();
         }
@@ -305,6 +311,50 @@ impl Handler<Close> for Lifecycle {
         }
         for close in std::mem::take(&mut state.closers) {
             close();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chinwag_protocol::call::{Call, PROTOCOL_METHODS};
+
+    use super::*;
+
+    /// What can be repeated, and what belongs to the protocols, of all that the built-in services have.
+    #[test]
+    fn each_built_in_method_is_declared_protocol_and_repeatable_or_not() {
+        let protocol: Vec<&str> = [&gossip::METHODS[..], &membership::wire::METHODS].concat();
+        let services: [(&str, &[&str]); 6] = [
+            ("comm", &comm::METHODS),
+            ("gossip", &protocol),
+            ("groups", &groups::METHODS),
+            ("membership", &membership::METHODS),
+            ("routes", &routes::METHODS),
+            ("status", &status::METHODS),
+        ];
+        for (service, methods) in services {
+            for method in methods {
+                let call = Call::new(Gid::local(), service, *method, Vec::new());
+                let read =
+                    matches!((service, *method), ("groups" | "routes" | "status", "get") | ("membership", "list"));
+                assert_eq!(call.is_protocol(), service == "gossip", "{call}");
+                assert_eq!(call.is_repeatable(), service == "gossip" || read, "{call}");
+                let call = Call::new(Gid::all(), service, *method, Vec::new());
+                assert_eq!(
+                    (call.is_protocol(), call.is_repeatable()),
+                    (false, read && service != "membership"),
+                    "{call}"
+                );
+            }
+        }
+        let mut sorted = protocol;
+        sorted.sort_unstable();
+        assert_eq!(sorted, PROTOCOL_METHODS);
+        for call in
+            [Call::new(Gid::local(), "counter", "get", Vec::new()), Call::new(Gid::local(), "x", "ping", Vec::new())]
+        {
+            assert!(!call.is_repeatable() && !call.is_protocol(), "{call}");
         }
     }
 }

@@ -13,11 +13,18 @@ use futures_util::future::LocalBoxFuture;
 ///
 /// The contract: the call's `time_left` bounds the whole exchange, past which it ends as `DeadlineExceeded`; a node
 /// that is not there is `Unreachable`, which promises that nothing was performed; a connection that breaks before the
-/// answer is `Interrupted`, which promises nothing. A call is performed at most once. Calls are independent: a slow
-/// one delays no other.
+/// answer is `Interrupted`, which promises nothing. A call is performed at most once, unless it is
+/// [repeatable](Call::is_repeatable). Calls are independent: a slow one delays no other.
 pub trait Transport {
     /// Starts the exchange.
     fn call(&self, to: &NodeAddr, call: Call) -> LocalBoxFuture<'static, Reply>;
+
+    /// The same over a connection that this node then keeps open to the peer for as long as it calls it so, at least once
+    /// a minute. The peer can take the end of that connection for a sign that this node has ended. A transport without
+    /// connections makes an ordinary call.
+    fn call_kept(&self, to: &NodeAddr, call: Call) -> LocalBoxFuture<'static, Reply> {
+        self.call(to, call)
+    }
 
     /// Where the node is, or the nodes are, that a host's name and a port stand for. Without names: there.
     ///
@@ -63,7 +70,7 @@ pub mod contract {
 
         // large ones too
         let large = Value::from("x".repeat(1 << 20));
-        let reply = transport.call(there, call("say", large.clone(), 5 * second)).await;
+        let reply = transport.call(there, call("say", large.clone(), 60 * second)).await;
         assert_eq!(reply, Ok(Answer::Value(large)));
 
         // nobody there

@@ -36,6 +36,7 @@ use crate::{
     heap::heap,
     http::{
         client::HttpTransport,
+        kept::{self, Report},
         server::{self, Door, HEAD_TIMEOUT, Hosts, KEEP_ALIVE},
     },
     launcher::ProcessLauncher,
@@ -107,7 +108,7 @@ impl Node {
 #[derive(Clone, Debug)]
 pub struct ServerHandle {
     address: SocketAddr,
-    node: NodeAddr,
+    running: handle::Node,
     stop: mpsc::UnboundedSender<()>,
     gone: watch::Receiver<bool>,
 }
@@ -120,11 +121,13 @@ impl ServerHandle {
 
     /// What the node tells others.
     pub fn node(&self) -> &NodeAddr {
-        &self.node
+        self.running.addr()
     }
 
-    /// Has the node stop: it answers what was asked, within two seconds, and is gone.
+    /// Has the node stop: it answers what was asked, within two seconds, and is gone. It performs no call that arrives after
+    /// this.
     pub fn stop(&self) {
+        self.running.refuse_calls();
         // a node that has stopped listens no more
         let _ = self.stop.send(());
     }
@@ -275,6 +278,14 @@ impl Builder {
     /// # Errors
     /// [`StartError`], naming the value that does not do.
     pub async fn start(self) -> Result<Node, StartError> {
+        let report = Report::new(|_, peer| {
+            log::debug!(target: "chinwag::http", "the connection that {peer} kept open has ended");
+        });
+        self.start_with(report).await
+    }
+
+    /// Starts a node that reports so that a connection which a peer kept open has ended.
+    async fn start_with(self, report: Report) -> Result<Node, StartError> {
         let Builder { mut config, services, distributed, program, seed, on_start, seeds, groups } = self;
         for seed in &seeds {
             config.join(seed)?;
@@ -302,7 +313,7 @@ impl Builder {
             sid: me.sid(),
             under_way: AtomicUsize::new(0),
             gathered: AtomicUsize::new(0),
-            stopping: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
             heartbeat: config.settings.membership.heartbeat,
             served: AtomicU64::new(0),
         });
@@ -318,7 +329,7 @@ impl Builder {
         let (ready, started) = oneshot::channel();
         let (closed, all_closed) = oneshot::channel();
         let plan = Plan {
-            me: me.clone(),
+            me,
             limits: config.limits.clone(),
             settings: config.settings.clone(),
             services,
@@ -329,14 +340,14 @@ impl Builder {
             ready,
             closed,
         };
-        let http = serve(listener, door.clone(), plan).map_err(bind)?;
+        let http = serve(listener, door.clone(), plan, report).map_err(bind)?;
         let (gone, going) = watch::channel(false);
         let running = Arc::new(OnceLock::new());
         tokio::spawn(until_stopped(http, door, stops, running.clone(), all_closed, gone));
         // the worker starts the actors before it serves its first request
         let handle = started.await.map_err(|_| StartError::Worker)?;
         let _ = running.set(handle.clone());
-        let server = ServerHandle { address, node: me, stop, gone: going };
+        let server = ServerHandle { address, running: handle.clone(), stop, gone: going };
         if let Some(on_start) = on_start {
             on_start(&server);
         }
@@ -408,7 +419,7 @@ impl Plan {
 }
 
 /// One worker, on whose thread the node's actors live, so that a call crosses none.
-fn serve(listener: TcpListener, door: Arc<Door>, plan: Plan) -> io::Result<actix_web::dev::Server> {
+fn serve(listener: TcpListener, door: Arc<Door>, plan: Plan, report: Report) -> io::Result<actix_web::dev::Server> {
     let plan = Arc::new(Mutex::new(Some(plan)));
     let running: Arc<Mutex<Option<handle::Node>>> = Arc::default();
     let factory = move || {
@@ -432,6 +443,7 @@ fn serve(listener: TcpListener, door: Arc<Door>, plan: Plan) -> io::Result<actix
     };
     let http = HttpServer::new(factory)
         .workers(1)
+        .on_connect(kept::watch(Arc::new(report)))
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIMEOUT)
         .shutdown_timeout(1)
@@ -458,7 +470,7 @@ async fn until_stopped(
             let _ = tokio::time::timeout(membership::FAREWELL, node.farewell()).await;
         }
         handle.pause().await;
-        door.stopping.store(true, Ordering::Release);
+        door.closed.store(true, Ordering::Release);
         let drained = async {
             while door.under_way.load(Ordering::Acquire) > 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -497,4 +509,64 @@ pub enum StartError {
     /// The node's thread ended before it had started.
     #[error("the node's thread ended before it had started")]
     Worker,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read, Write},
+        net::TcpStream,
+    };
+
+    use super::*;
+
+    /// A connection on which this was sent and answered.
+    fn asked(to: SocketAddr, requests: &[(&str, String)]) -> TcpStream {
+        let mut stream = TcpStream::connect(to).unwrap();
+        for (path, body) in requests {
+            let length = body.len();
+            let head = format!("PUT {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}");
+            stream.write_all(head.as_bytes()).unwrap();
+            let mut answer = [0; 4096];
+            let read = stream.read(&mut answer).unwrap();
+            let answer = String::from_utf8_lossy(&answer[..read]);
+            assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        }
+        stream
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_connection_that_a_peer_keeps_is_reported_once() {
+        let (say, heard) = std::sync::mpsc::channel();
+        let report = Report::new(move |node, peer| say.send((node.addr().clone(), peer)).unwrap());
+        let node = Node::builder().port(0).start_with(report).await.unwrap();
+        let to = node.server().address();
+        let path = "/local/gossip/ping";
+        let ping = |port: u16, more: &str| {
+            (path, format!(r#"[{{"from": {{"ip": "127.0.0.1", "port": {port}}}, "life": 1, "turn": 0{more}}}]"#))
+        };
+        let kept = r#", "kept": true"#;
+        let peer = |port| (node.addr().clone(), NodeAddr::new("127.0.0.1", port));
+
+        // kept, and used for other calls as well
+        let get = ("/local/status/get", r#"["sid"]"#.to_owned());
+        drop(asked(to, &[ping(1, kept), get.clone(), ping(1, kept), ping(1, "")]));
+        assert_eq!(heard.recv_timeout(Duration::from_secs(30)), Ok(peer(1)));
+
+        // connections that nobody said to keep, and one that somebody said so in another place
+        drop(asked(to, &[ping(2, ""), get.clone()]));
+        drop(asked(to, &[ping(2, r#", "kept": false"#), ping(2, r#", "kept": "true""#)]));
+        drop(asked(to, &[("/local/status/get", r#"["sid", {"kept": true}]"#.to_owned())]));
+        drop(TcpStream::connect(to).unwrap());
+        // a ping that does not say who sent it
+        drop(asked(to, &[(path, r#"[{"kept": true}]"#.to_owned())]));
+
+        drop(asked(to, &[ping(4, kept)]));
+        assert_eq!(heard.recv_timeout(Duration::from_secs(30)), Ok(peer(4)));
+        // still open when the node stops, which closes it
+        let open = asked(to, &[ping(5, kept)]);
+        node.stop().await;
+        assert_eq!(heard.try_iter().collect::<Vec<_>>(), []);
+        drop(open);
+    }
 }

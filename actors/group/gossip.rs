@@ -119,6 +119,9 @@ async fn every(node: Node, interval: f64, mut phases: rand_chacha::ChaCha8Rng, f
     loop {
         let factor = 1.0 + JITTER * (2.0 * phases.random::<f64>() - 1.0);
         node.inner().clock.sleep(Duration::from_secs_f64(interval * factor / 1_000.0)).await;
+        if node.is_stopping() {
+            return;
+        }
         if let Err(error) = node.apply(function.clone(), Vec::new()).await {
             log::warn!(target: "chinwag::gossip", "a timed function failed: {error}");
         }

@@ -6,7 +6,16 @@
 mod group;
 mod local;
 
-use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use actix::{Actor, Handler, MailboxError, Message, dev::ToEnvelope};
 use chinwag_protocol::{
@@ -49,6 +58,8 @@ pub(crate) struct Inner {
     pub lifecycle: Seat<Lifecycle>,
     /// None on a node that takes no part.
     pub membership: Option<Seat<membership::Membership>>,
+    /// Set when the node is told to stop, and never cleared.
+    pub stopping: AtomicBool,
 }
 
 impl fmt::Debug for Node {
@@ -100,7 +111,12 @@ impl Node {
     /// [`ErrorKind::UnknownMethod`] where there is none; [`ErrorKind::DeadlineExceeded`], [`ErrorKind::Busy`].
     pub async fn call(&self, gid: Gid, service: &str, method: &str, arguments: impl IntoArguments) -> Reply {
         let call = Call::new(gid, service, method, arguments.into_arguments()?);
-        self.dispatch(call.within(self.context()?)).await
+        let call = call.within(self.context()?);
+        match self.origin {
+            None => self.dispatch(call).await,
+            // made by a call that was let in
+            Some(_) => self.perform(call).await,
+        }
     }
 
     /// Calls a service of another node.
@@ -108,6 +124,7 @@ impl Node {
     /// # Errors
     /// As [`call`](Node::call), and [`ErrorKind::Unreachable`] or [`ErrorKind::Interrupted`].
     pub async fn call_on(&self, to: &NodeAddr, call: Call) -> Reply {
+        self.refuse_new_work()?;
         let call = call.within(self.context()?);
         let message = comm::Send { to: to.clone(), call };
         self.tell(&self.inner.comm, message).await?
@@ -118,6 +135,12 @@ impl Node {
     /// # Errors
     /// As [`call`](Node::call).
     pub async fn dispatch(&self, call: Call) -> Reply {
+        self.check_admits(&call)?;
+        self.perform(call).await
+    }
+
+    /// Performs a call that was let in, or that is made by one that was.
+    pub(crate) async fn perform(&self, call: Call) -> Reply {
         let request = Request::new(call, self.inner.clock);
         match &self.inner.membership {
             _ if gossip::is_ours(&request.call) => self.inner.gossip.ask(request).await?,
@@ -136,6 +159,34 @@ impl Node {
         }
         let node = self.clone();
         take(Response::Later(Box::pin(async move { node.dispatch(call).await })));
+    }
+
+    /// Whether the node has been told to stop. From then on it performs no call that arrives; the calls under way finish,
+    /// with the calls that they make, and the protocols' own calls are answered until the node is gone.
+    pub fn is_stopping(&self) -> bool {
+        self.inner.stopping.load(Ordering::Acquire)
+    }
+
+    /// Has the node refuse every further call ([`is_stopping`](Node::is_stopping)). This does not end the node, and calling
+    /// it again changes nothing.
+    pub fn refuse_calls(&self) {
+        self.inner.stopping.store(true, Ordering::Release);
+    }
+
+    /// Whether a call that arrives now is let in.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Stopping`] on a node that has been told to stop, unless the call is the protocols' own.
+    pub fn check_admits(&self, call: &Call) -> Result<(), CallError> {
+        if self.is_stopping() && !call.is_protocol() {
+            return Err(stopping(&format_args!("{call}")));
+        }
+        Ok(())
+    }
+
+    /// Refuses work that no call under way has asked for, on a node that has been told to stop.
+    fn refuse_new_work(&self) -> Result<(), CallError> {
+        if self.is_stopping() && self.origin.is_none() { Err(stopping(&"this call")) } else { Ok(()) }
     }
 
     /// What the node's present call allows the next one.
@@ -207,6 +258,7 @@ impl Node {
     /// # Errors
     /// [`ErrorKind::Reserved`] where a built-in service has the name.
     pub async fn install(&self, service: impl Into<AnyService>) -> Result<(), CallError> {
+        self.refuse_new_work()?;
         let message = crate::node::Install(service.into());
         self.lifecycle(message).await?
     }
@@ -222,6 +274,7 @@ impl Node {
         F: Fn(Vec<Value>) -> Fut + Send + 'static,
         Fut: Future<Output = Result<Value, CallError>> + Send + 'static,
     {
+        self.refuse_new_work()?;
         let callback = move |arguments| -> CallbackFuture { Box::pin(callback(arguments)) };
         let message = routes::AddCallback { lasting, callback: Box::new(callback) };
         let name = self.inner.routes.ask(message).await??;
@@ -264,6 +317,12 @@ impl Node {
     /// # Errors
     /// As [`call`](Node::call), and [`ErrorKind::Unsupported`] on a node that takes no code.
     pub async fn apply(&self, function: Function, arguments: Vec<Value>) -> Reply {
+        self.refuse_new_work()?;
+        self.run(function, arguments).await
+    }
+
+    /// The same for a function that the node calls of its own accord, which it does until it is gone.
+    pub(crate) async fn run(&self, function: Function, arguments: Vec<Value>) -> Reply {
         let message = routes::Apply { function, arguments, origin: self.origin()? };
         self.inner.routes.ask(message).await?
     }
@@ -274,6 +333,7 @@ impl Node {
     /// # Errors
     /// What the source throws; [`ErrorKind::Unsupported`] on a node that takes no code.
     pub async fn evaluate(&self, source: impl Into<String>) -> Result<String, CallError> {
+        self.refuse_new_work()?;
         let message = routes::Evaluate { source: source.into(), origin: self.origin()? };
         let shown = self.inner.routes.ask(message).await??;
         Ok(shown.into_value().deserialize()?)
@@ -334,6 +394,10 @@ impl Node {
     async fn local(&self, service: &str, method: &str, arguments: Vec<Value>) -> Result<Value, CallError> {
         Ok(self.call(Gid::local(), service, method, arguments).await?.into_value())
     }
+}
+
+fn stopping(refused: &dyn fmt::Display) -> CallError {
+    CallError::new(ErrorKind::Stopping, format!("the node is stopping and does not perform {refused}"))
 }
 
 /// What a callback answers with.

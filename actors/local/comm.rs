@@ -82,7 +82,7 @@ impl Comm {
         let peer = Peer(to.clone());
         if peer == Peer(self.home.me.clone()) {
             return match self.home.node().cloned() {
-                Ok(node) => Box::pin(async move { node.dispatch(call).await }),
+                Ok(node) => Box::pin(async move { node.perform(call).await }),
                 Err(error) => ready(Err(error)),
             };
         }

@@ -13,6 +13,7 @@
 
 mod arguments;
 mod error;
+mod methods;
 mod reply;
 
 use std::{sync::Arc, time::Duration};
@@ -20,6 +21,7 @@ use std::{sync::Arc, time::Duration};
 pub use self::{
     arguments::{FromArguments, IntoArguments},
     error::{Blame, CallError, ErrorKind},
+    methods::PROTOCOL_METHODS,
     reply::{Aggregate, Answer, GroupReply, Reply, reply_from_pair, reply_to_pair},
 };
 use crate::{

@@ -9,12 +9,20 @@
 //! would stay, open files all of them. Hence connections are kept in a pool that is left after a
 //! while ([`HttpTransport::pool_life`]), with what it holds: those in use go on until their calls have ended.
 //!
+//! A server may close an idle connection sooner. If it says when (`Keep-Alive: timeout=5`, as Node.js does), the connection
+//! is not used in the last second before that. If it closes the connection just as a request is sent, a call that is
+//! [repeatable](Call::is_repeatable) is sent again, once, over a fresh connection; any other call is `Interrupted`, since it
+//! may have been performed.
+//!
+//! [`call_kept`](Transport::call_kept) has connections of its own, one to each of at most [`MOST_KEPT`] peers, which end
+//! only when the peer has not been called so for a minute.
+//!
 //! What all calls of one method on one node have in common, the most of a request's head, is made once and kept for as
 //! long as it is among the last in use: to write a URL, have it parsed, and fill a new map of headers took more than a
 //! message through an actor does.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     io,
     net::{IpAddr, ToSocketAddrs},
     num::NonZeroUsize,
@@ -39,7 +47,10 @@ use lru::LruCache;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use tokio::time::{Instant, timeout_at};
 
-use super::{DEADLINE, DEPTH, JSON, REQUEST, THIS_VERSION, VERSION};
+use super::{
+    DEADLINE, DEPTH, JSON, REQUEST, THIS_VERSION, VERSION,
+    connection::{Exchange, connect},
+};
 
 /// How long an unused connection is kept. Shorter than the server's [`KEEP_ALIVE`](super::server::KEEP_ALIVE).
 const IDLE: Duration = Duration::from_secs(20);
@@ -51,6 +62,17 @@ const POOL: Duration = Duration::from_secs(30);
 /// How many heads of requests are kept. Each takes some 1.3 kB; a guess at how many methods, times peers, are called over
 /// and over by a node that is in a hurry.
 const HEADS: NonZeroUsize = NonZeroUsize::new(64).unwrap();
+
+/// How many peers a transport keeps a connection to for [`call_kept`](Transport::call_kept). The one that was called so
+/// the longest ago makes room for the next. A guess: several times as many as a node has reason to watch so.
+pub const MOST_KEPT: NonZeroUsize = NonZeroUsize::new(32).unwrap();
+
+/// How long a kept connection that is not used stays open. Shorter than the server's
+/// [`KEEP_ALIVE`](super::server::KEEP_ALIVE), and several times as long as the time between two probes of a peer.
+const KEPT: Duration = Duration::from_secs(60);
+
+/// How many heads of requests are kept with each kept connection. They carry one or two methods.
+const KEPT_HEADS: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 
 /// What cannot stand in a path segment as it is.
 const SEGMENT: &AsciiSet = &CONTROLS
@@ -78,7 +100,30 @@ pub struct HttpTransport {
     pool: Rc<RefCell<Option<Pool>>>,
     /// How long one is used.
     life: Duration,
+    kept: Rc<RefCell<LruCache<Peer, Kept>>>,
+    /// How long a kept connection stays open unused.
+    kept_life: Duration,
     limits: Rc<Limits>,
+}
+
+/// A node by its address.
+type Peer = (EcoString, u16);
+
+/// The connection that is kept open to one peer. A client of its own has it, because awc closes the idle connections of a
+/// client only all at once.
+struct Kept {
+    pool: Pool,
+    used: Instant,
+    under_way: Rc<Cell<bool>>,
+}
+
+/// The turn of a call on a kept connection.
+struct Turn(Rc<Cell<bool>>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
 }
 
 /// Connections, and the heads of the requests that go over them.
@@ -111,11 +156,13 @@ impl Target {
 }
 
 impl Pool {
-    fn new() -> Pool {
-        let connector = awc::Connector::new().limit(0).conn_keep_alive(IDLE).conn_lifetime(POOL);
+    /// An empty one, whose connections are used for as long as `life`, and kept unused for as long as `idle`.
+    fn new(idle: Duration, life: Duration, heads: NonZeroUsize) -> Pool {
+        let connector = awc::Connector::new().connector(connect()).limit(0);
+        let connector = connector.conn_keep_alive(idle).conn_lifetime(life);
         let client =
             awc::Client::builder().connector(connector).disable_timeout().disable_redirects().no_default_headers();
-        Pool { client: client.finish(), heads: LruCache::new(HEADS) }
+        Pool { client: client.finish(), heads: LruCache::new(heads) }
     }
 
     /// What is the same in all requests that make this call.
@@ -138,13 +185,20 @@ impl Pool {
 impl HttpTransport {
     /// A client with connections of its own.
     pub fn new(limits: Limits) -> HttpTransport {
-        HttpTransport { pool: Rc::default(), life: POOL, limits: Rc::new(limits) }
+        let kept = Rc::new(RefCell::new(LruCache::unbounded()));
+        HttpTransport { pool: Rc::default(), life: POOL, kept, kept_life: KEPT, limits: Rc::new(limits) }
     }
 
     /// Leaves its connections to end after so long. Default 30 s.
     #[must_use]
     pub fn pool_life(self, life: Duration) -> HttpTransport {
         HttpTransport { life, ..self }
+    }
+
+    /// Closes a kept connection that has not been used for so long. Default 60 s; a server keeps it for 75 s.
+    #[must_use]
+    pub fn kept_life(self, kept_life: Duration) -> HttpTransport {
+        HttpTransport { kept_life, ..self }
     }
 
     fn head(&self, to: &NodeAddr, call: &Call) -> Result<FrozenClientRequest, FreezeRequestError> {
@@ -158,16 +212,86 @@ impl HttpTransport {
                     pool.take();
                 }
             });
-            Pool::new()
+            Pool::new(IDLE, POOL, HEADS)
         });
         used.head(to, call)
     }
 
-    async fn exchange(&self, to: &NodeAddr, call: &Call) -> Reply {
-        let head = self
-            .head(to, call)
-            .map_err(|why| CallError::new(ErrorKind::Unreachable, format!("{to} is not where a node can be: {why}")))?;
-        let left = u64::try_from(call.context.time_left.as_millis()).unwrap_or(u64::MAX).max(1);
+    /// The head of a call on the kept connection to a peer, and the turn there. None while another call is under way on it.
+    fn kept_head(&self, to: &NodeAddr, call: &Call) -> Result<Option<(FrozenClientRequest, Turn)>, FreezeRequestError> {
+        let mut peers = self.kept.borrow_mut();
+        if peers.is_empty() {
+            self.close_unused();
+        }
+        let peer = (to.ip().into(), to.port());
+        if !peers.contains(&peer) && peers.len() >= MOST_KEPT.get() {
+            peers.pop_lru();
+        }
+        let kept = peers.get_or_insert_mut(peer, || Kept {
+            // a connection that is in use does not grow too old
+            pool: Pool::new(self.kept_life, Duration::MAX, KEPT_HEADS),
+            used: Instant::now(),
+            under_way: Rc::default(),
+        });
+        kept.used = Instant::now();
+        if kept.under_way.get() {
+            return Ok(None);
+        }
+        let head = kept.pool.head(to, call)?;
+        kept.under_way.set(true);
+        Ok(Some((head, Turn(kept.under_way.clone()))))
+    }
+
+    /// Closes the kept connections that are used no more, until there are none.
+    fn close_unused(&self) {
+        let (kept, life) = (Rc::downgrade(&self.kept), self.kept_life);
+        actix_web::rt::spawn(async move {
+            let mut wake = Instant::now() + life;
+            loop {
+                tokio::time::sleep_until(wake).await;
+                // a transport that is gone has none
+                let Some(peers) = kept.upgrade() else { return };
+                let mut peers = peers.borrow_mut();
+                let now = Instant::now();
+                loop {
+                    match peers.peek_lru().map(|(_, peer)| peer.used + life) {
+                        None => return,
+                        Some(end) if end <= now => drop(peers.pop_lru()),
+                        Some(end) => {
+                            wake = end;
+                            break;
+                        }
+                    }
+                }
+            }
+        });
+    }
+
+    /// Makes a call with this head. One that can be repeated is made again if its connection had been idle and ended before
+    /// any of the answer arrived.
+    async fn exchange(&self, to: &NodeAddr, call: &Call, head: &FrozenClientRequest, deadline: Instant) -> Reply {
+        let exchange = Exchange::new(false);
+        let reply = exchange.run(self.attempt(&exchange, to, call, head, deadline)).await;
+        match reply {
+            Err(why) if exchange.is_unanswered_after_idle() && call.is_repeatable() => {
+                log::debug!(target: "chinwag::http", "{call} is sent again: {why}");
+                let again = Exchange::new(true);
+                again.run(self.attempt(&again, to, call, head, deadline)).await
+            }
+            reply => reply,
+        }
+    }
+
+    async fn attempt(
+        &self,
+        exchange: &Exchange,
+        to: &NodeAddr,
+        call: &Call,
+        head: &FrozenClientRequest,
+        deadline: Instant,
+    ) -> Reply {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let left = u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1);
         let mut headers = HeaderMap::with_capacity(3);
         headers.insert(DEADLINE.clone(), HeaderValue::from(left));
         headers.insert(DEPTH.clone(), HeaderValue::from(call.context.depth));
@@ -187,6 +311,7 @@ impl HttpTransport {
             }
             why => broke_off(&why),
         })?;
+        exchange.complete(response.headers());
         // awc takes the end of the connection for the end of the body
         let announced = response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         if announced.is_some_and(|length: usize| length != body.len()) {
@@ -236,14 +361,35 @@ impl Transport for HttpTransport {
         let deadline = Instant::now() + call.context.time_left;
         let (transport, to) = (self.clone(), to.clone());
         async move {
-            let exchange = transport.exchange(&to, &call);
-            timeout_at(deadline, exchange).await.unwrap_or_else(|_| {
-                let late = format!("{to} did not answer {call} in time");
-                Err(CallError::new(ErrorKind::DeadlineExceeded, late))
-            })
+            let head = transport.head(&to, &call).map_err(|why| unreachable(&to, &why))?;
+            let exchange = transport.exchange(&to, &call, &head, deadline);
+            timeout_at(deadline, exchange).await.unwrap_or_else(|_| Err(late(&to, &call)))
         }
         .boxed_local()
     }
+
+    /// Over a connection that stays open for a minute after its last use. If a call is under way on it, this one is an
+    /// ordinary call, so that it does not wait for the other.
+    fn call_kept(&self, to: &NodeAddr, call: Call) -> LocalBoxFuture<'static, Reply> {
+        let deadline = Instant::now() + call.context.time_left;
+        let (transport, to) = (self.clone(), to.clone());
+        async move {
+            let Some((head, _turn)) = transport.kept_head(&to, &call).map_err(|why| unreachable(&to, &why))? else {
+                return transport.call(&to, call).await;
+            };
+            let exchange = transport.exchange(&to, &call, &head, deadline);
+            timeout_at(deadline, exchange).await.unwrap_or_else(|_| Err(late(&to, &call)))
+        }
+        .boxed_local()
+    }
+}
+
+fn unreachable(to: &NodeAddr, why: &FreezeRequestError) -> CallError {
+    CallError::new(ErrorKind::Unreachable, format!("{to} is not where a node can be: {why}"))
+}
+
+fn late(to: &NodeAddr, call: &Call) -> CallError {
+    CallError::new(ErrorKind::DeadlineExceeded, format!("{to} did not answer {call} in time"))
 }
 
 /// Where a call goes.

@@ -1,7 +1,9 @@
 //! Calls as HTTP requests: `PUT /GID/SERVICE/METHOD` with an array of arguments, answered `[error, value]`.
 
 pub mod client;
+mod connection;
 pub(crate) mod events;
+pub(crate) mod kept;
 pub mod server;
 
 use actix_web::http::header::{HeaderName, HeaderValue};

@@ -27,7 +27,7 @@ use actix_web::{
     HttpRequest, HttpResponse,
     error::PayloadError,
     http::{
-        Method, StatusCode,
+        ConnectionType, Method, StatusCode,
         header::{self, HeaderName},
     },
     web::{self, Bytes, BytesMut},
@@ -42,7 +42,7 @@ use chinwag_protocol::{
 use futures_util::{FutureExt as _, StreamExt as _};
 use percent_encoding::percent_decode_str;
 
-use super::{DEADLINE, DEPTH, JSON, REQUEST, THIS_VERSION, VERSION, events, events::EVENTS};
+use super::{DEADLINE, DEPTH, JSON, REQUEST, THIS_VERSION, VERSION, events, events::EVENTS, kept};
 
 /// How long an unused connection is kept. Longer than any client of ours keeps one.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -69,7 +69,9 @@ pub(crate) struct Door {
     pub under_way: AtomicUsize,
     /// Bytes held of bodies that have not arrived in whole.
     pub gathered: AtomicUsize,
-    pub stopping: AtomicBool,
+    /// Set when even the protocols' own calls are answered no longer. The node refuses all others before
+    /// ([`Node::is_stopping`]).
+    pub closed: AtomicBool,
     /// Of a stream of events.
     pub heartbeat: Duration,
     /// For the same ids.
@@ -116,11 +118,9 @@ pub(crate) async fn answer(
 ) -> HttpResponse {
     door.under_way.fetch_add(1, Ordering::AcqRel);
     let _under_way = UnderWay(&door.under_way);
-    if door.stopping.load(Ordering::Acquire) {
+    if door.closed.load(Ordering::Acquire) {
         let error = CallError::new(ErrorKind::Stopping, "the node is stopping");
-        let mut response = refuse(StatusCode::SERVICE_UNAVAILABLE, error, Form::Typed);
-        response.head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
-        return response;
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, error, Form::Typed);
     }
     if let Some(host) = host(&request).filter(|host| !door.hosts.admits(host)) {
         let shown: String = host.chars().take(64).collect();
@@ -128,20 +128,32 @@ pub(crate) async fn answer(
         return refuse(StatusCode::FORBIDDEN, CallError::new(ErrorKind::BadCall, message), Form::Plain);
     }
     if request.method() == Method::GET && request.path() == EVENTS {
+        if node.is_stopping() {
+            let error = CallError::new(ErrorKind::Stopping, "the node is stopping");
+            return refuse(StatusCode::SERVICE_UNAVAILABLE, error, Form::Plain);
+        }
         return events::stream(&node, door.heartbeat).await;
     }
     if request.method() != Method::PUT {
         let message = format!("Method {} not allowed: a call is PUT /GID/SERVICE/METHOD", request.method());
         return refuse(StatusCode::METHOD_NOT_ALLOWED, CallError::new(ErrorKind::BadCall, message), Form::Plain);
     }
-    match read(&request, body, &door).await {
+    match read(&request, body, &node, &door).await {
         Err(Refusal { status, error, form }) => refuse(status, error, form),
         Ok((call, form)) => {
+            // the node may have been told to stop while the body arrived
+            if let Err(error) = node.check_admits(&call) {
+                return refuse(StatusCode::SERVICE_UNAVAILABLE, error, form);
+            }
+            let keeper = kept::keeper(&call);
             let name = log::log_enabled!(target: "chinwag::http", log::Level::Debug).then(|| call.to_string());
             let reply = node.dispatch(call).await;
             if let Some(name) = name {
                 let outcome = reply.as_ref().map_or_else(|error| error.to_string(), |_| "ok".to_owned());
                 log::debug!(target: "chinwag::http", "{name}: {outcome}");
+            }
+            if let Some(peer) = keeper.filter(|_| reply.is_ok()) {
+                kept::note(&request, &node, peer);
             }
             respond(StatusCode::OK, reply, form)
         }
@@ -171,9 +183,13 @@ impl Refusal {
 }
 
 /// Reads the call out of a request.
-async fn read(request: &HttpRequest, body: web::Payload, door: &Door) -> Result<(Call, Form), Refusal> {
+async fn read(request: &HttpRequest, body: web::Payload, node: &Node, door: &Door) -> Result<(Call, Form), Refusal> {
     let bad = |message: String| Refusal::new(StatusCode::BAD_REQUEST, message);
     let (gid, service, method) = path(request.path()).map_err(bad)?;
+    let mut call = Call::new(gid, service, method, Vec::new());
+    // before the body, which a node that is stopping need not wait for
+    let stopping = |error| Refusal { error, ..Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "") };
+    node.check_admits(&call).map_err(stopping)?;
     let mut context = context(request).map_err(|error| Refusal { error, ..bad(String::new()) })?;
 
     let most = door.limits.bytes;
@@ -205,7 +221,8 @@ async fn read(request: &HttpRequest, body: web::Payload, door: &Door) -> Result<
         let number = door.served.fetch_add(1, Ordering::Relaxed);
         context.request = Some(format!("{}-{number}", door.sid).into());
     }
-    Ok((Call::new(gid, service, method, arguments.values).within(context), arguments.form))
+    call.arguments = arguments.values;
+    Ok((call.within(context), arguments.form))
 }
 
 /// Why a body was not read.
@@ -309,7 +326,12 @@ fn context(request: &HttpRequest) -> Result<CallContext, CallError> {
 
 pub(super) fn refuse(status: StatusCode, error: CallError, form: Form) -> HttpResponse {
     log::debug!(target: "chinwag::http", "refused: {error}");
-    respond(status, Err(error), form)
+    let ends = error.kind == ErrorKind::Stopping;
+    let mut response = respond(status, Err(error), form);
+    if ends {
+        response.head_mut().set_connection_type(ConnectionType::Close);
+    }
+    response
 }
 
 fn respond(status: StatusCode, reply: Reply, form: Form) -> HttpResponse {

@@ -165,7 +165,8 @@ impl Gossip {
     /// Performs a message on this node, in a task of its own.
     fn perform(&self, message: &Shared) -> Option<oneshot::Receiver<Reply>> {
         let node = self.home.node().ok()?.on_its_own();
-        let call = message.call();
+        // decided now: a message that arrived before the node was told to stop is under way
+        let call = message.call().and_then(|call| node.check_admits(&call).map(|()| call));
         let (tell, told) = oneshot::channel();
         actix::spawn(async move {
             let outcome = match call {
@@ -255,7 +256,7 @@ fn gone() -> CallError {
 async fn perform(node: &Node, call: Call) -> Reply {
     let (begun, clock) = (Instant::now(), node.inner().clock);
     loop {
-        let outcome = node.call(call.gid.clone(), &call.service, &call.method, call.arguments.clone()).await;
+        let outcome = node.perform(call.clone()).await;
         match outcome {
             Err(busy) if busy.kind == ErrorKind::Busy && clock.since(begun) < PERFORM_TIME => {
                 clock.sleep(BUSY_PAUSE).await;

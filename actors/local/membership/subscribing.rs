@@ -52,7 +52,7 @@ pub(super) fn subscribed(roster: &mut Roster) -> Result<Events, CallError> {
 async fn call_with_each(node: Node, function: Function, mut events: Events) {
     let mut failures = 0;
     while let Some(event) = events.next().await {
-        match node.apply(function.clone(), vec![event.to_value()]).await {
+        match node.run(function.clone(), vec![event.to_value()]).await {
             Ok(_) => failures = 0,
             Err(why) => {
                 failures += 1;
