@@ -75,9 +75,7 @@ pub fn is_host(text: &str) -> bool {
     }
     let name = text.strip_suffix('.').unwrap_or(text);
     name.len() <= MAX_HOST_BYTES
-        && name
-            .split('.')
-            .all(|label| (1..=MAX_LABEL_BYTES).contains(&label.len()) && label.bytes().all(is_name_byte))
+        && name.split('.').all(|label| (1..=MAX_LABEL_BYTES).contains(&label.len()) && label.bytes().all(is_name_byte))
 }
 
 /// Underscores are in no host name by the standards, and in many by custom.
@@ -91,7 +89,9 @@ fn is_name_byte(byte: u8) -> bool {
 /// failing.
 pub fn undialable(host: &str) -> Option<&'static str> {
     match literal(host) {
-        Some(_) if host.contains('%') => Some("a zone names a network interface of one machine and means nothing to others"),
+        Some(_) if host.contains('%') => {
+            Some("a zone names a network interface of one machine and means nothing to others")
+        }
         Some(address) if address.is_unspecified() => Some("it stands for every address of a machine, not for one"),
         Some(address) if address.is_multicast() => Some("it is a multicast address"),
         Some(IpAddr::V4(Ipv4Addr::BROADCAST)) => Some("it is the broadcast address"),
@@ -145,7 +145,10 @@ mod tests {
     #[test]
     fn spellings_of_one_host_have_one_canonical_form() {
         for (canonical_form, spellings) in [
-            ("127.0.0.1", &["127.0.0.1", "localhost", "LocalHost", "localhost.", "::ffff:127.0.0.1", "[::ffff:7f00:1]"][..]),
+            (
+                "127.0.0.1",
+                &["127.0.0.1", "localhost", "LocalHost", "localhost.", "::ffff:127.0.0.1", "[::ffff:7f00:1]"][..],
+            ),
             ("::1", &["::1", "[::1]", "0:0:0:0:0:0:0:1", "[0::0:1]"]),
             ("fd00:9::1", &["fd00:9::1", "fd00:9:0:0::1", "FD00:9::1", "[fd00:0009::1]"]),
             ("fe80::1", &["fe80::1", "fe80::1%eth0", "[fe80::1%25]", "FE80::1%2"]),
@@ -165,12 +168,36 @@ mod tests {
     #[test]
     fn hosts_are_told_from_what_could_leave_a_url() {
         let longest = ["x".repeat(63), "x".repeat(63), "x".repeat(63), "x".repeat(61)].join(".");
-        for host in ["a", "a.", "a_b-c.d", "127.0.0.1", "::1", "[::1]", "fe80::1%eth0", "xn--bcher-kva.example", &longest] {
+        for host in
+            ["a", "a.", "a_b-c.d", "127.0.0.1", "::1", "[::1]", "fe80::1%eth0", "xn--bcher-kva.example", &longest]
+        {
             assert!(is_host(host), "{host}");
         }
         for text in [
-            "", ".", "a..b", ".a", "a b", "a/b", "a@b", "a?b", "a#b", "a%b", "a\\b", "[a]", "[127.0.0.1]", "a:1", ":",
-            "[::1", "::1]", "[[::1]]", "::1%a/b", "[::1]a", "bücher.example", "a\n", &"x".repeat(64), &(longest.clone() + "y"),
+            "",
+            ".",
+            "a..b",
+            ".a",
+            "a b",
+            "a/b",
+            "a@b",
+            "a?b",
+            "a#b",
+            "a%b",
+            "a\\b",
+            "[a]",
+            "[127.0.0.1]",
+            "a:1",
+            ":",
+            "[::1",
+            "::1]",
+            "[[::1]]",
+            "::1%a/b",
+            "[::1]a",
+            "bücher.example",
+            "a\n",
+            &"x".repeat(64),
+            &(longest.clone() + "y"),
         ] {
             assert!(!is_host(text), "{text:?}");
         }
@@ -198,7 +225,9 @@ mod tests {
         ] {
             assert!(undialable(host).is_some_and(|why| why.contains(says)), "{host}: {:?}", undialable(host));
         }
-        for host in ["127.0.0.1", "localhost", "::1", "fe80::1", "10.0.0.255", "192.0.2.1", "nowhere.invalid", "0xyz", "h2"] {
+        for host in
+            ["127.0.0.1", "localhost", "::1", "fe80::1", "10.0.0.255", "192.0.2.1", "nowhere.invalid", "0xyz", "h2"]
+        {
             assert_eq!(undialable(host), None, "{host}");
         }
     }
@@ -217,8 +246,27 @@ mod tests {
             assert_eq!(of_authority(authority), Some(host), "{authority}");
         }
         for authority in [
-            "", ":", ":80", "localhost:evil", "localhost:80:80", "localhost:+80", "localhost:65536", "localhost:8080 ",
-            " localhost", "localhost/", "evil@localhost", "localhost@evil.example", "::1", "[::1]evil.example", "[::1", "[localhost]", "[]", "[::1]]:80", "[::1]:80:80", "localhost, evil.example", "localhost\\evil",
+            "",
+            ":",
+            ":80",
+            "localhost:evil",
+            "localhost:80:80",
+            "localhost:+80",
+            "localhost:65536",
+            "localhost:8080 ",
+            " localhost",
+            "localhost/",
+            "evil@localhost",
+            "localhost@evil.example",
+            "::1",
+            "[::1]evil.example",
+            "[::1",
+            "[localhost]",
+            "[]",
+            "[::1]]:80",
+            "[::1]:80:80",
+            "localhost, evil.example",
+            "localhost\\evil",
         ] {
             assert_eq!(of_authority(authority), None, "{authority:?}");
         }

@@ -112,6 +112,17 @@ impl NodeAddr {
         self.port == other.port && (self.ip == other.ip || host::canonical(&self.ip) == host::canonical(&other.ip))
     }
 
+    /// Whether its address is written in its canonical form, so that its [`key`](NodeAddr::key) is its NID.
+    pub fn is_canonical(&self) -> bool {
+        host::canonical(&self.ip) == self.ip.as_str()
+    }
+
+    /// The same node, its address written as in `other`.
+    #[must_use]
+    pub fn spelled_like(&self, other: &NodeAddr) -> NodeAddr {
+        NodeAddr { ip: other.ip.clone(), ..self.clone() }
+    }
+
     /// Whether both are one node and write its address alike, and so have one NID.
     pub fn is_spelled_like(&self, other: &NodeAddr) -> bool {
         self.port == other.port && self.ip == other.ip
