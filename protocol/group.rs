@@ -456,9 +456,11 @@ impl Groups {
         else {
             return false;
         };
-        let nid = held.node.nid();
-        let derived = sid.as_str().len() >= SID_DIGITS && *sid == nid.sid_of(sid.as_str().len());
-        if held.node.is_spelled_like(node) || !derived || key == self.me.key() {
+        if held.node.is_spelled_like(node) || key == self.me.key() {
+            return false;
+        }
+        let digits = sid.as_str().len();
+        if digits < SID_DIGITS || *sid != held.node.nid().sid_of(digits) {
             return false;
         }
         let (sid, node) = (sid.clone(), held.node.spelled_like(node));

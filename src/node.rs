@@ -22,6 +22,7 @@ use chinwag_actors::{
     service::AnyService,
 };
 use chinwag_protocol::{
+    host,
     identity::NodeAddr,
     value::{Object, Value},
     wire::Limits,
@@ -362,7 +363,7 @@ fn extra(config: &Config) -> Object {
 
 fn hosts(me: &NodeAddr, bound: IpAddr, config: &Config) -> Hosts {
     let names = [Some(me.ip().to_owned()), config.ip.clone(), Some(bound.to_string())];
-    let names = names.into_iter().flatten().map(|name| name.to_ascii_lowercase()).collect();
+    let names = names.into_iter().flatten().map(|name| host::canonical(&name).into_owned()).collect();
     Hosts { names, any_address: bound.is_unspecified() }
 }
 

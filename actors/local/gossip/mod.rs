@@ -223,7 +223,7 @@ impl Gossip {
         let deadline = request.deadline;
         let Arrived { gid, from, stated, quiet, request } = arrived;
         let asked = Asked::of(&request);
-        let nid = from.as_ref().map(NodeAddr::nid);
+        let nid = from.as_ref().map(NodeAddr::key);
         if let Some(nid) = nid {
             self.signs.asked(&self.home, nid, stated);
         }

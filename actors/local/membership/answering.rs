@@ -5,13 +5,13 @@ use std::time::Duration;
 use actix::Context;
 use chinwag_protocol::{
     call::{CallError, ErrorKind},
-    identity::NodeAddr,
+    identity::{Gid, NodeAddr},
     swim::{Input, Outcome},
     value::{Object, Value},
 };
 use tokio::sync::oneshot;
 
-use super::{Membership, Shared, Take, join, wire, wire::Addresses};
+use super::{Event, Membership, Shared, Take, join, wire, wire::Addresses};
 use crate::{
     local::groups::Enroll,
     request::{ReplyFuture, Request, Response},
@@ -22,11 +22,19 @@ use crate::{
 pub(super) const MAX_RELAYS: usize = 1_024;
 
 impl Membership {
+    /// A peer has said where it is: people are shown it as it spells its own address.
+    fn spelled(&self, from: &NodeAddr) {
+        if self.home.groups.borrow_mut().stated(from) {
+            self.roster.borrow().tell(Event::GroupChanged { gid: Gid::all() });
+        }
+    }
+
     /// What a peer says of itself in a request.
     fn heard(&mut self, argument: &Value, context: &mut Context<Membership>) -> Option<NodeAddr> {
         let from = wire::node(argument, "from").ok()?;
+        self.spelled(&from);
         if let Some(incarnation) = wire::stated(argument) {
-            self.drive([Input::Heard { peer: from.nid(), incarnation: Some(incarnation) }], context);
+            self.drive([Input::Heard { peer: from.key(), incarnation: Some(incarnation) }], context);
         }
         Some(from)
     }
@@ -75,7 +83,8 @@ impl Membership {
             }
             "exchange" => {
                 let (from, take) = exchanged(argument).map_err(refused)?;
-                let reader = from.nid();
+                let reader = from.key();
+                self.spelled(&from);
                 self.roster.borrow_mut().note(take.addresses);
                 self.drive(take.inputs, context);
                 let mut answer = self.statement();
@@ -109,7 +118,7 @@ impl Membership {
     }
 
     fn relay(&self, to: &NodeAddr, budget: Duration) -> ReplyFuture {
-        let (roster, nid) = (self.roster.clone(), to.nid());
+        let (roster, nid) = (self.roster.clone(), to.key());
         let asking = self.home.ask(to, wire::ping(&self.home.me, roster.borrow().swim.incarnation()), budget);
         let under_way = Relaying::begin(roster.clone());
         let (tell, told) = oneshot::channel();
@@ -143,9 +152,9 @@ impl Membership {
 /// Reads an exchange, or the answer to one: from whom, and what the machine is to hear.
 pub(super) fn exchanged(message: &Value) -> Result<(NodeAddr, Take), CallError> {
     let from = wire::node(message, "from")?;
-    let mut addresses = vec![(from.nid(), from.clone())];
+    let mut addresses = vec![(from.key(), from.clone())];
     let view = wire::read_view(message, &mut addresses)?;
-    let inputs = vec![Input::Exchanged { from: from.nid(), view }];
+    let inputs = vec![Input::Exchanged { from: from.key(), view }];
     Ok((from, Take { inputs, addresses }))
 }
 

@@ -80,7 +80,7 @@ pub(super) async fn run(home: Rc<Home>, roster: Shared) {
 async fn through(home: &Home, roster: &Shared, node: &Node, seed: &Seed) -> Result<usize, CallError> {
     let addresses = home.transport.resolve(seed.host(), seed.port()).await?;
     let mut outcome = Err(CallError::new(ErrorKind::Unreachable, "it has no address but this node's own"));
-    for address in addresses.iter().filter(|address| address.nid() != home.nid) {
+    for address in addresses.iter().filter(|address| !address.is_same_node(&home.me)) {
         outcome = at(home, roster, node, address).await;
         if outcome.is_ok() {
             break;
@@ -104,14 +104,14 @@ async fn with(home: &Home, roster: &Shared, node: &Node, seed: &NodeAddr) -> Res
     let call = {
         let roster = roster.borrow();
         let incarnation = roster.swim.incarnation();
-        let view = roster.swim.view(&seed.nid());
+        let view = roster.swim.view(&seed.key());
         let find = |nid: &_| if *nid == home.nid { Some(home.me.clone()) } else { roster.address(nid).cloned() };
         let view = view.iter().filter_map(|update| wire::update(update, find)).collect();
         wire::exchange(&home.me, incarnation, view, Some(asked))
     };
     let answer = home.ask(seed, call, SEED_TIME).await?.into_value();
     let (from, take) = exchanged(&answer)?;
-    if from.nid() == home.nid {
+    if from.is_same_node(&home.me) {
         return Err(CallError::new(ErrorKind::Unreachable, format!("{seed} is this node itself")));
     }
     let groups = wire::read_groups(&answer)?;
@@ -158,7 +158,7 @@ async fn through_mute(home: &Home, roster: &Shared, node: &Node, seed: &NodeAddr
         let add = vec![Value::from(gid.as_str()), NodeAddr::new(home.me.ip(), home.me.port()).to_value()];
         let added = home.ask(seed, Call::new(Gid::local(), "groups", "add", add), SEED_TIME).await;
         let members = match added {
-            Ok(members) => Group::from_value(&members.into_value())?,
+            Ok(members) => Group::from_peer(&members.into_value())?,
             Err(why) if gid.is_all() => return Err(why),
             Err(why) => {
                 log::warn!(target: "chinwag::membership", "{seed} does not add this node to {gid}: {why}");
@@ -174,7 +174,7 @@ async fn through_mute(home: &Home, roster: &Shared, node: &Node, seed: &NodeAddr
     let candidates = known
         .iter()
         .map(|(_, member)| &member.node)
-        .filter(|other| other.nid() != home.nid && other.nid() != seed.nid());
+        .filter(|other| !other.is_same_node(&home.me) && !other.is_same_node(seed));
     for other in candidates.take(MAX_TRIED) {
         match with(home, roster, node, other).await {
             Ok(_) => break,
@@ -205,7 +205,7 @@ pub(super) async fn admitted(
     newcomer: NodeAddr,
     asked: Vec<Gid>,
 ) -> Result<Vec<Value>, CallError> {
-    let nid = newcomer.nid();
+    let nid = newcomer.key();
     for gid in asked.into_iter().filter(|gid| !gid.is_local() && !gid.is_all()) {
         let known = home.groups.borrow().get(&gid).map(|members| members.contains(&nid));
         match known {

@@ -25,12 +25,13 @@ impl Membership {
                 let Value::Object(mut entry) = NodeAddr::new(node.ip(), node.port()).to_value() else { continue };
                 entry.insert("status", status_name(status));
                 wire::state(&mut entry, incarnation);
-                let mut sid = all.sid_for(&nid);
+                let written = node.nid();
+                let mut sid = all.sid_of(&nid).cloned().unwrap_or_else(|| all.sid_for(&written));
                 for digits in sid.as_str().len()..=64 {
                     if !list.contains_key(sid.as_str()) {
                         break;
                     }
-                    sid = nid.sid_of(digits);
+                    sid = written.sid_of(digits);
                 }
                 list.insert(sid.as_str(), Value::Object(entry));
             }

@@ -165,7 +165,7 @@ pub(crate) fn read_update(value: &Value, addresses: &mut Addresses) -> Result<Up
     let claims = [Claim::Alive, Claim::Suspect, Claim::Dead, Claim::Left];
     let claim = claims.into_iter().find(|claim| claim_name(*claim) == name);
     let claim = claim.ok_or_else(|| bad("it claims nothing that is known"))?;
-    let (about, speaker) = (peer.nid(), by.nid());
+    let (about, speaker) = (peer.key(), by.key());
     addresses.push((about, peer));
     if about != speaker {
         addresses.push((speaker, by));
@@ -221,7 +221,7 @@ pub(crate) fn read_groups(value: &Value) -> Result<Vec<(GroupConfig, Group)>, Ca
     let groups = value.get("groups").and_then(Value::as_array);
     let read = |group: &Value| {
         let part = |key| group.get(key).unwrap_or(&Value::Undefined);
-        Ok((GroupConfig::from_value(part("config"))?, Group::from_value(part("nodes"))?))
+        Ok((GroupConfig::from_value(part("config"))?, Group::from_peer(part("nodes"))?))
     };
     groups.into_iter().flat_map(|groups| groups.iter().flatten()).map(read).collect()
 }
