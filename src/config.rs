@@ -226,7 +226,7 @@ fn nearest_key(word: &str) -> &'static str {
 /// use chinwag::config::read_json;
 /// let node = read_json("{ip: '127.0.0.1', port: 8080,}").unwrap();
 /// assert_eq!(node.get("port"), Some(&8080.into()));
-/// assert!(read_json("{ip: '127.0.0.1', port}").unwrap_err().why.contains("1:27"));
+/// assert!(read_json("{ip: '127.0.0.1', port}").unwrap_err().why.contains("line 1 column 23"));
 /// ```
 ///
 /// # Errors
@@ -248,7 +248,33 @@ pub fn read_json(text: &str) -> Result<Value, Unreadable> {
             return Err(refused(format!("it is nested more than {MAX_TYPED_DEPTH} deep")));
         }
     }
-    json5::from_str(text).map_err(|why| refused(why.to_string()))
+    json5::from_str(text).map_err(|why| refused(with_place(text, &why)))
+}
+
+/// What is wrong, and where. Of a text that ends too early json5 says where the part began that has no end, or nothing.
+fn with_place(text: &str, why: &json5::Error) -> String {
+    use json5::ErrorCode as Code;
+    let ends_early = matches!(
+        why.code(),
+        Some(
+            Code::EofParsingArray
+                | Code::EofParsingBool
+                | Code::EofParsingComment
+                | Code::EofParsingEscapeSequence
+                | Code::EofParsingIdentifier
+                | Code::EofParsingNull
+                | Code::EofParsingNumber
+                | Code::EofParsingObject
+                | Code::EofParsingString
+                | Code::EofParsingValue
+        )
+    );
+    if !ends_early {
+        return why.to_string();
+    }
+    let line = text.split('\n').count();
+    let column = text.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    format!("it ends too early at line {line} column {column}: {why}")
 }
 
 /// A text that is not JSON in any form.
@@ -475,7 +501,13 @@ mod tests {
             assert_eq!(read_json(text), Ok(Value::from_json(value)), "{text}");
         }
         assert!(matches!(read_json("[NaN]").unwrap().as_array().unwrap().get(0), Some(Value::Number(n)) if n.is_nan()));
-        for (text, place) in [("{a: 1", "1:6"), ("{a 1}", "1:3"), ("[1,\n 2}", "2:3"), ("", "1:1")] {
+        for (text, place) in [
+            ("{a: 1", "early at line 1 column 6"),
+            ("'a\\\nb", "early at line 2 column 2"),
+            ("{a 1}", "line 1 column 4"),
+            ("[1,\n 2}", "line 2 column 3"),
+            ("", "early at line 1 column 1"),
+        ] {
             let why = read_json(text).unwrap_err().why;
             assert!(why.contains(place), "{text:?}: {why}");
         }

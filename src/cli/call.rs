@@ -126,12 +126,12 @@ mod tests {
     #[test]
     fn what_begins_like_json_and_is_not_is_refused_with_its_place() {
         for (text, place) in [
-            (r#"{"ip":"127.0.0.1", port: }"#, "1:26"),
-            ("{ip: 127.0.0.1}", "1:"),
-            ("[1, 2", "1:6"),
-            (r#""abc"#, "1:5"),
-            ("'abc", "1:5"),
-            (r#""a" b"#, "1:5"),
+            (r#"{"ip":"127.0.0.1", port: }"#, "line 1 column 26"),
+            ("{ip: 127.0.0.1}", "line 1 column 6"),
+            ("[1, 2", "line 1 column 6"),
+            (r#""abc"#, "line 1 column 5"),
+            ("'abc", "line 1 column 5"),
+            (r#""a" b"#, "line 1 column 5"),
         ] {
             let why = argument(3, text).unwrap_err();
             assert!(why.starts_with("argument 3 ") && why.contains(place), "{text}: {why}");
