@@ -152,6 +152,7 @@ impl Default for Settings {
 /// What the actors of one node share; they live on one thread.
 pub(crate) struct Home {
     pub me: NodeAddr,
+    /// Its [`key`](NodeAddr::key), by which the protocols know it. What the node tells people is the NID of `me`.
     pub nid: Nid,
     pub transport: Rc<dyn Transport>,
     pub launcher: Option<Rc<dyn Launcher>>,
@@ -199,7 +200,7 @@ impl Home {
         }
         let home = Home {
             scripts: Scripts::new(me.clone(), settings.scripts.clone(), seed, clock, incarnation),
-            nid: me.nid(),
+            nid: me.key(),
             groups: RefCell::new(known),
             me,
             transport,
@@ -242,7 +243,7 @@ impl Home {
 
     /// The same over a connection that is kept.
     pub(crate) fn ask_kept(&self, to: &NodeAddr, call: Call, time_left: Duration) -> ReplyFuture {
-        self.ask(to, call, time_left)
+        self.transport.call_kept(to, call.within(CallContext { time_left, ..CallContext::default() }))
     }
 
     /// The node's generator.

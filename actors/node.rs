@@ -79,7 +79,7 @@ pub fn start(environment: Environment) -> Node {
 
     let node = Node::new(Inner {
         me: home.me.clone(),
-        nid: home.nid,
+        nid: home.me.nid(),
         clock: home.clock,
         routes: routes.clone(),
         groups: groups.clone(),

@@ -5,6 +5,10 @@
 //! `all` is every node it has met, itself included; neither can be deleted. Nodes met through [`Groups::put`] and
 //! [`Groups::add`] join `all`; removing a node from one group leaves it in the others.
 //!
+//! A group holds a node once, however its address is spelled: `localhost:8080` and `127.0.0.1:8080` are one member (see
+//! [`NodeAddr::key`]). The spelling and the SID that came first stay, as they are somebody's choice. Only `all`, whose
+//! members nobody chose the spelling of, takes over how a node spells [its own address](Groups::stated).
+//!
 //! What is not here: who is alive (see [`swim`](crate::swim)), and any wish that two views agree.
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -26,9 +30,10 @@ pub const MAX_MEMBERS: usize = 1_000_000;
 /// A node in a group, with the identifier that the protocols use.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Member {
-    /// Derived from the address, kept since every message needs it.
+    /// The node's [`key`](NodeAddr::key), by which the protocols know it, kept since every message needs it. It is the
+    /// node's NID unless its address is written in another than its canonical form.
     pub nid: Nid,
-    /// Where it is reached.
+    /// Where it is reached, as it was written.
     pub node: NodeAddr,
 }
 
@@ -36,7 +41,7 @@ pub struct Member {
 #[derive(Clone, Debug, Default)]
 pub struct Group {
     members: IndexMap<Sid, Member>,
-    /// Their order means nothing.
+    /// By key, and also by NID where that is another. Their order means nothing.
     sids: IndexMap<Nid, Sid>,
 }
 
@@ -68,17 +73,18 @@ impl Group {
         self.members.get_index(index)
     }
 
-    /// The SID under which a node is held.
+    /// The SID under which a node is held, by its [`key`](NodeAddr::key), which finds it however its address is written
+    /// here, or by the NID of the address as it is written here.
     pub fn sid_of(&self, nid: &Nid) -> Option<&Sid> {
         self.sids.get(nid)
     }
 
-    /// The member with this NID.
+    /// The member with this key or NID, as in [`sid_of`](Group::sid_of).
     pub fn by_nid(&self, nid: &Nid) -> Option<&Member> {
         self.members.get(self.sids.get(nid)?)
     }
 
-    /// Whether it is a member.
+    /// Whether a node with this key or NID is a member, as in [`sid_of`](Group::sid_of).
     pub fn contains(&self, nid: &Nid) -> bool {
         self.sids.contains_key(nid)
     }
@@ -105,19 +111,37 @@ impl Group {
         }
     }
 
-    /// Adds a node under [`sid_for`](Group::sid_for) it, or refreshes what is known of one that is here.
+    /// Adds a node under [`sid_for`](Group::sid_for) it, or refreshes what is known of one that is here. A node that is
+    /// here under another spelling of its address stays as it is. Answers its SID.
     pub fn add(&mut self, node: NodeAddr) -> Sid {
-        let nid = node.nid();
-        let sid = self.sid_for(&nid);
-        self.members.insert(sid.clone(), Member { nid, node });
-        self.sids.insert(nid, sid.clone());
+        let key = node.key();
+        if let Some(sid) = self.sids.get(&key).cloned() {
+            if let Some(held) = self.members.get_mut(&sid).filter(|held| held.node.is_spelled_like(&node)) {
+                held.node = node;
+            }
+            return sid;
+        }
+        let sid = self.sid_for(&node.nid());
+        self.hold(sid.clone(), key, node);
         sid
+    }
+
+    /// Holds a node that is not here yet.
+    fn hold(&mut self, sid: Sid, key: Nid, node: NodeAddr) {
+        self.sids.insert(key, sid.clone());
+        if !node.is_canonical() {
+            self.sids.insert(node.nid(), sid.clone());
+        }
+        self.members.insert(sid, Member { nid: key, node });
     }
 
     /// Removes what is under this SID.
     pub fn remove(&mut self, sid: &str) -> Option<Member> {
         let member = self.members.shift_remove(sid)?;
         self.sids.swap_remove(&member.nid);
+        if !member.node.is_canonical() {
+            self.sids.swap_remove(&member.node.nid());
+        }
         Some(member)
     }
 
@@ -129,28 +153,54 @@ impl Group {
     /// Reads a set of nodes, an object from SID to node; nothing at all is the empty set.
     ///
     /// # Errors
-    /// [`ErrorKind::BadArgument`] naming the entry that is no node, is named by no SID, or is there twice.
+    /// [`ErrorKind::BadArgument`] naming the entry that is no node, is named by no SID, or is there twice, be it under
+    /// two spellings of its address.
     pub fn from_value(value: &Value) -> Result<Group, CallError> {
         let bad = |why: String| CallError::new(ErrorKind::BadArgument, why);
-        if value.is_nullish() {
-            return Ok(Group::default());
-        }
-        let found = || bad(format!("a set of nodes is an object from SID to node, not {}", value.type_name()));
-        let object = value.as_object().ok_or_else(found)?;
-        if object.len() > MAX_MEMBERS {
-            return Err(bad(format!("a group has at most {MAX_MEMBERS} members, not {}", object.len())));
-        }
         let mut group = Group::default();
-        for (key, value) in object.iter() {
+        for (key, value) in Group::entries(value)? {
             let sid = Sid::new(key).map_err(|why| bad(why.to_string()))?;
             let node = NodeAddr::from_value(value).map_err(|why| bad(format!("node {sid}: {why}")))?;
-            let nid = node.nid();
-            if let Some(twice) = group.sids.insert(nid, sid.clone()) {
-                return Err(bad(format!("{twice} and {sid} are the same node, {node}")));
+            let key = node.key();
+            if let Some(twice) = group.sids.get(&key) {
+                let held = group.by_nid(&key).map_or_else(String::new, |member| member.node.to_string());
+                return Err(bad(format!("{twice} ({held}) and {sid} ({node}) are the same node")));
             }
-            group.members.insert(sid, Member { nid, node });
+            group.hold(sid, key, node);
         }
         Ok(group)
+    }
+
+    /// Reads a set of nodes that another node holds, by rules that need not be this node's: entries that this node would
+    /// refuse are left out, and of two that are one node the first is kept.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BadArgument`] where it is no set at all or too large a one.
+    pub fn from_peer(value: &Value) -> Result<Group, CallError> {
+        let mut group = Group::default();
+        for (key, value) in Group::entries(value)? {
+            if let (Ok(sid), Ok(node)) = (Sid::new(key), NodeAddr::from_value(value))
+                && !group.sids.contains_key(&node.key())
+            {
+                group.hold(sid, node.key(), node);
+            }
+        }
+        Ok(group)
+    }
+
+    /// The entries of a set of nodes that is a value, unread.
+    fn entries(value: &Value) -> Result<impl Iterator<Item = (&str, &Value)>, CallError> {
+        let bad = |why: String| CallError::new(ErrorKind::BadArgument, why);
+        let object = match value {
+            value if value.is_nullish() => None,
+            value => Some(value.as_object().ok_or_else(|| {
+                bad(format!("a set of nodes is an object from SID to node, not {}", value.type_name()))
+            })?),
+        };
+        if let Some(object) = object.filter(|object| object.len() > MAX_MEMBERS) {
+            return Err(bad(format!("a group has at most {MAX_MEMBERS} members, not {}", object.len())));
+        }
+        Ok(object.into_iter().flat_map(|object| object.iter()))
     }
 }
 
@@ -334,7 +384,7 @@ impl Groups {
         self.writable(&config.gid)?;
         let whole = self.entries.get("all").is_some_and(|all| all.members.len() <= 1);
         match self.entries.get_mut("all") {
-            Some(all) if whole && members.contains(&self.me.nid()) => all.members = members.clone(),
+            Some(all) if whole && members.contains(&self.me.key()) => all.members = members.clone(),
             _ => self.meet(members.iter().map(|(_, member)| member.node.clone())),
         }
         self.entries.insert(config.gid.clone(), Entry { members, config });
@@ -364,7 +414,7 @@ impl Groups {
     /// [`ErrorKind::UnknownGroup`], [`ErrorKind::Reserved`] for `local`.
     pub fn rem(&mut self, gid: &Gid, sid: &str) -> Result<Arc<Group>, CallError> {
         self.writable(gid)?;
-        let mine = self.me.nid();
+        let mine = self.me.key();
         let entry = self.entries.get_mut(gid).ok_or_else(|| unknown(gid))?;
         let held = entry.members.get(sid).map(|member| member.nid);
         if held.is_some_and(|nid| !(gid.is_all() && nid == mine)) {
@@ -396,10 +446,35 @@ impl Groups {
         }
     }
 
-    /// Removes a node from every group it is in. Answers which those were, and under which SIDs.
+    /// A node has said where it is, so that this spelling of its address is its own. `all` takes it over, under the SID
+    /// that follows from it, unless somebody chose the SID that the node has there. Other groups stay as they were put.
+    /// Answers whether `all` has changed.
+    pub fn stated(&mut self, node: &NodeAddr) -> bool {
+        let Some(all) = self.entries.get_mut("all") else { return false };
+        let key = node.key();
+        let Some((sid, held)) = all.members.sid_of(&key).and_then(|sid| Some((sid, all.members.get(sid.as_str())?)))
+        else {
+            return false;
+        };
+        if held.node.is_spelled_like(node) || key == self.me.key() {
+            return false;
+        }
+        let digits = sid.as_str().len();
+        if digits < SID_DIGITS || *sid != held.node.nid().sid_of(digits) {
+            return false;
+        }
+        let (sid, node) = (sid.clone(), held.node.spelled_like(node));
+        let members = Arc::make_mut(&mut all.members);
+        members.remove(sid.as_str());
+        members.add(node);
+        true
+    }
+
+    /// Removes a node, named by its [`key`](NodeAddr::key), from every group it is in. Answers which those were, and under
+    /// which SIDs.
     pub fn forget(&mut self, nid: &Nid) -> Vec<(Gid, Sid)> {
         let mut left = Vec::new();
-        if *nid == self.me.nid() {
+        if *nid == self.me.key() {
             return left;
         }
         for (gid, entry) in &mut self.entries {
@@ -415,14 +490,13 @@ impl Groups {
     /// whether it was missing there; of a group that is gone nothing comes back.
     pub fn restore(&mut self, gid: &Gid, sid: &Sid, node: &NodeAddr) -> bool {
         let Some(entry) = self.entries.get_mut(gid) else { return false };
-        let nid = node.nid();
-        if entry.members.contains(&nid) || entry.members.len() >= MAX_MEMBERS {
+        let key = node.key();
+        if entry.members.contains(&key) || entry.members.len() >= MAX_MEMBERS {
             return false;
         }
         let members = Arc::make_mut(&mut entry.members);
-        let sid = if members.get(sid.as_str()).is_none() { sid.clone() } else { members.sid_for(&nid) };
-        members.members.insert(sid.clone(), Member { nid, node: node.clone() });
-        members.sids.insert(nid, sid);
+        let sid = if members.get(sid.as_str()).is_none() { sid.clone() } else { members.sid_for(&node.nid()) };
+        members.hold(sid, key, node.clone());
         true
     }
 
@@ -433,7 +507,7 @@ impl Groups {
 
 /// Adds without copying a shared set where that would change nothing.
 fn insert(members: &mut Arc<Group>, node: NodeAddr) {
-    if members.by_nid(&node.nid()).is_none_or(|held| held.node != node) {
+    if members.by_nid(&node.key()).is_none_or(|held| held.node.is_spelled_like(&node) && held.node != node) {
         Arc::make_mut(members).add(node);
     }
 }
@@ -445,6 +519,9 @@ fn unknown(gid: &Gid) -> CallError {
 fn reserved(gid: &Gid) -> CallError {
     CallError::new(ErrorKind::Reserved, format!("the group {gid} is built in"))
 }
+
+#[cfg(test)]
+mod spelling;
 
 #[cfg(test)]
 mod tests {

@@ -5,13 +5,22 @@
 //! use; the SID is what people read and what keys a group's map. Five digits are 20 bits, so two of a thousand nodes
 //! share one with probability 0.38: where that happens a group lengthens the later one's SID
 //! (see [`Group::sid_for`](crate::group::Group::sid_for)), so nobody is lost.
+//!
+//! # One node, several spellings
+//!
+//! `localhost:8080` and `127.0.0.1:8080` are one node with two NIDs, as a NID is the hash of an address as written. What
+//! is shown, sent and answered keeps the spelling and the NID that it came with. Whether two addresses are one node is
+//! decided by their [`key`](NodeAddr::key), the NID of the address in its canonical form (see [`host`]): groups hold a
+//! node once by it, and the protocols know nodes by it. For an address that is written in its canonical form, as nearly
+//! all are, the key is the NID.
 
-use std::{borrow::Borrow, fmt, io::Write as _, str::FromStr};
+use std::{borrow::Borrow, fmt, io::Write as _, net::IpAddr, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use sha2::{Digest, Sha256};
 
 use crate::{
+    host,
     value::{EcoString, Object, Value},
     wire::write,
 };
@@ -66,23 +75,71 @@ impl NodeAddr {
         self.extra.as_ref()?.get(key)
     }
 
+    /// The IP address, where [`ip`](NodeAddr::ip) is not a name.
+    pub fn address(&self) -> Option<IpAddr> {
+        host::literal(&self.ip)
+    }
+
     /// `HOST:PORT` as a URL has it, an IPv6 address in brackets.
     pub fn authority(&self) -> String {
-        if self.ip.contains(':') {
+        if self.ip.contains(':') && !self.ip.starts_with('[') {
             format!("[{}]:{}", self.ip, self.port)
         } else {
             format!("{}:{}", self.ip, self.port)
         }
     }
 
-    /// The node's identifier. Depends on `ip` and `port` alone.
+    /// The node's identifier. Depends on `ip` and `port` alone, as they are written.
     pub fn nid(&self) -> Nid {
-        let mut json = Vec::with_capacity(self.ip.len() + 24);
-        json.extend_from_slice(b"{\"ip\":");
-        write::string(&self.ip, &mut json);
-        // to a vector, which takes everything
-        let _ = write!(json, ",\"port\":{}}}", self.port);
-        Nid::of(&json)
+        Nid::of_address(&self.ip, self.port)
+    }
+
+    /// The [`nid`](NodeAddr::nid) that the node has in the canonical spelling of its address: the same for all spellings
+    /// of one address. What groups and protocols tell nodes apart by; people are shown the `nid`.
+    ///
+    /// ```
+    /// use chinwag_protocol::identity::NodeAddr;
+    /// let (one, other) = (NodeAddr::new("127.0.0.1", 8080), NodeAddr::new("localhost", 8080));
+    /// assert_ne!(one.nid(), other.nid());
+    /// assert_eq!(one.key(), other.key());
+    /// ```
+    pub fn key(&self) -> Nid {
+        Nid::of_address(&host::canonical(&self.ip), self.port)
+    }
+
+    /// Whether both are one node, however its address is written and whatever else is said of it.
+    pub fn is_same_node(&self, other: &NodeAddr) -> bool {
+        self.port == other.port && (self.ip == other.ip || host::canonical(&self.ip) == host::canonical(&other.ip))
+    }
+
+    /// Whether its address is written in its canonical form, so that its [`key`](NodeAddr::key) is its NID.
+    pub fn is_canonical(&self) -> bool {
+        host::canonical(&self.ip) == self.ip.as_str()
+    }
+
+    /// The same node, its address written as in `other`.
+    #[must_use]
+    pub fn spelled_like(&self, other: &NodeAddr) -> NodeAddr {
+        NodeAddr { ip: other.ip.clone(), ..self.clone() }
+    }
+
+    /// Whether both are one node and write its address alike, and so have one NID.
+    pub fn is_spelled_like(&self, other: &NodeAddr) -> bool {
+        self.port == other.port && self.ip == other.ip
+    }
+
+    /// Whether somebody may be able to connect to it. A node at which nobody listens passes.
+    ///
+    /// # Errors
+    /// [`AddrError::Ip`] for a host that no URL can have, [`AddrError::Undialable`] for port 0 and for addresses that
+    /// are no node's (`0.0.0.0`, `::`, multicast, broadcast).
+    pub fn check(&self) -> Result<(), AddrError> {
+        check_host(&self.ip)?;
+        let zero = (self.port == 0).then_some("port 0 stands for any free port");
+        match host::undialable(&self.ip).or(zero) {
+            None => Ok(()),
+            Some(why) => Err(AddrError::Undialable { address: self.authority(), why }),
+        }
     }
 
     /// The first digits of the [`nid`](NodeAddr::nid).
@@ -104,9 +161,21 @@ impl NodeAddr {
     /// Reads a node object.
     ///
     /// # Errors
+    /// When it is not an object, or its `ip` is not text naming a host, or its `port` is not a whole number from 1 to
+    /// 65535, or [nobody can connect to it](NodeAddr::check).
+    pub fn from_value(value: &Value) -> Result<NodeAddr, AddrError> {
+        let node = NodeAddr::from_config(value)?;
+        node.check()?;
+        Ok(node)
+    }
+
+    /// Reads the configuration of a node that is to be started, which may name what only a node that binds it can use:
+    /// port 0, or every address of its machine.
+    ///
+    /// # Errors
     /// When it is not an object, or its `ip` is not text naming a host, or its `port` is not a whole number from 0 to
     /// 65535.
-    pub fn from_value(value: &Value) -> Result<NodeAddr, AddrError> {
+    pub fn from_config(value: &Value) -> Result<NodeAddr, AddrError> {
         let object = value.as_object().ok_or_else(|| AddrError::NotAnObject(value.type_name()))?;
         let ip = match object.get("ip") {
             None => return Err(AddrError::Missing("ip")),
@@ -125,12 +194,8 @@ impl NodeAddr {
     }
 }
 
-/// A host is what may stand in a URL's authority and nothing that could reach out of it.
 fn check_host(host: &str) -> Result<(), AddrError> {
-    let fits = !host.is_empty()
-        && host.len() <= MAX_NAME_BYTES
-        && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'%'));
-    if fits { Ok(()) } else { Err(AddrError::Ip(host.chars().take(64).collect())) }
+    if host::is_host(host) { Ok(()) } else { Err(AddrError::Ip(host.chars().take(64).collect())) }
 }
 
 impl fmt::Display for NodeAddr {
@@ -144,11 +209,18 @@ impl FromStr for NodeAddr {
     type Err = AddrError;
 
     fn from_str(text: &str) -> Result<NodeAddr, AddrError> {
+        let shown = |text: &str| text.chars().take(64).collect();
         let (host, port) = text.rsplit_once(':').ok_or(AddrError::Missing("port"))?;
-        let port = port.parse().map_err(|_| AddrError::Port(port.to_owned()))?;
-        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        check_host(host)?;
-        Ok(NodeAddr::new(host, port))
+        let number = port.parse().ok().filter(|_| host::is_port(port)).ok_or_else(|| AddrError::Port(shown(port)))?;
+        let bare = match host.strip_prefix('[') {
+            Some(inner) => inner.strip_suffix(']').filter(|inner| inner.contains(':')),
+            // where the address ends would be a guess
+            None if host.contains(':') => return Err(AddrError::Unbracketed(shown(text))),
+            None => Some(host),
+        };
+        let node = NodeAddr::new(bare.ok_or_else(|| AddrError::Ip(shown(host)))?, number);
+        node.check()?;
+        Ok(node)
     }
 }
 
@@ -179,6 +251,17 @@ pub enum AddrError {
     /// The port is not one.
     #[error("not a port (0 to 65535): {0}")]
     Port(String),
+    /// An IPv6 address and a port without brackets between them.
+    #[error("an IPv6 address with a port is written [ADDRESS]:PORT, not {0}")]
+    Unbracketed(String),
+    /// Nobody can connect to it, whoever listens there.
+    #[error("{address} cannot be the address of a node: {why}")]
+    Undialable {
+        /// `HOST:PORT`.
+        address: String,
+        /// What it is instead.
+        why: &'static str,
+    },
 }
 
 /// A node's identifier: 32 bytes of SHA-256, shown as 64 hexadecimal digits.
@@ -193,6 +276,15 @@ impl Nid {
 
     fn of(json: &[u8]) -> Nid {
         Nid(Sha256::digest(json).into())
+    }
+
+    fn of_address(ip: &str, port: u16) -> Nid {
+        let mut json = Vec::with_capacity(ip.len() + 24);
+        json.extend_from_slice(b"{\"ip\":");
+        write::string(ip, &mut json);
+        // to a vector, which takes everything
+        let _ = write!(json, ",\"port\":{port}}}");
+        Nid::of(&json)
     }
 
     /// The first [`SID_DIGITS`] digits.
@@ -459,9 +551,48 @@ mod tests {
             (serde_json::json!({"ip": "a", "port": 65536}), "65536"),
             (serde_json::json!({"ip": "a", "port": 1.5}), "1.5"),
             (serde_json::json!({"ip": "a", "port": "80"}), "string"),
+            (serde_json::json!({"ip": "", "port": 1}), "host name: \"\""),
+            (serde_json::json!({"ip": "a:b", "port": 1}), "a:b"),
+            (serde_json::json!({"ip": "a", "port": 0}), "a:0 cannot be"),
+            (serde_json::json!({"ip": "0.0.0.0", "port": 1}), "0.0.0.0:1 cannot be"),
+            (serde_json::json!({"ip": "::", "port": 1}), "[::]:1 cannot be"),
+            (serde_json::json!({"ip": "239.0.0.1", "port": 1}), "multicast"),
+            (serde_json::json!({"ip": "127.1", "port": 1}), "four numbers"),
         ] {
             let error = NodeAddr::from_value(&Value::from_json(json)).unwrap_err().to_string();
             assert!(error.contains(says), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_node_at_which_nobody_listens_is_a_node() {
+        // those of the course's examples among them
+        for (ip, port) in [("127.0.0.1", 8080), ("192.0.2.1", 1), ("nowhere.invalid", 65_535), ("h", 1), ("[::1]", 9)] {
+            let json = serde_json::json!({"ip": ip, "port": port});
+            let node = NodeAddr::from_value(&Value::from_json(json.clone())).unwrap();
+            assert_eq!(node.to_value(), Value::from_json(json), "it stays as it was written");
+        }
+    }
+
+    #[test]
+    fn a_node_that_is_to_be_started_may_take_any_free_port() {
+        let config = Value::from_json(serde_json::json!({"ip": "0.0.0.0", "port": 0}));
+        assert_eq!(NodeAddr::from_config(&config).unwrap(), NodeAddr::new("0.0.0.0", 0));
+        assert!(NodeAddr::from_value(&config).is_err());
+    }
+
+    #[test]
+    fn spellings_of_one_address_have_one_key_and_nids_of_their_own() {
+        let node = NodeAddr::new("127.0.0.1", 8080);
+        for spelling in ["localhost", "LOCALHOST", "::ffff:127.0.0.1", "[::ffff:7f00:1]"] {
+            let other = NodeAddr::new(spelling, 8080);
+            assert_eq!(other.key(), node.nid(), "{spelling}");
+            assert_ne!(other.nid(), node.nid(), "{spelling}");
+            assert!(other.is_same_node(&node) && !other.is_spelled_like(&node), "{spelling}");
+        }
+        for other in [NodeAddr::new("127.0.0.1", 8081), NodeAddr::new("::1", 8080), NodeAddr::new("127.0.0.2", 8080)] {
+            assert_ne!(other.key(), node.key(), "{other}");
+            assert!(!other.is_same_node(&node), "{other}");
         }
     }
 
@@ -470,8 +601,21 @@ mod tests {
         for text in ["127.0.0.1:8080", "[::1]:80", "node-3.example:1"] {
             assert_eq!(text.parse::<NodeAddr>().unwrap().to_string(), text);
         }
-        for text in ["127.0.0.1", ":80", "a b:1", "a:65536"] {
-            assert!(text.parse::<NodeAddr>().is_err(), "{text}");
+        for (text, says) in [
+            ("127.0.0.1", "no port"),
+            (":80", "host name"),
+            ("a b:1", "a b"),
+            ("a:65536", "65536"),
+            ("a:+80", "+80"),
+            ("a:", "port"),
+            ("a:0", "any free port"),
+            ("0.0.0.0:80", "every address"),
+            ("::1:80", "[ADDRESS]:PORT"),
+            ("[a]:80", "[a]"),
+            ("[::1:80", "[::1"),
+        ] {
+            let error = text.parse::<NodeAddr>().unwrap_err().to_string();
+            assert!(error.contains(says), "{text}: {error}");
         }
     }
 }

@@ -81,6 +81,7 @@
 pub mod call;
 pub mod fanout;
 pub mod group;
+pub mod host;
 pub mod identity;
 pub mod overlay;
 pub mod rumor;

@@ -2,9 +2,9 @@
 //!
 //! | knob | default | |
 //! |---|---|---|
-//! | `ip` | 127.0.0.1 | address or host name to bind; other than loopback only when told `insecure` |
+//! | `ip` | 127.0.0.1 | address or host name to bind; other than loopback only when told `insecure`; `localhost` is 127.0.0.1 |
 //! | `port` | 8080 | 0 takes a free one |
-//! | `advertise` | where it is bound | where others reach it; the node's identity |
+//! | `advertise` | where it is bound | where others reach it, `HOST:PORT`; the node's identity. Required to bind `0.0.0.0` or `::` |
 //! | `onStart` | | what to call once the node listens |
 //! | `join` | | nodes to join through, `HOST:PORT`, each in turn until one answers |
 //! | `groups` | | groups that the node is in from the start |
@@ -13,13 +13,24 @@
 //! | limits of a body | [`Limits`] | bytes, nesting, values |
 //! | bounds on calls | [`Settings`] | under way, relayed, to one peer |
 //!
-//! As text it comes in any of three forms: the wire's typed values, JSON, or JSON as people type it, with bare keys
-//! and single quotes.
+//! As text it comes in any of three forms: the wire's typed values, JSON, or JSON as people type it (JSON5), with bare
+//! keys and single quotes.
+//!
+//! # Further keys
+//!
+//! A node object may carry keys beside these, which are kept and answered by `status.get`. So a configuration that a
+//! program wrote, in the wire's form as `spawn` passes it on or as a [`Value`], may have any keys. A configuration that a
+//! person typed, in either form of JSON, may have the keys above alone: another one is most often mistyped, and a node
+//! that ignored it would run otherwise than it was told.
 
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr, ToSocketAddrs},
+};
 
 use chinwag_actors::home::Settings;
 use chinwag_protocol::{
+    host,
     identity::{AddrError, Gid, NodeAddr},
     swim,
     value::{Object, Value},
@@ -31,6 +42,12 @@ pub const DEFAULT_IP: &str = "127.0.0.1";
 
 /// The port a node binds where nothing is said.
 pub const DEFAULT_PORT: u16 = 8080;
+
+/// The keys of a configuration.
+pub const KEYS: [&str; 7] = ["ip", "port", "advertise", "onStart", "membership", "join", "groups"];
+
+/// How deep what a person types may be nested.
+const MAX_TYPED_DEPTH: usize = 128;
 
 /// What a node is told at its start.
 #[derive(Clone, Debug, Default)]
@@ -64,24 +81,24 @@ impl Config {
     /// assert_eq!(config.port, Some(8081));
     /// ```
     pub fn parse(text: &str) -> Result<Config, ConfigError> {
-        let limits = Limits::default();
-        let value = match wire::decode(text.as_bytes(), &limits) {
-            Ok(value) => value,
-            Err(_) => {
-                let json: serde_json::Value = match serde_json::from_str(text) {
-                    Ok(json) => json,
-                    Err(_) => json5::from_str(text).map_err(|why| ConfigError::Unreadable {
-                        text: text.chars().take(80).collect(),
-                        why: why.to_string().lines().next().unwrap_or_default().to_owned(),
-                    })?,
-                };
-                Value::from_json(json)
-            }
+        let not_typed = match wire::decode(text.as_bytes(), &Limits::default()) {
+            Ok(value) => return Config::from_value(&value),
+            Err(why) => why,
         };
+        let unreadable = |why| ConfigError::Unreadable { text: shown(text), why };
+        let value = read_json(text).map_err(|Unreadable { why, .. }| unreadable(why))?;
+        if let Some(object) = value.as_object() {
+            if object.len() == 2 && object.get("type").is_some() && object.get("value").is_some() {
+                return Err(unreadable(not_typed.to_string()));
+            }
+            if let Some(key) = object.keys().find(|key| !KEYS.contains(key)) {
+                return Err(ConfigError::UnknownKey { key: shown(key), nearest: nearest_key(key) });
+            }
+        }
         Config::from_value(&value)
     }
 
-    /// Reads a configuration that is a value already.
+    /// Reads a configuration that is a value already. Keys other than [`KEYS`] are kept.
     ///
     /// # Errors
     /// [`ConfigError`], naming the key that does not fit.
@@ -95,6 +112,11 @@ impl Config {
                     config.ip = Some(ip.to_owned());
                 }
                 "port" => config.port = Some(port(value)?),
+                "advertise" if value.is_nullish() => {}
+                "advertise" => {
+                    let read = value.as_str().map_or_else(|| NodeAddr::from_value(value), str::parse);
+                    config.advertise = Some(read.map_err(ConfigError::Advertise)?);
+                }
                 "onStart" if value.is_nullish() => {}
                 "onStart" => match value {
                     Value::Function(_) | Value::String(_) => config.on_start = Some(value.clone()),
@@ -138,14 +160,16 @@ impl Config {
     /// The socket address to bind.
     ///
     /// # Errors
-    /// Where the address is unknown, or would let strangers in.
+    /// Where the address is unknown, would let strangers in, or cannot be told to others and no other one is.
     pub(crate) fn bind_address(&self) -> Result<SocketAddr, ConfigError> {
         let ip = self.ip.as_deref().unwrap_or(DEFAULT_IP);
         let port = self.port.unwrap_or(DEFAULT_PORT);
         let unknown = |why: String| ConfigError::UnknownHost { ip: ip.to_owned(), why };
-        let address = match ip.parse::<IpAddr>() {
-            Ok(ip) => SocketAddr::new(ip, port),
-            Err(_) => {
+        // as addresses are compared: `localhost` is 127.0.0.1 although a resolver may prefer ::1
+        let literal = if ip.contains('%') { None } else { host::canonical(ip).parse::<IpAddr>().ok() };
+        let address = match literal {
+            Some(ip) => SocketAddr::new(ip, port),
+            None => {
                 let mut found = (ip, port).to_socket_addrs().map_err(|why| unknown(why.to_string()))?;
                 found.next().ok_or_else(|| unknown("it has no address".to_owned()))?
             }
@@ -153,7 +177,134 @@ impl Config {
         if !address.ip().is_loopback() && !self.insecure {
             return Err(ConfigError::NotLoopback(address.ip()));
         }
+        match &self.advertise {
+            Some(advertised) => advertised.check().map_err(ConfigError::Advertise)?,
+            None if address.ip().to_canonical().is_unspecified() => {
+                let usable = usable_addresses(address.ip(), interfaces());
+                return Err(ConfigError::Unspecified { ip: address.ip(), port, usable });
+            }
+            // the port is known once it is bound
+            None => NodeAddr::new(ip, port.max(1)).check().map_err(ConfigError::Advertise)?,
+        }
         Ok(address)
+    }
+}
+
+/// The addresses that this machine has now; none where it does not say.
+fn interfaces() -> Vec<IpAddr> {
+    if_addrs::get_if_addrs().unwrap_or_default().iter().map(if_addrs::Interface::ip).collect()
+}
+
+/// Of a machine's addresses those by which others reach a node that is bound to all of them: such as other machines can
+/// use, or else the loopback ones.
+fn usable_addresses(bound: IpAddr, all: Vec<IpAddr>) -> Vec<IpAddr> {
+    let link_local = |ip: &IpAddr| match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    // a socket bound to `::` takes IPv4 too, as a rule
+    let served = |ip: &IpAddr| !link_local(ip) && (bound.is_ipv6() || ip.is_ipv4());
+    let mut usable: Vec<IpAddr> = all.into_iter().filter(served).collect();
+    if usable.iter().any(|ip| !ip.is_loopback()) {
+        usable.retain(|ip| !ip.is_loopback());
+    }
+    usable.sort();
+    usable.dedup();
+    usable
+}
+
+/// The key of a configuration that another word is most like.
+fn nearest_key(word: &str) -> &'static str {
+    let word = word.to_ascii_lowercase();
+    let distance = |key: &&str| strsim::osa_distance(&word, &key.to_ascii_lowercase());
+    KEYS.into_iter().min_by_key(distance).unwrap_or("ip")
+}
+
+/// Reads JSON as people type it: JSON5, with bare keys, single quotes, trailing commas and comments.
+///
+/// ```
+/// use chinwag::config::read_json;
+/// let node = read_json("{ip: '127.0.0.1', port: 8080,}").unwrap();
+/// assert_eq!(node.get("port"), Some(&8080.into()));
+/// assert!(read_json("{ip: '127.0.0.1', port}").unwrap_err().why.contains("line 1 column 23"));
+/// ```
+///
+/// # Errors
+/// [`Unreadable`], saying where.
+pub fn read_json(text: &str) -> Result<Value, Unreadable> {
+    if let Ok(value) = wire::decode_plain(text.as_bytes(), &Limits::default()) {
+        return Ok(value);
+    }
+    let refused = |why| Unreadable { text: shown(text), why };
+    // json5 calls itself for each level
+    let mut depth = 0_usize;
+    for byte in text.bytes() {
+        match byte {
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > MAX_TYPED_DEPTH {
+            return Err(refused(format!("it is nested more than {MAX_TYPED_DEPTH} deep")));
+        }
+    }
+    json5::from_str(text).map_err(|why| refused(with_place(text, &why)))
+}
+
+/// What is wrong, and where. Of a text that ends too early json5 says where the part began that has no end, or nothing.
+fn with_place(text: &str, why: &json5::Error) -> String {
+    use json5::ErrorCode as Code;
+    let ends_early = matches!(
+        why.code(),
+        Some(
+            Code::EofParsingArray
+                | Code::EofParsingBool
+                | Code::EofParsingComment
+                | Code::EofParsingEscapeSequence
+                | Code::EofParsingIdentifier
+                | Code::EofParsingNull
+                | Code::EofParsingNumber
+                | Code::EofParsingObject
+                | Code::EofParsingString
+                | Code::EofParsingValue
+        )
+    );
+    if !ends_early {
+        return why.to_string();
+    }
+    let line = text.split('\n').count();
+    let column = text.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    format!("it ends too early at line {line} column {column}: {why}")
+}
+
+/// A text that is not JSON in any form.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not JSON: {text:?} ({why})")]
+pub struct Unreadable {
+    /// The beginning of the text.
+    pub text: String,
+    /// What is wrong with it, and where: line and column.
+    pub why: String,
+}
+
+/// A list for people.
+struct Listed<'a>(&'a [IpAddr], u16);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Listed(addresses, port) = self;
+        let port = if *port == 0 { "PORT".to_owned() } else { port.to_string() };
+        if addresses.is_empty() {
+            return write!(f, "--advertise HOST:{port}");
+        }
+        for (number, ip) in addresses.iter().enumerate() {
+            let or = if number == 0 { "" } else { " or " };
+            match ip {
+                IpAddr::V4(ip) => write!(f, "{or}--advertise {ip}:{port}")?,
+                IpAddr::V6(ip) => write!(f, "{or}--advertise [{ip}]:{port}")?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -210,6 +361,14 @@ pub enum ConfigError {
         /// Where the most lenient reader gave up.
         why: String,
     },
+    /// A key that no configuration has, typed by a person.
+    #[error("the configuration has an unknown key {key:?}; did you mean {nearest:?}? Its keys are {}", KEYS.join(", "))]
+    UnknownKey {
+        /// The key.
+        key: String,
+        /// The one that it is most like.
+        nearest: &'static str,
+    },
     /// Not an object.
     #[error("a configuration is an object with ip and port, not {0}")]
     NotAnObject(&'static str),
@@ -244,6 +403,19 @@ pub enum ConfigError {
         ip: String,
         /// What the resolver says.
         why: String,
+    },
+    /// Others could not use the address that they would be told.
+    #[error("a node tells others its address: {0}; --advertise HOST:PORT states another")]
+    Advertise(#[source] AddrError),
+    /// Bound to every address, the node has none to tell others.
+    #[error("{ip} is every address of this machine and others cannot call that; state where they reach the node: {}", Listed(.usable, *.port))]
+    Unspecified {
+        /// The address to bind.
+        ip: IpAddr,
+        /// The port to bind.
+        port: u16,
+        /// Addresses of this machine that others may be able to use.
+        usable: Vec<IpAddr>,
     },
     /// Strangers could reach the node.
     #[error("{0} is not a loopback address: anyone who reaches it could run calls on this node (--insecure allows it)")]
@@ -285,10 +457,120 @@ mod tests {
     }
 
     #[test]
-    fn further_keys_are_kept_and_null_is_nothing() {
-        let config = Config::parse("{zone: 'a', onStart: null}").unwrap();
-        assert_eq!(config.extra.get("zone"), Some(&Value::from("a")));
-        assert!(config.on_start.is_none());
+    fn a_program_may_write_further_keys_and_a_person_may_not() {
+        let typed = |key: &str| {
+            let value = Value::Object([(key, Value::from("a")), ("onStart", Value::Null)].into_iter().collect());
+            Config::parse(&wire::encode(&value))
+        };
+        // even one that looks mistyped: a node object may carry anything
+        for key in ["zone", "prot", "type"] {
+            let config = typed(key).unwrap();
+            assert_eq!(config.extra.get(key), Some(&Value::from("a")));
+            assert!(config.on_start.is_none());
+        }
+        for (text, key, nearest) in [
+            ("{prot: 8080}", "prot", "port"),
+            (r#"{"ip": "127.0.0.1", "Port": 1}"#, "Port", "port"),
+            ("{ipp: '::1'}", "ipp", "ip"),
+            ("{onstart: '() => 1'}", "onstart", "onStart"),
+            ("{group: 'g'}", "group", "groups"),
+            ("{advertize: 'a:1'}", "advertize", "advertise"),
+        ] {
+            let expected = ConfigError::UnknownKey { key: key.to_owned(), nearest };
+            assert_eq!(Config::parse(text).unwrap_err(), expected, "{text}");
+        }
+        let far = Config::parse("{zone: 'a'}").unwrap_err().to_string();
+        assert!(far.contains("\"zone\"") && far.contains("ip, port, advertise"), "{far}");
+    }
+
+    #[test]
+    fn a_typed_configuration_that_is_broken_is_not_taken_for_one_that_a_person_typed() {
+        let error = Config::parse(r#"{"type":"object","value":{"port":{"type":"numbr","value":"1"}}}"#).unwrap_err();
+        assert!(matches!(&error, ConfigError::Unreadable { why, .. } if why.contains("numbr")), "{error}");
+    }
+
+    #[test]
+    fn json_is_read_as_people_type_it() {
+        for (text, value) in [
+            ("{a: 1}", serde_json::json!({"a": 1})),
+            ("{'a': [1, 2,],}", serde_json::json!({"a": [1, 2]})),
+            ("/* none */ [\"x\", 'y'] // two", serde_json::json!(["x", "y"])),
+            ("[.5, +1, 0x10]", serde_json::json!([0.5, 1, 16])),
+            ("null", serde_json::Value::Null),
+        ] {
+            assert_eq!(read_json(text), Ok(Value::from_json(value)), "{text}");
+        }
+        assert!(matches!(read_json("[NaN]").unwrap().as_array().unwrap().get(0), Some(Value::Number(n)) if n.is_nan()));
+        for (text, place) in [
+            ("{a: 1", "early at line 1 column 6"),
+            ("'a\\\nb", "early at line 2 column 2"),
+            ("{a 1}", "line 1 column 4"),
+            ("[1,\n 2}", "line 2 column 3"),
+            ("", "early at line 1 column 1"),
+        ] {
+            let why = read_json(text).unwrap_err().why;
+            assert!(why.contains(place), "{text:?}: {why}");
+        }
+        let deep = read_json(&"[".repeat(1_000_000)).unwrap_err();
+        assert!(deep.why.contains("128 deep") && deep.text.len() <= 80, "{deep}");
+    }
+
+    #[test]
+    fn what_is_bound_everywhere_has_to_be_told_where_it_is_reached() {
+        let bound = |ip: &str, advertise: Option<NodeAddr>| {
+            Config { ip: Some(ip.into()), port: Some(8080), advertise, insecure: true, ..Config::default() }
+                .bind_address()
+        };
+        for ip in ["0.0.0.0", "::", "[::]", "::ffff:0.0.0.0", "0"] {
+            let error = bound(ip, None).unwrap_err();
+            assert!(matches!(error, ConfigError::Unspecified { .. }), "{ip}: {error}");
+            assert!(error.to_string().contains("--advertise "), "{error}");
+            assert!(bound(ip, Some(NodeAddr::new("192.0.2.1", 8080))).is_ok(), "{ip}");
+        }
+        for (ip, advertise, says) in [
+            ("0.0.0.0", Some(NodeAddr::new("0.0.0.0", 8080)), "every address"),
+            ("127.0.0.1", Some(NodeAddr::new("192.0.2.1", 0)), "port 0"),
+            ("127.0.0.1", Some(NodeAddr::new("a b", 1)), "a b"),
+            ("127.1", None, "four numbers"),
+        ] {
+            let error = bound(ip, advertise).unwrap_err().to_string();
+            assert!(error.contains(says), "{ip}: {error}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_named_that_others_can_use() {
+        let all = || {
+            ["127.0.0.1", "::1", "192.0.2.7", "169.254.1.1", "fe80::1", "2001:db8::7", "192.0.2.7"]
+                .map(|ip| ip.parse::<IpAddr>().unwrap())
+                .to_vec()
+        };
+        let shown = |bound: &str, all, port| Listed(&usable_addresses(bound.parse().unwrap(), all), port).to_string();
+        assert_eq!(shown("0.0.0.0", all(), 80), "--advertise 192.0.2.7:80");
+        assert_eq!(shown("::", all(), 80), "--advertise 192.0.2.7:80 or --advertise [2001:db8::7]:80");
+        assert_eq!(shown("0.0.0.0", all()[..2].to_vec(), 0), "--advertise 127.0.0.1:PORT");
+        assert_eq!(shown("0.0.0.0", Vec::new(), 0), "--advertise HOST:PORT");
+    }
+
+    #[test]
+    fn localhost_is_bound_where_it_is_said_to_be() {
+        let at =
+            |ip: &str| Config { ip: Some(ip.into()), ..Config::default() }.bind_address().unwrap().ip().to_string();
+        for (ip, bound) in [("localhost", "127.0.0.1"), ("LOCALHOST", "127.0.0.1"), ("[::1]", "::1"), ("0:0::1", "::1")]
+        {
+            assert_eq!(at(ip), bound, "{ip}");
+        }
+    }
+
+    #[test]
+    fn an_advertised_address_is_text_or_a_node() {
+        for text in ["{advertise: 'node.example:9'}", "{advertise: {ip: 'node.example', port: 9}}"] {
+            assert_eq!(Config::parse(text).unwrap().advertise, Some(NodeAddr::new("node.example", 9)));
+        }
+        for (text, says) in [("{advertise: 'node.example:0'}", "port 0"), ("{advertise: 3}", "number")] {
+            let error = Config::parse(text).unwrap_err().to_string();
+            assert!(error.contains(says), "{text}: {error}");
+        }
     }
 
     #[test]
@@ -296,7 +578,7 @@ mod tests {
         let at = |ip: &str, insecure| Config { ip: Some(ip.into()), insecure, ..Config::default() }.bind_address();
         assert!(at("127.0.0.1", false).is_ok() && at("::1", false).is_ok() && at("localhost", false).is_ok());
         assert!(matches!(at("0.0.0.0", false), Err(ConfigError::NotLoopback(_))));
-        assert!(at("0.0.0.0", true).is_ok());
+        assert!(at("192.0.2.1", true).is_ok());
         assert!(matches!(at("999.1.1.1", true), Err(ConfigError::UnknownHost { .. })));
     }
 }

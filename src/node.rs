@@ -22,6 +22,7 @@ use chinwag_actors::{
     service::AnyService,
 };
 use chinwag_protocol::{
+    host,
     identity::NodeAddr,
     value::{Object, Value},
     wire::Limits,
@@ -278,10 +279,7 @@ impl Builder {
     /// # Errors
     /// [`StartError`], naming the value that does not do.
     pub async fn start(self) -> Result<Node, StartError> {
-        let report = Report::new(|_, peer| {
-            log::debug!(target: "chinwag::http", "the connection that {peer} kept open has ended");
-        });
-        self.start_with(report).await
+        self.start_with(Report::new(handle::Node::connection_closed)).await
     }
 
     /// Starts a node that reports so that a connection which a peer kept open has ended.
@@ -373,7 +371,7 @@ fn extra(config: &Config) -> Object {
 
 fn hosts(me: &NodeAddr, bound: IpAddr, config: &Config) -> Hosts {
     let names = [Some(me.ip().to_owned()), config.ip.clone(), Some(bound.to_string())];
-    let names = names.into_iter().flatten().map(|name| name.to_ascii_lowercase()).collect();
+    let names = names.into_iter().flatten().map(|name| host::canonical(&name).into_owned()).collect();
     Hosts { names, any_address: bound.is_unspecified() }
 }
 

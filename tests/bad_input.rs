@@ -48,6 +48,11 @@ fn refused() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("OPTIONS", head("OPTIONS /local/status/get"), "405"),
         ("a stranger's name", host("evil.example"), "403"),
         ("a stranger's name that looks like ours", host("localhost.evil.example"), "403"),
+        ("a stranger's name beside an address", host("[::1]evil.example"), "403"),
+        ("a stranger's name for a port", host("localhost:evil"), "403"),
+        ("a stranger's name behind a port", host("localhost:80:evil.example"), "403"),
+        ("a name of ours before a stranger's", host("localhost@evil.example"), "403"),
+        ("two names", host("localhost\r\nHost: evil.example"), "400"),
         (
             "a stranger's name behind one of ours",
             host("evil.example\r\nX-Forwarded-Host: localhost\r\nForwarded: host=localhost"),

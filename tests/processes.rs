@@ -82,7 +82,15 @@ fn what_cannot_be_is_one_line_that_names_it() {
         (vec!["--config", "{port: }"], "{port: }"),
         (vec!["--config", "{port: 65536}"], "65536"),
         (vec!["--config", "[]"], "array"),
+        (vec!["--config", "{prot: 8080}"], "\"port\""),
         (vec!["--advertise", "nowhere"], "nowhere"),
+        (vec!["--advertise", "node.example:0"], "port 0"),
+        (vec!["--advertise", "0.0.0.0:8080"], "every address"),
+        (vec!["--ip", "0.0.0.0", "--insecure", "--port", "0"], "--advertise "),
+        (vec!["--ip", "::", "--insecure", "--port", "0"], "--advertise "),
+        (vec!["--ip", "127.1", "--port", "0"], "four numbers"),
+        (vec!["--join", "0.0.0.0:8080"], "every address"),
+        (vec!["call", "local", "groups", "put", "g", r#"{"a": {"ip":"127.0.0.1", port: }}"#], "line 1 column"),
         (vec!["--bogus"], "--bogus"),
         (vec!["up", "0"], "0"),
         (vec!["call", "local", "status", "get", "--connect", "here"], "here"),
@@ -100,7 +108,7 @@ fn what_cannot_be_is_one_line_that_names_it() {
 fn a_node_is_configured_in_every_way() {
     let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let port = free();
-    let person = format!(r#"{{"ip": "127.0.0.1", port: {port}, zone: 'a'}}"#);
+    let person = format!(r#"{{"ip": "127.0.0.1", port: {port}, advertise: 'localhost:{port}'}}"#);
     let typed = format!(r#"{{"type":"object","value":{{"port":{{"type":"number","value":"{port}"}}}}}}"#);
     for config in [person.as_str(), &typed] {
         let process = Process::start(&["--config", config]);
@@ -108,11 +116,14 @@ fn a_node_is_configured_in_every_way() {
     }
     // a flag wins over the configuration
     let other = free().to_string();
-    let process = Process::start(&["--config", &person, "--port", &other]);
+    let plain = format!("{{port: {port}}}");
+    let process = Process::start(&["--config", &plain, "--port", &other]);
     assert_eq!(process.node.port().to_string(), other);
     // what a node tells others need not be where it is bound
     let advertised = Process::start(&["--port", "0", "--advertise", "node.example:9999"]);
     assert_eq!(advertised.node, NodeAddr::new("node.example", 9999));
+    let everywhere = Process::start(&["--ip", "0.0.0.0", "--insecure", "--port", "0", "--advertise", "127.0.0.1:9999"]);
+    assert_eq!(everywhere.node, NodeAddr::new("127.0.0.1", 9999));
 }
 
 #[test]
@@ -138,6 +149,11 @@ fn the_shell_calls_any_service() {
     assert!(output.status.success(), "{output:?}");
     let set: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(set["x"]["port"], 1);
+    // as people type it
+    let output = call(&["local", "groups", "put", "h", r#"{x: {"ip": '127.0.0.1', port: 1,}}"#]);
+    assert_eq!(serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap(), set, "{output:?}");
+    let output = call(&["local", "groups", "put", "h", r#"{"x": {"ip": "127.0.0.1", port: 1}"#]);
+    assert_eq!(output.status.code(), Some(2), "no call was made: {output:?}");
     // a group of which one member is dead: what was answered on stdout, what failed on stderr
     let output = call(&["all", "status", "get", "sid"]);
     assert_eq!(output.status.code(), Some(1));

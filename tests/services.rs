@@ -110,6 +110,128 @@ async fn a_malformed_group_changes_nothing() {
 }
 
 #[tokio::test]
+async fn addresses_that_nobody_can_dial_are_refused_everywhere_and_made_up_ones_are_not() {
+    let node = node().await;
+    let entry = |ip: &str, port: u16| object([("ip", Value::from(ip)), ("port", Value::from(port))]);
+    node.groups().put("g", Vec::new()).await.unwrap();
+    for (ip, port) in [
+        ("", 1),
+        ("a b", 1),
+        ("a/b", 1),
+        ("127.0.0.1", 0),
+        ("0.0.0.0", 1),
+        ("::", 1),
+        ("239.0.0.1", 1),
+        ("ff02::1", 1),
+        ("255.255.255.255", 1),
+        ("127.1", 1),
+        ("fe80::1%eth0", 1),
+    ] {
+        let remote = object([("node", entry(ip, port)), ("service", "status".into()), ("method", "get".into())]);
+        for (service, method, arguments) in [
+            ("groups", "put", vec![Value::from("h"), object([("a", entry(ip, port))])]),
+            ("groups", "add", vec![Value::from("g"), entry(ip, port)]),
+            ("comm", "send", vec![Value::from(vec![Value::from("sid")]), remote]),
+        ] {
+            let refused = node.call(Gid::local(), service, method, arguments).await;
+            assert_eq!(kind(refused), ErrorKind::BadArgument, "{service}.{method} {ip:?} {port}");
+        }
+        let call = Call::new(Gid::local(), "status", "get", vec![Value::from("sid")]);
+        assert_eq!(kind(node.call_on(&NodeAddr::new(ip, port), call).await), ErrorKind::BadArgument, "{ip:?} {port}");
+    }
+    assert!(node.groups().get("g").await.unwrap().is_empty());
+    assert_eq!(node.groups().get("all").await.unwrap().len(), 1);
+    for (ip, port) in [("127.0.0.1", 1), ("192.0.2.1", 8080), ("nowhere.invalid", 65_535), ("h", 1), ("[::1]", 1)] {
+        let added = node.call(Gid::local(), "groups", "add", vec![Value::from("g"), entry(ip, port)]).await.unwrap();
+        let sid = NodeAddr::new(ip, port).sid();
+        assert_eq!(added.into_value().get(sid.as_str()), Some(&entry(ip, port)), "as it was written");
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_node_is_one_however_its_address_is_spelled() {
+    let nodes = nodes(2).await;
+    let (one, two) = (&nodes[0], &nodes[1]);
+    let spelled = |node: &Node, ip: &str| NodeAddr::new(ip, node.addr().port());
+    let (own, other) = (spelled(one, "localhost"), spelled(two, "LOCALHOST"));
+    let set = one.groups().put("g", [own.clone(), other.clone()]).await.unwrap();
+    assert_eq!((set.sid_of(&own.nid()), set.sid_of(&other.nid())), (Some(&own.sid()), Some(&other.sid())));
+    // there already, each stays as it was put
+    for again in [one.addr().clone(), two.addr().clone(), spelled(one, "::ffff:127.0.0.1")] {
+        assert_eq!(one.groups().add("g", again).await.unwrap(), set);
+    }
+    assert_eq!(one.groups().get("all").await.unwrap().len(), 2);
+    // called once, summed once, and each answers with its own name
+    let reply = one.group("g").comm().send(("sid",), &Remote::new("status", "get")).await.unwrap();
+    let answers: Vec<_> = reply.values.into_iter().collect();
+    let mut expected =
+        [(own.sid(), one.sid()), (other.sid(), two.sid())].map(|(key, sid)| (key, Value::from(sid.as_str())));
+    expected.sort_by(|(one, _), (other, _)| one.cmp(other));
+    assert_eq!(answers, expected);
+    let each: f64 = {
+        let (a, b) = (one.status().counts().await.unwrap(), two.status().counts().await.unwrap());
+        (a + b) as f64
+    };
+    let sum = one.group("g").status().counts().await.unwrap();
+    assert!(sum.errors.is_empty() && (sum.value as f64) < 1.5 * each, "{} of {each}", sum.value);
+
+    let both = object([("a", own.to_value()), ("b", one.addr().to_value())]);
+    let refused = one.call(Gid::local(), "groups", "put", vec![Value::from("h"), both]).await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::BadArgument);
+    assert!(
+        refused.message.contains(&own.to_string()) && refused.message.contains(&one.addr().to_string()),
+        "{refused}"
+    );
+    stop(nodes).await;
+}
+
+#[tokio::test]
+async fn a_node_knows_itself_by_every_spelling_and_takes_no_socket() {
+    // nobody could reach it where it says it is
+    let me = NodeAddr::new("Host2.invalid", 9);
+    let node = Node::builder().port(0).advertise(me.clone()).start().await.unwrap();
+    for ip in ["host2.invalid", "HOST2.INVALID", "host2.invalid."] {
+        let remote = Remote::new("status", "get").on(NodeAddr::new(ip, 9));
+        assert_eq!(node.comm().send(("nid",), &remote).await.unwrap(), Value::from(me.nid().to_string()), "{ip}");
+        let set = node.groups().put("g", [NodeAddr::new(ip, 9)]).await.unwrap();
+        let sids = node.group("g").comm().send(("sid",), &Remote::new("status", "get")).await.unwrap();
+        assert_eq!((set.len(), sids.values.len(), sids.errors.len()), (1, 1, 0), "{ip}");
+    }
+    assert_eq!(node.groups().get("all").await.unwrap().len(), 1);
+    assert_eq!((node.nid(), node.sid()), (me.nid(), me.sid()), "shown as written");
+    assert_eq!(node.groups().get("all").await.unwrap().to_value().get(me.sid().as_str()), Some(&me.to_value()));
+    // it ends itself last and once
+    let stopped = node.group("g").status().stop().await.unwrap();
+    assert_eq!((stopped.values.len(), stopped.errors.len()), (1, 0));
+    node.stopped().await;
+}
+
+#[tokio::test]
+async fn membership_knows_a_node_once_and_shows_it_as_it_spells_itself() {
+    let quick = || membership::Settings::paced(Duration::from_millis(50));
+    let start = async || Node::builder().port(0).membership(quick()).start().await.unwrap();
+    let (one, two) = (start().await, start().await);
+    let spelled = NodeAddr::new("localhost", two.addr().port());
+    one.groups().put("g", [one.addr().clone(), spelled.clone()]).await.unwrap();
+    let mut expected = [one.addr().clone(), two.addr().clone()].map(|node| (node.sid(), node));
+    expected.sort_by(|(a, _), (b, _)| a.cmp(b));
+    for node in [&one, &two] {
+        until("both know both, once, as they spell themselves", async || {
+            let list = node.membership().list().await.unwrap();
+            let alive = list.values().all(|standing| standing.status == chinwag::protocol::swim::Status::Alive);
+            let shown: Vec<_> = list.into_iter().map(|(sid, standing)| (sid, standing.node)).collect();
+            alive && shown == expected
+        })
+        .await;
+        assert_eq!(node.groups().get("all").await.unwrap().len(), 2);
+    }
+    // what was put stays as it was put
+    assert_eq!(one.groups().get("g").await.unwrap().sid_of(&two.addr().key()), Some(&spelled.sid()));
+    stop(vec![one, two]).await;
+}
+
+#[tokio::test]
 async fn a_groups_services_come_and_go_with_it() {
     let node = node().await;
     let sid = async |gid: &str| node.group(gid).comm().send(("sid",), &Remote::new("status", "get")).await;

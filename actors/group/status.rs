@@ -46,7 +46,8 @@ async fn get(scope: Scope, arguments: Vec<Value>) -> Reply {
 async fn stop(scope: Scope) -> Reply {
     let members = scope.group().members().await?;
     let node = scope.node();
-    let others = members.iter().filter(|(_, member)| member.nid != node.nid()).map(|(sid, member)| async move {
+    let me = node.addr().key();
+    let others = members.iter().filter(|(_, member)| member.nid != me).map(|(sid, member)| async move {
         let call = Call::new(Gid::local(), "status", "stop", Vec::new());
         (sid.clone(), node.call_on(&member.node, call).await)
     });
@@ -54,7 +55,7 @@ async fn stop(scope: Scope) -> Reply {
     for (sid, reply) in join_all(others).await {
         replies.record(sid, reply);
     }
-    let own = members.sid_of(&node.nid()).cloned().unwrap_or_else(|| node.sid());
+    let own = members.sid_of(&me).cloned().unwrap_or_else(|| node.sid());
     replies.record(own, node.call(Gid::local(), "status", "stop", ()).await);
     Ok(replies.into())
 }

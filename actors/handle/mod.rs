@@ -189,6 +189,18 @@ impl Node {
         if self.is_stopping() && self.origin.is_none() { Err(stopping(&"this call")) } else { Ok(()) }
     }
 
+    /// Tells the node that a connection has closed which a peer kept to it. A process that dies closes its connections,
+    /// so the node probes the peer at once.
+    pub fn connection_closed(&self, peer: NodeAddr) {
+        if let Some(membership) = &self.inner.membership {
+            let closed = membership.send(membership::Take::of([membership::Input::Closed(peer.key())]));
+            actix::spawn(async move {
+                // a node that has ended asks for nothing any more
+                let _ = closed.await;
+            });
+        }
+    }
+
     /// What the node's present call allows the next one.
     fn context(&self) -> Result<CallContext, CallError> {
         match &self.origin {

@@ -9,8 +9,7 @@
 //! holds up nobody else.
 
 use std::{
-    cmp::Ordering::Equal,
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map},
     rc::Rc,
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
@@ -19,8 +18,9 @@ use std::{
 use actix::{Actor, Context, Handler, Message};
 use chinwag_protocol::{
     call::{Call, CallError, ErrorKind, Remote, Reply},
+    host,
     identity::NodeAddr,
-    value::Value,
+    value::{EcoString, Value},
 };
 use tokio::{
     sync::Semaphore,
@@ -41,28 +41,18 @@ pub struct Comm {
     swept: Instant,
 }
 
-/// A node by its address, which says as much as the NID made of it and takes no hashing.
-struct Peer(NodeAddr);
-
-impl Ord for Peer {
-    fn cmp(&self, other: &Peer) -> std::cmp::Ordering {
-        self.0.port().cmp(&other.0.port()).then_with(|| self.0.ip().cmp(other.0.ip()))
-    }
+/// A node by the canonical form of its address, which says as much as the key made of it and takes no hashing.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Peer {
+    port: u16,
+    host: EcoString,
 }
 
-impl PartialOrd for Peer {
-    fn partial_cmp(&self, other: &Peer) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
+impl From<&NodeAddr> for Peer {
+    fn from(node: &NodeAddr) -> Peer {
+        Peer { port: node.port(), host: host::canonical(node.ip()).into() }
     }
 }
-
-impl PartialEq for Peer {
-    fn eq(&self, other: &Peer) -> bool {
-        self.cmp(other) == Equal
-    }
-}
-
-impl Eq for Peer {}
 
 /// The way to one peer.
 struct Lane {
@@ -79,8 +69,7 @@ impl Comm {
         if let Err(error) = call.check_names() {
             return ready(Err(error));
         }
-        let peer = Peer(to.clone());
-        if peer == Peer(self.home.me.clone()) {
+        if to.is_same_node(&self.home.me) {
             return match self.home.node().cloned() {
                 Ok(node) => Box::pin(async move { node.perform(call).await }),
                 Err(error) => ready(Err(error)),
@@ -89,7 +78,16 @@ impl Comm {
         self.sweep();
         let places = self.home.settings.calls_to_a_peer;
         let fresh = || Rc::new(Lane { places: Semaphore::new(places), waiting: AtomicUsize::new(0) });
-        let lane = self.lanes.entry(peer).or_insert_with(fresh).clone();
+        let lane = match self.lanes.entry(Peer::from(to)) {
+            btree_map::Entry::Occupied(lane) => lane.get().clone(),
+            btree_map::Entry::Vacant(place) => {
+                // an address that came over the wire has been checked, one from this program has not
+                if let Err(why) = to.check() {
+                    return ready(Err(CallError::argument("comm.send", 2, "remote", why)));
+                }
+                place.insert(fresh()).clone()
+            }
+        };
         if lane.waiting.load(Ordering::Relaxed) >= self.home.settings.calls_waiting_for_a_peer {
             let message = format!("{} calls wait for {to} already", self.home.settings.calls_waiting_for_a_peer);
             return ready(Err(CallError::new(ErrorKind::Busy, message)));

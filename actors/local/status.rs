@@ -57,8 +57,8 @@ impl Status {
             value((home.heap)().map(pick).ok_or_else(unknown)?)
         };
         match key.as_str() {
-            Some("nid") => value(home.nid.to_string()),
-            Some("sid") => value(home.nid.sid().as_str()),
+            Some("nid") => value(home.me.nid().to_string()),
+            Some("sid") => value(home.me.sid().as_str()),
             Some("ip") => value(home.me.ip()),
             Some("port") => value(home.me.port()),
             Some("counts") => value(home.counts.get()),
@@ -84,7 +84,7 @@ impl Status {
         Box::pin(async move {
             let config = request.call.arguments.first().unwrap_or(&Value::Undefined);
             let refused = |why: &dyn std::fmt::Display| CallError::argument("status.spawn", 1, "config", why);
-            NodeAddr::from_value(config).map_err(|why| refused(&why))?;
+            NodeAddr::from_config(config).map_err(|why| refused(&why))?;
             let config = config.as_object().cloned().unwrap_or_default();
             let node = home.node()?.on_behalf_of(request.origin());
             let left = request.origin().time_left();

@@ -3,8 +3,8 @@
 use std::{io::Write, process::ExitCode, time::Duration};
 
 use chinwag::{
-    Answer, Call, CallError, Gid, NodeAddr, Value, actors::transport::Transport, http::client::HttpTransport,
-    protocol::call::CallContext, protocol::wire::Limits,
+    Answer, Call, CallError, Gid, NodeAddr, Value, actors::transport::Transport, config::read_json,
+    http::client::HttpTransport, protocol::call::CallContext, protocol::wire::Limits,
 };
 use clap::Args;
 
@@ -19,7 +19,7 @@ pub(super) struct CallArgs {
     service: String,
     /// Its method
     method: String,
-    /// The arguments, each as JSON; what is not JSON is taken as text
+    /// The arguments: a word is text, JSON (or JSON5) is what it says; text that begins like JSON needs quotes
     #[arg(allow_negative_numbers = true)]
     args: Vec<String>,
     /// The node to call
@@ -35,7 +35,15 @@ pub(super) async fn run(args: CallArgs) -> ExitCode {
     let Some(time_left) = Duration::try_from_secs_f64(args.deadline).ok().filter(|deadline| !deadline.is_zero()) else {
         return fail(&format!("not a deadline in seconds: {}", args.deadline));
     };
-    let arguments = args.args.iter().map(|text| argument(text)).collect();
+    let arguments = args.args.iter().zip(1..).map(|(text, number)| argument(number, text));
+    let arguments = match arguments.collect::<Result<Vec<Value>, String>>() {
+        Ok(arguments) => arguments,
+        // a command line that cannot be
+        Err(why) => {
+            fail(&why);
+            return ExitCode::from(2);
+        }
+    };
     let context = CallContext { time_left, ..CallContext::default() };
     let call = Call::new(args.gid, args.service, args.method, arguments).within(context);
     if let Err(why) = call.check_names() {
@@ -64,8 +72,16 @@ fn named(why: &CallError) -> String {
     format!("{}: {why}{cause}", why.kind.name())
 }
 
-fn argument(text: &str) -> Value {
-    serde_json::from_str(text).map_or_else(|_| Value::from(text), Value::from_json)
+/// An argument as it was typed. Plain words stay text, SIDs (`12ab0`) and addresses (`127.0.0.1`) among them, unless
+/// they are JSON in whole (`12`, `true`, `null`). What begins an object, an array or a string and does not end as one was
+/// meant to be JSON.
+fn argument(number: usize, text: &str) -> Result<Value, String> {
+    if text.trim_start().starts_with(['{', '[', '"', '\'']) {
+        let refused =
+            |why| format!("argument {number} begins like JSON and is {why}; to pass it as text, quote it as JSON");
+        return read_json(text).map_err(refused);
+    }
+    Ok(serde_json::from_str(text).map_or_else(|_| Value::from(text), Value::from_json))
 }
 
 fn print(value: &Value) -> ExitCode {
@@ -77,5 +93,48 @@ fn print(value: &Value) -> ExitCode {
     match writeln!(stdout, "{json:#}").and_then(|()| stdout.flush()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => fail(&why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_text_and_json_is_what_it_says() {
+        for (text, value) in [
+            (r#"{"ip":"127.0.0.1", port: 40515}"#, serde_json::json!({"ip": "127.0.0.1", "port": 40515})),
+            ("['a', 1,]", serde_json::json!(["a", 1])),
+            ("'it is text'", serde_json::json!("it is text")),
+            (r#""12""#, serde_json::json!("12")),
+            ("12", serde_json::json!(12)),
+            ("-0.5", serde_json::json!(-0.5)),
+            ("null", serde_json::Value::Null),
+            // none of these is JSON
+            ("sid", serde_json::json!("sid")),
+            ("12ab0", serde_json::json!("12ab0")),
+            ("127.0.0.1:8080", serde_json::json!("127.0.0.1:8080")),
+            ("-x", serde_json::json!("-x")),
+            ("it's", serde_json::json!("it's")),
+            ("(s) => s", serde_json::json!("(s) => s")),
+            ("", serde_json::json!("")),
+        ] {
+            assert_eq!(argument(1, text), Ok(Value::from_json(value)), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_begins_like_json_and_is_not_is_refused_with_its_place() {
+        for (text, place) in [
+            (r#"{"ip":"127.0.0.1", port: }"#, "line 1 column 26"),
+            ("{ip: 127.0.0.1}", "line 1 column 6"),
+            ("[1, 2", "line 1 column 6"),
+            (r#""abc"#, "line 1 column 5"),
+            ("'abc", "line 1 column 5"),
+            (r#""a" b"#, "line 1 column 5"),
+        ] {
+            let why = argument(3, text).unwrap_err();
+            assert!(why.starts_with("argument 3 ") && why.contains(place), "{text}: {why}");
+        }
     }
 }

@@ -50,13 +50,13 @@ enum Command {
 /// What a node is told on the command line. Flags win over the configuration.
 #[derive(Debug, Args)]
 struct NodeArgs {
-    /// IP address or host name to bind [default: 127.0.0.1]
+    /// IP address or host name to bind; 0.0.0.0 and :: need --advertise [default: 127.0.0.1]
     #[arg(long)]
     ip: Option<String>,
     /// Port to bind, 0 for a free one [default: 8080]
     #[arg(long, allow_negative_numbers = true)]
     port: Option<u16>,
-    /// Configuration as a serialized object or JSON: {ip, port, onStart, …}
+    /// Configuration as a serialized object or JSON: {ip, port, advertise, onStart, membership, join, groups}
     #[arg(long, value_name = "TEXT")]
     config: Option<String>,
     /// Where others reach this node, if not where it is bound

@@ -143,9 +143,11 @@ async fn town(asking: &Node, nodes: u16, mut counted: watch::Receiver<u64>) -> R
 /// Stops every node that this one has started, sees them gone, and stops.
 async fn stop_all(asking: &Node) {
     let others = match asking.group("all").members().await {
-        Ok(members) => {
-            members.iter().filter(|(_, other)| other.nid != asking.nid()).map(|(_, o)| o.node.clone()).collect()
-        }
+        Ok(members) => members
+            .iter()
+            .filter(|(_, other)| !other.node.is_same_node(asking.addr()))
+            .map(|(_, o)| o.node.clone())
+            .collect(),
         Err(_) => Vec::new(),
     };
     // all go at once: a farewell of each to all the others would be told to nobody that stays

@@ -38,6 +38,7 @@ use awc::{
 use chinwag_actors::transport::Transport;
 use chinwag_protocol::{
     call::{Call, CallError, ErrorKind, Reply, reply_from_pair},
+    host,
     identity::{Gid, NodeAddr},
     value::EcoString,
     wire::{self, Limits},
@@ -339,7 +340,8 @@ impl Transport for HttpTransport {
             let unknown = |why: &dyn std::fmt::Display| {
                 CallError::new(ErrorKind::Unreachable, format!("the name {host} stands for no address: {why}"))
             };
-            if host.parse::<IpAddr>().is_ok() {
+            // `localhost` is no other node than 127.0.0.1, whatever a resolver prefers
+            if host::canonical(&host).parse::<IpAddr>().is_ok() {
                 return Ok(vec![NodeAddr::new(host, port)]);
             }
             let name = host.clone();
@@ -414,11 +416,10 @@ fn refused(to: &NodeAddr, why: &SendRequestError) -> CallError {
         SendRequestError::Timeout => ErrorKind::DeadlineExceeded,
         _ => ErrorKind::Interrupted,
     };
-    let why = match why {
+    match why {
         SendRequestError::Connect(ConnectError::Io(why)) if why.kind() == io::ErrorKind::ConnectionRefused => {
-            "connection refused".to_owned()
+            CallError::refused(format!("{to}: connection refused"))
         }
-        why => why.to_string(),
-    };
-    CallError::new(kind, format!("{to}: {why}"))
+        why => CallError::new(kind, format!("{to}: {why}")),
+    }
 }

@@ -35,6 +35,7 @@ use actix_web::{
 use chinwag_actors::handle::Node;
 use chinwag_protocol::{
     call::{Call, CallContext, CallError, DEFAULT_DEADLINE, ErrorKind, MAX_DEPTH, Reply, reply_to_pair},
+    host,
     identity::{Gid, Sid},
     value::{EcoString, Value},
     wire::{self, Arguments, Form, Limits},
@@ -81,7 +82,7 @@ pub(crate) struct Door {
 /// The names by which a node is known.
 #[derive(Clone, Debug)]
 pub(crate) struct Hosts {
-    /// The names it was given, in lower case.
+    /// The names it was given, in their canonical form.
     pub names: Vec<String>,
     /// Bound to every address, it answers to any of them; a name, which a stranger's server can point anywhere, has to
     /// be one of its own.
@@ -89,14 +90,11 @@ pub(crate) struct Hosts {
 }
 
 impl Hosts {
-    fn admits(&self, host: &str) -> bool {
-        let name = match host.strip_prefix('[') {
-            Some(rest) => rest.split(']').next().unwrap_or_default(),
-            None => host.rsplit_once(':').map_or(host, |(name, _)| name),
-        };
-        name.eq_ignore_ascii_case("localhost")
-            || self.names.iter().any(|own| own.eq_ignore_ascii_case(name))
-            || name.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback() || self.any_address)
+    /// Whether a `Host` header names the node: one of its hosts with or without a port, and nothing before or behind.
+    fn admits(&self, header: &str) -> bool {
+        let Some(name) = host::of_authority(header).map(host::canonical) else { return false };
+        self.names.iter().any(|own| *own == name)
+            || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback() || self.any_address)
     }
 }
 
@@ -122,7 +120,12 @@ pub(crate) async fn answer(
         let error = CallError::new(ErrorKind::Stopping, "the node is stopping");
         return refuse(StatusCode::SERVICE_UNAVAILABLE, error, Form::Typed);
     }
-    if let Some(host) = host(&request).filter(|host| !door.hosts.admits(host)) {
+    if request.headers().get_all(header::HOST).count() > 1 {
+        // which of them a proxy or a browser meant is a guess
+        let error = CallError::new(ErrorKind::BadCall, "the request has more than one Host header");
+        return refuse(StatusCode::BAD_REQUEST, error, Form::Plain);
+    }
+    if let Some(host) = named_host(&request).filter(|host| !door.hosts.admits(host)) {
         let shown: String = host.chars().take(64).collect();
         let message = format!("the Host header names {shown:?}, which is not this node ({})", node.addr());
         return refuse(StatusCode::FORBIDDEN, CallError::new(ErrorKind::BadCall, message), Form::Plain);
@@ -162,7 +165,7 @@ pub(crate) async fn answer(
 
 /// The name that a request's sender knows the node by. No browser leaves it out. What proxies say (`Forwarded`,
 /// `X-Forwarded-Host`) does not count: anyone can say it.
-fn host(request: &HttpRequest) -> Option<Cow<'_, str>> {
+fn named_host(request: &HttpRequest) -> Option<Cow<'_, str>> {
     match request.headers().get(header::HOST) {
         Some(host) => Some(String::from_utf8_lossy(host.as_bytes())),
         None => request.uri().authority().map(|authority| authority.as_str().into()),
@@ -373,6 +376,29 @@ mod tests {
         }
         for host in ["evil.example", "evil.example:8080", "localhost.evil.example", "10.0.0.1", "", "[fe80::1]:1"] {
             assert!(!hosts.admits(host), "{host}");
+        }
+        // nor does a name let in what stands beside it
+        for host in [
+            "[::1]evil.example",
+            "[::1]:80evil.example",
+            "[::1",
+            "::1",
+            "localhost:evil",
+            "localhost:80:evil",
+            "localhost:65536",
+            "evil@localhost",
+            "localhost@evil.example",
+            "localhost/evil",
+            "localhost,evil.example",
+            "localhost evil.example",
+            "node.example:",
+            "[127.0.0.1]",
+        ] {
+            assert_eq!(hosts.admits(host), host == "node.example:", "{host}");
+        }
+        let named = Hosts { names: vec!["fd00:9::1".into(), "host2".into()], any_address: false };
+        for host in ["[fd00:9:0:0::1]:80", "[FD00:9::1]", "HOST2", "host2.:80"] {
+            assert!(named.admits(host), "{host}");
         }
         let anywhere = Hosts { names: Vec::new(), any_address: true };
         assert!(anywhere.admits("10.0.0.1:80"));

@@ -226,7 +226,7 @@ impl Gossip {
         let Arrived { gid, from, stated, name, quiet, request } = arrived;
         self.signs.admit(&self.home, &stated, &name)?;
         let asked = Asked::of(&request);
-        let nid = from.as_ref().map(NodeAddr::nid);
+        let nid = from.as_ref().map(NodeAddr::key);
         if let Some(nid) = nid {
             self.signs.asked(&self.home, nid, stated);
         }

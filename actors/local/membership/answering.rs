@@ -32,6 +32,13 @@ struct Sender {
 }
 
 impl Membership {
+    /// A peer has stated its address: people are shown the peer as it spells its own address.
+    pub(super) fn spelled(&self, from: &NodeAddr) {
+        if self.home.groups.borrow_mut().stated(from) {
+            self.roster.borrow().tell(Event::GroupChanged { gid: Gid::all() });
+        }
+    }
+
     /// Takes in who sends a request.
     ///
     /// # Errors
@@ -40,7 +47,8 @@ impl Membership {
         let Ok(node) = wire::node(argument, "from") else { return Ok(None) };
         let stated = wire::stated(argument);
         let merge = argument.get("merge").and_then(Value::as_bool).unwrap_or(false);
-        if node.nid() == self.home.nid && !stated.is_mute() {
+        self.spelled(&node);
+        if node.is_same_node(&self.home.me) && !stated.is_mute() {
             let mine = self.roster.borrow().swim.incarnation();
             if stated.incarnation.life != mine.life && stated.incarnation.life != self.home.incarnation {
                 self.address_taken(stated.incarnation.life);
@@ -50,7 +58,7 @@ impl Membership {
         }
         admit(&mut self.roster.borrow_mut(), &self.home, &stated, wire::name(argument), merge)?;
         if !stated.is_mute() {
-            self.drive([Input::Heard { peer: node.nid(), stated }], context);
+            self.drive([Input::Heard { peer: node.key(), stated }], context);
         }
         Ok(Some(Sender { node, stated }))
     }
@@ -76,7 +84,7 @@ impl Membership {
     /// What the sender of a request has to know of itself: what is held against it, or a later life that is known.
     fn about(&self, sender: &Sender) -> Option<Value> {
         let roster = self.roster.borrow();
-        let peer = sender.node.nid();
+        let peer = sender.node.key();
         let held = roster.swim.held_against(&peer).or_else(|| {
             let incarnation = roster.swim.incarnation_of(&peer)?;
             let later = incarnation > sender.stated.incarnation && !sender.stated.is_mute();
@@ -178,7 +186,7 @@ impl Membership {
         if name != mine {
             return Err(wire::stranger(format!("{} is in the cluster {mine:?}, not {name:?}", self.home.me)));
         }
-        if newcomer.nid() == self.home.nid {
+        if newcomer.is_same_node(&self.home.me) {
             return Err(CallError::new(ErrorKind::Unreachable, format!("{newcomer} is this node itself")));
         }
         let latest = self.roster.borrow().swim.latest_life(self.home.now());
@@ -201,7 +209,7 @@ impl Membership {
 
     /// A page of the groups that list a node.
     fn listing(&self, reader: &NodeAddr, after: Option<&Place>) -> Value {
-        let (groups, nid) = (self.home.groups.borrow(), reader.nid());
+        let (groups, nid) = (self.home.groups.borrow(), reader.key());
         let (mut parts, mut room) = (Vec::new(), PAGE);
         let begun = |gid: &Gid| after.is_none_or(|after| *gid >= after.gid);
         for gid in groups.names().filter(|gid| !gid.is_all() && begun(gid)) {
@@ -230,7 +238,7 @@ impl Membership {
     }
 
     fn relay(&self, to: &NodeAddr, budget: Duration) -> ReplyFuture {
-        let (roster, nid) = (self.roster.clone(), to.nid());
+        let (roster, nid) = (self.roster.clone(), to.key());
         let call = wire::ping(&self.stating(&roster.borrow()), Pinging::default());
         let asking = self.home.ask(to, call, budget);
         let under_way = Relaying::begin(roster.clone());
@@ -285,7 +293,7 @@ impl Handler<Syncing> for Membership {
         let shared = self.roster.clone();
         let mut roster = shared.borrow_mut();
         let fresh = roster.note(addresses);
-        let (home, now, from) = (self.home.clone(), self.home.now(), sender.node.nid());
+        let (home, now, from) = (self.home.clone(), self.home.now(), sender.node.key());
         let answered = home.chance(|chance| roster.swim.answer_sync(now, from, &sync, chance));
         let (page, outputs) = answered
             .map_err(|why| refused(CallError::new(ErrorKind::BadArgument, why.to_string())))?;

@@ -153,7 +153,7 @@ pub(super) fn answers_there(newcomer: &NodeAddr, life: u64, reply: &Reply) -> Re
 async fn through(home: &Home, node: &Node, seed: &Seed) -> Result<usize, Failure> {
     let addresses = home.transport.resolve(seed.host(), seed.port()).await.map_err(Failure::Other)?;
     let mut outcome = Err(Failure::Itself);
-    for address in addresses.iter().filter(|address| address.nid() != home.nid) {
+    for address in addresses.iter().filter(|address| !address.is_same_node(&home.me)) {
         outcome = at(home, node, address).await.map_err(Failure::Other);
         if outcome.is_ok() {
             break;
@@ -176,15 +176,15 @@ async fn with(home: &Home, node: &Node, seed: &NodeAddr) -> Result<usize, CallEr
     loop {
         let answer = home.ask(seed, call, SEED_TIME).await?.into_value();
         let from = wire::node(&answer, "from")?;
-        if from.nid() == home.nid {
+        if from.is_same_node(&home.me) {
             return Err(CallError::new(ErrorKind::Unreachable, format!("{seed} is this node itself")));
         }
-        match send(node, TakePage { from: from.nid(), sync, answer }).await?? {
+        match send(node, TakePage { from: from.key(), sync, answer }).await?? {
             Some((next, with)) => (sync, call) = (next, with),
             None => break,
         }
     }
-    send(node, EndSync(seed.nid())).await?;
+    send(node, EndSync(seed.key())).await?;
     let mut after = None;
     let mut gathered: Option<(GroupConfig, Group)> = None;
     loop {
@@ -248,7 +248,7 @@ async fn through_mute(home: &Home, node: &Node, seed: &NodeAddr) -> Result<usize
         let add = vec![Value::from(gid.as_str()), NodeAddr::new(home.me.ip(), home.me.port()).to_value()];
         let added = home.ask(seed, Call::new(Gid::local(), "groups", "add", add), SEED_TIME).await;
         let members = match added {
-            Ok(members) => Group::from_value(&members.into_value())?,
+            Ok(members) => Group::from_peer(&members.into_value())?,
             Err(why) if gid.is_all() => return Err(why),
             Err(why) => {
                 log::warn!(target: "chinwag::membership", "{seed} does not add this node to {gid}: {why}");
@@ -264,7 +264,7 @@ async fn through_mute(home: &Home, node: &Node, seed: &NodeAddr) -> Result<usize
     let candidates = known
         .iter()
         .map(|(_, member)| &member.node)
-        .filter(|other| other.nid() != home.nid && other.nid() != seed.nid());
+        .filter(|other| !other.is_same_node(&home.me) && !other.is_same_node(seed));
     for other in candidates.take(MAX_TRIED) {
         match with(home, node, other).await {
             Ok(_) => break,
@@ -313,7 +313,7 @@ pub(super) async fn admitted(
     newcomer: NodeAddr,
     asked: Vec<Gid>,
 ) -> Result<(), CallError> {
-    let nid = newcomer.nid();
+    let nid = newcomer.key();
     for gid in asked.into_iter().filter(|gid| !gid.is_local() && !gid.is_all()) {
         let known = home.groups.borrow().get(&gid).map(|members| members.contains(&nid));
         match known {

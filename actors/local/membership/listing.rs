@@ -29,12 +29,13 @@ impl Membership {
                     let began = self.home.incarnation as f64;
                     entry.insert("since", (began + since.as_secs_f64() * 1_000.0).round());
                 }
-                let mut sid = all.sid_for(&nid);
+                let written = node.nid();
+                let mut sid = all.sid_of(&nid).cloned().unwrap_or_else(|| all.sid_for(&written));
                 for digits in sid.as_str().len()..=64 {
                     if !list.contains_key(sid.as_str()) {
                         break;
                     }
-                    sid = nid.sid_of(digits);
+                    sid = written.sid_of(digits);
                 }
                 list.insert(sid.as_str(), Value::Object(entry));
             }

@@ -66,7 +66,7 @@ use chinwag_protocol::{
     call::{CallError, ErrorKind},
     group::Group,
     identity::{Gid, Nid, NodeAddr},
-    swim::{Input, Outcome, Output, Relation, Statement, Swim, Update},
+    swim::{Outcome, Output, Relation, Statement, Swim, Update},
     value::Value,
 };
 use tokio::time::timeout_at;
@@ -82,6 +82,7 @@ pub use self::{
     settings::{Seed, Settings},
     subscribing::MAX_SUBSCRIBERS,
 };
+pub(crate) use chinwag_protocol::swim::Input;
 pub(crate) use self::{
     roster::{Roster, Shared},
     signs::Signs,
@@ -319,7 +320,7 @@ impl Membership {
         let Ok(node) = self.home.node().cloned() else { return };
         let mut additions = std::collections::BTreeMap::<Gid, Vec<NodeAddr>>::new();
         for (gid, member) in fresh {
-            if self.home.groups.borrow().get(&gid).is_ok_and(|members| !members.contains(&member.nid())) {
+            if self.home.groups.borrow().get(&gid).is_ok_and(|members| !members.contains(&member.key())) {
                 additions.entry(gid).or_default().push(member);
             }
         }
@@ -358,7 +359,7 @@ async fn compare(
     let (mut sync, mut call) = first;
     loop {
         let answer = home.ask(to, call, timeout).await?.into_value();
-        match send(node, TakePage { from: to.nid(), sync, answer }).await?? {
+        match send(node, TakePage { from: to.key(), sync, answer }).await?? {
             Some((next, with)) => (sync, call) = (next, with),
             None => return Ok(()),
         }
@@ -462,6 +463,7 @@ impl Handler<TakePage> for Membership {
     fn handle(&mut self, TakePage { from, sync, answer }: TakePage, context: &mut Context<Membership>) -> Self::Result {
         let mut addresses = Addresses::new();
         if let Ok(node) = wire::node(&answer, "from") {
+            self.spelled(&node);
             addresses.push(Known::at(node));
         }
         let page = wire::read_page(&answer, &mut addresses)?;

@@ -296,7 +296,8 @@ impl Roster {
 
     /// The peer of an event.
     pub(crate) fn peer(&self, nid: Nid, incarnation: swim::Incarnation) -> Option<Peer> {
-        Some(Peer { nid, node: self.address(&nid)?.clone(), incarnation })
+        let node = self.address(&nid)?.clone();
+        Some(Peer { nid: node.nid(), node, incarnation })
     }
 
     /// Begins to keep events for one more subscriber. None after the end.

@@ -67,8 +67,9 @@ impl Membership {
         }
         let (home, gid, nodes) = (self.home.clone(), gid.clone(), nodes.to_vec());
         actix::spawn(async move {
-            let told =
-                mute.iter().flat_map(|to| nodes.iter().filter(move |node| *node != to).map(move |node| (to, node)));
+            let told = mute
+                .iter()
+                .flat_map(|to| nodes.iter().filter(move |node| !node.is_same_node(to)).map(move |node| (to, node)));
             let words = futures_util::stream::iter(told).map(|(to, node)| {
                 let arguments = vec![Value::from(gid.as_str()), node.to_value()];
                 home.ask(to, Call::new(Gid::local(), "groups", "add", arguments), WORD)
@@ -167,6 +168,7 @@ impl Membership {
             }
             swim::Event::Suspected { peer, incarnation, by } => {
                 if let Some(peer) = named(peer, incarnation) {
+                    let by = self.find(roster, &by).map_or(by, |known| known.node.nid());
                     roster.tell(Event::Suspected { peer, by });
                 }
             }
@@ -177,6 +179,7 @@ impl Membership {
             }
             swim::Event::Failed { peer, incarnation, by } => {
                 if let Some(peer) = named(peer, incarnation) {
+                    let by = self.find(roster, &by).map_or(by, |known| known.node.nid());
                     roster.tell(Event::Failed { peer, by });
                 }
                 let mine = by == self.home.nid;

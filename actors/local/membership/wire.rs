@@ -53,7 +53,7 @@ pub(crate) struct Known {
 impl Known {
     /// Where a member is, and nothing else.
     pub(crate) fn at(node: NodeAddr) -> Known {
-        Known { nid: node.nid(), node, life: 0, groups: None }
+        Known { nid: node.key(), node, life: 0, groups: None }
     }
 }
 
@@ -358,7 +358,7 @@ pub(crate) fn read_entry(value: &Value, addresses: &mut Addresses) -> Result<Upd
     let claim = claims.into_iter().find(|claim| claim_name(*claim) == name);
     let claim = claim.ok_or_else(|| bad("it claims nothing that is known"))?;
     let groups = value.get("groups").map(read_gids).transpose()?;
-    let nid = peer.nid();
+    let nid = peer.key();
     addresses.push(Known { nid, node: peer, life: incarnation.life, groups });
     Ok(Update { peer: nid, incarnation, claim, by })
 }
@@ -428,7 +428,7 @@ pub(crate) fn read_groups(value: &Value) -> Result<Listed, CallError> {
     let groups = value.get("groups").and_then(Value::as_array);
     let read = |group: &Value| {
         let part = |key| group.get(key).unwrap_or(&Value::Undefined);
-        Ok((GroupConfig::from_value(part("config"))?, Group::from_value(part("nodes"))?))
+        Ok((GroupConfig::from_value(part("config"))?, Group::from_peer(part("nodes"))?))
     };
     let parts = groups.into_iter().flat_map(|groups| groups.iter().flatten()).map(read);
     let parts = parts.collect::<Result<Vec<_>, CallError>>()?;
