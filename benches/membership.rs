@@ -23,7 +23,7 @@
 //! `utime` and `stime` is more than a third of a millisecond per second in such a window. Memory is resident (RSS), which
 //! counts the program's own text in each process anew, and proportional (PSS), which divides what the processes share.
 //! `switches` are context switches per second, the number of times that a process was woken or lost its turn. `see all`
-//! counts the processes that saw all N within a minute of the first start, and `met` is how long that took.
+//! counts the processes that saw all N within two minutes of the first start, and `met` is how long that took.
 //!
 //! # Killed and silent
 //!
