@@ -1,5 +1,8 @@
 //! How long a hundred nodes take to start, and what memory each takes.
 //!
+//! Run it with `cargo bench --profile dist --bench launch`: the profile `dist` is that of the shipped program, and the memory and
+//! speed of another one are not comparable.
+//!
 //! ```text
 //! node.spawn, N at once   N processes of the program chinwag; each binds a free port, starts its actors, and calls
 //!                         its onStart, a callback on this node

@@ -1,5 +1,8 @@
 //! Gossip to a hundred processes: how long until the last has performed a message, and whether all do.
 //!
+//! Run it with `cargo bench --profile dist --bench processes`: the profile `dist` is that of the shipped program, and the memory and
+//! speed of another one are not comparable.
+//!
 //! ```text
 //! this node   gossip.send(([k], {counter.count on this node}), comm.send) to the group
 //! each node   hears of it from a random peer, performs comm.send: calls counter.count(k) here

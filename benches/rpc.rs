@@ -1,5 +1,8 @@
 //! Calls per second from one node to another, and what of that is chinwag's own.
 //!
+//! Run it with `cargo bench --profile dist --bench rpc`: the profile `dist` is that of the shipped program, and the memory and
+//! speed of another one are not comparable.
+//!
 //! ```text
 //! this process                                    a process of its own
 //! node: a service calls echo.echo on the other -> node: Routes, the actor, the answer

@@ -1,17 +1,20 @@
 //! Nodes on a street of their own, in virtual time: a transport whose names and addresses the test decides. Joining by a
 //! name that stands for several addresses, a storm of newcomers, nodes whose SIDs collide, and the bound on subscribers.
+//! One test, which is run by hand, joins 300 real processes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
+    io::{BufRead, BufReader},
+    process::{Child, Command, Stdio},
     rc::Rc,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use chinwag::{
-    Call, CallError, ErrorKind, Gid, Nid, NodeAddr,
+    Call, CallError, ErrorKind, Gid, Nid, NodeAddr, Value,
     actors::{
         handle::Node,
         home::{Environment, Settings},
@@ -236,7 +239,7 @@ fn a_timed_function_never_overlaps_itself_nor_catches_up() {
                 };
                 tokio::time::sleep(Duration::from_millis(if number == 3 { 1_000 } else { 10 })).await;
                 runs.lock().unwrap()[number - 1].1 = Some(Instant::now());
-                Ok(chinwag::Value::Null)
+                Ok(Value::Null)
             }
         });
         let (interval, function) = (Duration::from_millis(100), function.await.unwrap());
@@ -252,4 +255,72 @@ fn a_timed_function_never_overlaps_itself_nor_catches_up() {
         let pauses: BTreeSet<_> = runs.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
         assert!(pauses.len() > 3, "they are jittered: {pauses:?}");
     });
+}
+
+/// How long the processes may take until one of them sees all. Generous: it is reached only when something is broken.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A node in a process of its own, killed when dropped.
+struct Process(Child);
+
+impl Process {
+    /// Starts it, and does not wait.
+    fn spawn(arguments: &[&str]) -> Process {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_chinwag"));
+        command.args(["--json", "--port", "0", "--group", "town"]).args(arguments);
+        Process(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap())
+    }
+
+    /// Its address, once it is up.
+    fn address(&mut self) -> NodeAddr {
+        let mut line = String::new();
+        BufReader::new(self.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let up: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("not JSON: {line:?}"));
+        NodeAddr::new(up["ip"].as_str().unwrap(), up["port"].as_u64().unwrap() as u16)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// More nodes than any bound on addresses, views or requests that a small group does not reach. Run it by hand:
+/// `cargo test --release --test joining -- --ignored`.
+#[tokio::test]
+#[ignore = "starts 300 processes, which take a minute and 3 GB with a debug build"]
+async fn three_hundred_processes_that_join_through_one_seed_all_see_all() {
+    const NODES: usize = 300;
+    // it only asks, and joins nothing
+    let asking = chinwag::Node::builder().port(0).membership(membership::Settings::off()).start().await.unwrap();
+    let mut processes = vec![Process::spawn(&[])];
+    let seed = processes[0].address();
+    let through = seed.to_string();
+    processes.extend((1..NODES).map(|_| Process::spawn(&["--join", &through])));
+    let mut nodes = vec![seed];
+    nodes.extend(processes[1..].iter_mut().map(Process::address));
+    let expected: BTreeSet<Nid> = nodes.iter().map(NodeAddr::nid).collect();
+    assert_eq!(expected.len(), NODES);
+    let everyone: BTreeSet<u64> = nodes.iter().map(|node| u64::from(node.port())).collect();
+    for node in &nodes {
+        for gid in ["all", "town"] {
+            let asked = Call::new(Gid::local(), "groups", "get", vec![Value::from(gid)]);
+            let view = async || -> Option<BTreeSet<u64>> {
+                let view = asking.call_on(node, asked.clone()).await.ok()?.into_value();
+                Some(view.as_object()?.values().filter_map(|node| Some(node.get("port")?.as_f64()? as u64)).collect())
+            };
+            let began = std::time::Instant::now();
+            let mut seen = view().await;
+            // the answers are long, and whoever gives them is busy
+            while seen.as_ref() != Some(&everyone) && began.elapsed() < PATIENCE {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                seen = view().await;
+            }
+            let seen = seen.unwrap_or_default();
+            assert_eq!(seen, everyone, "{node} sees {} of {NODES} in {gid}", seen.len());
+        }
+    }
+    asking.stop().await;
 }

@@ -6,12 +6,13 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod bare;
+pub mod cluster;
 pub mod load;
 pub mod proc;
 pub mod reference;
 pub mod town;
 
-use std::{fmt::Display, process::ExitCode};
+use std::{fmt::Display, ops::RangeInclusive, process::ExitCode, str::FromStr};
 
 use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
 use serde_json::{Map, Value as Json, json};
@@ -31,39 +32,97 @@ pub struct Options {
     pub most: Option<usize>,
 }
 
+/// What every benchmark can be asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Common {
+    /// One JSON object in place of the tables.
+    pub json: bool,
+    /// A tenth of the work: for a look, not for a figure.
+    pub quick: bool,
+}
+
+/// The arguments that are still to be read.
+pub type Arguments<'a> = dyn Iterator<Item = &'a str> + 'a;
+
+/// Options that a benchmark has besides the common ones.
+pub trait OwnOptions: Default {
+    /// How `--help` shows them.
+    const USAGE: &'static str;
+
+    /// Takes an option, and its value from the arguments that follow. Returns whether there is such an option.
+    ///
+    /// # Errors
+    /// What is wrong with the value.
+    fn take(&mut self, option: &str, arguments: &mut Arguments<'_>) -> Result<bool, String>;
+}
+
+/// Reads the value of an option.
+///
+/// # Errors
+/// If it is missing, not a number, or outside of its range.
+pub fn number<T>(option: &str, arguments: &mut Arguments<'_>, range: RangeInclusive<T>) -> Result<T, String>
+where
+    T: FromStr + PartialOrd + Display,
+{
+    let number = arguments.next().and_then(|number| number.parse().ok());
+    let refused = || format!("{option} takes a number from {} to {}", range.start(), range.end());
+    number.filter(|number| range.contains(number)).ok_or_else(refused)
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { json: false, quick: false, nodes: 100, in_flight: None, most: None }
+    }
+}
+
+impl OwnOptions for Options {
+    const USAGE: &'static str = "[--nodes N] [--in-flight N] [--most N]";
+
+    fn take(&mut self, option: &str, arguments: &mut Arguments<'_>) -> Result<bool, String> {
+        match option {
+            "--nodes" => self.nodes = number(option, arguments, 1..=1_000)?,
+            "--in-flight" => self.in_flight = Some(number(option, arguments, 1..=4_096)?),
+            "--most" => self.most = Some(number(option, arguments, 100..=1_000_000)?),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
 /// Runs a benchmark: the role this process was started for, or the whole of it.
 pub fn main(about: &str, run: impl FnOnce(Options) -> Report) -> ExitCode {
+    main_with(about, |Common { json, quick }, options: Options| run(Options { json, quick, ..options }))
+}
+
+/// Runs a benchmark that has options of its own.
+pub fn main_with<O: OwnOptions>(about: &str, run: impl FnOnce(Common, O) -> Report) -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if let Some(role) = bare::role(&arguments) {
         return role;
     }
-    let mut options = Options { json: false, quick: false, nodes: 100, in_flight: None, most: None };
+    let (mut common, mut own) = (Common::default(), O::default());
     let mut arguments = arguments.iter().map(String::as_str);
     while let Some(argument) = arguments.next() {
         match argument {
-            "--json" => options.json = true,
-            "--quick" => options.quick = true,
-            "--nodes" => match arguments.next().and_then(|number| number.parse().ok()) {
-                Some(nodes @ 1..=1_000) => options.nodes = nodes,
-                _ => return usage(about, "--nodes takes a number from 1 to 1000"),
-            },
-            "--in-flight" => match arguments.next().and_then(|number| number.parse().ok()) {
-                Some(calls @ 1..=4_096) => options.in_flight = Some(calls),
-                _ => return usage(about, "--in-flight takes a number from 1 to 4096"),
-            },
-            "--most" => match arguments.next().and_then(|number| number.parse().ok()) {
-                Some(most @ 100..=1_000_000) => options.most = Some(most),
-                _ => return usage(about, "--most takes a number from 100 to 1000000"),
-            },
+            "--json" => common.json = true,
+            "--quick" => common.quick = true,
             // what cargo passes to every benchmark
             "--bench" => {}
-            other => return usage(about, &format!("there is no {other}")),
+            "--help" | "-h" => {
+                println!("{}", help(about, O::USAGE));
+                return ExitCode::SUCCESS;
+            }
+            other => match own.take(other, &mut arguments) {
+                Ok(true) => {}
+                Ok(false) => return usage(about, O::USAGE, &format!("there is no {other}")),
+                Err(why) => return usage(about, O::USAGE, &why),
+            },
         }
     }
     // many peers mean many connections, in this program too
     let _ = rlimit::increase_nofile_limit(u64::MAX);
-    let report = run(options);
-    if options.json {
+    let report = run(common, own);
+    if common.json {
         println!("{}", Json::Object(report.json));
     } else {
         print!("{}", report.text);
@@ -71,10 +130,15 @@ pub fn main(about: &str, run: impl FnOnce(Options) -> Report) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn usage(about: &str, why: &str) -> ExitCode {
-    eprintln!(
-        "{why}\n\n{about}\n\nusage: cargo bench --bench NAME [-- [--json] [--quick] [--nodes N] [--in-flight N] [--most N]]"
-    );
+fn help(about: &str, own: &str) -> String {
+    let usage = format!("usage: cargo bench --profile dist --bench NAME [-- [--json] [--quick] {own}]");
+    format!(
+        "{about}\n\n{usage}\n\nThe profile `dist` is that of the shipped program; the figures of another one are not comparable."
+    )
+}
+
+fn usage(about: &str, own: &str, why: &str) -> ExitCode {
+    eprintln!("{why}\n\n{}", help(about, own));
     ExitCode::from(2)
 }
 

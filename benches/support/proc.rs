@@ -64,3 +64,14 @@ pub fn cpu(id: u32) -> Duration {
     });
     Duration::from_nanos(nanoseconds.sum())
 }
+
+/// How often a process's threads have been given a processor, because they had waited or because their turn was over.
+pub fn switches(id: u32) -> u64 {
+    let tasks = fs::read_dir(format!("/proc/{id}/task")).map(|tasks| tasks.flatten().collect::<Vec<_>>());
+    let of_task = |text: String| -> u64 {
+        let lines = text.lines().filter(|line| line.contains("ctxt_switches:"));
+        lines.filter_map(|line| line.split_once(':')?.1.trim().parse::<u64>().ok()).sum()
+    };
+    let texts = tasks.unwrap_or_default().into_iter().map(|task| fs::read_to_string(task.path().join("status")));
+    texts.map(|text| of_task(text.unwrap_or_default())).sum()
+}
