@@ -111,6 +111,9 @@ impl Gossip {
             room.input(&entry, &self.home, Input::Start, &mut outputs);
         }
         let done = act(room, &entry, &self.home, &mut outputs)?;
+        if room.asks_width(entry.members.len()) {
+            self.ask_width(gid);
+        }
         let performing = self.carry_out(gid, room, &entry, outputs, context);
         Ok((done, performing))
     }
@@ -178,6 +181,16 @@ impl Gossip {
             }
         }
         self.look_at_flights();
+    }
+
+    /// Has a group's own function say how many peers a send contacts, in a task of its own.
+    fn ask_width(&self, gid: &Gid) {
+        let (Ok(node), gid) = (self.home.node().map(Node::on_its_own), gid.clone()) else { return };
+        actix::spawn(async move {
+            if let Err(why) = ask_width(&node, &gid).await {
+                log::warn!(target: "chinwag::gossip", "{gid} gossips with its last or the default fan-out: {why}");
+            }
+        });
     }
 
     /// Performs a message on this node, in a task of its own.
@@ -557,7 +570,8 @@ impl Handler<Widen> for Gossip {
     }
 }
 
-/// Has a group's own function say how many peers a send contacts, where it has one and its members have changed.
+/// Has a group's own function say how many other members a send contacts, where it has one. It is given the members'
+/// SIDs, this node's included.
 pub(crate) async fn ask_width(node: &Node, gid: &Gid) -> Result<(), CallError> {
     let entry = node.tell(&node.inner().groups, Configuration(gid.clone())).await??;
     let options::Width::Computed(function) = Options::read(&entry.config)?.fanout else { return Ok(()) };
@@ -568,7 +582,7 @@ pub(crate) async fn ask_width(node: &Node, gid: &Gid) -> Result<(), CallError> {
         let shown = answer.as_f64().map_or_else(|| answer.type_name().to_owned(), |number| number.to_string());
         CallError::new(ErrorKind::BadAnswer, format!("the group's subset answered {shown}, not a number of peers"))
     };
-    let peers = answer.as_f64().filter(|peers| *peers >= 1.0).ok_or_else(bad)?;
+    let peers = answer.as_f64().filter(|peers| *peers >= 0.0).ok_or_else(bad)?;
     let widen = Widen { gid: gid.clone(), members, peers: peers.min(members as f64).ceil() as usize };
     node.inner().gossip.ask(widen).await
 }

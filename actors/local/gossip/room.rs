@@ -156,6 +156,8 @@ pub(crate) struct Room {
     config: Arc<GroupConfig>,
     /// What the group's own function last said, and of how many members.
     computed: Option<(usize, usize)>,
+    /// Of how many members the function was asked last.
+    asked: Option<usize>,
     /// Peers that do not know offers.
     legacy: BTreeSet<Nid>,
     /// Senders that are no members.
@@ -214,6 +216,7 @@ impl Room {
             options,
             config: Arc::new(GroupConfig::new(Gid::local())),
             computed: None,
+            asked: None,
             legacy: BTreeSet::new(),
             strangers: BTreeMap::new(),
             waiting: BTreeMap::new(),
@@ -237,17 +240,32 @@ impl Room {
             self.machine.configure(self.options.config.clone());
             self.config = entry.config.clone();
             self.computed = None;
+            self.asked = None;
         }
         Ok(())
     }
 
+    /// Whether the group's own function has yet to be asked how many peers a node contacts among so many members. A
+    /// node that only relays has to ask too.
+    pub(crate) fn asks_width(&mut self, members: usize) -> bool {
+        let asks = matches!(self.options.fanout, Width::Computed(_)) && self.asked != Some(members);
+        if asks {
+            self.asked = Some(members);
+        }
+        asks
+    }
+
     /// How many peers a send contacts.
     fn fanout(&self, members: usize) -> usize {
+        // the node itself is never among the peers, but it need not be a member
+        let most = members.max(1);
         match &self.options.fanout {
+            Width::Fixed(Fanout::Fixed(peers)) => (peers.get() as usize).min(most),
+            Width::Fixed(Fanout::All) => most,
             Width::Fixed(fanout) => fanout.count(members),
             // what it said last, even if the group has changed since
             Width::Computed(_) => match self.computed {
-                Some((_, peers)) => peers.clamp(1, members.saturating_sub(1).max(1)),
+                Some((_, peers)) => peers.clamp(1, most),
                 None => Fanout::Log.count(members),
             },
         }
@@ -368,7 +386,7 @@ impl Room {
 
     /// What the group's own function said.
     pub(crate) fn widen(&mut self, members: usize, peers: usize) {
-        self.computed = Some((members, peers));
+        (self.computed, self.asked) = (Some((members, peers)), Some(members));
     }
 
     /// Whether this tick goes by. One who has nothing to compare has hardly anything to win, so it asks the rarer, the

@@ -45,7 +45,7 @@ pub(crate) type Shared = Arc<Message>;
 impl Message {
     /// The call to perform on this node.
     pub(crate) fn call(&self) -> Result<Call, CallError> {
-        let arguments = comm::elements("gossip", &self.arguments)?;
+        let arguments = comm::elements("gossip.send", &self.arguments)?;
         Ok(Call::new(self.remote.gid.clone(), &*self.remote.service, &*self.remote.method, arguments))
     }
 
