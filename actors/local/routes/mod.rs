@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | `get(name or {service[, gid]})` | the service: an object of functions | unknown service |
 //! | `put(service, name)` | the name | a name that is built in, a service that is none |
-//! | `rem(name)` | the service removed | unknown service |
+//! | `rem(name)` | the service removed, `undefined` where there is none | a name that is built in |
 //!
 //! A service written in Rust is shown as stubs that call it here. A node that takes no code takes a service only if its
 //! functions are stubs of ours, which need no engine. Admission and deadlines are kept at this door and
@@ -29,7 +29,6 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use tokio::time::{Instant, timeout_at};
 
-use self::table::unknown_service;
 pub use self::table::{MAX_CALLBACKS, MAX_SERVICES};
 pub(crate) use self::table::{Table, Target};
 use crate::{
@@ -208,9 +207,15 @@ impl Routes {
             "rem" => {
                 let (gid, name) = service_name("rem", 1, argument(0))?;
                 let mut table = self.table.borrow_mut();
+                // a group's services come and go with the group
+                if !gid.is_local() {
+                    return value(Value::Undefined);
+                }
                 table.check_free(&name)?;
-                let removed = table.remove(&name).ok_or_else(|| unknown_service(&gid, &name))?;
-                self.show(&gid, &name, &removed)
+                match table.remove(&name) {
+                    Some(removed) => self.show(&gid, &name, &removed),
+                    None => value(Value::Undefined),
+                }
             }
             other => Err(unknown_method("routes", other)),
         }
