@@ -98,7 +98,7 @@ pub(crate) struct Directory {
 type Names = BTreeMap<String, BTreeMap<String, Vec<String>>>;
 
 impl Directory {
-    fn new(kept: bool) -> Directory {
+    pub(crate) fn new(kept: bool) -> Directory {
         Directory { kept, names: Arc::default() }
     }
 

@@ -444,7 +444,7 @@ impl Gossip {
         }
         let handled = self.drive(&gid, context, |room, entry, home, out| {
             if asked != Asked::Push && matches!(&reply, Err(error) if lacks_method(error)) {
-                room.takes_only_pushes(to);
+                room.takes_only_pushes(to, &entry.members);
             }
             let input = match wire::answer(asked, &reply) {
                 Some(answer) => Input::Answer { token, from: to, answer },

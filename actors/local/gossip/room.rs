@@ -376,8 +376,11 @@ impl Room {
         self.strangers.get(nid).cloned()
     }
 
-    /// A peer does not know offers.
-    pub(crate) fn takes_only_pushes(&mut self, peer: Nid) {
+    /// A peer does not know offers. Those that have left the group are forgotten.
+    pub(crate) fn takes_only_pushes(&mut self, peer: Nid, members: &Group) {
+        if self.legacy.len() >= members.len() {
+            self.legacy.retain(|nid| members.contains(nid));
+        }
         if self.legacy.len() >= MAX_LEGACY {
             self.legacy.pop_first();
         }

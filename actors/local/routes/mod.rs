@@ -48,11 +48,13 @@ pub const UNCLAIMED: Duration = Duration::from_secs(900);
 pub struct Routes {
     home: Rc<Home>,
     table: Rc<RefCell<Table>>,
+    /// The timer runs that forgets callbacks.
+    forgetting: bool,
 }
 
 impl Routes {
     pub(crate) fn new(home: Rc<Home>, table: Rc<RefCell<Table>>) -> Routes {
-        Routes { home, table }
+        Routes { home, table, forgetting: false }
     }
 
     /// Sends a call on to the actor that answers it, which is what becomes of most; gives any other call back.
@@ -318,8 +320,25 @@ fn service_name(method: &str, position: usize, argument: &Value) -> Result<(Gid,
     Ok((gid, name))
 }
 
+impl Routes {
+    /// Forgets callbacks that nobody has called in time, with one timer however many there are.
+    fn forget_unclaimed(&mut self, context: &mut Context<Routes>) {
+        let now = Instant::now();
+        let next = self.table.borrow_mut().forget_unclaimed(now);
+        self.forgetting = next.is_some();
+        if let Some(next) = next {
+            context.run_later(next.saturating_duration_since(now), Routes::forget_unclaimed);
+        }
+    }
+}
+
 impl Actor for Routes {
     type Context = Context<Routes>;
+
+    /// After a panic: the timer went with the actor, the callbacks did not.
+    fn started(&mut self, context: &mut Context<Routes>) {
+        self.forget_unclaimed(context);
+    }
 }
 
 /// The wire's methods.
@@ -441,12 +460,10 @@ impl Handler<AddCallback> for Routes {
     fn handle(&mut self, message: AddCallback, context: &mut Context<Routes>) -> Self::Result {
         let name = self.home.uuid().to_string();
         let callback = Rc::from(message.callback as Box<dyn Fn(Vec<Value>) -> CallbackFuture>);
-        self.table.borrow_mut().add_callback(&name, message.lasting, callback)?;
-        if message.lasting == Lasting::Once {
-            let unclaimed = name.clone();
-            context.run_later(self.home.clock.truly(UNCLAIMED), move |routes, _| {
-                routes.table.borrow_mut().remove(&unclaimed);
-            });
+        let until = self.home.clock.after(UNCLAIMED);
+        self.table.borrow_mut().add_callback(&name, message.lasting, callback, until)?;
+        if !self.forgetting {
+            self.forget_unclaimed(context);
         }
         Ok(name)
     }
