@@ -6,6 +6,7 @@
 //! | `services`, `callbacks` | what was put, and functions that others may call | [`routes`](crate::local::routes) |
 //! | `groups` | groups known | [`MAX_GROUPS`] |
 //! | `gossip.retained` … `gossip.strangers` | of the fullest group | [`rumor::Config`](chinwag_protocol::rumor::Config) |
+//! | `gossip.deletedGroupBytes`, `gossip.outcomes`, `gossip.outcomeBytes` | of all groups together | [`gossip`](crate::local::gossip) |
 //! | `membership.members` … `membership.subscribers` | of this node's view | [`swim::Config`](chinwag_protocol::swim::Config) |
 //!
 //! An operator sees in it which queue it is that refuses with `Busy`, and that a node's memory is accounted for; a
@@ -73,6 +74,10 @@ impl Gauges {
             for (name, fill) in room.load(members) {
                 put(name, fill);
             }
+        }
+        put("gossip.deletedGroupBytes", self.rooms.memories.borrow().load());
+        for (name, fill) in self.rooms.outcomes.borrow().load() {
+            put(name, fill);
         }
         if let Some(roster) = &self.roster {
             for (name, fill) in roster.borrow().load(&home.settings.membership.detection) {

@@ -18,7 +18,7 @@ use indexmap::IndexMap;
 use crate::{
     call::{CallError, ErrorKind},
     identity::{Gid, NameError, Nid, NodeAddr, SID_DIGITS, Sid},
-    value::{Object, Value},
+    value::{Object, Segment, Value},
 };
 
 /// Most groups a node keeps. Unit: groups. A guess: enough for one per user, small enough to hold.
@@ -100,11 +100,16 @@ impl Group {
         if let Some(sid) = self.sids.get(nid) {
             return sid.clone();
         }
+        self.own_sid(nid)
+    }
+
+    /// The same, whatever other keys the node is held under.
+    fn own_sid(&self, nid: &Nid) -> Sid {
         let mut digits = SID_DIGITS;
         loop {
             let sid = nid.sid_of(digits);
             // all 64 digits can be taken only by a key that a caller chose
-            if digits >= 64 || !self.members.contains_key(&sid) {
+            if digits >= 64 || self.members.get(&sid).is_none_or(|member| member.node.nid() == *nid) {
                 return sid;
             }
             digits += 1;
@@ -126,7 +131,7 @@ impl Group {
         sid
     }
 
-    /// Holds a node that is not here yet.
+    /// Holds a node under a key, and finds it by this key from now on.
     fn hold(&mut self, sid: Sid, key: Nid, node: NodeAddr) {
         self.sids.insert(key, sid.clone());
         if !node.is_canonical() {
@@ -135,12 +140,34 @@ impl Group {
         self.members.insert(sid, Member { nid: key, node });
     }
 
-    /// Removes what is under this SID.
+    /// Adds a node under its SID, also where it is held under a key that a caller chose: then it is held under both, and
+    /// is found by its SID. A node that is here under another spelling of its address stays as it is.
+    pub fn add_under_sid(&mut self, node: NodeAddr) -> Sid {
+        let key = node.key();
+        let chosen = self.sids.get(&key).and_then(|sid| self.members.get(sid).map(|held| (sid, held)));
+        match chosen {
+            Some((sid, held)) if held.node.is_spelled_like(&node) && !is_sid_of(sid, &node.nid()) => {
+                let sid = self.own_sid(&node.nid());
+                self.hold(sid.clone(), key, node);
+                sid
+            }
+            _ => self.add(node),
+        }
+    }
+
+    /// Removes what is under this SID. The node stays where it is held under another key.
     pub fn remove(&mut self, sid: &str) -> Option<Member> {
         let member = self.members.shift_remove(sid)?;
-        self.sids.swap_remove(&member.nid);
-        if !member.node.is_canonical() {
-            self.sids.swap_remove(&member.node.nid());
+        let other = self.members.iter().find(|(_, other)| other.nid == member.nid).map(|(sid, _)| sid.clone());
+        let written = (!member.node.is_canonical()).then(|| member.node.nid());
+        for name in std::iter::once(member.nid).chain(written) {
+            if self.sids.get(&name).is_none_or(|held| held.as_str() != sid) {
+                continue;
+            }
+            match &other {
+                Some(other) => drop(self.sids.insert(name, other.clone())),
+                None => drop(self.sids.swap_remove(&name)),
+            }
         }
         Some(member)
     }
@@ -150,21 +177,33 @@ impl Group {
         Value::Object(self.members.iter().map(|(sid, member)| (sid.as_str(), member.node.to_value())).collect())
     }
 
-    /// Reads a set of nodes, an object from SID to node; nothing at all is the empty set.
+    /// Reads a set of nodes, an object from SID to node, or an array, whose indices are the keys; nothing at all is the
+    /// empty set. A node may be held under several keys.
     ///
     /// # Errors
-    /// [`ErrorKind::BadArgument`] naming the entry that is no node, is named by no SID, or is there twice, be it under
+    /// [`ErrorKind::BadArgument`] naming the entry that is no node or is named by no SID, or two that are one node under
     /// two spellings of its address.
     pub fn from_value(value: &Value) -> Result<Group, CallError> {
         let bad = |why: String| CallError::new(ErrorKind::BadArgument, why);
         let mut group = Group::default();
-        for (key, value) in Group::entries(value)? {
-            let sid = Sid::new(key).map_err(|why| bad(why.to_string()))?;
-            let node = NodeAddr::from_value(value).map_err(|why| bad(format!("node {sid}: {why}")))?;
+        for (sid, place, entry) in Group::entries(value)? {
+            let sid = sid.map_err(|why| bad(why.to_string()))?;
+            let node = match entry {
+                // the same object as under another key
+                Value::Reference(_) => NodeAddr::from_value(&value.extract(&[place])?),
+                entry => NodeAddr::from_value(entry),
+            };
+            let node = node.map_err(|why| bad(format!("node {sid}: {why}")))?;
             let key = node.key();
             if let Some(twice) = group.sids.get(&key) {
-                let held = group.by_nid(&key).map_or_else(String::new, |member| member.node.to_string());
-                return Err(bad(format!("{twice} ({held}) and {sid} ({node}) are the same node")));
+                let held = group.members.get(twice).map(|member| member.node.clone());
+                if let Some(held) = held.filter(|held| !held.is_spelled_like(&node)) {
+                    return Err(bad(format!("{twice} ({held}) and {sid} ({node}) are the same node")));
+                }
+                if !is_sid_of(&sid, &node.nid()) {
+                    group.members.insert(sid, Member { nid: key, node });
+                    continue;
+                }
             }
             group.hold(sid, key, node);
         }
@@ -178,8 +217,8 @@ impl Group {
     /// [`ErrorKind::BadArgument`] where it is no set at all or too large a one.
     pub fn from_peer(value: &Value) -> Result<Group, CallError> {
         let mut group = Group::default();
-        for (key, value) in Group::entries(value)? {
-            if let (Ok(sid), Ok(node)) = (Sid::new(key), NodeAddr::from_value(value))
+        for (sid, _, entry) in Group::entries(value)? {
+            if let (Ok(sid), Ok(node)) = (sid, NodeAddr::from_value(entry))
                 && !group.sids.contains_key(&node.key())
             {
                 group.hold(sid, node.key(), node);
@@ -188,19 +227,25 @@ impl Group {
         Ok(group)
     }
 
-    /// The entries of a set of nodes that is a value, unread.
-    fn entries(value: &Value) -> Result<impl Iterator<Item = (&str, &Value)>, CallError> {
+    /// The entries of a set of nodes that is a value, unread: the key, its place in the value, and the node.
+    fn entries(value: &Value) -> Result<Vec<(Result<Sid, NameError>, Segment, &Value)>, CallError> {
         let bad = |why: String| CallError::new(ErrorKind::BadArgument, why);
-        let object = match value {
-            value if value.is_nullish() => None,
-            value => Some(value.as_object().ok_or_else(|| {
-                bad(format!("a set of nodes is an object from SID to node, not {}", value.type_name()))
-            })?),
+        let entries: Vec<_> = match value {
+            value if value.is_nullish() => Vec::new(),
+            Value::Object(object) => object.iter().map(|(key, value)| (Sid::new(key), key.into(), value)).collect(),
+            Value::Array(array) => {
+                let entries = (0_u32..).zip(array.iter());
+                let entries = entries.filter_map(|(index, value)| Some((index, value?)));
+                entries.map(|(index, value)| (Sid::new(index.to_string()), index.into(), value)).collect()
+            }
+            other => {
+                return Err(bad(format!("a set of nodes is an object from SID to node, not {}", other.type_name())));
+            }
         };
-        if let Some(object) = object.filter(|object| object.len() > MAX_MEMBERS) {
-            return Err(bad(format!("a group has at most {MAX_MEMBERS} members, not {}", object.len())));
+        if entries.len() > MAX_MEMBERS {
+            return Err(bad(format!("a group has at most {MAX_MEMBERS} members, not {}", entries.len())));
         }
-        Ok(object.into_iter().flat_map(|object| object.iter()))
+        Ok(entries)
     }
 }
 
@@ -391,12 +436,36 @@ impl Groups {
         Ok(())
     }
 
-    /// Adds a node to a group, and to `all`. Answers the set after.
+    /// Adds a node to a group, and to `all`. One that is in the group under a key that a caller chose is added under its
+    /// SID too. Answers the set after.
     ///
     /// # Errors
     /// [`ErrorKind::UnknownGroup`], [`ErrorKind::Reserved`] for `local`, [`ErrorKind::Busy`] past [`MAX_MEMBERS`];
     /// nothing has changed then.
     pub fn add(&mut self, gid: &Gid, node: NodeAddr) -> Result<Arc<Group>, CallError> {
+        self.add_with(gid, node, |members, node| {
+            let nid = node.nid();
+            let here = members.sid_of(&nid).is_some_and(|sid| is_sid_of(sid, &nid));
+            if !here || members.by_nid(&nid).is_none_or(|held| held.node != node) {
+                Arc::make_mut(members).add_under_sid(node);
+            }
+        })
+    }
+
+    /// As [`add`](Groups::add), but a node that is in the group under any key stays as it is.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn enroll(&mut self, gid: &Gid, node: NodeAddr) -> Result<Arc<Group>, CallError> {
+        self.add_with(gid, node, insert)
+    }
+
+    fn add_with(
+        &mut self,
+        gid: &Gid,
+        node: NodeAddr,
+        insert: impl FnOnce(&mut Arc<Group>, NodeAddr),
+    ) -> Result<Arc<Group>, CallError> {
         self.writable(gid)?;
         let entry = self.entries.get_mut(gid).ok_or_else(|| unknown(gid))?;
         if entry.members.len() >= MAX_MEMBERS {
@@ -470,8 +539,8 @@ impl Groups {
         true
     }
 
-    /// Removes a node, named by its [`key`](NodeAddr::key), from every group it is in. Answers which those were, and under
-    /// which SIDs.
+    /// Removes a node, named by its [`key`](NodeAddr::key), from every group it is in, under all its SIDs. Answers which
+    /// those were, and under which SIDs it was found.
     pub fn forget(&mut self, nid: &Nid) -> Vec<(Gid, Sid)> {
         let mut left = Vec::new();
         if *nid == self.me.key() {
@@ -479,7 +548,10 @@ impl Groups {
         }
         for (gid, entry) in &mut self.entries {
             if let Some(sid) = entry.members.sid_of(nid).cloned() {
-                Arc::make_mut(&mut entry.members).remove(sid.as_str());
+                let members = Arc::make_mut(&mut entry.members);
+                while let Some(key) = members.sid_of(nid).cloned() {
+                    members.remove(key.as_str());
+                }
                 left.push((gid.clone(), sid));
             }
         }
@@ -503,6 +575,11 @@ impl Groups {
     fn writable(&self, gid: &Gid) -> Result<(), CallError> {
         if gid.is_local() { Err(reserved(gid)) } else { Ok(()) }
     }
+}
+
+/// Whether a key is the one that the node itself gives rise to, and not one that a caller chose.
+fn is_sid_of(sid: &Sid, nid: &Nid) -> bool {
+    sid.as_str().len() >= SID_DIGITS && nid.to_string().starts_with(sid.as_str())
 }
 
 /// Adds without copying a shared set where that would change nothing.
@@ -625,13 +702,52 @@ mod tests {
             serde_json::json!([1]),
             serde_json::json!({"a": 3}),
             serde_json::json!({"a": {"ip": "h", "port": 1}, "b": {"ip": "h", "port": 70000}}),
-            serde_json::json!({"a": {"ip": "h", "port": 1}, "b": {"ip": "h", "port": 1}}),
             serde_json::json!({"": {"ip": "h", "port": 1}}),
         ] {
             let error = Group::from_value(&Value::from_json(json)).unwrap_err();
             assert_eq!(error.kind, ErrorKind::BadArgument);
         }
         assert!(Group::from_value(&Value::Undefined).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_node_under_another_key_is_added_under_its_sid_too() {
+        let (first, second) = (node(1), node(2));
+        let set = Value::Object([("507aa", second.to_value())].into_iter().collect());
+        let mut groups = Groups::new(first);
+        groups.put(GroupConfig::new(gid("g")), Group::from_value(&set).unwrap()).unwrap();
+        // news of the node does not add a key, an operator does
+        assert_eq!(groups.enroll(&gid("g"), second.clone()).unwrap().len(), 1);
+        for _ in 0..2 {
+            let after = groups.add(&gid("g"), second.clone()).unwrap();
+            assert_eq!(
+                after.iter().map(|(sid, _)| sid.clone()).collect::<Vec<_>>(),
+                [Sid::new("507aa").unwrap(), second.sid()]
+            );
+            assert_eq!(after.sid_of(&second.nid()), Some(&second.sid()));
+            assert_eq!(Group::from_value(&after.to_value()).unwrap(), *after);
+        }
+        assert_eq!(groups.get(&Gid::all()).unwrap().len(), 2);
+        // under the other key it stays, until that is removed too
+        let after = groups.rem(&gid("g"), second.sid().as_str()).unwrap();
+        assert_eq!(after.sid_of(&second.nid()).map(Sid::as_str), Some("507aa"));
+        groups.add(&gid("g"), second.clone()).unwrap();
+        assert_eq!(groups.forget(&second.nid()).len(), 2);
+        assert!(groups.get(&gid("g")).unwrap().is_empty());
+    }
+
+    #[test]
+    fn the_keys_of_an_array_are_its_indices() {
+        let array = Value::from(vec![node(1).to_value(), node(2).to_value()]);
+        let group = Group::from_value(&array).unwrap();
+        assert_eq!(group.iter().map(|(sid, _)| sid.as_str()).collect::<Vec<_>>(), ["0", "1"]);
+        // one object under two keys is a reference on the wire
+        let shared: Object =
+            [("a", node(1).to_value()), ("b", Value::Reference(crate::value::Reference::new(1, ["a"])))]
+                .into_iter()
+                .collect();
+        let group = Group::from_value(&Value::Object(shared)).unwrap();
+        assert_eq!(group.get("a"), group.get("b"));
     }
 
     #[test]

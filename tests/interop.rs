@@ -7,6 +7,7 @@
 mod support;
 
 use std::{
+    collections::BTreeMap,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -14,8 +15,9 @@ use std::{
 };
 
 use chinwag::{
-    ErrorKind, Gid, GroupReply, Lasting, Nid, Node, NodeAddr, Remote, Value, membership,
+    Answer, Call, ErrorKind, Gid, GroupReply, Lasting, Nid, Node, NodeAddr, Remote, Value, membership,
     protocol::{
+        call::Reply,
         group::Group,
         swim::Status,
         value::{self, Object},
@@ -190,6 +192,100 @@ async fn gossip_reaches_ours_and_theirs() {
     until("ours have heard", async || heard().await >= before + 2.0).await;
     asking.stop().await;
     stop(ours).await;
+}
+
+#[tokio::test]
+async fn their_sender_hears_what_its_first_peers_performed() {
+    if !available() {
+        return;
+    }
+    let ours = nodes(8).await;
+    let theirs = Reference::start();
+    group(&ours, "g").await;
+    let asking = &ours[0];
+    let there = Remote::new("groups", "put").on(theirs.node.clone());
+    asking.comm().send(("g", Group::from_iter(addresses(&ours)).to_value()), &there).await.unwrap();
+    // relays of ours are faster than the sender's own loop
+    let remote = Remote::new("status", "get").to_value();
+    for round in 0..20 {
+        let arguments = vec![Value::from(vec![Value::from("sid"), Value::from(round)]), remote.clone()];
+        let call = Call::new(Gid::new("g").unwrap(), "gossip", "send", arguments);
+        let reply: GroupReply = asking.call_on(&theirs.node, call).await.unwrap().try_into().unwrap();
+        assert!(reply.errors.is_empty(), "round {round}: {:?}", reply.errors);
+        // ceil(ln 8), each with its own answer
+        assert_eq!(reply.values.len(), 3);
+        assert!(reply.values.iter().all(|(sid, value)| *value == Value::from(sid.as_str())));
+    }
+    stop(ours).await;
+}
+
+/// Asks the same of a node of ours and of one of theirs. An error is equal to any other, as only its words differ; the
+/// answers of a group are compared by member.
+#[tokio::test]
+async fn ours_and_theirs_answer_alike() {
+    if !available() {
+        return;
+    }
+    let (ours, theirs) = (node().await, Reference::start());
+    let asking = node().await;
+    let a = NodeAddr::new("127.0.0.1", 1).to_value();
+    let nowhere = NodeAddr::new("127.0.0.1", 2);
+    let b = nowhere.to_value();
+    let object = |entries: Vec<(&str, Value)>| Value::Object(entries.into_iter().collect());
+    let port = |port: Value| object(vec![("ip", Value::from("127.0.0.1")), ("port", port)]);
+    let text = |text: &str| Value::from(text);
+    let nothing = || object(vec![]);
+    let status = Remote::new("status", "get").to_value();
+    // in order, as each may depend on those before
+    for (gid, service, method, arguments) in [
+        ("local", "groups", "put", vec![text("g"), object(vec![("507aa", a.clone())])]),
+        ("local", "groups", "add", vec![text("g"), a.clone()]),
+        ("local", "groups", "add", vec![text("g"), a.clone()]),
+        ("local", "groups", "get", vec![text("g")]),
+        ("local", "groups", "rem", vec![text("g"), a.clone()]),
+        ("local", "groups", "rem", vec![text("g"), text("nobody")]),
+        ("local", "groups", "rem", vec![text("g"), Value::Undefined]),
+        ("local", "groups", "rem", vec![text("g"), Value::from(507)]),
+        ("local", "groups", "rem", vec![text("g"), text(NodeAddr::new("127.0.0.1", 1).sid().as_str())]),
+        ("local", "groups", "rem", vec![text("g"), text("507aa")]),
+        ("local", "groups", "rem", vec![text("none"), text("507aa")]),
+        ("local", "groups", "put", vec![text("two"), object(vec![("x", a.clone()), ("y", a.clone())])]),
+        ("local", "groups", "get", vec![text("two")]),
+        ("local", "groups", "put", vec![text("digits"), object(vec![("12345", a.clone()), ("x", b.clone())])]),
+        ("local", "groups", "rem", vec![text("digits"), Value::from(12345)]),
+        ("local", "routes", "rem", vec![text("nobody")]),
+        ("local", "routes", "rem", vec![object(vec![("service", text("nobody"))])]),
+        ("local", "status", "spawn", vec![port(Value::from(0))]),
+        ("local", "status", "spawn", vec![object(vec![("ip", text("127.0.0.1"))])]),
+        ("local", "status", "spawn", vec![object(vec![("port", Value::from(9_999))])]),
+        ("local", "groups", "put", vec![text("array"), Value::from(vec![b.clone(), a.clone()])]),
+        ("local", "groups", "put", vec![text("remote"), object(vec![("k", b.clone()), ("l", a.clone())])]),
+        ("remote", "comm", "send", vec![Value::from(Vec::<Value>::new()), nothing()]),
+        ("remote", "comm", "send", vec![Value::from(Vec::<Value>::new()), object(vec![("service", text("status"))])]),
+        ("remote", "comm", "send", vec![text("not an array"), status.clone()]),
+        ("local", "groups", "put", vec![text("empty"), nothing()]),
+        ("empty", "comm", "send", vec![Value::from(Vec::<Value>::new()), nothing()]),
+        ("empty", "comm", "send", vec![Value::from(Vec::<Value>::new()), status.clone()]),
+    ] {
+        let call = Call::new(Gid::new(gid).unwrap(), service, method, arguments.clone());
+        let shown = |reply: Reply| match reply {
+            Err(_) => "an error".to_owned(),
+            Ok(Answer::Value(Value::Array(array))) => {
+                let keyed = (0..).zip(array.iter().flatten()).map(|(index, node)| format!("{index}: {node:?}"));
+                format!("{:?}", keyed.collect::<Vec<_>>())
+            }
+            Ok(Answer::Value(Value::Object(object))) => {
+                let keyed: BTreeMap<_, _> = object.iter().collect();
+                format!("{:?}", keyed.iter().map(|(key, node)| format!("{key}: {node:?}")).collect::<Vec<_>>())
+            }
+            Ok(Answer::Value(value)) => format!("{value:?}"),
+            Ok(Answer::Group { errors, value }) => format!("{:?} failed, {value:?}", errors.keys().collect::<Vec<_>>()),
+        };
+        let here = shown(asking.call_on(ours.addr(), call.clone()).await);
+        let there = shown(asking.call_on(&theirs.node, call.clone()).await);
+        assert_eq!(here, there, "{call} {arguments:?}");
+    }
+    stop(vec![ours, asking]).await;
 }
 
 #[tokio::test]

@@ -91,12 +91,8 @@ async fn a_malformed_group_changes_nothing() {
     let node = node().await;
     node.groups().put("g", [NodeAddr::new("127.0.0.1", 1)]).await.unwrap();
     let entry = |port: f64| object([("ip", Value::from("127.0.0.1")), ("port", Value::from(port))]);
-    for set in [
-        Value::from("x"),
-        object([("a", Value::from(1))]),
-        object([("a", entry(2.0)), ("b", entry(65_536.0))]),
-        object([("a", entry(2.0)), ("b", entry(2.0))]),
-    ] {
+    for set in [Value::from("x"), object([("a", Value::from(1))]), object([("a", entry(2.0)), ("b", entry(65_536.0))])]
+    {
         let put = node.call(Gid::local(), "groups", "put", vec![Value::from("g"), set]).await;
         assert_eq!(kind(put), ErrorKind::BadArgument);
     }
@@ -269,7 +265,7 @@ async fn routes_name_services() {
 
     assert!(two.routes().rem("theirs").await.unwrap().get("add").is_some());
     assert_eq!(kind(two.routes().get("theirs").await), ErrorKind::UnknownService);
-    assert_eq!(kind(two.routes().rem("theirs").await), ErrorKind::UnknownService);
+    assert_eq!(two.routes().rem("theirs").await.unwrap(), Value::Undefined);
     for name in ["status", "groups", "routes", "comm", "gossip"] {
         assert_eq!(kind(two.routes().put(object([]), name).await), ErrorKind::Reserved);
         assert_eq!(kind(two.routes().rem(name).await), ErrorKind::Reserved);

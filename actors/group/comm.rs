@@ -1,10 +1,15 @@
 //! A group's `comm`: one call to every member at once.
 //!
 //! `send(args, {service, method[, gid]})` answers two maps by SID, what failed and what was answered. Every member is
-//! called at the same time, and none is waited for past the deadline, so a dead one costs one error and delays nobody.
+//! called at the same time, and none is waited for past the deadline, so a dead one costs one error and delays nobody. Arguments that no member could be called
+//! with are an error of every member, as the reference has it. A node that is in the group under several keys is called once, and its
+//! answer stands under each of them.
+
+use std::sync::Arc;
 
 use chinwag_protocol::{
     call::{Answer, Call, CallError, GroupReply, Remote},
+    group::Group,
     value::Value,
 };
 use futures_util::{StreamExt, stream};
@@ -22,24 +27,62 @@ const AT_ONCE: usize = 512;
 pub(crate) fn service() -> AnyService {
     let comm = Service::new("comm", |_| ()).raw("send", |(), scope, arguments, _| {
         Box::pin(async move {
-            let (message, remote) = message_and_remote(&arguments)?;
-            every_member(&scope, &remote, message).await.map(Answer::from)
+            match message_and_remote("comm.send", &arguments) {
+                Ok((message, remote)) => every_member(&scope, &remote, message).await.map(Answer::from),
+                Err(error) => refused(&scope, &error).await.map(Answer::from),
+            }
         })
     });
     comm.into()
 }
 
-/// Calls `remote` on each member of the scope's group.
+/// The members of the scope's group, of which there must be some.
+async fn members(scope: &Scope) -> Result<Arc<Group>, CallError> {
+    let members = scope.group().members().await?;
+    match members.is_empty() {
+        false => Ok(members),
+        true => Err(CallError::other(format!("the group {} has no members", scope.gid()))),
+    }
+}
+
+/// The answer to a call that no member could be called with: this error, of each.
+async fn refused(scope: &Scope, error: &CallError) -> Result<GroupReply, CallError> {
+    let mut replies = GroupReply::default();
+    for (sid, _) in members(scope).await?.iter() {
+        replies.record(sid.clone(), Err(error.clone()));
+    }
+    Ok(replies)
+}
+
+/// Calls `remote` on each member of the scope's group. Each answer is recorded under every key of its member.
 pub(crate) async fn every_member(
     scope: &Scope,
     remote: &Remote,
     arguments: Vec<Value>,
 ) -> Result<GroupReply, CallError> {
-    let members = scope.group().members().await?;
-    if members.is_empty() {
-        return Err(CallError::other(format!("the group {} has no members", scope.gid())));
+    let members = members(scope).await?;
+    let mut replies = each_node(scope, &members, remote, arguments).await;
+    for (sid, member) in members.iter() {
+        let Some(first) = members.sid_of(&member.nid).filter(|first| *first != sid) else { continue };
+        if let Some(error) = replies.errors.get(first).cloned() {
+            replies.errors.insert(sid.clone(), error);
+        }
+        if let Some(value) = replies.values.get(first).cloned() {
+            replies.values.insert(sid.clone(), value);
+        }
     }
-    let calls = members.iter().map(|(sid, member)| {
+    Ok(replies)
+}
+
+/// Calls `remote` on each member of the scope's group. Each answer is recorded once, under the key by which the member is
+/// found.
+pub(crate) async fn every_node(scope: &Scope, remote: &Remote, arguments: Vec<Value>) -> Result<GroupReply, CallError> {
+    Ok(each_node(scope, &*members(scope).await?, remote, arguments).await)
+}
+
+async fn each_node(scope: &Scope, members: &Group, remote: &Remote, arguments: Vec<Value>) -> GroupReply {
+    let once = members.iter().filter(|(sid, member)| members.sid_of(&member.nid) == Some(sid));
+    let calls = once.map(|(sid, member)| {
         let call = Call::new(remote.gid.clone(), &*remote.service, &*remote.method, arguments.clone());
         async move { (sid.clone(), scope.node().call_on(&member.node, call).await) }
     });
@@ -48,7 +91,7 @@ pub(crate) async fn every_member(
     while let Some((sid, reply)) = answers.next().await {
         replies.record(sid, reply);
     }
-    Ok(replies)
+    replies
 }
 
 /// A service whose every method is the members' local method of the same name, answered by member.

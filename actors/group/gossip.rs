@@ -66,7 +66,7 @@ pub(crate) fn service() -> AnyService {
 }
 
 async fn send(scope: Scope, arguments: Vec<Value>) -> Reply {
-    let (_, remote) = message_and_remote(&arguments)?;
+    let (_, remote) = message_and_remote("gossip.send", &arguments)?;
     ask_width(scope.node(), scope.gid()).await?;
     let message = Broadcast {
         gid: scope.gid().clone(),

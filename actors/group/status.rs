@@ -14,7 +14,7 @@ use chinwag_protocol::{
 };
 use futures_util::future::join_all;
 
-use super::comm::every_member;
+use super::comm::{every_member, every_node};
 use crate::{
     local::groups::Configuration,
     service::{AnyService, Scope, Service, value},
@@ -34,10 +34,11 @@ pub(crate) fn service() -> AnyService {
 
 async fn get(scope: Scope, arguments: Vec<Value>) -> Reply {
     let summed = arguments.first().and_then(Value::as_str).is_some_and(|key| SUMMED.contains(&key));
-    let replies = every_member(&scope, &Remote::new("status", "get"), arguments).await?;
+    let remote = Remote::new("status", "get");
     if !summed {
-        return Ok(replies.into());
+        return Ok(every_member(&scope, &remote, arguments).await?.into());
     }
+    let replies = every_node(&scope, &remote, arguments).await?;
     let sum = |values: std::collections::BTreeMap<_, Value>| values.values().filter_map(Value::as_f64).sum::<f64>();
     Ok(replies.aggregate(sum).into())
 }
@@ -47,7 +48,8 @@ async fn stop(scope: Scope) -> Reply {
     let members = scope.group().members().await?;
     let node = scope.node();
     let me = node.addr().key();
-    let others = members.iter().filter(|(_, member)| member.nid != me).map(|(sid, member)| async move {
+    let once = members.iter().filter(|(sid, member)| members.sid_of(&member.nid) == Some(sid));
+    let others = once.filter(|(_, member)| member.nid != me).map(|(sid, member)| async move {
         let call = Call::new(Gid::local(), "status", "stop", Vec::new());
         (sid.clone(), node.call_on(&member.node, call).await)
     });

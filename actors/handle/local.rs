@@ -90,10 +90,10 @@ impl LocalRoutes<'_> {
         self.0.local("routes", "put", vec![service, Value::from(name)]).await.map(drop)
     }
 
-    /// Removes a service that was put or installed.
+    /// Removes a service that was put or installed, and answers it: `undefined` where there is none of that name.
     ///
     /// # Errors
-    /// [`ErrorKind::UnknownService`], [`ErrorKind::Reserved`].
+    /// [`ErrorKind::Reserved`].
     pub async fn rem(&self, name: &str) -> Result<Value, CallError> {
         self.0.local("routes", "rem", vec![Value::from(name)]).await
     }

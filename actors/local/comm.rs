@@ -172,18 +172,18 @@ impl Handler<Request> for Comm {
 
 /// What `comm.send(args, remote)` asks for.
 fn sending(request: &Request) -> Result<(NodeAddr, Call), CallError> {
-    let (arguments, remote) = message_and_remote(&request.call.arguments)?;
+    let (arguments, remote) = message_and_remote("comm.send", &request.call.arguments)?;
     let missing = || CallError::argument("comm.send", 2, "remote", "the remote has no node");
     let node = remote.node.ok_or_else(missing)?;
     Ok((node, Call::new(remote.gid, remote.service, remote.method, arguments)))
 }
 
-/// The two arguments of every `send`.
-pub(crate) fn message_and_remote(arguments: &[Value]) -> Result<(Vec<Value>, Remote), CallError> {
+/// The two arguments of every `send`; errors name the method that was called.
+pub(crate) fn message_and_remote(method: &str, arguments: &[Value]) -> Result<(Vec<Value>, Remote), CallError> {
     let message = arguments.first().unwrap_or(&Value::Undefined);
     let remote = arguments.get(1).unwrap_or(&Value::Undefined);
-    let remote = Remote::from_value(remote).map_err(|why| CallError::argument("comm.send", 2, "remote", why))?;
-    Ok((elements("comm.send", message)?, remote))
+    let remote = Remote::from_value(remote).map_err(|why| CallError::argument(method, 2, "remote", why))?;
+    Ok((elements(method, message)?, remote))
 }
 
 /// The elements of an array of arguments.

@@ -5,13 +5,13 @@
 //! | `get(gid)` | the set, SID to node | unknown group |
 //! | `put(gid or {gid, …}, nodes)` | the set | no gid, malformed set |
 //! | `add(gid, node)` | the set after | unknown group |
-//! | `rem(gid, sid)` | the set after | unknown group |
+//! | `rem(gid, sid)` | the set after, also where nothing is under that key | unknown group |
 //! | `del(gid)` | the set deleted | unknown group |
 //!
 //! The map itself is [`chinwag_protocol::group::Groups`]. Once a group is put its services run; once it is deleted
 //! they are gone: the answer waits for either.
 
-use std::{collections::BTreeMap, rc::Rc, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, rc::Rc, sync::Arc};
 
 use actix::{Actor, Context, Handler, Message, ResponseFuture};
 use chinwag_protocol::{
@@ -70,14 +70,7 @@ impl Groups {
                 let node = node.map_err(|why| CallError::argument("groups.add", 2, "node", why))?;
                 Ok((groups.add(&gid("add", argument(0))?, node)?, None))
             }
-            "rem" => {
-                let sid = argument(1).as_str();
-                let expected = || {
-                    let why = format!("expected a SID, got {}", argument(1).type_name());
-                    CallError::argument("groups.rem", 2, "sid", why)
-                };
-                Ok((groups.rem(&gid("rem", argument(0))?, sid.ok_or_else(expected)?)?, None))
-            }
+            "rem" => Ok((groups.rem(&gid("rem", argument(0))?, &key(argument(1)))?, None)),
             "del" => {
                 let gid = gid("del", argument(0))?;
                 Ok((groups.del(&gid)?, Some(gid)))
@@ -95,10 +88,20 @@ fn changed(request: &Request, set: &Arc<Group>, before: usize) -> Option<Changed
     let how = match request.call.method.as_str() {
         "put" => Change::Put(set.clone()),
         "add" => Change::Added(other),
-        "rem" => Change::Removed(argument(1).as_str()?.to_owned(), other),
+        "rem" => Change::Removed(key(argument(1)).into_owned(), other),
         _ => Change::Deleted,
     };
     Some(Changed { gid, how })
+}
+
+/// The key that a value names, as it would in JavaScript. An object, the node itself for example, names none: no member's key is
+/// empty.
+fn key(value: &Value) -> Cow<'_, str> {
+    match value {
+        Value::String(text) => Cow::Borrowed(text.as_str()),
+        Value::Number(number) => Cow::Owned(number.to_string()),
+        _ => Cow::Borrowed(""),
+    }
 }
 
 /// Tells membership, where the node takes part in it. What is done does not depend on it.
@@ -218,7 +221,7 @@ impl Handler<Enroll> for Groups {
             let size = |groups: &Known| groups.get(&gid).map_or(0, |members| members.len());
             let before = size(&groups);
             for node in nodes {
-                if let Err(why) = groups.add(&gid, node) {
+                if let Err(why) = groups.enroll(&gid, node) {
                     // most often, the group is none of this node's
                     log::debug!(target: "chinwag::groups", "{why}");
                     break;

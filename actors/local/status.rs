@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `get(key)` | `nid`, `sid`, `ip`, `port`, `counts`, `heapTotal`, `heapUsed`, `load` | unknown key |
 //! | `stop()` | the node's configuration; then it stops | |
-//! | `spawn(config)` | the new node's configuration, once it has booted | no ip or port, or it did not boot |
+//! | `spawn(config)` | the new node's configuration, once it has booted | no ip or port, port 0 from outside, or it did not boot |
 //!
 //! ```text
 //! spawn(config)
@@ -84,7 +84,11 @@ impl Status {
         Box::pin(async move {
             let config = request.call.arguments.first().unwrap_or(&Value::Undefined);
             let refused = |why: &dyn std::fmt::Display| CallError::argument("status.spawn", 1, "config", why);
-            NodeAddr::from_config(config).map_err(|why| refused(&why))?;
+            let address = NodeAddr::from_config(config).map_err(|why| refused(&why))?;
+            // this program may leave the choice to the system, and is told the port
+            if address.port() == 0 && request.call.context.outside {
+                return Err(refused(&"the port is 0; name the port that the new node is to listen on"));
+            }
             let config = config.as_object().cloned().unwrap_or_default();
             let node = home.node()?.on_behalf_of(request.origin());
             let left = request.origin().time_left();

@@ -98,7 +98,7 @@ pub(crate) struct Directory {
 type Names = BTreeMap<String, BTreeMap<String, Vec<String>>>;
 
 impl Directory {
-    fn new(kept: bool) -> Directory {
+    pub(crate) fn new(kept: bool) -> Directory {
         Directory { kept, names: Arc::default() }
     }
 
@@ -299,7 +299,7 @@ struct Alone(Rc<dyn Transport>);
 
 impl World for Alone {
     fn perform(&self, origin: Origin, call: Call) -> LocalBoxFuture<'static, Reply> {
-        let prepared = message_and_remote(&call.arguments).and_then(|(arguments, remote)| {
+        let prepared = message_and_remote("comm.send", &call.arguments).and_then(|(arguments, remote)| {
             let missing = || CallError::argument("comm.send", 2, "remote", "the remote has no node");
             let node = remote.node.ok_or_else(missing)?;
             Ok((node, Call::new(remote.gid, remote.service, remote.method, arguments).within(origin.nested()?)))

@@ -102,11 +102,13 @@ pub struct CallContext {
     pub depth: u16,
     /// Follows the call across nodes, for people reading logs.
     pub request: Option<Arc<str>>,
+    /// Whether the call came from elsewhere, or serves one that did. Not sent: whoever lets a call in from outside sets it.
+    pub outside: bool,
 }
 
 impl Default for CallContext {
     fn default() -> CallContext {
-        CallContext { time_left: DEFAULT_DEADLINE, depth: 0, request: None }
+        CallContext { time_left: DEFAULT_DEADLINE, depth: 0, request: None, outside: false }
     }
 }
 
@@ -120,7 +122,7 @@ impl CallContext {
             let message = format!("calls are nested {MAX_DEPTH} deep; something calls itself");
             return Err(CallError::new(ErrorKind::TooDeep, message));
         }
-        Ok(CallContext { time_left, depth: self.depth + 1, request: self.request.clone() })
+        Ok(CallContext { time_left, depth: self.depth + 1, ..self.clone() })
     }
 }
 

@@ -324,6 +324,7 @@ fn context(request: &HttpRequest) -> Result<CallContext, CallError> {
         time_left: time_left.min(chinwag_protocol::call::MAX_DEADLINE),
         depth: depth as u16,
         request: text(&REQUEST).filter(visible).map(Into::into),
+        outside: true,
     })
 }
 

@@ -2,7 +2,7 @@
 //!
 //! | key | | default |
 //! |---|---|---|
-//! | `subset` | how many peers a rumor is first sent to: a number, `log`, `log+N`, `sqrt`, `all`, or a function of the list of members | `log` |
+//! | `subset` | how many peers a rumor is first sent to: a number, `log`, `log+N`, `sqrt`, `all`, or a function of the array of the members' SIDs | `log` |
 //! | `tick` | milliseconds between two comparisons with a random peer, from 1 | 200 |
 //! | `requestTimeout` | milliseconds after which a request that was not answered counts as lost, from 1 | 2,000 |
 //! | `hopLimit` | how many times a rumor is handed on, from 1 | no limit |

@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | `get(name or {service[, gid]})` | the service: an object of functions | unknown service |
 //! | `put(service, name)` | the name | a name that is built in, a service that is none |
-//! | `rem(name)` | the service removed | unknown service |
+//! | `rem(name)` | the service removed, `undefined` where there is none | a name that is built in |
 //!
 //! A service written in Rust is shown as stubs that call it here. A node that takes no code takes a service only if its
 //! functions are stubs of ours, which need no engine. Admission and deadlines are kept at this door and
@@ -29,7 +29,6 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use tokio::time::{Instant, timeout_at};
 
-use self::table::unknown_service;
 pub use self::table::{MAX_CALLBACKS, MAX_SERVICES};
 pub(crate) use self::table::{Table, Target};
 use crate::{
@@ -49,11 +48,13 @@ pub const UNCLAIMED: Duration = Duration::from_secs(900);
 pub struct Routes {
     home: Rc<Home>,
     table: Rc<RefCell<Table>>,
+    /// The timer runs that forgets callbacks.
+    forgetting: bool,
 }
 
 impl Routes {
     pub(crate) fn new(home: Rc<Home>, table: Rc<RefCell<Table>>) -> Routes {
-        Routes { home, table }
+        Routes { home, table, forgetting: false }
     }
 
     /// Sends a call on to the actor that answers it, which is what becomes of most; gives any other call back.
@@ -208,9 +209,15 @@ impl Routes {
             "rem" => {
                 let (gid, name) = service_name("rem", 1, argument(0))?;
                 let mut table = self.table.borrow_mut();
+                // a group's services come and go with the group
+                if !gid.is_local() {
+                    return value(Value::Undefined);
+                }
                 table.check_free(&name)?;
-                let removed = table.remove(&name).ok_or_else(|| unknown_service(&gid, &name))?;
-                self.show(&gid, &name, &removed)
+                match table.remove(&name) {
+                    Some(removed) => self.show(&gid, &name, &removed),
+                    None => value(Value::Undefined),
+                }
             }
             other => Err(unknown_method("routes", other)),
         }
@@ -313,8 +320,25 @@ fn service_name(method: &str, position: usize, argument: &Value) -> Result<(Gid,
     Ok((gid, name))
 }
 
+impl Routes {
+    /// Forgets callbacks that nobody has called in time, with one timer however many there are.
+    fn forget_unclaimed(&mut self, context: &mut Context<Routes>) {
+        let now = Instant::now();
+        let next = self.table.borrow_mut().forget_unclaimed(now);
+        self.forgetting = next.is_some();
+        if let Some(next) = next {
+            context.run_later(next.saturating_duration_since(now), Routes::forget_unclaimed);
+        }
+    }
+}
+
 impl Actor for Routes {
     type Context = Context<Routes>;
+
+    /// After a panic: the timer went with the actor, the callbacks did not.
+    fn started(&mut self, context: &mut Context<Routes>) {
+        self.forget_unclaimed(context);
+    }
 }
 
 /// The wire's methods.
@@ -436,12 +460,10 @@ impl Handler<AddCallback> for Routes {
     fn handle(&mut self, message: AddCallback, context: &mut Context<Routes>) -> Self::Result {
         let name = self.home.uuid().to_string();
         let callback = Rc::from(message.callback as Box<dyn Fn(Vec<Value>) -> CallbackFuture>);
-        self.table.borrow_mut().add_callback(&name, message.lasting, callback)?;
-        if message.lasting == Lasting::Once {
-            let unclaimed = name.clone();
-            context.run_later(self.home.clock.truly(UNCLAIMED), move |routes, _| {
-                routes.table.borrow_mut().remove(&unclaimed);
-            });
+        let until = self.home.clock.after(UNCLAIMED);
+        self.table.borrow_mut().add_callback(&name, message.lasting, callback, until)?;
+        if !self.forgetting {
+            self.forget_unclaimed(context);
         }
         Ok(name)
     }

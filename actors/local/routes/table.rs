@@ -1,6 +1,10 @@
 //! The route table: names to what answers calls on them, by group. Kept outside the actor, so that a panic loses none.
 
-use std::{collections::BTreeMap, rc::Rc, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+    sync::Arc,
+};
 
 use actix::Recipient;
 use chinwag_protocol::{
@@ -8,6 +12,7 @@ use chinwag_protocol::{
     identity::Gid,
     value::{EcoString, Value},
 };
+use tokio::time::Instant;
 
 use crate::{
     handle::{CallbackFuture, Lasting},
@@ -42,13 +47,22 @@ pub(crate) enum Target {
 pub(crate) struct Table {
     groups: BTreeMap<Gid, BTreeMap<String, Target>>,
     callbacks: usize,
+    /// Until when callbacks that answer once wait to be called, by name and in order of time.
+    unclaimed: BTreeMap<String, Instant>,
+    by_deadline: BTreeSet<(Instant, String)>,
     /// The same names, as shipped code sees them.
     directory: Directory,
 }
 
 impl Table {
     pub(crate) fn new(directory: Directory) -> Table {
-        Table { groups: BTreeMap::new(), callbacks: 0, directory }
+        Table {
+            groups: BTreeMap::new(),
+            callbacks: 0,
+            unclaimed: BTreeMap::new(),
+            by_deadline: BTreeSet::new(),
+            directory,
+        }
     }
 
     /// Makes room for a group's names.
@@ -68,7 +82,7 @@ impl Table {
         self.keep_callback(name, Target::Remote)
     }
 
-    /// Keeps a closure of this program under a name.
+    /// Keeps a closure of this program under a name, until `until` if it answers once.
     ///
     /// # Errors
     /// Where there are too many callbacks.
@@ -77,8 +91,25 @@ impl Table {
         name: &str,
         lasting: Lasting,
         callback: Rc<dyn Fn(Vec<Value>) -> CallbackFuture>,
+        until: Instant,
     ) -> Result<(), CallError> {
-        self.keep_callback(name, Target::Callback { lasting, callback })
+        self.keep_callback(name, Target::Callback { lasting, callback })?;
+        if lasting == Lasting::Once {
+            self.unclaimed.insert(name.to_owned(), until);
+            self.by_deadline.insert((until, name.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Forgets the callbacks that nobody has called in time. Returns when the next one is to be forgotten.
+    pub(super) fn forget_unclaimed(&mut self, now: Instant) -> Option<Instant> {
+        loop {
+            let (until, name) = self.by_deadline.first()?.clone();
+            if until > now {
+                return Some(until);
+            }
+            self.remove(&name);
+        }
     }
 
     fn keep_callback(&mut self, name: &str, target: Target) -> Result<(), CallError> {
@@ -96,7 +127,8 @@ impl Table {
     /// Where the name is built in, or there are too many services.
     pub(super) fn put(&mut self, name: &str, service: Arc<Value>, methods: Vec<String>) -> Result<(), CallError> {
         self.check_free(name)?;
-        if self.local().len() >= MAX_SERVICES + self.callbacks {
+        let fresh = !self.local().contains_key(name);
+        if fresh && self.local().len() >= MAX_SERVICES + self.callbacks {
             return Err(CallError::new(ErrorKind::Busy, format!("a node keeps at most {MAX_SERVICES} services")));
         }
         self.remove(name);
@@ -171,6 +203,9 @@ impl Table {
     }
 
     pub(super) fn remove(&mut self, name: &str) -> Option<Target> {
+        if let Some(until) = self.unclaimed.remove(name) {
+            self.by_deadline.remove(&(until, name.to_owned()));
+        }
         let removed = self.local().remove(name)?;
         if matches!(removed, Target::Callback { .. } | Target::Remote) {
             self.callbacks -= 1;
@@ -194,4 +229,51 @@ impl Table {
 pub(super) fn unknown_service(gid: &Gid, service: &str) -> CallError {
     let shown: String = service.chars().take(64).collect();
     CallError::new(ErrorKind::UnknownService, format!("this node knows no service {shown} in group {gid}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn nothing() -> Rc<dyn Fn(Vec<Value>) -> CallbackFuture> {
+        Rc::new(|_| Box::pin(std::future::ready(Ok(Value::Null))))
+    }
+
+    #[actix::test]
+    async fn callbacks_that_are_claimed_or_forgotten_leave_nothing_behind() {
+        let mut table = Table::new(Directory::new(false));
+        let now = Instant::now();
+        let second = Duration::from_secs(1);
+        for number in 0..3 * MAX_CALLBACKS {
+            let name = number.to_string();
+            table.add_callback(&name, Lasting::Once, nothing(), now + second).unwrap();
+            assert!(table.remove(&name).is_some());
+        }
+        assert!(table.unclaimed.is_empty() && table.by_deadline.is_empty());
+        assert_eq!(table.forget_unclaimed(now), None);
+
+        table.add_callback("first", Lasting::Once, nothing(), now + second).unwrap();
+        table.add_callback("second", Lasting::Once, nothing(), now + 2 * second).unwrap();
+        table.add_callback("always", Lasting::Always, nothing(), now + second).unwrap();
+        assert_eq!(table.forget_unclaimed(now + second), Some(now + 2 * second));
+        assert_eq!(table.callbacks, 2);
+        assert_eq!(table.forget_unclaimed(now + 2 * second), None);
+        assert_eq!(table.callbacks, 1);
+        assert!(table.find(&Gid::local(), "always").is_ok());
+    }
+
+    #[actix::test]
+    async fn a_service_is_put_in_the_place_of_one_of_its_name_in_a_full_table() {
+        let mut table = Table::new(Directory::new(false));
+        let service = Arc::new(Value::Null);
+        for number in 0..MAX_SERVICES {
+            table.put(&number.to_string(), service.clone(), Vec::new()).unwrap();
+        }
+        assert_eq!(table.put("more", service.clone(), Vec::new()).unwrap_err().kind, ErrorKind::Busy);
+        table.put("0", service.clone(), Vec::new()).unwrap();
+        table.remove("1");
+        table.put("more", service, Vec::new()).unwrap();
+    }
 }
