@@ -100,6 +100,8 @@ pub struct Launched {
     pub died: LocalBoxFuture<'static, String>,
     /// Ends it.
     pub kill: Box<dyn FnOnce()>,
+    /// Told where it is, once it is up.
+    pub born: Box<dyn FnOnce(NodeAddr)>,
 }
 
 impl fmt::Debug for Launched {

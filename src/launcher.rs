@@ -1,93 +1,253 @@
 //! New nodes as child processes.
+//!
+//! ```text
+//! launch   PROGRAM --config TEXT                     a configuration that fits an argument
+//!          PROGRAM --config -                        any other: its one line is the child's standard input
+//!          PROGRAM … --end-with-stdin                a child that must not outlive this node: its standard input
+//!                                                    stays open for as long as the node lives
+//! then     what the child writes to standard error is passed on, without waiting for anyone to read it;
+//!          its end is attended to, so that it leaves no zombie, and reported if it had been up
+//! ```
 
-use std::{collections::VecDeque, io::Write, path::PathBuf, process::Stdio};
+use std::{
+    cell::RefCell,
+    collections::VecDeque,
+    fmt, io,
+    path::PathBuf,
+    process::{ExitStatus, Stdio},
+    rc::Rc,
+    time::Duration,
+};
 
 use chinwag_actors::home::{Launched, Launcher};
 use chinwag_protocol::{
     call::{CallError, ErrorKind},
+    identity::NodeAddr,
     value::Value,
     wire,
 };
 use futures_util::FutureExt;
 use tokio::{
-    io::{AsyncBufReadExt, BufReader},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     process::{Child, ChildStderr, Command},
     sync::oneshot,
+    time::timeout,
 };
 
-/// How much of what a child wrote to stderr is kept.
+use crate::output::Output;
+
+/// How many lines of what a child wrote to stderr are kept.
 const LAST_LINES: usize = 20;
+
+/// How much of a line is passed on at once, in bytes.
+const LINE: u64 = 8 << 10;
+
+/// How long after its end what a child has written is read. A process that it left behind may hold its stderr open.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// The longest configuration that is an argument, in bytes. Linux allows 128 KiB for one argument; other systems less
+/// for all of them together, Windows 32 Ki characters.
+const ARGUMENT: usize = 24 << 10;
+
+/// The end of a node that this one spawned and that had been up.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ChildExit {
+    /// The node.
+    pub node: NodeAddr,
+    /// Its process.
+    pub process: Option<u32>,
+    /// How it ended: an exit code, or a signal.
+    pub status: ExitStatus,
+}
+
+impl fmt::Display for ChildExit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the spawned node {} at {}", self.node.sid(), self.node)?;
+        if let Some(process) = self.process {
+            write!(f, " (process {process})")?;
+        }
+        write!(f, " has ended: {}", self.status)
+    }
+}
+
+type OnExit = Rc<dyn Fn(&ChildExit)>;
 
 /// Starts a program with `--config` and the new node's configuration.
 ///
-/// The child is in a process group of its own, so that a Ctrl-C meant for this program leaves it running; it outlives
-/// this program. What it writes to stderr goes on to ours.
-#[derive(Clone, Debug)]
+/// The child is in a process group of its own, so that a Ctrl-C meant for this program leaves it running. Unless told
+/// otherwise, it outlives this program. What it writes to stderr goes on to ours.
+#[derive(Clone)]
 pub struct ProcessLauncher {
     program: PathBuf,
+    output: Output,
+    bound: bool,
+    on_exit: OnExit,
+}
+
+impl fmt::Debug for ProcessLauncher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProcessLauncher")
+            .field("program", &self.program)
+            .field("bound", &self.bound)
+            .finish_non_exhaustive()
+    }
 }
 
 impl ProcessLauncher {
     /// Starts this program.
     pub fn new(program: impl Into<PathBuf>) -> ProcessLauncher {
-        ProcessLauncher { program: program.into() }
+        let on_exit = Rc::new(|exit: &ChildExit| {
+            let level = if exit.status.success() { log::Level::Info } else { log::Level::Warn };
+            log::log!(target: "chinwag::node", level, "{exit}");
+        });
+        ProcessLauncher { program: program.into(), output: Output::stderr(), bound: false, on_exit }
+    }
+
+    /// Where what children write to stderr goes. Default: to this process's.
+    #[must_use]
+    pub fn output(self, output: Output) -> ProcessLauncher {
+        ProcessLauncher { output, ..self }
+    }
+
+    /// Whether children end with this node, however it ends. Their program must take `--end-with-stdin` as `chinwag`
+    /// does. Default: no.
+    #[must_use]
+    pub fn bound(self, bound: bool) -> ProcessLauncher {
+        ProcessLauncher { bound, ..self }
+    }
+
+    /// Called when a child that had been up has ended. Default: a log line.
+    #[must_use]
+    pub fn on_exit(self, on_exit: impl Fn(&ChildExit) + 'static) -> ProcessLauncher {
+        ProcessLauncher { on_exit: Rc::new(on_exit), ..self }
     }
 }
 
 impl Launcher for ProcessLauncher {
     fn launch(&self, config: &Value) -> Result<Launched, CallError> {
         let mut command = Command::new(&self.program);
-        command.arg("--config").arg(wire::encode(config));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let config = wire::encode(config);
+        // the wire's form has no line breaks
+        let fed = config.len() > ARGUMENT;
+        command.arg("--config").arg(if fed { "-" } else { &config });
+        if self.bound {
+            command.arg("--end-with-stdin");
+        }
+        command.stdin(if fed || self.bound { Stdio::piped() } else { Stdio::null() });
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
         #[cfg(unix)]
         command.process_group(0);
-        let child = command.spawn().map_err(|why| {
+        let mut child = command.spawn().map_err(|why| {
             CallError::new(ErrorKind::SpawnFailed, format!("cannot start {}: {why}", self.program.display()))
         })?;
-        let (kill, killed) = oneshot::channel();
+        // taken from the child, as to wait for its end closes what it has
+        let stdin = child.stdin.take();
+        let bound = self.bound;
+        let feeding = async move {
+            let Some(mut stdin) = stdin else { return };
+            if fed {
+                let line = [config.as_bytes(), b"\n"].concat();
+                // a child that does not read it says why on its stderr
+                let _ = stdin.write_all(&line).await;
+            }
+            if bound {
+                std::future::pending::<()>().await;
+            }
+        };
+        let (say, said) = oneshot::channel();
         let (died, dead) = oneshot::channel();
-        actix_web::rt::spawn(attend(child, killed, died));
+        let (output, on_exit) = (self.output.clone(), self.on_exit.clone());
+        actix_web::rt::spawn(attend(child, feeding, said, died, output, on_exit));
+        let say = Rc::new(RefCell::new(Some(say)));
+        let tell = move |word: Word| {
+            // a child that has ended needs no word
+            let _ = say.borrow_mut().take().map(|say| say.send(word));
+        };
+        let kill = tell.clone();
         Ok(Launched {
             died: dead.map(Result::unwrap_or_default).boxed_local(),
-            // one that has died needs no killing
-            kill: Box::new(move || {
-                let _ = kill.send(());
-            }),
+            kill: Box::new(move || kill(Word::Kill)),
+            born: Box::new(move |node| tell(Word::Born(node))),
         })
     }
 }
 
-/// Hands on what the child says, and waits for its end, so that it leaves no zombie.
-async fn attend(mut child: Child, killed: oneshot::Receiver<()>, died: oneshot::Sender<String>) {
-    let mut last = VecDeque::new();
-    if let Some(stderr) = child.stderr.take() {
-        let listening = listen(stderr, &mut last);
-        tokio::pin!(listening);
-        tokio::select! {
-            () = &mut listening => {}
-            // a dropped handle means that the child was born and is on its own
-            Ok(()) = killed => {
-                // it may have ended by itself
-                let _ = child.start_kill();
-                listening.await;
-            }
+/// What becomes of a child.
+enum Word {
+    /// Nobody waits for it any more.
+    Kill,
+    /// It is up, there.
+    Born(NodeAddr),
+}
+
+/// Passes on what the child says, and waits for its end.
+async fn attend(
+    mut child: Child,
+    feeding: impl Future<Output = ()>,
+    mut said: oneshot::Receiver<Word>,
+    died: oneshot::Sender<String>,
+    output: Output,
+    on_exit: OnExit,
+) {
+    let (process, stderr) = (child.id(), child.stderr.take());
+    let last = RefCell::new(VecDeque::new());
+    let mut listening = std::pin::pin!(async {
+        if let Some(stderr) = stderr {
+            listen(stderr, &last, &output).await;
         }
-    }
-    let status = child.wait().await;
-    let mut text: Vec<String> = last.into();
+    });
+    let mut feeding = std::pin::pin!(feeding);
+    let (mut heard, mut fed, mut told, mut born) = (false, false, false, None);
+    let status = loop {
+        tokio::select! {
+            biased;
+            word = &mut said, if !told => {
+                told = true;
+                match word {
+                    // it may have ended by itself
+                    Ok(Word::Kill) => drop(child.start_kill()),
+                    Ok(Word::Born(node)) => born = Some(node),
+                    Err(_) => {}
+                }
+            }
+            () = &mut listening, if !heard => heard = true,
+            () = &mut feeding, if !fed => fed = true,
+            status = child.wait() => break status,
+        }
+    };
+    heard = heard || timeout(LAST_WORDS, &mut listening).await.is_ok();
+    let mut text: Vec<String> = last.borrow_mut().drain(..).collect();
     if text.is_empty() {
-        text.push(status.map_or_else(|why| why.to_string(), |status| status.to_string()));
+        text.push(status.as_ref().map_or_else(ToString::to_string, ToString::to_string));
     }
     // nobody may be asking
     let _ = died.send(text.join("\n"));
+    if let (Some(node), Ok(status)) = (born, status) {
+        on_exit(&ChildExit { node, process, status });
+    }
+    if !heard {
+        listening.await;
+    }
 }
 
-/// Copies what a child says to our own stderr, and keeps the end of it.
-async fn listen(stderr: ChildStderr, last: &mut VecDeque<String>) {
-    let mut lines = BufReader::new(stderr).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
-        // a closed stderr of our own is no reason to stop the child
-        let _ = writeln!(std::io::stderr(), "{line}");
+/// Passes on what a child says, and keeps the end of it.
+async fn listen(stderr: ChildStderr, last: &RefCell<VecDeque<String>>, output: &Output) {
+    let mut reader = BufReader::new(stderr);
+    loop {
+        let mut line = Vec::new();
+        match (&mut reader).take(LINE).read_until(b'\n', &mut line).await {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(why) if why.kind() == io::ErrorKind::Interrupted => continue,
+            Err(_) => return,
+        }
+        if line.last() == Some(&b'\n') {
+            line.pop();
+        }
+        let line = String::from_utf8_lossy(&line).into_owned();
+        output.line(&line);
+        let mut last = last.borrow_mut();
         if last.len() == LAST_LINES {
             last.pop_front();
         }

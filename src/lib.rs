@@ -41,6 +41,7 @@ mod heap;
 pub mod http;
 pub mod launcher;
 mod node;
+pub mod output;
 pub mod simulation;
 
 pub use chinwag_actors as actors;

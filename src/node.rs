@@ -9,11 +9,16 @@ use std::{
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        mpsc as mpsc_std,
     },
     time::Duration,
 };
 
-use actix_web::{App, HttpServer, dev::ServerHandle as HttpHandle, web};
+use actix_web::{
+    App, HttpServer,
+    dev::{ServerHandle as HttpHandle, fn_service},
+    web,
+};
 use chinwag_actors::{
     handle,
     home::{Environment, Launcher, Settings},
@@ -40,11 +45,19 @@ use crate::{
         kept::{self, Report},
         server::{self, Door, HEAD_TIMEOUT, Hosts, KEEP_ALIVE},
     },
-    launcher::ProcessLauncher,
+    launcher::{ChildExit, ProcessLauncher},
+    output::Output,
 };
 
 /// How long a node that stops takes to say farewell, and waits for the calls under way.
 const DRAIN: Duration = Duration::from_millis(1_500);
+
+/// How long the end of the runtime that started a node waits for the node: for its farewell, the calls under way, and
+/// the last connection.
+const HOST: Duration = Duration::from_millis(3_500);
+
+/// Stack of the thread that a node is served from. Its actors are on another.
+const STACK: usize = 512 << 10;
 
 /// How long the last answers are given to leave.
 const FLUSH: Duration = Duration::from_millis(20);
@@ -135,6 +148,29 @@ impl ServerHandle {
 }
 
 type OnStart = Box<dyn FnOnce(&ServerHandle) + Send>;
+type OnChildExit = Box<dyn Fn(&ChildExit) + Send>;
+
+/// How a node starts others.
+#[derive(Default)]
+struct Children {
+    program: Option<PathBuf>,
+    output: Option<Output>,
+    bound: bool,
+    on_exit: Option<OnChildExit>,
+}
+
+impl Children {
+    fn launcher(self) -> Option<Rc<dyn Launcher>> {
+        let mut launcher = ProcessLauncher::new(self.program?).bound(self.bound);
+        if let Some(output) = self.output {
+            launcher = launcher.output(output);
+        }
+        if let Some(on_exit) = self.on_exit {
+            launcher = launcher.on_exit(on_exit);
+        }
+        Some(Rc::new(launcher))
+    }
+}
 
 /// What a node is to be, before it is.
 #[derive(Default)]
@@ -142,7 +178,7 @@ pub struct Builder {
     config: Config,
     services: Vec<AnyService>,
     distributed: Vec<AnyService>,
-    program: Option<PathBuf>,
+    children: Children,
     seed: Option<u64>,
     on_start: Option<OnStart>,
     seeds: Vec<String>,
@@ -212,7 +248,30 @@ impl Builder {
     /// spawns nothing: started again, a program of another kind would not become a node.
     #[must_use]
     pub fn program(mut self, program: impl Into<PathBuf>) -> Builder {
-        self.program = Some(program.into());
+        self.children.program = Some(program.into());
+        self
+    }
+
+    /// Has the nodes that this one spawns end with it, however it ends: also when its process is killed. Their program
+    /// must take `--end-with-stdin` as `chinwag` does. Default: they outlive it.
+    #[must_use]
+    pub fn children_end_with_it(mut self) -> Builder {
+        self.children.bound = true;
+        self
+    }
+
+    /// Where what the spawned nodes write to standard error goes. Default: to this process's standard error.
+    #[must_use]
+    pub fn child_output(mut self, output: Output) -> Builder {
+        self.children.output = Some(output);
+        self
+    }
+
+    /// Called on the node's thread when a node that this one spawned, and that had been up, has ended. Default: a log
+    /// line.
+    #[must_use]
+    pub fn on_child_exit(mut self, on_exit: impl Fn(&ChildExit) + Send + 'static) -> Builder {
+        self.children.on_exit = Some(Box::new(on_exit));
         self
     }
 
@@ -274,7 +333,11 @@ impl Builder {
         self
     }
 
-    /// Binds the socket and starts the actors. Runs in any tokio runtime; the node has a thread of its own.
+    /// Binds the socket and starts the actors. Runs in any tokio runtime, beside other actix servers too: the node has
+    /// threads and runtimes of its own.
+    ///
+    /// The node stops when the runtime that started it ends. It then says farewell like any other node, and the runtime's
+    /// end waits for it, some three seconds at the most.
     ///
     /// # Errors
     /// [`StartError`], naming the value that does not do.
@@ -284,7 +347,7 @@ impl Builder {
 
     /// Starts a node that reports so that a connection which a peer kept open has ended.
     async fn start_with(self, report: Report) -> Result<Node, StartError> {
-        let Builder { mut config, services, distributed, program, seed, on_start, seeds, groups } = self;
+        let Builder { mut config, services, distributed, children, seed, on_start, seeds, groups } = self;
         for seed in &seeds {
             config.join(seed)?;
         }
@@ -332,7 +395,7 @@ impl Builder {
             settings: config.settings.clone(),
             services,
             distributed,
-            program,
+            children,
             seed,
             stop: stop.clone(),
             ready,
@@ -341,7 +404,18 @@ impl Builder {
         let http = serve(listener, door.clone(), plan, report).map_err(bind)?;
         let (gone, going) = watch::channel(false);
         let running = Arc::new(OnceLock::new());
-        tokio::spawn(until_stopped(http, door, stops, running.clone(), all_closed, gone));
+        let (alive, ended) = mpsc_std::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
+        let node_running = running.clone();
+        let serving = move || {
+            runtime.block_on(until_stopped(http, door, stops, node_running, all_closed, gone));
+            runtime.shutdown_background();
+            drop(alive);
+        };
+        let thread = std::thread::Builder::new().name("chinwag-node".to_owned()).stack_size(STACK);
+        thread.spawn(serving).map_err(StartError::Thread)?;
+        let host = Host { stop: stop.clone(), ended, over: false };
+        tokio::spawn(host.until_over(going.clone()));
         // the worker starts the actors before it serves its first request
         let handle = started.await.map_err(|_| StartError::Worker)?;
         let _ = running.set(handle.clone());
@@ -350,6 +424,32 @@ impl Builder {
             on_start(&server);
         }
         Ok(Node { handle, server })
+    }
+}
+
+/// Held by the runtime that started a node. A runtime that ends drops its tasks, whatever stopped it and in whichever
+/// order its program shuts down.
+struct Host {
+    stop: mpsc::UnboundedSender<()>,
+    /// Disconnected at the end of the node's thread.
+    ended: mpsc_std::Receiver<()>,
+    over: bool,
+}
+
+impl Host {
+    async fn until_over(mut self, mut gone: watch::Receiver<bool>) {
+        // an error means that the node's thread has ended
+        let _ = gone.wait_for(|gone| *gone).await;
+        self.over = true;
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        if !self.over && self.stop.send(()).is_ok() {
+            // nothing is ever sent: the wait ends with the thread, or in time
+            let _ = self.ended.recv_timeout(HOST);
+        }
     }
 }
 
@@ -382,7 +482,7 @@ struct Plan {
     settings: Settings,
     services: Vec<AnyService>,
     distributed: Vec<AnyService>,
-    program: Option<PathBuf>,
+    children: Children,
     seed: [u8; 32],
     stop: mpsc::UnboundedSender<()>,
     ready: oneshot::Sender<handle::Node>,
@@ -395,10 +495,9 @@ type Closed = oneshot::Sender<()>;
 impl Plan {
     /// Starts the actors on the present thread.
     fn start(self) -> (handle::Node, Closed) {
-        let Plan { me, limits, settings, services, distributed, program, seed, stop, ready, closed } = self;
-        let launcher = program.map(|program| Rc::new(ProcessLauncher::new(program)) as Rc<dyn Launcher>);
+        let Plan { me, limits, settings, services, distributed, children, seed, stop, ready, closed } = self;
         let node = node::start(Environment {
-            launcher,
+            launcher: children.launcher(),
             heap,
             incarnation: incarnation(),
             settings,
@@ -429,7 +528,7 @@ fn serve(listener: TcpListener, door: Arc<Door>, plan: Plan, report: Report) -> 
             *running = Some(node);
             closed = Some(last);
         }
-        let app = App::new().app_data(web::Data::new(door.clone())).default_service(web::to(server::answer));
+        let app = App::new().app_data(web::Data::new(door.clone())).default_service(fn_service(server::serve));
         let app = match closed {
             Some(closed) => app.app_data(closed),
             None => app,
@@ -504,6 +603,9 @@ pub enum StartError {
     /// The socket cannot be bound for another reason.
     #[error("cannot listen on {0}: {1}")]
     Bind(SocketAddr, #[source] io::Error),
+    /// The system gives no thread, or no runtime on it.
+    #[error("the node gets no thread of its own: {0}")]
+    Thread(#[source] io::Error),
     /// The node's thread ended before it had started.
     #[error("the node's thread ended before it had started")]
     Worker,

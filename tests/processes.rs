@@ -6,7 +6,8 @@ mod support;
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
-    process::{Child, Command, Output, Stdio},
+    os::unix::process::ExitStatusExt,
+    process::{Command, Output, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -15,52 +16,13 @@ use std::{
 };
 
 use chinwag::{ErrorKind, Node, NodeAddr, Remote, Value};
-use support::*;
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_chinwag");
+use support::{
+    process::{PROGRAM, Process},
+    *,
+};
 
 fn chinwag(arguments: &[&str]) -> Output {
     Command::new(PROGRAM).args(arguments).stdin(Stdio::null()).output().expect("the program runs")
-}
-
-/// A node in a process of its own, ended when dropped.
-struct Process {
-    child: Child,
-    node: NodeAddr,
-}
-
-impl Process {
-    fn start(arguments: &[&str]) -> Process {
-        let mut command = Command::new(PROGRAM);
-        command.args(["--json"]).args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut child = command.spawn().expect("the program runs");
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("stdout")).read_line(&mut line).expect("a line");
-        let up: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("not JSON: {line:?}"));
-        let port = up["port"].as_u64().expect("a port") as u16;
-        let node = NodeAddr::new(up["ip"].as_str().expect("an address").to_owned(), port);
-        assert_eq!(up["sid"].as_str(), Some(node.sid().as_str()));
-        Process { child, node }
-    }
-
-    fn signal(&self, signal: &str) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args([signal, &id]).status().expect("kill runs").success());
-    }
-
-    /// Its exit code, and how long it took to end.
-    fn ended(&mut self) -> (Option<i32>, Duration) {
-        let began = Instant::now();
-        let status = self.child.wait().expect("it ends");
-        (status.code(), began.elapsed())
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -175,7 +137,9 @@ fn the_shell_calls_any_service() {
 
 #[test]
 fn a_node_that_is_stopped_goes_although_connections_are_open() {
-    for end in ["-INT", "-TERM", "stop"] {
+    for (end, code, signal) in
+        [("-INT", None, Some(2)), ("-TERM", None, Some(15)), ("-HUP", None, Some(1)), ("stop", Some(0), None)]
+    {
         let mut process = Process::start(&["--port", "0"]);
         // a connection that was used and is kept alive, and one that never was
         let mut used = TcpStream::connect(process.node.authority()).unwrap();
@@ -190,9 +154,11 @@ fn a_node_that_is_stopped_goes_although_connections_are_open() {
             }
             signal => process.signal(signal),
         }
-        let (code, took) = process.ended();
-        assert_eq!(code, Some(0), "{end}");
-        assert!(took < Duration::from_secs(2), "{end} took {took:?}");
+        let began = Instant::now();
+        let status = process.ended();
+        // its parent sees what ended it
+        assert_eq!((status.code(), status.signal()), (code, signal), "{end}");
+        assert!(began.elapsed() < Duration::from_secs(2), "{end} took {:?}", began.elapsed());
     }
 }
 
@@ -240,6 +206,64 @@ async fn a_node_that_does_not_boot_says_why() {
     let error = none.spawn(NodeAddr::new("127.0.0.1", 0)).await.unwrap_err();
     assert!(error.message.contains("/no/such/program"), "{error}");
     stop(vec![parent, other, none]).await;
+}
+
+#[tokio::test]
+async fn a_node_is_spawned_with_a_configuration_larger_than_an_argument() {
+    let parent = Node::builder().port(0).program(PROGRAM).start().await.unwrap();
+    let patient = parent.with_deadline(PATIENCE);
+    for bytes in [1_000, 140_000, 1_000_000] {
+        let text = "x".repeat(bytes);
+        let mut extra = chinwag::protocol::value::Object::new();
+        extra.insert("text", text.as_str());
+        let spawned = patient.spawn(NodeAddr::new("127.0.0.1", 0).with_extra(extra)).await.unwrap();
+        let at_spawned = Remote::new("status", "get").on(spawned.clone());
+        assert_eq!(parent.comm().send(("text",), &at_spawned).await.unwrap(), Value::from(text.as_str()), "{bytes}");
+        parent.comm().send((), &Remote::new("status", "stop").on(spawned)).await.unwrap();
+    }
+    parent.stop().await;
+}
+
+#[test]
+fn a_configuration_is_read_from_standard_input() {
+    let config = "{\n  // a comment\n  port: 0,\n  zone: 'a'\n}\n";
+    let mut command = Command::new(PROGRAM);
+    command.args(["--config", "-", "--json"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(config.as_bytes()).unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let up: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let port = u16::try_from(up["port"].as_u64().unwrap()).unwrap();
+    assert!(raw(([127, 0, 0, 1], port).into(), &put("/status/get", r#"["zone"]"#)).contains(r#"[null,"a"]"#));
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_mistyped_flag_is_refused_with_the_nearest_in_the_same_line() {
+    for (arguments, tip) in
+        [(vec!["--prot", "1"], "'--port'"), (vec!["simulate", "--node", "5"], "'--nodes'"), (vec!["cal"], "'call'")]
+    {
+        let output = chinwag(&arguments);
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{arguments:?}: {stderr}");
+        assert!(stderr.contains("(tip: ") && stderr.contains(tip), "{arguments:?}: {stderr}");
+    }
+}
+
+#[test]
+fn a_call_whose_answer_nobody_reads_is_quiet() {
+    let process = Process::start(&["--port", "0"]);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let at = process.node.to_string();
+    let mut command = Command::new(PROGRAM);
+    command.args(["call", "local", "status", "get", "sid", "--connect", &at]).stdin(Stdio::null());
+    let output = command.stdout(writer).stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
+    assert_eq!(text(&output.stderr), "");
+    assert!(output.status.success(), "{:?}", output.status);
 }
 
 #[tokio::test]
@@ -300,23 +324,6 @@ fn up_counts_a_rumor_and_leaves_nothing_behind() {
         .collect();
     assert!(ports.len() >= 5);
     assert!(ports.iter().all(|&port| TcpStream::connect(("127.0.0.1", port)).is_err()), "all have stopped");
-}
-
-#[test]
-fn up_runs_until_it_is_interrupted() {
-    let mut child = Command::new(PROGRAM).args(["up", "2"]).stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut shown = Vec::new();
-    while !shown.last().is_some_and(|line: &String| line.contains("Ctrl-C")) {
-        shown.push(lines.next().expect("more to come").unwrap());
-    }
-    let node = shown.iter().find_map(|line| line.split("127.0.0.1:").nth(1)?.split_whitespace().next()?.parse().ok());
-    let port: u16 = node.expect("an address to try");
-    assert!(raw(([127, 0, 0, 1], port).into(), &put("/town/status/get", r#"["sid"]"#)).contains("200 OK"));
-    let id = child.id().to_string();
-    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
-    assert!(child.wait().unwrap().success());
-    assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
 }
 
 #[tokio::test]

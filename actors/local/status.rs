@@ -122,7 +122,7 @@ async fn boot(home: &Home, node: &Node, mut config: Object) -> Result<Value, Cal
     let started = compose(config.get("onStart"), callback);
     config.insert("onStart", Value::Function(started));
 
-    let Launched { died, kill } = launcher.launch(&Value::Object(config))?;
+    let Launched { died, kill, born } = launcher.launch(&Value::Object(config))?;
     let mut unborn = Unborn(Some(kill));
     tokio::pin!(died);
     let spawn_failed = |message: String, stderr: String| {
@@ -135,6 +135,9 @@ async fn boot(home: &Home, node: &Node, mut config: Object) -> Result<Value, Cal
             match (arguments.next().unwrap_or_default(), arguments.next().unwrap_or_default()) {
                 (error, config) if error.is_nullish() => {
                     unborn.0 = None;
+                    if let Ok(node) = NodeAddr::from_value(&config) {
+                        born(node);
+                    }
                     Ok(config)
                 }
                 (error, _) => {

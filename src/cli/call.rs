@@ -1,6 +1,10 @@
 //! `chinwag call`: any service of a running node, from the shell.
 
-use std::{io::Write, process::ExitCode, time::Duration};
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+    time::Duration,
+};
 
 use chinwag::{
     Answer, Call, CallError, Gid, NodeAddr, Value, actors::transport::Transport, config::read_json,
@@ -89,10 +93,12 @@ fn print(value: &Value) -> ExitCode {
         Ok(json) => json,
         Err(why) => return fail(&format!("the answer has no form in JSON: {why}")),
     };
-    let mut stdout = std::io::stdout();
+    let mut stdout = io::stdout();
     match writeln!(stdout, "{json:#}").and_then(|()| stdout.flush()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(why) => fail(&why),
+        // the call was made, and whoever was reading has read enough
+        Err(why) if why.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(why) => fail(&format!("cannot print the answer: {why}")),
     }
 }
 

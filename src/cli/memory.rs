@@ -16,12 +16,147 @@ pub(super) fn large_steps() {
     }
 }
 
+/// Gives back to the system, after a peak, what the allocator keeps although nothing uses it. Never returns, unless the
+/// platform does not say how much memory the program has.
+///
+/// glibc keeps free memory below a block that is in use. In a node such a block is always there: a connection, a task.
+/// Once in a while the resident size is read, which takes some 10 µs. Only a node that has more than it once had asks
+/// the allocator for its figures, and only one with much free memory has it trimmed.
+pub(super) async fn give_back() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        let mut watch = Watch::default();
+        while let Some(resident) = glibc::resident() {
+            watch.look(resident, glibc::used, || {
+                glibc::trim();
+                glibc::resident()
+            });
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}
+
+/// How often: memory goes back within this time and some milliseconds.
+#[cfg(any(test, all(target_os = "linux", target_env = "gnu")))]
+const LOOK: std::time::Duration = std::time::Duration::from_secs(3);
+
+/// What free memory is not worth giving back, in bytes, however little the program has.
+#[cfg(any(test, all(target_os = "linux", target_env = "gnu")))]
+const LITTLE: u64 = 256 << 10;
+
+/// Decides when to trim. All figures are in bytes.
+#[cfg(any(test, all(target_os = "linux", target_env = "gnu")))]
+#[derive(Debug, Default)]
+struct Watch {
+    /// The smallest resident size seen; none at first.
+    lowest: Option<u64>,
+    /// The least that was resident beside what the allocator's users have: text, stacks, and what cannot be given back.
+    apart: Option<u64>,
+    /// What was resident and in use after the last trim.
+    trimmed: Option<(u64, u64)>,
+}
+
+#[cfg(any(test, all(target_os = "linux", target_env = "gnu")))]
+impl Watch {
+    /// Takes a look at the resident size. `used` answers what is in use, `trim` gives back what it can and answers what
+    /// is resident then.
+    fn look(&mut self, resident: u64, used: impl FnOnce() -> u64, trim: impl FnOnce() -> Option<u64>) {
+        let lowest = *self.lowest.insert(self.lowest.map_or(resident, |lowest| lowest.min(resident)));
+        let worth = (lowest / 10).max(LITTLE);
+        if self.apart.is_some() && resident <= lowest + worth {
+            return;
+        }
+        let used = used();
+        let apart = resident.saturating_sub(used);
+        let apart = *self.apart.insert(self.apart.map_or(apart, |least| least.min(apart)));
+        if resident.saturating_sub(used + apart) <= worth {
+            return;
+        }
+        // what the last trim could not give back, this one cannot either, unless more has become free since
+        let same = |(then, in_use): (u64, u64)| resident <= then + worth && used.abs_diff(in_use) <= worth;
+        if self.trimmed.is_some_and(same) {
+            return;
+        }
+        let after = trim().unwrap_or(resident);
+        self.trimmed = Some((after, used));
+    }
+}
+
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod glibc {
     pub fn set(knob: libc::c_int, value: libc::c_int) {
         // SAFETY: mallopt takes two numbers and touches only the allocator's own settings.
         if unsafe { libc::mallopt(knob, value) } == 0 {
             log::debug!(target: "chinwag::node", "the allocator refuses to set {knob} to {value}");
+        }
+    }
+
+    /// What is resident of this process.
+    pub fn resident() -> Option<u64> {
+        let pages: u64 = std::fs::read_to_string("/proc/self/statm").ok()?.split(' ').nth(1)?.parse().ok()?;
+        // SAFETY: sysconf takes a number and answers one.
+        let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+        Some(pages * u64::try_from(page).ok()?)
+    }
+
+    /// What the allocator's users have.
+    pub fn used() -> u64 {
+        // SAFETY: mallinfo2 takes no argument, touches only the allocator's own locks, and returns its counts by value.
+        let info = unsafe { libc::mallinfo2() };
+        info.uordblks.saturating_add(info.hblkhd) as u64
+    }
+
+    /// Gives back all whole pages that are free.
+    pub fn trim() {
+        // SAFETY: malloc_trim takes a number and touches only memory that is free.
+        unsafe { libc::malloc_trim(0) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MB: u64 = 1 << 20;
+
+    /// Looks at so much resident and used; answers whether it had the allocator asked, and trimmed down to `after`.
+    fn look(watch: &mut Watch, resident: u64, used: u64, after: u64) -> (bool, bool) {
+        let (mut asked, mut trimmed) = (false, false);
+        let used = || {
+            asked = true;
+            used
+        };
+        watch.look(resident, used, || {
+            trimmed = true;
+            Some(after)
+        });
+        (asked, trimmed)
+    }
+
+    #[test]
+    fn memory_is_trimmed_once_after_a_peak_and_not_at_rest() {
+        let mut watch = Watch::default();
+        assert_eq!(look(&mut watch, 8 * MB, 2 * MB, 0), (true, false));
+        // at rest nobody is asked
+        assert_eq!(look(&mut watch, 8 * MB, 2 * MB, 0), (false, false));
+        assert_eq!(look(&mut watch, 8 * MB + 500_000, 2 * MB, 0), (false, false));
+        // in the peak nearly all is in use, after it nearly nothing
+        assert_eq!(look(&mut watch, 50 * MB, 44 * MB, 0), (true, false));
+        assert_eq!(look(&mut watch, 50 * MB, 3 * MB, 10 * MB), (true, true));
+        // fragments remain, and are not tried again
+        assert_eq!(look(&mut watch, 10 * MB, 3 * MB, 10 * MB), (true, false));
+        // the next peak ends with as much resident as was trimmed in its midst
+        assert_eq!(look(&mut watch, 60 * MB, 30 * MB, 36 * MB), (true, true));
+        assert_eq!(look(&mut watch, 36 * MB, 30 * MB, 36 * MB), (true, false));
+        assert_eq!(look(&mut watch, 36 * MB, 3 * MB, 9 * MB), (true, true));
+    }
+
+    #[test]
+    fn memory_that_is_used_is_not_trimmed() {
+        let mut watch = Watch::default();
+        look(&mut watch, 8 * MB, 2 * MB, 0);
+        for used in 3..100 {
+            assert!(!look(&mut watch, (6 + used) * MB, used * MB, 0).1, "{used}");
         }
     }
 }

@@ -14,14 +14,23 @@
 
 mod call;
 mod console;
+mod ending;
+mod first;
+mod logging;
 mod memory;
 mod node;
 mod simulate;
 mod up;
 
-use std::{io::Write, process::ExitCode};
+use std::{io::Write, process::ExitCode, time::Duration};
 
+use chinwag::output::Output;
 use clap::{Args, Parser, Subcommand};
+
+use self::ending::{Ended, Ending};
+
+/// How long the program waits at its end for what it has printed and logged to be read.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Node groups and gossip on actors. Without a command: runs a node.
 #[derive(Debug, Parser)]
@@ -31,6 +40,10 @@ struct Cli {
     command: Option<Command>,
     #[command(flatten)]
     node: NodeArgs,
+    /// Stop when standard input ends, so that the node does not outlive whoever holds the other end; nodes that it spawns
+    /// then end with it
+    #[arg(long)]
+    end_with_stdin: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -56,7 +69,8 @@ struct NodeArgs {
     /// Port to bind, 0 for a free one [default: 8080]
     #[arg(long, allow_negative_numbers = true)]
     port: Option<u16>,
-    /// Configuration as a serialized object or JSON: {ip, port, advertise, onStart, membership, join, groups}
+    /// Configuration as a serialized object or JSON: {ip, port, advertise, onStart, membership, join, groups}; - reads it
+    /// from standard input
     #[arg(long, value_name = "TEXT")]
     config: Option<String>,
     /// Where others reach this node, if not where it is bound
@@ -94,40 +108,67 @@ fn on_or_off(text: &str) -> Result<bool, &'static str> {
     }
 }
 
+/// This program's standard output and standard error, which make nobody wait.
+#[derive(Clone, Debug)]
+struct Outputs {
+    out: Output,
+    err: Output,
+}
+
+impl Drop for Outputs {
+    fn drop(&mut self) {
+        self.err.flush_within(LAST_WORDS);
+        self.out.flush_within(LAST_WORDS);
+    }
+}
+
 /// Runs what the command line says.
 pub(crate) fn main() -> ExitCode {
+    #[cfg(unix)]
+    if let Some(code) = first::reap() {
+        return code;
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    log_to_stderr();
+    let outputs = Outputs { out: Output::stdout(), err: Output::stderr() };
     if let Some(Command::Simulate(args)) = &cli.command {
+        logging::start(outputs.err.clone(), logging::SIMULATION);
         memory::large_steps();
         return simulate::run(args);
     }
+    logging::start(outputs.err.clone(), logging::NODE);
+    let ended = run(cli, &outputs);
+    drop(outputs);
+    ended.finish()
+}
+
+/// Runs everything that takes a runtime.
+fn run(cli: Cli, outputs: &Outputs) -> Ended {
     memory::one_heap();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(why) => return fail(&format!("no runtime: {why}")),
+        Err(why) => return fail(&format!("no runtime: {why}")).into(),
     };
     let local = tokio::task::LocalSet::new();
-    let code = local.block_on(&runtime, async {
+    let ended = local.block_on(&runtime, async {
         match cli.command {
-            None => node::run(cli.node).await,
-            Some(Command::Up(args)) => up::run(args).await,
-            Some(Command::Call(args)) => call::run(args).await,
-            Some(Command::Repl(args)) => console::repl(args).await,
-            Some(Command::Run(args)) => console::run(args).await,
+            None => node::run(cli.node, cli.end_with_stdin, outputs).await,
+            Some(Command::Up(args)) => up::run(args, outputs).await,
+            Some(Command::Call(args)) => call::run(args).await.into(),
+            Some(Command::Repl(args)) => console::repl(args, outputs).await,
+            Some(Command::Run(args)) => console::run(args, outputs).await,
             // it has runtimes of its own, and has returned
-            Some(Command::Simulate(_)) => ExitCode::SUCCESS,
+            Some(Command::Simulate(_)) => ExitCode::SUCCESS.into(),
         }
     });
     // a blocking read that nobody waits for any more must not keep the program
     runtime.shutdown_background();
-    code
+    ended
 }
 
-/// Help goes to stdout whole; a refusal is one line.
+/// Help goes to stdout whole; a refusal is one line, with the tips that there are.
 fn usage(error: &clap::Error) -> ExitCode {
     use clap::error::ErrorKind;
     match error.kind() {
@@ -137,9 +178,15 @@ fn usage(error: &clap::Error) -> ExitCode {
         }
         _ => {
             let text = error.to_string();
-            let first = text.split("\n\n").next().unwrap_or_default();
-            let line: Vec<&str> = first.lines().map(str::trim).collect();
-            let _ = writeln!(std::io::stderr(), "{}", line.join(" "));
+            // what is wrong, the tips, the usage, and where to find help: a paragraph each
+            let mut paragraphs = text.split("\n\n").map(|paragraph| {
+                let lines: Vec<&str> = paragraph.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+                lines.join(" ")
+            });
+            let wrong = paragraphs.next().unwrap_or_default();
+            let tips: Vec<String> = paragraphs.filter(|paragraph| paragraph.starts_with("tip: ")).collect();
+            let line = if tips.is_empty() { wrong } else { format!("{wrong} ({})", tips.join("; ")) };
+            let _ = writeln!(std::io::stderr(), "{line}");
             ExitCode::from(2)
         }
     }
@@ -149,57 +196,6 @@ fn usage(error: &clap::Error) -> ExitCode {
 fn fail(why: &dyn std::fmt::Display) -> ExitCode {
     let _ = writeln!(std::io::stderr(), "error: {why}");
     ExitCode::FAILURE
-}
-
-/// Warnings and errors, unless `RUST_LOG` says otherwise; each line names the part of the node it is from.
-fn log_to_stderr() {
-    let environment = env_logger::Env::default().default_filter_or("warn");
-    env_logger::Builder::from_env(environment)
-        .format(|out, record| {
-            let part = record.target().rsplit("::").next().unwrap_or_default();
-            writeln!(out, "{} {} [{part}] {}", out.timestamp_millis(), record.level(), record.args())
-        })
-        .init();
-}
-
-/// Hears when someone wants the program to end: Ctrl-C, or SIGTERM. From the moment it is made, neither ends the program
-/// by itself.
-struct Ending {
-    #[cfg(unix)]
-    signals: Option<(tokio::signal::unix::Signal, tokio::signal::unix::Signal)>,
-}
-
-impl Ending {
-    fn listen() -> Ending {
-        #[cfg(unix)]
-        {
-            use tokio::signal::unix::{SignalKind, signal};
-            let signals = signal(SignalKind::interrupt()).and_then(|int| Ok((int, signal(SignalKind::terminate())?)));
-            if let Err(why) = &signals {
-                log::warn!(target: "chinwag::node", "signals end this program at once: {why}");
-            }
-            Ending { signals: signals.ok() }
-        }
-        #[cfg(not(unix))]
-        Ending {}
-    }
-
-    async fn wanted(&mut self) {
-        #[cfg(unix)]
-        match &mut self.signals {
-            Some((interrupt, terminate)) => {
-                tokio::select! {
-                    biased;
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
-                }
-            }
-            None => std::future::pending().await,
-        }
-        // without a handler the program ends by itself
-        #[cfg(not(unix))]
-        let _ = tokio::signal::ctrl_c().await;
-    }
 }
 
 /// Many peers mean many connections: as many files as the system allows.

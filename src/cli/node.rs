@@ -3,10 +3,16 @@
 //! ```text
 //! the socket is bound, the actors run   one line on stdout: SID and address
 //! onStart                               called once: null, or the error before the program exits
-//! Ctrl-C, SIGTERM, status.stop          answers what was asked, and exits
+//! Ctrl-C, SIGTERM, SIGHUP               says farewell, answers what was asked, and dies by the signal
+//! status.stop, --end-with-stdin         the same, and exits with 0
 //! ```
 
-use std::{io::Write, process::ExitCode, rc::Rc, time::Duration};
+use std::{
+    io::{self, BufRead, Read},
+    process::ExitCode,
+    rc::Rc,
+    time::Duration,
+};
 
 use chinwag::{
     Call, CallError, Config, ErrorKind, Node, NodeAddr, StartError, Value,
@@ -17,52 +23,110 @@ use chinwag::{
     protocol::wire::Limits,
 };
 
-use super::{Ending, NodeArgs, fail, raise_file_limit};
+use tokio::sync::oneshot;
+
+use super::{Ended, Ending, NodeArgs, Outputs, fail, memory, raise_file_limit};
 
 /// How long the news that a node could not start may take to reach whoever waits for it.
 const BAD_NEWS: Duration = Duration::from_secs(2);
 
+/// How much of standard input a configuration may take, in bytes.
+const MOST: u64 = 64 << 20;
+
 /// Runs a node until someone stops it.
-pub(super) async fn run(args: NodeArgs) -> ExitCode {
+pub(super) async fn run(mut args: NodeArgs, end_with_stdin: bool, outputs: &Outputs) -> Ended {
     raise_file_limit();
     let mut ending = Ending::listen();
     let json = args.json;
+    if let Err(why) = read_config(&mut args, end_with_stdin) {
+        return fail(&why).into();
+    }
     let config = match configuration(args) {
         Ok(config) => config,
-        Err(why) => return fail(&why),
+        Err(why) => return fail(&why).into(),
     };
     let on_start = config.on_start.clone();
     let (settings, asked) = (config.settings.scripts.clone(), asked_address(&config));
-    let node = match start(config).await {
+    let mut builder = builder(config, outputs);
+    if end_with_stdin {
+        builder = builder.children_end_with_it();
+    }
+    let node = match builder.start().await {
         Ok(node) => node,
         Err(why) => {
             if let Some(Value::Function(on_start)) = &on_start {
                 tell_parent(on_start, &why, settings, &asked).await;
             }
-            return fail(&why);
+            return fail(&why).into();
         }
     };
-    announce(&node, json);
+    tokio::task::spawn_local(memory::give_back());
+    announce(&node, json, outputs);
     if let Some(on_start) = on_start {
         let node = node.clone();
         tokio::task::spawn_local(async move { call_on_start(&node, on_start).await });
     }
+    let input_ended = async {
+        // an error means that there is no thread to watch it
+        if !end_with_stdin || stdin_ended().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
     tokio::select! {
         biased;
-        () = node.stopped() => {}
-        () = ending.wanted() => node.stop().await,
+        () = node.stopped() => ExitCode::SUCCESS.into(),
+        cause = ending.wanted() => {
+            node.stop().await;
+            Ended::By(cause)
+        }
+        () = input_ended => {
+            node.stop().await;
+            ExitCode::SUCCESS.into()
+        }
     }
-    ExitCode::SUCCESS
 }
 
-/// Starts a node that spawns others by this program.
-pub(super) async fn start(config: Config) -> Result<Node, StartError> {
-    let builder = Node::builder().config(config);
-    let builder = match std::env::current_exe() {
+/// Reads a configuration that is on standard input: all of it, or its first line if the node then watches it for its end.
+pub(super) fn read_config(args: &mut NodeArgs, first_line: bool) -> Result<(), String> {
+    if args.config.as_deref() != Some("-") {
+        return Ok(());
+    }
+    let mut text = String::new();
+    let mut stdin = io::stdin().lock().take(MOST);
+    let read = if first_line { stdin.read_line(&mut text) } else { stdin.read_to_string(&mut text) };
+    match read {
+        Err(why) => Err(format!("cannot read the configuration from standard input: {why}")),
+        Ok(_) if stdin.limit() == 0 => Err(format!("the configuration on standard input is larger than {MOST} bytes")),
+        Ok(_) => {
+            args.config = Some(text);
+            Ok(())
+        }
+    }
+}
+
+/// Waits until standard input has ended. A thread reads it, as it may be anything.
+async fn stdin_ended() -> Result<(), oneshot::error::RecvError> {
+    let (tell, told) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("chinwag-stdin".to_owned()).stack_size(128 << 10);
+    let thread = thread.spawn(move || {
+        // an input that cannot be read has ended
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        // the node may have ended too
+        let _ = tell.send(());
+    });
+    if let Err(why) = thread {
+        log::error!(target: "chinwag::node", "the end of standard input is not noticed: {why}");
+    }
+    told.await
+}
+
+/// A node that spawns others by this program.
+pub(super) fn builder(config: Config, outputs: &Outputs) -> chinwag::Builder {
+    let builder = Node::builder().config(config).child_output(outputs.err.clone());
+    match std::env::current_exe() {
         Ok(program) => builder.program(program),
         Err(_) => builder,
-    };
-    builder.start().await
+    }
 }
 
 /// What the configuration says, and the flags over it.
@@ -89,7 +153,7 @@ pub(super) fn configuration(args: NodeArgs) -> Result<Config, chinwag::config::C
 }
 
 /// The one line that says the node is up.
-fn announce(node: &Node, json: bool) {
+fn announce(node: &Node, json: bool, outputs: &Outputs) {
     let (sid, address) = (node.sid(), node.addr());
     let line = if json {
         let (ip, port, nid) = (address.ip(), address.port(), node.nid().to_string());
@@ -98,9 +162,7 @@ fn announce(node: &Node, json: bool) {
     } else {
         format!("{sid} listens on {address}")
     };
-    let mut stdout = std::io::stdout();
-    // whoever started the node need not read it
-    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+    outputs.out.line(line);
 }
 
 /// Calls what the configuration says to call. A stub of ours is told the configuration at once; any other function is

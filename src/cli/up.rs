@@ -6,19 +6,26 @@
 //! gossip.send           one message, whose remote is comm.send: every node that hears it calls that counter
 //! the counter           shows how many have heard
 //! ```
+//!
+//! The nodes end with this program, however it ends; one that ends before is reported.
 
 use std::{
-    io::Write,
     process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
-use chinwag::{Call, CallError, ErrorKind, Gid, Node, NodeAddr, Remote, Service, Value, protocol::value::Object};
+use chinwag::{
+    Call, CallError, ErrorKind, Gid, Node, NodeAddr, Remote, Service, Value, output::Output, protocol::value::Object,
+};
 use clap::Args;
 use futures_util::future::join_all;
 use tokio::sync::watch;
 
-use super::{Ending, fail, raise_file_limit};
+use super::{Ended, Ending, Outputs, fail, raise_file_limit};
 
 /// The group's name.
 const GROUP: &str = "town";
@@ -45,7 +52,7 @@ pub(super) struct UpArgs {
 }
 
 /// Starts the group, counts, and runs it until someone ends it.
-pub(super) async fn run(args: UpArgs) -> ExitCode {
+pub(super) async fn run(args: UpArgs, outputs: &Outputs) -> Ended {
     raise_file_limit();
     let mut ending = Ending::listen();
     let (heard, counted) = watch::channel(0_u64);
@@ -56,41 +63,49 @@ pub(super) async fn run(args: UpArgs) -> ExitCode {
         let _ = heard.send(*n);
         *n
     });
-    let builder = Node::builder().port(0).service(counter);
     let program = match std::env::current_exe() {
         Ok(program) => program,
-        Err(why) => return fail(&format!("this program cannot find itself: {why}")),
+        Err(why) => return fail(&format!("this program cannot find itself: {why}")).into(),
     };
-    let asking = match builder.program(program).start().await {
+    let out = &outputs.out;
+    // once this program stops them, that nodes end is no news
+    let stopping = Arc::new(AtomicBool::new(false));
+    let (expected, report) = (stopping.clone(), out.clone());
+    let builder = Node::builder().port(0).service(counter).program(program).child_output(outputs.err.clone());
+    let builder = builder.children_end_with_it().on_child_exit(move |exit| {
+        if !expected.load(Ordering::Acquire) {
+            report.line(exit);
+        }
+    });
+    let asking = match builder.start().await {
         Ok(node) => node,
-        Err(why) => return fail(&why),
+        Err(why) => return fail(&why).into(),
     };
-    let outcome = tokio::select! {
+    let running = async {
+        let all_heard = town(&asking, args.nodes, counted, out).await?;
+        if all_heard && !args.once {
+            out.line("\nCtrl-C stops them all.");
+            std::future::pending::<()>().await;
+        }
+        Ok::<bool, CallError>(all_heard)
+    };
+    let ended = tokio::select! {
         biased;
-        outcome = town(&asking, args.nodes, counted) => outcome,
-        () = ending.wanted() => Err(CallError::other("interrupted")),
+        outcome = running => Ok(outcome),
+        cause = ending.wanted() => Err(cause),
     };
-    let code = match outcome {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(why) => fail(&why),
-    };
-    if code == ExitCode::SUCCESS && !args.once {
-        say("\nCtrl-C stops them all.");
-        ending.wanted().await;
-    }
+    stopping.store(true, Ordering::Release);
     stop_all(&asking).await;
-    code
-}
-
-fn say(line: &str) {
-    let mut stdout = std::io::stdout();
-    // nobody need be reading
-    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+    match ended {
+        Err(cause) => Ended::By(cause),
+        Ok(Ok(true)) => ExitCode::SUCCESS.into(),
+        Ok(Ok(false)) => ExitCode::FAILURE.into(),
+        Ok(Err(why)) => fail(&why).into(),
+    }
 }
 
 /// The whole story; whether everyone heard the rumor.
-async fn town(asking: &Node, nodes: u16, mut counted: watch::Receiver<u64>) -> Result<bool, CallError> {
+async fn town(asking: &Node, nodes: u16, mut counted: watch::Receiver<u64>, out: &Output) -> Result<bool, CallError> {
     let began = Instant::now();
     let patient = asking.with_deadline(START);
     let spawned = join_all((0..nodes).map(|_| patient.spawn(NodeAddr::new("127.0.0.1", 0)))).await;
@@ -100,7 +115,7 @@ async fn town(asking: &Node, nodes: u16, mut counted: watch::Receiver<u64>) -> R
     if let Some((sid, why)) = told.errors.into_iter().next() {
         return Err(CallError::other(format!("{sid} did not take the group: {why}")));
     }
-    say(&format!("{nodes} nodes are up as the group {GROUP:?} ({} ms)", began.elapsed().as_millis()));
+    out.line(format_args!("{nodes} nodes are up as the group {GROUP:?} ({} ms)", began.elapsed().as_millis()));
 
     let began = Instant::now();
     let counter = Remote::new("counter", "count").on(asking.addr().clone());
@@ -111,7 +126,10 @@ async fn town(asking: &Node, nodes: u16, mut counted: watch::Receiver<u64>) -> R
         loop {
             let heard = *counted.borrow_and_update();
             if heard > 0 {
-                say(&format!("{heard} of {everyone} have heard the rumor ({} ms)", began.elapsed().as_millis()));
+                out.line(format_args!(
+                    "{heard} of {everyone} have heard the rumor ({} ms)",
+                    began.elapsed().as_millis()
+                ));
             }
             if heard >= everyone || counted.changed().await.is_err() {
                 return heard;
@@ -123,16 +141,16 @@ async fn town(asking: &Node, nodes: u16, mut counted: watch::Receiver<u64>) -> R
         Err(_) => *counted.borrow(),
     };
 
-    say("\nwhat each node sees:");
+    out.line("\nwhat each node sees:");
     let views = asking.group(GROUP).groups().get(GROUP).await?;
     for (sid, view) in &views.values {
         let address = view.get(sid.as_str()).map(NodeAddr::from_value);
         let address = address.and_then(Result::ok).map_or_else(|| "?".to_owned(), |node| node.to_string());
         let members = view.as_object().map_or(0, |members| members.len());
-        say(&format!("  {sid}  {address}  {members} members of {GROUP}"));
+        out.line(format_args!("  {sid}  {address}  {members} members of {GROUP}"));
     }
     if let Some(node) = spawned.first() {
-        say(&format!(
+        out.line(format_args!(
             "\nto try next:\n  chinwag call {GROUP} status get heapTotal --connect {node}\n  \
              curl -X PUT http://{node}/{GROUP}/status/get -d '[\"sid\"]'"
         ));

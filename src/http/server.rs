@@ -24,10 +24,11 @@ use std::{
 };
 
 use actix_web::{
-    HttpRequest, HttpResponse,
-    error::PayloadError,
+    HttpMessage as _, HttpResponse,
+    dev::{Payload, ServiceRequest, ServiceResponse, Url},
+    error::{ErrorInternalServerError, PayloadError},
     http::{
-        ConnectionType, Method, StatusCode,
+        ConnectionType, Method, StatusCode, Uri,
         header::{self, HeaderName},
     },
     web::{self, Bytes, BytesMut},
@@ -57,6 +58,11 @@ pub const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 /// How many of the largest bodies a node holds that have not arrived in whole; past that it is busy. What has arrived is
 /// bounded by the calls under way. A guess.
 const BODIES: usize = 32;
+
+/// The largest body, in bytes, after which a connection is kept. Each end's buffers grow to what has gone through them
+/// and stay so for as long as the connection is kept: after a burst of answers of 8 MB, each idle connection would hold
+/// as much. A new connection costs less than a body of this size.
+const LARGE: usize = 64 << 10;
 
 /// What the requests of one node share.
 #[derive(Debug)]
@@ -108,12 +114,52 @@ impl Drop for UnderWay<'_> {
 }
 
 /// Answers one request.
-pub(crate) async fn answer(
-    request: HttpRequest,
-    body: web::Payload,
-    node: web::Data<Node>,
-    door: web::Data<Arc<Door>>,
-) -> HttpResponse {
+pub(crate) async fn serve(request: ServiceRequest) -> Result<ServiceResponse, actix_web::Error> {
+    let mut request = Asked(Some(request));
+    let response = match &mut request.0 {
+        Some(request) => answer(request).await,
+        // it is taken below
+        None => HttpResponse::InternalServerError().finish(),
+    };
+    request.answered(response)
+}
+
+/// A request that is cleared when it has been answered, or when nobody waits for its answer any more.
+///
+/// actix-web keeps up to 128 requests as they are, and uses them again: each with the buffer in which its head arrived,
+/// which has up to 128 kB if a body followed.
+struct Asked(Option<ServiceRequest>);
+
+impl Asked {
+    fn answered(mut self, response: HttpResponse) -> Result<ServiceResponse, actix_web::Error> {
+        let mut request = self.0.take().ok_or_else(|| ErrorInternalServerError("the request is gone"))?;
+        clear(&mut request);
+        Ok(request.into_response(response))
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        if let Some(request) = &mut self.0 {
+            clear(request);
+        }
+    }
+}
+
+/// Drops what a request's head says, and keeps the room for the next one.
+fn clear(request: &mut ServiceRequest) {
+    let head = request.head_mut();
+    head.headers_mut().clear();
+    head.uri = Uri::default();
+    request.match_info_mut().set(Url::default());
+}
+
+async fn answer(request: &mut ServiceRequest) -> HttpResponse {
+    let (node, door) = (request.app_data::<web::Data<Node>>(), request.app_data::<web::Data<Arc<Door>>>());
+    let (Some(node), Some(door)) = (node.cloned(), door.cloned()) else {
+        // the server does not run without them
+        return HttpResponse::InternalServerError().finish();
+    };
     door.under_way.fetch_add(1, Ordering::AcqRel);
     let _under_way = UnderWay(&door.under_way);
     if door.closed.load(Ordering::Acquire) {
@@ -125,7 +171,7 @@ pub(crate) async fn answer(
         let error = CallError::new(ErrorKind::BadCall, "the request has more than one Host header");
         return refuse(StatusCode::BAD_REQUEST, error, Form::Plain);
     }
-    if let Some(host) = named_host(&request).filter(|host| !door.hosts.admits(host)) {
+    if let Some(host) = named_host(request).filter(|host| !door.hosts.admits(host)) {
         let shown: String = host.chars().take(64).collect();
         let message = format!("the Host header names {shown:?}, which is not this node ({})", node.addr());
         return refuse(StatusCode::FORBIDDEN, CallError::new(ErrorKind::BadCall, message), Form::Plain);
@@ -141,14 +187,17 @@ pub(crate) async fn answer(
         let message = format!("Method {} not allowed: a call is PUT /GID/SERVICE/METHOD", request.method());
         return refuse(StatusCode::METHOD_NOT_ALLOWED, CallError::new(ErrorKind::BadCall, message), Form::Plain);
     }
-    match read(&request, body, &node, &door).await {
+    let body = request.take_payload();
+    match read(request, body, &node, &door).await {
         Err(Refusal { status, error, form }) => refuse(status, error, form),
-        Ok((call, form)) => {
+        Ok(Asking { call, form, large }) => {
             // the node may have been told to stop while the body arrived
             if let Err(error) = node.check_admits(&call) {
                 return refuse(StatusCode::SERVICE_UNAVAILABLE, error, form);
             }
             let keeper = kept::keeper(&call);
+            // it may take long
+            clear(request);
             let name = log::log_enabled!(target: "chinwag::http", log::Level::Debug).then(|| call.to_string());
             let reply = node.dispatch(call).await;
             if let Some(name) = name {
@@ -156,16 +205,16 @@ pub(crate) async fn answer(
                 log::debug!(target: "chinwag::http", "{name}: {outcome}");
             }
             if let Some(peer) = keeper.filter(|_| reply.is_ok()) {
-                kept::note(&request, &node, peer);
+                kept::note(request.request(), &node, peer);
             }
-            respond(StatusCode::OK, reply, form)
+            respond(StatusCode::OK, reply, form, large)
         }
     }
 }
 
 /// The name that a request's sender knows the node by. No browser leaves it out. What proxies say (`Forwarded`,
 /// `X-Forwarded-Host`) does not count: anyone can say it.
-fn named_host(request: &HttpRequest) -> Option<Cow<'_, str>> {
+fn named_host(request: &ServiceRequest) -> Option<Cow<'_, str>> {
     match request.headers().get(header::HOST) {
         Some(host) => Some(String::from_utf8_lossy(host.as_bytes())),
         None => request.uri().authority().map(|authority| authority.as_str().into()),
@@ -185,8 +234,17 @@ impl Refusal {
     }
 }
 
+/// What a request asks for.
+struct Asking {
+    call: Call,
+    /// In which form its answer is read.
+    form: Form,
+    /// Its body was larger than [`LARGE`].
+    large: bool,
+}
+
 /// Reads the call out of a request.
-async fn read(request: &HttpRequest, body: web::Payload, node: &Node, door: &Door) -> Result<(Call, Form), Refusal> {
+async fn read(request: &ServiceRequest, body: Payload, node: &Node, door: &Door) -> Result<Asking, Refusal> {
     let bad = |message: String| Refusal::new(StatusCode::BAD_REQUEST, message);
     let (gid, service, method) = path(request.path()).map_err(bad)?;
     let mut call = Call::new(gid, service, method, Vec::new());
@@ -225,7 +283,7 @@ async fn read(request: &HttpRequest, body: web::Payload, node: &Node, door: &Doo
         context.request = Some(format!("{}-{number}", door.sid).into());
     }
     call.arguments = arguments.values;
-    Ok((call.within(context), arguments.form))
+    Ok(Asking { call: call.within(context), form: arguments.form, large: body.len() > LARGE })
 }
 
 /// Why a body was not read.
@@ -257,7 +315,7 @@ impl Drop for Share<'_> {
 
 /// All of a body. Most come in one piece and are not copied: actix-web's own reader takes 32 kB of memory for the least of
 /// them.
-async fn whole(mut body: web::Payload, door: &Door) -> Result<Bytes, Unread> {
+async fn whole(mut body: Payload, door: &Door) -> Result<Bytes, Unread> {
     let most = door.limits.bytes;
     let within = |length: usize| if length <= most { Ok(()) } else { Err(Unread::TooLarge) };
     let mut next = async || body.next().await.transpose().map_err(Unread::BrokeOff);
@@ -306,7 +364,7 @@ fn path(path: &str) -> Result<(Gid, EcoString, EcoString), String> {
 }
 
 /// What travels with the call.
-fn context(request: &HttpRequest) -> Result<CallContext, CallError> {
+fn context(request: &ServiceRequest) -> Result<CallContext, CallError> {
     let text = |name: &HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
     let number = |name: &HeaderName| {
         let parsed = text(name).map(|text| text.trim().parse::<u64>());
@@ -331,19 +389,23 @@ fn context(request: &HttpRequest) -> Result<CallContext, CallError> {
 pub(super) fn refuse(status: StatusCode, error: CallError, form: Form) -> HttpResponse {
     log::debug!(target: "chinwag::http", "refused: {error}");
     let ends = error.kind == ErrorKind::Stopping;
-    let mut response = respond(status, Err(error), form);
+    let mut response = respond(status, Err(error), form, false);
     if ends {
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
     response
 }
 
-fn respond(status: StatusCode, reply: Reply, form: Form) -> HttpResponse {
+/// The answer to a request, after which its connection is closed if either was large.
+fn respond(status: StatusCode, reply: Reply, form: Form, large: bool) -> HttpResponse {
     let (error, value): (Value, Value) = reply_to_pair(reply);
-    HttpResponse::build(status)
-        .insert_header((header::CONTENT_TYPE, JSON.clone()))
-        .insert_header((VERSION.clone(), THIS_VERSION.clone()))
-        .body(wire::encode_pair(&error, &value, form))
+    let body = wire::encode_pair(&error, &value, form);
+    let mut response = HttpResponse::build(status);
+    response.insert_header((header::CONTENT_TYPE, JSON.clone())).insert_header((VERSION.clone(), THIS_VERSION.clone()));
+    if large || body.len() > LARGE {
+        response.force_close();
+    }
+    response.body(body)
 }
 
 #[cfg(test)]

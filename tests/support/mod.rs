@@ -1,6 +1,8 @@
 //! What the tests share: nodes in this process, and waiting on conditions.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod process;
+
 use std::{
     future::Future,
     io::{Read, Write},

@@ -287,7 +287,17 @@ impl Roster {
 
     /// Tells all subscribers.
     pub(crate) fn tell(&self, event: Event) {
-        log::debug!(target: "chinwag::membership", "{event:?}");
+        match &event {
+            Event::Joined(peer) => log::info!(target: "chinwag::members", "{} at {} joined", peer.nid.sid(), peer.node),
+            Event::Rejoined(peer) => {
+                log::info!(target: "chinwag::members", "{} at {} is back", peer.nid.sid(), peer.node)
+            }
+            Event::Left(peer) => log::info!(target: "chinwag::members", "{} at {} left", peer.nid.sid(), peer.node),
+            Event::Failed { peer, by } => {
+                log::warn!(target: "chinwag::members", "{} at {} failed, says {}", peer.nid.sid(), peer.node, by.sid());
+            }
+            event => log::debug!(target: "chinwag::members", "{event:?}"),
+        }
         if let Some(events) = &self.events {
             // the last of them may have gone
             let _ = events.send(event);

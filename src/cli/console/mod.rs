@@ -11,15 +11,18 @@
 mod names;
 mod prompt;
 
-use std::{io::Write, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use chinwag::{CallError, Config, ErrorKind, Node, NodeAddr, Value, protocol::call::MAX_DEADLINE};
 use clap::Args;
 
-use super::{Ending, NodeArgs, fail, node, raise_file_limit};
+use super::{Ended, Ending, NodeArgs, Outputs, fail, memory, node, raise_file_limit};
 
 /// Processor time of what is typed or run: it is one's own, on one's own machine.
 const PROCESSOR_TIME: Duration = Duration::from_secs(60);
+
+/// How long a script that prints faster than anyone reads waits for a reader that takes nothing at all.
+const READER: Duration = Duration::from_secs(30);
 
 /// What a prompt is told.
 #[derive(Debug, Args)]
@@ -47,6 +50,7 @@ pub(super) struct RunArgs {
 async fn start(
     args: NodeArgs,
     connect: Option<&NodeAddr>,
+    outputs: &Outputs,
     console: impl Fn(log::Level, &str) + Send + Sync + 'static,
 ) -> Result<Node, String> {
     let mut config: Config = node::configuration(args).map_err(|why| why.to_string())?;
@@ -59,7 +63,8 @@ async fn start(
         // nobody calls it but with the answers to what is asked here
         config.port = config.port.or(Some(0));
     }
-    let node = node::start(config).await.map_err(|why| why.to_string())?;
+    let node = node::builder(config, outputs).start().await.map_err(|why| why.to_string())?;
+    tokio::task::spawn_local(memory::give_back());
     let bound = match connect {
         None => patient(&node).evaluate(names::BARE).await,
         Some(other) => {
@@ -95,26 +100,26 @@ fn uncaught(why: &CallError) -> String {
     }
 }
 
-/// Writes a line; whoever reads may have gone.
-fn print(mut to: impl Write, line: &str) {
-    let _ = writeln!(to, "{line}").and_then(|()| to.flush());
-}
-
 /// Runs a script until nothing is pending any more, or its node is stopped.
-pub(super) async fn run(args: RunArgs) -> ExitCode {
+pub(super) async fn run(mut args: RunArgs, outputs: &Outputs) -> Ended {
     raise_file_limit();
     let mut ending = Ending::listen();
     let source = match std::fs::read_to_string(&args.file) {
         Ok(source) => source,
-        Err(why) => return fail(&format!("{}: {why}", args.file.display())),
+        Err(why) => return fail(&format!("{}: {why}", args.file.display())).into(),
     };
-    let console = |level: log::Level, line: &str| match level {
-        log::Level::Error | log::Level::Warn => print(std::io::stderr(), line),
-        _ => print(std::io::stdout(), line),
+    if let Err(why) = node::read_config(&mut args.node, false) {
+        return fail(&why).into();
+    }
+    let (out, err) = (outputs.out.clone(), outputs.err.clone());
+    // on the engine's thread, which may wait: what a script prints is what it was run for
+    let console = move |level: log::Level, line: &str| {
+        let output = if matches!(level, log::Level::Error | log::Level::Warn) { &err } else { &out };
+        output.wait_and_push(format!("{line}\n"), READER);
     };
-    let node = match start(args.node, args.connect.as_ref(), console).await {
+    let node = match start(args.node, args.connect.as_ref(), outputs, console).await {
         Ok(node) => node,
-        Err(why) => return fail(&why),
+        Err(why) => return fail(&why).into(),
     };
     let whole = async {
         patient(&node).evaluate(source).await?;
@@ -123,34 +128,39 @@ pub(super) async fn run(args: RunArgs) -> ExitCode {
             Some(uncaught) => Err(uncaught),
         }
     };
-    let outcome = tokio::select! {
+    let (outcome, cause) = tokio::select! {
         biased;
-        outcome = whole => outcome,
+        outcome = whole => (outcome, None),
         // a script may stop its own node, which is one way to end
-        () = node.stopped() => Ok(()),
-        () = ending.wanted() => Ok(()),
+        () = node.stopped() => (Ok(()), None),
+        cause = ending.wanted() => (Ok(()), Some(cause)),
     };
     node.stop().await;
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(why) if why.kind == ErrorKind::Stopping => ExitCode::SUCCESS,
-        Err(why) => {
-            print(std::io::stderr(), &format!("Uncaught {}", uncaught(&why)));
-            ExitCode::FAILURE
+    match (outcome, cause) {
+        (_, Some(cause)) => Ended::By(cause),
+        (Ok(()), None) => ExitCode::SUCCESS.into(),
+        (Err(why), None) if why.kind == ErrorKind::Stopping => ExitCode::SUCCESS.into(),
+        (Err(why), None) => {
+            outputs.err.line(format_args!("Uncaught {}", uncaught(&why)));
+            ExitCode::FAILURE.into()
         }
     }
 }
 
-/// Reads lines until there are no more, or the node is stopped.
-pub(super) async fn repl(args: ReplArgs) -> ExitCode {
+/// Reads lines until there are no more, the node is stopped, or a signal ends the program.
+pub(super) async fn repl(args: ReplArgs, outputs: &Outputs) -> Ended {
     raise_file_limit();
-    let lines = match prompt::Lines::open() {
+    let mut ending = Ending::listen();
+    if args.node.config.as_deref() == Some("-") {
+        return fail(&"a prompt reads standard input: give --config a text").into();
+    }
+    let lines = match prompt::Lines::open(outputs.out.clone()) {
         Ok(lines) => lines,
-        Err(why) => return fail(&why),
+        Err(why) => return fail(&why).into(),
     };
-    let node = match start(args.node, args.connect.as_ref(), lines.console()).await {
+    let node = match start(args.node, args.connect.as_ref(), outputs, lines.console()).await {
         Ok(node) => node,
-        Err(why) => return fail(&why),
+        Err(why) => return fail(&why).into(),
     };
     let sid = args.connect.as_ref().map_or_else(|| node.sid(), NodeAddr::sid);
     let typed = async {
@@ -158,15 +168,16 @@ pub(super) async fn repl(args: ReplArgs) -> ExitCode {
         if !lines.by_hand() {
             // what was piped in is done when its callbacks are; an error of one of them is shown like any other
             if let Ok(Some(why)) = node.scripts_idle().await {
-                print(std::io::stderr(), &format!("Uncaught {}", uncaught(&why)));
+                outputs.err.line(format_args!("Uncaught {}", uncaught(&why)));
             }
         }
     };
-    tokio::select! {
+    let ended = tokio::select! {
         biased;
-        () = typed => {}
-        () = node.stopped() => {}
-    }
+        () = typed => ExitCode::SUCCESS.into(),
+        () = node.stopped() => ExitCode::SUCCESS.into(),
+        cause = ending.wanted() => Ended::By(cause),
+    };
     node.stop().await;
-    ExitCode::SUCCESS
+    ended
 }

@@ -6,12 +6,12 @@
 //! typed ahead.)
 
 use std::{
-    io::{IsTerminal, Write},
+    io::IsTerminal,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use chinwag::actors::handle::Node;
+use chinwag::{actors::handle::Node, output::Output};
 use rustyline::{
     Completer, CompletionType, Config, Editor, Helper, Highlighter, Hinter, Validator,
     completion::Completer as Completing, error::ReadlineError, history::DefaultHistory,
@@ -19,7 +19,7 @@ use rustyline::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-use super::{print, uncaught};
+use super::{READER, uncaught};
 
 /// Lines that are remembered from one time to the next.
 const HISTORY: usize = 1_000;
@@ -35,6 +35,8 @@ enum Ask {
 /// Where lines come from.
 pub(super) struct Lines {
     by_hand: bool,
+    out: Output,
+    _terminal: Terminal,
     shown: Arc<Mutex<Option<String>>>,
     editor: Mutex<Option<Editor<Completion, DefaultHistory>>>,
     asks: Mutex<Option<mpsc::UnboundedReceiver<Ask>>>,
@@ -43,8 +45,9 @@ pub(super) struct Lines {
 
 impl Lines {
     /// Prepares to read standard input.
-    pub(super) fn open() -> rustyline::Result<Lines> {
+    pub(super) fn open(out: Output) -> rustyline::Result<Lines> {
         let by_hand = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+        let terminal = Terminal::remember(by_hand);
         let (asking, asks) = mpsc::unbounded_channel();
         let config = Config::builder().max_history_size(HISTORY)?.auto_add_history(true);
         let config = config.completion_type(CompletionType::List).build();
@@ -56,6 +59,8 @@ impl Lines {
         }
         Ok(Lines {
             by_hand,
+            out,
+            _terminal: terminal,
             shown: Arc::default(),
             editor: Mutex::new(Some(editor)),
             asks: Mutex::new(Some(asks)),
@@ -70,14 +75,13 @@ impl Lines {
 
     /// Shows what shipped code prints.
     pub(super) fn console(&self) -> impl Fn(log::Level, &str) + Send + Sync + 'static {
-        let shown = self.shown.clone();
-        move |_, line| match &*shown.lock().unwrap_or_else(PoisonError::into_inner) {
-            None => print(std::io::stdout(), line),
-            Some(prompt) => {
-                let mut stdout = std::io::stdout();
-                // a terminal that has gone shows nothing
-                let _ = write!(stdout, "\r\x1b[K{line}\n{prompt}").and_then(|()| stdout.flush());
-            }
+        let (shown, out) = (self.shown.clone(), self.out.clone());
+        move |_, line| {
+            let text = match &*shown.lock().unwrap_or_else(PoisonError::into_inner) {
+                None => format!("{line}\n"),
+                Some(prompt) => format!("\r\x1b[K{line}\n{prompt}"),
+            };
+            out.wait_and_push(text, READER);
         }
     }
 
@@ -86,9 +90,9 @@ impl Lines {
         let take = |slot: &Mutex<Option<_>>| slot.lock().unwrap_or_else(PoisonError::into_inner).take();
         let editor = self.editor.lock().unwrap_or_else(PoisonError::into_inner).take();
         let (Some(editor), Some(mut asks)) = (editor, take(&self.asks)) else { return };
-        let asking = self.asking.clone();
+        let (asking, out) = (self.asking.clone(), self.out.clone());
         let (prompt, shown) = (if self.by_hand { prompt.to_owned() } else { String::new() }, self.shown.clone());
-        let reading = std::thread::spawn(move || read(editor, &prompt, &shown, &asking));
+        let reading = std::thread::spawn(move || read(editor, &prompt, &shown, &asking, &out));
         let mut finished = std::pin::pin!(async {
             while !reading.is_finished() {
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
@@ -104,9 +108,9 @@ impl Lines {
                 None => return,
                 Some(Ask::Run(line, done)) => {
                     match node.evaluate(line).await {
-                        Ok(shown) if self.by_hand || shown != "undefined" => print(std::io::stdout(), &shown),
+                        Ok(shown) if self.by_hand || shown != "undefined" => self.out.line(shown),
                         Ok(_) => {}
-                        Err(why) => print(std::io::stdout(), &format!("Uncaught {}", uncaught(&why))),
+                        Err(why) => self.out.line(format_args!("Uncaught {}", uncaught(&why))),
                     }
                     // the editor waits for it
                     let _ = done.send(());
@@ -115,6 +119,34 @@ impl Lines {
                     let _ = tell.send(names(node, &path).await);
                 }
             }
+        }
+    }
+}
+
+/// What the terminal was set to, and is set to again in the end: the program may end while the editor waits for a key.
+struct Terminal {
+    #[cfg(unix)]
+    settings: Option<nix::sys::termios::Termios>,
+}
+
+impl Terminal {
+    fn remember(by_hand: bool) -> Terminal {
+        #[cfg(not(unix))]
+        let _ = by_hand;
+        Terminal {
+            #[cfg(unix)]
+            settings: by_hand.then(|| nix::sys::termios::tcgetattr(std::io::stdin()).ok()).flatten(),
+        }
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        use nix::sys::termios::{SetArg, tcsetattr};
+        if let Some(settings) = &self.settings {
+            // a terminal that has gone needs no settings
+            let _ = tcsetattr(std::io::stdin(), SetArg::TCSANOW, settings);
         }
     }
 }
@@ -134,12 +166,15 @@ fn read(
     prompt: &str,
     shown: &Mutex<Option<String>>,
     asking: &mpsc::UnboundedSender<Ask>,
+    out: &Output,
 ) {
     let by_hand = !prompt.is_empty();
     let show = |prompt: Option<&str>| {
         *shown.lock().unwrap_or_else(PoisonError::into_inner) = prompt.filter(|_| by_hand).map(str::to_owned);
     };
     loop {
+        // the editor writes the prompt by itself, and below what was printed
+        out.flush_within(READER);
         show(Some(prompt));
         let read = editor.readline(prompt);
         show(None);

@@ -1,11 +1,22 @@
 //! Figures as people read them.
 
 use chinwag::simulation::{checks::Violation, scenario::Outcome, spread::Report, swarm};
-use comfy_table::{CellAlignment, Table, presets::UTF8_BORDERS_ONLY};
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets::UTF8_BORDERS_ONLY};
 
-fn two_columns(rows: Vec<(String, String)>) -> String {
+/// How wide a table may be, in columns: as `COLUMNS` says, or the terminal that it is for. None where nobody says.
+fn width() -> Option<u16> {
+    let told = std::env::var("COLUMNS").ok().and_then(|columns| columns.trim().parse().ok());
+    let terminal = || terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| width.0);
+    told.or_else(terminal).filter(|width| *width > 0)
+}
+
+fn two_columns(rows: Vec<(String, String)>, width: Option<u16>) -> String {
     let mut table = Table::new();
     table.load_style(UTF8_BORDERS_ONLY);
+    // cells wrap within their columns; a terminal that wraps lines breaks the table
+    if let Some(width) = width {
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+    }
     for (name, value) in rows {
         table.add_row([name, value]);
     }
@@ -39,7 +50,7 @@ pub(super) fn report(report: &Report) -> String {
     if let Some(spreading) = report.spreading_seconds {
         rows.push(("real time of a rumor".to_owned(), format!("{spreading:.2} s")));
     }
-    two_columns(rows)
+    two_columns(rows, width())
 }
 
 /// So many of something.
@@ -78,7 +89,7 @@ pub(super) fn swarm(report: &swarm::Report) -> String {
         ("seeds that failed".to_owned(), report.failed.to_string()),
         ("wall time".to_owned(), format!("{:.2} s", report.wall_seconds)),
     ];
-    let mut text = two_columns(rows);
+    let mut text = two_columns(rows, width());
     if !report.failures.is_empty() {
         let seeds: Vec<String> = report.failures.iter().map(u64::to_string).collect();
         text += &format!("\nfailed: {}", seeds.join(", "));
@@ -108,6 +119,22 @@ mod tests {
     use chinwag::simulation::scenario::Scenario;
 
     use super::*;
+
+    #[test]
+    fn a_table_fits_its_width() {
+        let row = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let rows = || vec![row("latencies to all: p50, p90, p99, most", "12.0, 13.0, 14.0, 15.0"), row("nodes", "100")];
+        let widths = |text: &str| text.lines().map(|line| line.chars().count()).collect::<Vec<_>>();
+        let whole = two_columns(rows(), None);
+        assert!(widths(&whole)[0] > 60, "{whole}");
+        for width in [60, 40, 20] {
+            let table = two_columns(rows(), Some(width));
+            let first = widths(&table)[0];
+            assert!(first <= usize::from(width), "{table}");
+            assert!(widths(&table).iter().all(|line| *line == first), "{table}");
+            assert_eq!(table.matches("15.0").count(), 1, "{table}");
+        }
+    }
 
     #[test]
     fn a_swarm_that_fails_says_which_seeds_and_how_to_go_on() {

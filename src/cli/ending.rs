@@ -1,0 +1,136 @@
+//! How this program ends: with an exit code, or by the signal that asked it to end.
+//!
+//! A program that is asked to end by a signal says farewell first and then dies by that signal, so that its parent sees
+//! what ended it: a shell stops a loop at Ctrl-C only if the program that it ran died by it.
+
+use std::process::ExitCode;
+
+/// How a command ended.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// With an exit code.
+    With(ExitCode),
+    /// At the wish of whoever sent this signal.
+    By(Cause),
+}
+
+impl From<ExitCode> for Ended {
+    fn from(code: ExitCode) -> Ended {
+        Ended::With(code)
+    }
+}
+
+impl Ended {
+    /// The exit code; or does not return.
+    pub(super) fn finish(self) -> ExitCode {
+        match self {
+            Ended::With(code) => code,
+            Ended::By(cause) => cause.die(),
+        }
+    }
+}
+
+/// A signal that asks a program to end.
+#[cfg(unix)]
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cause(nix::sys::signal::Signal);
+
+#[cfg(unix)]
+impl Cause {
+    /// Dies by the signal.
+    fn die(self) -> ExitCode {
+        use nix::sys::signal::{SigHandler, raise, signal};
+        // SAFETY: the default handler runs no code of this program.
+        let reset = unsafe { signal(self.0, SigHandler::SigDfl) };
+        // returns where the signal is blocked, or this is process 1
+        let raised = reset.and_then(|_| raise(self.0));
+        if let Err(why) = raised {
+            log::debug!(target: "chinwag::node", "cannot die by {}: {why}", self.0);
+        }
+        // what a shell makes of a death by a signal
+        ExitCode::from(128_u8.saturating_add(u8::try_from(self.0 as i32).unwrap_or(u8::MAX)))
+    }
+}
+
+/// Ctrl-C.
+#[cfg(not(unix))]
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cause;
+
+#[cfg(not(unix))]
+impl Cause {
+    fn die(self) -> ExitCode {
+        ExitCode::SUCCESS
+    }
+}
+
+/// Hears when someone wants the program to end: Ctrl-C, SIGTERM, or the end of its terminal (SIGHUP). From the moment it
+/// is made, none of them ends the program by itself.
+pub(super) struct Ending {
+    #[cfg(unix)]
+    signals: Vec<(nix::sys::signal::Signal, tokio::signal::unix::Signal)>,
+}
+
+#[cfg(unix)]
+impl Ending {
+    pub(super) fn listen() -> Ending {
+        use nix::sys::signal::Signal;
+        let mut signals = Vec::new();
+        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+            // whoever started this program with nohup wants it to outlive the terminal
+            if signal == Signal::SIGHUP && is_ignored(signal) {
+                continue;
+            }
+            match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::from_raw(signal as i32)) {
+                Ok(heard) => signals.push((signal, heard)),
+                Err(why) => log::warn!(target: "chinwag::node", "{signal} ends this program at once: {why}"),
+            }
+        }
+        Ending { signals }
+    }
+
+    /// Waits for a signal.
+    pub(super) async fn wanted(&mut self) -> Cause {
+        std::future::poll_fn(|context| {
+            for (signal, heard) in &mut self.signals {
+                if heard.poll_recv(context).is_ready() {
+                    return std::task::Poll::Ready(Cause(*signal));
+                }
+            }
+            std::task::Poll::Pending
+        })
+        .await
+    }
+}
+
+/// Whether this program was started with a signal ignored.
+#[cfg(unix)]
+fn is_ignored(which: nix::sys::signal::Signal) -> bool {
+    use nix::sys::signal::{SigHandler, signal};
+    // SAFETY: neither to ignore a signal nor what was there before runs code of this program.
+    match unsafe { signal(which, SigHandler::SigIgn) } {
+        Ok(SigHandler::SigIgn) => true,
+        Ok(before) => {
+            // SAFETY: as above; if it fails, the signal stays ignored until tokio's handler is set
+            let _ = unsafe { signal(which, before) };
+            false
+        }
+        Err(_) => false,
+    }
+}
+
+#[cfg(not(unix))]
+impl Ending {
+    pub(super) fn listen() -> Ending {
+        Ending {}
+    }
+
+    /// Waits for Ctrl-C.
+    pub(super) async fn wanted(&mut self) -> Cause {
+        // without a handler the program ends by itself
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        Cause
+    }
+}
