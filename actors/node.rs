@@ -87,6 +87,7 @@ pub fn start(environment: Environment) -> Node {
         gossip: gossip.clone(),
         lifecycle: lifecycle.clone(),
         membership: members.clone(),
+        unheard: home.unheard.clone(),
         stopping: AtomicBool::new(false),
     });
     home.complete(node.clone());

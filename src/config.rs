@@ -8,6 +8,7 @@
 //! | `onStart` | | what to call once the node listens |
 //! | `join` | | nodes to join through, `HOST:PORT`, each in turn until one answers |
 //! | `groups` | | groups that the node is in from the start |
+//! | `cluster` | empty | nodes of clusters with different names never become members of each other |
 //! | `membership` | on | `off`: probes nobody, and is seen to live as any node that answers calls |
 //! | failure detection | [`Settings::membership`] | periods, timeouts, confirmations |
 //! | limits of a body | [`Limits`] | bytes, nesting, values |
@@ -40,11 +41,14 @@ use chinwag_protocol::{
 /// The address a node binds where nothing is said.
 pub const DEFAULT_IP: &str = "127.0.0.1";
 
+/// Longest name of a cluster, in bytes: every request between nodes carries it.
+const MAX_CLUSTER_BYTES: usize = 64;
+
 /// The port a node binds where nothing is said.
 pub const DEFAULT_PORT: u16 = 8080;
 
 /// The keys of a configuration.
-pub const KEYS: [&str; 7] = ["ip", "port", "advertise", "onStart", "membership", "join", "groups"];
+pub const KEYS: [&str; 8] = ["ip", "port", "advertise", "onStart", "membership", "join", "groups", "cluster"];
 
 /// How deep what a person types may be nested.
 const MAX_TYPED_DEPTH: usize = 128;
@@ -125,6 +129,10 @@ impl Config {
                 "membership" => config.settings.membership.on = switch(value)?,
                 "join" => each(value, |seed| config.join(seed))?,
                 "groups" => each(value, |gid| config.group(gid))?,
+                "cluster" => {
+                    let name = value.as_str().ok_or(ConfigError::NotText(value.type_name()))?;
+                    config.cluster(name)?;
+                }
                 _ => {
                     config.extra.insert(key, value.clone());
                 }
@@ -140,6 +148,18 @@ impl Config {
     pub fn join(&mut self, seed: &str) -> Result<(), ConfigError> {
         let read = seed.parse().map_err(|why: AddrError| ConfigError::Seed(shown(seed), why.to_string()))?;
         self.settings.membership.seeds.push(read);
+        Ok(())
+    }
+
+    /// Names the cluster that the node belongs to.
+    ///
+    /// # Errors
+    /// [`ConfigError::Cluster`] for a name that is longer than 64 bytes or has control characters.
+    pub fn cluster(&mut self, name: &str) -> Result<(), ConfigError> {
+        if name.len() > MAX_CLUSTER_BYTES || name.chars().any(char::is_control) {
+            return Err(ConfigError::Cluster(shown(name)));
+        }
+        self.settings.membership.cluster = name.to_owned();
         Ok(())
     }
 
@@ -381,6 +401,9 @@ pub enum ConfigError {
     /// What is to be called is not a function.
     #[error("onStart is a function or its source, not {0}")]
     OnStart(&'static str),
+    /// Not the name of a cluster.
+    #[error("a cluster's name has at most 64 bytes and no control characters, not {0:?}")]
+    Cluster(String),
     /// Neither on nor off.
     #[error("membership is on or off, not {0}")]
     Switch(String),

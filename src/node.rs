@@ -183,6 +183,7 @@ pub struct Builder {
     on_start: Option<OnStart>,
     seeds: Vec<String>,
     groups: Vec<String>,
+    cluster: Option<String>,
 }
 
 impl fmt::Debug for Builder {
@@ -319,6 +320,14 @@ impl Builder {
         self
     }
 
+    /// The name of the cluster that the node belongs to. Nodes of clusters with different names never become members of
+    /// each other, whoever asks for it. Default: the empty name.
+    #[must_use]
+    pub fn cluster(mut self, name: impl Into<String>) -> Builder {
+        self.cluster = Some(name.into());
+        self
+    }
+
     /// A group that the node is in from the start, on the other members' maps too once it has joined.
     #[must_use]
     pub fn group(mut self, gid: impl Into<String>) -> Builder {
@@ -347,12 +356,15 @@ impl Builder {
 
     /// Starts a node that reports so that a connection which a peer kept open has ended.
     async fn start_with(self, report: Report) -> Result<Node, StartError> {
-        let Builder { mut config, services, distributed, children, seed, on_start, seeds, groups } = self;
+        let Builder { mut config, services, distributed, children, seed, on_start, seeds, groups, cluster } = self;
         for seed in &seeds {
             config.join(seed)?;
         }
         for gid in &groups {
             config.group(gid)?;
+        }
+        if let Some(name) = &cluster {
+            config.cluster(name)?;
         }
         config.settings.membership.detection.check().map_err(ConfigError::from)?;
         let asked = config.bind_address()?;

@@ -5,7 +5,7 @@
 //! with are an error of every member, as the reference has it. A node that is in the group under several keys is called once, and its
 //! answer stands under each of them.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use chinwag_protocol::{
     call::{Answer, Call, CallError, GroupReply, Remote},
@@ -22,6 +22,10 @@ use crate::{
 /// How many members are called at once. Unit: calls. A guess: enough that a hundred nodes are one round, few enough
 /// that a large group does not fill every queue of this node.
 const AT_ONCE: usize = 512;
+
+/// How long a member is given that nobody has ever heard from. A guess: well above a probe's timeout, well below a call's
+/// deadline, for which a made-up member would hold up every call on its group.
+const UNREACHABLE_TIME: Duration = Duration::from_millis(500);
 
 /// The definition.
 pub(crate) fn service() -> AnyService {
@@ -82,9 +86,14 @@ pub(crate) async fn every_node(scope: &Scope, remote: &Remote, arguments: Vec<Va
 
 async fn each_node(scope: &Scope, members: &Group, remote: &Remote, arguments: Vec<Value>) -> GroupReply {
     let once = members.iter().filter(|(sid, member)| members.sid_of(&member.nid) == Some(sid));
+    let unreachable = scope.node().unreachable().await;
     let calls = once.map(|(sid, member)| {
         let call = Call::new(remote.gid.clone(), &*remote.service, &*remote.method, arguments.clone());
-        async move { (sid.clone(), scope.node().call_on(&member.node, call).await) }
+        let node = match unreachable.contains(&member.nid) {
+            true => scope.node().with_deadline(UNREACHABLE_TIME.min(scope.node().deadline())),
+            false => scope.node().clone(),
+        };
+        async move { (sid.clone(), node.call_on(&member.node, call).await) }
     });
     let mut replies = GroupReply::default();
     let mut answers = stream::iter(calls).buffer_unordered(AT_ONCE);

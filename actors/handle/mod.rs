@@ -7,6 +7,7 @@ mod group;
 mod local;
 
 use std::{
+    collections::BTreeSet,
     fmt,
     future::Future,
     pin::Pin,
@@ -58,6 +59,8 @@ pub(crate) struct Inner {
     pub lifecycle: Seat<Lifecycle>,
     /// None on a node that takes no part.
     pub membership: Option<Seat<membership::Membership>>,
+    /// Whether there are members that nobody has heard from.
+    pub unheard: Arc<AtomicBool>,
     /// Set when the node is told to stop, and never cleared.
     pub stopping: AtomicBool,
 }
@@ -187,6 +190,19 @@ impl Node {
     /// Refuses work that no call under way has asked for, on a node that has been told to stop.
     fn refuse_new_work(&self) -> Result<(), CallError> {
         if self.is_stopping() && self.origin.is_none() { Err(stopping(&"this call")) } else { Ok(()) }
+    }
+
+    /// The members that nobody has ever heard from, although they were asked.
+    pub(crate) async fn unreachable(&self) -> BTreeSet<Nid> {
+        match self.inner.unheard.load(Ordering::Relaxed) {
+            true => membership::send(self, membership::Unreachable).await.unwrap_or_default(),
+            false => BTreeSet::new(),
+        }
+    }
+
+    /// How much time its calls are given.
+    pub(crate) fn deadline(&self) -> Duration {
+        self.deadline
     }
 
     /// Tells the node that a connection has closed which a peer kept to it. A process that dies closes its connections,

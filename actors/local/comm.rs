@@ -30,6 +30,7 @@ use tokio::{
 use crate::{
     clock::Clock,
     home::{Home, PEER_IDLE},
+    local::membership,
     request::{ReplyFuture, Request, ready},
     service::unknown_method,
 };
@@ -92,8 +93,14 @@ impl Comm {
             let message = format!("{} calls wait for {to} already", self.home.settings.calls_waiting_for_a_peer);
             return ready(Err(CallError::new(ErrorKind::Busy, message)));
         }
-        let (to, transport, clock) = (to.clone(), self.home.transport.clone(), self.home.clock);
-        Box::pin(async move { lane.pass(&to, call, clock, |to, call| transport.call(to, call)).await })
+        let (to, home) = (to.clone(), self.home.clone());
+        Box::pin(async move {
+            let reply = lane.pass(&to, call, home.clock, |to, call| home.transport.call(to, call)).await;
+            if home.unheard.load(Ordering::Relaxed) {
+                membership::answered(&home, &to, &reply).await;
+            }
+            reply
+        })
     }
 
     /// Forgets the lanes that nobody is on, now and then.

@@ -26,7 +26,7 @@ use crate::{
     home::Home,
     local::{
         gossip,
-        membership::{Change, Changed},
+        membership::{self, Change, Changed},
     },
     node::Reconcile,
     request::{Request, Response},
@@ -242,7 +242,7 @@ impl Handler<Enroll> for Groups {
     }
 }
 
-/// Adds a node to `all`.
+/// Adds a node to `all` that has called this node or answered it.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub(crate) struct Meet(pub NodeAddr);
@@ -251,11 +251,14 @@ impl Handler<Meet> for Groups {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, Meet(met): Meet, _: &mut Context<Groups>) -> Self::Result {
+        let key = met.key();
         self.home.groups.borrow_mut().meet([met]);
         let node = self.home.node().ok().cloned();
         Box::pin(async move {
             if let Some(node) = node {
                 tell_membership(&node, Some(Changed { gid: Gid::all(), how: Change::Added(true) })).await;
+                // a node that takes no part in membership asks for nothing
+                let _ = membership::send(&node, membership::Take::of([membership::Input::Answered(key)])).await;
             }
         })
     }

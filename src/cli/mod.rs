@@ -69,8 +69,8 @@ struct NodeArgs {
     /// Port to bind, 0 for a free one [default: 8080]
     #[arg(long, allow_negative_numbers = true)]
     port: Option<u16>,
-    /// Configuration as a serialized object or JSON: {ip, port, advertise, onStart, membership, join, groups}; - reads it
-    /// from standard input
+    /// Configuration as a serialized object or JSON: {ip, port, advertise, onStart, membership, join, groups, cluster}; -
+    /// reads it from standard input
     #[arg(long, value_name = "TEXT")]
     config: Option<String>,
     /// Where others reach this node, if not where it is bound
@@ -82,6 +82,9 @@ struct NodeArgs {
     /// Be in this group from the start; may be given several times
     #[arg(long, value_name = "GID")]
     group: Vec<String>,
+    /// Name of the cluster; nodes of clusters with different names never mix [default: empty]
+    #[arg(long, value_name = "NAME")]
+    cluster: Option<String>,
     /// Whether to watch who is alive [default: on]
     #[arg(long, value_name = "on|off", value_parser = ["on", "off"])]
     membership: Option<String>,

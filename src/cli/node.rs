@@ -143,6 +143,9 @@ pub(super) fn configuration(args: NodeArgs) -> Result<Config, chinwag::config::C
     if let Some(membership) = &args.membership {
         config.settings.membership.on = membership == "on";
     }
+    if let Some(name) = &args.cluster {
+        config.cluster(name)?;
+    }
     for seed in &args.join {
         config.join(seed)?;
     }

@@ -66,7 +66,7 @@ use chinwag_protocol::{
     call::{CallError, ErrorKind},
     group::Group,
     identity::{Gid, Nid, NodeAddr},
-    swim::{Outcome, Output, Relation, Statement, Swim, Update},
+    swim::{Outcome, Output, Relation, Statement, Status, Swim, Update},
     value::Value,
 };
 use tokio::time::timeout_at;
@@ -445,6 +445,30 @@ impl Handler<Take> for Membership {
         let fresh = self.roster.borrow_mut().note(addresses);
         self.drive(inputs.into_iter().chain(told), context);
         self.enroll(fresh);
+    }
+}
+
+/// A peer has answered a call, or nobody has: an answer is a sign of life of a node that nobody has heard from yet.
+pub(crate) async fn answered(home: &Home, peer: &NodeAddr, reply: &chinwag_protocol::call::Reply) {
+    let nobody = reply.as_ref().is_err_and(|error| !wire::answered(error));
+    if let (false, Ok(node)) = (nobody, home.node()) {
+        // a node that takes no part in membership asks for nothing
+        let _ = send(node, Take::of([Input::Answered(peer.key())])).await;
+    }
+}
+
+/// Asks which members nobody has ever heard from, although they were asked.
+#[derive(Debug, Message)]
+#[rtype(result = "std::collections::BTreeSet<Nid>")]
+pub(crate) struct Unreachable;
+
+impl Handler<Unreachable> for Membership {
+    type Result = actix::MessageResult<Unreachable>;
+
+    fn handle(&mut self, _: Unreachable, _: &mut Context<Membership>) -> Self::Result {
+        let roster = self.roster.borrow();
+        let unreachable = roster.swim.peers().filter(|(_, status, _)| *status == Status::Unreachable);
+        actix::MessageResult(unreachable.map(|(nid, _, _)| nid).collect())
     }
 }
 
