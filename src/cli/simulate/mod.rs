@@ -1,8 +1,10 @@
-//! `chinwag simulate`: a rumor to everyone over many seeds, measured; or random failures, checked.
+//! `chinwag simulate`: a rumor to everyone over many seeds, or membership while nodes die, measured; or random failures,
+//! checked.
 //!
 //! Runs are spread over the cores, a thread and a runtime each at a time; a run knows nothing but its seed, so the
 //! figures do not depend on how many cores there are.
 
+mod membership;
 mod plot;
 mod table;
 
@@ -66,12 +68,14 @@ pub(super) struct SimulateArgs {
     /// Print figures as JSON
     #[arg(long)]
     json: bool,
-    /// Draw how the rumor spread, as SVG
+    /// Draw how the rumor spread, or how soon dead nodes were removed, as SVG
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
     /// Write every message of the first run, a line each
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
+    #[command(flatten)]
+    membership: membership::MembershipArgs,
     /// Instead: draw this many networks with failures from the seeds, and check each after it has healed
     #[arg(long, value_name = "SEEDS", allow_negative_numbers = true, conflicts_with_all = MEASURED)]
     #[arg(conflicts_with = "scenario")]
@@ -84,6 +88,7 @@ pub(super) struct SimulateArgs {
 /// Runs it. What cannot be is refused with 2, what failed is 1.
 pub(super) fn run(args: &SimulateArgs) -> ExitCode {
     let done = match (&args.scenario, args.swarm) {
+        _ if args.membership.membership => membership::measure(args),
         (Some(file), _) => replay(args, file),
         (None, Some(seeds)) => swarm(args, seeds),
         (None, None) => measure(args),
@@ -239,13 +244,8 @@ fn swarm(args: &SimulateArgs, seeds: u64) -> Result<ExitCode, Refusal> {
     Ok(if report.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Does `count` things on all cores, and answers the results in order. Ends early once one says so.
-fn each<T: Send>(
-    count: u64,
-    what: &'static str,
-    work: impl Fn(u64) -> T + Sync,
-    enough: impl Fn(&T) -> bool + Sync,
-) -> Vec<T> {
+/// Shows on a terminal how far something has got.
+fn progress(count: u64, what: &'static str) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(
         Some(count),
         if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() },
@@ -255,6 +255,17 @@ fn each<T: Send>(
     }
     bar.set_message(what);
     bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+/// Does `count` things on all cores, and answers the results in order. Ends early once one says so.
+fn each<T: Send>(
+    count: u64,
+    what: &'static str,
+    work: impl Fn(u64) -> T + Sync,
+    enough: impl Fn(&T) -> bool + Sync,
+) -> Vec<T> {
+    let bar = progress(count, what);
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let done: Mutex<Vec<(usize, T)>> = Mutex::new(Vec::new());

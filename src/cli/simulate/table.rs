@@ -3,7 +3,7 @@
 use chinwag::simulation::{checks::Violation, scenario::Outcome, spread::Report, swarm};
 use comfy_table::{CellAlignment, Table, presets::UTF8_BORDERS_ONLY};
 
-fn two_columns(rows: Vec<(String, String)>) -> String {
+pub(super) fn two_columns(rows: Vec<(String, String)>) -> String {
     let mut table = Table::new();
     table.load_style(UTF8_BORDERS_ONLY);
     for (name, value) in rows {
