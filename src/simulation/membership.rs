@@ -271,8 +271,7 @@ impl Watching {
     }
 
     fn simulation(&self) -> Simulation {
-        let mut settings =
-            Settings { membership: membership::Settings::paced(self.period), ..Settings::default() };
+        let mut settings = Settings { membership: membership::Settings::paced(self.period), ..Settings::default() };
         settings.membership.events = EVENTS;
         Simulation::new(self.seed).nodes(self.nodes).latency(self.latency).settings(settings).without_scripts()
     }
@@ -387,12 +386,7 @@ impl Watching {
     }
 
     /// Kills a node, and brings it back once it is gone. Answers for how long it was dead, too.
-    async fn kill(
-        &self,
-        watch: &Rc<Watch>,
-        chance: &mut ChaCha8Rng,
-        at: &impl Fn(Stage),
-    ) -> (Removal, Duration) {
+    async fn kill(&self, watch: &Rc<Watch>, chance: &mut ChaCha8Rng, at: &impl Fn(Stage)) -> (Removal, Duration) {
         let net = &watch.net;
         let phase = chance.random_range(0..self.period.as_millis().max(1) as u64);
         net.advance(self.period + Duration::from_millis(phase)).await;

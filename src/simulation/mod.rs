@@ -34,6 +34,7 @@
 
 pub mod checks;
 mod exchange;
+pub mod kinds;
 pub mod latency;
 mod ledger;
 pub mod membership;
@@ -43,6 +44,7 @@ mod process;
 pub mod scenario;
 pub mod skew;
 pub mod spread;
+mod story;
 pub mod swarm;
 pub mod theory;
 mod trace;

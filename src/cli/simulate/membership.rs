@@ -44,7 +44,13 @@ pub(super) struct MembershipArgs {
     #[arg(long, value_name = "COUNT", requires = "membership", allow_negative_numbers = true)]
     periods: Option<u64>,
     /// The same in seconds of virtual time, rounded up to whole periods
-    #[arg(long, value_name = "SECONDS", requires = "membership", conflicts_with = "periods", allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        requires = "membership",
+        conflicts_with = "periods",
+        allow_negative_numbers = true
+    )]
     seconds: Option<u64>,
     /// Membership's protocol period, to which all of its times are in proportion [default: 1s]
     #[arg(long, value_name = "DURATION", requires = "membership", value_parser = duration, allow_hyphen_values = true)]
@@ -181,7 +187,8 @@ fn table(report: &Report) -> String {
         ("protocol period".to_owned(), format!("{} s", figures.protocol_period_seconds)),
     ];
     if let Some(pauses) = &figures.pauses {
-        let shown = format!("{}% for {} s in every {} s", percent(pauses.share), pauses.pause_seconds, pauses.every_seconds);
+        let shown =
+            format!("{}% for {} s in every {} s", percent(pauses.share), pauses.pause_seconds, pauses.every_seconds);
         rows.push(("paused".to_owned(), shown));
     }
     if let Some(death) = figures.death {

@@ -10,6 +10,7 @@ mod table;
 
 use std::{
     cell::Cell,
+    collections::BTreeSet,
     fs::{self, File},
     io::{self, IsTerminal as _, Write as _},
     path::{Path, PathBuf},
@@ -25,6 +26,7 @@ use chinwag::{
     protocol::fanout::Fanout,
     simulation::{
         Impossible, Latency, Overlay,
+        kinds::{KINDS, Kind, USUAL},
         scenario::Scenario,
         spread::{Report, Run, Spread, Stage},
         swarm,
@@ -80,9 +82,27 @@ pub(super) struct SimulateArgs {
     #[arg(long, value_name = "SEEDS", allow_negative_numbers = true, conflicts_with_all = MEASURED)]
     #[arg(conflicts_with = "scenario")]
     swarm: Option<u64>,
+    /// What a swarm draws besides weather and single failures: usual, all, none, or kinds with commas between, of
+    /// silent, restarts, clocks, puts, early, returns, joins, large-joins, clusters, takeovers, merges
+    #[arg(long, value_name = "KINDS", requires = "swarm", value_parser = kinds, default_value = "usual")]
+    kinds: Kinds,
     /// Instead: run the failures in this file, as JSON
     #[arg(long, value_name = "FILE", conflicts_with_all = MEASURED, conflicts_with = "seed")]
     scenario: Option<PathBuf>,
+}
+
+/// Which kinds a swarm draws.
+#[derive(Clone, Debug)]
+struct Kinds(BTreeSet<Kind>);
+
+/// Reads a list of kinds.
+fn kinds(text: &str) -> Result<Kinds, Impossible> {
+    Ok(Kinds(match text {
+        "usual" => USUAL.into(),
+        "all" => KINDS.into(),
+        "none" => BTreeSet::new(),
+        list => list.split(',').map(str::parse).collect::<Result<_, _>>()?,
+    }))
 }
 
 /// Runs it. What cannot be is refused with 2, what failed is 1.
@@ -231,7 +251,7 @@ fn swarm(args: &SimulateArgs, seeds: u64) -> Result<ExitCode, Refusal> {
     let (trace, _) = Sink::open_both(args)?;
     let began = Instant::now();
     let try_one = |number: u64| {
-        let scenario = Scenario::drawn(args.seed.wrapping_add(number));
+        let scenario = Scenario::drawn_with(args.seed.wrapping_add(number), &args.kinds.0);
         let outcome = swarm::run(&scenario, args.trace.is_some() && number == 0);
         outcome.map(|outcome| (scenario, outcome))
     };
@@ -239,7 +259,7 @@ fn swarm(args: &SimulateArgs, seeds: u64) -> Result<ExitCode, Refusal> {
     if let (Some(trace), Some((_, first))) = (trace, tried.first()) {
         trace.write(&first.trace)?;
     }
-    let report = swarm::Report::of(args.seed, tried, began.elapsed())?;
+    let report = swarm::Report::of(args.seed, &args.kinds.0, tried, began.elapsed())?;
     say(&if args.json { json(&report)? } else { table::swarm(&report) })?;
     Ok(if report.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
