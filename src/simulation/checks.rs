@@ -279,15 +279,20 @@ fn joins<'a>(net: &'a Net, story: &'a Story) -> Found<'a> {
             let view = net.node(node).group(gid).members().await;
             view.is_ok_and(|view| view.contains(&net.addr(other).nid()))
         };
+        // a node whose seed is dead goes on trying, and is known to nobody
+        let seed = |node: usize| {
+            let (seed, life) = *story.joined(net, node)?.through.first()?;
+            (net.is_up(seed) && net.life(seed) == life).then_some(seed)
+        };
         for node in (0..net.len()).filter(|&node| net.is_up(node)) {
-            let Some(join) = story.joined(net, node) else { continue };
-            let seed = |through: &&(usize, u32)| net.is_up(through.0) && net.life(through.0) == through.1;
-            let Some((through, _)) = join.through.first().filter(seed) else { continue };
+            let Some(through) = seed(node) else { continue };
             let company = (0..net.len()).filter(|&other| {
-                other != node && net.is_up(other) && story.cluster(net, other) == story.cluster(net, node)
+                let there = story.joined(net, other).is_none() || seed(other).is_some();
+                let together = story.cluster(net, other) == story.cluster(net, node);
+                other != node && net.is_up(other) && there && together
             });
             for other in company {
-                let all_groups = other == *through || story.demands.contains(&Demand::Groups);
+                let all_groups = other == through || story.demands.contains(&Demand::Groups);
                 let group = all_groups.then(|| net.group());
                 for gid in ["all"].into_iter().chain(group) {
                     for (one, two) in [(node, other), (other, node)] {
@@ -446,8 +451,9 @@ mod tests {
     fn a_message_that_never_left_is_found() {
         let found = Simulation::new(1).run(|net| async move {
             let told = |message: &str, node, life| {
-                let told = vec![Told { message: message.to_owned(), node, life }];
-                Story { told, ..Story::default() }
+                let mut story = Story::new(2, &[], false, BTreeSet::new());
+                story.told.push(Told { message: message.to_owned(), node, life });
+                story
             };
             net.tell(0, "news");
             net.advance(Duration::from_millis(100)).await;
@@ -489,13 +495,13 @@ mod tests {
         let dead = Simulation::new(1).run(|net| async move { net.addr(1).nid() }).unwrap();
         let of = |status| BTreeMap::from([(dead, status)]);
         let excused = Simulation::new(1).nodes(3).beside([1]).run(|net| async move {
+            use Status::{Alive, Failed, Pending};
             let excuses = |one: Status, two: Status, demands: &[Demand]| {
                 let story = Story::new(3, &[1], true, demands.iter().copied().collect());
                 // what a node of another cluster knows does not matter
-                let standings = Standings([(0, of(one)), (2, of(two)), (3, of(Status::Failed))].into());
+                let standings = Standings([(0, of(one)), (2, of(two)), (3, of(Failed))].into());
                 standings.excuses(&net, &story, 0, &dead)
             };
-            use Status::{Alive, Failed, Pending};
             [
                 excuses(Alive, Failed, &[]),
                 excuses(Pending, Failed, &[]),

@@ -27,6 +27,9 @@ pub enum Kind {
     Clocks,
     /// Groups that operators put on nodes, some with a member that dies soon after.
     Puts,
+    /// The same where nodes watch each other and not everybody knows everybody, so that an operator makes strangers known
+    /// to each other.
+    SparsePuts,
     /// Deaths and everything else from the first moment on, before nodes have heard of each other.
     Early,
     /// Restarted nodes have to know the groups that list them, and newcomers all members of their group.
@@ -44,7 +47,7 @@ pub enum Kind {
 }
 
 /// Every kind, in the order in which they are drawn.
-pub const KINDS: [Kind; 11] = [
+pub const KINDS: [Kind; 12] = [
     Kind::Silent,
     Kind::Restarts,
     Kind::Clocks,
@@ -52,6 +55,7 @@ pub const KINDS: [Kind; 11] = [
     Kind::Clusters,
     Kind::Joins,
     Kind::Puts,
+    Kind::SparsePuts,
     Kind::Early,
     Kind::Returns,
     Kind::Takeovers,
@@ -68,6 +72,7 @@ impl Kind {
             Kind::Restarts => "restarts",
             Kind::Clocks => "clocks",
             Kind::Puts => "puts",
+            Kind::SparsePuts => "sparse-puts",
             Kind::Early => "early",
             Kind::Returns => "returns",
             Kind::Joins => "joins",
@@ -83,7 +88,7 @@ impl Kind {
         match self {
             // some hundred times as much work as any other
             Kind::LargeJoins => 100,
-            Kind::Silent | Kind::Restarts | Kind::Clocks | Kind::Puts | Kind::Early => 3,
+            Kind::Silent | Kind::Restarts | Kind::Clocks | Kind::Puts | Kind::SparsePuts | Kind::Early => 3,
             Kind::Joins | Kind::Clusters => 4,
             Kind::Takeovers | Kind::Merges => 2,
             Kind::Returns => 1,
@@ -100,7 +105,9 @@ impl Kind {
             Kind::Silent => silent(scenario, &mut chance),
             Kind::Restarts => restarts(scenario, &mut chance),
             Kind::Clocks => clocks(scenario, &mut chance),
-            Kind::Puts => puts(scenario, &mut chance),
+            Kind::Puts if !sparse(scenario) => puts(scenario, &mut chance),
+            Kind::SparsePuts if sparse(scenario) => puts(scenario, &mut chance),
+            Kind::Puts | Kind::SparsePuts => {}
             Kind::Early => early(scenario),
             Kind::Returns => scenario.demands.extend([Demand::Groups]),
             Kind::Joins => joins(scenario, &mut chance),
@@ -194,6 +201,10 @@ fn clocks(scenario: &mut Scenario, chance: &mut ChaCha8Rng) {
         let after = at + chance.random_range(1..2_000);
         scenario.events.push(Event { at: after, what: Action::Tell { node, bytes: 0 } });
     }
+}
+
+fn sparse(scenario: &Scenario) -> bool {
+    scenario.watch.is_some() && scenario.overlay != Overlay::Clique
 }
 
 fn puts(scenario: &mut Scenario, chance: &mut ChaCha8Rng) {

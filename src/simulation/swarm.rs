@@ -523,6 +523,7 @@ mod tests {
                 event(Action::Vanish { node: 6 }),
                 event(Action::Partition { sides: vec![vec![1], vec![0, 7]] }),
             ],
+            overlay: Overlay::Clique,
             ..Scenario::plain(1)
         };
         keep(&mut scenario, |node| ![1, 5].contains(&node));
