@@ -68,6 +68,86 @@ fn a_trace_and_a_picture_are_written() {
 }
 
 #[test]
+fn membership_figures_have_one_shape_and_are_the_same_each_time() {
+    let picture = file("removals.svg");
+    let ask = |more: &[&str]| -> Value {
+        let few = ["--membership", "--nodes", "5", "--protocol-period", "200ms", "--seed", "4", "--json"];
+        let (code, out, error) = simulate(&[&few[..], more].concat());
+        assert_eq!((code, error.as_str()), (Some(0), ""));
+        serde_json::from_str(&out).unwrap()
+    };
+    let kills = ["--kills", "2", "--seconds", "1", "--loss", "0.1", "--plot", picture.to_str().unwrap()];
+    let machine = [
+        "wall_seconds",
+        "start_wall_seconds",
+        "wall_micros_per_node_period",
+        "idle_wall_micros_per_node_period",
+        "processor_micros_per_node_period",
+        "idle_processor_micros_per_node_period",
+        "peak_memory_bytes",
+    ];
+    let run = || {
+        let mut figures = ask(&kills);
+        let taken = machine.map(|key| figures[key].take());
+        assert!(taken[..4].iter().all(|value| value.as_f64().unwrap() > 0.0), "{taken:?}");
+        figures
+    };
+    let figures = run();
+    let keys: Vec<&str> = figures.as_object().unwrap().keys().map(String::as_str).collect();
+    let virtual_ones = [
+        "nodes",
+        "seed",
+        "loss",
+        "latency",
+        "protocol_period_seconds",
+        "pauses",
+        "start_seconds",
+        "kills",
+        "death",
+        "unfinished_kills",
+        "first_seconds",
+        "last_seconds",
+        "false_removals",
+        "paused_removals",
+        "suspicions",
+        "requests_per_node_period",
+        "node_periods",
+        "missed_events",
+        "idle",
+    ];
+    let mut wanted: Vec<&str> = virtual_ones.iter().chain(&machine).copied().collect();
+    wanted.sort_unstable();
+    let mut found = keys;
+    found.sort_unstable();
+    assert_eq!(found, wanted);
+    for key in ["first_seconds", "last_seconds"] {
+        for share in ["p50", "p90", "max"] {
+            assert!(figures[key][share].as_f64().unwrap() > 0.0, "{key} {share}: {figures:#}");
+        }
+    }
+    assert_eq!((&figures["kills"], &figures["unfinished_kills"]), (&2.into(), &0.into()), "{figures:#}");
+    assert_eq!((&figures["death"], &figures["idle"]["periods"]), (&"refused".into(), &5.into()));
+    assert_eq!(run(), figures);
+    let picture = std::fs::read_to_string(picture).unwrap();
+    assert!(picture.starts_with("<svg") && picture.contains("the last living node"), "{picture}");
+    // with nobody killed the keys stay, and are null
+    let idle = ask(&["--periods", "5", "--pause", "200ms", "--pause-every", "1s", "--paused", "0.2"]);
+    assert_eq!(idle.as_object().unwrap().len(), wanted.len());
+    assert_eq!((&idle["kills"], &idle["first_seconds"], &idle["death"]), (&0.into(), &Value::Null, &Value::Null));
+    assert_eq!((&idle["node_periods"], &idle["pauses"]["share"]), (&25.into(), &0.2.into()));
+}
+
+#[test]
+fn membership_is_shown_as_a_table() {
+    let (code, out, error) =
+        simulate(&["--membership", "--nodes", "4", "--kills", "1", "--periods", "1", "--death", "silent"]);
+    assert_eq!((code, error.as_str()), (Some(0), ""));
+    for row in ["1, silent", "seconds to the last removal", "false removals", "real time per node and period"] {
+        assert!(out.contains(row), "{row}: {out}");
+    }
+}
+
+#[test]
 fn what_cannot_be_is_refused_in_one_line() {
     for (arguments, says) in [
         (&["--loss", "1"][..], "loss is a share from 0 to less than 1, not 1"),
@@ -91,6 +171,34 @@ fn what_cannot_be_is_refused_in_one_line() {
         (&["--swarm", "1", "--plot", "x.svg"], "--plot"),
         (&["--swarm", "1", "--loss", "0.2"], "--loss"),
         (&["--scenario", "x.json", "--seed", "2"], "--seed"),
+        (&["--kinds", "puts"], "--swarm"),
+        (&["--swarm", "1", "--kinds", "rain"], "unknown kind \"rain\""),
+        (&["--kills", "3"], "--membership"),
+        (&["--death", "silent"], "--membership"),
+        (&["--periods", "3"], "--membership"),
+        (&["--pause", "1s", "--pause-every", "5s", "--paused", "0.1"], "--membership"),
+        (&["--membership", "--runs", "3"], "--runs"),
+        (&["--membership", "--fanout", "log"], "--fanout"),
+        (&["--membership", "--overlay", "ring"], "--overlay"),
+        (&["--membership", "--payload-bytes", "9"], "--payload-bytes"),
+        (&["--membership", "--swarm", "3"], "--swarm"),
+        (&["--membership", "--scenario", "x.json"], "--scenario"),
+        (&["--membership", "--nodes", "1"], "from 2 nodes on, not 1"),
+        (&["--membership", "--loss", "1"], "not 1"),
+        (&["--membership", "--kills", "100001"], "at most 100000 nodes"),
+        (&["--membership", "--kills", "0", "--periods", "0"], "nothing to measure"),
+        (&["--membership", "--periods", "9", "--death", "silent"], "--death means nothing"),
+        (&["--membership", "--periods", "9", "--plot", "x.svg"], "--plot draws"),
+        (&["--membership", "--periods", "9", "--seconds", "9"], "--seconds"),
+        (&["--membership", "--periods", "18446744073709551615"], "366 days"),
+        (&["--membership", "--death", "slow"], "unknown death \"slow\""),
+        (&["--membership", "--pause", "1s"], "--pause-every"),
+        (&["--membership", "--pause", "5s", "--pause-every", "5s", "--paused", "0.1"], "shorter than its cycle"),
+        (&["--membership", "--pause", "1s", "--pause-every", "5s", "--paused", "1"], "paused is a share"),
+        (&["--membership", "--pause", "1s", "--pause-every", "5s", "--paused", "0"], "more than a share of 0"),
+        (&["--membership", "--protocol-period", "9ms"], "9ms"),
+        (&["--membership", "--protocol-period", "-1s"], "not negative"),
+        (&["--membership", "--protocol-period", "soon"], "'soon'"),
         (&["--trace", "same.out", "--plot", "same.out"], "a file each"),
         (&["--scenario", "/nowhere/at/all"], "/nowhere/at/all"),
     ] {
@@ -163,6 +271,10 @@ fn a_scenario_is_replayed_from_a_file() {
         (r#"{"at": 18446744073709551615, "do": "heal"}"#, "the last moment is 3600000"),
         (r#"{"at": 10, "do": "partition", "sides": [[0, 1], [1, 2]]}"#, "node 1 stands on two sides"),
         (r#"{"at": 10, "do": "cut", "from": 1, "to": 1}"#, "no way to itself"),
+        (r#"{"at": 10, "do": "join", "node": 1, "through": [0]}"#, "only where nodes watch each other"),
+        (r#"{"at": 10, "do": "join", "node": 1, "through": [1]}"#, "not through itself"),
+        (r#"{"at": 10, "do": "put", "group": "g", "on": [], "members": [1]}"#, "on at least one node"),
+        (r#"{"at": 10, "do": "put", "group": "all", "on": [1], "members": [1]}"#, "a group of its own, not \"all\""),
         (r#"{"at": 10, "do": "loss", "share": 1}"#, "less than 1, not 1"),
         (r#"{"at": 10, "do": "latency", "latency": "constant:600000"}"#, "at most 60000 ms on average"),
         (r#"{"at": 10, "do": "tell", "node": 0, "bytes": 8388609}"#, "at most 8388608 bytes"),

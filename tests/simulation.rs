@@ -487,3 +487,168 @@ fn shipped_code_runs_in_the_simulations_time_and_replays() {
     assert!(once.0.iter().any(Result::is_ok), "{:?}", once.0);
     assert_eq!(once, again);
 }
+
+#[test]
+fn a_host_that_is_gone_answers_nothing_and_a_killed_process_refuses() {
+    silent(1)
+        .nodes(4)
+        .service(echo())
+        .latency(Latency::Constant(7))
+        .run(|net| async move {
+            net.crash(1);
+            let before = net.now();
+            assert_eq!(ask(&net, 0, 1).await, Err(ErrorKind::Unreachable));
+            assert_eq!(net.now() - before, ms(14), "the refusal takes a round trip");
+            net.vanish(2);
+            let before = net.now();
+            assert_eq!(ask(&net, 0, 2).await, Err(ErrorKind::DeadlineExceeded));
+            assert_eq!(net.now() - before, ms(500), "silence lasts until the deadline");
+            // a call in its hands is never answered either
+            let call = Call::new(Gid::local(), "echo", "never", Vec::new());
+            let (node, to) = (net.node(0).with_deadline(ms(300)), net.addr(3));
+            let asking = tokio::task::spawn_local(async move { node.call_on(&to, call).await.unwrap_err().kind });
+            net.advance(ms(50)).await;
+            net.vanish(3);
+            assert_eq!(asking.await.unwrap(), ErrorKind::DeadlineExceeded);
+            // both can start again
+            for node in [1, 2] {
+                assert!(!net.lives(node));
+                net.restart(node);
+                assert!(net.lives(node));
+                assert_eq!(ask(&net, 0, node).await, Ok(ms(14)));
+            }
+        })
+        .unwrap();
+}
+
+/// Has a node send another a membership ping, whether or not the connection is kept open.
+async fn ping(net: &Net, from: usize, to: usize, kept: Option<bool>) {
+    let mut argument = Object::new();
+    if let Some(kept) = kept {
+        argument.insert("kept", kept);
+    }
+    let call = Call::new(Gid::local(), "gossip", "ping", vec![Value::Object(argument)]);
+    // what is said to it does not matter
+    let _ = net.transport(from).call(&net.addr(to), call).await;
+}
+
+#[test]
+fn a_killed_node_closes_the_connections_that_it_kept_open() {
+    silent(1)
+        .nodes(6)
+        .latency(Latency::Constant(5))
+        .traced()
+        .run(|net| async move {
+            ping(&net, 0, 1, Some(true)).await;
+            net.advance(ms(10_000)).await;
+            assert!(net.closed_connections(0).is_empty(), "a connection is kept for ten seconds");
+            ping(&net, 0, 2, Some(true)).await;
+            ping(&net, 0, 3, Some(false)).await;
+            ping(&net, 0, 4, None).await;
+            ping(&net, 0, 5, Some(true)).await;
+            ping(&net, 0, 2, Some(true)).await;
+            ping(&net, 3, 0, Some(true)).await;
+            assert_eq!(net.closed_connections(0), [2, 5], "its own, each once, and not those that others opened to it");
+            net.partition([[5]]);
+            let killed = net.now().as_millis();
+            net.crash(0);
+            assert!(net.closed_connections(0).is_empty(), "they are closed once");
+            net.advance(ms(20)).await;
+            let closed = |trace: &str| -> Vec<String> {
+                trace.lines().filter(|line| line.contains(" closed ")).map(str::to_owned).collect()
+            };
+            assert_eq!(closed(&net.trace()), [format!("{} - closed 0>2", killed + 5)], "none passes a partition");
+            // a host that is gone says nothing
+            assert_eq!(net.closed_connections(3), [0]);
+            net.vanish(3);
+            net.advance(ms(20)).await;
+            assert_eq!(closed(&net.trace()).len(), 1);
+        })
+        .unwrap();
+}
+
+#[test]
+fn cliques_beside_a_network_are_apart_and_their_nodes_can_join_it() {
+    let settings = Settings { membership: membership::Settings::paced(ms(200)), ..Settings::default() };
+    Simulation::new(3)
+        .nodes(4)
+        .beside([3, 1])
+        .settings(settings)
+        .run(|net| async move {
+            assert_eq!(net.len(), 8);
+            net.advance(ms(4_000)).await;
+            let members = async |node: usize, gid: &str| -> Vec<usize> {
+                let view = net.node(node).group(gid).members().await.unwrap();
+                (0..net.len()).filter(|other| view.contains(&net.addr(*other).nid())).collect()
+            };
+            for gid in ["all", GROUP] {
+                assert_eq!(members(0, gid).await, [0, 1, 2, 3]);
+                assert_eq!(members(5, gid).await, [4, 5, 6]);
+                assert_eq!(members(7, gid).await, [7]);
+            }
+            net.join(7, &[2]);
+            net.advance(ms(4_000)).await;
+            for gid in ["all", GROUP] {
+                for node in [0, 1, 2, 3, 7] {
+                    assert_eq!(members(node, gid).await, [0, 1, 2, 3, 7], "{gid} on {node}");
+                }
+                assert_eq!(members(5, gid).await, [4, 5, 6]);
+            }
+        })
+        .unwrap();
+    let none = Simulation::new(3).beside([2, 0]).check().unwrap_err();
+    assert!(none.to_string().contains("at least one node"), "{none}");
+}
+
+#[test]
+fn membership_is_measured_with_the_same_figures_for_the_same_seed() {
+    use chinwag::simulation::membership::{Death, Pauses, Watching};
+    let watching = |seed| Watching {
+        nodes: 6,
+        loss: 0.1,
+        latency: Latency::Uniform(1, 5),
+        seed,
+        period: ms(200),
+        periods: 20,
+        kills: 2,
+        death: Death::Silent,
+        pauses: Some(Pauses { length: ms(200), every: ms(1_000), share: 0.1 }),
+    };
+    let (once, again) = (watching(1).run(true).unwrap(), watching(1).run(true).unwrap());
+    assert_eq!(once.figures, again.figures);
+    assert_eq!(once.trace, again.trace);
+    assert_ne!(once.trace, watching(2).run(true).unwrap().trace);
+    assert_eq!(once.trace.matches(" - vanish ").count(), 2);
+    assert!(once.trace.matches(" - pause ").count() >= 4);
+    let figures = once.figures;
+    assert_eq!((figures.unfinished_kills, figures.missed_events), (0, 0), "{figures:?}");
+    for removal in once.removals {
+        let (first, last) = (removal.first.unwrap(), removal.last.unwrap());
+        assert!(ms(0) < first && first <= last, "{first:?} {last:?}");
+    }
+    let idle = figures.idle.unwrap();
+    assert_eq!((idle.periods, idle.node_periods), (20, 120));
+    assert!(idle.requests_per_node_period > 0.5, "{idle:?}");
+    assert!(figures.node_periods > idle.node_periods);
+}
+
+#[test]
+fn a_node_that_is_removed_though_it_lives_is_counted() {
+    use chinwag::simulation::membership::{Death, Pauses, Watching};
+    // it stands still for longer than any suspicion lasts
+    let watching = Watching {
+        nodes: 3,
+        loss: 0.0,
+        latency: Latency::Constant(1),
+        seed: 1,
+        period: ms(100),
+        periods: 200,
+        kills: 0,
+        death: Death::Refused,
+        pauses: Some(Pauses { length: ms(8_000), every: ms(19_000), share: 0.3 }),
+    };
+    let figures = watching.run(false).unwrap().figures;
+    assert!(figures.paused_removals >= 2, "{figures:?}");
+    assert!(figures.suspicions >= 2, "{figures:?}");
+    assert_eq!((figures.kills, figures.death, figures.first_seconds), (0, None, None));
+}

@@ -21,6 +21,7 @@ mod memory;
 mod node;
 mod simulate;
 mod up;
+mod usage;
 
 use std::{io::Write, process::ExitCode, time::Duration};
 
@@ -56,7 +57,7 @@ enum Command {
     Repl(console::ReplArgs),
     /// Starts a node and runs a JavaScript file on it, until nothing is pending any more
     Run(console::RunArgs),
-    /// Simulates many nodes in this process: a rumor to everyone, or random failures
+    /// Simulates many nodes in this process: a rumor to everyone, membership while nodes die, or random failures
     Simulate(simulate::SimulateArgs),
 }
 

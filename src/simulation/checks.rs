@@ -1,26 +1,23 @@
 //! What must hold once a network has healed.
 
-use std::{collections::BTreeSet, future::Future, pin::Pin};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    pin::Pin,
+};
 
 use chinwag_actors::load::Load;
 use chinwag_protocol::{identity::Nid, swim::Status};
 use serde::Serialize;
 
-use super::{Net, scenario::Scenario};
+use super::{
+    Net,
+    scenario::{Demand, Scenario},
+    story::Story,
+};
 
 /// What makes a message as long as it is to be. No name in a call has it.
 pub(super) const PADDING: char = '~';
-
-/// A message that a node was to start.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
-    /// What it is.
-    pub message: String,
-    /// Which node.
-    pub node: usize,
-    /// In which of its lives.
-    pub life: u32,
-}
 
 /// A check that did not hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -41,7 +38,7 @@ pub struct Check {
     pub applies: fn(&Scenario) -> bool,
     /// Once broken, broken for good: waiting does not help.
     pub for_good: bool,
-    find: for<'a> fn(&'a Net, &'a [Told]) -> Found<'a>,
+    find: for<'a> fn(&'a Net, &'a Story) -> Found<'a>,
 }
 
 impl std::fmt::Debug for Check {
@@ -51,7 +48,7 @@ impl std::fmt::Debug for Check {
 }
 
 /// What must hold once a network has healed.
-pub const CHECKS: [Check; 7] = [
+pub const CHECKS: [Check; 10] = [
     Check { name: "nobody hears a message twice in one life", applies: |_| true, for_good: true, find: heard_twice },
     Check { name: "nothing is held beyond its bound", applies: |_| true, for_good: true, find: overfull },
     Check { name: "whoever starts a message hears it", applies: |_| true, for_good: false, find: unsaid },
@@ -67,6 +64,24 @@ pub const CHECKS: [Check; 7] = [
         for_good: false,
         find: views,
     },
+    Check {
+        name: "each group put by hand is whom it was put with, but for the dead",
+        applies: |scenario| scenario.has_puts(),
+        for_good: false,
+        find: puts,
+    },
+    Check {
+        name: "whoever has joined knows everyone and is known to them",
+        applies: |scenario| scenario.has_joins(),
+        for_good: false,
+        find: joins,
+    },
+    Check {
+        name: "clusters that nobody merged stay apart",
+        applies: |scenario| !scenario.beside.is_empty(),
+        for_good: false,
+        find: apart,
+    },
     Check { name: "what was under way has come to an end", applies: |_| true, for_good: false, find: unfinished },
     Check {
         name: "nobody has anything to send any more",
@@ -77,7 +92,7 @@ pub const CHECKS: [Check; 7] = [
     },
 ];
 
-fn heard_twice<'a>(net: &'a Net, _: &'a [Told]) -> Found<'a> {
+fn heard_twice<'a>(net: &'a Net, _: &'a Story) -> Found<'a> {
     Box::pin(async move {
         (0..net.len()).find_map(|node| {
             let mut seen = BTreeSet::new();
@@ -93,9 +108,9 @@ fn heard_twice<'a>(net: &'a Net, _: &'a [Told]) -> Found<'a> {
 }
 
 /// A node that is up, in the same life as when it was to start a message, has started it and performed it as everyone does.
-fn unsaid<'a>(net: &'a Net, told: &'a [Told]) -> Found<'a> {
+fn unsaid<'a>(net: &'a Net, story: &'a Story) -> Found<'a> {
     Box::pin(async move {
-        told.iter().filter(|told| net.is_up(told.node) && net.life(told.node) == told.life).find_map(|told| {
+        story.told.iter().filter(|told| net.is_up(told.node) && net.life(told.node) == told.life).find_map(|told| {
             let heard = net.heard(told.node);
             let has = heard.iter().any(|heard| heard.life == told.life && *heard.message == *told.message);
             (!has).then(|| format!("node {} was to start {:?} and has not heard it", told.node, shown(&told.message)))
@@ -110,7 +125,7 @@ fn shown(message: &str) -> &str {
 
 /// A message that a node in its present life has heard must come to everyone connected with it through nodes that are
 /// up. One that was lost with its only bearer is nobody's.
-fn unheard<'a>(net: &'a Net, told: &'a [Told]) -> Found<'a> {
+fn unheard<'a>(net: &'a Net, story: &'a Story) -> Found<'a> {
     Box::pin(async move {
         let has = |node: usize| -> BTreeSet<_> {
             let life = net.life(node);
@@ -118,14 +133,16 @@ fn unheard<'a>(net: &'a Net, told: &'a [Told]) -> Found<'a> {
         };
         let has: Vec<BTreeSet<_>> = (0..net.len()).map(has).collect();
         let mut done = BTreeSet::new();
+        // what a newcomer hears of the time before it came is left open
+        let counts = |node: usize| net.is_up(node) && story.joined(net, node).is_none();
         for start in 0..net.len() {
-            if !net.is_up(start) || done.contains(&start) {
+            if !counts(start) || done.contains(&start) {
                 continue;
             }
-            let together = net.neighbours().reachable(start as u32, |node| net.is_up(node as usize));
+            let together = net.neighbours().reachable(start as u32, |node| counts(node as usize));
             let together: Vec<usize> = together.into_iter().map(|node| node as usize).collect();
             done.extend(together.iter().copied());
-            for told in told {
+            for told in &story.told {
                 let (with, without): (Vec<usize>, Vec<usize>) =
                     together.iter().copied().partition(|&node| has[node].contains(told.message.as_str()));
                 if let (Some(with), Some(without)) = (with.first(), without.first()) {
@@ -140,27 +157,170 @@ fn unheard<'a>(net: &'a Net, told: &'a [Told]) -> Found<'a> {
     })
 }
 
-/// A dead peer that a node never heard from stays where it was put: it may never have been there.
-fn views<'a>(net: &'a Net, _: &'a [Told]) -> Found<'a> {
-    Box::pin(async move {
-        let everyone: Vec<(usize, Nid)> = (0..net.len()).map(|node| (node, net.addr(node).nid())).collect();
+/// How each node regards the others, of the nodes that are up.
+struct Standings(BTreeMap<usize, BTreeMap<Nid, Status>>);
+
+impl Standings {
+    async fn ask(net: &Net) -> Result<Standings, String> {
+        let mut all = BTreeMap::new();
         for node in (0..net.len()).filter(|&node| net.is_up(node)) {
             let Ok(standings) = net.node(node).membership().list().await else {
-                return Some(format!("node {node} takes no part in membership any more"));
+                return Err(format!("node {node} takes no part in membership any more"));
             };
-            let pending = standings.into_values().filter(|standing| standing.status == Status::Pending);
-            let pending: BTreeSet<Nid> = pending.map(|standing| standing.node.nid()).collect();
-            let known: BTreeSet<usize> = net.neighbours().of(node as u32).map(|other| other as usize).collect();
+            let standings = standings.into_values().map(|standing| (standing.node.nid(), standing.status));
+            all.insert(node, standings.collect());
+        }
+        Ok(Standings(all))
+    }
+
+    /// Whether a node may go on listing a dead one: it never heard from it, so that it may never have been there. Where
+    /// liveness is news, nobody in its cluster has.
+    fn excuses(&self, net: &Net, story: &Story, node: usize, dead: &Nid) -> bool {
+        let pending = |standings: &BTreeMap<Nid, Status>| standings.get(dead) == Some(&Status::Pending);
+        if !self.0.get(&node).is_some_and(pending) {
+            return false;
+        }
+        let knows = |(other, standings): (&usize, &BTreeMap<Nid, Status>)| {
+            story.cluster(net, *other) == story.cluster(net, node)
+                && standings.contains_key(dead)
+                && !pending(standings)
+        };
+        !story.demands.contains(&Demand::Liveness) || !self.0.iter().any(knows)
+    }
+}
+
+fn everyone(net: &Net) -> Vec<(usize, Nid)> {
+    (0..net.len()).map(|node| (node, net.addr(node).nid())).collect()
+}
+
+/// A dead peer that a node never heard from stays where it was put: it may never have been there.
+fn views<'a>(net: &'a Net, story: &'a Story) -> Found<'a> {
+    Box::pin(async move {
+        let everyone = everyone(net);
+        let standings = match Standings::ask(net).await {
+            Ok(standings) => standings,
+            Err(why) => return Some(why),
+        };
+        for node in (0..net.len()).filter(|&node| net.is_up(node)) {
+            let together = |other: usize| story.cluster(net, other) == story.cluster(net, node);
+            let known: BTreeSet<usize> =
+                net.neighbours().of(node as u32).map(|other| other as usize).filter(|other| together(*other)).collect();
             for gid in [net.group(), "all"] {
-                let Ok(view) = net.node(node).groups().get(gid).await else {
+                let Ok(view) = net.node(node).group(gid).members().await else {
                     return Some(format!("node {node} does not know its group {gid} any more"));
                 };
                 for (other, nid) in &everyone {
                     let (held, up) = (view.contains(nid), net.is_up(*other));
                     let missed = up && !held && (known.contains(other) || *other == node);
-                    if missed || (held && !up && !pending.contains(nid)) {
+                    if missed || (held && !up && !standings.excuses(net, story, node, nid)) {
                         let (has, is) = if up { ("misses", "alive") } else { ("holds", "dead") };
                         return Some(format!("in {gid}, node {node} {has} node {other}, which is {is}"));
+                    }
+                }
+            }
+        }
+        None
+    })
+}
+
+/// A group that an operator put on a node has its members for as long as the node lives, but for the dead.
+fn puts<'a>(net: &'a Net, story: &'a Story) -> Found<'a> {
+    Box::pin(async move {
+        let everyone = everyone(net);
+        let standings = match Standings::ask(net).await {
+            Ok(standings) => Some(standings),
+            Err(why) if story.watched => return Some(why),
+            // nobody is taken out of any group
+            Err(_) => None,
+        };
+        for put in story.puts().filter(|put| net.is_up(put.on) && net.life(put.on) == put.life) {
+            let (gid, on) = (&put.group, put.on);
+            let Ok(view) = net.node(on).group(gid).members().await else {
+                return Some(format!("node {on} does not know the group {gid}, which was put there"));
+            };
+            for (other, nid) in &everyone {
+                let (held, named) = (view.contains(nid), put.members.contains(other));
+                let stays = net.is_up(*other) && story.cluster(net, *other) == story.cluster(net, on);
+                if held && !named {
+                    return Some(format!("in {gid}, node {on} holds node {other}, which was not put there"));
+                }
+                let unwatched = standings.is_none();
+                if named && !held && (stays || unwatched) {
+                    return Some(format!("in {gid}, node {on} misses node {other}, which is alive"));
+                }
+                let excused = standings.as_ref().is_none_or(|all| all.excuses(net, story, on, nid));
+                if held && !net.is_up(*other) && !excused {
+                    return Some(format!("in {gid}, node {on} holds node {other}, which is dead"));
+                }
+            }
+            if !story.demands.contains(&Demand::Groups) {
+                continue;
+            }
+            for (member, life) in put.members.iter().zip(&put.lives).filter(|(member, _)| net.is_up(**member)) {
+                let together = story.cluster(net, *member) == story.cluster(net, on);
+                if net.life(*member) == *life || !together {
+                    continue;
+                }
+                let view = net.node(*member).group(gid).members().await;
+                if !view.is_ok_and(|view| view.contains(&net.addr(on).nid()) || !put.members.contains(&on)) {
+                    return Some(format!("node {member} was restarted and does not know {gid} as node {on} does"));
+                }
+            }
+        }
+        None
+    })
+}
+
+/// Whoever has joined through a node that is up has the whole cluster of that node in `all`, and is in everyone's; and it
+/// has that node in the group, and is in that node's. Where groups are restored, that holds of every node's.
+fn joins<'a>(net: &'a Net, story: &'a Story) -> Found<'a> {
+    Box::pin(async move {
+        let lists = async |node: usize, gid: &str, other: usize| -> bool {
+            let view = net.node(node).group(gid).members().await;
+            view.is_ok_and(|view| view.contains(&net.addr(other).nid()))
+        };
+        // a node whose seed is dead goes on trying, and is known to nobody
+        let seed = |node: usize| {
+            let (seed, life) = *story.joined(net, node)?.through.first()?;
+            (net.is_up(seed) && net.life(seed) == life).then_some(seed)
+        };
+        for node in (0..net.len()).filter(|&node| net.is_up(node)) {
+            let Some(through) = seed(node) else { continue };
+            let company = (0..net.len()).filter(|&other| {
+                let there = story.joined(net, other).is_none() || seed(other).is_some();
+                let together = story.cluster(net, other) == story.cluster(net, node);
+                other != node && net.is_up(other) && there && together
+            });
+            for other in company {
+                let all_groups = other == through || story.demands.contains(&Demand::Groups);
+                let group = all_groups.then(|| net.group());
+                for gid in ["all"].into_iter().chain(group) {
+                    for (one, two) in [(node, other), (other, node)] {
+                        if !lists(one, gid, two).await {
+                            return Some(format!(
+                                "in {gid}, node {one} misses node {two}; node {node} joined through node {through}"
+                            ));
+                        }
+                    }
+                }
+            }
+        }
+        None
+    })
+}
+
+/// No node has one of another cluster in any group.
+fn apart<'a>(net: &'a Net, story: &'a Story) -> Found<'a> {
+    Box::pin(async move {
+        let everyone = everyone(net);
+        for node in (0..net.len()).filter(|&node| net.is_up(node)) {
+            let cluster = story.cluster(net, node);
+            for gid in [net.group(), "all"] {
+                let Ok(view) = net.node(node).group(gid).members().await else { continue };
+                let strangers = everyone.iter().filter(|(other, _)| story.cluster(net, *other) != cluster);
+                for (other, nid) in strangers {
+                    if view.contains(nid) {
+                        return Some(format!("in {gid}, node {node} holds node {other}, which is of another cluster"));
                     }
                 }
             }
@@ -174,7 +334,7 @@ async fn load_of(net: &Net, node: usize) -> Result<Load, String> {
     net.node(node).status().load().await.map_err(|why| format!("node {node} does not say how full it is: {why}"))
 }
 
-fn overfull<'a>(net: &'a Net, _: &'a [Told]) -> Found<'a> {
+fn overfull<'a>(net: &'a Net, _: &'a Story) -> Found<'a> {
     Box::pin(async move {
         for node in (0..net.len()).filter(|&node| net.is_up(node)) {
             let load = match load_of(net, node).await {
@@ -200,11 +360,11 @@ const EMPTIES: [&str; 7] = [
     "membership.relays",
 ];
 
-fn unfinished<'a>(net: &'a Net, _: &'a [Told]) -> Found<'a> {
+fn unfinished<'a>(net: &'a Net, _: &'a Story) -> Found<'a> {
     Box::pin(remaining(net, &EMPTIES))
 }
 
-fn unsent<'a>(net: &'a Net, _: &'a [Told]) -> Found<'a> {
+fn unsent<'a>(net: &'a Net, _: &'a Story) -> Found<'a> {
     Box::pin(remaining(net, &["gossip.requests"]))
 }
 
@@ -240,17 +400,17 @@ pub(super) struct Tried {
 }
 
 impl Tried {
-    async fn one(&mut self, check: &Check, net: &Net, told: &[Told]) -> Option<Violation> {
+    async fn one(&mut self, check: &Check, net: &Net, story: &Story) -> Option<Violation> {
         self.checked += 1;
-        let what = (check.find)(net, told).await?;
+        let what = (check.find)(net, story).await?;
         self.hopeless |= check.for_good;
         Some(Violation { check: check.name, what })
     }
 
     /// Whether all hold; those after one that does not are not made.
-    pub async fn holds(&mut self, checks: &[&Check], net: &Net, told: &[Told]) -> bool {
+    pub async fn holds(&mut self, checks: &[&Check], net: &Net, story: &Story) -> bool {
         for check in checks {
-            if self.one(check, net, told).await.is_some() {
+            if self.one(check, net, story).await.is_some() {
                 return false;
             }
         }
@@ -258,9 +418,9 @@ impl Tried {
     }
 
     /// Keeps what does not hold.
-    pub async fn all<'a>(&mut self, checks: impl Iterator<Item = &'a &'a Check>, net: &Net, told: &[Told]) {
+    pub async fn all<'a>(&mut self, checks: impl Iterator<Item = &'a &'a Check>, net: &Net, story: &Story) {
         for check in checks {
-            let violation = self.one(check, net, told).await;
+            let violation = self.one(check, net, story).await;
             self.violations.extend(violation);
         }
     }
@@ -271,7 +431,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::simulation::Simulation;
+    use crate::simulation::{Simulation, story::Told};
 
     #[test]
     fn what_is_to_come_to_an_end_is_something_that_nodes_tell() {
@@ -290,15 +450,65 @@ mod tests {
     #[test]
     fn a_message_that_never_left_is_found() {
         let found = Simulation::new(1).run(|net| async move {
-            let told = |message: &str, node, life| Told { message: message.to_owned(), node, life };
+            let told = |message: &str, node, life| {
+                let mut story = Story::new(2, &[], false, BTreeSet::new());
+                story.told.push(Told { message: message.to_owned(), node, life });
+                story
+            };
             net.tell(0, "news");
             net.advance(Duration::from_millis(100)).await;
-            let said = unsaid(&net, &[told("news", 0, 0)]).await;
-            let unsaid = async |what| unsaid(&net, &[what]).await;
+            let said = unsaid(&net, &told("news", 0, 0)).await;
+            let unsaid = async |what| unsaid(&net, &what).await;
             // another's, and a later life's, are not its own
             (said, unsaid(told("nothing~~~", 0, 0)).await, unsaid(told("nothing", 1, 3)).await)
         });
         let never = "node 0 was to start \"nothing\" and has not heard it".to_owned();
         assert_eq!(found.unwrap(), (None, Some(never), None));
+    }
+
+    #[test]
+    fn what_joins_and_puts_were_to_bring_about_is_found_missing() {
+        let watched = chinwag_actors::home::Settings::default();
+        let found = Simulation::new(1).nodes(3).beside([1]).settings(watched).run(|net| async move {
+            net.advance(Duration::from_millis(3_000)).await;
+            let mut story = Story::new(3, &[1], true, BTreeSet::new());
+            let before = (puts(&net, &story).await, joins(&net, &story).await, apart(&net, &story).await);
+            // none of it was done
+            story.put(&net, "g", 1, &[1, 2]);
+            story.join(&net, 3, &[2]);
+            let missing = (puts(&net, &story).await, joins(&net, &story).await);
+            net.node(1).groups().put("g", [net.addr(1), net.addr(3)]).await.unwrap();
+            let other = puts(&net, &story).await;
+            let story = Story::new(3, &[1], true, BTreeSet::new());
+            (before, missing, other, apart(&net, &story).await)
+        });
+        let (before, missing, other, apart) = found.unwrap();
+        assert_eq!(before, (None, None, None));
+        assert_eq!(missing.0.unwrap(), "node 1 does not know the group g, which was put there");
+        assert_eq!(missing.1.unwrap(), "in all, node 3 misses node 0; node 3 joined through node 2");
+        assert_eq!(other.unwrap(), "in g, node 1 misses node 2, which is alive");
+        assert_eq!(apart.unwrap(), "in all, node 1 holds node 3, which is of another cluster");
+    }
+
+    #[test]
+    fn a_dead_member_that_another_has_removed_is_excused_only_where_liveness_is_no_news() {
+        let dead = Simulation::new(1).run(|net| async move { net.addr(1).nid() }).unwrap();
+        let of = |status| BTreeMap::from([(dead, status)]);
+        let excused = Simulation::new(1).nodes(3).beside([1]).run(|net| async move {
+            use Status::{Alive, Failed, Pending};
+            let excuses = |one: Status, two: Status, demands: &[Demand]| {
+                let story = Story::new(3, &[1], true, demands.iter().copied().collect());
+                // what a node of another cluster knows does not matter
+                let standings = Standings([(0, of(one)), (2, of(two)), (3, of(Failed))].into());
+                standings.excuses(&net, &story, 0, &dead)
+            };
+            [
+                excuses(Alive, Failed, &[]),
+                excuses(Pending, Failed, &[]),
+                excuses(Pending, Failed, &[Demand::Liveness]),
+                excuses(Pending, Pending, &[Demand::Liveness]),
+            ]
+        });
+        assert_eq!(excused.unwrap(), [false, true, false, true]);
     }
 }

@@ -25,29 +25,33 @@
 //! # Ok::<(), chinwag::simulation::Impossible>(())
 //! ```
 //!
-//! Stories can be data ([`scenario`]), drawn from a seed and checked ([`swarm`]), or the one measured all the time, a
-//! rumor to everyone ([`spread`]). The program's `chinwag simulate` runs all three.
+//! Stories can be data ([`scenario`]), drawn from a seed and checked ([`swarm`]), or one of the two that are measured: a
+//! rumor to everyone ([`spread`]), and nodes that watch each other while some are killed ([`membership`]). The program's
+//! `chinwag simulate` runs all four.
 //!
 //! What is absent. There is no bandwidth: a large message is as fast as a small one. A disk cannot fail, since a node
 //! has none. A clock is wrong by a rate and an offset, but it does not jump while a node runs.
 
 pub mod checks;
 mod exchange;
+pub mod kinds;
 pub mod latency;
 mod ledger;
+pub mod membership;
 mod net;
 mod network;
 mod process;
 pub mod scenario;
 pub mod skew;
 pub mod spread;
+mod story;
 pub mod swarm;
 pub mod theory;
 mod trace;
 
 use std::{cell::RefCell, collections::BTreeMap, fmt, future::Future, rc::Rc, sync::Arc};
 
-use chinwag_actors::{home::Settings, local::membership, service::AnyService};
+use chinwag_actors::{home::Settings, local::membership::Settings as Membership, service::AnyService};
 use chinwag_protocol::{
     group::{Group, GroupConfig},
     identity::{Gid, NodeAddr},
@@ -86,6 +90,7 @@ const STORY: u64 = u64::MAX - 2;
 pub struct Simulation {
     seed: u64,
     nodes: usize,
+    beside: Vec<usize>,
     overlay: Overlay,
     weather: Weather,
     group: Arc<GroupConfig>,
@@ -112,11 +117,12 @@ impl Simulation {
         Simulation {
             seed,
             nodes: 2,
+            beside: Vec::new(),
             overlay: Overlay::Clique,
             weather: Weather { latency: Latency::Constant(1), loss: 0.0, duplication: 0.0 },
             group: Arc::new(GroupConfig::new(named(GROUP))),
             // every node would hold a standing of every other: asked for where it is the matter
-            settings: Settings { membership: membership::Settings::off(), ..Settings::default() },
+            settings: Settings { membership: Membership::off(), ..Settings::default() },
             services: Vec::new(),
             clocks: BTreeMap::new(),
             traced: false,
@@ -127,6 +133,14 @@ impl Simulation {
     #[must_use]
     pub fn nodes(mut self, nodes: usize) -> Simulation {
         self.nodes = nodes;
+        self
+    }
+
+    /// Further nodes, numbered after those of the overlay: one clique of each of these sizes, whose nodes know each other
+    /// and nobody else. A clique of one is a node alone, which [`Net::join`] can bring in. Sizes from 1.
+    #[must_use]
+    pub fn beside(mut self, sizes: impl IntoIterator<Item = usize>) -> Simulation {
+        self.beside = sizes.into_iter().collect();
         self
     }
 
@@ -207,15 +221,19 @@ impl Simulation {
     /// # Errors
     /// [`Impossible`], saying what cannot be.
     pub fn check(&self) -> Result<Neighbours, Impossible> {
-        if self.nodes == 0 || self.nodes > MAX_NODES {
-            return Err(Impossible::Nodes(self.nodes));
+        let total = self.beside.iter().fold(self.nodes, |total, size| total.saturating_add(*size));
+        if self.nodes == 0 || total > MAX_NODES {
+            return Err(Impossible::Nodes(total));
+        }
+        if self.beside.contains(&0) {
+            return Err(Impossible::Argument("a clique beside the network has at least one node".to_owned()));
         }
         check_share("loss", self.weather.loss)?;
         check_share("duplication", self.weather.duplication)?;
         self.weather.latency.checked()?;
-        self.clocks.values().try_for_each(|skew| skew.checked(self.nodes).map(drop))?;
+        self.clocks.values().try_for_each(|skew| skew.checked(total).map(drop))?;
         let mut chance = ChaCha8Rng::from_seed(seed_of(self.seed, OVERLAY, 0));
-        Ok(self.overlay.neighbours(self.nodes as u32, &mut chance)?)
+        Ok(beside(self.overlay.neighbours(self.nodes as u32, &mut chance)?, &self.beside))
     }
 
     /// Starts the nodes, runs the story, and ends with it, whatever is under way. Blocks this thread, which must not
@@ -240,7 +258,7 @@ impl Simulation {
         let local = Rc::new(LocalSet::new());
         let wires = Rc::downgrade(&local);
         let told = local.block_on(&runtime, async {
-            let ledger = Arc::new(Ledger::new(self.nodes));
+            let ledger = Arc::new(Ledger::new(neighbours.len()));
             let chance = ChaCha8Rng::from_seed(seed_of(self.seed, NETWORK, 0));
             let network = Network::new(ledger.clone(), self.weather, chance, self.traced, wires);
             let net = Net::start(Inner {
@@ -262,6 +280,20 @@ impl Simulation {
         });
         Ok(told)
     }
+}
+
+/// The same network with cliques of these sizes beside it.
+fn beside(network: Neighbours, sizes: &[usize]) -> Neighbours {
+    if sizes.is_empty() {
+        return network;
+    }
+    let mut lists: Vec<Vec<u32>> = (0..network.len() as u32).map(|node| network.of(node).collect()).collect();
+    for size in sizes {
+        // there are at most a million
+        let clique = lists.len() as u32..(lists.len() + size) as u32;
+        lists.extend(clique.clone().map(|node| clique.clone().filter(|other| *other != node).collect()));
+    }
+    Neighbours::Lists(lists)
 }
 
 /// Whom each node knows, itself included.

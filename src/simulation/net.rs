@@ -12,6 +12,7 @@ use std::{
 use chinwag_actors::{
     handle::Node,
     home::{Environment, Settings},
+    local::membership::Seed,
     node,
     service::AnyService,
     transport::Transport,
@@ -76,32 +77,40 @@ impl Net {
         let net = Net(Rc::new(inner));
         actix_web::rt::spawn(net.0.network.clone().run());
         for index in 0..net.len() {
-            let place = net.boot(index, 0);
+            let place = net.boot(index, 0, &[]);
             net.0.network.places.borrow_mut().push(place);
         }
         net
     }
 
-    fn boot(&self, index: usize, life: u32) -> Place {
+    /// Starts a node in a new life: with its first view, or to join through others.
+    fn boot(&self, index: usize, life: u32, through: &[usize]) -> Place {
         let skew = self.skew(index);
         let port = self.port(index, life, skew);
         let view = match &self.0.views {
             Views::Shared(view) => Some(view),
             Views::Own(views) => views.get(index),
         };
+        let view = view.filter(|_| through.is_empty());
+        let mut settings = self.0.settings.clone();
+        if !through.is_empty() {
+            settings.membership.seeds = through.iter().map(|seed| Seed::from(&address(*seed))).collect();
+            settings.membership.groups = vec![self.0.group.gid.clone()];
+        }
+        // no two lives have one number, though both began within a millisecond
+        let incarnation = skew.time_of_day(self.now()) + u64::from(life);
         // most live once, with one definition for all
         let record = if life == 0 { self.0.record.clone() } else { self.0.ledger.service(life) };
         let environment = Environment {
-            // no two lives have one number, though both began within a millisecond
-            incarnation: skew.time_of_day(self.now()) + u64::from(life),
+            incarnation,
             clock: skew.clock(),
-            settings: self.0.settings.clone(),
+            settings,
             services: self.0.services.iter().cloned().chain([record]).collect(),
             groups: view.map(|view| (self.0.group.clone(), view.clone())).into_iter().collect(),
             ..Environment::new(address(index), Rc::new(port), seed_of(self.0.seed, index as u64, life))
         };
         let (process, node) = Process::run(|| node::start(environment));
-        Place { node, process, power: Power::Up, life }
+        Place { node, process, power: Power::Up, life, incarnation }
     }
 
     fn port(&self, index: usize, life: u32, skew: Skew) -> Port {
@@ -261,23 +270,65 @@ impl Net {
     /// it are refused. What it had sent arrives.
     pub fn crash(&self, index: usize) {
         self.0.network.event(format_args!("crash {index}"));
+        self.end(index, Power::Down);
+        self.0.network.close_connections(index);
+    }
+
+    /// Ends a node together with its host, as when the power fails: what was sent to it, or was in its hands, is never
+    /// answered.
+    pub fn vanish(&self, index: usize) {
+        self.0.network.event(format_args!("vanish {index}"));
+        self.end(index, Power::Gone);
+        self.0.network.drop_connections(index);
+    }
+
+    fn end(&self, index: usize, power: Power) {
         let process = self.place(index, |place| {
-            place.power = Power::Down;
+            place.power = power;
             place.process.clone()
         });
         process.kill();
         self.0.network.changed.notify_waiters();
     }
 
+    /// The nodes to which a node has a connection open, which are told when it crashes: those that it sent a membership
+    /// `ping` with `"kept": true` in its argument within the last ten seconds.
+    pub fn closed_connections(&self, victim: usize) -> Vec<usize> {
+        self.place(victim, |_| ());
+        self.0.network.closed_connections(victim)
+    }
+
     /// Starts a node anew at the same address: it knows its group as at the start, and nothing of its former life. One
     /// that runs is crashed first.
     pub fn restart(&self, index: usize) {
-        if self.place(index, |place| place.power != Power::Down) {
+        if self.lives(index) {
             self.crash(index);
         }
         self.0.network.event(format_args!("restart {index}"));
+        self.boot_again(index, &[]);
+    }
+
+    /// Starts a node anew at its address, knowing nobody: it joins the group through the first of these nodes that
+    /// answers. A node that runs is crashed first.
+    ///
+    /// # Panics
+    /// Where `through` is empty.
+    #[allow(clippy::panic)] // a wrong test
+    pub fn join(&self, index: usize, through: &[usize]) {
+        if through.is_empty() {
+            panic!("node {index} joins through at least one other node");
+        }
+        if self.lives(index) {
+            self.crash(index);
+        }
+        let named: Vec<String> = through.iter().map(usize::to_string).collect();
+        self.0.network.event(format_args!("join {index} through {}", named.join(",")));
+        self.boot_again(index, through);
+    }
+
+    fn boot_again(&self, index: usize, through: &[usize]) {
         let life = self.place(index, |place| place.life + 1);
-        let booted = self.boot(index, life);
+        let booted = self.boot(index, life, through);
         self.place(index, |place| *place = booted);
     }
 
@@ -319,6 +370,16 @@ impl Net {
     /// Whether a node is up, and not paused.
     pub fn is_up(&self, index: usize) -> bool {
         self.place(index, |place| place.power == Power::Up)
+    }
+
+    /// Whether a node has a process, running or paused.
+    pub fn lives(&self, index: usize) -> bool {
+        self.place(index, |place| place.power.lives())
+    }
+
+    /// The number of a node's present or last life, as the node states it to others.
+    pub fn incarnation(&self, index: usize) -> u64 {
+        self.place(index, |place| place.incarnation)
     }
 
     /// How often a node has been restarted.

@@ -5,6 +5,7 @@
 //!                      │ yes         (lost, or cut by a partition, at departure or on arrival)
 //!                      │
 //!      nobody there ───┤──> `Unreachable` comes back
+//!      host gone ──────┤──> the caller waits until its deadline
 //!      paused ─────────┤──> it waits there, however long
 //!      up ─────────────┴──> performed, in a task of its own: it goes on though the caller gives up
 //!                             │
@@ -20,6 +21,10 @@
 //! each in the order of departure: so a node's memory is fetched once, of which there is more than any cache has.
 //!
 //! A paused node does nothing at all until it goes on ([`Process`]), and what came for it waits at its door.
+//!
+//! Connections are not simulated, except that the end of one is: a membership `ping` whose argument has `"kept": true`
+//! leaves a connection open, and when its sender is killed, its receiver is told one latency later
+//! ([`Network::closed_connections`]). A host that is gone closes nothing.
 
 use std::{
     cell::{Cell, RefCell},
@@ -86,7 +91,17 @@ pub(super) struct Weather {
 pub(super) enum Power {
     Up,
     Paused,
+    /// The process has ended; its host refuses connections.
     Down,
+    /// The host has gone with it: nothing answers.
+    Gone,
+}
+
+impl Power {
+    /// Whether there is a process, running or not.
+    pub fn lives(self) -> bool {
+        matches!(self, Power::Up | Power::Paused)
+    }
 }
 
 pub(super) struct Place {
@@ -94,6 +109,8 @@ pub(super) struct Place {
     pub process: Rc<Process>,
     pub power: Power,
     pub life: u32,
+    /// The number that this life states of itself.
+    pub incarnation: u64,
 }
 
 pub(super) struct Network {
@@ -109,6 +126,8 @@ pub(super) struct Network {
     /// Told when a node dies, or goes on.
     pub changed: Notify,
     pub watched: RefCell<Option<Watched>>,
+    /// Which connections each node has kept open, to whom and since when, the latest last.
+    kept: RefCell<BTreeMap<usize, VecDeque<(Instant, usize)>>>,
     exchanges: Rc<Exchanges>,
     agenda: RefCell<BTreeMap<Instant, VecDeque<Event>>>,
     /// What was on it for the present moment, node by node.
@@ -139,7 +158,12 @@ enum What {
     Returns,
     /// The caller has waited long enough.
     Expires,
+    /// A connection that this node kept open was closed. The event belongs to no exchange.
+    Closes { by: u32 },
 }
+
+/// How long after the last message on it a connection is kept open: an HTTP client's idle timeout.
+const KEPT_OPEN: Duration = Duration::from_secs(10);
 
 /// Events dealt with before those that they concern are let on: what is in hand then needs no more memory than that.
 const EVENTS_AT_A_TIME: usize = 512;
@@ -176,6 +200,7 @@ impl Network {
             sides: RefCell::default(),
             changed: Notify::new(),
             watched: RefCell::default(),
+            kept: RefCell::default(),
             exchanges: Rc::default(),
             agenda: RefCell::default(),
             present: RefCell::default(),
@@ -206,7 +231,7 @@ impl Network {
 
     /// Whether this life of the node is the present one.
     fn lives(&self, index: usize, life: u32) -> bool {
-        self.places.borrow().get(index).is_some_and(|place| place.life == life && place.power != Power::Down)
+        self.places.borrow().get(index).is_some_and(|place| place.life == life && place.power.lives())
     }
 
     /// Waits until the node is not paused.
@@ -339,6 +364,9 @@ impl Network {
             let stopped = Err(CallError::new(ErrorKind::Stopping, "the node has stopped"));
             return std::future::ready(stopped).boxed_local();
         }
+        if keeps_connection(&call) {
+            self.keep_connection(from, to);
+        }
         let name = self.trace.wanted().then(|| call.to_string().into());
         let compares = is_comparison(&call);
         let carried = self.holds(call.arguments.iter());
@@ -419,7 +447,10 @@ impl Network {
         }
     }
 
-    fn happen(self: Rc<Self>, Event { what, key, .. }: Event) {
+    fn happen(self: Rc<Self>, Event { what, key, node }: Event) {
+        if let What::Closes { by } = what {
+            return self.connection_closed(node as usize, by as usize);
+        }
         // one that is over has nothing left to happen to it
         let Some(about) = self.exchanges.about(key) else { return };
         let (way, from, to) = what.ends(about);
@@ -433,6 +464,8 @@ impl Network {
             // one that is paused finds it when it goes on
             What::Returns => self.deliver(key, about),
             What::Arrives => self.arrive(key, about),
+            // it was dealt with above
+            What::Closes { .. } => {}
         }
     }
 }
@@ -441,7 +474,7 @@ impl What {
     /// Which way it goes, from whom to whom.
     fn ends(self, about: About) -> (Way, usize, usize) {
         match self {
-            What::Arrives | What::Expires => (Way::There, about.from, about.to),
+            What::Arrives | What::Expires | What::Closes { .. } => (Way::There, about.from, about.to),
             What::Returns => (Way::Back, about.to, about.from),
         }
     }
@@ -463,6 +496,9 @@ impl Network {
     /// A call comes to a node that is not paused.
     fn enter(self: Rc<Self>, key: Key, about: About) {
         let Some(call) = self.exchanges.enter(key) else { return };
+        if self.power(about.to) == Power::Gone {
+            return self.lose(key, Way::There, Outcome::Unheard);
+        }
         let there = match self.places.borrow().get(about.to) {
             Some(Place { node, power: Power::Up, life, .. }) => Some((node.clone(), *life)),
             _ => None,
@@ -470,7 +506,7 @@ impl Network {
         let Some((node, life)) = there else {
             self.note(key, Way::There, Outcome::Refused);
             let nobody = format!("nobody listens at {}", shown(about.to));
-            return self.reply(key, Err(CallError::new(ErrorKind::Unreachable, nobody)));
+            return self.reply(key, Err(CallError::refused(nobody)));
         };
         self.note(key, Way::There, Outcome::Arrived);
         if about.carried {
@@ -560,10 +596,78 @@ impl Drop for Performing {
 impl Network {
     /// The node is gone that had a call in its hands.
     fn break_off(&self, key: Key, to: usize) {
+        if self.power(to) == Power::Gone {
+            return self.lose(key, Way::There, Outcome::Unheard);
+        }
         self.note(key, Way::There, Outcome::Died);
         let why = format!("{} broke off", shown(to));
         self.reply(key, Err(CallError::new(ErrorKind::Interrupted, why)));
     }
+}
+
+impl Network {
+    /// Notes that `from` has a connection to `to` open, if there is a way.
+    fn keep_connection(&self, from: usize, to: usize) {
+        if !self.connected(from, to) {
+            return;
+        }
+        let now = Instant::now();
+        let mut kept = self.kept.borrow_mut();
+        let open = kept.entry(from).or_default();
+        open.retain(|(at, peer)| *peer != to && now - *at <= KEPT_OPEN);
+        open.push_back((now, to));
+    }
+
+    /// The nodes to which `victim` has a connection open: those that it sent a kept-alive membership ping within the
+    /// last ten seconds. In ascending order.
+    pub(super) fn closed_connections(&self, victim: usize) -> Vec<usize> {
+        let now = Instant::now();
+        let kept = self.kept.borrow();
+        let open = kept.get(&victim).into_iter().flatten().filter(|(at, _)| now - *at <= KEPT_OPEN);
+        let mut peers: Vec<usize> = open.map(|(_, peer)| *peer).collect();
+        peers.sort_unstable();
+        peers
+    }
+
+    /// Closes the connections of a process that has ended. Each peer is told one latency later. The closing itself is
+    /// not lost, as the operating system repeats it, but no partition lets it through.
+    pub(super) fn close_connections(&self, victim: usize) {
+        let peers = self.closed_connections(victim);
+        self.kept.borrow_mut().remove(&victim);
+        for peer in peers {
+            let latency = self.link(victim, peer).latency.unwrap_or(self.weather.get().latency);
+            let latency = latency.draw(&mut self.chance.borrow_mut());
+            // there are fewer nodes than that
+            let by = u32::try_from(victim).unwrap_or(u32::MAX);
+            self.plan(Instant::now() + latency, What::Closes { by }, peer, Key::default());
+        }
+    }
+
+    /// Forgets the connections of a node whose host is gone: nobody hears of their end.
+    pub(super) fn drop_connections(&self, victim: usize) {
+        self.kept.borrow_mut().remove(&victim);
+    }
+
+    /// A connection that `by` had opened to the node `at` was closed.
+    fn connection_closed(&self, at: usize, by: usize) {
+        if !self.power(at).lives() || !self.connected(by, at) {
+            return;
+        }
+        self.event(format_args!("closed {by}>{at}"));
+        let node = match self.places.borrow().get(at) {
+            Some(Place { node, power: Power::Up, .. }) => node.clone(),
+            // a paused process reads of it when it goes on, by which time it probes anyway
+            _ => return,
+        };
+        node.connection_closed(address(by));
+    }
+}
+
+/// Whether a call is a membership ping whose connection stays open after it.
+fn keeps_connection(call: &Call) -> bool {
+    call.service == "gossip"
+        && call.method == "ping"
+        && call.arguments.first().and_then(|argument| argument.get("kept")).and_then(Value::as_bool) == Some(true)
 }
 
 fn shown(index: usize) -> String {

@@ -22,14 +22,19 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use chinwag_actors::{home::Settings, local::membership};
-use chinwag_protocol::{group::GroupConfig, overlay::Overlay};
+use chinwag_protocol::{
+    group::{Group, GroupConfig},
+    identity::Gid,
+    overlay::Overlay,
+};
 use serde::{Deserialize, Serialize, de::Error as _};
 
 use super::{
     GROUP, Impossible, Latency, Net, Simulation, Skew, check_share,
-    checks::{CHECKS, Check, PADDING, Told, Tried, Violation},
+    checks::{CHECKS, Check, PADDING, Tried, Violation},
     latency, named,
     spread::MAX_PAYLOAD,
+    story::{Story, Told},
 };
 
 /// Milliseconds between comparisons in a scenario.
@@ -48,6 +53,9 @@ const PERIODS: u64 = 500;
 const LATENCIES: f64 = 40.0;
 const LATENCIES_PER_NODE: f64 = 8.0;
 
+/// More nodes than this are looked at every tenth tick only: a look costs the square of their number.
+const LARGE: usize = 64;
+
 /// The last moment at which something may happen, in milliseconds: an hour, in which idle nodes have enough to do.
 pub const LATEST: u64 = 3_600_000;
 
@@ -65,6 +73,10 @@ pub struct Scenario {
     /// Who knows whom, as [`Overlay`] reads it.
     #[serde(default, with = "overlay")]
     pub overlay: Overlay,
+    /// Cliques beside these nodes, by size, numbered after them: nobody in one knows anybody outside of it. A clique of one
+    /// is a node alone, which may join others later.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub beside: Vec<usize>,
     /// How long messages take.
     pub latency: Latency,
     /// Share of one-way messages lost until the network heals.
@@ -77,6 +89,12 @@ pub struct Scenario {
     /// they do not. What is lost, and what happens, begins once they have had the time to hear of each other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watch: Option<u64>,
+    /// Whether it all begins with the first moment, before nodes that watch each other can have heard of each other.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub early: bool,
+    /// What the checks demand beyond what always has to hold.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub demands: BTreeSet<Demand>,
     /// How many rumors a node holds for others, where that is less than usual. What has been forgotten cannot come to
     /// everyone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -89,6 +107,17 @@ pub struct Scenario {
     pub clocks: Vec<Skew>,
     /// What happens.
     pub events: Vec<Event>,
+}
+
+/// What checks may demand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Demand {
+    /// A node that one member has heard, and that is dead, is removed by all, also by those that have not heard it.
+    Liveness,
+    /// A node that is restarted on its address comes to know the groups that list it, and a node that joins comes to know
+    /// all members of the group that it joined.
+    Groups,
 }
 
 /// The way from one node to another; the way back is another link.
@@ -147,10 +176,32 @@ pub enum Action {
         /// Which.
         node: usize,
     },
-    /// A node starts anew at its address.
+    /// A node ends at once, and its host with it: nothing answers.
+    Vanish {
+        /// Which.
+        node: usize,
+    },
+    /// A node starts anew at its address, at once where it was up.
     Restart {
         /// Which.
         node: usize,
+    },
+    /// A node starts anew at its address, knowing nobody, and joins the group through others. Only where nodes watch each
+    /// other.
+    Join {
+        /// Which.
+        node: usize,
+        /// Through whom, the first that answers. At least one.
+        through: Vec<usize>,
+    },
+    /// An operator puts a group on nodes, on each that is up.
+    Put {
+        /// The group's name.
+        group: String,
+        /// The nodes that it is put on. At least one.
+        on: Vec<usize>,
+        /// Its members.
+        members: Vec<usize>,
     },
     /// A node stops where it is.
     Pause {
@@ -202,6 +253,10 @@ fn milliseconds<S: serde::Serializer>(time: &Option<Duration>, serializer: S) ->
     time.map(|time| time.as_millis() as u64).serialize(serializer)
 }
 
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
 fn is_zero(number: &usize) -> bool {
     *number == 0
 }
@@ -212,9 +267,12 @@ impl Action {
         match self {
             Action::Tell { node, .. }
             | Action::Crash { node }
+            | Action::Vanish { node }
             | Action::Restart { node }
             | Action::Pause { node }
             | Action::Resume { node } => vec![*node],
+            Action::Join { node, through } => [&[*node], &through[..]].concat(),
+            Action::Put { on, members, .. } => [&on[..], &members[..]].concat(),
             Action::Partition { sides } => sides.concat(),
             Action::Cut { from, to } | Action::Break { from, to } => vec![*from, *to],
             Action::Heal {} | Action::Loss { .. } | Action::Latency { .. } => Vec::new(),
@@ -241,6 +299,17 @@ impl Action {
                     None => Ok(()),
                 }
             }
+            Action::Join { node, through } if through.is_empty() || through.contains(node) => {
+                impossible(format!("node {node} joins through at least one node, and not through itself"))
+            }
+            Action::Put { on, .. } if on.is_empty() => impossible("a group is put on at least one node".to_owned()),
+            Action::Put { group, .. } => match Gid::new(group) {
+                Ok(gid) if gid.is_all() || gid.is_local() || group == GROUP => {
+                    impossible(format!("an operator puts a group of its own, not {group:?}"))
+                }
+                Ok(_) => Ok(()),
+                Err(why) => impossible(why.to_string()),
+            },
             Action::Cut { from, to } | Action::Break { from, to } if from == to => {
                 impossible(format!("node {from} needs no way to itself"))
             }
@@ -257,15 +326,22 @@ impl Action {
         }
     }
 
-    fn happen(&self, net: &Net, told: &mut Vec<Told>, untold: &mut u64) {
+    fn happen(&self, net: &Net, story: &mut Story) {
         match self {
-            Action::Tell { node, bytes } if net.is_up(*node) => {
-                let mut message = format!("message {}", told.len());
+            // a node that has just joined does not know the group yet
+            Action::Tell { node, bytes } if net.is_up(*node) && story.joined(net, *node).is_none() => {
+                let mut message = format!("message {}", story.told.len());
                 message.extend(std::iter::repeat_n(PADDING, bytes.saturating_sub(message.len())));
                 net.tell(*node, &message);
-                told.push(Told { message, node: *node, life: net.life(*node) });
+                story.told.push(Told { message, node: *node, life: net.life(*node) });
             }
-            Action::Tell { .. } => *untold += 1,
+            Action::Tell { .. } => story.untold += 1,
+            Action::Vanish { node } => net.vanish(*node),
+            Action::Join { node, through } => {
+                net.join(*node, through);
+                story.join(net, *node, through);
+            }
+            Action::Put { group, on, members } => put(net, story, group, on, members),
             Action::Crash { node } => net.crash(*node),
             Action::Restart { node } => net.restart(*node),
             Action::Pause { node } => net.pause(*node),
@@ -281,6 +357,22 @@ impl Action {
             // it was checked
             Action::Clock(skew) => drop(net.set_clock(*skew)),
         }
+    }
+}
+
+/// An operator puts a group, of those members that are up, on those nodes that are up.
+fn put(net: &Net, story: &mut Story, group: &str, on: &[usize], members: &[usize]) {
+    let members: Vec<usize> = members.iter().copied().filter(|member| net.lives(*member)).collect();
+    for on in on.iter().copied().filter(|on| net.is_up(*on)) {
+        story.put(net, group, on, &members);
+        let set: Group = members.iter().map(|member| net.addr(*member)).collect();
+        let (node, group) = (net.node(on), group.to_owned());
+        actix_web::rt::spawn(async move {
+            if let Err(why) = node.groups().put(group.as_str(), set).await {
+                // it may have been killed meanwhile
+                log::debug!(target: "chinwag::simulation", "{node:?} could not put {group}: {why}");
+            }
+        });
     }
 }
 
@@ -316,6 +408,21 @@ pub struct Outcome {
 }
 
 impl Scenario {
+    /// How many nodes there are, those beside the network included.
+    pub fn total(&self) -> usize {
+        self.beside.iter().fold(self.nodes, |total, size| total.saturating_add(*size))
+    }
+
+    /// Whether an operator puts a group.
+    pub(super) fn has_puts(&self) -> bool {
+        self.events.iter().any(|event| matches!(event.what, Action::Put { .. }))
+    }
+
+    /// Whether a node joins others.
+    pub(super) fn has_joins(&self) -> bool {
+        self.events.iter().any(|event| matches!(event.what, Action::Join { .. }))
+    }
+
     /// The network.
     fn simulation(&self, traced: bool) -> Simulation {
         let timeout = (TIMEOUT * self.slowest()).max(50.0);
@@ -331,6 +438,7 @@ impl Scenario {
         let loss = if self.watch.is_some() { 0.0 } else { self.loss };
         let simulation = Simulation::new(self.seed)
             .nodes(self.nodes)
+            .beside(self.beside.iter().copied())
             .overlay(self.overlay)
             .latency(self.latency)
             .loss(loss)
@@ -351,11 +459,14 @@ impl Scenario {
             if *at > LATEST {
                 return impossible(format!("an event at {at} ms: the last moment is {LATEST}"));
             }
-            what.check(self.nodes).map_err(|why| Impossible::Argument(format!("the event at {at} ms: {why}")))?;
+            what.check(self.total()).map_err(|why| Impossible::Argument(format!("the event at {at} ms: {why}")))?;
+            if matches!(what, Action::Join { .. }) && self.watch.is_none() {
+                return impossible(format!("the event at {at} ms: a node joins only where nodes watch each other"));
+            }
         }
         for Link { from, to, latency, loss } in &self.links {
             let way = Action::Cut { from: *from, to: *to };
-            way.check(self.nodes).map_err(|why| Impossible::Argument(format!("the link {from} to {to}: {why}")))?;
+            way.check(self.total()).map_err(|why| Impossible::Argument(format!("the link {from} to {to}: {why}")))?;
             loss.map_or(Ok(()), |share| check_share("loss", share))?;
             latency.map_or(Ok(self.latency), Latency::checked)?;
         }
@@ -406,7 +517,8 @@ impl Scenario {
         events.sort_by_key(|event| event.at);
         let checks: Vec<&Check> = CHECKS.iter().filter(|check| (check.applies)(self)).collect();
         self.simulation(traced).run(|net| async move {
-            let (mut told, mut untold, mut tried) = (Vec::new(), 0, Tried::default());
+            let mut story = Story::new(self.nodes, &self.beside, self.watch.is_some(), self.demands.clone());
+            let mut tried = Tried::default();
             net.advance(self.acquaintance()).await;
             // it was checked
             let _ = net.set_loss(self.loss);
@@ -414,8 +526,8 @@ impl Scenario {
             let begun = net.now();
             for event in events {
                 net.advance((begun + Duration::from_millis(event.at)).saturating_sub(net.now())).await;
-                event.what.happen(&net, &mut told, &mut untold);
-                tried.all(checks.iter().filter(|check| check.for_good), &net, &told).await;
+                event.what.happen(&net, &mut story);
+                tried.all(checks.iter().filter(|check| check.for_good), &net, &story).await;
                 if !tried.violations.is_empty() {
                     break;
                 }
@@ -426,35 +538,38 @@ impl Scenario {
             self.set_links(&net, false);
             (0..net.len()).for_each(|node| net.resume(node));
             let healed = net.now();
+            let step = Duration::from_millis(if net.len() > LARGE { 10 * TICK } else { TICK });
             // what is under way arrives, and what is told has been sent
             net.advance(Duration::from_millis(2 * TICK)).await;
             while tried.violations.is_empty() {
-                if tried.holds(&checks, &net, &told).await {
+                if tried.holds(&checks, &net, &story).await {
                     break;
                 }
                 let late = net.now() - healed >= self.patience();
                 if late || tried.hopeless {
-                    tried.all(checks.iter(), &net, &told).await;
+                    tried.all(checks.iter(), &net, &story).await;
                 } else {
-                    net.advance(Duration::from_millis(TICK)).await;
+                    net.advance(step).await;
                 }
             }
             let Tried { checked, violations, .. } = tried;
+            let told = story.told.len() as u64;
             let healed_after = violations.is_empty().then(|| net.now() - healed);
-            Outcome { violations, checked, told: told.len() as u64, untold, healed_after, trace: net.trace() }
+            Outcome { violations, checked, told, untold: story.untold, healed_after, trace: net.trace() }
         })
     }
 
     /// How long nodes that watch each other are given to hear of each other.
     fn acquaintance(&self) -> Duration {
-        Duration::from_millis(self.watch.map_or(0, |period| period * (10 + self.nodes as u64 / 2)))
+        let periods = if self.early { 0 } else { 10 + self.nodes as u64 / 2 };
+        Duration::from_millis(self.watch.map_or(0, |period| period * periods))
     }
 
     /// How long after healing everything has to hold.
     fn patience(&self) -> Duration {
         let watched = self.watch.map_or(0, |period| period * PERIODS);
         let slow = self.slowest() * (LATENCIES + LATENCIES_PER_NODE * self.nodes as f64);
-        Duration::from_millis(TICK * (TICKS + TICKS_PER_NODE * self.nodes as u64) + watched + slow as u64)
+        Duration::from_millis(TICK * (TICKS + TICKS_PER_NODE * self.total() as u64) + watched + slow as u64)
     }
 
     /// As text that [`Scenario`] is read from again.

@@ -17,6 +17,7 @@ use serde::Serialize;
 use super::{
     Impossible, Latency, STORY, Skew,
     checks::Violation,
+    kinds::{KINDS, Kind, USUAL},
     net::seed_of,
     scenario::{Action, Event, Link, Outcome, Scenario},
 };
@@ -31,7 +32,7 @@ const MOST_WATCHED: usize = 24;
 const MOST_EVENTS: usize = 24;
 
 /// Within so many milliseconds.
-const WITHIN: u64 = 5_000;
+pub(super) const WITHIN: u64 = 5_000;
 
 /// Longest message drawn, in bytes: several times what is pushed to everybody whether or not they have it.
 const LONGEST: usize = 8_192;
@@ -43,8 +44,20 @@ const MOST_RUNS: u32 = 400;
 const MOST_SHOWN: usize = 3;
 
 impl Scenario {
-    /// The scenario of a seed: always the same.
+    /// The scenario of a seed, of the [`USUAL`] kinds: always the same.
     pub fn drawn(seed: u64) -> Scenario {
+        Scenario::drawn_with(seed, &USUAL.into())
+    }
+
+    /// The scenario of a seed, of these kinds: always the same.
+    pub fn drawn_with(seed: u64, kinds: &BTreeSet<Kind>) -> Scenario {
+        let mut scenario = Scenario::plain(seed);
+        KINDS.into_iter().filter(|kind| kinds.contains(kind)).for_each(|kind| kind.draw(&mut scenario));
+        scenario
+    }
+
+    /// Weather, partitions and single failures.
+    fn plain(seed: u64) -> Scenario {
         let mut chance = ChaCha8Rng::from_seed(seed_of(seed, STORY, 1));
         let latency = Latency::drawn(&mut chance);
         let any = chance.random_range(2..=MOST_NODES);
@@ -79,7 +92,23 @@ impl Scenario {
             .map(|_| Event { at: chance.random_range(0..WITHIN), what: Action::drawn(nodes, &mut chance) })
             .collect();
         events.sort_by_key(|event| event.at);
-        Scenario { seed, nodes, overlay, latency, loss, duplication, watch, retained, links, clocks, events }
+        let (beside, early, demands) = (Vec::new(), false, BTreeSet::new());
+        Scenario {
+            seed,
+            nodes,
+            overlay,
+            beside,
+            latency,
+            loss,
+            duplication,
+            watch,
+            early,
+            demands,
+            retained,
+            links,
+            clocks,
+            events,
+        }
     }
 }
 
@@ -165,17 +194,22 @@ pub struct Report {
 }
 
 impl Report {
-    /// Sums up what came of the scenarios of so many seeds, the first ones that failed shrunk.
+    /// Sums up what came of the scenarios of so many seeds, drawn of these kinds, the first ones that failed shrunk.
     ///
     /// # Errors
     /// [`Impossible`] where one of those is.
-    pub fn of(seed: u64, tried: Vec<(Scenario, Outcome)>, wall: Duration) -> Result<Report, Impossible> {
+    pub fn of(
+        seed: u64,
+        kinds: &BTreeSet<Kind>,
+        tried: Vec<(Scenario, Outcome)>,
+        wall: Duration,
+    ) -> Result<Report, Impossible> {
         let sum = |of: fn(&Outcome) -> u64| tried.iter().map(|(_, outcome)| of(outcome)).sum();
         let (seeds, checked, told) = (tried.len() as u64, sum(|outcome| outcome.checked), sum(|outcome| outcome.told));
         let failed: Vec<_> = tried.into_iter().filter(|(_, outcome)| !outcome.violations.is_empty()).collect();
         let failures: Vec<u64> = failed.iter().map(|(scenario, _)| scenario.seed).collect();
         let shown = failed.into_iter().take(MOST_SHOWN).map(|(scenario, outcome)| {
-            let replay = Failure::replay_of(scenario.seed);
+            let replay = Failure::replay_of(scenario.seed, kinds);
             Failure::of(scenario, outcome.violations, replay)
         });
         Ok(Report {
@@ -237,9 +271,14 @@ impl Failure {
         Ok(Failure { seed, replay, violations, shrunk, runs })
     }
 
-    /// The command that replays a seed of a swarm.
-    pub fn replay_of(seed: u64) -> String {
-        format!("chinwag simulate --swarm 1 --seed {seed}")
+    /// The command that replays a seed of a swarm that draws these kinds.
+    pub fn replay_of(seed: u64, kinds: &BTreeSet<Kind>) -> String {
+        let mut command = format!("chinwag simulate --swarm 1 --seed {seed}");
+        if *kinds != USUAL.into() {
+            let names: Vec<String> = kinds.iter().map(Kind::to_string).collect();
+            command += &format!(" --kinds {}", if names.is_empty() { "none".to_owned() } else { names.join(",") });
+        }
+        command
     }
 }
 
@@ -292,21 +331,15 @@ fn smaller(scenario: &Scenario) -> Vec<Scenario> {
     }
     for nodes in [scenario.nodes / 2, scenario.nodes.saturating_sub(1)] {
         if nodes > 0 {
-            with(&|smaller| {
-                smaller.nodes = nodes;
-                smaller.events.retain(|event| match &event.what {
-                    Action::Partition { .. } => true,
-                    what => what.nodes().into_iter().all(|node| node < nodes),
-                });
-                smaller.clocks.retain(|skew| skew.node < nodes);
-                smaller.links.retain(|link| link.from.max(link.to) < nodes);
-                for event in &mut smaller.events {
-                    if let Action::Partition { sides } = &mut event.what {
-                        sides.iter_mut().for_each(|side| side.retain(|node| *node < nodes));
-                    }
-                }
-            });
+            with(&|smaller| keep(smaller, |node| node < nodes || node >= scenario.nodes));
         }
+    }
+    let mut first = scenario.nodes;
+    for size in &scenario.beside {
+        let clique = first..first + size;
+        with(&|smaller| keep(smaller, |node| !clique.contains(&node)));
+        with(&|smaller| keep(smaller, |node| !clique.contains(&node) || node < clique.start + size / 2));
+        first += size;
     }
     with(&only_named);
     with(&|smaller| smaller.events.iter_mut().for_each(|event| event.at /= 2));
@@ -327,27 +360,58 @@ fn smaller(scenario: &Scenario) -> Vec<Scenario> {
     with(&|smaller| smaller.duplication = 0.0);
     with(&|smaller| smaller.clocks.clear());
     with(&|smaller| smaller.watch = None);
+    with(&|smaller| smaller.early = false);
+    for demand in &scenario.demands {
+        with(&|smaller| smaller.demands.retain(|other| other != demand));
+    }
     with(&|smaller| smaller.retained = None);
     with(&|smaller| smaller.overlay = Overlay::Clique);
     with(&|smaller| smaller.latency = Latency::Constant(1));
     tried
 }
 
-/// Keeps the nodes that something names, under the first numbers.
+/// Keeps the nodes that something names.
 fn only_named(scenario: &mut Scenario) {
     let of_events = scenario.events.iter().flat_map(|event| event.what.nodes());
     let of_links = scenario.links.iter().flat_map(|link| [link.from, link.to]);
     let named: BTreeSet<usize> =
         of_events.chain(of_links).chain(scenario.clocks.iter().map(|skew| skew.node)).collect();
-    let number = |node: &mut usize| *node = named.range(..*node).count();
-    for event in &mut scenario.events {
+    keep(scenario, |node| named.contains(&node));
+}
+
+/// Keeps some of the nodes, under the first numbers, and what names no other.
+fn keep(scenario: &mut Scenario, wanted: impl Fn(usize) -> bool) {
+    // there is no network of none
+    let first = if (0..scenario.nodes).any(&wanted) { None } else { Some(0) };
+    let kept: BTreeSet<usize> = (0..scenario.total()).filter(|node| wanted(*node)).chain(first).collect();
+    let number = |node: &mut usize| *node = kept.range(..*node).count();
+    let all_kept = |nodes: &[usize]| nodes.iter().all(|node| kept.contains(node));
+    scenario.events.retain_mut(|event| {
         match &mut event.what {
+            Action::Partition { sides } => {
+                sides.iter_mut().for_each(|side| side.retain(|node| kept.contains(node)));
+                sides.retain(|side| !side.is_empty());
+                sides.iter_mut().flatten().for_each(number);
+                return !sides.is_empty();
+            }
+            Action::Put { on, members, .. } => {
+                for nodes in [&mut *on, members] {
+                    nodes.retain(|node| kept.contains(node));
+                    nodes.iter_mut().for_each(number);
+                }
+                return !on.is_empty();
+            }
+            what if !all_kept(&what.nodes()) => return false,
             Action::Tell { node, .. }
             | Action::Crash { node }
+            | Action::Vanish { node }
             | Action::Restart { node }
             | Action::Pause { node }
             | Action::Resume { node } => number(node),
-            Action::Partition { sides } => sides.iter_mut().flatten().for_each(number),
+            Action::Join { node, through } => {
+                number(node);
+                through.iter_mut().for_each(number);
+            }
             Action::Cut { from, to } | Action::Break { from, to } => {
                 number(from);
                 number(to);
@@ -355,13 +419,23 @@ fn only_named(scenario: &mut Scenario) {
             Action::Clock(skew) => number(&mut skew.node),
             Action::Heal {} | Action::Loss { .. } | Action::Latency { .. } => {}
         }
-    }
+        true
+    });
+    scenario.links.retain(|link| all_kept(&[link.from, link.to]));
     for link in &mut scenario.links {
         number(&mut link.from);
         number(&mut link.to);
     }
+    scenario.clocks.retain(|skew| kept.contains(&skew.node));
     scenario.clocks.iter_mut().for_each(|skew| number(&mut skew.node));
-    scenario.nodes = named.len().clamp(1, scenario.nodes);
+    let mut first = scenario.nodes;
+    for size in &mut scenario.beside {
+        let clique = first..first + *size;
+        first = clique.end;
+        *size = kept.range(clique).count();
+    }
+    scenario.beside.retain(|size| *size > 0);
+    scenario.nodes = kept.range(..scenario.nodes).count();
 }
 
 #[cfg(test)]
@@ -398,6 +472,9 @@ mod tests {
             ],
             latency: Latency::Uniform(1, 9),
             seed: 11,
+            beside: Vec::new(),
+            early: false,
+            demands: BTreeSet::new(),
             watch: None,
             retained: None,
             links: vec![Link { from: 1, to: 0, latency: Some(Latency::Constant(90)), loss: Some(0.5) }],
@@ -405,7 +482,7 @@ mod tests {
         let found = scenario.run(false).unwrap().violations;
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].what.contains("and node 4 has not"), "{found:?}");
-        let failure = Failure::of(scenario, found.clone(), Failure::replay_of(11)).unwrap();
+        let failure = Failure::of(scenario, found.clone(), Failure::replay_of(11, &USUAL.into())).unwrap();
         assert_eq!((failure.seed, failure.replay.as_str()), (11, "chinwag simulate --swarm 1 --seed 11"));
         assert_eq!(failure.violations, found);
         let left = &failure.shrunk;
@@ -428,5 +505,41 @@ mod tests {
         assert!(needed(&shrunk.events[0].what) && shrunk.nodes == shrunk.events[0].what.nodes()[0] + 1, "{shrunk:?}");
         assert_eq!((shrunk.loss, shrunk.latency, shrunk.overlay), (0.0, Latency::Constant(1), Overlay::Clique));
         assert!(runs < MOST_RUNS);
+    }
+
+    #[test]
+    fn nodes_that_are_taken_away_are_renumbered_everywhere() {
+        let event = |what| Event { at: 1, what };
+        let mut scenario = Scenario {
+            nodes: 4,
+            beside: vec![3, 1],
+            links: vec![Link { from: 3, to: 6, latency: None, loss: Some(0.5) }],
+            clocks: vec![Skew::none(1), Skew::none(7)],
+            events: vec![
+                event(Action::Join { node: 7, through: vec![3] }),
+                event(Action::Join { node: 5, through: vec![3] }),
+                event(Action::Put { group: "g".to_owned(), on: vec![1, 3], members: vec![1, 3, 5, 6] }),
+                event(Action::Put { group: "h".to_owned(), on: vec![1], members: vec![6] }),
+                event(Action::Vanish { node: 6 }),
+                event(Action::Partition { sides: vec![vec![1], vec![0, 7]] }),
+            ],
+            overlay: Overlay::Clique,
+            ..Scenario::plain(1)
+        };
+        keep(&mut scenario, |node| ![1, 5].contains(&node));
+        assert_eq!((scenario.nodes, &scenario.beside[..]), (3, &[2, 1][..]));
+        assert_eq!((scenario.links[0].from, scenario.links[0].to), (2, 4));
+        assert_eq!(scenario.clocks, [Skew::none(5)]);
+        let left: Vec<Action> = scenario.events.iter().map(|event| event.what.clone()).collect();
+        let wanted = [
+            Action::Join { node: 5, through: vec![2] },
+            Action::Put { group: "g".to_owned(), on: vec![2], members: vec![2, 4] },
+            Action::Vanish { node: 4 },
+            Action::Partition { sides: vec![vec![0, 5]] },
+        ];
+        assert_eq!(left, wanted);
+        keep(&mut scenario, |node| node == 5);
+        assert_eq!((scenario.nodes, &scenario.beside[..]), (1, &[1][..]), "node 0 stays");
+        scenario.check().unwrap();
     }
 }

@@ -24,6 +24,8 @@ pub(super) enum Outcome {
     Again,
     /// Nobody listens where it went.
     Refused,
+    /// The host that it went to is gone.
+    Unheard,
     /// The node died with the call in its hands.
     Died,
     /// An answer arrived.
@@ -66,6 +68,7 @@ impl Trace {
             Outcome::Arrived => "arrived",
             Outcome::Again => "arrived again",
             Outcome::Refused => "refused",
+            Outcome::Unheard => "unheard",
             Outcome::Died => "died",
             Outcome::Answered(None) => "answered",
             Outcome::Answered(Some(error)) => error.name(),

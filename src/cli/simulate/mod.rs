@@ -1,13 +1,16 @@
-//! `chinwag simulate`: a rumor to everyone over many seeds, measured; or random failures, checked.
+//! `chinwag simulate`: a rumor to everyone over many seeds, or membership while nodes die, measured; or random failures,
+//! checked.
 //!
 //! Runs are spread over the cores, a thread and a runtime each at a time; a run knows nothing but its seed, so the
 //! figures do not depend on how many cores there are.
 
+mod membership;
 mod plot;
 mod table;
 
 use std::{
     cell::Cell,
+    collections::BTreeSet,
     fs::{self, File},
     io::{self, IsTerminal as _, Write as _},
     path::{Path, PathBuf},
@@ -23,6 +26,7 @@ use chinwag::{
     protocol::fanout::Fanout,
     simulation::{
         Impossible, Latency, Overlay,
+        kinds::{KINDS, Kind, USUAL},
         scenario::Scenario,
         spread::{Report, Run, Spread, Stage},
         swarm,
@@ -66,24 +70,45 @@ pub(super) struct SimulateArgs {
     /// Print figures as JSON
     #[arg(long)]
     json: bool,
-    /// Draw how the rumor spread, as SVG
+    /// Draw how the rumor spread, or how soon dead nodes were removed, as SVG
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
     /// Write every message of the first run, a line each
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
+    #[command(flatten)]
+    membership: membership::MembershipArgs,
     /// Instead: draw this many networks with failures from the seeds, and check each after it has healed
     #[arg(long, value_name = "SEEDS", allow_negative_numbers = true, conflicts_with_all = MEASURED)]
     #[arg(conflicts_with = "scenario")]
     swarm: Option<u64>,
+    /// What a swarm draws besides weather and single failures: usual, all, none, or kinds with commas between, of
+    /// silent, restarts, clocks, puts, sparse-puts, early, returns, joins, large-joins, clusters, takeovers, merges
+    #[arg(long, value_name = "KINDS", requires = "swarm", value_parser = kinds, default_value = "usual")]
+    kinds: Kinds,
     /// Instead: run the failures in this file, as JSON
     #[arg(long, value_name = "FILE", conflicts_with_all = MEASURED, conflicts_with = "seed")]
     scenario: Option<PathBuf>,
 }
 
+/// Which kinds a swarm draws.
+#[derive(Clone, Debug)]
+struct Kinds(BTreeSet<Kind>);
+
+/// Reads a list of kinds.
+fn kinds(text: &str) -> Result<Kinds, Impossible> {
+    Ok(Kinds(match text {
+        "usual" => USUAL.into(),
+        "all" => KINDS.into(),
+        "none" => BTreeSet::new(),
+        list => list.split(',').map(str::parse).collect::<Result<_, _>>()?,
+    }))
+}
+
 /// Runs it. What cannot be is refused with 2, what failed is 1.
 pub(super) fn run(args: &SimulateArgs) -> ExitCode {
     let done = match (&args.scenario, args.swarm) {
+        _ if args.membership.membership => membership::measure(args),
         (Some(file), _) => replay(args, file),
         (None, Some(seeds)) => swarm(args, seeds),
         (None, None) => measure(args),
@@ -226,7 +251,7 @@ fn swarm(args: &SimulateArgs, seeds: u64) -> Result<ExitCode, Refusal> {
     let (trace, _) = Sink::open_both(args)?;
     let began = Instant::now();
     let try_one = |number: u64| {
-        let scenario = Scenario::drawn(args.seed.wrapping_add(number));
+        let scenario = Scenario::drawn_with(args.seed.wrapping_add(number), &args.kinds.0);
         let outcome = swarm::run(&scenario, args.trace.is_some() && number == 0);
         outcome.map(|outcome| (scenario, outcome))
     };
@@ -234,18 +259,13 @@ fn swarm(args: &SimulateArgs, seeds: u64) -> Result<ExitCode, Refusal> {
     if let (Some(trace), Some((_, first))) = (trace, tried.first()) {
         trace.write(&first.trace)?;
     }
-    let report = swarm::Report::of(args.seed, tried, began.elapsed())?;
+    let report = swarm::Report::of(args.seed, &args.kinds.0, tried, began.elapsed())?;
     say(&if args.json { json(&report)? } else { table::swarm(&report) })?;
     Ok(if report.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Does `count` things on all cores, and answers the results in order. Ends early once one says so.
-fn each<T: Send>(
-    count: u64,
-    what: &'static str,
-    work: impl Fn(u64) -> T + Sync,
-    enough: impl Fn(&T) -> bool + Sync,
-) -> Vec<T> {
+/// Shows on a terminal how far something has got.
+fn progress(count: u64, what: &'static str) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(
         Some(count),
         if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() },
@@ -255,6 +275,17 @@ fn each<T: Send>(
     }
     bar.set_message(what);
     bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+/// Does `count` things on all cores, and answers the results in order. Ends early once one says so.
+fn each<T: Send>(
+    count: u64,
+    what: &'static str,
+    work: impl Fn(u64) -> T + Sync,
+    enough: impl Fn(&T) -> bool + Sync,
+) -> Vec<T> {
+    let bar = progress(count, what);
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let done: Mutex<Vec<(usize, T)>> = Mutex::new(Vec::new());

@@ -4,13 +4,13 @@ use chinwag::simulation::{checks::Violation, scenario::Outcome, spread::Report, 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets::UTF8_BORDERS_ONLY};
 
 /// How wide a table may be, in columns: as `COLUMNS` says, or the terminal that it is for. None where nobody says.
-fn width() -> Option<u16> {
+pub(super) fn width() -> Option<u16> {
     let told = std::env::var("COLUMNS").ok().and_then(|columns| columns.trim().parse().ok());
     let terminal = || terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| width.0);
     told.or_else(terminal).filter(|width| *width > 0)
 }
 
-fn two_columns(rows: Vec<(String, String)>, width: Option<u16>) -> String {
+pub(super) fn two_columns(rows: Vec<(String, String)>, width: Option<u16>) -> String {
     let mut table = Table::new();
     table.load_style(UTF8_BORDERS_ONLY);
     // cells wrap within their columns; a terminal that wraps lines breaks the table
@@ -116,7 +116,7 @@ pub(super) fn failure(failure: &swarm::Failure) -> String {
 mod tests {
     use std::time::Duration;
 
-    use chinwag::simulation::scenario::Scenario;
+    use chinwag::simulation::{kinds::USUAL, scenario::Scenario};
 
     use super::*;
 
@@ -146,7 +146,7 @@ mod tests {
             let outcome = swarm::run(&scenario, false).unwrap();
             (scenario, outcome)
         });
-        let report = swarm::Report::of(1, tried.collect(), Duration::ZERO).unwrap();
+        let report = swarm::Report::of(1, &USUAL.into(), tried.collect(), Duration::ZERO).unwrap();
         assert_eq!((report.seeds, report.failed, &report.failures[..]), (6, 5, &[1, 3, 4, 5, 6][..]));
         let text = swarm(&report);
         assert!(text.contains("\nfailed: 1, 3, 4, 5, 6\n"), "{text}");
