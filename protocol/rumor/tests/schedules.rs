@@ -70,7 +70,11 @@ impl Net {
                     self.packets.push(Packet::Request { from: node, to, token, request });
                 }
                 // Ticks come at random here.
-                Output::Timer { .. } | Output::Cancel { .. } | Output::Settled { .. } => {}
+                Output::Timer { .. }
+                | Output::Cancel { .. }
+                | Output::Settled { .. }
+                | Output::Reissued { .. }
+                | Output::Entered => {}
             }
         }
         result
@@ -96,7 +100,7 @@ impl Net {
     fn push_opaque(&mut self, node: u32, bytes: usize) {
         let message = self.started.len() as u32;
         let id = Id::Opaque(format!("mid {message}").into());
-        let rumor = Rumor { id: id.clone(), hop: 1, age: Duration::ZERO, calm: false, bytes, message };
+        let rumor = Rumor { id: id.clone(), hop: 1, age: Duration::ZERO, calm: false, replay: false, former: None, bytes, message };
         let answer = self.at(node, |node, context, out| node.respond(context, None, Request::Push(rumor), out));
         if answer == Answer::Fresh {
             self.started.push(id);
