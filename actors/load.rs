@@ -74,6 +74,10 @@ impl Gauges {
                 put(name, fill);
             }
         }
+        put("gossip.deletedGroupBytes", self.rooms.memories.borrow().load());
+        for (name, fill) in self.rooms.outcomes.borrow().load() {
+            put(name, fill);
+        }
         if let Some(roster) = &self.roster {
             for (name, fill) in roster.borrow().load(home.settings.membership.detection.remembered) {
                 put(name, fill);

@@ -253,7 +253,13 @@ impl Handler<Reconcile> for Lifecycle {
         if let Some(seat) = self.state.borrow_mut().groups.remove(&gid) {
             seat.close();
         }
-        Box::pin(async {})
+        let node = self.home.node().ok().cloned();
+        Box::pin(async move {
+            if let Some(node) = node {
+                // one that is being replaced looks for itself
+                let _ = node.inner().gossip.ask(gossip::Left(gid)).await;
+            }
+        })
     }
 }
 

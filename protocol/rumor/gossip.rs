@@ -46,6 +46,24 @@ pub struct Gossip<P, M> {
     pub(super) pace: Pace,
 }
 
+/// Which rumors a machine has seen, kept after the machine is gone: see [`Gossip::into_memory`].
+#[derive(Clone, Debug)]
+pub struct Memory<P> {
+    seen: Seen<P>,
+}
+
+impl<P: Copy + Ord> Memory<P> {
+    /// Whether nothing has been seen.
+    pub fn is_empty(&self) -> bool {
+        self.seen.size() == (0, 0, 0)
+    }
+
+    /// About how much memory it takes, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.seen.bytes()
+    }
+}
+
 impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
     /// The gossip of node `me`, in its life `incarnation`: a number that is higher after every restart.
     ///
@@ -106,6 +124,47 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
     pub fn hash(&mut self, now: Duration) -> u64 {
         self.expire(now);
         self.store.hash()
+    }
+
+    /// The same machine, but its first rumor is numbered `sequence + 1`.
+    ///
+    /// A machine of a group that is put again must start above every sequence that an earlier machine of the same node,
+    /// life and group has used: peers take a rumor with a number that they know for one that they have seen.
+    #[must_use]
+    pub fn numbering_above(mut self, sequence: u64) -> Self {
+        self.sequence = sequence;
+        self
+    }
+
+    /// The same machine, which takes for seen what an earlier machine of this node and group has seen.
+    #[must_use]
+    pub fn recalling(mut self, memory: Memory<P>) -> Self {
+        self.seen = memory.seen;
+        self
+    }
+
+    /// The same machine, which refuses rumors born before `limit`, a time since the node started. For a node that may
+    /// have performed them in a group that it has forgotten since.
+    #[must_use]
+    pub fn refusing_before(mut self, limit: Duration) -> Self {
+        self.seen.refuse_before(micros(limit));
+        self
+    }
+
+    /// The sequence of the last rumor started here.
+    pub fn last_sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Ends this machine, and returns what the next one of the same group has to know so that no message is performed
+    /// twice.
+    pub fn into_memory(self) -> Memory<P> {
+        Memory { seen: self.seen }
+    }
+
+    /// How long after this machine's end its [`Memory`] is of use: until peers hold nothing that it knows of.
+    pub fn memory_lasts(&self) -> Duration {
+        self.config.retained_age + 2 * self.config.transit
     }
 
     /// Goes on under another configuration. What is held beyond its bounds goes as room is next needed.

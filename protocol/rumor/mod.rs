@@ -109,8 +109,9 @@ mod traffic;
 mod wants;
 
 pub use config::Config;
-pub use gossip::Gossip;
+pub use gossip::{Gossip, Memory};
 pub use message::{Answer, History, Id, Page, Request, Rumor, Stretch};
+pub use receiving::MAX_OPAQUE_ID;
 
 /// The members of a group, as one node sees them. Shared by all who see the same: nothing here keeps a copy.
 pub trait View<P> {

@@ -17,7 +17,7 @@ use super::wants::Unanswered;
 use super::{Context, Output, Token, View, micros};
 
 /// An opaque id longer than this many bytes is refused: it is kept for long, and real ones have 64.
-const OPAQUE_LENGTH: usize = 256;
+pub const MAX_OPAQUE_ID: usize = 256;
 
 /// A rumor found by comparison is spread from here if it is younger than this many ticks. An older one has been
 /// spread, and missed us or was kept from us: comparison brings it to the few others like us without
@@ -45,7 +45,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
             self.arrived(&id, out);
             return Answer::Had;
         }
-        let too_long = matches!(&id, Id::Opaque(text) if text.len() > OPAQUE_LENGTH);
+        let too_long = matches!(&id, Id::Opaque(text) if text.len() > MAX_OPAQUE_ID);
         if too_long || !self.has_room(bytes) {
             return Answer::Busy;
         }

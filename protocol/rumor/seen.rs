@@ -17,6 +17,12 @@ use super::micros;
 /// Microseconds relative to this node's start; negative for what was born before.
 pub(super) type Birth = i64;
 
+/// A life and its place in the map, in bytes: 64 for the box, 40 for the key, and what a map leaves free.
+const LIFE_BYTES: usize = 160;
+
+/// An opaque id's places in the map and the set beside its text, in bytes.
+const OPAQUE_BYTES: usize = 96;
+
 /// What marking an id as seen came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mark {
@@ -165,6 +171,19 @@ impl<P: Copy + Ord> Seen<P> {
         }
         life.youngest = life.youngest.max(now);
         self.supersede(me, config);
+    }
+
+    /// About how much memory all of it takes, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        let (lives, stretches, _) = self.size();
+        let texts: usize = self.opaque.keys().map(|text| text.len() + OPAQUE_BYTES).sum();
+        lives * LIFE_BYTES + stretches * size_of::<Stretch>() + texts
+    }
+
+    /// Takes for seen whatever was born before `limit` and is not remembered.
+    pub(super) fn refuse_before(&mut self, limit: Birth) {
+        self.horizon = self.horizon.max(limit);
+        self.opaque_horizon = self.opaque_horizon.max(limit);
     }
 
     fn superseded(&self, origin: P, incarnation: u64, config: &Config) -> bool {

@@ -14,7 +14,8 @@
 //! A group's machine is made when the group first has something to say, or else soon after this node has company in it:
 //! in some overlays it is for the node that lacks a rumor to ask, as those who have it draw others. It lives outside the
 //! actor, and so do the requests under way, so that a panic forgets no rumor. A peer that does not know `offer` is a node of the reference: it is
-//! sent whole messages from then on, until it speaks for itself.
+//! sent whole messages from then on, until it speaks for itself. With a group goes its machine; what must outlive it is in
+//! `memories.rs`.
 //!
 //! # Its way out, and in
 //!
@@ -22,7 +23,9 @@
 //! come straight here, past the bounds on calls under way: the machine bounds both what it has under way and what it
 //! takes in, and an answer that is only the machine's is there at once. What a rumor performs is a call like any other.
 
+mod memories;
 mod options;
+mod outcomes;
 mod room;
 mod wire;
 
@@ -36,7 +39,7 @@ use std::{
 use actix::{Actor, ActorFuture, AsyncContext, Context, Handler, Message, ResponseFuture};
 use chinwag_protocol::{
     call::{Answer, Call, CallError, ErrorKind, GroupReply, Remote, Reply},
-    group::{Entry, MAX_GROUPS},
+    group::Entry,
     identity::{Gid, Nid, NodeAddr, Sid},
     rumor::{self, Input, Output},
     value::Value,
@@ -92,20 +95,15 @@ impl Gossip {
         gid: &Gid,
         context: &mut Context<Gossip>,
         act: impl FnOnce(&mut Room, &Entry, &Home, &mut Vec<Output<Nid, Shared>>) -> Result<T, CallError>,
-    ) -> Result<(T, Vec<oneshot::Receiver<Reply>>), CallError> {
+    ) -> Result<(T, Vec<Performing>), CallError> {
         let entry = self.home.groups.borrow().entry(gid)?.clone();
         let mut outputs = Vec::new();
         let rooms = self.rooms.clone();
         let mut rooms = rooms.by_group.borrow_mut();
         if !rooms.contains_key(gid) {
-            if rooms.len() >= MAX_GROUPS {
-                let message = format!("a node gossips in at most {MAX_GROUPS} groups in its life");
-                return Err(CallError::new(ErrorKind::Busy, message));
-            }
-            let options = Options::read(&entry.config)?;
-            let mut room = Room::new(self.home.nid, self.home.incarnation, options);
+            let mut room = self.rooms.open(gid, &self.home, Options::read(&entry.config)?);
             room.input(&entry, &self.home, Input::Start, &mut outputs);
-            rooms.insert(gid.clone(), Box::new(room));
+            rooms.insert(gid.clone(), room);
         }
         let Some(room) = rooms.get_mut(gid) else { return Err(gone()) };
         room.configure(&entry)?;
@@ -125,15 +123,17 @@ impl Gossip {
         entry: &Entry,
         outputs: Vec<Output<Nid, Shared>>,
         context: &mut Context<Gossip>,
-    ) -> Vec<oneshot::Receiver<Reply>> {
+    ) -> Vec<Performing> {
         let (mut performing, mut writer) = (Vec::new(), wire::Writer::default());
         for output in outputs {
             match output {
                 // a node that only sends to a group meets what others said in it, and it is none of its business
                 Output::Perform { .. } if !room.addressed && !entry.members.contains(&self.home.nid) => {}
-                Output::Perform { message, .. } => performing.extend(self.perform(&message)),
+                Output::Perform { id, message } => {
+                    performing.extend(self.perform(&message).map(|outcome| Performing { id, outcome }));
+                }
                 Output::Send { token, to, request } => {
-                    let own = room.own_push(&request);
+                    let own = room.own_push(self.home.nid, &to, &request, &entry.members);
                     let asked = Asked::of(&request);
                     let address = entry.members.by_nid(&to).map(|member| member.node.clone());
                     let address = address.or_else(|| room.stranger(&to));
@@ -142,23 +142,42 @@ impl Gossip {
                         Some(to) => self.home.ask(&to, call, room.request_timeout()),
                         None => ready(Err(gone())),
                     };
-                    self.rooms.flights.borrow_mut().push(Flight { gid: gid.clone(), token, to, asked, own, reply });
-                    if let Some(look) = &self.look {
-                        look.wake_by_ref();
-                    }
+                    let (gid, number) = (gid.clone(), room.number);
+                    self.rooms.flights.borrow_mut().push(Flight { gid, room: number, token, to, asked, own, reply });
+                    self.look_at_flights();
                 }
                 // an answer that is not needed is not listened to
                 Output::Cancel { .. } => {}
                 Output::Timer { after, timer } => {
-                    let gid = gid.clone();
-                    context.run_later(self.home.clock.truly(after), move |gossip, context| {
-                        gossip.timer(&gid, timer, context)
+                    let (gid, number) = (gid.clone(), room.number);
+                    let tick = context.run_later(self.home.clock.truly(after), move |gossip, context| {
+                        gossip.timer(&gid, number, timer, context)
                     });
+                    room.tick = Some(tick);
                 }
                 Output::Settled { id } => room.settle(&id),
             }
         }
         performing
+    }
+
+    fn look_at_flights(&self) {
+        if let Some(look) = &self.look {
+            look.wake_by_ref();
+        }
+    }
+
+    /// Drops what deleted groups held.
+    fn close(&self, gids: &[Gid], context: &mut Context<Gossip>) {
+        if gids.is_empty() {
+            return;
+        }
+        for gid in gids {
+            if let Some(tick) = self.rooms.close(gid, self.home.now()) {
+                context.cancel_future(tick);
+            }
+        }
+        self.look_at_flights();
     }
 
     /// Performs a message on this node, in a task of its own.
@@ -192,6 +211,14 @@ impl Gossip {
             };
             groups.names().filter(|gid| !rooms.contains_key(*gid)).filter(company).cloned().collect()
         };
+        let gone: Vec<Gid> = {
+            let (groups, rooms) = (self.home.groups.borrow(), self.rooms.by_group.borrow());
+            rooms.keys().filter(|gid| groups.entry(gid).is_err()).cloned().collect()
+        };
+        // most went when they were deleted; this actor may have been about to be replaced
+        self.close(&gone, context);
+        self.rooms.memories.borrow_mut().expire(self.home.now());
+        self.rooms.outcomes.borrow_mut().expire(self.home.now());
         for gid in fresh {
             if let Err(why) = self.drive(&gid, context, |_, _, _, _| Ok(())) {
                 log::debug!(target: "chinwag::gossip", "nobody compares notes in {gid}: {why}");
@@ -200,7 +227,10 @@ impl Gossip {
         context.run_later(self.home.clock.truly(ROUND), Gossip::look_around);
     }
 
-    fn timer(&mut self, gid: &Gid, timer: rumor::Timer, context: &mut Context<Gossip>) {
+    fn timer(&mut self, gid: &Gid, number: u64, timer: rumor::Timer, context: &mut Context<Gossip>) {
+        if !self.runs(gid, number) {
+            return;
+        }
         let ticked = self.drive(gid, context, |room, entry, home, out| {
             if room.asleep(&entry.members, home) {
                 room.doze(home, timer, out);
@@ -210,9 +240,23 @@ impl Gossip {
             Ok(())
         });
         if ticked.is_err() {
-            // the group is gone; should it come back, its machine goes on
+            // the group is gone; should it be put again before its machine is dropped, the machine goes on
             if let Some(room) = self.rooms.by_group.borrow_mut().get_mut(gid) {
                 room.stopped = true;
+            }
+        }
+    }
+
+    /// Whether a group's machine is the one of this number.
+    fn runs(&self, gid: &Gid, number: u64) -> bool {
+        self.rooms.by_group.borrow().get(gid).is_some_and(|room| room.number == number)
+    }
+
+    /// Keeps what is to come of messages that a relay brought, for nodes that number nothing and wait for an answer.
+    fn keep(&self, gid: &Gid, performing: Vec<Performing>) {
+        for Performing { id, outcome } in performing {
+            if let rumor::Id::Opaque(text) = &id {
+                self.rooms.outcomes.borrow_mut().keep(gid, text, outcome, self.home.now());
             }
         }
     }
@@ -221,28 +265,48 @@ impl Gossip {
         self.home.counts.set(self.home.counts.get() + 1);
         let arrived = wire::arrived(&request.call.method, &request.call.arguments)?;
         let deadline = request.deadline;
-        let Arrived { gid, from, stated, quiet, request } = arrived;
+        let Arrived { gid, from, stated, direct, quiet, request } = arrived;
         let asked = Asked::of(&request);
         let nid = from.as_ref().map(NodeAddr::nid);
         if let Some(nid) = nid {
             self.signs.asked(&self.home, nid, stated);
         }
+        let opaque = match &request {
+            rumor::Request::Push(rumor::Rumor { id: rumor::Id::Opaque(text), .. }) if direct => Some(text.clone()),
+            _ => None,
+        };
         let (answer, mut performing) = self.drive(&gid, context, |room, entry, home, out| {
             if let (Some(from), Some(nid)) = (from, nid) {
                 room.heard(nid, from, asked, &entry.members);
             }
             Ok(room.respond(entry, home, nid, request, out))
         })?;
-        let performed = (answer == rumor::Answer::Fresh && !quiet).then(|| performing.pop()).flatten();
+        let now = self.home.now();
+        let (performed, overtaken) = match (&answer, opaque) {
+            (rumor::Answer::Fresh, _) if !quiet => (performing.pop(), None),
+            (rumor::Answer::Had, Some(id)) => (None, self.rooms.outcomes.borrow_mut().take(&gid, &id, now)),
+            _ => (None, None),
+        };
+        self.keep(&gid, performing);
         let answer = wire::answer_to_value(&gid, &self.home.me, answer).map(Answer::Value);
-        Ok(match performed {
-            None => Response::Now(answer),
-            Some(outcome) => Response::Later(Box::pin(async move {
-                let late = |_| Err(CallError::new(ErrorKind::DeadlineExceeded, "it is still being performed"));
+        let late = |_| Err(CallError::new(ErrorKind::DeadlineExceeded, "it is still being performed"));
+        Ok(match (performed, overtaken) {
+            (Some(Performing { outcome, .. }), _) => Response::Later(Box::pin(async move {
                 timeout_at(deadline, outcome).await.map_or_else(late, |outcome| outcome.unwrap_or(answer))
             })),
+            (None, Some(outcome)) => Response::Later(Box::pin(async move {
+                let told = timeout_at(deadline, outcome).await;
+                told.map_or_else(late, |outcome| outcome.map_or(answer, |outcome| outcome.reply()))
+            })),
+            (None, None) => Response::Now(answer),
         })
     }
+}
+
+/// A message that is being performed.
+struct Performing {
+    id: wire::NodeId,
+    outcome: oneshot::Receiver<Reply>,
 }
 
 fn gone() -> CallError {
@@ -268,9 +332,14 @@ impl Actor for Gossip {
 
     /// After a panic: the timers went with the actor, the machines and the requests under way did not.
     fn started(&mut self, context: &mut Context<Gossip>) {
-        let gids: Vec<Gid> = self.rooms.by_group.borrow().keys().cloned().collect();
-        for gid in gids {
-            self.timer(&gid, rumor::Timer::Tick, context);
+        let mut rooms: Vec<(Gid, u64)> = Vec::new();
+        for (gid, room) in &mut *self.rooms.by_group.borrow_mut() {
+            // it belonged to the context of the actor before
+            room.tick = None;
+            rooms.push((gid.clone(), room.number));
+        }
+        for (gid, number) in rooms {
+            self.timer(&gid, number, rumor::Timer::Tick, context);
         }
         self.look_around(context);
         context.spawn(Landing);
@@ -348,16 +417,19 @@ impl Handler<Incoming> for Gossip {
 impl Gossip {
     /// A request was answered, or was not.
     fn land(&mut self, landed: Landed, context: &mut Context<Gossip>) {
-        let Landed { gid, token, to, asked, own, reply } = landed;
+        let Landed { gid, room: number, token, to, asked, own, reply } = landed;
         self.signs.answered(&self.home, to, &reply);
         let reply = reply.map(Answer::into_value);
         if let Err(why) = &reply {
             log::debug!(target: "chinwag::gossip", "{asked:?} to {}: {why}", to.sid());
         }
+        if let Some(own) = own {
+            own.said(&reply);
+        }
+        if !self.runs(&gid, number) {
+            return;
+        }
         let handled = self.drive(&gid, context, |room, entry, home, out| {
-            if let (Some(sequence), Some(sid)) = (own, entry.members.sid_of(&to)) {
-                room.said(sequence, sid.clone(), &reply);
-            }
             if asked != Asked::Push && matches!(&reply, Err(error) if lacks_method(error)) {
                 room.takes_only_pushes(to);
             }
@@ -368,8 +440,9 @@ impl Gossip {
             room.input(entry, home, input, out);
             Ok(())
         });
-        if let Err(why) = handled {
-            log::debug!(target: "chinwag::gossip", "an answer came too late: {why}");
+        match handled {
+            Ok(((), performing)) => self.keep(&gid, performing),
+            Err(why) => log::debug!(target: "chinwag::gossip", "an answer came too late: {why}"),
         }
     }
 }
@@ -391,7 +464,7 @@ impl Handler<Broadcast> for Gossip {
 
     fn handle(&mut self, message: Broadcast, context: &mut Context<Gossip>) -> ResponseFuture<Reply> {
         match self.broadcast(message, context) {
-            Ok(settling) => Box::pin(async move { Ok(settling.await.into()) }),
+            Ok(settling) => Box::pin(async move { Ok(settling.await?.into()) }),
             Err(error) => ready(Err(error)),
         }
     }
@@ -402,9 +475,9 @@ impl Gossip {
         &mut self,
         message: Broadcast,
         context: &mut Context<Gossip>,
-    ) -> Result<impl Future<Output = GroupReply> + use<>, CallError> {
+    ) -> Result<impl Future<Output = Result<GroupReply, CallError>> + use<>, CallError> {
         let Broadcast { gid, arguments, remote, origin, calm } = message;
-        let message = Shared::new(wire::Message { arguments, remote });
+        let message = Shared::new(wire::Message { arguments, remote, mid: None });
         // refused here rather than by every member
         message.call()?.check_names()?;
         let own = self.home.groups.borrow().get(&gid)?.sid_of(&self.home.nid).cloned();
@@ -414,27 +487,53 @@ impl Gossip {
         let performed = own.and_then(|sid| Some((sid, self.perform(&message)?)));
         // a little less than the caller waits, so that it hears of those who did answer
         let left = origin.time_left();
-        Ok(settled(waiting, performed, self.home.clock.after(left - left / 8)))
+        Ok(settled(gid, waiting, performed, self.home.clock.after(left - left / 8)))
     }
 }
 
 /// Waits, for long enough, for what the first peers and this node itself have to say.
-async fn settled(waiting: Waiting, performed: Option<(Sid, oneshot::Receiver<Reply>)>, enough: Instant) -> GroupReply {
+///
+/// # Errors
+/// [`ErrorKind::UnknownGroup`] if the group was deleted before any peer answered.
+async fn settled(
+    gid: Gid,
+    waiting: Waiting,
+    performed: Option<(Sid, oneshot::Receiver<Reply>)>,
+    enough: Instant,
+) -> Result<GroupReply, CallError> {
     let own = async {
         let (sid, outcome) = performed?;
         let late = || CallError::new(ErrorKind::DeadlineExceeded, "it is still being performed");
         let outcome = timeout_at(enough, outcome).await.ok().and_then(Result::ok);
         Some((sid, outcome.unwrap_or_else(|| Err(late()))))
     };
-    let (own, ()) = futures_util::join!(own, async {
-        // whoever has not answered by then is not in the reply
-        let _ = timeout_at(enough, waiting.settled).await;
-    });
+    // whoever has not answered by then is not in the reply
+    let (own, settled) = futures_util::join!(own, timeout_at(enough, waiting.settled));
     let mut replies = waiting.replies.take();
+    if matches!(settled, Ok(Err(_))) && replies == GroupReply::default() {
+        let message = format!("the group {gid} was deleted before any of its members answered");
+        return Err(CallError::new(ErrorKind::UnknownGroup, message));
+    }
     if let Some((sid, reply)) = own {
         replies.record(sid, reply);
     }
-    replies
+    Ok(replies)
+}
+
+/// A group has been deleted.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Left(pub Gid);
+
+impl Handler<Left> for Gossip {
+    type Result = ();
+
+    fn handle(&mut self, Left(gid): Left, context: &mut Context<Gossip>) {
+        // it may have been put again
+        if self.home.groups.borrow().entry(&gid).is_err() {
+            self.close(&[gid], context);
+        }
+    }
 }
 
 /// How a group whose fan-out is a function is told its present value.

@@ -1,7 +1,7 @@
 //! One group's gossip on this node: its machine, and who waits for what.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
     pin::Pin,
     rc::Rc,
@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use actix::SpawnHandle;
 use chinwag_protocol::{
     call::{CallError, ErrorKind, GroupReply, Reply},
     fanout::{Fanout, log_ceiling},
@@ -24,7 +25,9 @@ use tokio::sync::oneshot;
 
 use super::{
     Options,
+    memories::Memories,
     options::Width,
+    outcomes::Outcomes,
     wire::{Asked, NodeId, Shared},
 };
 use crate::{home::Home, load::Fill, request::ReplyFuture};
@@ -35,26 +38,88 @@ pub(crate) struct Rooms {
     pub by_group: RefCell<BTreeMap<Gid, Box<Room>>>,
     /// The requests under way.
     pub flights: RefCell<FuturesUnordered<Flight>>,
+    /// What is remembered of groups that have been deleted.
+    pub memories: RefCell<Memories>,
+    /// What came of messages whose senders have yet to ask.
+    pub outcomes: RefCell<Outcomes>,
+    /// The number of the last machine that was made.
+    pub last_number: Cell<u64>,
+}
+
+/// Most requests that go on when their group is deleted. What is on its way is delivered, as it may be the very message
+/// that deletes the group; but a group's requests can last for ten minutes, and groups can be put and deleted
+/// all the time. A guess: sixteen groups' worth.
+const MAX_ORPHANS: usize = 4_096;
+
+impl Rooms {
+    /// The machine of a group that this node gossips in for the first time, or again.
+    pub(crate) fn open(&self, gid: &Gid, home: &Home, options: Options) -> Box<Room> {
+        self.last_number.set(self.last_number.get() + 1);
+        let machine = rumor::Gossip::new(home.nid, home.incarnation, options.config.clone());
+        let machine = self.memories.borrow_mut().recall(gid, machine);
+        Box::new(Room::new(self.last_number.get(), machine, home.incarnation, options))
+    }
+
+    /// Drops what a deleted group held. Returns its timer, which has to be stopped. Senders that wait hear what was
+    /// said so far, or that the group is gone.
+    pub(crate) fn close(&self, gid: &Gid, now: Duration) -> Option<SpawnHandle> {
+        let room = self.by_group.borrow_mut().remove(gid)?;
+        let Room { machine, number, tick, .. } = *room;
+        self.memories.borrow_mut().keep(gid.clone(), machine, now);
+        self.outcomes.borrow_mut().forget_group(gid);
+        let mut flights = self.flights.borrow_mut();
+        if flights.len() > MAX_ORPHANS {
+            let rooms = self.by_group.borrow();
+            let living: BTreeSet<u64> = rooms.values().map(|room| room.number).collect();
+            if flights.iter().filter(|flight| !living.contains(&flight.room)).count() > MAX_ORPHANS {
+                let kept = |flight: &Flight| flight.room == number || living.contains(&flight.room);
+                *flights = std::mem::take(&mut *flights).into_iter().filter(kept).collect();
+            }
+        }
+        tick
+    }
 }
 
 /// A request under way.
 pub(crate) struct Flight {
     pub gid: Gid,
+    /// Which of the group's machines sent it: an answer must not reach a later one, which uses the same tokens.
+    pub room: u64,
     pub token: rumor::Token,
     pub to: Nid,
     pub asked: Asked,
-    /// The own rumor that was pushed, so that whoever sent it hears what was said.
-    pub own: Option<u64>,
+    /// Who waits for what is said, if it is the push of an own rumor.
+    pub own: Option<Own>,
     pub reply: ReplyFuture,
+}
+
+/// The sender of an own rumor, and the peer that its push went to.
+#[derive(Clone)]
+pub(crate) struct Own {
+    sender: Rc<Sender>,
+    sid: Option<Sid>,
+}
+
+impl Own {
+    /// Puts down what the peer said. That it had the rumor already is as good as any other answer.
+    pub(crate) fn said(self, reply: &Result<Value, CallError>) {
+        let Some(sid) = self.sid else { return };
+        let reply = match super::wire::answer(Asked::Push, reply) {
+            Some(Answer::Had) => Ok(Value::Null),
+            _ => reply.clone(),
+        };
+        self.sender.replies.borrow_mut().record(sid, reply.map(Into::into));
+    }
 }
 
 /// A request that was answered, or was not.
 pub(crate) struct Landed {
     pub gid: Gid,
+    pub room: u64,
     pub token: rumor::Token,
     pub to: Nid,
     pub asked: Asked,
-    pub own: Option<u64>,
+    pub own: Option<Own>,
     pub reply: Reply,
 }
 
@@ -64,10 +129,11 @@ impl Future for Flight {
     fn poll(mut self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Landed> {
         self.reply.as_mut().poll(task).map(|reply| Landed {
             gid: self.gid.clone(),
+            room: self.room,
             token: self.token,
             to: self.to,
             asked: self.asked,
-            own: self.own,
+            own: self.own.take(),
             reply,
         })
     }
@@ -95,8 +161,12 @@ pub(crate) struct Room {
     /// Senders that are no members.
     strangers: BTreeMap<Nid, NodeAddr>,
     /// Own rumors whose senders wait.
-    waiting: BTreeMap<u64, Sender>,
+    waiting: BTreeMap<u64, Rc<Sender>>,
     incarnation: u64,
+    /// Tells this machine from the others that the node has made.
+    pub number: u64,
+    /// The timer that runs, by the actor's present context.
+    pub tick: Option<SpawnHandle>,
     /// The timer was not started again, as the group was gone.
     pub stopped: bool,
     /// Somebody takes this node for a member, whatever its own view says.
@@ -105,12 +175,13 @@ pub(crate) struct Room {
 
 struct Sender {
     replies: Rc<RefCell<GroupReply>>,
-    settled: oneshot::Sender<()>,
+    settled: Cell<Option<oneshot::Sender<()>>>,
 }
 
 /// What the sender of a rumor waits for.
 pub(crate) struct Waiting {
     pub replies: Rc<RefCell<GroupReply>>,
+    /// Fails if the group was deleted before all first peers were asked and have answered.
     pub settled: oneshot::Receiver<()>,
 }
 
@@ -137,9 +208,9 @@ impl View<Nid> for Members<'_> {
 }
 
 impl Room {
-    pub(crate) fn new(me: Nid, incarnation: u64, options: Options) -> Room {
+    fn new(number: u64, machine: rumor::Gossip<Nid, Shared>, incarnation: u64, options: Options) -> Room {
         Room {
-            machine: rumor::Gossip::new(me, incarnation, options.config.clone()),
+            machine,
             options,
             config: Arc::new(GroupConfig::new(Gid::local())),
             computed: None,
@@ -147,6 +218,8 @@ impl Room {
             strangers: BTreeMap::new(),
             waiting: BTreeMap::new(),
             incarnation,
+            number,
+            tick: None,
             stopped: false,
             addressed: false,
         }
@@ -231,41 +304,28 @@ impl Room {
     ) -> Result<Waiting, CallError> {
         let bytes = message.bytes();
         let started = self.with(entry, home, |machine, context| match calm {
-            true => machine.broadcast_calmly(context, message, bytes, out),
+            true => machine.broadcast_as(Manner { calm: true, replay: false }, context, message, bytes, out),
             false => machine.broadcast(context, message, bytes, out),
         });
         let busy = |why: BroadcastError| CallError::new(ErrorKind::Busy, why.to_string());
         let replies = Rc::new(RefCell::new(GroupReply::default()));
         let (settle, settled) = oneshot::channel();
         if let NodeId::Numbered { sequence, .. } = started.map_err(busy)? {
-            self.waiting.insert(sequence, Sender { replies: replies.clone(), settled: settle });
+            let settled = Cell::new(Some(settle));
+            self.waiting.insert(sequence, Rc::new(Sender { replies: replies.clone(), settled }));
         }
         Ok(Waiting { replies, settled })
     }
 
-    /// Which own rumor this pushes for the first time.
-    pub(crate) fn own_push(&self, request: &Request<Nid, Shared>) -> Option<u64> {
-        match request {
-            Request::Push(rumor) => match &rumor.id {
-                NodeId::Numbered { incarnation, sequence, .. }
-                    if *incarnation == self.incarnation && self.waiting.contains_key(sequence) =>
-                {
-                    Some(*sequence)
-                }
-                _ => None,
-            },
+    /// Who waits for what is said to this request, if it pushes an own rumor for the first time.
+    pub(crate) fn own_push(&self, me: Nid, to: &Nid, request: &Request<Nid, Shared>, members: &Group) -> Option<Own> {
+        let Request::Push(rumor) = request else { return None };
+        match &rumor.id {
+            NodeId::Numbered { origin, incarnation, sequence } if *origin == me && *incarnation == self.incarnation => {
+                let sender = self.waiting.get(sequence)?.clone();
+                Some(Own { sender, sid: members.sid_of(to).cloned() })
+            }
             _ => None,
-        }
-    }
-
-    /// Puts down what a peer said of an own rumor. That it had it already is as good as any other answer.
-    pub(crate) fn said(&mut self, sequence: u64, sid: Sid, reply: &Result<Value, CallError>) {
-        if let Some(sender) = self.waiting.get(&sequence) {
-            let reply = match super::wire::answer(Asked::Push, reply) {
-                Some(Answer::Had) => Ok(Value::Null),
-                _ => reply.clone(),
-            };
-            sender.replies.borrow_mut().record(sid, reply.map(Into::into));
         }
     }
 
@@ -273,9 +333,10 @@ impl Room {
     pub(crate) fn settle(&mut self, id: &NodeId) {
         if let NodeId::Numbered { sequence, .. } = id
             && let Some(sender) = self.waiting.remove(sequence)
+            && let Some(settled) = sender.settled.take()
         {
             // it may have stopped waiting
-            let _ = sender.settled.send(());
+            let _ = settled.send(());
         }
     }
 

@@ -19,7 +19,7 @@ use std::{sync::Arc, time::Duration};
 use chinwag_protocol::{
     call::{Call, CallError, ErrorKind, Remote},
     identity::{AddrError, Gid, Nid, NodeAddr},
-    rumor::{Answer, Id, Page, Request, Rumor, Stretch},
+    rumor::{Answer, Id, MAX_OPAQUE_ID, Page, Request, Rumor, Stretch},
     swim::Incarnation,
     value::{Object, Value},
     wire,
@@ -35,6 +35,8 @@ pub(crate) struct Message {
     /// As it was sent; an array of arguments.
     pub arguments: Value,
     pub remote: Remote,
+    /// The id under which the message came, if the text of its opaque id is not all of it.
+    pub mid: Option<Value>,
 }
 
 /// Cheap to clone, as every request that carries it does.
@@ -49,7 +51,7 @@ impl Message {
 
     /// Its size on the wire.
     pub(crate) fn bytes(&self) -> usize {
-        wire::encode(&self.arguments).len()
+        wire::encode(&self.arguments).len() + self.mid.as_ref().map_or(0, |mid| wire::encode(mid).len())
     }
 }
 
@@ -59,6 +61,8 @@ pub(crate) struct Arrived {
     pub from: Option<NodeAddr>,
     /// What the sender states of itself.
     pub stated: Option<Incarnation>,
+    /// It came from a node of the reference and has been through none of ours.
+    pub direct: bool,
     /// The sender does not wait for what the method answers.
     pub quiet: bool,
     pub request: Request<Nid, Shared>,
@@ -152,17 +156,37 @@ fn push(gid: &Gid, me: &NodeAddr, rumor: &Rumor<Nid, Shared>, quiet: bool) -> Va
     let mut object = Object::new();
     object.insert("message", rumor.message.arguments.clone());
     object.insert("remote", rumor.message.remote.to_value());
-    object.insert("mid", mid(gid, &rumor.id));
+    object.insert("mid", mid(gid, rumor));
     object.insert("gid", gid.as_str());
     object.insert("chinwag", ours);
     Value::Object(object)
 }
 
 /// The id by which a reference node knows a message. It keeps one list of them for all groups, so the group is in it.
-fn mid(gid: &Gid, id: &NodeId) -> String {
-    match id {
-        Id::Numbered { .. } => format!("{id}@{gid}"),
-        Id::Opaque(text) => text.to_string(),
+fn mid(gid: &Gid, rumor: &Rumor<Nid, Shared>) -> Value {
+    match &rumor.id {
+        id @ Id::Numbered { .. } => Value::from(format!("{id}@{gid}")),
+        Id::Opaque(text) => rumor.message.mid.clone().unwrap_or_else(|| Value::from(&**text)),
+    }
+}
+
+/// The text by which nodes of this project know a message of a node that numbers none, and its `mid` if it is not that text.
+/// A `mid` can be of any type, and a text of any length.
+fn opaque_id(message: &Value) -> Result<(NodeId, Option<Value>), CallError> {
+    let mid = match message.get("mid") {
+        None => Value::Undefined,
+        Some(_) => message.extract(&["mid".into()])?,
+    };
+    let short = |text: &str| text.len() <= MAX_OPAQUE_ID;
+    match &mid {
+        Value::Undefined => Err(CallError::new(ErrorKind::BadArgument, "it has no mid")),
+        Value::String(text) if short(text) => Ok((Id::Opaque(text.as_str().into()), None)),
+        _ => {
+            let text = wire::encode(&mid);
+            // the NID of a text is its SHA-256
+            let text = if short(&text) { text } else { Nid::of_json(&text).to_string() };
+            Ok((Id::Opaque(text.into()), Some(mid)))
+        }
     }
 }
 
@@ -181,7 +205,7 @@ pub(crate) fn arrived(method: &str, arguments: &[Value]) -> Result<Arrived, Call
         let quiet = ours.and_then(|ours| ours.get("quiet")).and_then(Value::as_bool).unwrap_or(false);
         let rumor = rumor(argument).map_err(|why| refused(&why))?;
         let stated = ours.and_then(membership::wire::stated);
-        return Ok(Arrived { gid, from, stated, quiet, request: Request::Push(rumor) });
+        return Ok(Arrived { gid, from, stated, direct: ours.is_none(), quiet, request: Request::Push(rumor) });
     }
     let from = object.get("from").and_then(Value::as_str).ok_or_else(|| refused(&"it does not say from whom"))?;
     let from = Some(from.parse().map_err(|why: AddrError| refused(&why))?);
@@ -195,29 +219,28 @@ pub(crate) fn arrived(method: &str, arguments: &[Value]) -> Result<Arrived, Call
             Request::Compare { hash: hash.ok_or_else(|| refused(&"it has no hash"))?, after }
         }
     };
-    Ok(Arrived { gid, from, stated: membership::wire::stated(argument), quiet: false, request })
+    Ok(Arrived { gid, from, stated: membership::wire::stated(argument), direct: false, quiet: false, request })
 }
 
 /// Reads a whole message, from one of ours or from a reference node.
 fn rumor(value: &Value) -> Result<Rumor<Nid, Shared>, CallError> {
     let bad = |why: &str| CallError::new(ErrorKind::BadArgument, why);
-    let mid = value.get("mid").ok_or_else(|| bad("it has no mid"))?;
     let remote = Remote::from_value(value.get("remote").unwrap_or(&Value::Undefined))?;
     let ours = value.get("chinwag");
     let number = |key: &str| ours.and_then(|ours| ours.get(key)).and_then(Value::as_f64);
     let numbered = ours.and_then(|ours| ours.get("numbered")).and_then(Value::as_bool).unwrap_or(false);
-    let id = if numbered {
-        let text = mid.as_str().unwrap_or_default();
-        id_from_value(&Value::from(text.split_once('@').map_or(text, |(id, _)| id)))?
+    let (id, mid) = if numbered {
+        let text = value.get("mid").and_then(Value::as_str).unwrap_or_default();
+        (id_from_value(&Value::from(text.split_once('@').map_or(text, |(id, _)| id)))?, None)
     } else {
-        Id::Opaque(mid.as_str().ok_or_else(|| bad("its mid is not text"))?.into())
+        opaque_id(value)?
     };
     let age = Duration::try_from_secs_f64(number("age").unwrap_or(0.0) / 1_000.0);
     let arguments = value.extract(&["message".into()])?;
     if arguments.as_array().is_none() {
         return Err(bad("its message is not an array of arguments"));
     }
-    let message = Message { arguments, remote };
+    let message = Message { arguments, remote, mid };
     let bytes = message.bytes();
     Ok(Rumor {
         id,
@@ -404,7 +427,8 @@ mod tests {
     }
 
     fn some_rumor(id: NodeId) -> Rumor<Nid, Shared> {
-        let message = Message { arguments: Value::from(vec![Value::from("x")]), remote: Remote::new("s", "m") };
+        let (arguments, remote) = (Value::from(vec![Value::from("x")]), Remote::new("s", "m"));
+        let message = Message { arguments, remote, mid: None };
         Rumor {
             id,
             hop: 2,
