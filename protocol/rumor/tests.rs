@@ -9,8 +9,11 @@ use rand_chacha::ChaCha8Rng;
 
 use super::*;
 
+mod entering;
 mod holding;
+mod lives;
 mod memory;
+mod pacing;
 mod schedules;
 
 type Node = Gossip<u32, &'static str>;

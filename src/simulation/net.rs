@@ -94,6 +94,8 @@ impl Net {
         let environment = Environment {
             // no two lives have one number, though both began within a millisecond
             incarnation: skew.time_of_day(self.now()) + u64::from(life),
+            // one that comes back is new in the group
+            founding: life == 0,
             clock: skew.clock(),
             settings: self.0.settings.clone(),
             services: self.0.services.iter().cloned().chain([record]).collect(),

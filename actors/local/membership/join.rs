@@ -23,7 +23,12 @@ use chinwag_protocol::{
 use rand::RngExt as _;
 
 use super::{Announce, Seed, Shared, answering::exchanged, send, wire};
-use crate::{handle::Node, home::Home, local::groups::Merge, service::lacks_method};
+use crate::{
+    handle::Node,
+    home::Home,
+    local::{gossip::Enter, groups::Merge},
+    service::lacks_method,
+};
 
 /// How long a seed is given to answer.
 const SEED_TIME: Duration = Duration::from_secs(2);
@@ -120,8 +125,11 @@ async fn with(home: &Home, roster: &Shared, node: &Node, seed: &NodeAddr) -> Res
     let unsaid = known(roster).iter().any(|nid| !said.contains(nid) && !named.contains(nid));
     send(node, take).await?;
     for (config, members) in groups {
-        put(home, node, config, members).await?;
+        put(home, node, config, members, seed).await?;
     }
+    // by then the view has been taken in
+    let enter = Enter { gid: Gid::all(), through: Some(seed.clone()) };
+    node.inner().gossip.ask(enter).await?;
     if unsaid {
         return Box::pin(with(home, roster, node, seed)).await;
     }
@@ -134,9 +142,15 @@ fn others(home: &Home) -> usize {
 
 /// Puts a group that a seed knows, with those that are in it here already. Where both know members that the other did
 /// not, as others came in through this node before it had come in itself, each side is told of the other's.
-async fn put(home: &Home, node: &Node, config: GroupConfig, theirs: Group) -> Result<(), CallError> {
+async fn put(
+    home: &Home,
+    node: &Node,
+    config: GroupConfig,
+    theirs: Group,
+    seed: &NodeAddr,
+) -> Result<(), CallError> {
     let gid = config.gid.clone();
-    let message = Merge { config, members: theirs.clone() };
+    let message = Merge { config, members: theirs.clone(), through: Some(seed.clone()) };
     let mine = node.tell(&node.inner().groups, message).await??;
     let of_one = |one: &Group, other: &Group| -> Vec<NodeAddr> {
         let alone = one.iter().filter(|(_, member)| member.nid != home.nid && !other.contains(&member.nid));
@@ -168,7 +182,7 @@ async fn through_mute(home: &Home, roster: &Shared, node: &Node, seed: &NodeAddr
         for (_, member) in members.iter() {
             known.add(member.node.clone());
         }
-        put(home, node, GroupConfig::new(gid.clone()), members).await?;
+        put(home, node, GroupConfig::new(gid.clone()), members, seed).await?;
     }
     node.groups().add("all", seed.clone()).await?;
     let candidates = known
