@@ -47,18 +47,36 @@ pub(super) struct Entering<P> {
     candidates: Vec<Candidate<P>>,
     /// How many of them have been asked.
     asked: usize,
-    /// The requests without an answer, and to which candidate each was sent.
-    open: Vec<(u64, usize)>,
+    /// The requests without an answer.
+    open: Vec<Open>,
     earlier: Earlier<P>,
+}
+
+/// A request without an answer.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    number: u64,
+    /// The place of the candidate that it was sent to.
+    to: usize,
+    /// Which page it asks for. One that was asked for twice may come twice.
+    page: usize,
 }
 
 #[derive(Clone, Debug)]
 struct Candidate<P> {
     peer: P,
-    /// The last id of the last page that it sent.
+    /// How many pages it has sent.
+    pages: usize,
+    /// The last id of the last one.
     after: Option<Id<P>>,
     /// It has told all that it knows.
     done: bool,
+}
+
+impl<P> Candidate<P> {
+    fn new(peer: P) -> Self {
+        Candidate { peer, pages: 0, after: None, done: false }
+    }
 }
 
 /// What had been said when this node entered. Nobody can send any of it once the retention is over, so it is dropped then.
@@ -148,7 +166,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
                     return;
                 }
                 // in front of those that have not been asked
-                entering.candidates.insert(entering.asked, Candidate { peer, after: None, done: false });
+                entering.candidates.insert(entering.asked, Candidate::new(peer));
                 self.ask_candidates(1, out);
             }
             Stage::Outside => {
@@ -159,7 +177,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
                 let peers = through.into_iter().chain(drawn);
                 // who takes only whole messages has nothing to tell
                 let peers = peers.filter(|peer| !context.view.takes_only_pushes(*peer));
-                let candidates: Vec<_> = peers.map(|peer| Candidate { peer, after: None, done: false }).collect();
+                let candidates: Vec<_> = peers.map(Candidate::new).collect();
                 if candidates.is_empty() {
                     return self.entered(context, Earlier::default(), out);
                 }
@@ -198,7 +216,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         let Stage::Entering(entering) = &mut self.stage else { return };
         let Some(candidate) = entering.candidates.get(at) else { return };
         self.number += 1;
-        entering.open.push((self.number, at));
+        entering.open.push(Open { number: self.number, to: at, page: candidate.pages });
         let (to, after) = (candidate.peer, candidate.after.clone());
         out.push(Output::Send { token: Token { number: self.number }, to, request: Request::Enter { after } });
     }
@@ -212,8 +230,8 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         out: &mut Vec<Output<P, M>>,
     ) -> bool {
         let Stage::Entering(entering) = &mut self.stage else { return false };
-        let Some(place) = entering.open.iter().position(|(number, _)| *number == token.number) else { return false };
-        let (_, at) = entering.open.swap_remove(place);
+        let Some(place) = entering.open.iter().position(|open| open.number == token.number) else { return false };
+        let Open { to: at, page, .. } = entering.open.swap_remove(place);
         // what was lost is asked for again in the next round
         let Some(Answer::Seen(history)) = answer else { return true };
         let History { entered, incarnation, ids, more } =
@@ -223,7 +241,10 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
             entering.earlier.add(id, &self.config);
         }
         entering.alive |= entered;
-        let Some(candidate) = entering.candidates.get_mut(at) else { return true };
+        let Some(candidate) = entering.candidates.get_mut(at).filter(|candidate| candidate.pages == page) else {
+            return true;
+        };
+        candidate.pages += 1;
         // a page that does not go on would be asked for without end
         let goes_on = more && last.is_some() && last > candidate.after;
         candidate.done |= !goes_on;
@@ -280,7 +301,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         out: &mut Vec<Output<P, M>>,
     ) {
         let Stage::Entering(entering) = &mut self.stage else { return };
-        for (number, _) in entering.open.drain(..) {
+        for Open { number, .. } in entering.open.drain(..) {
             out.push(Output::Cancel { token: Token { number } });
         }
         let earlier = std::mem::take(&mut entering.earlier);

@@ -1,6 +1,6 @@
 //! What must hold once a network has healed.
 
-use std::{collections::BTreeSet, future::Future, pin::Pin};
+use std::{collections::BTreeSet, future::Future, pin::Pin, time::Duration};
 
 use chinwag_actors::load::Load;
 use chinwag_protocol::{identity::Nid, swim::Status};
@@ -20,6 +20,8 @@ pub struct Told {
     pub node: usize,
     /// In which of its lives.
     pub life: u32,
+    /// When.
+    pub at: Duration,
 }
 
 /// A check that did not hold.
@@ -109,7 +111,7 @@ fn shown(message: &str) -> &str {
 }
 
 /// A message that a node in its present life has heard must come to everyone connected with it through nodes that are
-/// up. One that was lost with its only bearer is nobody's.
+/// up, and who was in the group when it was told. One that was lost with its only bearer is nobody's.
 fn unheard<'a>(net: &'a Net, told: &'a [Told]) -> Found<'a> {
     Box::pin(async move {
         let has = |node: usize| -> BTreeSet<_> {
@@ -126,8 +128,9 @@ fn unheard<'a>(net: &'a Net, told: &'a [Told]) -> Found<'a> {
             let together: Vec<usize> = together.into_iter().map(|node| node as usize).collect();
             done.extend(together.iter().copied());
             for told in told {
-                let (with, without): (Vec<usize>, Vec<usize>) =
+                let (with, mut without): (Vec<usize>, Vec<usize>) =
                     together.iter().copied().partition(|&node| has[node].contains(told.message.as_str()));
+                without.retain(|&node| net.entered_at(node).is_some_and(|entered| entered < told.at || net.life(node) == 0));
                 if let (Some(with), Some(without)) = (with.first(), without.first()) {
                     return Some(format!(
                         "node {with} has heard {:?} and node {without} has not",
@@ -268,8 +271,6 @@ impl Tried {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::simulation::Simulation;
 
@@ -290,7 +291,8 @@ mod tests {
     #[test]
     fn a_message_that_never_left_is_found() {
         let found = Simulation::new(1).run(|net| async move {
-            let told = |message: &str, node, life| Told { message: message.to_owned(), node, life };
+            let told =
+                |message: &str, node, life| Told { message: message.to_owned(), node, life, at: Duration::ZERO };
             net.tell(0, "news");
             net.advance(Duration::from_millis(100)).await;
             let said = unsaid(&net, &[told("news", 0, 0)]).await;

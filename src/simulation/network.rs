@@ -94,6 +94,8 @@ pub(super) struct Place {
     pub process: Rc<Process>,
     pub power: Power,
     pub life: u32,
+    /// When it entered the gossip of its group in this life, if it has.
+    pub entered: Rc<Cell<Option<Duration>>>,
 }
 
 pub(super) struct Network {

@@ -263,7 +263,7 @@ impl Action {
                 let mut message = format!("message {}", told.len());
                 message.extend(std::iter::repeat_n(PADDING, bytes.saturating_sub(message.len())));
                 net.tell(*node, &message);
-                told.push(Told { message, node: *node, life: net.life(*node) });
+                told.push(Told { message, node: *node, life: net.life(*node), at: net.now() });
             }
             Action::Tell { .. } => *untold += 1,
             Action::Crash { node } => net.crash(*node),
