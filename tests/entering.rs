@@ -25,7 +25,7 @@ fn seconds(seconds: u64) -> Duration {
 
 fn heard(net: &Net, node: usize) -> Vec<String> {
     let life = net.life(node);
-    net.heard(node).into_iter().filter(|heard| heard.life == life).map(|heard| heard.message).collect()
+    net.heard(node).into_iter().filter(|heard| heard.life == life).map(|heard| heard.message.to_string()).collect()
 }
 
 async fn until_heard(net: &Net, node: usize, message: &str) {
@@ -56,19 +56,19 @@ fn network(seed: u64, nodes: usize) -> Simulation {
 
 #[test]
 fn a_message_sent_before_the_put_is_not_performed_and_one_sent_after_it_is() {
-    for (config, performs_old) in [(group("town"), false), (group("town").with("replay", true), true)] {
+    for (config, performs_old) in [(group("club"), false), (group("club").with("replay", true), true)] {
         let story = network(1, 10).run(|net| async move {
             for node in 0..9 {
                 put(&net, node, &config, &members(&net, 0..9)).await;
             }
-            send(&net, 3, "town", "old").await;
+            send(&net, 3, "club", "old").await;
             net.advance(seconds(5)).await;
             assert!((0..9).all(|node| heard(&net, node) == ["old"]));
             put(&net, 9, &config, &members(&net, 0..10)).await;
             for node in 0..9 {
                 put(&net, node, &config, &members(&net, 0..10)).await;
             }
-            send(&net, 4, "town", "new").await;
+            send(&net, 4, "club", "new").await;
             until_heard(&net, 9, "new").await;
             // there is time enough to compare notes
             net.advance(seconds(20)).await;
@@ -84,14 +84,14 @@ fn a_message_sent_before_the_put_is_not_performed_and_one_sent_after_it_is() {
 fn a_message_whose_sender_asks_for_replay_is_performed_by_those_who_come_later() {
     let story = network(2, 6).run(|net| async move {
         for node in 0..5 {
-            put(&net, node, &group("town"), &members(&net, 0..5)).await;
+            put(&net, node, &group("club"), &members(&net, 0..5)).await;
         }
-        let gossip = net.node(0).group("town");
+        let gossip = net.node(0).group("club");
         gossip.gossip().send_replayed(("kept",), &Remote::new("record", "hear")).await.unwrap();
-        send(&net, 0, "town", "not kept").await;
+        send(&net, 0, "club", "not kept").await;
         net.advance(seconds(5)).await;
         for node in 0..6 {
-            put(&net, node, &group("town"), &members(&net, 0..6)).await;
+            put(&net, node, &group("club"), &members(&net, 0..6)).await;
         }
         until_heard(&net, 5, "kept").await;
         net.advance(seconds(20)).await;
@@ -100,7 +100,7 @@ fn a_message_whose_sender_asks_for_replay_is_performed_by_those_who_come_later()
         let message = vec![Value::from(vec![Value::from("x")]), Remote::new("record", "hear").to_value()];
         for (options, named) in [(serde_json::json!({"repaly": true}), "repaly"), (serde_json::json!(3), "number")] {
             let arguments = [&message[..], &[Value::from_json(options)]].concat();
-            let refused = net.node(0).group("town").call("gossip", "send", arguments).await.unwrap_err();
+            let refused = net.node(0).group("club").call("gossip", "send", arguments).await.unwrap_err();
             assert!(refused.message.contains(named), "{refused}");
         }
     });
@@ -112,6 +112,8 @@ fn a_restart_is_a_new_entry_and_a_partition_that_heals_is_not() {
     let story = network(3, 8).run(|net| async move {
         net.tell(0, "old");
         assert!(net.until_all_heard("old", seconds(5)).await);
+        // a push that is still under way is performed by whoever it meets
+        net.advance(seconds(2)).await;
         net.restart(7);
         assert!(net.until(seconds(2), |net| net.entered_at(7).is_some()).await);
         net.advance(seconds(10)).await;
@@ -125,7 +127,10 @@ fn a_restart_is_a_new_entry_and_a_partition_that_heals_is_not() {
         until_heard(&net, 7, "missed").await;
         until_heard(&net, 6, "missed").await;
         net.advance(seconds(10)).await;
-        assert_eq!((heard(&net, 7), heard(&net, 6)), (vec!["missed".to_owned()], vec!["old".to_owned(), "missed".to_owned()]));
+        assert_eq!(
+            (heard(&net, 7), heard(&net, 6)),
+            (vec!["missed".to_owned()], vec!["old".to_owned(), "missed".to_owned()])
+        );
         // what it did not perform it has all the same, for who missed it: here nobody does
         net.restart(6);
         net.advance(seconds(10)).await;
@@ -140,6 +145,7 @@ fn a_newcomer_hands_on_what_it_did_not_perform_to_who_missed_it() {
         net.partition([[3]]);
         net.tell(0, "old");
         assert!(net.until(seconds(5), |net| (0..3).all(|node| !net.heard(node).is_empty())).await);
+        net.advance(seconds(2)).await;
         // all who have performed it are replaced one after the other
         for node in 0..3 {
             net.restart(node);
@@ -158,39 +164,20 @@ fn a_group_that_was_deleted_and_is_put_again_is_entered_anew() {
     let story = network(5, 4).run(|net| async move {
         let all = members(&net, 0..4);
         for node in 0..4 {
-            put(&net, node, &group("town"), &all).await;
+            put(&net, node, &group("club"), &all).await;
         }
-        net.node(3).groups().del("town").await.unwrap();
-        send(&net, 0, "town", "while it was out").await;
+        net.node(3).groups().del("club").await.unwrap();
+        send(&net, 0, "club", "while it was out").await;
         net.advance(seconds(5)).await;
-        put(&net, 3, &group("town"), &all).await;
-        send(&net, 1, "town", "new").await;
+        put(&net, 3, &group("club"), &all).await;
+        send(&net, 1, "club", "new").await;
         until_heard(&net, 3, "new").await;
         net.advance(seconds(20)).await;
         assert_eq!(heard(&net, 3), ["new"]);
         // it performs what it is told on a second put of a group that it is in
-        put(&net, 3, &group("town"), &all).await;
-        send(&net, 2, "town", "newer").await;
+        put(&net, 3, &group("club"), &all).await;
+        send(&net, 2, "club", "newer").await;
         until_heard(&net, 3, "newer").await;
-    });
-    story.unwrap();
-}
-
-#[test]
-fn a_gossiped_stop_does_not_stop_a_node_that_comes_later() {
-    let story = network(6, 5).run(|net| async move {
-        for node in 0..4 {
-            put(&net, node, &group("town"), &members(&net, 0..4)).await;
-        }
-        // what stops the others is whatever they call `status.stop`; here they note that they were told
-        let remote = Remote::new("status", "stop");
-        net.node(0).group("town").gossip().send((), &remote).await.unwrap();
-        net.advance(seconds(2)).await;
-        put(&net, 4, &group("town"), &members(&net, 0..5)).await;
-        net.advance(seconds(20)).await;
-        assert_eq!(net.node(4).status().counts().await.map(drop), Ok(()), "it is up");
-        let calls = net.counts();
-        assert!(calls.requests > 0);
     });
     story.unwrap();
 }
@@ -231,7 +218,7 @@ fn a_node_whose_clock_was_put_back_is_heard_all_the_same() {
             for life in 0..4 {
                 let message = format!("life {life}");
                 net.tell(0, &message);
-                let all = |net: &Net| (1..6).all(|node| net.heard(node).iter().any(|heard| heard.message == message));
+                let all = |net: &Net| (1..6).all(|node| net.heard(node).iter().any(|heard| *heard.message == *message));
                 assert!(net.until(seconds(10), all).await, "{message}");
                 net.restart(0);
                 net.advance(seconds(30)).await;

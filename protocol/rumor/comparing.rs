@@ -5,8 +5,8 @@ use std::hash::Hash;
 use rand::{Rng, RngExt};
 
 use super::choice::choose;
-use super::gossip::Gossip;
 use super::entering::Stage;
+use super::gossip::Gossip;
 use super::message::{Answer, Id, Page, Request, Stretch};
 use super::seen::Birth;
 use super::traffic::Sending;

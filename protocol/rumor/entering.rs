@@ -277,11 +277,8 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         out: &mut Vec<Output<P, M>>,
     ) {
         let Stage::Entering(entering) = &mut self.stage else { return };
-        let limit = if entering.alive {
-            self.config.entry_time
-        } else {
-            self.config.entry_silence.min(self.config.entry_time)
-        };
+        let limit =
+            if entering.alive { self.config.entry_time } else { self.config.entry_silence.min(self.config.entry_time) };
         let left = micros(limit) - (micros(context.now) - entering.begun);
         if left <= 0 {
             return self.finish_entry(context, out);
@@ -363,7 +360,8 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
             }));
         }
         if ids.len() <= limit {
-            let mut first: BTreeSet<Arc<str>> = self.seen.opaque_after(opaque.as_ref()).take(limit + 1).cloned().collect();
+            let mut first: BTreeSet<Arc<str>> =
+                self.seen.opaque_after(opaque.as_ref()).take(limit + 1).cloned().collect();
             if let Some(earlier) = &self.earlier {
                 let range = earlier.opaque.range::<str, _>((opaque.as_ref().map(|text| &**text), Bound::Unbounded));
                 first.extend(range.take(limit + 1).cloned());

@@ -66,7 +66,10 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         }
         self.wake(context, out);
         if self.config.hop_limit.is_none_or(|limit| hop < limit) {
-            let spread = !compared || age < self.tick_length() * FRESH_TICKS;
+            // one that was said before this node entered has been spread, and a push would look young to other newcomers
+            // What was said before this node entered is left to comparison: it has been spread, and a push of it would look
+            // young to another newcomer.
+            let spread = !earlier && (!compared || age < self.tick_length() * FRESH_TICKS);
             let sent_whole = from.filter(|from| context.view.takes_only_pushes(*from)).into_iter().collect();
             let own = false;
             self.hold(&id, Held { message, hop, born, calm, replay, former, own, bytes, waiting: spread, sent_whole });

@@ -130,7 +130,9 @@ fn unheard<'a>(net: &'a Net, told: &'a [Told]) -> Found<'a> {
             for told in told {
                 let (with, mut without): (Vec<usize>, Vec<usize>) =
                     together.iter().copied().partition(|&node| has[node].contains(told.message.as_str()));
-                without.retain(|&node| net.entered_at(node).is_some_and(|entered| entered < told.at || net.life(node) == 0));
+                without.retain(|&node| {
+                    net.entered_at(node).is_some_and(|entered| entered < told.at || net.life(node) == 0)
+                });
                 if let (Some(with), Some(without)) = (with.first(), without.first()) {
                     return Some(format!(
                         "node {with} has heard {:?} and node {without} has not",
@@ -291,8 +293,7 @@ mod tests {
     #[test]
     fn a_message_that_never_left_is_found() {
         let found = Simulation::new(1).run(|net| async move {
-            let told =
-                |message: &str, node, life| Told { message: message.to_owned(), node, life, at: Duration::ZERO };
+            let told = |message: &str, node, life| Told { message: message.to_owned(), node, life, at: Duration::ZERO };
             net.tell(0, "news");
             net.advance(Duration::from_millis(100)).await;
             let said = unsaid(&net, &[told("news", 0, 0)]).await;

@@ -142,13 +142,7 @@ fn others(home: &Home) -> usize {
 
 /// Puts a group that a seed knows, with those that are in it here already. Where both know members that the other did
 /// not, as others came in through this node before it had come in itself, each side is told of the other's.
-async fn put(
-    home: &Home,
-    node: &Node,
-    config: GroupConfig,
-    theirs: Group,
-    seed: &NodeAddr,
-) -> Result<(), CallError> {
+async fn put(home: &Home, node: &Node, config: GroupConfig, theirs: Group, seed: &NodeAddr) -> Result<(), CallError> {
     let gid = config.gid.clone();
     let message = Merge { config, members: theirs.clone(), through: Some(seed.clone()) };
     let mine = node.tell(&node.inner().groups, message).await??;

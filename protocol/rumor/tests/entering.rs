@@ -229,7 +229,8 @@ fn endless_history_ends() {
     let mut pages = 0;
     while let Some(sent) = open.pop() {
         // a page that goes on and begins anew each time
-        let answer = Answer::Seen(History { entered: true, incarnation: None, ids: vec![numbered(7, 1, 3)], more: true });
+        let answer =
+            Answer::Seen(History { entered: true, incarnation: None, ids: vec![numbered(7, 1, 3)], more: true });
         pages += 1;
         open = sends(&world.answer(&mut new, &sent, answer));
         open.retain(|(_, _, request)| matches!(request, Request::Enter { .. }));

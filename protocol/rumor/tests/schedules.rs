@@ -105,7 +105,16 @@ impl Net {
     fn push_opaque(&mut self, node: u32, bytes: usize) {
         let message = self.started.len() as u32;
         let id = Id::Opaque(format!("mid {message}").into());
-        let rumor = Rumor { id: id.clone(), hop: 1, age: Duration::ZERO, calm: false, replay: false, former: None, bytes, message };
+        let rumor = Rumor {
+            id: id.clone(),
+            hop: 1,
+            age: Duration::ZERO,
+            calm: false,
+            replay: false,
+            former: None,
+            bytes,
+            message,
+        };
         let answer = self.at(node, |node, context, out| node.respond(context, None, Request::Push(rumor), out));
         if answer == Answer::Fresh {
             self.started.push(id);
@@ -154,20 +163,24 @@ impl Net {
 }
 
 /// Nodes that have been in a group for long, and others that come while it speaks. Whatever is started after a node has
-/// entered is performed there once; what was complete before it came is not, unless nobody answered it.
+/// entered is performed there once; what was complete before it came is not.
 fn newcomers(
     (old, new, fanout, loss): (u32, u32, usize, f64),
     config: Config,
     rumors: &[(u32, usize, usize)],
     seed: u64,
 ) -> Result<(), TestCaseError> {
+    // the time at which an entry ends without an answer is tested elsewhere
+    let config = Config { entry_time: Duration::from_secs(3_600), ..config };
     let mut net = Net::new(old, fanout, loss, config.clone(), seed);
     for _ in 0..5 {
         net.broadcast(net.chance.clone().random_range(0..old), 300);
         net.push_opaque(0, 300);
     }
     let mut steps = 0;
-    while !net.complete() {
+    // a push that is still under way is young, and so performed by whoever it meets
+    let busy = |net: &Net| net.nodes.iter().any(|node| node.load().requests + node.load().queued > 0);
+    while !net.complete() || busy(&net) {
         net.step();
         steps += 1;
         prop_assert!(steps < 300_000);
@@ -209,10 +222,8 @@ fn newcomers(
     for performed in &net.performed {
         prop_assert!(performed.values().all(|times| *times == 1), "{:?}", performed);
     }
-    if loss == 0.0 {
-        for performed in &net.performed[old as usize..] {
-            prop_assert!(!before.iter().any(|id| performed.contains_key(id)), "{:?}", performed);
-        }
+    for performed in &net.performed[old as usize..] {
+        prop_assert!(!before.iter().any(|id| performed.contains_key(id)), "{:?}", performed);
     }
     Ok(())
 }
@@ -273,7 +284,7 @@ proptest! {
 
     #[test]
     fn newcomers_perform_what_is_started_after_they_entered(
-        old in 1u32..6, new in 1u32..4, fanout in 1usize..5, loss in prop_oneof![Just(0.0), 0.0f64..0.6],
+        old in 1u32..6, new in 1u32..4, fanout in 1usize..5, loss in 0.0f64..0.6,
         config in configs(),
         rumors in proptest::collection::vec((0u32..9, 0usize..400, 0usize..60), 1..12),
         seed: u64,
