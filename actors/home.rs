@@ -11,7 +11,7 @@ use std::{
 use chinwag_protocol::{
     call::{Call, CallContext, CallError, ErrorKind},
     group::{Group, GroupConfig, Groups},
-    identity::{Nid, NodeAddr},
+    identity::{Gid, Nid, NodeAddr},
     value::Value,
 };
 use futures_util::future::LocalBoxFuture;
@@ -44,6 +44,9 @@ pub struct Environment {
     pub seed: [u8; 32],
     /// Which life of the node this is: a number that is higher after every start at the same address.
     pub incarnation: u64,
+    /// Whether the node is in `groups` from their beginning. A node that is started again, without what it knew, is a
+    /// newcomer in them: it performs no gossip that was started before it came back.
+    pub founding: bool,
     /// How its clock goes.
     pub clock: Clock,
     /// Bounds.
@@ -69,6 +72,7 @@ impl Environment {
             heap: || None,
             seed,
             incarnation: 0,
+            founding: true,
             clock: Clock::default(),
             settings: Settings::default(),
             services: Vec::new(),
@@ -161,8 +165,12 @@ pub(crate) struct Home {
     pub heap: fn() -> Option<Heap>,
     pub settings: Settings,
     pub distributed: Vec<AnyService>,
-    /// Which life of the node this is.
+    /// Which life of the node this is, as it was started.
     pub incarnation: u64,
+    /// The life under which the node speaks: raised when peers turn out to know one that is not earlier.
+    pub life: Cell<u64>,
+    /// The groups in which the node is from their beginning.
+    pub founded: RefCell<Vec<Gid>>,
     pub clock: Clock,
     /// When it began, truly.
     pub started: Instant,
@@ -187,6 +195,7 @@ impl Home {
             heap,
             seed,
             incarnation,
+            founding,
             clock,
             settings,
             services,
@@ -194,12 +203,17 @@ impl Home {
             groups,
             on_stop,
         } = environment;
-        let mut known = Groups::new(me.clone());
+        let (mut known, mut founded) = (Groups::new(me.clone()), Vec::new());
         for (config, members) in groups {
-            if let Err(why) = known.share(config, members) {
-                log::warn!(target: "chinwag::groups", "{me} does not start with a group: {why}");
+            let gid = config.gid.clone();
+            match known.share(config, members) {
+                Ok(()) if founding => founded.extend([gid, Gid::all()]),
+                Ok(()) => {}
+                Err(why) => log::warn!(target: "chinwag::groups", "{me} does not start with a group: {why}"),
             }
         }
+        founded.sort_unstable();
+        founded.dedup();
         let home = Home {
             scripts: Scripts::new(me.clone(), settings.scripts.clone(), seed, clock, incarnation),
             nid: me.key(),
@@ -214,6 +228,8 @@ impl Home {
             counts: Cell::new(0),
             unheard: Arc::default(),
             incarnation,
+            life: Cell::new(incarnation),
+            founded: RefCell::new(founded),
             clock,
             started: Instant::now(),
             chance: RefCell::new(rand::SeedableRng::from_seed(seed)),

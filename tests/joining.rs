@@ -22,7 +22,10 @@ use chinwag::{
         transport::Transport,
     },
     membership::{self, MAX_SUBSCRIBERS},
-    protocol::{call::Reply, swim::Status},
+    protocol::{
+        call::{Remote, Reply},
+        swim::Status,
+    },
 };
 use futures_util::{FutureExt as _, StreamExt as _, future::LocalBoxFuture};
 use tokio::{task::LocalSet, time::Instant};
@@ -33,6 +36,8 @@ struct Street {
     nodes: RefCell<BTreeMap<Nid, Node>>,
     names: RefCell<BTreeMap<String, Vec<NodeAddr>>>,
     asked: RefCell<Vec<(NodeAddr, String)>>,
+    /// Who was stopped. Nobody ends for it.
+    stopped: RefCell<Vec<NodeAddr>>,
 }
 
 struct Door(Rc<Street>);
@@ -69,8 +74,10 @@ impl Street {
         let port = at.port().to_le_bytes();
         let mut chance = [7; 32];
         chance[..2].copy_from_slice(&port);
+        let (street, me) = (self.clone(), at.clone());
         let node = node::start(Environment {
             incarnation: 1,
+            on_stop: Box::new(move || street.stopped.borrow_mut().push(me)),
             settings: Settings { membership, ..Settings::default() },
             ..Environment::new(at.clone(), Rc::new(Door(self.clone())), chance)
         });
@@ -161,6 +168,36 @@ fn a_hundred_that_join_at_once_cost_a_few_rumors() {
         assert_eq!(street.asked("listing").len(), 100, "one a newcomer");
         let comparisons = street.asked("sync").len();
         assert!(comparisons < 500, "{comparisons} comparisons");
+    });
+}
+
+#[test]
+fn a_gossiped_stop_does_not_stop_a_node_that_comes_later() {
+    story(async |street| {
+        // the sender is in no member's place, so that it holds the message and does not stop
+        let sender = street.open(&at(1), None);
+        let members: Vec<NodeAddr> = (2..=4).map(at).collect();
+        for member in &members {
+            street.open(member, None).groups().put("club", members.clone()).await.unwrap();
+        }
+        sender.groups().put("club", members.clone()).await.unwrap();
+        sender.group("club").gossip().send((), &Remote::new("status", "stop")).await.unwrap();
+        until("all members are stopped", async || street.stopped.borrow().len() == 3).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        for member in &members {
+            street.shut(member).await;
+        }
+        let newcomer = street.open(&at(5), None);
+        newcomer.groups().put("club", [at(1), at(5)]).await.unwrap();
+        sender.groups().put("club", [at(5)]).await.unwrap();
+        // it has compared notes with the sender, and has what it did not perform
+        let load = async || newcomer.status().load().await.is_ok_and(|load| load["gossip.retained"].held > 0);
+        until("it has the message", load).await;
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert!(!street.stopped.borrow().contains(&at(5)));
+        // one that is sent now does stop it
+        sender.group("club").gossip().send((), &Remote::new("status", "stop")).await.unwrap();
+        until("it is stopped", async || street.stopped.borrow().contains(&at(5))).await;
     });
 }
 

@@ -321,14 +321,14 @@ fn a_fast_clock_does_all_early() {
             net.heal();
             // how often it compares what it holds with the other, which does so in true time
             net.tell(0, "news");
-            net.advance(ms(1_000)).await;
+            net.advance(ms(20_000)).await;
             let before = net.node(1).status().counts().await.unwrap();
             net.advance(Duration::from_secs(200)).await;
             net.node(1).status().counts().await.unwrap() - before
         });
-        // 5 a second; an interval varies by a tenth, the sum of a thousand of them by 2 in a thousand
-        let (compared, expected) = (story.unwrap() as f64, 1_000.0 * rate);
-        assert!((compared / expected - 1.0).abs() < 0.01, "{rate}: {compared}");
+        // nothing is new, so it is once in four ticks; an interval varies by a tenth, the sum of 250 of them by 4 in a thousand
+        let (compared, expected) = (story.unwrap() as f64, 250.0 * rate);
+        assert!((compared / expected - 1.0).abs() < 0.02, "{rate}: {compared}");
     }
 }
 
@@ -428,7 +428,8 @@ fn idle_ticks_are_not_counted_though_they_are_lost() {
         net.counts().since(before)
     });
     let rest = story.unwrap();
-    assert!(rest.comparisons > 4_000 && rest.lost > 1_500, "{rest:?}");
+    // once in sixteen ticks
+    assert!((250..400).contains(&rest.comparisons) && rest.lost > 100, "{rest:?}");
     assert_eq!((rest.at_work(), rest.differences, rest.requests), (0, 0, rest.comparisons), "{rest:?}");
 }
 

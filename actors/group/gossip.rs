@@ -2,7 +2,7 @@
 //!
 //! | method | answers | error |
 //! |---|---|---|
-//! | `send(message, remote)` | what those it went to said, by member | unknown group |
+//! | `send(message, remote[, {replay}])` | what those it went to said, by member; with `replay`, newcomers perform it too | unknown group |
 //! | `at(milliseconds, function)` | the timer's name | an interval that is none |
 //! | `del(name)` | the name | no such timer |
 //! | `list()` | the timers, name to interval | |
@@ -67,6 +67,7 @@ pub(crate) fn service() -> AnyService {
 
 async fn send(scope: Scope, arguments: Vec<Value>) -> Reply {
     let (_, remote) = message_and_remote("gossip.send", &arguments)?;
+    let replay = asks_for_replay(arguments.get(2))?;
     ask_width(scope.node(), scope.gid()).await?;
     let message = Broadcast {
         gid: scope.gid().clone(),
@@ -74,8 +75,28 @@ async fn send(scope: Scope, arguments: Vec<Value>) -> Reply {
         remote,
         origin: scope.node().origin()?,
         calm: false,
+        replay,
     };
     scope.node().inner().gossip.ask(message).await?
+}
+
+/// What the options of `send` say. A key that means nothing is refused, as a misspelled one would be ignored otherwise.
+fn asks_for_replay(options: Option<&Value>) -> Result<bool, CallError> {
+    let refused = |why: String| CallError::argument("gossip.send", 3, "options", why);
+    let options = match options {
+        None | Some(Value::Undefined | Value::Null) => return Ok(false),
+        Some(Value::Object(options)) => options,
+        Some(other) => return Err(refused(format!("expected an object, got {}", other.type_name()))),
+    };
+    if let Some((key, _)) = options.iter().find(|(key, _)| *key != "replay") {
+        let shown: String = key.chars().take(64).collect();
+        return Err(refused(format!("there is no option {shown:?}; the only one is \"replay\"")));
+    }
+    match options.get("replay") {
+        None | Some(Value::Undefined | Value::Null) => Ok(false),
+        Some(Value::Boolean(replay)) => Ok(*replay),
+        Some(other) => Err(refused(format!("replay: expected a boolean, got {}", other.type_name()))),
+    }
 }
 
 /// The timers of one group on this node.

@@ -12,7 +12,7 @@ use chinwag_protocol::{
 };
 
 use super::Node;
-use crate::local::groups;
+use crate::local::{gossip, groups};
 
 /// A group of nodes, addressed as one.
 #[derive(Clone, Debug)]
@@ -241,6 +241,29 @@ impl GroupGossip<'_> {
     pub async fn send(&self, arguments: impl IntoArguments, remote: &Remote) -> Result<GroupReply, CallError> {
         let message = Value::from(arguments.into_arguments()?);
         self.0.each("gossip", "send", vec![message, remote.to_value()]).await
+    }
+
+    /// As [`send`](GroupGossip::send), and nodes that enter the group later call their `remote` too, for as long as
+    /// members hold the message (ten minutes, unless the group says otherwise).
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownGroup`].
+    pub async fn send_replayed(&self, arguments: impl IntoArguments, remote: &Remote) -> Result<GroupReply, CallError> {
+        let message = Value::from(arguments.into_arguments()?);
+        let options = Value::Object([("replay", true)].into_iter().collect());
+        self.0.each("gossip", "send", vec![message, remote.to_value(), options]).await
+    }
+
+    /// Waits until this node has entered the group: from then on it performs whatever is sent to it. `groups.put` and
+    /// joining wait for that themselves, so this is for a node that was [started](crate::home::Environment::groups) with
+    /// the group. Takes at most a second.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownGroup`], [`ErrorKind::Stopping`].
+    pub async fn entered(&self) -> Result<(), CallError> {
+        let gid = self.0.gid()?.clone();
+        self.0.members().await?;
+        self.0.node.inner.gossip.ask(gossip::Enter { gid, through: None }).await
     }
 
     /// Runs a function every `interval`. Answers the name by which [`del`](GroupGossip::del) stops it.

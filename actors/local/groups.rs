@@ -9,7 +9,8 @@
 //! | `del(gid)` | the set deleted | unknown group |
 //!
 //! The map itself is [`chinwag_protocol::group::Groups`]. Once a group is put its services run; once it is deleted
-//! they are gone: the answer waits for either.
+//! they are gone: the answer waits for either. A node that comes into a group by this has also entered its gossip, so that
+//! it performs whatever is sent after the answer: see [`gossip::Enter`].
 
 use std::{borrow::Cow, collections::BTreeMap, rc::Rc, sync::Arc};
 
@@ -112,6 +113,12 @@ async fn tell_membership(node: &Node, changed: Option<Changed>) {
     }
 }
 
+/// Enters the gossip of a group that this node has come into. What is done does not depend on it.
+async fn enter(node: &Node, gid: Gid, through: Option<NodeAddr>) {
+    // one that panicked enters when it is replaced
+    let _ = node.inner().gossip.send(gossip::Enter { gid, through }).await;
+}
+
 /// The name of a group as an argument: text, or an object with a `gid`.
 fn gid(method: &str, argument: &Value) -> Result<Gid, CallError> {
     let config = GroupConfig::from_value(argument);
@@ -139,11 +146,19 @@ impl Handler<Request> for Groups {
                     Err(error) => return Response::Now(Err(error)),
                 };
                 let changed = changed(&request, &set, before);
+                let enters = changed.as_ref().filter(|changed| match &changed.how {
+                    Change::Put(_) | Change::Added(_) => set.contains(&self.home.nid),
+                    Change::Removed(..) | Change::Deleted => false,
+                });
+                let enters = enters.map(|changed| changed.gid.clone());
                 Response::Later(Box::pin(async move {
                     if let Some(gid) = reconcile {
                         node.lifecycle(Reconcile(gid)).await?;
                     }
                     tell_membership(&node, changed).await;
+                    if let Some(gid) = enters {
+                        enter(&node, gid, None).await;
+                    }
                     Reply::Ok(set.to_value().into())
                 }))
             }
@@ -183,12 +198,14 @@ impl Handler<Configuration> for Groups {
 pub(crate) struct Merge {
     pub config: GroupConfig,
     pub members: Group,
+    /// The member that said so: alive, and in the group or at least aware of it.
+    pub through: Option<NodeAddr>,
 }
 
 impl Handler<Merge> for Groups {
     type Result = ResponseFuture<Result<Arc<Group>, CallError>>;
 
-    fn handle(&mut self, Merge { config, mut members }: Merge, _: &mut Context<Groups>) -> Self::Result {
+    fn handle(&mut self, Merge { config, mut members, through }: Merge, _: &mut Context<Groups>) -> Self::Result {
         let (gid, node) = (config.gid.clone(), self.home.node().cloned());
         let before = self.home.groups.borrow().get(&gid).unwrap_or_default();
         for (_, member) in before.iter() {
@@ -198,9 +215,13 @@ impl Handler<Merge> for Groups {
         }
         let put = gossip::Options::read(&config).and_then(|_| self.home.groups.borrow_mut().put(config, members));
         Box::pin(async move {
-            let (node, how) = (node?, Change::Put(put?));
+            let (node, put) = (node?, put?);
+            let member = put.contains(&node.nid());
             node.lifecycle(Reconcile(gid.clone())).await?;
-            tell_membership(&node, Some(Changed { gid, how })).await;
+            tell_membership(&node, Some(Changed { gid: gid.clone(), how: Change::Put(put) })).await;
+            if member {
+                enter(&node, gid, through).await;
+            }
             Ok(before)
         })
     }

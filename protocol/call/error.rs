@@ -37,6 +37,8 @@ pub enum ErrorKind {
     NotFound,
     /// The message has been received before.
     AlreadyReceived,
+    /// The message belongs to a life of its origin that later ones have superseded here. Nothing has been done.
+    Stale,
     /// The node, or the way to it, has as many calls under way as it takes. Nothing has been done.
     Busy,
     /// No answer within the deadline. It may still have been performed.
@@ -78,7 +80,7 @@ pub enum Blame {
 }
 
 /// Each kind that has a name of its own, and that name.
-const KIND_NAMES: [(ErrorKind, &str); 19] = [
+const KIND_NAMES: [(ErrorKind, &str); 20] = [
     (ErrorKind::BadCall, "BadCall"),
     (ErrorKind::BadArgument, "BadArgument"),
     (ErrorKind::UnknownGroup, "UnknownGroup"),
@@ -87,6 +89,7 @@ const KIND_NAMES: [(ErrorKind, &str); 19] = [
     (ErrorKind::Reserved, "Reserved"),
     (ErrorKind::NotFound, "NotFound"),
     (ErrorKind::AlreadyReceived, "AlreadyReceived"),
+    (ErrorKind::Stale, "Stale"),
     (ErrorKind::Busy, "Busy"),
     (ErrorKind::DeadlineExceeded, "DeadlineExceeded"),
     (ErrorKind::Unreachable, "Unreachable"),
@@ -126,6 +129,7 @@ impl ErrorKind {
             | ErrorKind::Reserved
             | ErrorKind::NotFound
             | ErrorKind::AlreadyReceived
+            | ErrorKind::Stale
             | ErrorKind::TooDeep => Blame::Caller,
             ErrorKind::BadAnswer
             | ErrorKind::Crashed

@@ -3,7 +3,7 @@
 //!
 //! | service | methods | protocol | repeatable |
 //! |---|---|---|---|
-//! | `local.gossip` | `compare`, `offer`, `pull`, `recv` (gossip) | yes | yes |
+//! | `local.gossip` | `compare`, `enter`, `offer`, `pull`, `recv` (gossip) | yes | yes |
 //! | `local.gossip` | `listing`, `news`, `ping`, `relay`, `sync` (membership) | yes | yes |
 //! | `status`, `groups`, `routes`, of the node or of a group | `get` | no | yes |
 //! | `local.membership` | `list` | no | yes |
@@ -16,8 +16,8 @@
 use super::Call;
 
 /// The methods of `local.gossip` by which nodes keep gossip and membership going.
-pub const PROTOCOL_METHODS: [&str; 9] =
-    ["compare", "listing", "news", "offer", "ping", "pull", "recv", "relay", "sync"];
+pub const PROTOCOL_METHODS: [&str; 10] =
+    ["compare", "enter", "listing", "news", "offer", "ping", "pull", "recv", "relay", "sync"];
 
 impl Call {
     /// Whether nodes make this call on each other's behalf to keep gossip and membership going. A node that is stopping

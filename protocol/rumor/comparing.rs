@@ -5,6 +5,7 @@ use std::hash::Hash;
 use rand::{Rng, RngExt};
 
 use super::choice::choose;
+use super::entering::Stage;
 use super::gossip::Gossip;
 use super::message::{Answer, Id, Page, Request, Stretch};
 use super::seen::Birth;
@@ -24,24 +25,78 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         context: &mut Context<'_, V, R>,
         out: &mut Vec<Output<P, M>>,
     ) {
-        let tick = self.tick_length();
-        let after = tick.mul_f64(context.chance.random_range(0.9..1.1));
+        let ticks = self.pace.ticks(context.view.len(), &self.config);
+        let after = (self.tick_length() * ticks).mul_f64(context.chance.random_range(0.9..1.1));
+        self.pace.set(micros(context.now + after));
         out.push(Output::Timer { after, timer: Timer::Tick });
-        let now = micros(context.now);
-        self.store.expire(now - micros(self.config.retained_age), now - micros(self.config.age_limit(true)));
-        self.seen.expire(now, &self.config);
+        self.expire(context.now);
+        match self.stage {
+            Stage::Outside => self.enter(context, None, out),
+            Stage::Entering(_) => return,
+            Stage::Inside => {}
+        }
+        if !self.has_entered() {
+            return;
+        }
         // One peer as a rule. If it is one that cannot compare, it is sent what it may have missed, and
         // another one is drawn.
+        let mut missed = false;
         for peer in choose(context.view, self.me, 4, None, context.chance) {
             if context.view.takes_only_pushes(peer) {
-                self.push_missed(context, peer, out);
+                missed |= self.push_missed(context, peer, out);
             } else {
-                self.number += 1;
-                self.comparison = self.number;
-                let after = self.resume.as_deref().cloned();
-                self.request_page(peer, after, out);
-                break;
+                return self.compare_with(context, peer, out);
             }
+        }
+        // there is nobody to compare with
+        if missed {
+            self.pace.quicken();
+        } else {
+            self.pace.same();
+        }
+    }
+
+    pub(super) fn compare_with<V: View<P> + ?Sized, R: Rng + ?Sized>(
+        &mut self,
+        context: &Context<'_, V, R>,
+        peer: P,
+        out: &mut Vec<Output<P, M>>,
+    ) {
+        self.pace.compared = micros(context.now);
+        self.number += 1;
+        self.comparison = self.number;
+        let after = self.resume.as_deref().cloned();
+        self.request_page(peer, after, out);
+    }
+
+    /// A peer is said to hold something else.
+    pub(super) fn differs<V: View<P> + ?Sized, R: Rng + ?Sized>(
+        &mut self,
+        context: &mut Context<'_, V, R>,
+        peer: P,
+        out: &mut Vec<Output<P, M>>,
+    ) {
+        let since = micros(context.now).saturating_sub(self.pace.compared);
+        let usable = peer != self.me && !context.view.takes_only_pushes(peer) && self.has_entered();
+        if usable && since >= micros(self.tick_length()) {
+            self.wake(context, out);
+            self.compare_with(context, peer, out);
+        }
+    }
+
+    /// Something is new: from now on notes are compared once per tick.
+    pub(super) fn wake<V: View<P> + ?Sized, R: Rng + ?Sized>(
+        &mut self,
+        context: &mut Context<'_, V, R>,
+        out: &mut Vec<Output<P, M>>,
+    ) {
+        self.pace.quicken();
+        let (now, tick) = (micros(context.now), self.tick_length());
+        if self.pace.is_late(now + micros(tick.mul_f64(1.1))) {
+            // anywhere within a tick, as all who hear of the same wake up together
+            let after = tick.mul_f64(context.chance.random_range(0.0..1.0));
+            self.pace.set(micros(context.now + after));
+            out.push(Output::Timer { after, timer: Timer::Tick });
         }
     }
 
@@ -50,18 +105,44 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         out.push(Output::Send { token, to, request: Request::Compare { hash: self.store.hash(), after } });
     }
 
-    pub(super) fn compared(&mut self, from: P, answer: Answer<P, M>, out: &mut Vec<Output<P, M>>) {
+    pub(super) fn compared<V: View<P> + ?Sized, R: Rng + ?Sized>(
+        &mut self,
+        context: &mut Context<'_, V, R>,
+        from: P,
+        answer: Answer<P, M>,
+        out: &mut Vec<Output<P, M>>,
+    ) {
         self.comparison = 0;
         match answer {
-            Answer::Differs(page) => self.compare(from, page, out),
-            Answer::Same => self.resume = None,
-            _ => {}
+            Answer::Differs(page) => {
+                self.wake(context, out);
+                self.compare(context, from, page, out);
+            }
+            Answer::Same => {
+                self.resume = None;
+                self.pace.same();
+            }
+            _ => self.pace.failed(),
         }
     }
 
     /// Reads a page of what a peer holds: asks for what is missing here, offers what is missing there.
-    fn compare(&mut self, from: P, page: Page<P>, out: &mut Vec<Output<P, M>>) {
+    fn compare<V: View<P> + ?Sized, R: Rng + ?Sized>(
+        &mut self,
+        context: &Context<'_, V, R>,
+        from: P,
+        page: Page<P>,
+        out: &mut Vec<Output<P, M>>,
+    ) {
         let Page { after, held, next } = page;
+        for stretch in &held {
+            if let Stretch::Numbered { origin, incarnation, last, .. } = stretch
+                && *origin == self.me
+            {
+                // an earlier process had this life, or a later one
+                self.make_room_above(context.now, *incarnation, *last > self.sequence);
+            }
+        }
         let mut lacking = Vec::new();
         let mut room = self.config.wanted;
         {
@@ -75,7 +156,9 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         }
         for stretch in held {
             match stretch {
-                Stretch::Opaque(text) => self.note(&Id::Opaque(text), from, true),
+                Stretch::Opaque(text) => {
+                    self.note(&Id::Opaque(text), from, true);
+                }
                 Stretch::Numbered { origin, incarnation, first, last } => {
                     for sequence in first..=last {
                         // A stretch of any length fits into a few bytes, so its reading has a bound of its own.
@@ -103,20 +186,25 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         }
     }
 
-    /// Pushes to a peer that cannot compare what it most likely remembers, if it has seen it.
+    /// Pushes to a peer that cannot compare what it most likely remembers, if it has seen it. Returns whether anything is
+    /// so young.
     pub(super) fn push_missed<V: View<P> + ?Sized, R: Rng + ?Sized>(
         &mut self,
         context: &Context<'_, V, R>,
         peer: P,
         out: &mut Vec<Output<P, M>>,
-    ) {
+    ) -> bool {
         let oldest: Birth = micros(context.now) - micros(self.tick_length() * WHOLE_TICKS);
         let ids: Vec<_> = self.store.youngest().take(WHOLE_YOUNGEST).cloned().collect();
+        let mut young = false;
         for id in ids {
-            if self.store.get(&id).is_some_and(|held| !held.waiting && held.born >= oldest) {
+            let Some(held) = self.store.get(&id).filter(|held| held.born >= oldest) else { continue };
+            young = true;
+            if !held.waiting {
                 self.push(context, peer, &id, false, out);
             }
         }
+        young
     }
 }
 

@@ -14,6 +14,13 @@ pub struct Config {
     /// when nothing is going on. Every interval is drawn from 90% to 110% of it, so that nodes do not fall
     /// into step. Default: memberlist's LAN gossip interval.
     pub tick: Duration,
+    /// How many ticks pass, at most, between two comparisons while they find no difference. From 1; default 16.
+    ///
+    /// Each pair of comparisons without one doubles the interval, and whatever is new brings it back to one tick. A node
+    /// that spreading missed and nobody compares with waits for so long at the worst. A node with fewer than four peers
+    /// waits four ticks for each at most: over a star, the hub draws one leaf of all, so the leaves have to ask. Default:
+    /// at 200 ms, one request in three seconds.
+    pub idle_ticks: u32,
     /// How many more peers are offered a rumor than are pushed it. 0 to 100; default 3.
     ///
     /// Each step makes a run in which somebody has to wait for a tick e times rarer, for one request per node.
@@ -91,12 +98,25 @@ pub struct Config {
     /// Rumors known by offer and not yet received. From 1; default 8,192, two pages of everything. More are
     /// not noted: comparison finds them again. Guessed.
     pub wanted: usize,
+    /// Newcomers perform every rumor that is still held, not only those started after they entered. Default `false`.
+    pub replay: bool,
+    /// How long a node may take to learn what was said before it entered. From 1 ms; default 1 s.
+    ///
+    /// When it is over the node has entered with what it knows by then: nothing that is started afterwards is missed,
+    /// and an older rumor may be performed. An operator waits for it. Guessed.
+    pub entry_time: Duration,
+    /// The same while nobody has answered at all, and no peer is known to be alive. From 1 ms; default 300 ms.
+    ///
+    /// It is what a new group costs whose other members do not exist. Those that are silent are asked again twice in it,
+    /// as requests are lost. Guessed.
+    pub entry_silence: Duration,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Config {
             tick: Duration::from_millis(200),
+            idle_ticks: 16,
             extra_offers: 3,
             eager_bytes: 1024,
             hop_limit: None,
@@ -119,6 +139,9 @@ impl Default for Config {
             transfer_bytes: 1 << 20,
             page: 512,
             wanted: 8192,
+            replay: false,
+            entry_time: Duration::from_secs(1),
+            entry_silence: Duration::from_millis(300),
         }
     }
 }

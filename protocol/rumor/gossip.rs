@@ -7,11 +7,16 @@ use std::time::Duration;
 use rand::{Rng, RngExt};
 
 use super::config::Config;
+use super::entering::{Earlier, Stage};
 use super::message::{Answer, Id, Request};
+use super::pace::Pace;
 use super::seen::Seen;
 use super::store::{Held, Store};
 use super::traffic::Traffic;
-use super::{BroadcastError, Context, Input, Load, Output, Timer, View, micros};
+use super::{BroadcastError, Context, Input, Load, Manner, Output, Timer, View, micros};
+
+/// The last life that a node takes: the largest integer that every node of the reference can tell from its neighbours.
+const LAST_LIFE: u64 = (1 << 53) - 1;
 
 /// One node's part in the gossip of one group.
 ///
@@ -35,6 +40,10 @@ pub struct Gossip<P, M> {
     pub(super) store: Store<P, M>,
     /// Present while something is going on, so that a node at rest is small.
     pub(super) traffic: Option<Box<Traffic<P>>>,
+    pub(super) stage: Stage<P>,
+    /// Present until nobody can send any of it any more.
+    pub(super) earlier: Option<Box<Earlier<P>>>,
+    pub(super) pace: Pace,
 }
 
 /// Which rumors a machine has seen, kept after the machine is gone: see [`Gossip::into_memory`].
@@ -57,7 +66,15 @@ impl<P: Copy + Ord> Memory<P> {
 
 impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
     /// The gossip of node `me`, in its life `incarnation`: a number that is higher after every restart.
+    ///
+    /// The node is in the group from the group's beginning, so that it performs whatever it receives.
     pub fn new(me: P, incarnation: u64, config: Arc<Config>) -> Self {
+        Gossip { stage: Stage::Inside, ..Gossip::newcomer(me, incarnation, config) }
+    }
+
+    /// The same for a node that comes into a group which may have existed before: it has to [enter](Input::Enter), and
+    /// performs no rumor that was started before it has, unless the rumor or the group asks for it.
+    pub fn newcomer(me: P, incarnation: u64, config: Arc<Config>) -> Self {
         Gossip {
             me,
             incarnation,
@@ -69,7 +86,44 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
             seen: Seen::default(),
             store: Store::default(),
             traffic: None,
+            stage: Stage::Outside,
+            earlier: None,
+            pace: Pace::default(),
         }
+    }
+
+    /// The life under which this node starts rumors.
+    pub fn incarnation(&self) -> u64 {
+        self.incarnation
+    }
+
+    /// Goes on in a later life: the node has learned that peers know one which is not earlier than its own. Does nothing
+    /// if the present life is as late already.
+    ///
+    /// Rumors that were started before keep their ids. One that a peer refuses as [`Answer::Stale`] is started again.
+    pub fn raise(&mut self, now: Duration, incarnation: u64) {
+        if incarnation <= self.incarnation || incarnation > LAST_LIFE {
+            return;
+        }
+        if self.sequence > 0 {
+            self.seen.mark_own(self.me, self.incarnation, self.sequence, micros(now), &self.config);
+        }
+        self.incarnation = incarnation;
+        self.sequence = 0;
+    }
+
+    /// Takes a life above one that peers know of this node. `same`: its present life has not been used yet, so if peers
+    /// know it, an earlier process had the same number.
+    pub(super) fn make_room_above(&mut self, now: Duration, known: u64, same: bool) {
+        if known > self.incarnation || (same && known == self.incarnation) {
+            self.raise(now, known.saturating_add(1));
+        }
+    }
+
+    /// A hash of what is held: equal on nodes that have nothing to tell each other.
+    pub fn hash(&mut self, now: Duration) -> u64 {
+        self.expire(now);
+        self.store.hash()
     }
 
     /// The same machine, but its first rumor is numbered `sequence + 1`.
@@ -134,30 +188,19 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         bytes: usize,
         out: &mut Vec<Output<P, M>>,
     ) -> Result<Id<P>, BroadcastError> {
-        self.begin(context, message, bytes, false, out)
+        self.broadcast_as(Manner::default(), context, message, bytes, out)
     }
 
-    /// As [`broadcast`](Self::broadcast), for a message that need not be everywhere at once: see
-    /// [`calm_fanout`](Config::calm_fanout) and [`calm_age`](Config::calm_age).
+    /// As [`broadcast`](Self::broadcast), in another manner.
     ///
     /// # Errors
     /// As there.
-    pub fn broadcast_calmly<V: View<P> + ?Sized, R: Rng + ?Sized>(
+    pub fn broadcast_as<V: View<P> + ?Sized, R: Rng + ?Sized>(
         &mut self,
+        manner: Manner,
         context: &mut Context<'_, V, R>,
         message: M,
         bytes: usize,
-        out: &mut Vec<Output<P, M>>,
-    ) -> Result<Id<P>, BroadcastError> {
-        self.begin(context, message, bytes, true, out)
-    }
-
-    fn begin<V: View<P> + ?Sized, R: Rng + ?Sized>(
-        &mut self,
-        context: &mut Context<'_, V, R>,
-        message: M,
-        bytes: usize,
-        calm: bool,
         out: &mut Vec<Output<P, M>>,
     ) -> Result<Id<P>, BroadcastError> {
         let own = self.traffic.as_ref().map_or(0, |traffic| traffic.own.len());
@@ -168,9 +211,13 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         let (origin, incarnation, sequence) = (self.me, self.incarnation, self.sequence);
         let id = Id::Numbered { origin, incarnation, sequence };
         let born = micros(context.now);
-        self.traffic_mut().own.insert(sequence, 0);
-        self.hold(&id, Held { message, hop: 0, born, calm, bytes, waiting: true, sent_whole: Vec::new() });
+        self.traffic_mut().own.insert((incarnation, sequence), 0);
+        let Manner { calm, replay } = manner;
+        let (former, sent_whole) = (None, Vec::new());
+        let held = Held { message, hop: 0, born, calm, replay, former, own: true, bytes, waiting: true, sent_whole };
+        self.hold(&id, held);
         self.enqueue(id.clone(), bytes, None);
+        self.wake(context, out);
         self.work(context, out);
         Ok(id)
     }
@@ -184,19 +231,20 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         request: Request<P, M>,
         out: &mut Vec<Output<P, M>>,
     ) -> Answer<P, M> {
+        if matches!(self.stage, Stage::Outside)
+            && let Some(from) = from
+            && from != self.me
+        {
+            // the first of the group that is met
+            self.enter(context, Some(from), out);
+        }
         let answer = match request {
             Request::Push(rumor) => self.accept(context, from, rumor, out),
-            Request::Offer(ids) => {
-                if let Some(from) = from {
-                    for id in ids.iter() {
-                        self.note(id, from, false);
-                    }
-                }
-                Answer::Noted
-            }
+            Request::Offer(ids) => self.offered(context, from, &ids, out),
             Request::Pull(ids) => self.supply(&ids, context.now),
-            Request::Compare { hash, .. } if hash == self.store.hash() => Answer::Same,
+            Request::Compare { hash, .. } if hash == self.hash(context.now) => Answer::Same,
             Request::Compare { after, .. } => Answer::Differs(self.store.page(after, self.config.page)),
+            Request::Enter { after } => Answer::Seen(self.history(from, after.as_ref(), context.now)),
         };
         self.work(context, out);
         answer
@@ -213,19 +261,30 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
             Input::Start => {
                 // Anywhere within the first tick, so that nodes started together do not tick together.
                 let after = self.tick_length().mul_f64(context.chance.random_range(0.0..1.0));
+                self.pace.set(micros(context.now + after));
                 out.push(Output::Timer { after, timer: Timer::Tick });
             }
+            Input::Enter { through } => self.enter(context, through, out),
             Input::Timer(Timer::Tick) => self.tick(context, out),
-            Input::Answer { token, from, answer } => {
+            Input::Timer(Timer::Entry) => self.entry_timer(context, out),
+            Input::Differs { peer } => self.differs(context, peer, out),
+            Input::Answer { token, from, mut answer } => {
                 if let Some(sent) = self.finish(token, out) {
                     self.answered(context, token, sent, answer, out);
                 } else if token.number == self.comparison {
-                    self.compared(from, answer, out);
+                    self.compared(context, from, answer, out);
+                } else {
+                    self.entry_answer(context, token, Some(&mut answer), out);
                 }
             }
             Input::Failure { token } => {
                 if let Some(sent) = self.finish(token, out) {
                     self.failed(context, token, sent, out);
+                } else if token.number == self.comparison {
+                    self.comparison = 0;
+                    self.pace.failed();
+                } else {
+                    self.entry_answer(context, token, None, out);
                 }
             }
         }
@@ -235,6 +294,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
     /// How much is held, remembered and under way.
     pub fn load(&self) -> Load {
         let (lives, stretches, opaque_ids) = self.seen.size();
+        let (earlier_lives, earlier_opaque) = self.earlier.as_ref().map_or((0, 0), |earlier| earlier.size());
         let traffic = self.traffic.as_deref();
         Load {
             retained: self.store.len(),
@@ -242,6 +302,8 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
             lives,
             stretches,
             opaque_ids,
+            earlier_lives,
+            earlier_opaque,
             wanted: traffic.map_or(0, |traffic| traffic.wants.len()),
             queued: traffic.map_or(0, |traffic| traffic.queue.len()),
             requests: traffic.map_or(0, |traffic| traffic.sent.len()),
@@ -257,6 +319,16 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
     pub(super) fn is_own(&self, id: &Id<P>) -> bool {
         matches!(id, Id::Numbered { origin, incarnation, .. }
             if *origin == self.me && *incarnation == self.incarnation)
+    }
+
+    /// Drops what is too old to be of use to anybody.
+    pub(super) fn expire(&mut self, now: Duration) {
+        let now = micros(now);
+        self.store.expire(now - micros(self.config.retained_age), now - micros(self.config.age_limit(true)));
+        self.seen.expire(now, &self.config);
+        if self.earlier.as_ref().is_some_and(|earlier| earlier.is_over(now)) {
+            self.earlier = None;
+        }
     }
 
     pub(super) fn traffic_mut(&mut self) -> &mut Traffic<P> {

@@ -45,6 +45,11 @@ pub struct Rumor<P, M> {
     pub age: Duration,
     /// It need not be everywhere at once: it goes to few, comparison brings it to the others, and it is soon forgotten.
     pub calm: bool,
+    /// Newcomers perform it too, for as long as it is held.
+    pub replay: bool,
+    /// The life and sequence under which its origin started it first, if it had to be sent again under a later life.
+    /// Who has performed that one does not perform this one.
+    pub former: Option<(u64, u64)>,
     /// The message's size on the wire, in bytes.
     pub bytes: usize,
     /// What is to be performed.
@@ -54,9 +59,10 @@ pub struct Rumor<P, M> {
 /// What one node asks of another. Every request is answered or fails.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request<P, M> {
-    /// "Here it is." Answered [`Answer::Fresh`], [`Answer::Had`] or [`Answer::Busy`].
+    /// "Here it is." Answered [`Answer::Fresh`], [`Answer::Had`], [`Answer::Stale`] or [`Answer::Busy`].
     Push(Rumor<P, M>),
-    /// "I hold these." Answered [`Answer::Noted`]; who lacks one asks for it with a `Pull` of its own.
+    /// "I hold these." Answered [`Answer::Noted`]; who lacks one asks for it with a `Pull` of its own. The origin of
+    /// one may be answered [`Answer::Stale`].
     Offer(Arc<[Id<P>]>),
     /// "Give me these." Answered [`Answer::Rumors`].
     Pull(Arc<[Id<P>]>),
@@ -64,6 +70,11 @@ pub enum Request<P, M> {
     Compare {
         /// Over the ids of everything held, in any order.
         hash: u64,
+        /// Where the page asked for begins: after this id. `None` is the first page.
+        after: Option<Id<P>>,
+    },
+    /// "I am new in this group. What has been said in it so far?" Answered [`Answer::Seen`].
+    Enter {
         /// Where the page asked for begins: after this id. `None` is the first page.
         after: Option<Id<P>>,
     },
@@ -76,6 +87,12 @@ pub enum Answer<P, M> {
     Fresh,
     /// To a push: known already, or too old to take.
     Had,
+    /// To a push, or to an offer of the origin's own: refused unseen, as the origin has had later lives. It is to start
+    /// the rumor again in a life that is later still.
+    Stale {
+        /// The latest life of the origin that is known here.
+        incarnation: u64,
+    },
     /// To anything: too much to do; nothing was changed.
     Busy,
     /// To an offer.
@@ -91,6 +108,21 @@ pub enum Answer<P, M> {
     Same,
     /// To a comparison: what this node holds.
     Differs(Page<P>),
+    /// To a newcomer: what has been said in the group.
+    Seen(History<P>),
+}
+
+/// A part of what has been said in a group, as far as anybody may still bring it up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct History<P> {
+    /// Whether this node has entered the group itself. The word of one that has not is not the whole truth.
+    pub entered: bool,
+    /// The latest life of the newcomer that is known here. Its own is to be later.
+    pub incarnation: Option<u64>,
+    /// Ascending. A numbered id stands for all up to it in its life, as they were started in this order.
+    pub ids: Vec<Id<P>>,
+    /// Whether the list goes on after the last id.
+    pub more: bool,
 }
 
 /// A part of the list of what a node holds: everything after one id up to another, and nothing left out between.

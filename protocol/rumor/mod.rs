@@ -95,8 +95,10 @@ use std::time::Duration;
 mod choice;
 mod comparing;
 mod config;
+mod entering;
 mod gossip;
 mod message;
+mod pace;
 mod receiving;
 mod seen;
 mod spreading;
@@ -108,7 +110,7 @@ mod wants;
 
 pub use config::Config;
 pub use gossip::{Gossip, Memory};
-pub use message::{Answer, Id, Page, Request, Rumor, Stretch};
+pub use message::{Answer, History, Id, Page, Request, Rumor, Stretch};
 pub use receiving::MAX_OPAQUE_ID;
 
 /// The members of a group, as one node sees them. Shared by all who see the same: nothing here keeps a copy.
@@ -156,8 +158,20 @@ pub struct Context<'a, V: ?Sized, R: ?Sized> {
 /// What can happen to a node, apart from starting a rumor and being asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input<P, M> {
-    /// The node is up. Once, and first.
+    /// The node is up. Once, and first; once more if the timers were lost.
     Start,
+    /// The node is to enter the group, in which it may be new. Answered by [`Output::Entered`], at once if the node has
+    /// entered before or is alone in the group.
+    Enter {
+        /// A peer that is known to be alive and to have entered, if there is one.
+        through: Option<P>,
+    },
+    /// A peer holds something else than this node does, as it has said by the way. It is compared with at once, unless
+    /// a comparison began within the last tick.
+    Differs {
+        /// Which peer.
+        peer: P,
+    },
     /// A request was answered.
     Answer {
         /// As it was sent with.
@@ -200,7 +214,7 @@ pub enum Output<P, M> {
         /// As it was sent with.
         token: Token,
     },
-    /// Start a timer, and report when it runs out. Each is started again only after it ran out.
+    /// Start a timer, in place of the one of this name if that still runs, and report when it runs out.
     Timer {
         /// How long it runs.
         after: Duration,
@@ -212,6 +226,24 @@ pub enum Output<P, M> {
         /// As [`Gossip::broadcast`] returned it.
         id: Id<P>,
     },
+    /// An own rumor was refused as [stale](Answer::Stale), and is now sent under another id. Both ids will settle.
+    Reissued {
+        /// As [`Gossip::broadcast`] returned it, or as it was reissued last.
+        from: Id<P>,
+        /// Its id from now on.
+        to: Id<P>,
+    },
+    /// The node has entered the group: no rumor that is started from now on is taken for an earlier one.
+    Entered,
+}
+
+/// How a rumor is to spread.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Manner {
+    /// It need not be everywhere at once: see [`calm_fanout`](Config::calm_fanout) and [`calm_age`](Config::calm_age).
+    pub calm: bool,
+    /// Newcomers perform it too, for as long as it is held.
+    pub replay: bool,
 }
 
 /// The timers.
@@ -219,6 +251,8 @@ pub enum Output<P, M> {
 pub enum Timer {
     /// Time to compare notes with somebody.
     Tick,
+    /// Time to ask again for what was said before this node entered.
+    Entry,
 }
 
 /// Names one request of one node.
@@ -251,6 +285,10 @@ pub struct Load {
     pub stretches: usize,
     /// Opaque ids remembered.
     pub opaque_ids: usize,
+    /// (Origin, incarnation) pairs that had spoken when this node entered.
+    pub earlier_lives: usize,
+    /// Opaque ids that were known when this node entered.
+    pub earlier_opaque: usize,
     /// Rumors known by offer and not yet received.
     pub wanted: usize,
     /// Rumors that wait to be spread.

@@ -9,7 +9,7 @@ use rand::Rng;
 use super::choice::choose;
 use super::gossip::Gossip;
 use super::message::{Answer, Id, Rumor};
-use super::seen::Mark;
+use super::seen::{Birth, Mark};
 use super::spreading::{REPLACEMENTS, rumor};
 use super::store::Held;
 use super::traffic::{Sending, Sent, Waiting};
@@ -27,14 +27,17 @@ const FRESH_TICKS: u32 = 5;
 impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
     pub(super) fn accept<V: View<P> + ?Sized, R: Rng + ?Sized>(
         &mut self,
-        context: &Context<'_, V, R>,
+        context: &mut Context<'_, V, R>,
         from: Option<P>,
         rumor: Rumor<P, M>,
         out: &mut Vec<Output<P, M>>,
     ) -> Answer<P, M> {
-        let Rumor { id, hop, age, calm, bytes, message } = rumor;
+        let Rumor { id, hop, age, calm, replay, former, bytes, message } = rumor;
         let now = micros(context.now);
         let born = now - micros(age);
+        if let Some(incarnation) = self.superseding(&id) {
+            return Answer::Stale { incarnation };
+        }
         if self.has_seen(&id) {
             return Answer::Had;
         }
@@ -55,11 +58,21 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
             }
         }
         let compared = self.arrived(&id, out);
-        out.push(Output::Perform { id: id.clone(), message: message.clone() });
+        let known = self.known_as(&id, former, born, now);
+        let earlier = self.earlier.as_ref().is_some_and(|earlier| earlier.covers(&id, former));
+        // what was said before this node entered is held for others all the same
+        if !known && (!earlier || replay || self.config.replay) {
+            out.push(Output::Perform { id: id.clone(), message: message.clone() });
+        }
+        self.wake(context, out);
         if self.config.hop_limit.is_none_or(|limit| hop < limit) {
-            let spread = !compared || age < self.tick_length() * FRESH_TICKS;
+            // one that was said before this node entered has been spread, and a push would look young to other newcomers
+            // What was said before this node entered is left to comparison: it has been spread, and a push of it would look
+            // young to another newcomer.
+            let spread = !earlier && (!compared || age < self.tick_length() * FRESH_TICKS);
             let sent_whole = from.filter(|from| context.view.takes_only_pushes(*from)).into_iter().collect();
-            self.hold(&id, Held { message, hop, born, calm, bytes, waiting: spread, sent_whole });
+            let own = false;
+            self.hold(&id, Held { message, hop, born, calm, replay, former, own, bytes, waiting: spread, sent_whole });
             if spread {
                 self.enqueue(id, bytes, from);
             }
@@ -84,11 +97,90 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         compared
     }
 
-    pub(super) fn note(&mut self, id: &Id<P>, from: P, compared: bool) {
-        if !self.has_seen(id) && from != self.me {
+    /// Notes who holds a rumor that this node lacks. Returns whether it does. A node that has not entered wants nothing
+    /// that is not young enough to be pushed: comparison brings it later.
+    pub(super) fn note(&mut self, id: &Id<P>, from: P, compared: bool) -> bool {
+        let lacking = self.has_entered() && from != self.me && !self.has_seen(id);
+        if lacking {
             let limit = self.config.wanted;
             self.traffic_mut().wants.note(id, from, compared, limit);
         }
+        lacking
+    }
+
+    pub(super) fn offered<V: View<P> + ?Sized, R: Rng + ?Sized>(
+        &mut self,
+        context: &mut Context<'_, V, R>,
+        from: Option<P>,
+        ids: &[Id<P>],
+        out: &mut Vec<Output<P, M>>,
+    ) -> Answer<P, M> {
+        let Some(from) = from else { return Answer::Noted };
+        let (mut news, mut stale) = (false, None);
+        for id in ids {
+            news |= self.note(id, from, false);
+            if matches!(id, Id::Numbered { origin, .. } if *origin == from) {
+                stale = stale.max(self.superseding(id));
+            }
+        }
+        if news {
+            self.wake(context, out);
+        }
+        stale.map_or(Answer::Noted, |incarnation| Answer::Stale { incarnation })
+    }
+
+    /// The latest life of its origin that is known, if this id is refused for belonging to an earlier one.
+    fn superseding(&self, id: &Id<P>) -> Option<u64> {
+        if self.is_own(id) { None } else { self.seen.superseding(id, &self.config) }
+    }
+
+    /// Whether a rumor that its origin started again was performed here under the id that it had first. From here on
+    /// that id is not performed either.
+    fn known_as(&mut self, id: &Id<P>, former: Option<(u64, u64)>, born: Birth, now: Birth) -> bool {
+        let (Some((incarnation, sequence)), Id::Numbered { origin, .. }) = (former, id) else { return false };
+        let former = Id::Numbered { origin: *origin, incarnation, sequence };
+        let known = former != *id && (self.is_own(&former) || self.seen.is_marked(&former));
+        // its new id goes to everyone instead
+        if self.store.get(&former).is_some_and(|held| !held.waiting) {
+            self.store.remove(&former);
+        }
+        if !known {
+            self.seen.mark(&former, born, now, &self.config);
+        }
+        known
+    }
+
+    /// A peer has refused an own rumor, as it knows a later life of this node: sends it again, in a life later than that.
+    pub(super) fn refused_as_stale<V: View<P> + ?Sized, R: Rng + ?Sized>(
+        &mut self,
+        context: &mut Context<'_, V, R>,
+        id: &Id<P>,
+        known: u64,
+        out: &mut Vec<Output<P, M>>,
+    ) {
+        let Id::Numbered { incarnation: life, sequence, .. } = *id else { return };
+        // it may have been sent again already, and it waits for its next offer if there is no room
+        let Some(bytes) = self.store.get(id).filter(|held| held.own && !held.waiting).map(|held| held.bytes) else {
+            return;
+        };
+        if known < life || !self.has_room(bytes) {
+            return;
+        }
+        self.make_room_above(context.now, known, true);
+        // the last life of all may have been reached
+        if self.incarnation <= known {
+            return;
+        }
+        let Some(held) = self.store.remove(id) else { return };
+        self.sequence += 1;
+        let (origin, incarnation, sequence_now) = (self.me, self.incarnation, self.sequence);
+        let to = Id::Numbered { origin, incarnation, sequence: sequence_now };
+        self.traffic_mut().own.insert((incarnation, sequence_now), 0);
+        let former = held.former.or(Some((life, sequence)));
+        self.hold(&to, Held { former, waiting: true, ..held });
+        self.enqueue(to.clone(), bytes, None);
+        out.push(Output::Reissued { from: id.clone(), to });
+        self.wake(context, out);
     }
 
     pub(super) fn has_room(&self, bytes: usize) -> bool {
@@ -146,8 +238,22 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         answer: Answer<P, M>,
         out: &mut Vec<Output<P, M>>,
     ) {
-        let Sending::Pull(ids) = &sent.what else {
-            return;
+        let ids = match &sent.what {
+            Sending::Pull(ids) => ids,
+            Sending::Push { id, .. } => {
+                if let Answer::Stale { incarnation } = answer {
+                    self.refused_as_stale(context, id, incarnation, out);
+                }
+                return;
+            }
+            Sending::Offer { ids, .. } => {
+                if let Answer::Stale { incarnation } = answer {
+                    for id in ids.iter() {
+                        self.refused_as_stale(context, id, incarnation, out);
+                    }
+                }
+                return;
+            }
         };
         let Answer::Rumors { rumors, more } = answer else {
             return self.failed(context, token, sent, out);

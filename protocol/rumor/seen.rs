@@ -7,6 +7,7 @@
 //! then on nothing that old is taken from an origin that is not known.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use super::config::Config;
@@ -110,6 +111,66 @@ impl<P: Copy + Ord> Seen<P> {
     pub(super) fn size(&self) -> (usize, usize, usize) {
         let stretches = self.lives.values().map(|life| life.stretches.len()).sum();
         (self.lives.len(), stretches, self.opaque.len())
+    }
+
+    /// Whether this very id has been marked, or could not be told from one that has been.
+    pub(super) fn is_marked(&self, id: &Id<P>) -> bool {
+        match id {
+            Id::Numbered { origin, incarnation, sequence } => {
+                self.lives.get(&(*origin, *incarnation)).is_some_and(|life| life.contains(*sequence))
+            }
+            Id::Opaque(text) => self.opaque.contains_key(text),
+        }
+    }
+
+    /// The latest life of its origin that is known, if this id is refused for belonging to an earlier one.
+    pub(super) fn superseding(&self, id: &Id<P>, config: &Config) -> Option<u64> {
+        match id {
+            Id::Numbered { origin, incarnation, .. }
+                if !self.lives.contains_key(&(*origin, *incarnation))
+                    && self.superseded(*origin, *incarnation, config) =>
+            {
+                self.latest(*origin)
+            }
+            _ => None,
+        }
+    }
+
+    /// The latest life of an origin that is known.
+    pub(super) fn latest(&self, origin: P) -> Option<u64> {
+        self.lives.range((origin, 0)..=(origin, u64::MAX)).next_back().map(|((_, life), _)| *life)
+    }
+
+    /// The lives heard since a moment, after one of them, with the highest sequence of each.
+    pub(super) fn lives_after(
+        &self,
+        after: Bound<(P, u64)>,
+        since: Birth,
+    ) -> impl Iterator<Item = ((P, u64), u64)> + '_ {
+        let range = self.lives.range((after, Bound::Unbounded)).filter(move |(_, life)| life.youngest >= since);
+        range.map(|(key, life)| (*key, life.highest()))
+    }
+
+    /// The opaque ids after one of them.
+    pub(super) fn opaque_after(&self, after: Bound<&Arc<str>>) -> impl Iterator<Item = &Arc<str>> {
+        self.opaque.range::<Arc<str>, _>((after, Bound::Unbounded)).map(|(text, _)| text)
+    }
+
+    /// Marks all that this node started in a life that it has given up. It has to be known whatever the bounds say, as
+    /// the node would perform its own rumors otherwise.
+    pub(super) fn mark_own(&mut self, me: P, incarnation: u64, watermark: u64, now: Birth, config: &Config) {
+        if self.lives.len() >= config.origins.max(1) {
+            self.make_room(now, config);
+        }
+        let horizon = self.horizon;
+        let fresh = || Box::new(Life { youngest: now, horizon, ..Life::default() });
+        let life = self.lives.entry((me, incarnation)).or_insert_with(fresh);
+        life.watermark = life.watermark.max(watermark);
+        while life.stretches.first().is_some_and(|lowest| lowest.first <= life.watermark.saturating_add(1)) {
+            life.watermark = life.stretches.remove(0).last.max(life.watermark);
+        }
+        life.youngest = life.youngest.max(now);
+        self.supersede(me, config);
     }
 
     /// About how much memory all of it takes, in bytes.
@@ -218,6 +279,10 @@ impl<P: Copy + Ord> Seen<P> {
 }
 
 impl Life {
+    fn highest(&self) -> u64 {
+        self.stretches.last().map_or(self.watermark, |stretch| stretch.last)
+    }
+
     fn contains(&self, sequence: u64) -> bool {
         let at = self.stretches.partition_point(|stretch| stretch.last < sequence);
         sequence <= self.watermark || self.stretches.get(at).is_some_and(|stretch| stretch.first <= sequence)

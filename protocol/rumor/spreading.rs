@@ -63,8 +63,8 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         let members = context.view.len();
         let depth = push_depth(members, context.fanout);
         let Some(held) = self.store.get_mut(&id) else {
-            // It waited until it was too old.
-            if self.is_own(&id) {
+            // It waited until it was too old, or was reissued meanwhile.
+            if matches!(&id, Id::Numbered { origin, .. } if *origin == self.me) {
                 self.traffic_mut().settle(&id, out);
             }
             return;
@@ -87,11 +87,11 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
             }
             return;
         }
+        let first = held.own;
         let peers = choose(context.view, self.me, count, from, context.chance);
-        let first = self.is_own(&id);
-        if first && let Id::Numbered { sequence, .. } = &id {
+        if first && let Id::Numbered { incarnation, sequence, .. } = &id {
             // One more than there are, taken back below, so that one sent to nobody settles too.
-            self.traffic_mut().own.insert(*sequence, peers.len() + 1);
+            self.traffic_mut().own.insert((*incarnation, *sequence), peers.len() + 1);
         }
         for peer in peers {
             self.push(context, peer, &id, first, out);
@@ -187,6 +187,8 @@ pub(super) fn rumor<P: Clone, M: Clone>(id: &Id<P>, held: &Held<P, M>, now: Birt
         hop: held.hop.saturating_add(1),
         age: held.age(now),
         calm: held.calm,
+        replay: held.replay,
+        former: held.former,
         bytes: held.bytes,
         message: held.message.clone(),
     }

@@ -15,6 +15,10 @@ pub(super) struct Held<P, M> {
     pub(super) hop: u32,
     pub(super) born: Birth,
     pub(super) calm: bool,
+    pub(super) replay: bool,
+    pub(super) former: Option<(u64, u64)>,
+    /// It was started by this node, since it began.
+    pub(super) own: bool,
     pub(super) bytes: usize,
     /// It is still to be spread, so it must not be dropped.
     pub(super) waiting: bool,
@@ -70,13 +74,13 @@ impl<P: Copy + Ord + Hash, M> Store<P, M> {
         self.held.insert(id, Box::new(held));
     }
 
-    fn remove(&mut self, id: &Id<P>) {
-        if let Some(held) = self.held.remove(id) {
-            self.bytes -= held.bytes;
-            self.calm -= usize::from(held.calm);
-            self.hash = self.hash.wrapping_sub(stable_hash(id));
-            self.by_birth.remove(&(held.born, id.clone()));
-        }
+    pub(super) fn remove(&mut self, id: &Id<P>) -> Option<Held<P, M>> {
+        let held = self.held.remove(id)?;
+        self.bytes -= held.bytes;
+        self.calm -= usize::from(held.calm);
+        self.hash = self.hash.wrapping_sub(stable_hash(id));
+        self.by_birth.remove(&(held.born, id.clone()));
+        Some(*held)
     }
 
     /// Drops the oldest until count and bytes are within bounds, sparing those still to be spread and the last one.
@@ -84,7 +88,7 @@ impl<P: Copy + Ord + Hash, M> Store<P, M> {
         while self.held.len() > 1 && (self.held.len() > config.retained_count || self.bytes > config.retained_bytes) {
             let oldest = self.by_birth.iter().map(|(_, id)| id).find(|id| !self.is_waiting(id)).cloned();
             match oldest {
-                Some(id) => self.remove(&id),
+                Some(id) => drop(self.remove(&id)),
                 None => return,
             }
         }

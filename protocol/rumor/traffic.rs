@@ -15,8 +15,8 @@ pub(super) struct Traffic<P> {
     pub(super) queue_bytes: usize,
     /// Requests under way. At most [`Config::requests`], so a search through them is short.
     pub(super) sent: Vec<(u64, Sent<P>)>,
-    /// Own rumors being sent, by sequence: pushes without an answer. 0 is one that waits in the queue.
-    pub(super) own: BTreeMap<u64, usize>,
+    /// Own rumors being sent, by life and sequence: pushes without an answer. 0 is one that waits in the queue.
+    pub(super) own: BTreeMap<(u64, u64), usize>,
 }
 
 /// A rumor to be spread.
@@ -78,12 +78,12 @@ impl<P: Copy + Ord> Traffic<P> {
 
     /// Notes that there is one push less to wait for of this own rumor.
     pub(super) fn settle<M>(&mut self, id: &Id<P>, out: &mut Vec<Output<P, M>>) {
-        if let Id::Numbered { sequence, .. } = id
-            && let Some(pushes) = self.own.get_mut(sequence)
+        if let Id::Numbered { incarnation, sequence, .. } = id
+            && let Some(pushes) = self.own.get_mut(&(*incarnation, *sequence))
         {
             *pushes = pushes.saturating_sub(1);
             if *pushes == 0 {
-                self.own.remove(sequence);
+                self.own.remove(&(*incarnation, *sequence));
                 out.push(Output::Settled { id: id.clone() });
             }
         }

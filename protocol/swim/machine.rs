@@ -245,14 +245,13 @@ impl<P: Peer> Swim<P> {
         self.born.saturating_add(ahead)
     }
 
-    /// Takes a later life than `seen`, because peers know that later one of an earlier start at this address. Says
-    /// whether it was taken.
-    pub fn raise(&mut self, now: Duration, seen: u64) -> bool {
-        if seen < self.incarnation.life || seen > self.latest_life(now) {
-            return false;
+    /// Takes a later life than `seen`, which peers know of an earlier start at this address.
+    #[must_use = "the outputs are the protocol"]
+    pub fn raise(&mut self, now: Duration, seen: u64) -> Vec<Output<P>> {
+        if (self.incarnation.life..=self.latest_life(now)).contains(&seen) {
+            self.change_incarnation(now, Incarnation::of_life(seen.saturating_add(1)));
         }
-        self.change_incarnation(now, Incarnation::of_life(seen.saturating_add(1)));
-        true
+        std::mem::take(&mut self.outbox)
     }
 
     fn change_incarnation(&mut self, now: Duration, incarnation: Incarnation) {

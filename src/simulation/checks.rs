@@ -124,7 +124,7 @@ fn shown(message: &str) -> &str {
 }
 
 /// A message that a node in its present life has heard must come to everyone connected with it through nodes that are
-/// up. One that was lost with its only bearer is nobody's.
+/// up, and who was in the group when it was told. One that was lost with its only bearer is nobody's.
 fn unheard<'a>(net: &'a Net, story: &'a Story) -> Found<'a> {
     Box::pin(async move {
         let has = |node: usize| -> BTreeSet<_> {
@@ -143,8 +143,11 @@ fn unheard<'a>(net: &'a Net, story: &'a Story) -> Found<'a> {
             let together: Vec<usize> = together.into_iter().map(|node| node as usize).collect();
             done.extend(together.iter().copied());
             for told in &story.told {
-                let (with, without): (Vec<usize>, Vec<usize>) =
+                let (with, mut without): (Vec<usize>, Vec<usize>) =
                     together.iter().copied().partition(|&node| has[node].contains(told.message.as_str()));
+                without.retain(|&node| {
+                    net.entered_at(node).is_some_and(|entered| entered < told.at || net.life(node) == 0)
+                });
                 if let (Some(with), Some(without)) = (with.first(), without.first()) {
                     return Some(format!(
                         "node {with} has heard {:?} and node {without} has not",
@@ -452,7 +455,7 @@ mod tests {
         let found = Simulation::new(1).run(|net| async move {
             let told = |message: &str, node, life| {
                 let mut story = Story::new(2, &[], false, BTreeSet::new());
-                story.told.push(Told { message: message.to_owned(), node, life });
+                story.told.push(Told { message: message.to_owned(), node, life, at: Duration::ZERO });
                 story
             };
             net.tell(0, "news");

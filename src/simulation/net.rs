@@ -1,7 +1,7 @@
 //! The hand that a story moves the network with.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
     fmt,
     rc::Rc,
@@ -103,6 +103,8 @@ impl Net {
         let record = if life == 0 { self.0.record.clone() } else { self.0.ledger.service(life) };
         let environment = Environment {
             incarnation,
+            // one that comes back is new in the group
+            founding: life == 0,
             clock: skew.clock(),
             settings,
             services: self.0.services.iter().cloned().chain([record]).collect(),
@@ -110,7 +112,17 @@ impl Net {
             ..Environment::new(address(index), Rc::new(port), seed_of(self.0.seed, index as u64, life))
         };
         let (process, node) = Process::run(|| node::start(environment));
-        Place { node, process, power: Power::Up, life, incarnation }
+        let entered = Rc::new(Cell::new((life == 0).then_some(Duration::ZERO)));
+        if life > 0 {
+            let (net, node, noted) = (self.clone(), node.clone(), entered.clone());
+            actix_web::rt::spawn(async move {
+                // one that crashes before has not entered
+                if node.group(net.group()).gossip().entered().await.is_ok() {
+                    noted.set(Some(net.now()));
+                }
+            });
+        }
+        Place { node, process, power: Power::Up, life, incarnation, entered }
     }
 
     fn port(&self, index: usize, life: u32, skew: Skew) -> Port {
@@ -298,8 +310,9 @@ impl Net {
         self.0.network.closed_connections(victim)
     }
 
-    /// Starts a node anew at the same address: it knows its group as at the start, and nothing of its former life. One
-    /// that runs is crashed first.
+    /// Starts a node anew at the same address: it knows its group as at the start, and nothing of its former life. It is
+    /// new in the group's gossip, and performs what is told once it has [entered](Net::entered_at). One that runs is
+    /// crashed first.
     pub fn restart(&self, index: usize) {
         if self.lives(index) {
             self.crash(index);
@@ -380,6 +393,12 @@ impl Net {
     /// The number of a node's present or last life, as the node states it to others.
     pub fn incarnation(&self, index: usize) -> u64 {
         self.place(index, |place| place.incarnation)
+    }
+
+    /// When a node entered the gossip of its group in its present life: whatever is told later, it hears. `None` if it
+    /// has not yet. A node in its first life is in the group from the start.
+    pub fn entered_at(&self, index: usize) -> Option<Duration> {
+        self.place(index, |place| place.entered.get())
     }
 
     /// How often a node has been restarted.

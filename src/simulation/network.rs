@@ -111,6 +111,8 @@ pub(super) struct Place {
     pub life: u32,
     /// The number that this life states of itself.
     pub incarnation: u64,
+    /// When it entered the gossip of its group in this life, if it has.
+    pub entered: Rc<Cell<Option<Duration>>>,
 }
 
 pub(super) struct Network {

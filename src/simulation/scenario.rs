@@ -333,7 +333,7 @@ impl Action {
                 let mut message = format!("message {}", story.told.len());
                 message.extend(std::iter::repeat_n(PADDING, bytes.saturating_sub(message.len())));
                 net.tell(*node, &message);
-                story.told.push(Told { message, node: *node, life: net.life(*node) });
+                story.told.push(Told { message, node: *node, life: net.life(*node), at: net.now() });
             }
             Action::Tell { .. } => story.untold += 1,
             Action::Vanish { node } => net.vanish(*node),

@@ -1,6 +1,9 @@
 //! What a scenario has done so far, as far as the checks have to know.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::{Net, scenario::Demand};
 
@@ -34,6 +37,8 @@ pub(super) struct Told {
     pub node: usize,
     /// In which of its lives.
     pub life: u32,
+    /// When.
+    pub at: Duration,
 }
 
 /// A group that was put on a node.

@@ -138,7 +138,16 @@ mod tests {
         let mut chance = ChaCha8Rng::seed_from_u64(1);
         let mut context = Context { now, view: &members[..], fanout: 1, chance: &mut chance };
         let id = Id::Numbered { origin: nid(2), incarnation: 1, sequence };
-        let rumor = Rumor { id, hop: 1, age: now - born, calm: false, bytes: 10, message: message() };
+        let rumor = Rumor {
+            id,
+            hop: 1,
+            age: now - born,
+            calm: false,
+            replay: false,
+            former: None,
+            bytes: 10,
+            message: message(),
+        };
         machine.respond(&mut context, Some(nid(2)), Request::Push(rumor), &mut Vec::new())
     }
 

@@ -3,7 +3,7 @@
 //! | method | answers | error |
 //! |---|---|---|
 //! | `recv({message, remote, mid, gid, …})` | what the method performed answered | already received |
-//! | `offer`, `pull`, `compare` | between nodes of this project, see `wire.rs` | |
+//! | `offer`, `pull`, `compare`, `enter` | between nodes of this project, see `wire.rs` | |
 //!
 //! ```text
 //! group gossip.send -> Broadcast -> the group's machine -> requests, each a call on local.gossip of a peer
@@ -11,8 +11,8 @@
 //! an answer arrives -> Returned -> the group's machine
 //! ```
 //!
-//! A group's machine is made when the group first has something to say, or else soon after this node has company in it:
-//! in some overlays it is for the node that lacks a rumor to ask, as those who have it draw others. It lives outside the
+//! A group's machine is made when the group is put, when it first has something to say, or else soon after this node has
+//! company in it: in some overlays it is for the node that lacks a rumor to ask, as those who have it draw others. It lives outside the
 //! actor, and so do the requests under way, so that a panic forgets no rumor. A peer that does not know `offer` is a node of the reference: it is
 //! sent whole messages from then on, until it speaks for itself. With a group goes its machine; what must outlive it is in
 //! `memories.rs`.
@@ -22,6 +22,13 @@
 //! Requests between nodes do not queue behind calls. They go straight to the transport, past the lanes of `comm`, and
 //! come straight here, past the bounds on calls under way: the machine bounds both what it has under way and what it
 //! takes in, and an answer that is only the machine's is there at once. What a rumor performs is a call like any other.
+//!
+//! # Entering
+//!
+//! A node that comes into a group asks a few members what was said in it, and performs none of that. `groups.put` and
+//! joining wait for it ([`Enter`]), within a second: whatever is sent after they are answered is performed. A node that
+//! was started with a group, as the nodes of a simulation are, is in it from its beginning. A group that was deleted
+//! and is put again is entered anew.
 
 mod memories;
 mod options;
@@ -41,7 +48,7 @@ use chinwag_protocol::{
     call::{Answer, Call, CallError, ErrorKind, GroupReply, Remote, Reply},
     group::Entry,
     identity::{Gid, Nid, NodeAddr, Sid},
-    rumor::{self, Input, Output},
+    rumor::{self, Input, Manner, Output},
     value::Value,
 };
 use futures_util::Stream as _;
@@ -103,6 +110,9 @@ impl Gossip {
         if !rooms.contains_key(gid) {
             let mut room = self.rooms.open(gid, &self.home, Options::read(&entry.config)?);
             room.input(&entry, &self.home, Input::Start, &mut outputs);
+            if !room.has_entered() {
+                room.input(&entry, &self.home, Input::Enter { through: None }, &mut outputs);
+            }
             rooms.insert(gid.clone(), room);
         }
         let Some(room) = rooms.get_mut(gid) else { return Err(gone()) };
@@ -110,10 +120,12 @@ impl Gossip {
         if std::mem::take(&mut room.stopped) {
             room.input(&entry, &self.home, Input::Start, &mut outputs);
         }
+        room.follow_life(&self.home);
         let done = act(room, &entry, &self.home, &mut outputs)?;
         if room.asks_width(entry.members.len()) {
             self.ask_width(gid);
         }
+        room.follow_life(&self.home);
         let performing = self.carry_out(gid, room, &entry, outputs, context);
         Ok((done, performing))
     }
@@ -143,7 +155,7 @@ impl Gossip {
                     let address = address.or_else(|| room.stranger(&to));
                     let call = writer.call((gid, &self.home.me), request, own.is_none(), (&stated, name));
                     let reply = match address {
-                        Some(to) => self.home.ask(&to, call, room.request_timeout()),
+                        Some(to) => self.home.ask(&to, call, room.request_timeout(asked)),
                         None => ready(Err(gone())),
                     };
                     let (gid, number) = (gid.clone(), room.number);
@@ -154,12 +166,16 @@ impl Gossip {
                 Output::Cancel { .. } => {}
                 Output::Timer { after, timer } => {
                     let (gid, number) = (gid.clone(), room.number);
-                    let tick = context.run_later(self.home.clock.truly(after), move |gossip, context| {
+                    let runs = context.run_later(self.home.clock.truly(after), move |gossip, context| {
                         gossip.timer(&gid, number, timer, context)
                     });
-                    room.tick = Some(tick);
+                    if let Some(replaced) = room.timer(timer).replace(runs) {
+                        context.cancel_future(replaced);
+                    }
                 }
                 Output::Settled { id } => room.settle(&id),
+                Output::Reissued { from, to } => room.reissued(&from, &to),
+                Output::Entered => room.entered(),
             }
         }
         performing
@@ -177,8 +193,10 @@ impl Gossip {
             return;
         }
         for gid in gids {
-            if let Some(tick) = self.rooms.close(gid, self.home.now()) {
-                context.cancel_future(tick);
+            // should it be put again, it is another group
+            self.home.founded.borrow_mut().retain(|founded| founded != gid);
+            for timer in self.rooms.close(gid, self.home.now()) {
+                context.cancel_future(timer);
             }
         }
         self.look_at_flights();
@@ -247,11 +265,8 @@ impl Gossip {
             return;
         }
         let ticked = self.drive(gid, context, |room, entry, home, out| {
-            if room.asleep(&entry.members, home) {
-                room.doze(home, timer, out);
-            } else {
-                room.input(entry, home, Input::Timer(timer), out);
-            }
+            *room.timer(timer) = None;
+            room.input(entry, home, Input::Timer(timer), out);
             Ok(())
         });
         if ticked.is_err() {
@@ -350,12 +365,15 @@ impl Actor for Gossip {
     fn started(&mut self, context: &mut Context<Gossip>) {
         let mut rooms: Vec<(Gid, u64)> = Vec::new();
         for (gid, room) in &mut *self.rooms.by_group.borrow_mut() {
-            // it belonged to the context of the actor before
-            room.tick = None;
+            // they belonged to the context of the actor before
+            for timer in [rumor::Timer::Tick, rumor::Timer::Entry] {
+                *room.timer(timer) = None;
+            }
             rooms.push((gid.clone(), room.number));
         }
         for (gid, number) in rooms {
             self.timer(&gid, number, rumor::Timer::Tick, context);
+            self.timer(&gid, number, rumor::Timer::Entry, context);
         }
         self.look_around(context);
         context.spawn(Landing);
@@ -389,7 +407,7 @@ impl ActorFuture<Gossip> for Landing {
 }
 
 /// The wire's methods.
-pub(crate) const METHODS: [&str; 4] = ["compare", "offer", "pull", "recv"];
+pub(crate) const METHODS: [&str; 5] = ["compare", "enter", "offer", "pull", "recv"];
 
 /// Whether a call is gossip's own traffic, which comes straight here.
 pub(crate) fn is_ours(call: &Call) -> bool {
@@ -446,7 +464,9 @@ impl Gossip {
             return;
         }
         let handled = self.drive(&gid, context, |room, entry, home, out| {
-            if asked != Asked::Push && matches!(&reply, Err(error) if lacks_method(error)) {
+            // a node of the previous version does not know `enter`, and knows the others
+            let tells = !matches!(asked, Asked::Push | Asked::Enter);
+            if tells && matches!(&reply, Err(error) if lacks_method(error)) {
                 room.takes_only_pushes(to, &entry.members);
             }
             let input = match wire::answer(asked, &reply) {
@@ -473,6 +493,8 @@ pub(crate) struct Broadcast {
     pub origin: Origin,
     /// It need not be everywhere at once.
     pub calm: bool,
+    /// Newcomers perform it too.
+    pub replay: bool,
 }
 
 impl Handler<Broadcast> for Gossip {
@@ -492,14 +514,14 @@ impl Gossip {
         message: Broadcast,
         context: &mut Context<Gossip>,
     ) -> Result<impl Future<Output = Result<GroupReply, CallError>> + use<>, CallError> {
-        let Broadcast { gid, arguments, remote, origin, calm } = message;
+        let Broadcast { gid, arguments, remote, origin, calm, replay } = message;
         let message = Shared::new(wire::Message { arguments, remote, mid: None });
         // refused here rather than by every member
         message.call()?.check_names()?;
         let own = self.home.groups.borrow().get(&gid)?.sid_of(&self.home.nid).cloned();
-        let sent = message.clone();
+        let (sent, manner) = (message.clone(), Manner { calm, replay });
         let (waiting, _) =
-            self.drive(&gid, context, |room, entry, home, out| room.broadcast(entry, home, sent, calm, out))?;
+            self.drive(&gid, context, |room, entry, home, out| room.broadcast(entry, home, sent, manner, out))?;
         let performed = own.and_then(|sid| Some((sid, self.perform(&message)?)));
         // a little less than the caller waits, so that it hears of those who did answer
         let left = origin.time_left();
@@ -534,6 +556,64 @@ async fn settled(
         replies.record(sid, reply);
     }
     Ok(replies)
+}
+
+/// Has this node enter a group, if it has not. Answered once it has, within [`rumor::Config::entry_time`].
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Enter {
+    pub gid: Gid,
+    /// A peer that is alive and knows the group, if one is known: the one through which this node joined.
+    pub through: Option<NodeAddr>,
+}
+
+impl Handler<Enter> for Gossip {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, Enter { gid, through }: Enter, context: &mut Context<Gossip>) -> ResponseFuture<()> {
+        let made = self.rooms.by_group.borrow().contains_key(&gid);
+        if gid.is_all() && !made && !self.home.settings.membership.on {
+            // nobody speaks in it, unless somebody gossips in it, and then it is entered
+            return Box::pin(async {});
+        }
+        let entering = self.drive(&gid, context, |room, entry, home, out| {
+            let through = through.filter(|through| through.nid() != home.nid).map(|through| {
+                let nid = through.nid();
+                room.note_stranger(nid, through, &entry.members);
+                nid
+            });
+            let entered = room.await_entry();
+            room.input(entry, home, Input::Enter { through }, out);
+            Ok(entered)
+        });
+        Box::pin(async move {
+            match entering {
+                // it ends early if the group is deleted meanwhile
+                Ok((entered, _)) => drop(entered.await),
+                Err(why) => log::debug!(target: "chinwag::gossip", "{gid} is not entered: {why}"),
+            }
+        })
+    }
+}
+
+/// A peer holds something else of a group's gossip than this node does, by the [hash](Rooms::hash) that it stated.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Differs {
+    pub gid: Gid,
+    pub peer: Nid,
+}
+
+impl Handler<Differs> for Gossip {
+    type Result = ();
+
+    fn handle(&mut self, Differs { gid, peer }: Differs, context: &mut Context<Gossip>) {
+        // a group that is gone has nothing to compare
+        let _ = self.drive(&gid, context, |room, entry, home, out| {
+            room.input(entry, home, Input::Differs { peer }, out);
+            Ok(())
+        });
+    }
 }
 
 /// A group has been deleted.

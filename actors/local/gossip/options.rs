@@ -7,6 +7,7 @@
 //! | `requestTimeout` | milliseconds after which a request that was not answered counts as lost, from 1 | 2,000 |
 //! | `hopLimit` | how many times a rumor is handed on, from 1 | no limit |
 //! | `eagerBytes` | payloads up to so many bytes are pushed where larger ones are offered | 1,024 |
+//! | `replay` | whether newcomers perform every rumor that is still held, not only those sent after they came | `false` |
 //! | `retainedCount`, `retainedAge` | how many rumors are held for those who lack them, and for how many milliseconds | 4,096, 600,000 |
 
 use std::{sync::Arc, time::Duration};
@@ -61,6 +62,7 @@ impl Options {
         if let Some(age) = number(group, "retainedAge", 1.0, 86_400_000.0)? {
             config.retained_age = Duration::from_secs_f64(age / 1_000.0).max(config.tick);
         }
+        config.replay = flag(group, "replay")?;
         let timeout = number(group, "requestTimeout", 1.0, 600_000.0)?.unwrap_or(REQUEST_TIMEOUT);
         let request_timeout = Duration::from_secs_f64(timeout / 1_000.0);
         Ok(Options { fanout: width(group)?, config: Arc::new(config), request_timeout })
@@ -77,6 +79,14 @@ fn number(group: &GroupConfig, key: &str, least: f64, most: f64) -> Result<Optio
         Some(Value::Number(number)) if (least..=most).contains(number) => Ok(Some(*number)),
         Some(Value::Number(number)) => Err(refused(key, format!("{number} is not from {least} to {most}"))),
         Some(other) => Err(refused(key, format!("expected a number, got {}", other.type_name()))),
+    }
+}
+
+fn flag(group: &GroupConfig, key: &str) -> Result<bool, CallError> {
+    match group.options.get(key) {
+        None | Some(Value::Undefined | Value::Null) => Ok(false),
+        Some(Value::Boolean(is)) => Ok(*is),
+        Some(other) => Err(refused(key, format!("expected a boolean, got {}", other.type_name()))),
     }
 }
 
@@ -109,6 +119,7 @@ mod tests {
         assert_eq!(read("requestTimeout", 4).unwrap().request_timeout, Duration::from_millis(4));
         assert_eq!(read("hopLimit", 3).unwrap().config.hop_limit, Some(3));
         assert_eq!(read("eagerBytes", 0).unwrap().config.eager_bytes, 0);
+        assert!(read("replay", true).unwrap().config.replay && !read("tick", 50).unwrap().config.replay);
         assert!(matches!(read("subset", "log+2").unwrap().fanout, Width::Fixed(Fanout::LogPlus(2))));
         assert!(matches!(read("subset", 3).unwrap().fanout, Width::Fixed(Fanout::Fixed(_))));
         assert!(matches!(read("subset", Function::new("l => 3")).unwrap().fanout, Width::Computed(_)));
@@ -123,6 +134,7 @@ mod tests {
             ("hopLimit", Value::from(0)),
             ("eagerBytes", Value::from(-1)),
             ("retainedCount", Value::from(f64::NAN)),
+            ("replay", Value::from("yes")),
             ("subset", Value::from(0)),
             ("subset", Value::from(1.5)),
             ("subset", Value::from("many")),

@@ -16,11 +16,10 @@ use chinwag_protocol::{
     fanout::{Fanout, log_ceiling},
     group::{Entry, Group, GroupConfig},
     identity::{Gid, Nid, NodeAddr, Sid},
-    rumor::{self, Answer, BroadcastError, Context, Input, Output, Request, Timer, View},
+    rumor::{self, Answer, BroadcastError, Context, Input, Manner, Output, Request, Timer, View},
     value::Value,
 };
 use futures_util::stream::FuturesUnordered;
-use rand::RngExt as _;
 use tokio::sync::oneshot;
 
 use super::{
@@ -55,16 +54,24 @@ impl Rooms {
     /// The machine of a group that this node gossips in for the first time, or again.
     pub(crate) fn open(&self, gid: &Gid, home: &Home, options: Options) -> Box<Room> {
         self.last_number.set(self.last_number.get() + 1);
-        let machine = rumor::Gossip::new(home.nid, home.incarnation, options.config.clone());
+        let make = if home.founded.borrow().contains(gid) { rumor::Gossip::new } else { rumor::Gossip::newcomer };
+        let machine = make(home.nid, home.life.get(), options.config.clone());
         let machine = self.memories.borrow_mut().recall(gid, machine);
-        Box::new(Room::new(self.last_number.get(), machine, home.incarnation, options))
+        Box::new(Room::new(self.last_number.get(), machine, options))
     }
 
-    /// Drops what a deleted group held. Returns its timer, which has to be stopped. Senders that wait hear what was
+    /// A hash of what this node holds of a group's gossip: equal on nodes that have nothing to tell each other. 0 if it
+    /// holds nothing.
+    #[expect(dead_code, reason = "for the probes of membership to carry")]
+    pub(crate) fn hash(&self, gid: &Gid, now: Duration) -> u64 {
+        self.by_group.borrow_mut().get_mut(gid).map_or(0, |room| room.machine.hash(now))
+    }
+
+    /// Drops what a deleted group held. Returns its timers, which have to be stopped. Senders that wait hear what was
     /// said so far, or that the group is gone.
-    pub(crate) fn close(&self, gid: &Gid, now: Duration) -> Option<SpawnHandle> {
-        let room = self.by_group.borrow_mut().remove(gid)?;
-        let Room { machine, number, tick, .. } = *room;
+    pub(crate) fn close(&self, gid: &Gid, now: Duration) -> Vec<SpawnHandle> {
+        let Some(room) = self.by_group.borrow_mut().remove(gid) else { return Vec::new() };
+        let Room { machine, number, timers, .. } = *room;
         self.memories.borrow_mut().keep(gid.clone(), machine, now);
         self.outcomes.borrow_mut().forget_group(gid);
         let mut flights = self.flights.borrow_mut();
@@ -76,7 +83,7 @@ impl Rooms {
                 *flights = std::mem::take(&mut *flights).into_iter().filter(kept).collect();
             }
         }
-        tick
+        timers.into_iter().flatten().collect()
     }
 }
 
@@ -106,6 +113,8 @@ impl Own {
         let Some(sid) = self.sid else { return };
         let reply = match super::wire::answer(Asked::Push, reply) {
             Some(Answer::Had) => Ok(Value::Null),
+            // it is sent again, under another id, and what is said to that counts
+            Some(Answer::Stale { .. }) => return,
             _ => reply.clone(),
         };
         self.sender.replies.borrow_mut().record(sid, reply.map(Into::into));
@@ -139,9 +148,6 @@ impl Future for Flight {
     }
 }
 
-/// Of how many ticks an idle node asks at one, at least. A guess: with ticks of 200 ms once in three seconds.
-const DOZE: usize = 16;
-
 /// Most senders outside the group whose addresses are remembered.
 const MAX_STRANGERS: usize = 64;
 
@@ -162,13 +168,14 @@ pub(crate) struct Room {
     legacy: BTreeSet<Nid>,
     /// Senders that are no members.
     strangers: BTreeMap<Nid, NodeAddr>,
-    /// Own rumors whose senders wait.
-    waiting: BTreeMap<u64, Rc<Sender>>,
-    incarnation: u64,
+    /// Own rumors whose senders wait, by life and sequence.
+    waiting: BTreeMap<(u64, u64), Rc<Sender>>,
+    /// Those who wait until this node has entered the group.
+    entering: Vec<oneshot::Sender<()>>,
     /// Tells this machine from the others that the node has made.
     pub number: u64,
-    /// The timer that runs, by the actor's present context.
-    pub tick: Option<SpawnHandle>,
+    /// The timers that run, by the actor's present context: see [`Room::timer`].
+    timers: [Option<SpawnHandle>; 2],
     /// The timer was not started again, as the group was gone.
     pub stopped: bool,
     /// Somebody takes this node for a member, whatever its own view says.
@@ -210,7 +217,7 @@ impl View<Nid> for Members<'_> {
 }
 
 impl Room {
-    fn new(number: u64, machine: rumor::Gossip<Nid, Shared>, incarnation: u64, options: Options) -> Room {
+    fn new(number: u64, machine: rumor::Gossip<Nid, Shared>, options: Options) -> Room {
         Room {
             machine,
             options,
@@ -220,17 +227,64 @@ impl Room {
             legacy: BTreeSet::new(),
             strangers: BTreeMap::new(),
             waiting: BTreeMap::new(),
-            incarnation,
+            entering: Vec::new(),
             number,
-            tick: None,
+            timers: [None, None],
             stopped: false,
             addressed: false,
         }
     }
 
-    /// How long a peer may take to answer.
-    pub(crate) fn request_timeout(&self) -> Duration {
-        self.options.request_timeout
+    /// How long a peer may take to answer. What a newcomer asks is of use only while it enters, and it asks again itself.
+    pub(crate) fn request_timeout(&self, asked: Asked) -> Duration {
+        match asked {
+            Asked::Enter => self.options.config.entry_time,
+            _ => self.options.request_timeout,
+        }
+    }
+
+    /// The place of a timer that runs.
+    pub(crate) fn timer(&mut self, timer: Timer) -> &mut Option<SpawnHandle> {
+        match timer {
+            Timer::Tick => &mut self.timers[0],
+            Timer::Entry => &mut self.timers[1],
+        }
+    }
+
+    /// Has the machine and the node go on in the later of their lives.
+    pub(crate) fn follow_life(&mut self, home: &Home) {
+        self.machine.raise(home.now(), home.life.get());
+        let life = self.machine.incarnation();
+        if life > home.life.get() {
+            log::warn!(
+                target: "chinwag::gossip",
+                "peers know life {} of this node already, perhaps as its clock was put back: it goes on as life {life}",
+                life - 1
+            );
+            home.life.set(life);
+        }
+    }
+
+    /// Whether this node has entered the group.
+    pub(crate) fn has_entered(&self) -> bool {
+        self.machine.has_entered()
+    }
+
+    /// Who waits until this node has entered the group is told by the receiver, or by its end.
+    pub(crate) fn await_entry(&mut self) -> oneshot::Receiver<()> {
+        let (tell, told) = oneshot::channel();
+        // those who have lost patience make room
+        self.entering.retain(|waiting| !waiting.is_closed());
+        self.entering.push(tell);
+        told
+    }
+
+    /// This node has entered the group.
+    pub(crate) fn entered(&mut self) {
+        for waiting in self.entering.drain(..) {
+            // it may have lost patience
+            let _ = waiting.send(());
+        }
     }
 
     /// Follows the group's configuration.
@@ -317,20 +371,18 @@ impl Room {
         entry: &Entry,
         home: &Home,
         message: Shared,
-        calm: bool,
+        manner: Manner,
         out: &mut Vec<Output<Nid, Shared>>,
     ) -> Result<Waiting, CallError> {
         let bytes = message.bytes();
-        let started = self.with(entry, home, |machine, context| match calm {
-            true => machine.broadcast_calmly(context, message, bytes, out),
-            false => machine.broadcast(context, message, bytes, out),
-        });
+        let started =
+            self.with(entry, home, |machine, context| machine.broadcast_as(manner, context, message, bytes, out));
         let busy = |why: BroadcastError| CallError::new(ErrorKind::Busy, why.to_string());
         let replies = Rc::new(RefCell::new(GroupReply::default()));
         let (settle, settled) = oneshot::channel();
-        if let NodeId::Numbered { sequence, .. } = started.map_err(busy)? {
+        if let NodeId::Numbered { incarnation, sequence, .. } = started.map_err(busy)? {
             let settled = Cell::new(Some(settle));
-            self.waiting.insert(sequence, Rc::new(Sender { replies: replies.clone(), settled }));
+            self.waiting.insert((incarnation, sequence), Rc::new(Sender { replies: replies.clone(), settled }));
         }
         Ok(Waiting { replies, settled })
     }
@@ -339,8 +391,8 @@ impl Room {
     pub(crate) fn own_push(&self, me: Nid, to: &Nid, request: &Request<Nid, Shared>, members: &Group) -> Option<Own> {
         let Request::Push(rumor) = request else { return None };
         match &rumor.id {
-            NodeId::Numbered { origin, incarnation, sequence } if *origin == me && *incarnation == self.incarnation => {
-                let sender = self.waiting.get(sequence)?.clone();
+            NodeId::Numbered { origin, incarnation, sequence } if *origin == me => {
+                let sender = self.waiting.get(&(*incarnation, *sequence))?.clone();
                 Some(Own { sender, sid: members.sid_of(to).cloned() })
             }
             _ => None,
@@ -349,12 +401,24 @@ impl Room {
 
     /// Tells the sender of an own rumor that its first peers have answered or failed.
     pub(crate) fn settle(&mut self, id: &NodeId) {
-        if let NodeId::Numbered { sequence, .. } = id
-            && let Some(sender) = self.waiting.remove(sequence)
+        if let NodeId::Numbered { incarnation, sequence, .. } = id
+            && let Some(sender) = self.waiting.remove(&(*incarnation, *sequence))
             && let Some(settled) = sender.settled.take()
         {
             // it may have stopped waiting
             let _ = settled.send(());
+        }
+    }
+
+    /// An own rumor goes on under another id, so its sender waits for what is said to that.
+    pub(crate) fn reissued(&mut self, from: &NodeId, to: &NodeId) {
+        if let NodeId::Numbered { incarnation, sequence, .. } = from
+            && let NodeId::Numbered { incarnation: life, sequence: number, .. } = to
+            && let Some(sender) = self.waiting.get(&(*incarnation, *sequence))
+        {
+            // the answers that are still to come to the former pushes count too, but the rumor is settled under its new id
+            let (replies, settled) = (sender.replies.clone(), Cell::new(sender.settled.take()));
+            self.waiting.insert((*life, *number), Rc::new(Sender { replies, settled }));
         }
     }
 
@@ -363,6 +427,11 @@ impl Room {
         if asked != Asked::Push {
             self.legacy.remove(&nid);
         }
+        self.note_stranger(nid, from, group);
+    }
+
+    /// Remembers where a node is, if it is no member.
+    pub(crate) fn note_stranger(&mut self, nid: Nid, from: NodeAddr, group: &Group) {
         if !group.contains(&nid) {
             if self.strangers.len() >= MAX_STRANGERS && !self.strangers.contains_key(&nid) {
                 self.strangers.pop_first();
@@ -392,18 +461,8 @@ impl Room {
         (self.computed, self.asked) = (Some((members, peers)), Some(members));
     }
 
-    /// Whether this tick goes by. One who has nothing to compare has hardly anything to win, so it asks the rarer, the
-    /// more peers there are who may come to it; who has one peer may be drawn by nobody (a star's hub has all the others
-    /// to draw from), and asks every time.
-    pub(crate) fn asleep(&self, members: &Group, home: &Home) -> bool {
-        let load = self.machine.load();
-        let idle = load.retained == 0 && load.wanted == 0 && load.requests == 0;
-        let peers = members.len().saturating_sub(1).min(DOZE) as u32;
-        idle && (peers == 0 || home.chance(|chance| !chance.random_ratio(1, peers)))
-    }
-
     /// How much is held of what is bounded.
-    pub(crate) fn load(&self, members: usize) -> [(&'static str, Fill); 11] {
+    pub(crate) fn load(&self, members: usize) -> [(&'static str, Fill); 13] {
         let (load, config) = (self.machine.load(), &*self.options.config);
         // a rumor's turn, once it has come, goes to all its peers
         let peers = self.fanout(members).max(log_ceiling(members).saturating_add(config.extra_offers));
@@ -414,20 +473,16 @@ impl Room {
             ("gossip.lives", Fill::new(load.lives, config.origins.max(1))),
             ("gossip.stretches", Fill::new(load.stretches, load.lives.max(1).saturating_mul(config.gaps.max(1)))),
             ("gossip.opaqueIds", Fill::new(load.opaque_ids, config.opaque_ids.max(1))),
+            ("gossip.earlierLives", Fill::new(load.earlier_lives, config.origins.max(1))),
+            ("gossip.earlierOpaqueIds", Fill::new(load.earlier_opaque, config.opaque_ids.max(1))),
             ("gossip.wanted", Fill::new(load.wanted, config.wanted.max(1))),
             ("gossip.queued", Fill::new(load.queued, config.queue_count.max(1))),
             ("gossip.requests", Fill::new(load.requests, requests)),
             ("gossip.ownInFlight", Fill::new(load.own_in_flight, config.own_in_flight.max(1))),
-            ("gossip.waiting", Fill::new(self.waiting.len(), config.own_in_flight.max(1))),
+            // a rumor that was reissued is in here twice until its former pushes are answered
+            ("gossip.waiting", Fill::new(self.waiting.len(), 2 * config.own_in_flight.max(1))),
             ("gossip.strangers", Fill::new(self.strangers.len(), MAX_STRANGERS)),
             ("gossip.legacy", Fill::new(self.legacy.len(), MAX_LEGACY)),
         ]
-    }
-
-    /// Lets a tick pass.
-    pub(crate) fn doze(&self, home: &Home, timer: Timer, out: &mut Vec<Output<Nid, Shared>>) {
-        let factor = home.chance(|chance| chance.random_range(0.9..1.1));
-        let after: Duration = self.options.config.tick.mul_f64(factor);
-        out.push(Output::Timer { after, timer });
     }
 }

@@ -1,12 +1,13 @@
 //! What gossip says on the wire: each request of the protocol as a call on `local.gossip`, and back.
 //!
 //! ```text
-//! recv({message, remote, mid, gid, chinwag: {hop, age, from, life, turn[, quiet][, calm]}})
+//! recv({message, remote, mid, gid, chinwag: {hop, age, from, life, turn[, quiet][, calm][, replay][, former]}})
 //!                                         what the method answered; quiet: null at once
-//!                                         error: AlreadyReceived, Busy, or the method's own
-//! offer({gid, from, life, turn, ids})     null
+//!                                         error: AlreadyReceived, Busy, Stale, or the method's own
+//! offer({gid, from, life, turn, ids})     null, error: Stale
 //! pull({gid, from, life, turn, ids})      {rumors: [{message, remote, …}], more}
 //! compare({gid, from, life, turn, hash[, after]})   true, or {after, held, next}
+//! enter({gid, from, life, turn[, after]})           {entered, ids, more[, known]}
 //! ```
 //!
 //! A node of the JavaScript reference takes `recv` alone and hands the object on with the keys it does not know. An id
@@ -19,13 +20,16 @@ use std::{sync::Arc, time::Duration};
 use chinwag_protocol::{
     call::{Call, CallError, ErrorKind, Remote},
     identity::{AddrError, Gid, Nid, NodeAddr},
-    rumor::{Answer, Id, MAX_OPAQUE_ID, Page, Request, Rumor, Stretch},
+    rumor::{Answer, History, Id, MAX_OPAQUE_ID, Page, Request, Rumor, Stretch},
     swim::Statement,
     value::{Object, Value},
     wire,
 };
 
-use crate::local::{comm, membership};
+use crate::{
+    local::{comm, membership},
+    service::lacks_method,
+};
 
 pub(crate) type NodeId = Id<Nid>;
 
@@ -127,6 +131,7 @@ fn call(gid: &Gid, me: &NodeAddr, request: &Request<Nid, Shared>, quiet: bool) -
             }
             ("compare", common(extra))
         }
+        Request::Enter { after } => ("enter", common(after.iter().map(|id| ("after", id_to_value(id))).collect())),
     };
     Call::new(Gid::local(), "gossip", method, vec![argument])
 }
@@ -147,7 +152,10 @@ fn push(gid: &Gid, me: &NodeAddr, rumor: &Rumor<Nid, Shared>, quiet: bool) -> Va
     ours.insert("hop", rumor.hop);
     ours.insert("age", rumor.age.as_secs_f64() * 1_000.0);
     ours.insert("from", me.authority());
-    for (key, is) in [("quiet", quiet), ("calm", rumor.calm)] {
+    if let Some((life, sequence)) = rumor.former {
+        ours.insert("former", format!("{life}/{sequence}"));
+    }
+    for (key, is) in [("quiet", quiet), ("calm", rumor.calm), ("replay", rumor.replay)] {
         if is {
             ours.insert(key, true);
         }
@@ -217,6 +225,10 @@ pub(crate) fn arrived(method: &str, arguments: &[Value]) -> Result<Arrived, Call
     let request = match method {
         "offer" => Request::Offer(ids()?),
         "pull" => Request::Pull(ids()?),
+        "enter" => {
+            let after = object.get("after").map(id_from_value).transpose().map_err(|why| refused(&why))?;
+            Request::Enter { after }
+        }
         _ => {
             let hash = object.get("hash").and_then(Value::as_str).and_then(|hash| u64::from_str_radix(hash, 16).ok());
             let after = object.get("after").map(id_from_value).transpose().map_err(|why| refused(&why))?;
@@ -233,7 +245,8 @@ fn rumor(value: &Value) -> Result<Rumor<Nid, Shared>, CallError> {
     let remote = Remote::from_value(value.get("remote").unwrap_or(&Value::Undefined))?;
     let ours = value.get("chinwag");
     let number = |key: &str| ours.and_then(|ours| ours.get(key)).and_then(Value::as_f64);
-    let numbered = ours.and_then(|ours| ours.get("numbered")).and_then(Value::as_bool).unwrap_or(false);
+    let flag = |key: &str| ours.and_then(|ours| ours.get(key)).and_then(Value::as_bool).unwrap_or(false);
+    let numbered = flag("numbered");
     let (id, mid) = if numbered {
         let text = value.get("mid").and_then(Value::as_str).unwrap_or_default();
         (id_from_value(&Value::from(text.split_once('@').map_or(text, |(id, _)| id)))?, None)
@@ -251,7 +264,9 @@ fn rumor(value: &Value) -> Result<Rumor<Nid, Shared>, CallError> {
         id,
         hop: number("hop").unwrap_or(1.0).clamp(1.0, f64::from(u32::MAX)) as u32,
         age: age.map_err(|_| bad("its age is none"))?,
-        calm: ours.and_then(|ours| ours.get("calm")).and_then(Value::as_bool).unwrap_or(false),
+        calm: flag("calm"),
+        replay: flag("replay"),
+        former: ours.and_then(|ours| ours.get("former")).map(former).transpose()?,
         bytes,
         message: Arc::new(message),
     })
@@ -263,6 +278,21 @@ pub(crate) fn answer_to_value(gid: &Gid, me: &NodeAddr, answer: Answer<Nid, Shar
         Answer::Noted | Answer::Fresh => Ok(Value::Null),
         // in the reference's words, which its nodes and ours look for
         Answer::Had => Err(CallError::new(ErrorKind::AlreadyReceived, REFERENCE_HAD)),
+        Answer::Stale { incarnation } => {
+            let why = format!("this node knows life {incarnation} of the message's origin, which is later");
+            let cause = Value::Object([("life", incarnation as f64)].into_iter().collect());
+            Err(CallError::new(ErrorKind::Stale, why).caused_by(cause))
+        }
+        Answer::Seen(History { entered, incarnation, ids, more }) => {
+            let mut object = Object::new();
+            object.insert("entered", entered);
+            object.insert("ids", ids_to_value(&ids));
+            object.insert("more", more);
+            if let Some(life) = incarnation {
+                object.insert("known", life as f64);
+            }
+            Ok(Value::Object(object))
+        }
         Answer::Busy => Err(CallError::new(ErrorKind::Busy, "this node has as much gossip under way as it takes")),
         Answer::Same => Ok(Value::from(true)),
         Answer::Rumors { rumors, more } => {
@@ -291,6 +321,15 @@ const REFERENCE_HAD: &str = "Message already received";
 pub(crate) fn answer(request: Asked, reply: &Result<Value, CallError>) -> Option<Answer<Nid, Shared>> {
     match (request, reply) {
         (_, Err(error)) if error.kind == ErrorKind::Busy => Some(Answer::Busy),
+        (Asked::Push | Asked::Offer, Err(error)) if error.kind == ErrorKind::Stale => {
+            Some(Answer::Stale { incarnation: life(error.cause.get("life")?)? })
+        }
+        // nobody is there, or nobody who knows the group: it has nothing to tell, now or later
+        (Asked::Enter, Err(error))
+            if lacks_method(error) || matches!(error.kind, ErrorKind::Unreachable | ErrorKind::UnknownGroup) =>
+        {
+            Some(Answer::Seen(History { entered: false, incarnation: None, ids: Vec::new(), more: false }))
+        }
         (Asked::Push, Err(error)) => match error.kind {
             ErrorKind::AlreadyReceived => Some(Answer::Had),
             // a reference node has no other way to say so
@@ -310,6 +349,15 @@ pub(crate) fn answer(request: Asked, reply: &Result<Value, CallError>) -> Option
         (_, Err(_)) => None,
         (Asked::Push, Ok(_)) => Some(Answer::Fresh),
         (Asked::Offer, Ok(_)) => Some(Answer::Noted),
+        (Asked::Enter, Ok(value)) => {
+            let flag = |key: &str| value.get(key).and_then(Value::as_bool);
+            Some(Answer::Seen(History {
+                entered: flag("entered")?,
+                incarnation: value.get("known").map(|known| life(known).ok_or(())).transpose().ok()?,
+                ids: ids_from_value(value.get("ids")?).ok()?.to_vec(),
+                more: flag("more").unwrap_or(false),
+            }))
+        }
         (Asked::Pull, Ok(value)) => {
             let rumors = value.get("rumors")?.as_array()?.iter().flatten().map(rumor).collect::<Result<_, _>>().ok()?;
             Some(Answer::Rumors { rumors, more: value.get("more").and_then(Value::as_bool).unwrap_or(false) })
@@ -331,6 +379,7 @@ pub(crate) enum Asked {
     Offer,
     Pull,
     Compare,
+    Enter,
 }
 
 impl Asked {
@@ -340,8 +389,23 @@ impl Asked {
             Request::Offer(_) => Asked::Offer,
             Request::Pull(_) => Asked::Pull,
             Request::Compare { .. } => Asked::Compare,
+            Request::Enter { .. } => Asked::Enter,
         }
     }
+}
+
+/// A life as a number: whole, and no larger than what a number tells apart.
+fn life(value: &Value) -> Option<u64> {
+    let life = value.as_f64()?;
+    let whole = (0.0..9_007_199_254_740_992.0).contains(&life) && life.fract() == 0.0;
+    whole.then_some(life as u64)
+}
+
+/// The life and sequence that a rumor had first.
+fn former(value: &Value) -> Result<(u64, u64), CallError> {
+    let text = value.as_str().unwrap_or_default();
+    let parts = text.split_once('/').and_then(|(life, sequence)| Some((life.parse().ok()?, sequence.parse().ok()?)));
+    parts.ok_or_else(|| CallError::new(ErrorKind::BadArgument, "its former id is not LIFE/SEQUENCE"))
 }
 
 /// An opaque id could look like one of ours, so which it is goes with it.
@@ -442,9 +506,28 @@ mod tests {
             hop: 2,
             age: Duration::from_millis(1_500),
             calm: true,
+            replay: true,
+            former: Some((7, 3)),
             bytes: message.bytes(),
             message: Arc::new(message),
         }
+    }
+
+    fn history(entered: bool, incarnation: Option<u64>, ids: Vec<NodeId>) -> History<Nid> {
+        History { entered, incarnation, ids, more: entered }
+    }
+
+    #[test]
+    fn a_peer_that_is_gone_or_does_not_know_the_group_has_no_history() {
+        let nothing = Some(Answer::Seen(History { entered: false, incarnation: None, ids: Vec::new(), more: false }));
+        for kind in [ErrorKind::Unreachable, ErrorKind::UnknownGroup, ErrorKind::UnknownMethod] {
+            assert_eq!(answer(Asked::Enter, &Err(CallError::new(kind, "no"))), nothing);
+        }
+        for kind in [ErrorKind::DeadlineExceeded, ErrorKind::Interrupted] {
+            assert_eq!(answer(Asked::Enter, &Err(CallError::new(kind, "no"))), None);
+        }
+        let beyond = Value::from_json(serde_json::json!({"entered": true, "ids": [], "more": false, "known": 1e300}));
+        assert_eq!(answer(Asked::Enter, &Ok(beyond)), None);
     }
 
     #[test]
@@ -456,6 +539,8 @@ mod tests {
         there_and_back(Request::Pull(ids()));
         there_and_back(Request::Compare { hash: u64::MAX - 1, after: None });
         there_and_back(Request::Compare { hash: 0, after: Some(ids()[0].clone()) });
+        there_and_back(Request::Enter { after: None });
+        there_and_back(Request::Enter { after: Some(ids()[1].clone()) });
     }
 
     #[test]
@@ -469,6 +554,10 @@ mod tests {
             (Asked::Push, Answer::Fresh),
             (Asked::Push, Answer::Had),
             (Asked::Push, Answer::Busy),
+            (Asked::Push, Answer::Stale { incarnation: 1_763_841_270_123 }),
+            (Asked::Offer, Answer::Stale { incarnation: 0 }),
+            (Asked::Enter, Answer::Seen(history(true, Some(1_763_841_270_123), ids().to_vec()))),
+            (Asked::Enter, Answer::Seen(history(false, None, Vec::new()))),
             (Asked::Offer, Answer::Noted),
             (Asked::Pull, Answer::Rumors { rumors: ids().iter().cloned().map(some_rumor).collect(), more: true }),
             (Asked::Compare, Answer::Same),

@@ -34,7 +34,12 @@ use super::{
     send,
     wire::{self, Stating},
 };
-use crate::{handle::Node, home::Home, local::groups::Merge, service::lacks_method};
+use crate::{
+    handle::Node,
+    home::Home,
+    local::{gossip::Enter, groups::Merge},
+    service::lacks_method,
+};
 
 /// How long a seed is given to answer.
 const SEED_TIME: Duration = Duration::from_secs(2);
@@ -201,7 +206,7 @@ async fn with(home: &Home, node: &Node, seed: &NodeAddr) -> Result<usize, CallEr
                 }
                 _ => {
                     if let Some((config, members)) = gathered.replace((config, members)) {
-                        put(home, node, config, members).await?;
+                        put(home, node, config, members, seed).await?;
                     }
                 }
             }
@@ -213,8 +218,11 @@ async fn with(home: &Home, node: &Node, seed: &NodeAddr) -> Result<usize, CallEr
         after = next;
     }
     if let Some((config, members)) = gathered {
-        put(home, node, config, members).await?;
+        put(home, node, config, members, seed).await?;
     }
+    // by then the view has been taken in
+    let enter = Enter { gid: Gid::all(), through: Some(seed.clone()) };
+    node.inner().gossip.ask(enter).await?;
     Ok(others(home))
 }
 
@@ -224,9 +232,9 @@ fn others(home: &Home) -> usize {
 
 /// Puts a group that a seed knows, with those that are in it here already. Where both know members that the other did
 /// not, as others came in through this node before it had come in itself, each side is told of the other's.
-async fn put(home: &Home, node: &Node, config: GroupConfig, theirs: Group) -> Result<(), CallError> {
+async fn put(home: &Home, node: &Node, config: GroupConfig, theirs: Group, seed: &NodeAddr) -> Result<(), CallError> {
     let gid = config.gid.clone();
-    let message = Merge { config, members: theirs.clone() };
+    let message = Merge { config, members: theirs.clone(), through: Some(seed.clone()) };
     let mine = node.tell(&node.inner().groups, message).await??;
     let of_one = |one: &Group, other: &Group| -> Vec<NodeAddr> {
         let alone = one.iter().filter(|(_, member)| member.nid != home.nid && !other.contains(&member.nid));
@@ -258,7 +266,7 @@ async fn through_mute(home: &Home, node: &Node, seed: &NodeAddr) -> Result<usize
         for (_, member) in members.iter() {
             known.add(member.node.clone());
         }
-        put(home, node, GroupConfig::new(gid.clone()), members).await?;
+        put(home, node, GroupConfig::new(gid.clone()), members, seed).await?;
     }
     node.groups().add("all", seed.clone()).await?;
     let candidates = known

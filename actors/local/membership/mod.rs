@@ -149,6 +149,7 @@ impl Membership {
         let shared = self.roster.clone();
         let mut roster = shared.borrow_mut();
         let done = roster.differences(&self.home.nid, &self.home.groups.borrow());
+        self.follow_life(&mut roster);
         for input in done.into_iter().chain(inputs) {
             let now = self.home.now();
             let outputs = self.home.chance(|chance| roster.swim.handle(now, input, chance));
@@ -163,9 +164,19 @@ impl Membership {
         }
     }
 
+    /// Gossip and membership state one life: peers may know a later one of either, from an earlier start of this node.
+    fn follow_life(&self, roster: &mut Roster) {
+        let life = self.home.life.get();
+        if life > roster.swim.incarnation().life {
+            let outputs = roster.swim.raise(self.home.now(), life - 1);
+            self.carry_out_all(roster, outputs);
+        }
+    }
+
     /// What follows whatever the machine did.
     fn finish(&mut self, roster: &mut Roster, context: &mut Context<Membership>) {
         roster.settle();
+        self.home.life.set(self.home.life.get().max(roster.swim.incarnation().life));
         let full = roster.swim.turned_away() > 0 && !std::mem::replace(&mut roster.warned_full, true);
         if full {
             let most = self.home.settings.membership.detection.members;

@@ -22,6 +22,10 @@ struct Net {
     nodes: Vec<Gossip<u32, u32>>,
     packets: Vec<Packet>,
     performed: Vec<BTreeMap<Id<u32>, u32>>,
+    /// The step at which each entered, if it has, and at which each rumor was started.
+    entered: Vec<Option<u64>>,
+    begun: BTreeMap<Id<u32>, u64>,
+    steps: u64,
     started: Vec<Id<u32>>,
     chance: ChaCha8Rng,
     fanout: usize,
@@ -38,6 +42,9 @@ impl Net {
             nodes: (0..count).map(|me| Gossip::new(me, 1, config.clone())).collect(),
             packets: Vec::new(),
             performed: vec![BTreeMap::new(); count as usize],
+            entered: vec![Some(0); count as usize],
+            begun: BTreeMap::new(),
+            steps: 0,
             started: Vec::new(),
             chance: ChaCha8Rng::seed_from_u64(seed),
             fanout,
@@ -70,7 +77,8 @@ impl Net {
                     self.packets.push(Packet::Request { from: node, to, token, request });
                 }
                 // Ticks come at random here.
-                Output::Timer { .. } | Output::Cancel { .. } | Output::Settled { .. } => {}
+                Output::Entered => drop(self.entered[node as usize].get_or_insert(self.steps)),
+                Output::Timer { .. } | Output::Cancel { .. } | Output::Settled { .. } | Output::Reissued { .. } => {}
             }
         }
         result
@@ -86,6 +94,7 @@ impl Net {
             Ok(id) => {
                 // The sender performs it itself.
                 self.performed[node as usize].insert(id.clone(), 1);
+                self.begun.insert(id.clone(), self.steps);
                 self.started.push(id);
             }
             Err(BroadcastError::Busy { .. }) => {}
@@ -96,7 +105,16 @@ impl Net {
     fn push_opaque(&mut self, node: u32, bytes: usize) {
         let message = self.started.len() as u32;
         let id = Id::Opaque(format!("mid {message}").into());
-        let rumor = Rumor { id: id.clone(), hop: 1, age: Duration::ZERO, calm: false, bytes, message };
+        let rumor = Rumor {
+            id: id.clone(),
+            hop: 1,
+            age: Duration::ZERO,
+            calm: false,
+            replay: false,
+            former: None,
+            bytes,
+            message,
+        };
         let answer = self.at(node, |node, context, out| node.respond(context, None, Request::Push(rumor), out));
         if answer == Answer::Fresh {
             self.started.push(id);
@@ -106,9 +124,12 @@ impl Net {
     /// One thing happens, drawn from all that may.
     fn step(&mut self) {
         self.now += Duration::from_micros(200);
+        self.steps += 1;
         let count = self.nodes.len() as u32;
         if self.packets.is_empty() || self.chance.random_ratio(1, 50) {
             let node = self.chance.random_range(0..count);
+            // a round of an entry, if one is under way
+            self.handle(node, Input::Timer(Timer::Entry));
             return self.handle(node, Input::Timer(Timer::Tick));
         }
         let at = self.chance.random_range(0..self.packets.len() as u64) as usize;
@@ -139,6 +160,72 @@ impl Net {
     fn complete(&self) -> bool {
         self.performed.iter().all(|performed| performed.len() == self.started.len())
     }
+}
+
+/// Nodes that have been in a group for long, and others that come while it speaks. Whatever is started after a node has
+/// entered is performed there once; what was complete before it came is not.
+fn newcomers(
+    (old, new, fanout, loss): (u32, u32, usize, f64),
+    config: Config,
+    rumors: &[(u32, usize, usize)],
+    seed: u64,
+) -> Result<(), TestCaseError> {
+    // the time at which an entry ends without an answer is tested elsewhere
+    let config = Config { entry_time: Duration::from_secs(3_600), ..config };
+    let mut net = Net::new(old, fanout, loss, config.clone(), seed);
+    for _ in 0..5 {
+        net.broadcast(net.chance.clone().random_range(0..old), 300);
+        net.push_opaque(0, 300);
+    }
+    let mut steps = 0;
+    // a push that is still under way is young, and so performed by whoever it meets
+    let busy = |net: &Net| net.nodes.iter().any(|node| node.load().requests + node.load().queued > 0);
+    while !net.complete() || busy(&net) {
+        net.step();
+        steps += 1;
+        prop_assert!(steps < 300_000);
+    }
+    let before = net.started.clone();
+    // they come together, and every node knows all of them
+    let all: Vec<u32> = (0..old + new).collect();
+    for me in old..old + new {
+        net.nodes.push(Gossip::newcomer(me, 1, Arc::new(config.clone())));
+        net.performed.push(BTreeMap::new());
+        net.entered.push(None);
+    }
+    net.views = vec![all; (old + new) as usize];
+    for me in old..old + new {
+        net.handle(me, Input::Enter { through: Some(me % old) });
+    }
+    for (node, bytes, pause) in rumors {
+        net.broadcast(node % (old + new), *bytes);
+        for _ in 0..*pause {
+            net.step();
+        }
+    }
+    steps = 0;
+    let lacks = |net: &Net| {
+        net.entered.iter().zip(&net.performed).find_map(|(entered, performed)| {
+            let Some(entered) = entered else { return Some(None) };
+            let after = net.begun.iter().filter(|(_, begun)| *begun > entered).map(|(id, _)| id);
+            after.into_iter().find(|id| !performed.contains_key(id)).map(|id| Some(id.clone()))
+        })
+    };
+    while let Some(lacking) = lacks(&net) {
+        net.step();
+        steps += 1;
+        prop_assert!(steps < 300_000, "{:?} {:?}", lacking, net.performed);
+    }
+    for _ in 0..500 {
+        net.step();
+    }
+    for performed in &net.performed {
+        prop_assert!(performed.values().all(|times| *times == 1), "{:?}", performed);
+    }
+    for performed in &net.performed[old as usize..] {
+        prop_assert!(!before.iter().any(|id| performed.contains_key(id)), "{:?}", performed);
+    }
+    Ok(())
 }
 
 fn configs() -> impl Strategy<Value = Config> {
@@ -194,6 +281,16 @@ fn play(
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn newcomers_perform_what_is_started_after_they_entered(
+        old in 1u32..6, new in 1u32..4, fanout in 1usize..5, loss in 0.0f64..0.6,
+        config in configs(),
+        rumors in proptest::collection::vec((0u32..9, 0usize..400, 0usize..60), 1..12),
+        seed: u64,
+    ) {
+        newcomers((old, new, fanout, loss), config, &rumors, seed)?;
+    }
 
     #[test]
     fn each_once_and_all(

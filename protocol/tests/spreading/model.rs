@@ -69,13 +69,15 @@ enum Event {
     Arrive { from: u32, to: u32, token: Token, request: Request<u32, ()> },
     Answered { from: u32, to: u32, token: Token, answer: Answer<u32, ()> },
     Failed { node: u32, token: Token },
-    Tick { node: u32 },
+    Tick { node: u32, timer: u64 },
 }
 
 struct World {
     members: Members,
     nodes: Vec<Gossip<u32, ()>>,
     performed: Vec<bool>,
+    /// By node, the timer that runs: the number of the last one that was started.
+    timers: Vec<u64>,
     fanout: usize,
     loss: f64,
     chance: ChaCha8Rng,
@@ -97,6 +99,7 @@ pub fn spread(scenario: &Scenario, seed: u64) -> Run {
         members: Members(count),
         nodes: (0..count).map(|node| Gossip::new(node, 1, config.clone())).collect(),
         performed: vec![false; count as usize],
+        timers: vec![0; count as usize],
         fanout: scenario.fanout.count(count as usize),
         loss: scenario.loss,
         chance: ChaCha8Rng::seed_from_u64(seed),
@@ -136,7 +139,8 @@ pub fn spread(scenario: &Scenario, seed: u64) -> Run {
 impl World {
     fn step(&mut self, event: Event) {
         match event {
-            Event::Tick { node } => self.handle(node, Input::Timer(Timer::Tick)),
+            Event::Tick { node, timer } if self.timers[node as usize] != timer => {}
+            Event::Tick { node, .. } => self.handle(node, Input::Timer(Timer::Tick)),
             Event::Failed { node, token } => self.handle(node, Input::Failure { token }),
             Event::Answered { from, to, token, answer } => self.handle(to, Input::Answer { token, from, answer }),
             Event::Arrive { from, to, token, request } => {
@@ -211,7 +215,9 @@ impl World {
                     *performed = true;
                 }
                 Output::Timer { after, timer: Timer::Tick } => {
-                    self.schedule(self.now + micros(after), Event::Tick { node });
+                    let timer = self.number + 1;
+                    self.timers[node as usize] = timer;
+                    self.schedule(self.now + micros(after), Event::Tick { node, timer });
                 }
                 Output::Send { token, to, request } => {
                     self.run.payloads += u64::from(matches!(request, Request::Push(_)));
@@ -223,7 +229,11 @@ impl World {
                         self.schedule(self.now + LATENCY, event);
                     }
                 }
-                Output::Cancel { .. } | Output::Settled { .. } => {}
+                Output::Timer { timer: Timer::Entry, .. }
+                | Output::Cancel { .. }
+                | Output::Settled { .. }
+                | Output::Reissued { .. }
+                | Output::Entered => {}
             }
         }
         self.out = out;

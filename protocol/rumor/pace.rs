@@ -1,0 +1,72 @@
+//! How often a node compares notes: once per tick while something is new, and less often while nothing is.
+
+use super::config::Config;
+use super::seen::Birth;
+
+/// What a comparison without a difference counts for, and one that failed. Failures count too, as a group of nodes that
+/// are gone must not keep this one awake, and for less, as loss is no reason to slow down.
+const SAME: u8 = 2;
+const FAILED: u8 = 1;
+
+/// At so many the interval doubles: two comparisons in a row without a difference.
+const DOUBLE: u8 = 4;
+
+/// How many ticks a node waits at most for each peer that it has. Guessed.
+const TICKS_PER_PEER: usize = 4;
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// When the tick under way ends.
+    due: Birth,
+    /// When the last comparison began.
+    pub(super) compared: Birth,
+    /// What the comparisons since the last news count for.
+    quiet: u8,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Pace { due: Birth::MIN, compared: Birth::MIN, quiet: 0 }
+    }
+}
+
+impl Pace {
+    /// How many ticks pass until the next comparison, in a view of so many.
+    pub(super) fn ticks(&self, members: usize, config: &Config) -> u32 {
+        let most = match members.saturating_sub(1) {
+            // alone, it has nobody to ask
+            0 => config.idle_ticks,
+            peers => {
+                let for_peers = peers.saturating_mul(TICKS_PER_PEER);
+                config.idle_ticks.min(u32::try_from(for_peers).unwrap_or(u32::MAX))
+            }
+        };
+        let doublings = u32::from(self.quiet / DOUBLE).min(u32::BITS - 1);
+        (1u32 << doublings).min(most).max(1)
+    }
+
+    /// A tick is under way until then.
+    pub(super) fn set(&mut self, due: Birth) {
+        self.due = due;
+    }
+
+    /// Whether the tick under way ends later than that.
+    pub(super) fn is_late(&self, latest: Birth) -> bool {
+        self.due > latest
+    }
+
+    /// Something is new.
+    pub(super) fn quicken(&mut self) {
+        self.quiet = 0;
+    }
+
+    /// A comparison found no difference, or there was nobody to compare with.
+    pub(super) fn same(&mut self) {
+        self.quiet = self.quiet.saturating_add(SAME);
+    }
+
+    /// A comparison failed.
+    pub(super) fn failed(&mut self) {
+        self.quiet = self.quiet.saturating_add(FAILED);
+    }
+}

@@ -1,0 +1,121 @@
+//! How often notes are compared.
+
+use super::*;
+
+const TICK: u128 = 200;
+
+fn after(out: &Outputs) -> Option<Duration> {
+    out.iter().rev().find_map(|output| match output {
+        Output::Timer { after, timer: Timer::Tick } => Some(*after),
+        _ => None,
+    })
+}
+
+/// Lets a node tick, each comparison answered in this way. Returns the intervals in ticks.
+fn intervals(world: &mut World, node: &mut Node, ticks: usize, answer: Option<Answer<u32, &'static str>>) -> Vec<u128> {
+    let mut intervals = Vec::new();
+    for _ in 0..ticks {
+        let out = world.tell(node, Input::Timer(Timer::Tick));
+        let after = after(&out).unwrap();
+        intervals.push((after.as_millis() + TICK / 2) / TICK);
+        for sent in sends(&out) {
+            match answer.clone() {
+                Some(answer) => world.answer(node, &sent, answer),
+                None => world.tell(node, Input::Failure { token: sent.0 }),
+            };
+        }
+        world.now += after;
+    }
+    intervals
+}
+
+/// Lets nothing happen for long. The last timer has just been started.
+fn rest(world: &mut World, node: &mut Node) {
+    intervals(world, node, 12, Some(Answer::Same));
+    for sent in sends(&world.tell(node, Input::Timer(Timer::Tick))) {
+        world.answer(node, &sent, Answer::Same);
+    }
+}
+
+fn within(intervals: &[u128], least: u128, most: u128) -> bool {
+    intervals.iter().all(|interval| (least..=most).contains(interval))
+}
+
+#[test]
+fn the_interval_doubles_with_every_two_comparisons_without_a_difference() {
+    let (mut world, mut idle) = (World::of(100), node(0));
+    let found = intervals(&mut world, &mut idle, 12, Some(Answer::Same));
+    assert!(within(&found[..2], 1, 1) && within(&found[2..4], 2, 2) && within(&found[4..6], 4, 4), "{found:?}");
+    assert!(within(&found[6..8], 7, 9) && within(&found[8..], 14, 18), "{found:?}");
+    // failures count for half, so that a group of nodes that are gone keeps nobody awake
+    let found = intervals(&mut world, &mut node(0), 20, None);
+    assert!(within(&found[..4], 1, 1) && within(&found[4..8], 2, 2) && within(&found[16..], 14, 18), "{found:?}");
+    // a node with one peer waits four ticks at most, and one that is alone as long as any
+    for (count, least, most) in [(2, 4, 4), (3, 7, 9), (1, 14, 18)] {
+        world.members.count = count;
+        let found = intervals(&mut world, &mut node(0), 12, Some(Answer::Same));
+        assert!(within(&found[10..], least, most), "{count}: {found:?}");
+    }
+}
+
+#[test]
+fn whatever_is_new_brings_it_back_to_one_tick_while_a_long_timer_runs() {
+    type Act = fn(&mut World, &mut Node) -> Outputs;
+    let news: [(&str, Act); 5] = [
+        ("a rumor sent", |world, node| world.broadcast(node, LARGE)),
+        ("one received", |world, node| world.ask(node, 7, Request::Push(rumor(numbered(7, 1, 1), 1))).1),
+        ("one offered", |world, node| world.ask(node, 7, offer(&numbered(7, 1, 1))).1),
+        ("a peer that differs", |world, node| world.tell(node, Input::Differs { peer: 7 })),
+        ("a comparison that differs", |world, node| {
+            let sent = sends(&world.tell(node, Input::Timer(Timer::Tick))).remove(0);
+            world.answer(node, &sent, Answer::Differs(Page { after: None, held: vec![], next: None }))
+        }),
+    ];
+    for (what, act) in news {
+        let (mut world, mut idle) = (World::of(100), node(0));
+        rest(&mut world, &mut idle);
+        world.now += Duration::from_millis(300);
+        let out = act(&mut world, &mut idle);
+        assert!(after(&out).is_some_and(|after| after.as_millis() <= TICK), "{what}: {out:?}");
+        // and there it stays for as long as it did at first
+        assert!(within(&intervals(&mut world, &mut idle, 2, Some(Answer::Same)), 1, 1), "{what}");
+    }
+    // what is known is nothing new
+    let (mut world, mut idle) = (World::of(100), node(0));
+    world.ask(&mut idle, 7, Request::Push(rumor(numbered(7, 1, 1), 1)));
+    rest(&mut world, &mut idle);
+    for request in [Request::Push(rumor(numbered(7, 1, 1), 1)), offer(&numbered(7, 1, 1))] {
+        assert_eq!(world.ask(&mut idle, 7, request).1, []);
+    }
+}
+
+#[test]
+fn a_peer_that_differs_is_compared_with_at_once_and_at_most_once_a_tick() {
+    let (mut world, mut one) = (World::of(100), node(0));
+    let sent = sends(&world.tell(&mut one, Input::Differs { peer: 7 }));
+    assert!(matches!(sent[..], [(_, 7, Request::Compare { .. })]), "{sent:?}");
+    assert_eq!(world.tell(&mut one, Input::Differs { peer: 8 }), []);
+    world.now += Duration::from_millis(200);
+    assert_eq!(sends(&world.tell(&mut one, Input::Differs { peer: 8 })).len(), 1);
+    assert_eq!(world.tell(&mut one, Input::Differs { peer: 0 }), [], "it differs from itself");
+}
+
+#[test]
+fn a_node_does_not_slow_down_while_a_peer_that_cannot_compare_may_lack_a_rumor() {
+    let (mut world, mut origin) = (World::of(3), node(0));
+    world.members.legacy = 1;
+    world.broadcast(&mut origin, LARGE);
+    let found = intervals(&mut world, &mut origin, 20, None);
+    assert!(within(&found[..9], 1, 1) && found[19] > 2, "{found:?}");
+}
+
+#[test]
+fn what_is_held_hashes_to_nothing_once_it_is_too_old() {
+    let (mut world, mut holder) = (World::of(3), node(0));
+    assert_eq!(holder.hash(world.now), 0);
+    world.broadcast(&mut holder, 9);
+    assert_ne!(holder.hash(world.now), 0);
+    world.now += Duration::from_secs(601);
+    let (answer, _) = world.ask(&mut holder, 1, Request::Compare { hash: 0, after: None });
+    assert_eq!((answer, holder.hash(world.now)), (Answer::Same, 0));
+}
