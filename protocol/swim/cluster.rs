@@ -6,26 +6,37 @@
 //!
 //! ```text
 //! a node without other members    states no id, and takes the id of the first cluster it is in contact with
-//! two such nodes                  the one that is asked first draws an id
+//! nodes that have found together  state no id at first; once they know each other, the one with the lowest id of its own
+//!                                 draws one for all, or the next if that one does not
 //! the same id                     a member
 //! another id, merge requested     an operator put the node or it joins: the lower id wins, the other becomes a former id
 //! a former id of either side      the other side has not heard of the merge yet: a member
 //! another id otherwise            a stranger: it is not heard, and it is not the member whose address it has
 //! ```
 //!
-//! A merge spreads by itself: whoever meets a statement that lists its own id as a former one takes over the new id.
-//! Nodes of the JavaScript reference state nothing and are never strangers.
+//! A merge spreads by itself: a node that meets a statement which lists its own id as a former one takes over the new id.
+//! What an operator put is a request for a merge until both sides state the same id, however long they cannot reach each
+//! other. Only one node draws an id, because many nodes that are put everywhere at once would otherwise draw many. Nodes of the JavaScript reference state nothing and are never strangers.
 
 use std::num::NonZeroU64;
+use std::time::Duration;
 
 use rand::{Rng, RngExt};
 
+use super::standing::Member;
 use super::{Event, Incarnation, Output, Peer, Swim};
+
+/// After how many periods in company the first member draws an id. A guess: those that were put together know each other
+/// by then.
+const FIRST_TURN: u32 = 3;
+
+/// How many periods later the next member draws one, if nobody has. A guess: an id has come to everybody by then.
+const TURN: u32 = 10;
 
 /// How many former ids a node states. A guess: merges that follow each other more quickly than they spread are rare.
 pub const FORMER_IDS: usize = 4;
 
-/// The id of a cluster: drawn at random when its first two nodes meet.
+/// The id of a cluster, drawn at random.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClusterId(NonZeroU64);
 
@@ -85,6 +96,8 @@ pub(super) struct Cluster {
     formerly: [Option<ClusterId>; FORMER_IDS],
     /// The last other member is gone: the id is no longer stated and gives way to any other.
     alone: bool,
+    /// Since when this node has had other members without an id.
+    since: Option<Duration>,
 }
 
 impl Cluster {
@@ -148,16 +161,12 @@ impl<P: Peer> Swim<P> {
     /// every request that arrives, before anything else in the request counts; a stranger's request must be refused.
     ///
     /// `merge` says that the other node asks for a merge: an operator there put this node in a group, or it joins.
-    pub fn relate<R: Rng + ?Sized>(&mut self, stated: &Statement, merge: bool, chance: &mut R) -> Relation {
+    pub fn relate(&mut self, stated: &Statement, merge: bool) -> Relation {
         if stated.is_mute() {
             return Relation::Member;
         }
         let before = self.cluster.id();
         let Some(theirs) = stated.cluster else {
-            if before.is_none() && merge {
-                let id = ClusterId(chance.random());
-                self.cluster.adopt(id, &[]);
-            }
             return Relation::Member;
         };
         match before {
@@ -185,6 +194,26 @@ impl<P: Peer> Swim<P> {
         }
         Relation::Member
     }
+
+    /// Draws an id for the cluster, if it has none and it is this node's turn: the member with the lowest id of its own
+    /// comes first, and the others wait for it.
+    pub(super) fn draw_cluster_id<R: Rng + ?Sized>(&mut self, now: Duration, chance: &mut R) {
+        if self.cluster.id.is_some() && !self.cluster.alone {
+            return;
+        }
+        let takes_part = |member: &&Member<P>| member.status().is_known() && !member.incarnation.is_mute();
+        let mut company = self.members.iter().filter(takes_part).peekable();
+        if company.peek().is_none() {
+            self.cluster.since = None;
+            return;
+        }
+        let before = company.filter(|member| member.peer < self.me).count();
+        let since = *self.cluster.since.get_or_insert(now);
+        let turns = u32::try_from(before).unwrap_or(u32::MAX).saturating_mul(TURN).saturating_add(FIRST_TURN);
+        if now.saturating_sub(since) >= self.config.probe_interval.saturating_mul(turns) {
+            self.cluster.adopt(ClusterId(chance.random()), &[]);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -202,18 +231,36 @@ mod tests {
     }
 
     fn relate(one: &mut Swim<u8>, other: &Swim<u8>, merge: bool) -> Relation {
-        one.relate(&other.statement(), merge, &mut ChaCha8Rng::seed_from_u64(1))
+        one.relate(&other.statement(), merge)
     }
 
     #[test]
-    fn two_new_nodes_agree_on_an_id() {
-        let (mut one, mut two) = (node(0), node(0));
-        assert_eq!(relate(&mut two, &one, false), Relation::Member);
-        assert_eq!(two.cluster(), None, "nobody asked for a cluster");
-        assert_eq!(relate(&mut two, &one, true), Relation::Member);
-        assert_eq!(relate(&mut one, &two, false), Relation::Member);
-        assert!(one.cluster().is_some());
-        assert_eq!(one.cluster(), two.cluster());
+    fn the_lowest_member_draws_an_id_and_the_others_take_it() {
+        let mut chance = ChaCha8Rng::seed_from_u64(1);
+        let mut nodes: Vec<Swim<u8>> = (1..=3).map(|me| Swim::new(me, 1, Config::default()).unwrap()).collect();
+        let second = Duration::from_secs(1);
+        nodes[0].draw_cluster_id(9 * second, &mut chance);
+        assert_eq!(nodes[0].cluster(), None, "it is alone");
+        for (node, me) in nodes.iter_mut().zip(1..) {
+            for other in (1..=3).filter(|other| *other != me) {
+                let _ = node.handle(second, super::super::Input::Know(other, Incarnation::of_life(1)), &mut chance);
+            }
+        }
+        for now in 10..=13 {
+            for node in &mut nodes {
+                node.draw_cluster_id(now * second, &mut chance);
+            }
+        }
+        let ids: Vec<bool> = nodes.iter().map(|node| node.cluster().is_some()).collect();
+        assert_eq!(ids, [true, false, false]);
+        let stated = nodes[0].statement();
+        assert_eq!(nodes[1].relate(&stated, false), Relation::Member);
+        assert_eq!(nodes[1].cluster(), nodes[0].cluster());
+        // Should the first not do it, the next does.
+        for now in 14..=40 {
+            nodes[2].draw_cluster_id(now * second, &mut chance);
+        }
+        assert!(nodes[2].cluster().is_some());
     }
 
     #[test]
@@ -269,6 +316,6 @@ mod tests {
     fn mute_nodes_are_never_strangers() {
         let mut low = node(1);
         let stated = Statement { cluster: ClusterId::new(9), ..Statement::default() };
-        assert_eq!(low.relate(&stated, false, &mut ChaCha8Rng::seed_from_u64(1)), Relation::Member);
+        assert_eq!(low.relate(&stated, false), Relation::Member);
     }
 }

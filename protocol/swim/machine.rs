@@ -497,6 +497,9 @@ impl<P: Peer> Swim<P> {
         if before == Status::Expelled || stated.incarnation.life > self.latest_life(now) {
             return;
         }
+        if stated.cluster.is_some() && stated.cluster == self.cluster.id() {
+            self.members[at].merge = false;
+        }
         self.withdraw(&peer);
         if stated.is_mute() {
             self.speak_for(now, peer);
@@ -506,10 +509,12 @@ impl<P: Peer> Swim<P> {
             let restarted = news && life > 0 && stated.incarnation.life > life && before.is_known();
             match (before, self.status(&peer)) {
                 // What this node is the first to hear, the others learn from it: that a peer lives that was put, that it
-                // is back, that it was restarted.
-                (Status::Pending | Status::Unreachable | Status::Failed | Status::Left, Some(Status::Alive)) if news => {
+                // is back, that it was restarted. A peer that was put and that sends a request is asked by somebody, too:
+                // if all that it asks told the others of it, they would start as many rumors.
+                (Status::Pending | Status::Unreachable, Some(Status::Alive)) if news && answers => {
                     self.broadcast(update);
                 }
+                (Status::Failed | Status::Left, Some(Status::Alive)) if news => self.broadcast(update),
                 (Status::Alive | Status::Suspect, Some(Status::Alive)) if restarted => self.broadcast(update),
                 // It does not know that it was removed.
                 (_, Some(Status::Failed)) => self.remind_removed(now, peer),
@@ -532,7 +537,6 @@ impl<P: Peer> Swim<P> {
         };
         let member = &mut self.members[at];
         if member.status().is_known() {
-            member.merge = false;
             if !std::mem::replace(&mut member.answered, true) {
                 self.admit_votes(now, peer);
             }

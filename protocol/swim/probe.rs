@@ -64,6 +64,7 @@ impl<P: Peer> Swim<P> {
         // The transport reports on every request. Should it fail to, nothing follows from that.
         let tolerance = self.config.stall_tolerance;
         self.flights.retain(|_, flight| now <= flight.due + tolerance);
+        self.draw_cluster_id(now, chance);
         let neighbours = self.neighbours();
         let turn = self.period();
         let everybody = self.known <= neighbours.len();
@@ -212,7 +213,7 @@ impl<P: Peer> Swim<P> {
         let outcome = match outcome {
             Outcome::Answered(stated) => {
                 let merge = via.is_none() && self.asks_to_merge(&peer);
-                match (self.relate(&stated, merge, chance), via) {
+                match (self.relate(&stated, merge), via) {
                     (Relation::Member, _) => outcome,
                     (Relation::Stranger, None) => Outcome::Refused,
                     (Relation::Stranger, Some(_)) => Outcome::Lost,

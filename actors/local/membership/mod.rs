@@ -130,7 +130,7 @@ fn admit(roster: &mut Roster, home: &Home, stated: &Statement, name: &str, merge
     if !stated.is_mute() && name != mine {
         return Err(wire::stranger(format!("{} is in the cluster {mine:?}, not {name:?}", home.me)));
     }
-    match home.chance(|chance| roster.swim.relate(stated, merge, chance)) {
+    match roster.swim.relate(stated, merge) {
         Relation::Member => Ok(()),
         Relation::Stranger => Err(wire::stranger(format!(
             "{} belongs to another cluster, and nobody asked for a merge; --join or groups.put does",

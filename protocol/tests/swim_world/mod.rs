@@ -264,7 +264,7 @@ impl World {
         let Some(swim) = self.hosts[usize::from(me)].swim.as_mut() else {
             return true;
         };
-        if swim.relate(&stated, merge, &mut self.chance) == Relation::Stranger {
+        if swim.relate(&stated, merge) == Relation::Stranger {
             return false;
         }
         self.input(me, Input::Heard { peer: from, stated });
