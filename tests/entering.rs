@@ -97,7 +97,7 @@ fn a_message_whose_sender_asks_for_replay_is_performed_by_those_who_come_later()
         net.advance(seconds(20)).await;
         assert_eq!(heard(&net, 5), ["kept"]);
         // what is no option is refused
-        let message = vec![Value::from(vec![Value::from("x")]), Remote::new("record", "hear").to_value()];
+        let message = [Value::from(vec![Value::from("x")]), Remote::new("record", "hear").to_value()];
         for (options, named) in [(serde_json::json!({"repaly": true}), "repaly"), (serde_json::json!(3), "number")] {
             let arguments = [&message[..], &[Value::from_json(options)]].concat();
             let refused = net.node(0).group("club").call("gossip", "send", arguments).await.unwrap_err();

@@ -3,10 +3,11 @@
 //! # The exchange
 //!
 //! ```text
-//! A has a rumor that B may lack        A ── Push(rumor) ──────────▶ B    A ◀── Fresh | Had | Busy ── B
+//! A has a rumor that B may lack        A ── Push(rumor) ──────────▶ B    A ◀── Fresh | Had | Stale | Busy ── B
 //!   the same, later in its life        A ── Offer(ids) ───────────▶ B    A ◀── Noted ─────────────── B
 //! B lacks one that A offered           B ── Pull(ids) ────────────▶ A    B ◀── Rumors(some, more) ── A
 //! once per tick, A meets a random B    A ── Compare(hash) ────────▶ B    A ◀── Same | Differs(page) ─ B
+//! A is new in the group                A ── Enter ────────────────▶ B    A ◀── Seen(history) ──────── B
 //! ```
 //!
 //! *Young rumors are pushed, older ones offered.* An origin pushes to F peers, the group's fan-out, picked
@@ -20,7 +21,7 @@
 //! "want". Without loss both take two requests and three latencies. With loss, the one who lacks the rumor is the one
 //! who notices, and who knows other offerers: it asks one at a time, and the next when one fails.
 //!
-//! *Comparison heals what is left*: what both lost sight of, those who join late, the sides of a partition. A
+//! *Comparison heals what is left*: what both lost sight of, the sides of a partition. A
 //! hash of the ids held comes first, and is all there is at rest: eight bytes per node and tick. If it differs,
 //! the answer lists what is held, as stretches of sequences per origin and page by page, and the asker pulls what
 //! it lacks and offers what the other lacks. What is compared is what nodes *hold*, against what they have *seen*:
@@ -30,6 +31,23 @@
 //! it, marked before the rumor is performed. It forgets in bounded space and never lets one pass twice; what it would
 //! have to guess about it refuses. A push that is refused for want of room is answered `Busy`, changes nothing,
 //! and comparison brings it again.
+//!
+//! *Comparisons become rare while they find nothing.* Two in a row without a difference double the interval, up to
+//! [`Config::idle_ticks`] ticks. Whatever is new (a rumor sent, received or offered, a difference found or
+//! [reported](Input::Differs)) brings it back to one tick at once, also while a long timer runs.
+//!
+//! *A newcomer performs what is started after it has entered.* Before it compares notes, a node that may be new in the
+//! group asks up to eight members what has been said: per origin and life the highest sequence, and the opaque ids. Whatever
+//! these cover is older than the entry. The node still obtains and holds it, for others who missed it, but performs it
+//! only if the rumor or the group asks for [replay](Manner::replay). The first member that has entered itself is enough;
+//! if all are new, so is the group. Numbers decide this and no clock: an origin numbers its rumors in the order in
+//! which it starts them. While a node enters, a push is performed, because only young rumors are pushed. An entry is
+//! bounded in time ([`Config::entry_time`]), so a node that nobody answers enters with what it knows.
+//!
+//! *An origin with an old life starts again.* A node whose clock was put back begins a life that peers take for an old one,
+//! of which they remember nothing. They answer `Stale` with the latest life that they know, and the origin goes on in a
+//! later one. It sends what was refused again under a new id, which states the former one: who has performed the rumor
+//! under that id does not perform it again. A newcomer learns of such lives when it enters, before it has said anything.
 //!
 //! *Peers that take only whole messages* ([`View::takes_only_pushes`]) are equal members otherwise: they are
 //! drawn like others and pushed what others are offered, each rumor at most once from each node. As they cannot
@@ -45,7 +63,8 @@
 //!
 //! Every [`Output::Send`] carries a [`Token`]; its answer or failure comes back with it, once, in any
 //! order and after any time. There are no timeouts in here: the transport has them. Begin with
-//! [`Input::Start`], and the one timer keeps itself going.
+//! [`Input::Start`], and the tick keeps itself going; then with [`Input::Enter`], unless the node is in the group from
+//! its beginning ([`Gossip::new`] rather than [`Gossip::newcomer`]).
 //!
 //! ```
 //! use std::{sync::Arc, time::Duration};

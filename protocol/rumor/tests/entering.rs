@@ -154,7 +154,7 @@ fn silent_peers_are_asked_again_and_end_the_entry_within_its_bounds() {
         }
         assert!(has_entered(&out), "{through:?} {page}");
         assert_eq!((world.now - begun).as_millis(), most, "{through:?} {page}");
-        assert!(requests >= 9 && requests <= 40, "{requests}");
+        assert!((9..=40).contains(&requests), "{requests}");
         assert!(world.answer(&mut new, &first[1], seen(true, vec![numbered(9, 1, 9)])).is_empty(), "it is too late");
         assert_eq!(performs(&world.ask(&mut new, 2, Request::Push(rumor(numbered(9, 1, 9), 1))).1), 1);
     }
