@@ -31,7 +31,8 @@ pub enum Kind {
     /// The same at any moment and on any overlay, so that an operator also puts members that a verdict has removed, and
     /// strangers.
     LatePuts,
-    /// Deaths and everything else from the first moment on, before nodes have heard of each other.
+    /// Deaths and everything else from the first moment on, before nodes have heard of each other; strangers among them that
+    /// an operator puts into one group.
     Early,
     /// Restarted nodes have to know the groups that list them, and newcomers all members of their group.
     Returns,
@@ -115,7 +116,7 @@ impl Kind {
                 }
             }
             Kind::LatePuts => puts(scenario, WITHIN, &mut chance),
-            Kind::Early => early(scenario),
+            Kind::Early => early(scenario, &mut chance),
             Kind::Returns => scenario.demands.extend([Demand::Groups]),
             Kind::Joins => joins(scenario, &mut chance),
             Kind::LargeJoins => large_joins(scenario, &mut chance),
@@ -230,9 +231,18 @@ fn puts(scenario: &mut Scenario, until: u64, chance: &mut ChaCha8Rng) {
     }
 }
 
-fn early(scenario: &mut Scenario) {
+/// Besides, nodes that have never heard of each other are put into one group, and one of them dies soon after.
+fn early(scenario: &mut Scenario, chance: &mut ChaCha8Rng) {
     scenario.early = true;
     scenario.demands.insert(Demand::Liveness);
+    let (first, count) = (scenario.total(), chance.random_range(3..=8));
+    scenario.beside.extend(std::iter::repeat_n(1, count));
+    let young: Vec<usize> = (first..first + count).collect();
+    let (at, victim) = (moment(chance), any(&young, chance));
+    let what = Action::Put { group: "young".to_owned(), on: young.clone(), members: young };
+    scenario.events.push(Event { at, what });
+    let at = at + chance.random_range(0..3_000);
+    scenario.events.push(Event { at, what: Action::Crash { node: victim } });
 }
 
 /// Those that join others are numbered last.
