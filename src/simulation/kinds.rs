@@ -25,12 +25,14 @@ pub enum Kind {
     Restarts,
     /// The same, with clocks that were put back by up to ten years, or ahead by less than an hour.
     Clocks,
-    /// Groups that operators put on nodes, some with a member that dies soon after.
+    /// Groups that operators put on nodes, some with a member that dies soon after. Where nodes watch each other they are
+    /// put before anything else happens, and everybody knows everybody.
     Puts,
-    /// The same where nodes watch each other and not everybody knows everybody, so that an operator makes strangers known
-    /// to each other.
-    SparsePuts,
-    /// Deaths and everything else from the first moment on, before nodes have heard of each other.
+    /// The same at any moment and on any overlay, so that an operator also puts members that a verdict has removed, and
+    /// strangers.
+    LatePuts,
+    /// Deaths and everything else from the first moment on, before nodes have heard of each other; strangers among them that
+    /// an operator puts into one group.
     Early,
     /// Restarted nodes have to know the groups that list them, and newcomers all members of their group.
     Returns,
@@ -55,7 +57,7 @@ pub const KINDS: [Kind; 12] = [
     Kind::Clusters,
     Kind::Joins,
     Kind::Puts,
-    Kind::SparsePuts,
+    Kind::LatePuts,
     Kind::Early,
     Kind::Returns,
     Kind::Takeovers,
@@ -72,7 +74,7 @@ impl Kind {
             Kind::Restarts => "restarts",
             Kind::Clocks => "clocks",
             Kind::Puts => "puts",
-            Kind::SparsePuts => "sparse-puts",
+            Kind::LatePuts => "late-puts",
             Kind::Early => "early",
             Kind::Returns => "returns",
             Kind::Joins => "joins",
@@ -88,7 +90,7 @@ impl Kind {
         match self {
             // some hundred times as much work as any other
             Kind::LargeJoins => 100,
-            Kind::Silent | Kind::Restarts | Kind::Clocks | Kind::Puts | Kind::SparsePuts | Kind::Early => 3,
+            Kind::Silent | Kind::Restarts | Kind::Clocks | Kind::Puts | Kind::LatePuts | Kind::Early => 3,
             Kind::Joins | Kind::Clusters => 4,
             Kind::Takeovers | Kind::Merges => 2,
             Kind::Returns => 1,
@@ -105,10 +107,16 @@ impl Kind {
             Kind::Silent => silent(scenario, &mut chance),
             Kind::Restarts => restarts(scenario, &mut chance),
             Kind::Clocks => clocks(scenario, &mut chance),
-            Kind::Puts if !sparse(scenario) => puts(scenario, &mut chance),
-            Kind::SparsePuts if sparse(scenario) => puts(scenario, &mut chance),
-            Kind::Puts | Kind::SparsePuts => {}
-            Kind::Early => early(scenario),
+            Kind::Puts => {
+                let first = scenario.events.first().map_or(WITHIN, |event| event.at);
+                match (scenario.watch, scenario.overlay) {
+                    (None, _) => puts(scenario, WITHIN, &mut chance),
+                    (Some(_), Overlay::Clique) => puts(scenario, first, &mut chance),
+                    (Some(_), _) => {}
+                }
+            }
+            Kind::LatePuts => puts(scenario, WITHIN, &mut chance),
+            Kind::Early => early(scenario, &mut chance),
             Kind::Returns => scenario.demands.extend([Demand::Groups]),
             Kind::Joins => joins(scenario, &mut chance),
             Kind::LargeJoins => large_joins(scenario, &mut chance),
@@ -203,11 +211,8 @@ fn clocks(scenario: &mut Scenario, chance: &mut ChaCha8Rng) {
     }
 }
 
-fn sparse(scenario: &Scenario) -> bool {
-    scenario.watch.is_some() && scenario.overlay != Overlay::Clique
-}
-
-fn puts(scenario: &mut Scenario, chance: &mut ChaCha8Rng) {
+/// Puts until a moment, that one included.
+fn puts(scenario: &mut Scenario, until: u64, chance: &mut ChaCha8Rng) {
     let network: Vec<usize> = (0..scenario.nodes).collect();
     let second = second_cluster(scenario);
     for _ in 0..chance.random_range(1..=3) {
@@ -215,9 +220,10 @@ fn puts(scenario: &mut Scenario, chance: &mut ChaCha8Rng) {
         let among = second.unwrap_or(&network);
         let members = some(among, chance);
         let on = if chance.random_range(0..3) == 0 { some(among, chance) } else { members.clone() };
-        let (at, victim) = (moment(chance), any(&members, chance));
+        let (at, victim) = (chance.random_range(0..=until), any(&members, chance));
         let group = format!("hand{}", chance.random_range(0..3));
-        scenario.events.push(Event { at, what: Action::Put { group, on, members } });
+        // before what else happens at that moment
+        scenario.events.insert(0, Event { at, what: Action::Put { group, on, members } });
         if chance.random() {
             let at = at + chance.random_range(0..2_000);
             scenario.events.push(Event { at, what: Action::Crash { node: victim } });
@@ -225,9 +231,18 @@ fn puts(scenario: &mut Scenario, chance: &mut ChaCha8Rng) {
     }
 }
 
-fn early(scenario: &mut Scenario) {
+/// Besides, nodes that have never heard of each other are put into one group, and one of them dies soon after.
+fn early(scenario: &mut Scenario, chance: &mut ChaCha8Rng) {
     scenario.early = true;
     scenario.demands.insert(Demand::Liveness);
+    let (first, count) = (scenario.total(), chance.random_range(3..=8));
+    scenario.beside.extend(std::iter::repeat_n(1, count));
+    let young: Vec<usize> = (first..first + count).collect();
+    let (at, victim) = (moment(chance), any(&young, chance));
+    let what = Action::Put { group: "young".to_owned(), on: young.clone(), members: young };
+    scenario.events.push(Event { at, what });
+    let at = at + chance.random_range(0..3_000);
+    scenario.events.push(Event { at, what: Action::Crash { node: victim } });
 }
 
 /// Those that join others are numbered last.

@@ -78,7 +78,7 @@ impl MembershipArgs {
     fn watching(&self, args: &SimulateArgs) -> Result<Watching, Refusal> {
         let impossible = |why: &str| Err(Refusal::Impossible(why.to_owned()));
         let period = self.protocol_period.unwrap_or(Duration::from_secs(1));
-        if period.subsec_nanos() % 1_000_000 != 0 || period.is_zero() {
+        if !period.subsec_nanos().is_multiple_of(1_000_000) || period.is_zero() {
             return impossible("a protocol period is a whole number of milliseconds, from 10 on");
         }
         let in_periods = |seconds: u64| {
@@ -237,8 +237,11 @@ fn table(report: &Report) -> String {
 /// What the drawing library says when it fails.
 type Fault = DrawingAreaErrorKind<<SVGBackend<'static> as DrawingBackend>::ErrorType>;
 
+/// A line: seconds since the kill, and the share of kills.
+type Line = Vec<(f64, f64)>;
+
 /// The share of kills whose victim was removed by that time, as steps.
-fn steps(times: impl Iterator<Item = Duration>, kills: usize, longest: f64) -> Vec<(f64, f64)> {
+fn steps(times: impl Iterator<Item = Duration>, kills: usize, longest: f64) -> Line {
     let mut times: Vec<f64> = times.map(|time| time.as_secs_f64()).collect();
     times.sort_by(f64::total_cmp);
     let mut line = vec![(0.0, 0.0)];
@@ -282,7 +285,7 @@ fn picture(
     svg: &mut String,
     title: &str,
     details: &str,
-    (first, last): (Vec<(f64, f64)>, Vec<(f64, f64)>),
+    (first, last): (Line, Line),
     longest: f64,
 ) -> Result<(), Fault> {
     /// Height of the lower part, where it says which line is what.

@@ -83,7 +83,7 @@ pub(super) struct SimulateArgs {
     #[arg(conflicts_with = "scenario")]
     swarm: Option<u64>,
     /// What a swarm draws besides weather and single failures: usual, all, none, or kinds with commas between, of
-    /// silent, restarts, clocks, puts, sparse-puts, early, returns, joins, large-joins, clusters, takeovers, merges
+    /// silent, restarts, clocks, puts, late-puts, early, returns, joins, large-joins, clusters, takeovers, merges
     #[arg(long, value_name = "KINDS", requires = "swarm", value_parser = kinds, default_value = "usual")]
     kinds: Kinds,
     /// Instead: run the failures in this file, as JSON
