@@ -45,6 +45,9 @@ pub struct Group {
     sids: IndexMap<Nid, Sid>,
 }
 
+/// An entry of a set of nodes that is a value, unread: its key, its place in the value, and the node.
+type Unread<'a> = (Result<Sid, NameError>, Segment, &'a Value);
+
 /// Two groups are equal when they hold the same nodes under the same SIDs.
 impl PartialEq for Group {
     fn eq(&self, other: &Group) -> bool {
@@ -228,7 +231,7 @@ impl Group {
     }
 
     /// The entries of a set of nodes that is a value, unread: the key, its place in the value, and the node.
-    fn entries(value: &Value) -> Result<Vec<(Result<Sid, NameError>, Segment, &Value)>, CallError> {
+    fn entries(value: &Value) -> Result<Vec<Unread<'_>>, CallError> {
         let bad = |why: String| CallError::new(ErrorKind::BadArgument, why);
         let entries: Vec<_> = match value {
             value if value.is_nullish() => Vec::new(),

@@ -79,7 +79,7 @@ async fn the_nodes_of_up_end_when_it_is_killed_and_so_do_those_that_they_spawned
     let asking = node().await;
     let spawn = Remote::new("status", "spawn").on(up.nodes[0].clone());
     let patient = asking.with_deadline(PATIENCE);
-    let spawned = patient.comm().send((NodeAddr::new("127.0.0.1", 0).to_value(),), &spawn).await.unwrap();
+    let spawned = patient.comm().send((free().to_value(),), &spawn).await.unwrap();
     up.nodes.push(NodeAddr::from_value(&spawned).unwrap());
     assert!(up.nodes.iter().all(listens));
     send(up.child.id(), "-KILL");
@@ -138,8 +138,16 @@ async fn a_prompt_says_farewell_and_dies_by_the_signal() {
                 break;
             }
         }
+        let joined = joined.unwrap();
+        // it is known here before it has been told who is here
+        let get = Remote::new("groups", "get").on(joined.clone());
+        until("it has joined", async || {
+            let all = other.comm().send(("all",), &get).await.unwrap();
+            all.get(other.sid().as_str()).is_some()
+        })
+        .await;
         send(prompt.id(), signal);
-        assert_eq!(gone(&mut events, &joined.unwrap()).await, "left");
+        assert_eq!(gone(&mut events, &joined).await, "left");
         assert_eq!(prompt.wait().unwrap().signal(), Some(number));
     }
     other.stop().await;
@@ -217,7 +225,7 @@ async fn process_1_reaps_orphans_and_passes_signals_on() {
     // the node's own children are not taken from it
     let patient = asking.with_deadline(PATIENCE);
     let at = |method| Remote::new("status", method).on(process.node.clone());
-    let spawned = patient.comm().send((NodeAddr::new("127.0.0.1", 0).to_value(),), &at("spawn")).await.unwrap();
+    let spawned = patient.comm().send((free().to_value(),), &at("spawn")).await.unwrap();
     assert!(listens(&NodeAddr::from_value(&spawned).unwrap()));
     let all = asking.group("all");
     until("it has joined", async || all.members().await.is_ok_and(|members| members.len() > 1)).await;

@@ -6,7 +6,7 @@ mod support;
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -81,11 +81,6 @@ impl Drop for Process {
 /// An address where nobody listens, nor will: a free port may be another test's in a moment.
 fn nowhere() -> NodeAddr {
     NodeAddr::new("127.0.0.1", 1)
-}
-
-/// An address that is free at present.
-fn free() -> NodeAddr {
-    NodeAddr::new("127.0.0.1", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port())
 }
 
 /// What a node's subscriber has been told so far.

@@ -79,7 +79,7 @@ async fn a_spawned_node_goes_on_while_its_parent_is_stopped_and_its_parent_while
     let asking = node().await;
     let patient = asking.with_deadline(PATIENCE);
     let spawn = Remote::new("status", "spawn").on(process.node.clone());
-    let spawned = patient.comm().send((NodeAddr::new("127.0.0.1", 0).to_value(),), &spawn).await.unwrap();
+    let spawned = patient.comm().send((free().to_value(),), &spawn).await.unwrap();
     let spawned = NodeAddr::from_value(&spawned).unwrap();
     let (child, _) = children(process.child.id()).pop().unwrap();
     // the parent passes on what the child says to where nobody reads

@@ -226,7 +226,7 @@ async fn a_node_is_spawned_with_a_configuration_larger_than_an_argument() {
 
 #[test]
 fn a_configuration_is_read_from_standard_input() {
-    let config = "{\n  // a comment\n  port: 0,\n  zone: 'a'\n}\n";
+    let config = "{\n  // a comment\n  port: 0,\n  ip: 'localhost'\n}\n";
     let mut command = Command::new(PROGRAM);
     command.args(["--config", "-", "--json"]).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
@@ -235,7 +235,7 @@ fn a_configuration_is_read_from_standard_input() {
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let up: serde_json::Value = serde_json::from_str(&line).unwrap();
     let port = u16::try_from(up["port"].as_u64().unwrap()).unwrap();
-    assert!(raw(([127, 0, 0, 1], port).into(), &put("/status/get", r#"["zone"]"#)).contains(r#"[null,"a"]"#));
+    assert!(raw(([127, 0, 0, 1], port).into(), &put("/status/get", r#"["ip"]"#)).contains(r#"[null,"localhost"]"#));
     child.kill().unwrap();
     child.wait().unwrap();
 }

@@ -536,10 +536,8 @@ impl<P: Peer> Swim<P> {
             return;
         };
         let member = &mut self.members[at];
-        if member.status().is_known() {
-            if !std::mem::replace(&mut member.answered, true) {
-                self.admit_votes(now, peer);
-            }
+        if member.status().is_known() && !std::mem::replace(&mut member.answered, true) {
+            self.admit_votes(now, peer);
         }
     }
 

@@ -347,4 +347,3 @@ impl<P: Peer> Swim<P> {
         self.set_period(now + self.config.probe_interval);
     }
 }
-

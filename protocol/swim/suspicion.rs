@@ -177,10 +177,11 @@ impl<P: Peer> Swim<P> {
         let suspicion = self.suspicions.entry(update.peer).or_insert_with(|| Suspicion::new(update.incarnation, now));
         // Past the bound only their number could grow, and that no longer matters; there is always room for oneself.
         let own = update.by == self.me;
-        let verified = own || self.members.binary_search_by(|member| member.peer.cmp(&update.by)).is_ok_and(|at| {
-            let member = &self.members[at];
-            member.answered && member.status().is_known()
-        });
+        let verified = own
+            || self.members.binary_search_by(|member| member.peer.cmp(&update.by)).is_ok_and(|at| {
+                let member = &self.members[at];
+                member.answered && member.status().is_known()
+            });
         if !verified {
             let fresh = suspicion.unverified.len() <= bound && !suspicion.unverified.contains(&update.by);
             if fresh {

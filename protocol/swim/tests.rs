@@ -361,7 +361,8 @@ fn a_member_that_refuses_only_this_node_stays() {
             assert!(!matches!(output, Output::Broadcast(_)));
         }
         node.tell(Input::Closed(1));
-        let open: Vec<_> = node.swim.flights.iter().filter(|(_, flight)| flight.peer == 1).map(|(probe, _)| *probe).collect();
+        let open: Vec<_> =
+            node.swim.flights.iter().filter(|(_, flight)| flight.peer == 1).map(|(probe, _)| *probe).collect();
         for probe in open {
             for output in node.tell(Input::Outcome { token: Token(probe << 8), outcome: Outcome::Refused }) {
                 if let Output::Relay { token, .. } = output {
@@ -612,7 +613,8 @@ fn whoever_reaches_a_mute_peer_speaks_for_it() {
     let outputs = node.tell(Input::Heard { peer: 9, stated: Statement::default() });
     assert_eq!(broadcasts(&outputs), [mute(1, Claim::Alive, ME)]);
     node.tell(Input::Update(mute(1, Claim::Dead, 4)));
-    let outputs = node.run(seconds(10), |peer| if peer == 9 { Outcome::Answered(Statement::default()) } else { well(peer) });
+    let outputs =
+        node.run(seconds(10), |peer| if peer == 9 { Outcome::Answered(Statement::default()) } else { well(peer) });
     assert_eq!(broadcasts(&outputs), [mute(2, Claim::Alive, ME)]);
     assert!(matches!(
         node.events[..],

@@ -35,6 +35,12 @@ pub fn counter() -> Service<u64> {
         })
 }
 
+/// An address that is free at present.
+pub fn free() -> NodeAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    NodeAddr::new("127.0.0.1", listener.local_addr().expect("it is bound").port())
+}
+
 /// A node on a free port, with the counter.
 pub async fn node() -> Node {
     Node::builder().port(0).service(counter()).start().await.expect("a free port")

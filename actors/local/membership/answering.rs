@@ -108,7 +108,9 @@ impl Membership {
                 let welcome = argument.get("welcome").and_then(Value::as_bool).unwrap_or(false);
                 let sender = match self.sender(argument, context) {
                     // the sender sees by the statement that it is a stranger
-                    Err(why) if wire::is_named(&why, wire::STRANGER) && wire::name(argument) == self.cluster_name() => None,
+                    Err(why) if wire::is_named(&why, wire::STRANGER) && wire::name(argument) == self.cluster_name() => {
+                        None
+                    }
                     sender => sender?,
                 };
                 let mut answer = self.statement();
@@ -155,7 +157,8 @@ impl Membership {
                 })))
             }
             "listing" => {
-                let sender = self.sender(argument, context)?.ok_or_else(|| refused(CallError::other("it has no from")))?;
+                let sender =
+                    self.sender(argument, context)?.ok_or_else(|| refused(CallError::other("it has no from")))?;
                 let after = wire::read_after(argument);
                 Ok(Response::Now(Ok(self.listing(&sender.node, after.as_ref()).into())))
             }
@@ -193,7 +196,8 @@ impl Membership {
         let ahead = stated.incarnation.life.saturating_sub(latest);
         if ahead > 0 {
             let seconds = ahead / 1_000 + chinwag_protocol::swim::LIFE_AHEAD.as_secs();
-            let why = format!("the clock of {newcomer} is {seconds} s ahead of this node's; at most an hour is accepted");
+            let why =
+                format!("the clock of {newcomer} is {seconds} s ahead of this node's; at most an hour is accepted");
             return Err(CallError::new(ErrorKind::BadArgument, why));
         }
         Ok(())
@@ -295,8 +299,8 @@ impl Handler<Syncing> for Membership {
         let fresh = roster.note(addresses);
         let (home, now, from) = (self.home.clone(), self.home.now(), sender.node.key());
         let answered = home.chance(|chance| roster.swim.answer_sync(now, from, &sync, chance));
-        let (page, outputs) = answered
-            .map_err(|why| refused(CallError::new(ErrorKind::BadArgument, why.to_string())))?;
+        let (page, outputs) =
+            answered.map_err(|why| refused(CallError::new(ErrorKind::BadArgument, why.to_string())))?;
         self.carry_out_all(&mut roster, outputs);
         let entries = self.entries(&roster, &page.entries);
         self.finish(&mut roster, context);

@@ -144,9 +144,9 @@ pub(super) fn answers_there(newcomer: &NodeAddr, life: u64, reply: &Reply) -> Re
     let unreachable = |why: String| CallError::new(ErrorKind::Unreachable, why);
     match (wire::pinged(reply), reply) {
         (Outcome::Answered(stated), _) if stated.incarnation.life == life => Ok(()),
-        (Outcome::Answered(_), Ok(_)) => {
-            Err(wire::address_taken(format!("another node answers at {newcomer}; --advertise must name this node's own address")))
-        }
+        (Outcome::Answered(_), Ok(_)) => Err(wire::address_taken(format!(
+            "another node answers at {newcomer}; --advertise must name this node's own address"
+        ))),
         (_, Err(why)) => Err(unreachable(format!(
             "nobody answers at {newcomer}, the address that this node states ({why}); --advertise must name one that others reach"
         ))),
@@ -315,12 +315,7 @@ impl Handler<Stated> for Membership {
 }
 
 /// Adds a newcomer to the groups that it was started in. The others hear of them with the news of the newcomer.
-pub(super) async fn admitted(
-    home: &Home,
-    node: &Node,
-    newcomer: NodeAddr,
-    asked: Vec<Gid>,
-) -> Result<(), CallError> {
+pub(super) async fn admitted(home: &Home, node: &Node, newcomer: NodeAddr, asked: Vec<Gid>) -> Result<(), CallError> {
     let nid = newcomer.key();
     for gid in asked.into_iter().filter(|gid| !gid.is_local() && !gid.is_all()) {
         let known = home.groups.borrow().get(&gid).map(|members| members.contains(&nid));

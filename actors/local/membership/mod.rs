@@ -71,18 +71,17 @@ use chinwag_protocol::{
 };
 use tokio::time::timeout_at;
 
-use self::{
-    roster::Task,
-    subscribing::subscribed,
-    wire::{Addresses, Known, Pinging, Stating},
-};
 pub use self::{
     events::{Event, Events, Peer},
     listing::Standing,
     settings::{Seed, Settings},
     subscribing::MAX_SUBSCRIBERS,
 };
-pub(crate) use chinwag_protocol::swim::Input;
+use self::{
+    roster::Task,
+    subscribing::subscribed,
+    wire::{Addresses, Known, Pinging, Stating},
+};
 pub(crate) use self::{
     roster::{Roster, Shared},
     signs::Signs,
@@ -94,6 +93,7 @@ use crate::{
     request::{Request, Response},
     service::{unknown_method, value},
 };
+pub(crate) use chinwag_protocol::swim::Input;
 
 /// How long a node that leaves waits for the first peers to know.
 pub const FAREWELL: Duration = Duration::from_millis(500);

@@ -23,7 +23,10 @@ use chinwag_protocol::{
     call::{Answer, Call, CallError, ErrorKind, Reply},
     group::{Group, GroupConfig},
     identity::{Gid, Nid, NodeAddr},
-    swim::{self, Claim, ClusterId, Incarnation, MAX_ENTRIES, MAX_PARTS, MOST_NEWS, Outcome, Page, Statement, Status, Update},
+    swim::{
+        self, Claim, ClusterId, Incarnation, MAX_ENTRIES, MAX_PARTS, MOST_NEWS, Outcome, Page, Statement, Status,
+        Update,
+    },
     value::{Object, Value},
 };
 
@@ -237,7 +240,8 @@ pub(crate) fn entry(update: &Update<Nid>, find: impl FnOnce(&Nid) -> Option<Know
     put_incarnation(&mut object, update.incarnation);
     object.insert("claim", claim_name(update.claim));
     object.insert("by", update.by.to_string());
-    if let Some(groups) = known.groups.filter(|_| update.claim == Claim::Alive && known.life == update.incarnation.life) {
+    if let Some(groups) = known.groups.filter(|_| update.claim == Claim::Alive && known.life == update.incarnation.life)
+    {
         object.insert("groups", groups.iter().map(|gid| Value::from(gid.as_str())).collect::<Vec<_>>());
     }
     Some(Value::Object(object))
@@ -636,6 +640,9 @@ mod tests {
         assert_eq!(pinged(&failed(ErrorKind::Other("Error".into()))), Outcome::Answered(Statement::default()));
         assert_eq!(pinged(&failed(ErrorKind::Unreachable)), Outcome::Lost);
         assert_eq!(pinged(&failed(ErrorKind::DeadlineExceeded)), Outcome::Lost);
-        assert_eq!(relayed_by_call(&failed(ErrorKind::Other("Error".into()))), Outcome::Unreachable(Statement::default()));
+        assert_eq!(
+            relayed_by_call(&failed(ErrorKind::Other("Error".into()))),
+            Outcome::Unreachable(Statement::default())
+        );
     }
 }
