@@ -587,7 +587,7 @@ fn cliques_beside_a_network_are_apart_and_their_nodes_can_join_it() {
                 assert_eq!(members(5, gid).await, [4, 5, 6]);
                 assert_eq!(members(7, gid).await, [7]);
             }
-            net.join(7, &[2]);
+            net.join(7, &[2], &[Gid::new(GROUP).unwrap()]);
             net.advance(ms(4_000)).await;
             for gid in ["all", GROUP] {
                 for node in [0, 1, 2, 3, 7] {

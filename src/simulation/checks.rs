@@ -208,7 +208,7 @@ fn views<'a>(net: &'a Net, story: &'a Story) -> Found<'a> {
             let together = |other: usize| story.cluster(net, other) == story.cluster(net, node);
             let known: BTreeSet<usize> =
                 net.neighbours().of(node as u32).map(|other| other as usize).filter(|other| together(*other)).collect();
-            for gid in [net.group(), "all"] {
+            for gid in std::iter::once("all").chain(story.grouped(net, node).then(|| net.group())) {
                 let Ok(view) = net.node(node).group(gid).members().await else {
                     return Some(format!("node {node} does not know its group {gid} any more"));
                 };
@@ -296,7 +296,8 @@ fn joins<'a>(net: &'a Net, story: &'a Story) -> Found<'a> {
             });
             for other in company {
                 let all_groups = other == through || story.demands.contains(&Demand::Groups);
-                let group = all_groups.then(|| net.group());
+                let grouped = story.grouped(net, node) && story.grouped(net, other);
+                let group = (all_groups && grouped).then(|| net.group());
                 for gid in ["all"].into_iter().chain(group) {
                     for (one, two) in [(node, other), (other, node)] {
                         if !lists(one, gid, two).await {
@@ -478,7 +479,7 @@ mod tests {
             let before = (puts(&net, &story).await, joins(&net, &story).await, apart(&net, &story).await);
             // none of it was done
             story.put(&net, "g", 1, &[1, 2]);
-            story.join(&net, 3, &[2]);
+            story.join(&net, 3, &[2], false);
             let missing = (puts(&net, &story).await, joins(&net, &story).await);
             net.node(1).groups().put("g", [net.addr(1), net.addr(3)]).await.unwrap();
             let other = puts(&net, &story).await;

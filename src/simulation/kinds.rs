@@ -246,12 +246,13 @@ fn early(scenario: &mut Scenario, chance: &mut ChaCha8Rng) {
 }
 
 /// Those that join others are numbered last.
-fn newcomers(scenario: &mut Scenario, count: usize, chance: &mut ChaCha8Rng) {
+fn newcomers(scenario: &mut Scenario, count: usize, ungrouped: bool, chance: &mut ChaCha8Rng) {
     let first = scenario.total();
     scenario.beside.extend(std::iter::repeat_n(1, count));
     for node in first..first + count {
         let through = chance.random_range(0..scenario.nodes);
-        scenario.events.push(Event { at: moment(chance), what: Action::Join { node, through: vec![through] } });
+        let what = Action::Join { node, through: vec![through], ungrouped };
+        scenario.events.push(Event { at: moment(chance), what });
     }
 }
 
@@ -261,7 +262,7 @@ fn joins(scenario: &mut Scenario, chance: &mut ChaCha8Rng) {
     }
     // a line would not be what a newcomer finds: it comes to know everyone
     scenario.overlay = Overlay::Clique;
-    newcomers(scenario, chance.random_range(1..=4), chance);
+    newcomers(scenario, chance.random_range(1..=4), false, chance);
 }
 
 /// Room for 256 addresses beyond those of twice the known members, 128 pieces of news in a message, 64 strangers.
@@ -282,7 +283,8 @@ fn large_joins(scenario: &mut Scenario, chance: &mut ChaCha8Rng) {
         clocks: Vec::new(),
         events: Vec::new(),
     };
-    newcomers(scenario, chance.random_range(1..=3), chance);
+    // a group that a newcomer is handed would name all members to it
+    newcomers(scenario, chance.random_range(1..=3), true, chance);
 }
 
 fn clusters(scenario: &mut Scenario, chance: &mut ChaCha8Rng) {
@@ -305,7 +307,7 @@ fn takeovers(scenario: &mut Scenario, chance: &mut ChaCha8Rng) {
     let (node, at) = (chance.random_range(0..scenario.nodes), moment(chance));
     scenario.events.push(Event { at, what: Action::Crash { node } });
     let (at, through) = (at + chance.random_range(0..2 * WITHIN), vec![any(&second, chance)]);
-    scenario.events.push(Event { at, what: Action::Join { node, through } });
+    scenario.events.push(Event { at, what: Action::Join { node, through, ungrouped: false } });
 }
 
 fn merges(scenario: &mut Scenario, chance: &mut ChaCha8Rng) {

@@ -20,7 +20,7 @@ use chinwag_actors::{
 use chinwag_protocol::{
     call::{CallError, GroupReply, IntoArguments, Remote},
     group::{Group, GroupConfig},
-    identity::NodeAddr,
+    identity::{Gid, NodeAddr},
     overlay::Neighbours,
 };
 use tokio::time::{sleep, timeout};
@@ -77,14 +77,14 @@ impl Net {
         let net = Net(Rc::new(inner));
         actix_web::rt::spawn(net.0.network.clone().run());
         for index in 0..net.len() {
-            let place = net.boot(index, 0, &[]);
+            let place = net.boot(index, 0, &[], &[]);
             net.0.network.places.borrow_mut().push(place);
         }
         net
     }
 
     /// Starts a node in a new life: with its first view, or to join through others.
-    fn boot(&self, index: usize, life: u32, through: &[usize]) -> Place {
+    fn boot(&self, index: usize, life: u32, through: &[usize], groups: &[Gid]) -> Place {
         let skew = self.skew(index);
         let port = self.port(index, life, skew);
         let view = match &self.0.views {
@@ -95,7 +95,7 @@ impl Net {
         let mut settings = self.0.settings.clone();
         if !through.is_empty() {
             settings.membership.seeds = through.iter().map(|seed| Seed::from(&address(*seed))).collect();
-            settings.membership.groups = vec![self.0.group.gid.clone()];
+            settings.membership.groups = groups.to_vec();
         }
         // no two lives have one number, though both began within a millisecond
         let incarnation = skew.time_of_day(self.now()) + u64::from(life);
@@ -318,16 +318,16 @@ impl Net {
             self.crash(index);
         }
         self.0.network.event(format_args!("restart {index}"));
-        self.boot_again(index, &[]);
+        self.boot_again(index, &[], &[]);
     }
 
-    /// Starts a node anew at its address, knowing nobody: it joins the group through the first of these nodes that
-    /// answers. A node that runs is crashed first.
+    /// Starts a node anew at its address, knowing nobody: it joins through the first of these nodes that answers, and is
+    /// meant for these groups. A node that runs is crashed first.
     ///
     /// # Panics
     /// Where `through` is empty.
     #[allow(clippy::panic)] // a wrong test
-    pub fn join(&self, index: usize, through: &[usize]) {
+    pub fn join(&self, index: usize, through: &[usize], groups: &[Gid]) {
         if through.is_empty() {
             panic!("node {index} joins through at least one other node");
         }
@@ -336,12 +336,12 @@ impl Net {
         }
         let named: Vec<String> = through.iter().map(usize::to_string).collect();
         self.0.network.event(format_args!("join {index} through {}", named.join(",")));
-        self.boot_again(index, through);
+        self.boot_again(index, through, groups);
     }
 
-    fn boot_again(&self, index: usize, through: &[usize]) {
+    fn boot_again(&self, index: usize, through: &[usize], groups: &[Gid]) {
         let life = self.place(index, |place| place.life + 1);
-        let booted = self.boot(index, life, through);
+        let booted = self.boot(index, life, through, groups);
         self.place(index, |place| *place = booted);
     }
 

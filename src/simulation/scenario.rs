@@ -186,13 +186,15 @@ pub enum Action {
         /// Which.
         node: usize,
     },
-    /// A node starts anew at its address, knowing nobody, and joins the group through others. Only where nodes watch each
-    /// other.
+    /// A node starts anew at its address, knowing nobody, and joins through others. Only where nodes watch each other.
     Join {
         /// Which.
         node: usize,
         /// Through whom, the first that answers. At least one.
         through: Vec<usize>,
+        /// Whether it is to be in no group but `all`, rather than in everybody's.
+        #[serde(default, skip_serializing_if = "is_false")]
+        ungrouped: bool,
     },
     /// An operator puts a group on nodes, on each that is up.
     Put {
@@ -271,7 +273,7 @@ impl Action {
             | Action::Restart { node }
             | Action::Pause { node }
             | Action::Resume { node } => vec![*node],
-            Action::Join { node, through } => [&[*node], &through[..]].concat(),
+            Action::Join { node, through, .. } => [&[*node], &through[..]].concat(),
             Action::Put { on, members, .. } => [&on[..], &members[..]].concat(),
             Action::Partition { sides } => sides.concat(),
             Action::Cut { from, to } | Action::Break { from, to } => vec![*from, *to],
@@ -299,7 +301,7 @@ impl Action {
                     None => Ok(()),
                 }
             }
-            Action::Join { node, through } if through.is_empty() || through.contains(node) => {
+            Action::Join { node, through, .. } if through.is_empty() || through.contains(node) => {
                 impossible(format!("node {node} joins through at least one node, and not through itself"))
             }
             Action::Put { on, .. } if on.is_empty() => impossible("a group is put on at least one node".to_owned()),
@@ -337,9 +339,10 @@ impl Action {
             }
             Action::Tell { .. } => story.untold += 1,
             Action::Vanish { node } => net.vanish(*node),
-            Action::Join { node, through } => {
-                net.join(*node, through);
-                story.join(net, *node, through);
+            Action::Join { node, through, ungrouped } => {
+                let groups = if *ungrouped { Vec::new() } else { vec![named(net.group())] };
+                net.join(*node, through, &groups);
+                story.join(net, *node, through, *ungrouped);
             }
             Action::Put { group, on, members } => put(net, story, group, on, members),
             Action::Crash { node } => net.crash(*node),

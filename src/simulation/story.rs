@@ -63,6 +63,8 @@ pub(super) struct Joined {
     pub life: u32,
     /// Through which nodes, and the life that each was in.
     pub through: Vec<(usize, u32)>,
+    /// Whether it is to be in `all` only.
+    pub ungrouped: bool,
 }
 
 impl Story {
@@ -83,9 +85,9 @@ impl Story {
         self.puts.insert((group.to_owned(), on), put);
     }
 
-    pub(super) fn join(&mut self, net: &Net, node: usize, through: &[usize]) {
+    pub(super) fn join(&mut self, net: &Net, node: usize, through: &[usize], ungrouped: bool) {
         let through = through.iter().map(|seed| (*seed, net.life(*seed))).collect();
-        self.joins.insert(node, Joined { life: net.life(node), through });
+        self.joins.insert(node, Joined { life: net.life(node), through, ungrouped });
     }
 
     fn merge(&mut self, one: usize, other: usize) {
@@ -105,6 +107,11 @@ impl Story {
     /// How a node came to where it is, if its present life was started to join others.
     pub(super) fn joined(&self, net: &Net, node: usize) -> Option<&Joined> {
         self.joins.get(&node).filter(|joined| joined.life == net.life(node))
+    }
+
+    /// Whether a node is in everybody's group.
+    pub(super) fn grouped(&self, net: &Net, node: usize) -> bool {
+        self.joined(net, node).is_none_or(|joined| !joined.ungrouped)
     }
 
     /// The cluster that a node is in.

@@ -408,7 +408,7 @@ fn keep(scenario: &mut Scenario, wanted: impl Fn(usize) -> bool) {
             | Action::Restart { node }
             | Action::Pause { node }
             | Action::Resume { node } => number(node),
-            Action::Join { node, through } => {
+            Action::Join { node, through, .. } => {
                 number(node);
                 through.iter_mut().for_each(number);
             }
@@ -516,8 +516,8 @@ mod tests {
             links: vec![Link { from: 3, to: 6, latency: None, loss: Some(0.5) }],
             clocks: vec![Skew::none(1), Skew::none(7)],
             events: vec![
-                event(Action::Join { node: 7, through: vec![3] }),
-                event(Action::Join { node: 5, through: vec![3] }),
+                event(Action::Join { node: 7, through: vec![3], ungrouped: false }),
+                event(Action::Join { node: 5, through: vec![3], ungrouped: false }),
                 event(Action::Put { group: "g".to_owned(), on: vec![1, 3], members: vec![1, 3, 5, 6] }),
                 event(Action::Put { group: "h".to_owned(), on: vec![1], members: vec![6] }),
                 event(Action::Vanish { node: 6 }),
@@ -532,7 +532,7 @@ mod tests {
         assert_eq!(scenario.clocks, [Skew::none(5)]);
         let left: Vec<Action> = scenario.events.iter().map(|event| event.what.clone()).collect();
         let wanted = [
-            Action::Join { node: 5, through: vec![2] },
+            Action::Join { node: 5, through: vec![2], ungrouped: false },
             Action::Put { group: "g".to_owned(), on: vec![2], members: vec![2, 4] },
             Action::Vanish { node: 4 },
             Action::Partition { sides: vec![vec![0, 5]] },
