@@ -224,8 +224,10 @@ impl Roster {
         }
         if let (true, Some(node)) = (remember, node) {
             let swim = &self.swim;
-            // forgotten by the machine, or removed by an operator since
-            self.taken.retain(|nid, _| swim.status(nid) == Some(Status::Failed));
+            // Forgotten by the machine, or removed by an operator since. A member that an operator has put again comes back
+            // into its other groups, too, once it answers.
+            let gone = |status| matches!(status, Status::Failed | Status::Pending | Status::Unreachable);
+            self.taken.retain(|nid, _| swim.status(nid).is_some_and(gone));
             self.taken.insert(*nid, Taken { node, groups: left.clone(), told });
         }
         for (gid, _) in &left {

@@ -385,10 +385,10 @@ impl World {
         let latency = self.network.latency;
         match letter {
             Letter::Probe { asker, life, token, stated, merge, about } => {
-                if self.relates(me, asker, stated, merge) {
-                    if let Some(update) = about {
-                        self.input(me, Input::Told(update));
-                    }
+                if self.relates(me, asker, stated, merge)
+                    && let Some(update) = about
+                {
+                    self.input(me, Input::Told(update));
                 }
                 if self.arrives(me, asker) {
                     let outcome = Outcome::Answered(self.stated(me));
