@@ -520,7 +520,8 @@ impl<P: Peer> Swim<P> {
                 (_, Some(Status::Failed)) => self.remind_removed(now, peer),
                 _ => {}
             }
-            if answers && (restarted || (before == Status::Failed && stated.incarnation.life > life)) {
+            // It may join by itself, and then needs no welcome.
+            if restarted || (before == Status::Failed && news && stated.incarnation.life > life) {
                 let timeout = self.whole_timeout();
                 self.outbox.push(Output::Welcome { peer, timeout });
             }

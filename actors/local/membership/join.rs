@@ -72,6 +72,7 @@ pub(super) async fn run(home: Rc<Home>, roster: Shared) {
         for (number, seed) in settings.seeds.iter().enumerate() {
             match through(&home, &node, seed).await {
                 Ok(members) => {
+                    roster.borrow_mut().welcomed = true;
                     log::info!(target: "chinwag::membership", "joined {members} others through {seed}");
                     return;
                 }

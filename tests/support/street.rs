@@ -1,0 +1,120 @@
+//! Nodes on a street of their own, in virtual time: a transport whose names and addresses the test decides.
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
+
+use chinwag::{
+    Call, CallError, ErrorKind, Gid, Nid, NodeAddr,
+    actors::{
+        handle::Node,
+        home::{Environment, Settings},
+        node,
+        transport::Transport,
+    },
+    membership,
+    protocol::{call::Reply, swim::Status},
+};
+use futures_util::{FutureExt as _, future::LocalBoxFuture};
+use tokio::{task::LocalSet, time::Instant};
+
+/// Who is there, under which names, and whom they have asked what.
+#[derive(Default)]
+pub struct Street {
+    pub nodes: RefCell<BTreeMap<Nid, Node>>,
+    pub names: RefCell<BTreeMap<String, Vec<NodeAddr>>>,
+    pub asked: RefCell<Vec<(NodeAddr, String)>>,
+    /// Who was stopped. Nobody ends for it.
+    pub stopped: RefCell<Vec<NodeAddr>>,
+}
+
+struct Door(Rc<Street>);
+
+impl Transport for Door {
+    fn call(&self, to: &NodeAddr, call: Call) -> LocalBoxFuture<'static, Reply> {
+        self.0.asked.borrow_mut().push((to.clone(), call.method.to_string()));
+        let there = self.0.nodes.borrow().get(&to.nid()).cloned();
+        let (deadline, to) = (Instant::now() + call.context.time_left, to.clone());
+        let asking = async move {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            let Some(node) = there else {
+                return Err(CallError::refused(format!("nobody listens at {to}")));
+            };
+            let late = |_| Err(CallError::new(ErrorKind::DeadlineExceeded, format!("{to} did not answer in time")));
+            tokio::time::timeout_at(deadline, node.dispatch(call)).await.unwrap_or_else(late)
+        };
+        asking.boxed_local()
+    }
+
+    fn resolve(&self, host: &str, port: u16) -> LocalBoxFuture<'static, Result<Vec<NodeAddr>, CallError>> {
+        let named = self.0.names.borrow().get(host).cloned();
+        let addresses = named.unwrap_or_else(|| vec![NodeAddr::new(host, port)]);
+        async move { Ok(addresses) }.boxed_local()
+    }
+}
+
+impl Street {
+    /// A node that joins through the seed, in the group `town`.
+    pub fn open(self: &Rc<Street>, at: &NodeAddr, seed: Option<&str>) -> Node {
+        let seeds = seed.iter().map(|seed| seed.parse().unwrap()).collect();
+        let groups = vec![Gid::new("town").unwrap()];
+        let membership = membership::Settings { seeds, groups, ..membership::Settings::default() };
+        self.open_as(at, 1, membership)
+    }
+
+    /// A node in the life of this number.
+    pub fn open_as(self: &Rc<Street>, at: &NodeAddr, life: u64, membership: membership::Settings) -> Node {
+        let port = at.port().to_le_bytes();
+        let mut chance = [7; 32];
+        chance[..2].copy_from_slice(&port);
+        chance[2..10].copy_from_slice(&life.to_le_bytes());
+        let (street, me) = (self.clone(), at.clone());
+        let node = node::start(Environment {
+            incarnation: life,
+            on_stop: Box::new(move || street.stopped.borrow_mut().push(me)),
+            settings: Settings { membership, ..Settings::default() },
+            ..Environment::new(at.clone(), Rc::new(Door(self.clone())), chance)
+        });
+        self.nodes.borrow_mut().insert(at.nid(), node.clone());
+        node
+    }
+
+    /// Nobody is there any more.
+    pub async fn shut(&self, at: &NodeAddr) {
+        let node = self.nodes.borrow_mut().remove(&at.nid()).unwrap();
+        node.close().await;
+    }
+
+    pub fn asked(&self, method: &str) -> Vec<NodeAddr> {
+        self.asked.borrow().iter().filter(|(_, asked)| asked == method).map(|(to, _)| to.clone()).collect()
+    }
+}
+
+pub fn at(port: u16) -> NodeAddr {
+    NodeAddr::new("10.0.0.1", port)
+}
+
+pub async fn sees(node: &Node, gid: &str, nid: Nid) -> bool {
+    node.groups().get(gid).await.is_ok_and(|members| members.contains(&nid))
+}
+
+pub async fn until<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
+    for _ in 0..60_000 {
+        if condition().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    panic!("waited a minute in vain: {what}");
+}
+
+/// Runs a story in virtual time.
+pub fn story(told: impl AsyncFnOnce(Rc<Street>)) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    LocalSet::new().block_on(&runtime, told(Rc::default()));
+}
+
+/// How a node regards another.
+pub async fn status(node: &Node, nid: Nid) -> Option<Status> {
+    let list = node.membership().list().await.unwrap();
+    list.values().find(|member| member.node.nid() == nid).map(|member| member.status)
+}
