@@ -218,7 +218,7 @@ impl Handler<Merge> for Groups {
             let (node, put) = (node?, put?);
             let member = put.contains(&node.nid());
             node.lifecycle(Reconcile(gid.clone())).await?;
-            tell_membership(&node, Some(Changed { gid: gid.clone(), how: Change::Put(put) })).await;
+            tell_membership(&node, Some(Changed { gid: gid.clone(), how: Change::Added(true) })).await;
             if member {
                 enter(&node, gid, through).await;
             }

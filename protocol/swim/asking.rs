@@ -14,6 +14,7 @@ use std::time::Duration;
 use rand::{Rng, RngExt};
 
 use super::machine::second;
+use super::standing::Member;
 use super::view::mix;
 use super::{Event, Output, Peer, Status, Swim, Timer};
 
@@ -86,10 +87,19 @@ impl<P: Peer> Swim<P> {
     }
 
     /// A peer that nobody has heard from did not answer.
-    pub(super) fn not_heard(&mut self, now: Duration, peer: P) {
+    pub(super) fn not_heard<R: Rng + ?Sized>(&mut self, now: Duration, peer: P, chance: &mut R) {
         let Ok(at) = self.position(&peer) else {
             return;
         };
+        // Another member may have heard from it, or have removed it before this node listed it.
+        let able = |member: &&Member<P>| member.status() == Status::Alive && !member.incarnation.is_mute();
+        let count = self.members.iter().filter(able).count();
+        if count > 0
+            && let Some(via) = self.members.iter().filter(able).nth(chance.random_range(0..count))
+        {
+            let via = via.peer;
+            self.outbox.push(Output::Inquire { via, peer, timeout: self.whole_timeout() });
+        }
         let member = &mut self.members[at];
         if member.status() == Status::Pending {
             member.unreachable = true;

@@ -15,6 +15,7 @@
 //!            A -- tell(dead(B, i)) ------> B      learns that it was removed: B takes incarnation i+1 and says so
 //! ask        A -- ping ------------------> P      P was put by an operator, and nobody has heard from it
 //!            A -- alive(P, i, by A) -----> all    it answers: what one member has heard is news to all
+//! inquire    A -- ping(inquire P) -------> B      P does not answer: what does B know of it?
 //! compare    A -- sync(hashes, news) ----> B      their views differ (every ping and its answer state a hash of the
 //!            A <-- page(entries) -------- B       view): the parts that differ, page by page, see `view.rs`
 //! welcome    A -- ping(welcome) ---------> B      B was restarted and knows nobody: it joins through A
@@ -268,6 +269,16 @@ pub enum Output<P> {
     /// Tell this peer, which was restarted, that it is a member and can join through this node. Reply: none that matters.
     Welcome {
         /// The peer.
+        peer: P,
+        /// When to give up.
+        timeout: Duration,
+    },
+    /// Ask this member what it knows of another peer, which does not answer this node. Reply: [`Swim::known_of`] there, as
+    /// [`Input::Told`]. Never sent to mute peers.
+    Inquire {
+        /// The member to ask.
+        via: P,
+        /// The peer in question.
         peer: P,
         /// When to give up.
         timeout: Duration,

@@ -303,7 +303,7 @@ impl<P: Peer> Swim<P> {
             return;
         }
         if matches!(status, Status::Pending | Status::Unreachable) {
-            self.not_heard(now, flight.peer);
+            self.not_heard(now, flight.peer, chance);
             if flight.refused && known_before {
                 self.refused(now, flight.peer, chance);
             }

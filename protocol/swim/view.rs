@@ -198,6 +198,16 @@ impl<P: Peer> Swim<P> {
         (gone && incarnation >= told.incarnation).then_some(Update { peer, incarnation, claim, by: self.me })
     }
 
+    /// What this node knows of a peer that somebody has heard from: the answer to an inquiry.
+    pub fn known_of(&self, peer: &P) -> Option<Update<P>> {
+        let member = self.find(peer)?;
+        let (incarnation, claim) = (member.incarnation, member.claim);
+        let heard = matches!(member.status(), Status::Alive | Status::Suspect | Status::Failed | Status::Left);
+        // A suspicion is worth something only from the node that holds it.
+        let claim = if claim == Claim::Suspect { Claim::Alive } else { claim };
+        heard.then_some(Update { peer: *peer, incarnation, claim, by: self.me })
+    }
+
     /// What this node holds against a peer, which the peer has to know in order to contradict it.
     pub fn held_against(&self, peer: &P) -> Option<Update<P>> {
         let member = self.find(peer)?;

@@ -119,7 +119,11 @@ impl Membership {
                         Handler::handle(self, Take { inputs: Vec::new(), about }, context);
                         answer = self.statement();
                     }
-                    if let Some(about) = self.about(&sender) {
+                    let inquired = wire::node(argument, "inquire").ok().and_then(|node| {
+                        let roster = self.roster.borrow();
+                        self.entry(&roster, &roster.swim.known_of(&node.key())?)
+                    });
+                    if let Some(about) = self.about(&sender).or(inquired) {
                         answer.insert("about", about);
                     }
                     if welcome {

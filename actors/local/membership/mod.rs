@@ -234,7 +234,7 @@ impl Membership {
             Output::Timer { at, timer } => roster.set_timer(at, timer),
             Output::Probe { token, peer, timeout, kept, merge, about } => {
                 let about = about.and_then(|update| self.entry(roster, &update));
-                let call = wire::ping(&self.stating(roster), Pinging { about, kept, merge, welcome: false });
+                let call = wire::ping(&self.stating(roster), Pinging { about, kept, merge, ..Pinging::default() });
                 let asking = roster.address(&peer).map(|to| match kept {
                     true => self.home.ask_kept(to, call, timeout),
                     false => self.home.ask(to, call, timeout),
@@ -273,6 +273,11 @@ impl Membership {
                 let about = self.entry(roster, &update);
                 let call = wire::ping(&self.stating(roster), Pinging { about, ..Pinging::default() });
                 self.say_to(roster, peer, call, timeout);
+            }
+            Output::Inquire { via, peer, timeout } => {
+                let inquire = roster.address(&peer).cloned();
+                let call = wire::ping(&self.stating(roster), Pinging { inquire, ..Pinging::default() });
+                self.say_to(roster, via, call, timeout);
             }
             Output::Welcome { peer, timeout } => {
                 let call = wire::ping(&self.stating(roster), Pinging { welcome: true, ..Pinging::default() });

@@ -109,7 +109,7 @@ impl Membership {
                     remote: Remote::new("gossip", "news"),
                     origin: Origin::starting(patience, clock),
                     calm: true,
-                    replay: false,
+                    replay: true,
                 };
                 match node.inner().gossip.send(message).await {
                     Ok(Err(busy)) if busy.kind == ErrorKind::Busy => clock.sleep(BUSY.0).await,

@@ -2,7 +2,7 @@
 //! on a service that it does not have, and says "Method … not found" of a method.
 //!
 //! ```text
-//! ping({STATED[, about, kept, merge, welcome]})        {STATED[, about]}
+//! ping({STATED[, about, kept, merge, welcome, inquire]}) {STATED[, about]}
 //! relay({STATED, to, budget})                          {STATED, reached[, peer: STATED]}
 //! sync({STATED, parts, first, news                     {STATED, parts, differing, entries[, next]}
 //!       [, merge, joining, groups]})
@@ -129,12 +129,17 @@ pub(crate) struct Pinging {
     pub kept: bool,
     pub merge: bool,
     pub welcome: bool,
+    /// The sender asks what is known of this node.
+    pub inquire: Option<NodeAddr>,
 }
 
 pub(crate) fn ping(stating: &Stating<'_>, pinging: Pinging) -> Call {
     let mut object = stating.object();
     if let Some(about) = pinging.about {
         object.insert("about", about);
+    }
+    if let Some(node) = &pinging.inquire {
+        object.insert("inquire", address(node));
     }
     for (key, is) in [("kept", pinging.kept), ("merge", pinging.merge), ("welcome", pinging.welcome)] {
         if is {

@@ -321,6 +321,16 @@ impl World {
                     self.post(self.now + latency, peer, tell);
                 }
             }
+            Output::Inquire { via, peer, .. } => {
+                self.requests += 1;
+                let told = self.hosts[usize::from(via)].swim.as_ref().and_then(|swim| swim.known_of(&peer));
+                if self.arrives(me, via)
+                    && self.arrives(via, me)
+                    && let (Some(update), Some(stated)) = (told, Some(self.stated(via)))
+                {
+                    self.post(self.now + 2 * latency, me, Letter::Tell { from: via, stated, update });
+                }
+            }
             Output::Sync { peer, sync, .. } => self.send_sync(me, peer, false, sync),
             Output::Welcome { peer, .. } => {
                 self.requests += 1;
