@@ -92,9 +92,15 @@ pub(super) async fn run(home: Rc<Home>, roster: Shared) {
         let wait = pause.mul_f64(factor);
         log::warn!(target: "chinwag::membership", "no seed answered; all are tried again in {} ms", wait.as_millis());
         home.clock.sleep(wait).await;
-        if others(&home) > 0 && !roster.borrow().swim.has_unheard() {
-            log::info!(target: "chinwag::membership", "no seed answered, but this node has become a member meanwhile");
-            return;
+        // It may have become a member by other means: then any member can tell it what a seed would.
+        let members = home.groups.borrow().get(&Gid::all()).unwrap_or_default();
+        let members = members.iter().map(|(_, member)| &member.node).filter(|member| !member.is_same_node(&home.me));
+        for member in members.take(MAX_TRIED) {
+            if with(&home, &node, member).await.is_ok() {
+                roster.borrow_mut().welcomed = true;
+                log::info!(target: "chinwag::membership", "no seed answered; joined through {member}, which was met meanwhile");
+                return;
+            }
         }
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
