@@ -20,6 +20,10 @@ use super::{
 /// keep a node out for ever, because the node could not state a later life than that.
 pub const LIFE_AHEAD: Duration = Duration::from_secs(3_600);
 
+/// The latest life that a node believes of itself, whoever says so. It leaves room to count on from it exactly on the
+/// wire, where numbers are doubles.
+const LATEST_OWN_LIFE: u64 = 1 << 52;
+
 /// How often a node takes a later life because another life was stated for its address. A guess: a node whose clock
 /// was set back does so once; two processes with one address would go on for ever.
 const RAISE_PAUSE: Duration = Duration::from_secs(60);
@@ -37,6 +41,8 @@ pub struct Swim<P> {
     left: bool,
     /// The life that this node was started with, by its clock.
     born: u64,
+    /// By how much the clocks of peers that answered are ahead of this node's, in milliseconds, as far as their lives show.
+    behind: u64,
     /// When it last took a later life on account of others.
     raised: Option<Duration>,
     pub(super) cluster: Cluster,
@@ -89,6 +95,7 @@ impl<P: Peer> Swim<P> {
             running: false,
             left: false,
             born: life.max(1),
+            behind: 0,
             raised: None,
             cluster: Cluster::default(),
             members: Vec::new(),
@@ -239,16 +246,25 @@ impl<P: Peer> Swim<P> {
         self.health
     }
 
-    /// The latest life that is believed at `now`.
+    /// The latest life that is believed at `now` of another node.
     pub fn latest_life(&self, now: Duration) -> u64 {
         let ahead = u64::try_from((now + LIFE_AHEAD).as_millis()).unwrap_or(u64::MAX);
-        self.born.saturating_add(ahead)
+        self.born.saturating_add(self.behind).saturating_add(ahead)
+    }
+
+    /// A peer that this node asked states a life far ahead of this node's clock: then it is this node's clock that is
+    /// behind, for peers do not admit a node whose clock is ahead.
+    pub fn trust(&mut self, now: Duration, stated: &Statement) {
+        let latest = self.latest_life(now);
+        if stated.incarnation.life <= LATEST_OWN_LIFE {
+            self.behind = self.behind.saturating_add(stated.incarnation.life.saturating_sub(latest));
+        }
     }
 
     /// Takes a later life than `seen`, which peers know of an earlier start at this address.
     #[must_use = "the outputs are the protocol"]
     pub fn raise(&mut self, now: Duration, seen: u64) -> Vec<Output<P>> {
-        if (self.incarnation.life..=self.latest_life(now)).contains(&seen) {
+        if (self.incarnation.life..=LATEST_OWN_LIFE).contains(&seen) {
             self.change_incarnation(now, Incarnation::of_life(seen.saturating_add(1)));
         }
         std::mem::take(&mut self.outbox)
@@ -350,11 +366,12 @@ impl<P: Peer> Swim<P> {
 
     /// Joins a piece of news into the view; says whether it was new.
     pub(super) fn learn<R: Rng + ?Sized>(&mut self, now: Duration, update: Update<P>, chance: &mut R) -> bool {
+        if update.peer == self.me {
+            // This node's clock may have been set back by years, so it says nothing about this node's earlier lives.
+            return update.incarnation.life <= LATEST_OWN_LIFE && self.learn_of_self(now, update);
+        }
         if update.incarnation.life > self.latest_life(now) {
             return false;
-        }
-        if update.peer == self.me {
-            return self.learn_of_self(now, update);
         }
         let mut news = self.merge(now, update);
         if update.claim == Claim::Suspect && self.count_accuser(now, update) {
@@ -493,6 +510,9 @@ impl<P: Peer> Swim<P> {
         let Ok(at) = self.position(&peer) else {
             return;
         };
+        if answers {
+            self.trust(now, stated);
+        }
         let (before, life) = (self.members[at].status(), self.members[at].incarnation.life);
         if before == Status::Expelled || stated.incarnation.life > self.latest_life(now) {
             return;

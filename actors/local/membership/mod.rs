@@ -511,6 +511,7 @@ impl Handler<TakePage> for Membership {
         let shared = self.roster.clone();
         let mut roster = shared.borrow_mut();
         admit(&mut roster, &self.home, &stated, wire::name(&answer), true)?;
+        roster.swim.trust(self.home.now(), &stated);
         let done = roster.differences(&self.home.nid, &self.home.groups.borrow());
         let fresh = roster.note(addresses);
         let (home, now) = (self.home.clone(), self.home.now());
