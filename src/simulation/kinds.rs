@@ -65,8 +65,7 @@ pub const KINDS: [Kind; 12] = [
 ];
 
 /// The kinds that are drawn unless told otherwise: those that hold. A kind joins them when what it demands is done.
-pub const USUAL: [Kind; 8] =
-    [Kind::Silent, Kind::Restarts, Kind::Clusters, Kind::Joins, Kind::Puts, Kind::Early, Kind::Returns, Kind::Merges];
+pub const USUAL: [Kind; 5] = [Kind::Silent, Kind::Restarts, Kind::Clusters, Kind::Joins, Kind::Puts];
 
 impl Kind {
     fn name(self) -> &'static str {
