@@ -45,7 +45,7 @@ async fn size(node: &Node, gid: &str) -> usize {
 }
 
 #[test]
-fn a_newcomer_learns_of_a_thousand_members_and_all_of_them_of_it() {
+fn a_newcomer_learns_of_more_members_than_258_and_all_of_them_of_it() {
     story(async |street| {
         let seed = street.open_as(&at(1), 1, Settings::default());
         let settings = || Settings { on: true, ..joining(&at(1)) };

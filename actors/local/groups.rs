@@ -10,7 +10,7 @@
 //!
 //! The map itself is [`chinwag_protocol::group::Groups`]. Once a group is put its services run; once it is deleted
 //! they are gone: the answer waits for either. A node that comes into a group by this has also entered its gossip, so that
-//! it performs whatever is sent after the answer: see [`gossip::Enter`].
+//! it performs whatever is sent after the answer: see `gossip::Enter`.
 
 use std::{borrow::Cow, collections::BTreeMap, rc::Rc, sync::Arc};
 

@@ -62,7 +62,7 @@
 //! Dissemination: news goes out as [`Output::Broadcast`] and the gossip layer brings it to everyone. The actor puts what is
 //! said in a short time into one message ([`Bulletin`]). Addresses: a peer is an opaque id. Groups: this machine knows who
 //! is there, the actor knows which groups that concerns. Finding the first member: the caller compares views with a seed
-//! ([`Swim::begin_sync`]). Byzantine peers: one that lies can have others removed, until they refute.
+//! ([`Swim::begin_joining`]). Byzantine peers: one that lies can have others removed, until they refute.
 //!
 //! # Driving it
 //!

@@ -26,7 +26,7 @@
 //! # Entering
 //!
 //! A node that comes into a group asks a few members what was said in it, and performs none of that. `groups.put` and
-//! joining wait for it ([`Enter`]), within a second: whatever is sent after they are answered is performed. A node that
+//! joining wait for it (`Enter`), within a second: whatever is sent after they are answered is performed. A node that
 //! was started with a group, as the nodes of a simulation are, is in it from its beginning. A group that was deleted
 //! and is put again is entered anew.
 
