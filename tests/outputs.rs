@@ -99,6 +99,7 @@ async fn members_that_join_leave_and_fail_are_logged_by_default() {
     let mut process = Process::up(Command::new(PROGRAM).args(quick).stderr(Stdio::piped()));
     let said = Heard::of(process.child.stderr.take().unwrap());
     let seed = process.node.to_string();
+    let asking = node().await;
     let logs = async |level: &str, node: &NodeAddr, what: &str| {
         let line = format!(" {level} [members] {} at {node} {what}", node.sid());
         until(&line, async || said.text().contains(&line)).await;
@@ -106,10 +107,18 @@ async fn members_that_join_leave_and_fail_are_logged_by_default() {
     for (signal, level, what) in [("-TERM", "INFO", "left"), ("-KILL", "WARN", "failed")] {
         let mut other = Process::up(Command::new(PROGRAM).args(quick).args(["--join", &seed]).stderr(Stdio::null()));
         logs("INFO", &other.node, "joined").await;
+        // it is known to its seed before the seed is known to it
+        let get = Remote::new("groups", "get").on(other.node.clone());
+        until("it has joined", async || {
+            let all = asking.comm().send(("all",), &get).await.unwrap();
+            all.get(process.node.sid().as_str()).is_some()
+        })
+        .await;
         other.signal(signal);
         other.ended();
         logs(level, &other.node, what).await;
     }
+    asking.stop().await;
 }
 
 #[cfg(feature = "scripts")]
