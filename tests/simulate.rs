@@ -211,11 +211,12 @@ fn what_cannot_be_is_refused_in_one_line() {
 
 #[test]
 fn a_swarm_of_seeds_holds() {
-    let (code, out, error) = simulate(&["--swarm", "200", "--seed", "1", "--json"]);
+    // a build for debugging takes some thirty times as long as a release, which runs thousands by hand
+    let (code, out, error) = simulate(&["--swarm", "50", "--seed", "1", "--json"]);
     let report: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(code, Some(0), "{report:#} {error}");
-    assert_eq!((&report["seeds"], &report["failed"]), (&200.into(), &0.into()));
-    assert!(report["checked"].as_u64().unwrap() >= 5_000 && report["told"].as_u64().unwrap() >= 600, "{report:#}");
+    assert_eq!((&report["seeds"], &report["failed"]), (&50.into(), &0.into()));
+    assert!(report["checked"].as_u64().unwrap() >= 1_500 && report["told"].as_u64().unwrap() >= 150, "{report:#}");
 }
 
 #[test]
