@@ -191,7 +191,7 @@ async fn with(home: &Home, node: &Node, seed: &NodeAddr) -> Result<usize, CallEr
         if from.is_same_node(&home.me) {
             return Err(CallError::new(ErrorKind::Unreachable, format!("{seed} is this node itself")));
         }
-        match send(node, TakePage { from: from.key(), sync, answer }).await?? {
+        match send(node, TakePage { from: from.key(), sync, answer, merge: true }).await?? {
             Some((next, with)) => (sync, call) = (next, with),
             None => break,
         }

@@ -148,14 +148,19 @@ impl Membership {
     fn drive(&mut self, inputs: impl IntoIterator<Item = Input<Nid>>, context: &mut Context<Membership>) {
         let shared = self.roster.clone();
         let mut roster = shared.borrow_mut();
+        self.take_in(&mut roster, inputs);
+        self.finish(&mut roster, context);
+    }
+
+    /// Has the machine take in what operators have done, and then these inputs.
+    fn take_in(&self, roster: &mut Roster, inputs: impl IntoIterator<Item = Input<Nid>>) {
         let done = roster.differences(&self.home.nid, &self.home.groups.borrow());
-        self.follow_life(&mut roster);
+        self.follow_life(roster);
         for input in done.into_iter().chain(inputs) {
             let now = self.home.now();
             let outputs = self.home.chance(|chance| roster.swim.handle(now, input, chance));
-            self.carry_out_all(&mut roster, outputs);
+            self.carry_out_all(roster, outputs);
         }
-        self.finish(&mut roster, context);
     }
 
     fn carry_out_all(&self, roster: &mut Roster, outputs: Vec<Output<Nid>>) {
@@ -291,7 +296,7 @@ impl Membership {
                 let home = self.home.clone();
                 actix::spawn(async move {
                     // it is tried again with the next peer whose view differs
-                    let _ = compare(&home, &node, &to, (sync, first), timeout).await;
+                    let _ = compare(&home, &node, &to, (sync, first), merge, timeout).await;
                     let _ = send(&node, EndSync(peer)).await;
                 });
             }
@@ -370,12 +375,13 @@ async fn compare(
     node: &Node,
     to: &NodeAddr,
     first: (chinwag_protocol::swim::Sync<Nid>, chinwag_protocol::call::Call),
+    merge: bool,
     timeout: Duration,
 ) -> Result<(), CallError> {
     let (mut sync, mut call) = first;
     loop {
         let answer = home.ask(to, call, timeout).await?.into_value();
-        match send(node, TakePage { from: to.key(), sync, answer }).await?? {
+        match send(node, TakePage { from: to.key(), sync, answer, merge }).await?? {
             Some((next, with)) => (sync, call) = (next, with),
             None => return Ok(()),
         }
@@ -495,12 +501,18 @@ pub(crate) struct TakePage {
     pub from: Nid,
     pub sync: chinwag_protocol::swim::Sync<Nid>,
     pub answer: Value,
+    /// A merge of the clusters was requested, should they be two.
+    pub merge: bool,
 }
 
 impl Handler<TakePage> for Membership {
     type Result = Result<Option<(chinwag_protocol::swim::Sync<Nid>, chinwag_protocol::call::Call)>, CallError>;
 
-    fn handle(&mut self, TakePage { from, sync, answer }: TakePage, context: &mut Context<Membership>) -> Self::Result {
+    fn handle(
+        &mut self,
+        TakePage { from, sync, answer, merge }: TakePage,
+        context: &mut Context<Membership>,
+    ) -> Self::Result {
         let mut addresses = Addresses::new();
         if let Ok(node) = wire::node(&answer, "from") {
             self.spelled(&node);
@@ -510,20 +522,16 @@ impl Handler<TakePage> for Membership {
         let stated = wire::stated(&answer);
         let shared = self.roster.clone();
         let mut roster = shared.borrow_mut();
-        admit(&mut roster, &self.home, &stated, wire::name(&answer), true)?;
+        admit(&mut roster, &self.home, &stated, wire::name(&answer), merge)?;
         roster.swim.trust(self.home.now(), &stated);
-        let done = roster.differences(&self.home.nid, &self.home.groups.borrow());
         let fresh = roster.note(addresses);
+        self.take_in(&mut roster, [Input::Heard { peer: from, stated }]);
         let (home, now) = (self.home.clone(), self.home.now());
-        for input in done.into_iter().chain([Input::Heard { peer: from, stated }]) {
-            let outputs = home.chance(|chance| roster.swim.handle(now, input, chance));
-            self.carry_out_all(&mut roster, outputs);
-        }
         let (next, outputs) = home.chance(|chance| roster.swim.take_page(now, from, (&sync, &page), chance));
         self.carry_out_all(&mut roster, outputs);
         self.finish(&mut roster, context);
         let next = next.map(|next| {
-            let call = wire::sync(&self.stating(&roster), &next, self.entries(&roster, &next.news), true, None);
+            let call = wire::sync(&self.stating(&roster), &next, self.entries(&roster, &next.news), merge, None);
             (next, call)
         });
         drop(roster);
