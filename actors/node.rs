@@ -56,14 +56,15 @@ pub fn start(environment: Environment) -> Node {
     let mut gossip_methods = gossip::METHODS.to_vec();
     gossip_methods.extend(roster.iter().flat_map(|_| membership::wire::METHODS));
     let (h, signs) = (home.clone(), membership::Signs::new(roster.clone()));
+    let r = rooms.clone();
     let gossip = supervise(
         "gossip",
-        move || gossip::Gossip::new(h.clone(), rooms.clone(), signs.clone()),
+        move || gossip::Gossip::new(h.clone(), r.clone(), signs.clone()),
         seated(&table, "gossip", named(&gossip_methods)),
     );
     let members = roster.clone().map(|roster| {
         let h = home.clone();
-        let make = move || membership::Membership::new(h.clone(), roster.clone());
+        let make = move || membership::Membership::new(h.clone(), roster.clone(), rooms.clone());
         supervise("membership", make, seated(&table, "membership", named(&membership::METHODS)))
     });
 

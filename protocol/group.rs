@@ -11,7 +11,7 @@
 //!
 //! What is not here: who is alive (see [`swim`](crate::swim)), and any wish that two views agree.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 use indexmap::IndexMap;
 
@@ -397,6 +397,12 @@ impl Groups {
     /// The names of all groups but `local`.
     pub fn names(&self) -> impl Iterator<Item = &Gid> {
         self.entries.keys()
+    }
+
+    /// The same in turn: those after `last`, then those up to it, each once.
+    pub fn names_after(&self, last: &Gid) -> impl Iterator<Item = &Gid> {
+        let after = self.entries.range::<Gid, _>((Bound::Excluded(last), Bound::Unbounded));
+        after.chain(self.entries.range::<Gid, _>(..=last)).map(|(gid, _)| gid)
     }
 
     /// Names a set of nodes, in place of what the name stood for before. Its nodes join `all`. `all` itself keeps this

@@ -34,7 +34,9 @@
 //!
 //! *Comparisons become rare while they find nothing.* Two in a row without a difference double the interval, up to
 //! [`Config::idle_ticks`] ticks. Whatever is new (a rumor sent, received or offered, a difference found or
-//! [reported](Input::Differs)) brings it back to one tick at once, also while a long timer runs.
+//! [reported](Input::Differs)) brings it back to one tick at once, also while a long timer runs. Where the peers
+//! exchange their hashes with other requests, such as a failure detector's probes ([`Gossip::same`]), a node at rest makes no
+//! comparison of its own.
 //!
 //! *A newcomer performs what is started after it has entered.* Before it compares notes, a node that may be new in the
 //! group asks up to eight members what has been said: per origin and life the highest sequence, and the opaque ids. Whatever

@@ -22,27 +22,28 @@ pub(super) struct Pace {
     pub(super) compared: Birth,
     /// What the comparisons since the last news count for.
     quiet: u8,
+    /// Since the tick began, a peer has stated the hash of what is held here too.
+    pub(super) covered: bool,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Pace { due: Birth::MIN, compared: Birth::MIN, quiet: 0 }
+        Pace { due: Birth::MIN, compared: Birth::MIN, quiet: 0, covered: false }
     }
 }
 
 impl Pace {
     /// How many ticks pass until the next comparison, in a view of so many.
     pub(super) fn ticks(&self, members: usize, config: &Config) -> u32 {
-        let most = match members.saturating_sub(1) {
-            // alone, it has nobody to ask
-            0 => config.idle_ticks,
-            peers => {
-                let for_peers = peers.saturating_mul(TICKS_PER_PEER);
-                config.idle_ticks.min(u32::try_from(for_peers).unwrap_or(u32::MAX))
-            }
-        };
         let doublings = u32::from(self.quiet / DOUBLE).min(u32::BITS - 1);
-        (1u32 << doublings).min(most).max(1)
+        (1u32 << doublings).min(most_ticks(members, config))
+    }
+
+    /// Whether a peer has stated by the way that it holds the same, so that a node at rest need not ask. Until the next
+    /// peer does, none has.
+    pub(super) fn take_covered(&mut self, members: usize, config: &Config) -> bool {
+        let at_rest = self.ticks(members, config) == most_ticks(members, config);
+        std::mem::take(&mut self.covered) && at_rest
     }
 
     /// A tick is under way until then.
@@ -69,4 +70,17 @@ impl Pace {
     pub(super) fn failed(&mut self) {
         self.quiet = self.quiet.saturating_add(FAILED);
     }
+}
+
+/// How many ticks pass between two comparisons at rest, in a view of so many.
+fn most_ticks(members: usize, config: &Config) -> u32 {
+    let most = match members.saturating_sub(1) {
+        // alone, it has nobody to ask
+        0 => config.idle_ticks,
+        peers => {
+            let for_peers = peers.saturating_mul(TICKS_PER_PEER);
+            config.idle_ticks.min(u32::try_from(for_peers).unwrap_or(u32::MAX))
+        }
+    };
+    most.max(1)
 }

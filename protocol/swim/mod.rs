@@ -292,6 +292,13 @@ pub enum Output<P> {
         /// What to hand back.
         timer: Timer<P>,
     },
+    /// This timer need not be given any more. If it is, it is ignored.
+    Cancel {
+        /// When it would be due.
+        at: Duration,
+        /// Which one.
+        timer: Timer<P>,
+    },
     /// Something that the application is to know.
     Event(Event<P>),
 }

@@ -1,7 +1,7 @@
 //! Probing: whom, how, what an outcome says of the peer, and what it says of oneself.
 //!
-//! In three periods of four a node probes one of its *neighbours*, the next members after it in the order of their ids,
-//! over a connection that it keeps open; in the fourth it probes any member, in turn. Every member so has a few nodes
+//! In seven periods of eight a node probes one of its *neighbours*, the next members after it in the order of their ids,
+//! over a connection that it keeps open; in the eighth it probes any member, in turn. Every member so has a few nodes
 //! that watch it all the time, at the cost of one small request on a connection that is open already, and that notice at
 //! once when the connection closes; and no failure of a whole neighbourhood goes unnoticed.
 
@@ -43,7 +43,7 @@ pub(super) struct Flight<P> {
 const REQUESTS: u32 = 8;
 
 /// One period in so many probes any member in turn; in the others a neighbour is probed.
-const ROUND: u64 = 4;
+const ROUND: u64 = 8;
 
 impl<P: Peer> Swim<P> {
     /// The time that a scheduled probe may take at the present health.
@@ -70,7 +70,7 @@ impl<P: Peer> Swim<P> {
         let everybody = self.known <= neighbours.len();
         let next = match turn.checked_rem(neighbours.len() as u64) {
             Some(_) if !everybody && !turn.is_multiple_of(ROUND) => {
-                // Of each round of four the last is not theirs, so their turn goes on by three.
+                // The last of each round is not theirs, so their turn does not count it.
                 let turn = turn - turn / ROUND;
                 neighbours.get((turn % neighbours.len() as u64) as usize).copied()
             }
@@ -256,8 +256,15 @@ impl<P: Peer> Swim<P> {
     }
 
     fn succeed(&mut self, probe: u64) {
-        if self.flights.remove(&probe).is_some_and(|flight| flight.scheduled) {
+        let Some(flight) = self.flights.remove(&probe) else {
+            return;
+        };
+        if flight.scheduled {
             self.health = self.health.saturating_sub(1);
+        }
+        if !flight.asked {
+            let timer = Timer::Relays { token: Token(probe << REQUESTS) };
+            self.outbox.push(Output::Cancel { at: flight.second_stage, timer });
         }
     }
 

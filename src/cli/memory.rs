@@ -38,7 +38,7 @@ pub(super) async fn give_back() {
 
 /// How often: memory goes back within this time and some milliseconds.
 #[cfg(any(test, all(target_os = "linux", target_env = "gnu")))]
-const LOOK: std::time::Duration = std::time::Duration::from_secs(3);
+const LOOK: std::time::Duration = std::time::Duration::from_secs(6);
 
 /// What free memory is not worth giving back, in bytes, however little the program has.
 #[cfg(any(test, all(target_os = "linux", target_env = "gnu")))]

@@ -23,6 +23,8 @@ pub struct Street {
     pub nodes: RefCell<BTreeMap<Nid, Node>>,
     pub names: RefCell<BTreeMap<String, Vec<NodeAddr>>>,
     pub asked: RefCell<Vec<(NodeAddr, String)>>,
+    /// At whom no request of which method arrives.
+    pub lost: RefCell<Vec<(NodeAddr, &'static str)>>,
     /// Who was stopped. Nobody ends for it.
     pub stopped: RefCell<Vec<NodeAddr>>,
 }
@@ -33,14 +35,19 @@ impl Transport for Door {
     fn call(&self, to: &NodeAddr, call: Call) -> LocalBoxFuture<'static, Reply> {
         self.0.asked.borrow_mut().push((to.clone(), call.method.to_string()));
         let there = self.0.nodes.borrow().get(&to.nid()).cloned();
+        let is_lost = self.0.lost.borrow().iter().any(|(at, method)| at == to && call.method == *method);
         let (deadline, to) = (Instant::now() + call.context.time_left, to.clone());
         let asking = async move {
             tokio::time::sleep(Duration::from_millis(1)).await;
             let Some(node) = there else {
                 return Err(CallError::refused(format!("nobody listens at {to}")));
             };
-            let late = |_| Err(CallError::new(ErrorKind::DeadlineExceeded, format!("{to} did not answer in time")));
-            tokio::time::timeout_at(deadline, node.dispatch(call)).await.unwrap_or_else(late)
+            let late = || Err(CallError::new(ErrorKind::DeadlineExceeded, format!("{to} did not answer in time")));
+            if is_lost {
+                tokio::time::sleep_until(deadline).await;
+                return late();
+            }
+            tokio::time::timeout_at(deadline, node.dispatch(call)).await.unwrap_or_else(|_| late())
         };
         asking.boxed_local()
     }

@@ -78,9 +78,14 @@ const PERFORM_TIME: Duration = Duration::from_secs(60);
 /// How long a busy node is left alone before it is asked again to perform a message.
 const BUSY_PAUSE: Duration = Duration::from_millis(50);
 
-/// How often a node looks for groups in which it has not spoken yet. A guess: what a newcomer may wait, at most, before
-/// it asks for what it missed.
+/// How often a node looks for groups in which it has not spoken yet, after it has found one. A guess: what a newcomer may
+/// wait, at most, before it asks for what it missed. Each time that it finds none it waits twice as long the next time,
+/// up to [`LONGEST_ROUND`]: a group that is put or joined later is entered by that, and the probes of membership tell of what
+/// is said in a group.
 const ROUND: Duration = Duration::from_secs(1);
+
+/// How often it looks at rest.
+const LONGEST_ROUND: Duration = Duration::from_secs(16);
 
 /// Receives and passes on.
 pub struct Gossip {
@@ -89,11 +94,13 @@ pub struct Gossip {
     signs: membership::Signs,
     /// Has this actor look at the requests under way, once there is one more.
     look: Option<task::Waker>,
+    /// How long after the last look around the next one is.
+    round: Duration,
 }
 
 impl Gossip {
     pub(crate) fn new(home: Rc<Home>, rooms: Rc<Rooms>, signs: membership::Signs) -> Gossip {
-        Gossip { home, rooms, signs, look: None }
+        Gossip { home, rooms, signs, look: None, round: ROUND }
     }
 
     /// Has the group's machine do something, and does what it says.
@@ -252,12 +259,13 @@ impl Gossip {
         self.close(&gone, context);
         self.rooms.memories.borrow_mut().expire(self.home.now());
         self.rooms.outcomes.borrow_mut().expire(self.home.now());
+        self.round = if fresh.is_empty() { (2 * self.round).min(LONGEST_ROUND) } else { ROUND };
         for gid in fresh {
             if let Err(why) = self.drive(&gid, context, |_, _, _, _| Ok(())) {
                 log::debug!(target: "chinwag::gossip", "nobody compares notes in {gid}: {why}");
             }
         }
-        context.run_later(self.home.clock.truly(ROUND), Gossip::look_around);
+        context.run_later(self.home.clock.truly(self.round), Gossip::look_around);
     }
 
     fn timer(&mut self, gid: &Gid, number: u64, timer: rumor::Timer, context: &mut Context<Gossip>) {

@@ -62,9 +62,15 @@ impl Rooms {
 
     /// A hash of what this node holds of a group's gossip: equal on nodes that have nothing to tell each other. 0 if it
     /// holds nothing.
-    #[expect(dead_code, reason = "for the probes of membership to carry")]
     pub(crate) fn hash(&self, gid: &Gid, now: Duration) -> u64 {
         self.by_group.borrow_mut().get_mut(gid).map_or(0, |room| room.machine.hash(now))
+    }
+
+    /// A peer holds the same of a group's gossip, as it has said by the way.
+    pub(crate) fn same(&self, gid: &Gid) {
+        if let Some(room) = self.by_group.borrow_mut().get_mut(gid) {
+            room.machine.same();
+        }
     }
 
     /// Drops what a deleted group held. Returns its timers, which have to be stopped. Senders that wait hear what was

@@ -126,6 +126,7 @@ impl Membership {
                     if let Some(about) = self.about(&sender).or(inquired) {
                         answer.insert("about", about);
                     }
+                    self.compare_heard(&sender.node, argument);
                     if welcome {
                         self.welcomed(sender.node);
                     }

@@ -42,7 +42,7 @@
 //! # What it costs
 //!
 //! Off: nothing. Alone: one timer a second, and no request. Otherwise a probe sent and one answered a period, whatever
-//! the size of the group, three of four over connections that are kept, and gossip when something happens.
+//! the size of the group, seven of eight over connections that are kept, and gossip when something happens.
 //!
 //! # What is not here
 //!
@@ -50,6 +50,7 @@
 
 mod answering;
 mod events;
+mod heard;
 mod join;
 mod listing;
 mod roster;
@@ -59,7 +60,7 @@ mod subscribing;
 mod telling;
 pub(crate) mod wire;
 
-use std::{rc::Rc, sync::atomic::Ordering, time::Duration};
+use std::{cell::RefCell, rc::Rc, sync::atomic::Ordering, time::Duration};
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle};
 use chinwag_protocol::{
@@ -89,7 +90,7 @@ pub(crate) use self::{
 use crate::{
     handle::Node,
     home::Home,
-    local::groups::Enroll,
+    local::{gossip, groups::Enroll},
     request::{Request, Response},
     service::{unknown_method, value},
 };
@@ -102,6 +103,10 @@ pub const FAREWELL: Duration = Duration::from_millis(500);
 pub struct Membership {
     home: Rc<Home>,
     roster: Shared,
+    /// What is held of each group's gossip.
+    rooms: Rc<gossip::Rooms>,
+    /// The group that the last probe's hashes ended with: see `heard.rs`.
+    last_heard: RefCell<Gid>,
     /// When it rings, and its handle.
     alarm: Option<(Duration, SpawnHandle)>,
 }
@@ -113,7 +118,7 @@ pub(crate) fn roster(home: &Home) -> Option<Shared> {
         return None;
     }
     match Swim::new(home.nid, home.incarnation, settings.detection.clone()) {
-        Ok(swim) => Some(Rc::new(std::cell::RefCell::new(Roster::new(swim, settings)))),
+        Ok(swim) => Some(Rc::new(RefCell::new(Roster::new(swim, settings)))),
         Err(why) => {
             log::error!(target: "chinwag::membership", "the node takes no part: {why}");
             None
@@ -140,8 +145,8 @@ fn admit(roster: &mut Roster, home: &Home, stated: &Statement, name: &str, merge
 }
 
 impl Membership {
-    pub(crate) fn new(home: Rc<Home>, roster: Shared) -> Membership {
-        Membership { home, roster, alarm: None }
+    pub(crate) fn new(home: Rc<Home>, roster: Shared, rooms: Rc<gossip::Rooms>) -> Membership {
+        Membership { home, roster, rooms, last_heard: RefCell::new(Gid::all()), alarm: None }
     }
 
     /// Has the machine take something in, after what operators have done, and does what it says.
@@ -237,9 +242,12 @@ impl Membership {
     fn carry_out(&self, roster: &mut Roster, output: Output<Nid>) {
         match output {
             Output::Timer { at, timer } => roster.set_timer(at, timer),
+            Output::Cancel { at, timer } => roster.cancel_timer(at, timer),
             Output::Probe { token, peer, timeout, kept, merge, about } => {
                 let about = about.and_then(|update| self.entry(roster, &update));
-                let call = wire::ping(&self.stating(roster), Pinging { about, kept, merge, ..Pinging::default() });
+                let heard = self.heard(&peer);
+                let pinging = Pinging { about, kept, merge, heard, ..Pinging::default() };
+                let call = wire::ping(&self.stating(roster), pinging);
                 let asking = roster.address(&peer).map(|to| match kept {
                     true => self.home.ask_kept(to, call, timeout),
                     false => self.home.ask(to, call, timeout),

@@ -275,6 +275,13 @@ impl Roster {
         self.due.insert((at, self.timers), timer);
     }
 
+    pub(crate) fn cancel_timer(&mut self, at: Duration, timer: Timer<Nid>) {
+        let place = self.due.range((at, 0)..=(at, u64::MAX)).find(|(_, due)| **due == timer).map(|(place, _)| *place);
+        if let Some(place) = place {
+            self.due.remove(&place);
+        }
+    }
+
     /// When the next timer is due, or news are.
     pub(crate) fn next_due(&self) -> Option<Duration> {
         let timer = self.due.first_key_value().map(|((at, _), _)| *at);

@@ -2,7 +2,8 @@
 //! on a service that it does not have, and says "Method … not found" of a method.
 //!
 //! ```text
-//! ping({STATED[, about, kept, merge, welcome, inquire]}) {STATED[, about]}
+//! ping({STATED[, about, kept, merge, welcome, inquire,  {STATED[, about]}
+//!       heard: {gid: hash, ...}]})
 //! relay({STATED, to, budget})                          {STATED, reached[, peer: STATED]}
 //! sync({STATED, parts, first, news                     {STATED, parts, differing, entries[, next]}
 //!       [, merge, joining, groups]})
@@ -29,6 +30,8 @@ use chinwag_protocol::{
     },
     value::{Object, Value},
 };
+
+use super::heard::{Heard, MAX_HEARD};
 
 /// The methods that `local.gossip` has beside its own.
 pub(crate) const METHODS: [&str; 5] = ["listing", "news", "ping", "relay", "sync"];
@@ -131,6 +134,8 @@ pub(crate) struct Pinging {
     pub welcome: bool,
     /// The sender asks what is known of this node.
     pub inquire: Option<NodeAddr>,
+    /// The hashes of what the sender has heard by gossip, by group.
+    pub heard: Vec<Heard>,
 }
 
 pub(crate) fn ping(stating: &Stating<'_>, pinging: Pinging) -> Call {
@@ -140,6 +145,10 @@ pub(crate) fn ping(stating: &Stating<'_>, pinging: Pinging) -> Call {
     }
     if let Some(node) = &pinging.inquire {
         object.insert("inquire", address(node));
+    }
+    if !pinging.heard.is_empty() {
+        let heard: Object = pinging.heard.iter().map(|(gid, hash)| (gid.as_str(), hexadecimal(*hash))).collect();
+        object.insert("heard", Value::Object(heard));
     }
     for (key, is) in [("kept", pinging.kept), ("merge", pinging.merge), ("welcome", pinging.welcome)] {
         if is {
@@ -315,6 +324,12 @@ pub(crate) fn stated(value: &Value) -> Statement {
         *place = id(former);
     }
     stated
+}
+
+/// The hashes of what a node has heard by gossip. What makes no sense says nothing.
+pub(crate) fn read_heard(value: &Value) -> Vec<Heard> {
+    let heard = value.get("heard").and_then(Value::as_object).into_iter().flat_map(Object::iter).take(MAX_HEARD);
+    heard.filter_map(|(gid, hash)| Some((Gid::new(gid).ok()?, from_hexadecimal(hash)?))).collect()
 }
 
 /// The name of the cluster that a node states to be in.
@@ -620,6 +635,26 @@ mod tests {
             let error = read_sync(&refused, &mut Addresses::new()).unwrap_err();
             assert_eq!(error.kind, ErrorKind::BadArgument);
         }
+    }
+
+    #[test]
+    fn hashes_of_what_was_heard_arrive_up_to_their_number() {
+        let stating = Stating { me: &at(2), name: "", stated: statement() };
+        let gid = |number: usize| Gid::new(format!("g{number}")).unwrap();
+        let heard: Vec<Heard> = (0..MAX_HEARD).map(|number| (gid(number), u64::MAX - number as u64)).collect();
+        let call = ping(&stating, Pinging { heard: heard.clone(), ..Pinging::default() });
+        assert_eq!(read_heard(&written(&call.arguments[0])), heard);
+
+        let object = |entries: Vec<(String, Value)>| {
+            let heard: Object = entries.into_iter().collect();
+            Value::Object([("heard", Value::Object(heard))].into_iter().collect())
+        };
+        let many = (0..2 * MAX_HEARD).map(|number| (gid(number).as_str().to_owned(), Value::from("1"))).collect();
+        assert_eq!(read_heard(&object(many)).len(), MAX_HEARD);
+        let nonsense = [("g", Value::from(1)), ("h", Value::from("x")), ("", Value::from("1"))];
+        let nonsense = nonsense.map(|(gid, hash)| (gid.to_owned(), hash));
+        assert_eq!(read_heard(&object(nonsense.into())), []);
+        assert_eq!(read_heard(&Value::Null), []);
     }
 
     #[test]

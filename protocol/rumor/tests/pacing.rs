@@ -101,6 +101,31 @@ fn a_peer_that_differs_is_compared_with_at_once_and_at_most_once_a_tick() {
 }
 
 #[test]
+fn a_node_at_rest_asks_nobody_while_peers_state_the_same_hash() {
+    let (mut world, mut idle) = (World::of(100), node(0));
+    // something is new: whatever peers state, notes are compared
+    idle.same();
+    assert_eq!(sends(&world.tell(&mut idle, Input::Timer(Timer::Tick))).len(), 1);
+    rest(&mut world, &mut idle);
+    for _ in 0..3 {
+        idle.same();
+        let out = world.tell(&mut idle, Input::Timer(Timer::Tick));
+        assert_eq!(sends(&out).len(), 0);
+        let ticks = after(&out).unwrap().as_millis() / TICK;
+        assert!((57..=70).contains(&ticks), "{ticks}");
+    }
+    // they have ceased to
+    let found = intervals(&mut world, &mut idle, 2, Some(Answer::Same));
+    assert!(within(&found, 14, 18), "{found:?}");
+    // and then something is new
+    rest(&mut world, &mut idle);
+    world.now += Duration::from_millis(300);
+    idle.same();
+    let out = world.tell(&mut idle, Input::Differs { peer: 7 });
+    assert!(after(&out).is_some_and(|after| after.as_millis() <= TICK), "{out:?}");
+}
+
+#[test]
 fn a_node_does_not_slow_down_while_a_peer_that_cannot_compare_may_lack_a_rumor() {
     let (mut world, mut origin) = (World::of(3), node(0));
     world.members.legacy = 1;

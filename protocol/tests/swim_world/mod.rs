@@ -351,6 +351,8 @@ impl World {
                 let at = at + self.hosts[usize::from(me)].started;
                 self.post(at, me, Letter::Timer { life, timer });
             }
+            // one that comes all the same does no harm
+            Output::Cancel { .. } => {}
             Output::Event(event) => self.events.push((self.now, me, event)),
         }
     }
