@@ -19,10 +19,6 @@ const WHOLE_YOUNGEST: usize = 5;
 /// And for how many ticks after a rumor's birth: each such peer is picked about once per tick, by somebody.
 const WHOLE_TICKS: u32 = 10;
 
-/// By how many times the interval at rest is longer while peers state the same hash by the way. Guessed: it is how late a
-/// node notices that they have ceased to.
-const COVERED_TICKS: u32 = 4;
-
 impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
     pub(super) fn tick<V: View<P> + ?Sized, R: Rng + ?Sized>(
         &mut self,
@@ -30,8 +26,8 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         out: &mut Vec<Output<P, M>>,
     ) {
         let members = context.view.len();
-        let covered = self.pace.take_covered(members, &self.config);
-        let ticks = self.pace.ticks(members, &self.config) * if covered { COVERED_TICKS } else { 1 };
+        let stretch = self.pace.stretch(members, &self.config);
+        let ticks = self.pace.ticks(members, &self.config).saturating_mul(stretch);
         let after = (self.tick_length() * ticks).mul_f64(context.chance.random_range(0.9..1.1));
         self.pace.set(micros(context.now + after));
         out.push(Output::Timer { after, timer: Timer::Tick });
@@ -41,7 +37,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
             Stage::Entering(_) => return,
             Stage::Inside => {}
         }
-        if covered || !self.has_entered() {
+        if stretch > 1 || !self.has_entered() {
             return;
         }
         // One peer as a rule. If it is one that cannot compare, it is sent what it may have missed, and

@@ -129,7 +129,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
     /// A peer holds the same as this node does, as it has said by the way: while nothing is new, this is as good as a
     /// comparison.
     pub fn same(&mut self) {
-        self.pace.covered = true;
+        self.pace.stated();
     }
 
     /// The same machine, but its first rumor is numbered `sequence + 1`.

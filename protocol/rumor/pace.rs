@@ -14,6 +14,11 @@ const DOUBLE: u8 = 4;
 /// How many ticks a node waits at most for each peer that it has. Guessed.
 const TICKS_PER_PEER: usize = 4;
 
+/// By how many times longer each time, and at most, a node at rest waits while peers state that they hold the same. Guessed:
+/// the longest is how late it notices that they have ceased to.
+const STRETCH: u8 = 4;
+const LONGEST_STRETCH: u8 = 16;
+
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
     /// When the tick under way ends.
@@ -22,13 +27,15 @@ pub(super) struct Pace {
     pub(super) compared: Birth,
     /// What the comparisons since the last news count for.
     quiet: u8,
-    /// Since the tick began, a peer has stated the hash of what is held here too.
-    pub(super) covered: bool,
+    /// How often peers have stated the hash of what is held here too, since the tick under way began.
+    stated: u8,
+    /// By how many times the tick under way is longer than one at rest, as peers go on stating it.
+    stretch: u8,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Pace { due: Birth::MIN, compared: Birth::MIN, quiet: 0, covered: false }
+        Pace { due: Birth::MIN, compared: Birth::MIN, quiet: 0, stated: 0, stretch: 1 }
     }
 }
 
@@ -39,11 +46,19 @@ impl Pace {
         (1u32 << doublings).min(most_ticks(members, config))
     }
 
-    /// Whether a peer has stated by the way that it holds the same, so that a node at rest need not ask. Until the next
-    /// peer does, none has.
-    pub(super) fn take_covered(&mut self, members: usize, config: &Config) -> bool {
+    /// A peer has stated by the way that it holds the same.
+    pub(super) fn stated(&mut self) {
+        self.stated = self.stated.saturating_add(1);
+    }
+
+    /// A tick begins. Where peers have stated often enough that they hold the same, a node at rest need not ask. Answers by
+    /// how many times it then waits longer; 1 where it has to ask.
+    pub(super) fn stretch(&mut self, members: usize, config: &Config) -> u32 {
         let at_rest = self.ticks(members, config) == most_ticks(members, config);
-        std::mem::take(&mut self.covered) && at_rest
+        // as often as it would have asked meanwhile
+        let enough = std::mem::take(&mut self.stated) >= self.stretch;
+        self.stretch = if at_rest && enough { self.stretch.saturating_mul(STRETCH).min(LONGEST_STRETCH) } else { 1 };
+        self.stretch.into()
     }
 
     /// A tick is under way until then.
@@ -59,6 +74,7 @@ impl Pace {
     /// Something is new.
     pub(super) fn quicken(&mut self) {
         self.quiet = 0;
+        self.stretch = 1;
     }
 
     /// A comparison found no difference, or there was nobody to compare with.

@@ -22,13 +22,20 @@ pub(super) fn large_steps() {
 /// glibc keeps free memory below a block that is in use. In a node such a block is always there: a connection, a task.
 /// Once in a while the resident size is read, which takes some 10 µs. Only a node that has more than it once had asks
 /// the allocator for its figures, and only one with much free memory has it trimmed.
+///
+/// What is resident of the program's own text is for the most part what its start needed: with each page that is touched, the
+/// kernel maps those around it. A while after the start, and after each peak, the text is unmapped once, and only what is
+/// used from then on comes back, from the kernel's cache.
 pub(super) async fn give_back() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
         let mut watch = Watch::default();
+        tokio::time::sleep(LOOK).await;
+        glibc::unmap_text();
         while let Some(resident) = glibc::resident() {
             watch.look(resident, glibc::used, || {
                 glibc::trim();
+                glibc::unmap_text();
                 glibc::resident()
             });
             tokio::time::sleep(LOOK).await;
@@ -94,9 +101,14 @@ mod glibc {
     /// What is resident of this process.
     pub fn resident() -> Option<u64> {
         let pages: u64 = std::fs::read_to_string("/proc/self/statm").ok()?.split(' ').nth(1)?.parse().ok()?;
+        Some(pages * page())
+    }
+
+    /// How many bytes a page of memory has: a power of two.
+    fn page() -> u64 {
         // SAFETY: sysconf takes a number and answers one.
         let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-        Some(pages * u64::try_from(page).ok()?)
+        u64::try_from(page).unwrap_or(4_096)
     }
 
     /// What the allocator's users have.
@@ -104,6 +116,33 @@ mod glibc {
         // SAFETY: mallinfo2 takes no argument, touches only the allocator's own locks, and returns its counts by value.
         let info = unsafe { libc::mallinfo2() };
         info.uordblks.saturating_add(info.hblkhd) as u64
+    }
+
+    /// Unmaps the executable text of the program and its libraries. Whatever is called next is mapped again.
+    pub fn unmap_text() {
+        // SAFETY: the callback has the signature that is asked for, keeps nothing and does not unwind.
+        unsafe { libc::dl_iterate_phdr(Some(unmap_text_of), std::ptr::null_mut()) };
+    }
+
+    unsafe extern "C" fn unmap_text_of(
+        object: *mut libc::dl_phdr_info,
+        _: libc::size_t,
+        _: *mut libc::c_void,
+    ) -> libc::c_int {
+        // SAFETY: the loader hands out a valid description of a loaded object, with as many headers as it says.
+        let (base, headers) = unsafe {
+            let object = &*object;
+            (object.dlpi_addr, std::slice::from_raw_parts(object.dlpi_phdr, usize::from(object.dlpi_phnum)))
+        };
+        let is_text = |flags: u32| flags & libc::PF_X != 0 && flags & libc::PF_W == 0;
+        for header in headers.iter().filter(|header| header.p_type == libc::PT_LOAD && is_text(header.p_flags)) {
+            let (start, end) = (base + header.p_vaddr, base + header.p_vaddr + header.p_memsz);
+            let start = start & !(page() - 1);
+            // SAFETY: these pages hold text that is mapped from a file and is never written to, so each comes back as it was.
+            // A mapping that cannot be unmapped so stays, and nothing is lost by it.
+            let _ = unsafe { libc::madvise(start as *mut libc::c_void, (end - start) as usize, libc::MADV_DONTNEED) };
+        }
+        0
     }
 
     /// Gives back all whole pages that are free.

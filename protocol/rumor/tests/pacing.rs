@@ -107,14 +107,19 @@ fn a_node_at_rest_asks_nobody_while_peers_state_the_same_hash() {
     idle.same();
     assert_eq!(sends(&world.tell(&mut idle, Input::Timer(Timer::Tick))).len(), 1);
     rest(&mut world, &mut idle);
-    for _ in 0..3 {
-        idle.same();
+    for (stated, stretch) in [(1, 4), (4, 16), (16, 16)] {
+        for _ in 0..stated {
+            idle.same();
+        }
         let out = world.tell(&mut idle, Input::Timer(Timer::Tick));
         assert_eq!(sends(&out).len(), 0);
         let ticks = after(&out).unwrap().as_millis() / TICK;
-        assert!((57..=70).contains(&ticks), "{ticks}");
+        assert!((14 * stretch..=18 * stretch).contains(&ticks), "{ticks}");
     }
-    // they have ceased to
+    // they do so less often than this node would ask
+    for _ in 0..15 {
+        idle.same();
+    }
     let found = intervals(&mut world, &mut idle, 2, Some(Answer::Same));
     assert!(within(&found, 14, 18), "{found:?}");
     // and then something is new

@@ -259,6 +259,12 @@ fn swarm(args: &SimulateArgs, seeds: u64) -> Result<ExitCode, Refusal> {
     if let (Some(trace), Some((_, first))) = (trace, tried.first()) {
         trace.write(&first.trace)?;
     }
+    for (scenario, outcome) in &tried {
+        // to make one small may take minutes
+        if let Some(violation) = outcome.violations.first() {
+            let _ = writeln!(io::stderr(), "seed {}: {}: {}", scenario.seed, violation.check, violation.what);
+        }
+    }
     let report = swarm::Report::of(args.seed, &args.kinds.0, tried, began.elapsed())?;
     say(&if args.json { json(&report)? } else { table::swarm(&report) })?;
     Ok(if report.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
