@@ -98,6 +98,8 @@ pub(super) struct Cluster {
     alone: bool,
     /// Since when this node has had other members without an id.
     since: Option<Duration>,
+    /// This node is about to join others: see [`Swim::expect_to_join`].
+    joins: bool,
 }
 
 impl Cluster {
@@ -135,6 +137,7 @@ impl Cluster {
         }
         self.id = Some(id);
         self.alone = false;
+        self.joins = false;
         for former in formerly.iter().chain([&before]) {
             self.remember(*former);
         }
@@ -145,6 +148,12 @@ impl<P: Peer> Swim<P> {
     /// The cluster that this node states to be in.
     pub fn cluster(&self) -> Option<ClusterId> {
         self.cluster.id()
+    }
+
+    /// Whether this node is about to join others through seeds. Until it has tried them, it takes no cluster's id unasked:
+    /// it may have the address of a dead member of another cluster, which still looks for that member.
+    pub fn expect_to_join(&mut self, joins: bool) {
+        self.cluster.joins = joins;
     }
 
     /// What this node states of itself in all it sends and answers.
@@ -176,6 +185,7 @@ impl<P: Peer> Swim<P> {
                 }
             }
             Some(_) if self.cluster.formerly.contains(&Some(theirs)) => {}
+            None if self.cluster.joins && !merge => return Relation::Stranger,
             None => self.cluster.adopt(theirs, &stated.formerly),
             Some(mine) if stated.formerly.contains(&Some(mine)) => self.cluster.adopt(theirs, &stated.formerly),
             Some(mine) if merge && theirs < mine => self.cluster.adopt(theirs, &stated.formerly),
@@ -300,6 +310,22 @@ mod tests {
         assert_eq!(lone.cluster(), ClusterId::new(8));
         let mut former = node(3);
         assert_eq!(relate(&mut former, &lone, false), Relation::Stranger);
+    }
+
+    #[test]
+    fn a_node_that_is_about_to_join_takes_no_other_id() {
+        let (mut newcomer, [seed, other]) = (node(3), [node(8), node(9)]);
+        newcomer.cluster = Cluster::default();
+        newcomer.expect_to_join(true);
+        assert_eq!(relate(&mut newcomer, &other, false), Relation::Stranger);
+        assert_eq!(relate(&mut newcomer, &seed, true), Relation::Member);
+        assert_eq!(newcomer.cluster(), ClusterId::new(8));
+        assert_eq!(relate(&mut newcomer, &other, false), Relation::Stranger);
+        // none of its seeds answers
+        newcomer.cluster = Cluster::default();
+        newcomer.expect_to_join(true);
+        newcomer.expect_to_join(false);
+        assert_eq!(relate(&mut newcomer, &other, false), Relation::Member);
     }
 
     #[test]

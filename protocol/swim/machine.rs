@@ -406,8 +406,9 @@ impl<P: Peer> Swim<P> {
         };
         let member = &mut self.members[at];
         if member.incarnation.life != life {
-            // Another process answers there now.
+            // Another process answers there now. It knows nobody, unless it has joined by itself.
             member.answered = false;
+            member.welcome = life > 0 && before.is_some_and(|before| before.is_known() || before == Status::Failed);
         }
         let (after, incarnation, claim) = (member.status(), member.incarnation, member.claim);
         self.changed = now;
@@ -541,9 +542,8 @@ impl<P: Peer> Swim<P> {
                 _ => {}
             }
             // It may join by itself, and then needs no welcome.
-            if restarted || (before == Status::Failed && news && stated.incarnation.life > life) {
-                let timeout = self.whole_timeout();
-                self.outbox.push(Output::Welcome { peer, timeout });
+            if news && self.find(&peer).is_some_and(|member| member.welcome) {
+                self.probe(now, peer, false);
             }
         }
         if answers {

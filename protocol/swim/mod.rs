@@ -97,7 +97,7 @@
 //! let outcome = Outcome::Answered(Statement::default());
 //! let answer = Input::Outcome { token: token.ok_or("no probe")?, outcome };
 //! let outputs = swim.handle(now, answer, &mut chance);
-//! assert!(matches!(outputs[0], Output::Event(Event::Joined { peer: 2, .. })));
+//! assert!(outputs.iter().any(|output| matches!(output, Output::Event(Event::Joined { peer: 2, .. }))));
 //! assert!(matches!(outputs[1], Output::Broadcast(_)));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -230,6 +230,10 @@ pub enum Output<P> {
         kept: bool,
         /// Ask for a merge of the clusters, should they be two.
         merge: bool,
+        /// Tell the peer, which was restarted, that it is a member and can join through this node. Every probe does so until
+        /// one is answered. Members that hear of the restart from others do the same with their regular probes, so that the
+        /// peer learns of it whoever fails.
+        welcome: bool,
         /// What to tell the peer of what this node holds against it.
         about: Option<Update<P>>,
     },
@@ -263,13 +267,6 @@ pub enum Output<P> {
         peer: P,
         /// The request.
         sync: Sync<P>,
-        /// When to give up.
-        timeout: Duration,
-    },
-    /// Tell this peer, which was restarted, that it is a member and can join through this node. Reply: none that matters.
-    Welcome {
-        /// The peer.
-        peer: P,
         /// When to give up.
         timeout: Duration,
     },

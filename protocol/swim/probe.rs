@@ -34,6 +34,8 @@ pub(super) struct Flight<P> {
     silent: u32,
     /// A direct request was refused: nobody listens at the peer's address, or another node does.
     refused: bool,
+    /// Its first request told the peer that it is welcome.
+    welcome: bool,
     /// This node stood still meanwhile: only success counts.
     void: bool,
 }
@@ -123,7 +125,7 @@ impl<P: Peer> Swim<P> {
         let Some(member) = self.find(&peer) else {
             return;
         };
-        let (incarnation, merge) = (member.incarnation, member.merge);
+        let (incarnation, welcome) = (member.incarnation, member.welcome);
         if !self.running || self.flights.values().any(|flight| flight.peer == peer) {
             return;
         }
@@ -144,18 +146,20 @@ impl<P: Peer> Swim<P> {
                 open: 1,
                 silent: 0,
                 refused: false,
+                welcome,
                 void: false,
             },
         );
         let token = Token(probe << REQUESTS);
-        self.request(token, peer, timeout, merge);
+        self.request(token, peer, timeout);
         self.set_timer(second_stage, Timer::Relays { token });
     }
 
-    fn request(&mut self, token: Token, peer: P, timeout: Duration, merge: bool) {
+    fn request(&mut self, token: Token, peer: P, timeout: Duration) {
+        let (merge, welcome) = self.find(&peer).map_or((false, false), |member| (member.merge, member.welcome));
         let kept = self.neighbours().contains(&peer);
         let about = self.held_against(&peer);
-        self.outbox.push(Output::Probe { token, peer, timeout, kept, merge, about });
+        self.outbox.push(Output::Probe { token, peer, timeout, kept, merge, welcome, about });
     }
 
     /// The second stage: k relays, and directly once more, besides the first request, whose late answer still counts.
@@ -169,8 +173,7 @@ impl<P: Peer> Swim<P> {
         }
         let (peer, refused) = (flight.peer, flight.refused);
         // One that was removed, or that nobody has heard from, is asked, not judged: no need to trouble others.
-        let (judged, merge) =
-            self.find(&peer).map_or((false, false), |member| (member.status().is_known(), member.merge));
+        let judged = self.find(&peer).is_some_and(|member| member.status().is_known());
         let wanted = if judged { self.config.relays as usize } else { 0 };
         let mut relays: Vec<P> = Vec::new();
         if wanted > 0 {
@@ -197,7 +200,7 @@ impl<P: Peer> Swim<P> {
         }
         for _ in 0..direct {
             request += 1;
-            self.request(Token(request), peer, timeout, merge);
+            self.request(Token(request), peer, timeout);
         }
     }
 
@@ -232,6 +235,12 @@ impl<P: Peer> Swim<P> {
         }
         match (outcome, via) {
             (Outcome::Answered(stated), None) => {
+                let welcomed = self.flights.get(&probe).is_some_and(|flight| flight.welcome);
+                if let Ok(at) = self.position(&peer)
+                    && welcomed
+                {
+                    self.members[at].welcome = false;
+                }
                 self.succeed(probe);
                 self.heard(now, peer, &stated, true);
                 self.remind(&peer);

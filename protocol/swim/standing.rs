@@ -162,6 +162,8 @@ pub(super) struct Member<P> {
     pub(super) unreachable: bool,
     /// An operator put it here and it has not answered since: its cluster may be merged with this one.
     pub(super) merge: bool,
+    /// It was restarted, and this node has yet to tell it that it is a member: see [`Output::Probe`](super::Output::Probe).
+    pub(super) welcome: bool,
     /// Probed already in this pass over the members.
     pub(super) visited: bool,
     /// The second (since the node's start) at which it was removed, became unreachable, or was last told that it is
@@ -182,6 +184,7 @@ impl<P> Member<P> {
             known_before: false,
             unreachable: false,
             merge: true,
+            welcome: false,
             visited: false,
             second: 0,
         }

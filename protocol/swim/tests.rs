@@ -348,8 +348,38 @@ fn a_restart_within_a_second_is_no_failure() {
     let outputs = node.run(seconds(5), |_| Outcome::Answered(again));
     assert!(!node.events.iter().any(|event| matches!(event, Event::Failed { .. })));
     assert!(node.events.contains(&Event::Rejoined { peer: 1, incarnation: again.incarnation }));
-    let welcomes = outputs.iter().filter(|output| matches!(output, Output::Welcome { peer: 1, .. })).count();
-    assert_eq!(welcomes, 1, "the new process knows nobody");
+    assert_eq!(welcomes(&outputs), 1, "the new process knows nobody");
+}
+
+/// How many probes tell their peers that these are members.
+fn welcomes(outputs: &[Output<u8>]) -> usize {
+    outputs.iter().filter(|output| matches!(output, Output::Probe { welcome: true, .. })).count()
+}
+
+#[test]
+fn a_restarted_member_is_welcomed_by_all_who_hear_of_it_until_it_answers_each() {
+    let again = Incarnation::of_life(LIFE + 1);
+    let mut node = Node::among(1..=3);
+    // another member says so: there is no haste
+    let said = Update { peer: 1, incarnation: again, claim: Claim::Alive, by: 2 };
+    assert_eq!(welcomes(&node.tell(Input::Update(said))), 0);
+    let answer = |lives: bool| {
+        move |peer: u8| match (peer, lives) {
+            (1, true) => Outcome::Answered(Statement::of(again)),
+            (1, false) => Outcome::Lost,
+            _ => well(peer),
+        }
+    };
+    assert!(welcomes(&node.run(seconds(2), answer(false))) > 1, "what is lost is said again");
+    assert_eq!(welcomes(&node.run(seconds(10), answer(true))), 1);
+    assert_eq!(welcomes(&node.run(seconds(10), answer(true))), 0);
+    // this node sees it first: at once
+    let later = Statement::of(Incarnation::of_life(LIFE + 2));
+    assert_eq!(welcomes(&node.tell(Input::Heard { peer: 1, stated: later })), 1);
+    // one that was never heard was not restarted
+    let mut node = Node::among(1..=3);
+    node.tell(Input::Add(9));
+    assert_eq!(welcomes(&node.tell(Input::Heard { peer: 9, stated: later })), 0);
 }
 
 #[test]

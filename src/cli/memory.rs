@@ -57,7 +57,7 @@ const LITTLE: u64 = 256 << 10;
 struct Watch {
     /// The smallest resident size seen; none at first.
     lowest: Option<u64>,
-    /// The least that was resident beside what the allocator's users have: text, stacks, and what cannot be given back.
+    /// The least that was resident beside what the allocator's users have: stacks, and what cannot be given back.
     apart: Option<u64>,
     /// What was resident and in use after the last trim.
     trimmed: Option<(u64, u64)>,
@@ -98,10 +98,12 @@ mod glibc {
         }
     }
 
-    /// What is resident of this process.
+    /// What is resident of this process beside what is mapped from files: heap, stacks, and data that was written to.
     pub fn resident() -> Option<u64> {
-        let pages: u64 = std::fs::read_to_string("/proc/self/statm").ok()?.split(' ').nth(1)?.parse().ok()?;
-        Some(pages * page())
+        let figures = std::fs::read_to_string("/proc/self/statm").ok()?;
+        let mut figures = figures.split(' ').skip(1).map_while(|pages| pages.parse::<u64>().ok());
+        let (all, of_files) = (figures.next()?, figures.next()?);
+        Some(all.saturating_sub(of_files) * page())
     }
 
     /// How many bytes a page of memory has: a power of two.

@@ -12,7 +12,7 @@ use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng as _};
 use super::{
     Impossible, Latency, STORY, Skew,
     net::seed_of,
-    scenario::{Action, Demand, Event, Scenario},
+    scenario::{Action, Demand, Event, SETTLED, Scenario},
     swarm::WITHIN,
 };
 
@@ -303,8 +303,9 @@ fn clusters(scenario: &mut Scenario, chance: &mut ChaCha8Rng) {
 }
 
 fn takeovers(scenario: &mut Scenario, chance: &mut ChaCha8Rng) {
-    let (Some(second), true) = (second_cluster(scenario), scenario.watch.is_some()) else { return };
-    let (node, at) = (chance.random_range(0..scenario.nodes), moment(chance));
+    let (Some(second), Some(period)) = (second_cluster(scenario), scenario.watch) else { return };
+    // before, neither cluster may have an id
+    let (node, at) = (chance.random_range(0..scenario.nodes), period * SETTLED + moment(chance));
     scenario.events.push(Event { at, what: Action::Crash { node } });
     let (at, through) = (at + chance.random_range(0..2 * WITHIN), vec![any(&second, chance)]);
     scenario.events.push(Event { at, what: Action::Join { node, through, ungrouped: false } });

@@ -56,6 +56,9 @@ const LATENCIES_PER_NODE: f64 = 8.0;
 /// More nodes than this are looked at every tenth tick only: a look costs the square of their number.
 const LARGE: usize = 64;
 
+/// After how many periods every cluster has an id, whoever draws it, and everybody knows it. A guess.
+pub(super) const SETTLED: u64 = 40;
+
 /// The last moment at which something may happen, in milliseconds: an hour, in which idle nodes have enough to do.
 pub const LATEST: u64 = 3_600_000;
 
@@ -521,6 +524,7 @@ impl Scenario {
         let checks: Vec<&Check> = CHECKS.iter().filter(|check| (check.applies)(self)).collect();
         self.simulation(traced).run(|net| async move {
             let mut story = Story::new(self.nodes, &self.beside, self.watch.is_some(), self.demands.clone());
+            story.settled = Duration::from_millis(SETTLED * self.watch.unwrap_or_default());
             let mut tried = Tried::default();
             net.advance(self.acquaintance()).await;
             // it was checked

@@ -16,6 +16,9 @@ pub(super) struct Story {
     pub untold: u64,
     /// Whether nodes watch each other.
     pub watched: bool,
+    /// From when on each cluster of more than one node has an id. A node of one that joins another before, on its old address,
+    /// may bring both together.
+    pub settled: Duration,
     /// What is demanded of them.
     pub demands: BTreeSet<Demand>,
     /// Groups put by hand, the latest last.
@@ -86,6 +89,13 @@ impl Story {
     }
 
     pub(super) fn join(&mut self, net: &Net, node: usize, through: &[usize], ungrouped: bool) {
+        let (before, after) = (self.cluster_of_place(node), through.first().map(|seed| self.cluster(net, *seed)));
+        let company = (0..net.len()).filter(|&other| net.is_up(other) && Some(self.cluster(net, other)) == after);
+        if let Some(after) = after
+            && (net.now() < self.settled || company.count() < 2)
+        {
+            self.merge(before, after);
+        }
         let through = through.iter().map(|seed| (*seed, net.life(*seed))).collect();
         self.joins.insert(node, Joined { life: net.life(node), through, ungrouped });
     }
@@ -117,7 +127,12 @@ impl Story {
     /// The cluster that a node is in.
     pub(super) fn cluster(&self, net: &Net, node: usize) -> usize {
         let begun = self.joined(net, node).and_then(|joined| joined.through.first()).map_or(node, |(seed, _)| *seed);
-        let cluster = self.clusters.get(begun).copied().unwrap_or_default();
+        self.cluster_of_place(begun)
+    }
+
+    /// The cluster that a node's address was in at the beginning, or what that was merged into.
+    fn cluster_of_place(&self, node: usize) -> usize {
+        let cluster = self.clusters.get(node).copied().unwrap_or_default();
         self.merged.get(cluster).copied().unwrap_or(cluster)
     }
 }

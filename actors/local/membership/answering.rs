@@ -7,7 +7,7 @@ use chinwag_protocol::{
     call::{CallError, ErrorKind},
     group::Group,
     identity::{Gid, NodeAddr},
-    swim::{Claim, Input, Outcome, PAGE, Statement, Update},
+    swim::{Claim, Input, Outcome, PAGE, Relation, Statement, Update},
     value::{Object, Value},
 };
 use tokio::sync::oneshot;
@@ -247,7 +247,7 @@ impl Membership {
     }
 
     fn relay(&self, to: &NodeAddr, budget: Duration) -> ReplyFuture {
-        let (roster, nid) = (self.roster.clone(), to.key());
+        let (roster, shared, nid) = (self.roster.clone(), self.roster.clone(), to.key());
         let call = wire::ping(&self.stating(&roster.borrow()), Pinging::default());
         let asking = self.home.ask(to, call, budget);
         let under_way = Relaying::begin(roster.clone());
@@ -255,7 +255,13 @@ impl Membership {
         // the answer counts here too, also when whoever asked has given up
         self.report(async move {
             let _under_way = under_way;
-            let outcome = wire::pinged(&asking.await);
+            let outcome = match wire::pinged(&asking.await) {
+                // another cluster's node has the address: the member in question was not reached
+                Outcome::Answered(stated) if shared.borrow_mut().swim.relate(&stated, false) == Relation::Stranger => {
+                    Outcome::Unreachable(Statement::default())
+                }
+                outcome => outcome,
+            };
             let heard = match outcome {
                 Outcome::Answered(stated) => Some(Take::of([Input::Heard { peer: nid, stated }])),
                 Outcome::Unreachable(_) | Outcome::Refused | Outcome::Lost => None,

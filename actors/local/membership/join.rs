@@ -72,7 +72,9 @@ pub(super) async fn run(home: Rc<Home>, roster: Shared) {
         for (number, seed) in settings.seeds.iter().enumerate() {
             match through(&home, &node, seed).await {
                 Ok(members) => {
-                    roster.borrow_mut().welcomed = true;
+                    let mut roster = roster.borrow_mut();
+                    roster.welcomed = true;
+                    roster.swim.expect_to_join(false);
                     log::info!(target: "chinwag::membership", "joined {members} others through {seed}");
                     return;
                 }
@@ -84,6 +86,8 @@ pub(super) async fn run(home: Rc<Home>, roster: Shared) {
                 }
             }
         }
+        // whoever finds it from now on may have it
+        roster.borrow_mut().swim.expect_to_join(false);
         if themselves == settings.seeds.len() {
             log::info!(target: "chinwag::membership", "every seed is this node itself: it waits for others to join");
             return;
@@ -93,14 +97,42 @@ pub(super) async fn run(home: Rc<Home>, roster: Shared) {
         log::warn!(target: "chinwag::membership", "no seed answered; all are tried again in {} ms", wait.as_millis());
         home.clock.sleep(wait).await;
         // It may have become a member by other means: then any member can tell it what a seed would.
-        let members = home.groups.borrow().get(&Gid::all()).unwrap_or_default();
-        let members = members.iter().map(|(_, member)| &member.node).filter(|member| !member.is_same_node(&home.me));
-        for member in members.take(MAX_TRIED) {
-            if with(&home, &node, member).await.is_ok() {
-                roster.borrow_mut().welcomed = true;
-                log::info!(target: "chinwag::membership", "no seed answered; joined through {member}, which was met meanwhile");
+        if let Some(member) = through_any(&home, &node).await {
+            roster.borrow_mut().welcomed = true;
+            log::info!(target: "chinwag::membership", "no seed answered; joined through {member}, which was met meanwhile");
+            return;
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Joins through one of the members that this node has met. Answers which.
+async fn through_any(home: &Home, node: &Node) -> Option<NodeAddr> {
+    let members = home.groups.borrow().get(&Gid::all()).unwrap_or_default();
+    let members = members.iter().map(|(_, member)| &member.node).filter(|member| !member.is_same_node(&home.me));
+    for member in members.take(MAX_TRIED) {
+        if with(home, node, member).await.is_ok() {
+            return Some(member.clone());
+        }
+    }
+    None
+}
+
+/// Joins through the member that has welcomed this node, or through another that it has met meanwhile.
+async fn through_host(home: &Home, node: &Node, host: &NodeAddr) {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match with(home, node, host).await {
+            Ok(others) => {
+                log::info!(target: "chinwag::membership", "welcomed by {host}, with {others} others");
                 return;
             }
+            Err(why) => log::debug!(target: "chinwag::membership", "{host} welcomed this node, but: {why}"),
+        }
+        home.clock.sleep(pause.mul_f64(home.chance(|chance| chance.random_range(0.75..1.25)))).await;
+        if let Some(member) = through_any(home, node).await {
+            log::info!(target: "chinwag::membership", "welcomed by {host}, joined through {member}");
+            return;
         }
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
@@ -124,17 +156,9 @@ impl Membership {
         let (home, shared) = (self.home.clone(), Rc::downgrade(&self.roster));
         let task = actix::spawn(async move {
             let Ok(node) = home.node().map(Node::on_its_own) else { return };
-            let outcome = with(&home, &node, &by).await;
-            match &outcome {
-                Ok(others) => log::info!(target: "chinwag::membership", "welcomed by {by}, with {others} others"),
-                Err(why) => log::debug!(target: "chinwag::membership", "{by} welcomed this node, but: {why}"),
-            }
+            through_host(&home, &node, &by).await;
             if let Some(roster) = shared.upgrade() {
-                let mut roster = roster.borrow_mut();
-                // another may try
-                roster.welcomed = outcome.is_ok();
-                let ended = roster.joining.take();
-                drop(roster);
+                let ended = roster.borrow_mut().joining.take();
                 // last, as it ends this very task
                 drop(ended);
             }

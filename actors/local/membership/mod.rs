@@ -243,10 +243,10 @@ impl Membership {
         match output {
             Output::Timer { at, timer } => roster.set_timer(at, timer),
             Output::Cancel { at, timer } => roster.cancel_timer(at, timer),
-            Output::Probe { token, peer, timeout, kept, merge, about } => {
+            Output::Probe { token, peer, timeout, kept, merge, welcome, about } => {
                 let about = about.and_then(|update| self.entry(roster, &update));
                 let heard = self.heard(&peer);
-                let pinging = Pinging { about, kept, merge, heard, ..Pinging::default() };
+                let pinging = Pinging { about, kept, merge, welcome, heard, ..Pinging::default() };
                 let call = wire::ping(&self.stating(roster), pinging);
                 let asking = roster.address(&peer).map(|to| match kept {
                     true => self.home.ask_kept(to, call, timeout),
@@ -291,10 +291,6 @@ impl Membership {
                 let inquire = roster.address(&peer).cloned();
                 let call = wire::ping(&self.stating(roster), Pinging { inquire, ..Pinging::default() });
                 self.say_to(roster, via, call, timeout);
-            }
-            Output::Welcome { peer, timeout } => {
-                let call = wire::ping(&self.stating(roster), Pinging { welcome: true, ..Pinging::default() });
-                self.say_to(roster, peer, call, timeout);
             }
             Output::Sync { peer, sync, timeout } => {
                 let Some(to) = roster.address(&peer).cloned() else { return roster.swim.end_sync(&peer) };
@@ -406,6 +402,7 @@ impl Actor for Membership {
         let settings = &self.home.settings.membership;
         let joins = !settings.seeds.is_empty() || !settings.groups.is_empty();
         if joins && !begun {
+            self.roster.borrow_mut().swim.expect_to_join(!settings.seeds.is_empty());
             let task = actix::spawn(join::run(self.home.clone(), self.roster.clone()));
             self.roster.borrow_mut().joining = Some(Task(task.abort_handle()));
         }

@@ -218,7 +218,7 @@ impl Roster {
         let known = groups.get(&Gid::all()).ok().and_then(|all| all.by_nid(nid).map(|member| member.node.clone()));
         let node = known.or_else(|| self.address(nid).cloned());
         let left = self.change(groups, |groups| groups.forget(nid));
-        self.taken.remove(nid);
+        let before = self.taken.remove(nid).map(|taken| taken.groups).unwrap_or_default();
         if let Some(node) = &node {
             self.addresses.insert(*nid, node.clone());
         }
@@ -228,7 +228,10 @@ impl Roster {
             // into its other groups, too, once it answers.
             let gone = |status| matches!(status, Status::Failed | Status::Pending | Status::Unreachable);
             self.taken.retain(|nid, _| swim.status(nid).is_some_and(gone));
-            self.taken.insert(*nid, Taken { node, groups: left.clone(), told });
+            // An operator had put it again meanwhile, and it did not answer: it still belongs where it was before, too.
+            let elsewhere = before.into_iter().filter(|(gid, _)| left.iter().all(|(of, _)| of != gid));
+            let groups = left.iter().cloned().chain(elsewhere).collect();
+            self.taken.insert(*nid, Taken { node, groups, told });
         }
         for (gid, _) in &left {
             self.tell(Event::GroupChanged { gid: gid.clone() });

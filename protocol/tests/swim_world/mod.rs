@@ -49,6 +49,8 @@ struct Host {
     refuses: bool,
     /// When it last used the connection that it keeps to a peer.
     kept: BTreeMap<Peer, Duration>,
+    /// It has joined through a member that welcomed it.
+    welcomed: bool,
     stopped_until: Duration,
     side: u8,
     /// Requests not reported on yet.
@@ -57,18 +59,64 @@ struct Host {
 
 #[derive(Clone, Debug)]
 enum Letter {
-    Probe { asker: Peer, life: u64, token: Token, stated: Statement, merge: bool, about: Option<Update<Peer>> },
-    Relay { asker: Peer, life: u64, token: Token, target: Peer, budget: Duration },
-    Relayed { via: Peer, asker: Peer, life: u64, token: Token, reply_by: Duration },
-    Tell { from: Peer, stated: Statement, update: Update<Peer> },
-    Sync { from: Peer, stated: Statement, merge: bool, sync: Sync<Peer> },
-    Page { from: Peer, stated: Statement, sync: Sync<Peer>, page: Page<Peer> },
-    Welcome { from: Peer, stated: Statement },
-    Closed { peer: Peer },
-    Outcome { life: u64, token: Token, outcome: Outcome },
-    Timer { life: u64, timer: Timer<Peer> },
-    Rumor { rumor: u64 },
-    Tick { life: u64 },
+    Probe {
+        asker: Peer,
+        life: u64,
+        token: Token,
+        stated: Statement,
+        merge: bool,
+        welcome: bool,
+        about: Option<Update<Peer>>,
+    },
+    Relay {
+        asker: Peer,
+        life: u64,
+        token: Token,
+        target: Peer,
+        budget: Duration,
+    },
+    Relayed {
+        via: Peer,
+        asker: Peer,
+        life: u64,
+        token: Token,
+        reply_by: Duration,
+    },
+    Tell {
+        from: Peer,
+        stated: Statement,
+        update: Update<Peer>,
+    },
+    Sync {
+        from: Peer,
+        stated: Statement,
+        merge: bool,
+        sync: Sync<Peer>,
+    },
+    Page {
+        from: Peer,
+        stated: Statement,
+        sync: Sync<Peer>,
+        page: Page<Peer>,
+    },
+    Closed {
+        peer: Peer,
+    },
+    Outcome {
+        life: u64,
+        token: Token,
+        outcome: Outcome,
+    },
+    Timer {
+        life: u64,
+        timer: Timer<Peer>,
+    },
+    Rumor {
+        rumor: u64,
+    },
+    Tick {
+        life: u64,
+    },
 }
 
 struct Rumor {
@@ -119,6 +167,7 @@ impl World {
                 up: true,
                 refuses: false,
                 kept: BTreeMap::new(),
+                welcomed: false,
                 stopped_until: Duration::ZERO,
                 side: 0,
                 open: BTreeSet::new(),
@@ -140,6 +189,7 @@ impl World {
         host.up = true;
         host.refuses = false;
         host.kept.clear();
+        host.welcomed = false;
         host.started = self.now;
         host.open.clear();
         let life = 1 + self.now.as_millis() as u64;
@@ -190,6 +240,7 @@ impl World {
             up: true,
             refuses: false,
             kept: BTreeMap::new(),
+            welcomed: false,
             stopped_until: Duration::ZERO,
             side,
             open: BTreeSet::new(),
@@ -289,7 +340,7 @@ impl World {
     fn output(&mut self, me: Peer, output: Output<Peer>) {
         let (life, latency) = (self.life(me), self.network.latency);
         match output {
-            Output::Probe { token, peer, timeout, kept, merge, about } => {
+            Output::Probe { token, peer, timeout, kept, merge, welcome, about } => {
                 self.requests += 1;
                 self.hosts[usize::from(me)].open.insert(token);
                 let lost = Letter::Outcome { life, token, outcome: Outcome::Lost };
@@ -299,7 +350,8 @@ impl World {
                 }
                 if self.arrives(me, peer) {
                     let stated = self.stated(me);
-                    self.post(self.now + latency, peer, Letter::Probe { asker: me, life, token, stated, merge, about });
+                    let probe = Letter::Probe { asker: me, life, token, stated, merge, welcome, about };
+                    self.post(self.now + latency, peer, probe);
                 } else if self.is_refused(me, peer) {
                     self.post(self.now + 2 * latency, me, Letter::Outcome { life, token, outcome: Outcome::Refused });
                 }
@@ -332,13 +384,6 @@ impl World {
                 }
             }
             Output::Sync { peer, sync, .. } => self.send_sync(me, peer, false, sync),
-            Output::Welcome { peer, .. } => {
-                self.requests += 1;
-                if self.arrives(me, peer) {
-                    let welcome = Letter::Welcome { from: me, stated: self.stated(me) };
-                    self.post(self.now + latency, peer, welcome);
-                }
-            }
             Output::Broadcast(update) => {
                 self.rumor_count += 1;
                 let mut held: Vec<bool> = self.hosts.iter().map(|host| !host.up).collect();
@@ -396,11 +441,14 @@ impl World {
         }
         let latency = self.network.latency;
         match letter {
-            Letter::Probe { asker, life, token, stated, merge, about } => {
-                if self.relates(me, asker, stated, merge)
-                    && let Some(update) = about
-                {
-                    self.input(me, Input::Told(update));
+            Letter::Probe { asker, life, token, stated, merge, welcome, about } => {
+                if self.relates(me, asker, stated, merge || welcome) {
+                    if let Some(update) = about {
+                        self.input(me, Input::Told(update));
+                    }
+                    if welcome && !std::mem::replace(&mut self.hosts[usize::from(me)].welcomed, true) {
+                        self.sync(me, asker, true);
+                    }
                 }
                 if self.arrives(me, asker) {
                     let outcome = Outcome::Answered(self.stated(me));
@@ -469,11 +517,6 @@ impl World {
                 }
                 if let Some(next) = next {
                     self.send_sync(me, from, false, next);
-                }
-            }
-            Letter::Welcome { from, stated } => {
-                if self.relates(me, from, stated, true) {
-                    self.sync(me, from, true);
                 }
             }
             Letter::Closed { peer } => self.input(me, Input::Closed(peer)),
