@@ -10,7 +10,7 @@ use std::{
 
 use chinwag_protocol::{
     call::{Call, CallContext, CallError, ErrorKind},
-    group::{Group, GroupConfig, Groups},
+    group::{Group, GroupConfig, Groups, Sharing},
     identity::{Gid, Nid, NodeAddr},
     value::Value,
 };
@@ -58,6 +58,11 @@ pub struct Environment {
     /// Groups that the node knows from the start. The sets are shared, not copied, and a group's services start with
     /// the first call on them: a simulation of many nodes that all know each other holds one set.
     pub groups: Vec<(Arc<GroupConfig>, Arc<Group>)>,
+    /// Whether the node has heard from the members of `groups` before it starts, and in which life: that of all of them. For
+    /// simulations of many nodes that know each other.
+    pub acquainted: Option<u64>,
+    /// With whom the node shares its sets of members, beyond those that it starts with.
+    pub sharing: Option<Sharing>,
     /// Called once when the node is to stop, after the call that asked for it was answered.
     pub on_stop: Box<dyn FnOnce()>,
 }
@@ -78,6 +83,8 @@ impl Environment {
             services: Vec::new(),
             distributed: Vec::new(),
             groups: Vec::new(),
+            acquainted: None,
+            sharing: None,
             on_stop: Box::new(|| {}),
         }
     }
@@ -167,6 +174,8 @@ pub(crate) struct Home {
     pub distributed: Vec<AnyService>,
     /// Which life of the node this is, as it was started.
     pub incarnation: u64,
+    /// The life in which the node has heard from the members that it starts with, if it has.
+    pub acquainted: Option<u64>,
     /// The life under which the node speaks: raised when peers turn out to know one that is not earlier.
     pub life: Cell<u64>,
     /// The groups in which the node is from their beginning.
@@ -201,9 +210,14 @@ impl Home {
             services,
             distributed,
             groups,
+            acquainted,
+            sharing,
             on_stop,
         } = environment;
         let (mut known, mut founded) = (Groups::new(me.clone()), Vec::new());
+        if let Some(sharing) = sharing {
+            known = known.sharing(sharing);
+        }
         for (config, members) in groups {
             let gid = config.gid.clone();
             match known.share(config, members) {
@@ -228,6 +242,7 @@ impl Home {
             counts: Cell::new(0),
             unheard: Arc::default(),
             incarnation,
+            acquainted,
             life: Cell::new(incarnation),
             founded: RefCell::new(founded),
             clock,

@@ -11,10 +11,14 @@
 //!
 //! What is not here: who is alive (see [`swim`](crate::swim)), and any wish that two views agree.
 
+mod sharing;
+
 use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 use indexmap::IndexMap;
 
+use self::sharing::Change;
+pub use self::sharing::Sharing;
 use crate::{
     call::{CallError, ErrorKind},
     identity::{Gid, NameError, Nid, NodeAddr, SID_DIGITS, Sid},
@@ -365,6 +369,7 @@ pub struct Groups {
     me: NodeAddr,
     local: Arc<Group>,
     entries: BTreeMap<Gid, Entry>,
+    sharing: Option<Sharing>,
 }
 
 impl Groups {
@@ -372,7 +377,14 @@ impl Groups {
     pub fn new(me: NodeAddr) -> Groups {
         let local: Arc<Group> = Arc::new([me.clone()].into_iter().collect());
         let all = Entry { members: local.clone(), config: Arc::new(GroupConfig::new(Gid::all())) };
-        Groups { me, local, entries: BTreeMap::from([(Gid::all(), all)]) }
+        Groups { me, local, entries: BTreeMap::from([(Gid::all(), all)]), sharing: None }
+    }
+
+    /// The same map, which shares its sets with those of other nodes of this program.
+    #[must_use]
+    pub fn sharing(mut self, sharing: Sharing) -> Groups {
+        self.sharing = Some(sharing);
+        self
     }
 
     /// The group's members.
@@ -517,8 +529,10 @@ impl Groups {
     pub fn meet(&mut self, nodes: impl IntoIterator<Item = NodeAddr>) {
         if let Some(all) = self.entries.get_mut("all") {
             for node in nodes {
-                if all.members.len() < MAX_MEMBERS {
-                    insert(&mut all.members, node);
+                if all.members.len() < MAX_MEMBERS && is_news(&all.members, &node) {
+                    edit(self.sharing.as_ref(), &mut all.members, Change::Add(node.clone()), |members| {
+                        members.add(node);
+                    });
                 }
             }
         }
@@ -557,10 +571,11 @@ impl Groups {
         }
         for (gid, entry) in &mut self.entries {
             if let Some(sid) = entry.members.sid_of(nid).cloned() {
-                let members = Arc::make_mut(&mut entry.members);
-                while let Some(key) = members.sid_of(nid).cloned() {
-                    members.remove(key.as_str());
-                }
+                edit(self.sharing.as_ref(), &mut entry.members, Change::Forget(*nid), |members| {
+                    while let Some(key) = members.sid_of(nid).cloned() {
+                        members.remove(key.as_str());
+                    }
+                });
                 left.push((gid.clone(), sid));
             }
         }
@@ -575,9 +590,10 @@ impl Groups {
         if entry.members.contains(&key) || entry.members.len() >= MAX_MEMBERS {
             return false;
         }
-        let members = Arc::make_mut(&mut entry.members);
-        let sid = if members.get(sid.as_str()).is_none() { sid.clone() } else { members.sid_for(&node.nid()) };
-        members.hold(sid, key, node.clone());
+        edit(self.sharing.as_ref(), &mut entry.members, Change::Restore(sid.clone(), node.clone()), |members| {
+            let sid = if members.get(sid.as_str()).is_none() { sid.clone() } else { members.sid_for(&node.nid()) };
+            members.hold(sid, key, node.clone());
+        });
         true
     }
 
@@ -591,10 +607,23 @@ fn is_sid_of(sid: &Sid, nid: &Nid) -> bool {
     sid.as_str().len() >= SID_DIGITS && nid.to_string().starts_with(sid.as_str())
 }
 
+/// Whether adding a node would change anything.
+fn is_news(members: &Group, node: &NodeAddr) -> bool {
+    members.by_nid(&node.key()).is_none_or(|held| held.node.is_spelled_like(node) && held.node != *node)
+}
+
 /// Adds without copying a shared set where that would change nothing.
 fn insert(members: &mut Arc<Group>, node: NodeAddr) {
-    if members.by_nid(&node.key()).is_none_or(|held| held.node.is_spelled_like(&node) && held.node != node) {
+    if is_news(members, &node) {
         Arc::make_mut(members).add(node);
+    }
+}
+
+/// Changes a set, with others of this program where they share theirs.
+fn edit(sharing: Option<&Sharing>, members: &mut Arc<Group>, change: Change, make: impl FnOnce(&mut Group)) {
+    match sharing {
+        Some(sharing) => sharing.change(members, change, make),
+        None => make(Arc::make_mut(members)),
     }
 }
 

@@ -284,8 +284,10 @@ impl<P: Peer> Swim<P> {
             self.incarnation = self.incarnation.next();
         }
         self.running = true;
-        self.left = false;
-        self.announce();
+        // Members that this node has heard from before it started have heard from it.
+        if std::mem::take(&mut self.left) || self.known == 0 {
+            self.announce();
+        }
         // Nodes that are started together must not probe together.
         let interval = self.config.probe_interval.as_millis() as u64;
         self.set_period(now + Duration::from_millis(chance.random_range(0..interval)));
@@ -307,12 +309,24 @@ impl<P: Peer> Swim<P> {
         self.outbox.push(Output::Broadcast(Update { peer, incarnation, claim: Claim::Left, by: peer }));
     }
 
+    /// Makes members of peers that this node has heard from, all in the same life, as [`Input::Know`] does of each. For many
+    /// peers, given in order, this is quick and takes no more memory than they need.
+    pub fn acquaint(&mut self, peers: impl ExactSizeIterator<Item = P>, incarnation: Incarnation) {
+        let room = (self.config.members as usize).min(self.members.len() + peers.len());
+        self.members.reserve_exact(room.saturating_sub(self.members.len()));
+        for peer in peers {
+            self.know(peer, incarnation);
+        }
+    }
+
     /// The peer was a member when this node's state was made, and this node had heard from it.
     fn know(&mut self, peer: P, incarnation: Incarnation) {
         if peer == self.me {
             return;
         }
-        if let Err(at) = self.position(&peer)
+        let last = self.members.last().is_none_or(|last| last.peer < peer);
+        let place = if last { Err(self.members.len()) } else { self.position(&peer) };
+        if let Err(at) = place
             && self.members.len() < self.config.members as usize
         {
             let member = Member { answered: true, ..Member::reported(peer, incarnation, Claim::Alive) };

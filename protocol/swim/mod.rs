@@ -98,7 +98,7 @@
 //! let answer = Input::Outcome { token: token.ok_or("no probe")?, outcome };
 //! let outputs = swim.handle(now, answer, &mut chance);
 //! assert!(outputs.iter().any(|output| matches!(output, Output::Event(Event::Joined { peer: 2, .. }))));
-//! assert!(matches!(outputs[1], Output::Broadcast(_)));
+//! assert!(outputs.iter().any(|output| matches!(output, Output::Broadcast(_))));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

@@ -1,10 +1,11 @@
 //! The measured story of membership: how soon a dead node is out of every view, and how many live ones are removed.
 //!
 //! ```text
-//! start    all nodes know each other; nothing is lost; it ends when those asked have heard everybody
+//! start    all nodes know and have heard each other; nothing is lost; it lasts until they have agreed on a cluster
 //! idle     so many protocol periods, in which nobody dies
 //! kills    one after another: a random node dies at a random moment of a period; it is watched until every living node
-//!          has removed it; it starts again at its address; the next one follows when the others have it back
+//!          has removed it; it starts again at its address and joins through another; the next one follows when the
+//!          others have it back
 //! ```
 //!
 //! The nodes are real actors on the simulated network. All times are virtual, and a seed decides everything, so the same
@@ -273,7 +274,12 @@ impl Watching {
     fn simulation(&self) -> Simulation {
         let mut settings = Settings { membership: membership::Settings::paced(self.period), ..Settings::default() };
         settings.membership.events = EVENTS;
-        Simulation::new(self.seed).nodes(self.nodes).latency(self.latency).settings(settings).without_scripts()
+        Simulation::new(self.seed)
+            .nodes(self.nodes)
+            .latency(self.latency)
+            .settings(settings)
+            .without_scripts()
+            .acquainted()
     }
 
     /// One run, on this thread.
@@ -406,7 +412,10 @@ impl Watching {
         let gone = removed && !watch.anyone_lists(victim).await;
         let removal = watch.removal(gone);
         at(Stage::Killed);
-        net.restart(victim);
+        let seeds: Vec<usize> = running.into_iter().filter(|node| *node != victim).collect();
+        if let Some(&seed) = seeds.get(chance.random_range(0..seeds.len().max(1))) {
+            net.join(victim, &[seed], &[super::named(net.group())]);
+        }
         let absence = net.now() - killed;
         let last = net.now() + patience;
         watch.returned(victim);

@@ -53,7 +53,7 @@ use std::{cell::RefCell, collections::BTreeMap, fmt, future::Future, rc::Rc, syn
 
 use chinwag_actors::{home::Settings, local::membership::Settings as Membership, service::AnyService};
 use chinwag_protocol::{
-    group::{Group, GroupConfig},
+    group::{Group, GroupConfig, Sharing},
     identity::{Gid, NodeAddr},
     overlay::{Neighbours, OverlayError},
 };
@@ -97,6 +97,7 @@ pub struct Simulation {
     settings: Settings,
     services: Vec<AnyService>,
     clocks: BTreeMap<usize, Skew>,
+    acquainted: bool,
     traced: bool,
 }
 
@@ -125,6 +126,7 @@ impl Simulation {
             settings: Settings { membership: Membership::off(), ..Settings::default() },
             services: Vec::new(),
             clocks: BTreeMap::new(),
+            acquainted: false,
             traced: false,
         }
     }
@@ -202,6 +204,14 @@ impl Simulation {
         self
     }
 
+    /// Nodes that begin with having heard from all that they know, where membership is on. Otherwise they know only where
+    /// others are, as an operator would have put them, and ask each other first.
+    #[must_use]
+    pub fn acquainted(mut self) -> Simulation {
+        self.acquainted = true;
+        self
+    }
+
     /// A service of one's own on every node, beside `record`.
     #[must_use]
     pub fn service(mut self, service: impl Into<AnyService>) -> Simulation {
@@ -267,6 +277,8 @@ impl Simulation {
                 neighbours,
                 group: self.group,
                 views,
+                acquainted: self.acquainted,
+                sharing: Sharing::default(),
                 settings,
                 services: self.services,
                 record: ledger.service(0),

@@ -19,7 +19,7 @@ use chinwag_actors::{
 };
 use chinwag_protocol::{
     call::{CallError, GroupReply, IntoArguments, Remote},
-    group::{Group, GroupConfig},
+    group::{Group, GroupConfig, Sharing},
     identity::{Gid, NodeAddr},
     overlay::Neighbours,
 };
@@ -49,6 +49,10 @@ pub(super) struct Inner {
     pub neighbours: Neighbours,
     pub group: Arc<GroupConfig>,
     pub views: Views,
+    /// Whether those that know each other have heard from each other.
+    pub acquainted: bool,
+    /// What the views share once they change.
+    pub sharing: Sharing,
     pub settings: Settings,
     pub services: Vec<AnyService>,
     /// What writes down what is heard in first lives.
@@ -109,6 +113,9 @@ impl Net {
             settings,
             services: self.0.services.iter().cloned().chain([record]).collect(),
             groups: view.map(|view| (self.0.group.clone(), view.clone())).into_iter().collect(),
+            // all began at the same moment
+            acquainted: (life == 0 && self.0.acquainted).then_some(incarnation),
+            sharing: Some(self.0.sharing.clone()),
             ..Environment::new(address(index), Rc::new(port), seed_of(self.0.seed, index as u64, life))
         };
         let (process, node) = Process::run(|| node::start(environment));

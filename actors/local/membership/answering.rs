@@ -6,7 +6,7 @@ use actix::{Context, Handler, Message};
 use chinwag_protocol::{
     call::{CallError, ErrorKind},
     group::Group,
-    identity::{Gid, NodeAddr},
+    identity::{Gid, Nid, NodeAddr},
     swim::{Claim, Input, Outcome, PAGE, Relation, Statement, Update},
     value::{Object, Value},
 };
@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use super::{
     Event, Membership, Shared, Take, admit, join, send,
-    wire::{self, Addresses, Known, Pinging, Place},
+    wire::{self, Addresses, Known, MAX_GROUPS, Pinging, Place},
 };
 use crate::request::{ReplyFuture, Request, Response};
 use crate::service::value;
@@ -105,7 +105,7 @@ impl Membership {
         match method.as_str() {
             "ping" => {
                 let about = argument.get("about").cloned();
-                let welcome = argument.get("welcome").and_then(Value::as_bool).unwrap_or(false);
+                let welcome = argument.get("welcome").map(wire::read_gids).transpose().map_err(refused)?;
                 let sender = match self.sender(argument, context) {
                     // the sender sees by the statement that it is a stranger
                     Err(why) if wire::is_named(&why, wire::STRANGER) && wire::name(argument) == self.cluster_name() => {
@@ -127,8 +127,8 @@ impl Membership {
                         answer.insert("about", about);
                     }
                     self.compare_heard(&sender.node, argument);
-                    if welcome {
-                        self.welcomed(sender.node);
+                    if let Some(groups) = welcome {
+                        self.welcomed(sender.node, &groups);
                     }
                 }
                 Ok(Response::Now(value(answer)))
@@ -214,6 +214,13 @@ impl Membership {
         let mut stating = self.stating(&roster);
         stating.stated = Statement::of(stating.stated.incarnation);
         self.home.ask(newcomer, wire::ping(&stating, Pinging::default()), DIAL_BACK)
+    }
+
+    /// The groups that list a node, of which a welcome names some: the node then asks for the listing.
+    pub(super) fn listed_in(&self, nid: &Nid) -> Vec<Gid> {
+        let groups = self.home.groups.borrow();
+        let lists = |gid: &&Gid| groups.entry(gid).is_ok_and(|entry| entry.members.contains(nid));
+        groups.names().filter(|gid| !gid.is_all()).filter(lists).take(MAX_GROUPS).cloned().collect()
     }
 
     /// A page of the groups that list a node.

@@ -50,6 +50,12 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// The longest pause, so that nodes that were started before their seed find it soon after it is up.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
+/// How many members that know groups which list this node wait to be asked, at most. A guess; each page names many.
+const MAX_HOSTS: usize = 64;
+
+/// How often each is asked, at most.
+const TRIES: u32 = 5;
+
 /// How many of those are asked, at most, that a seed knows which takes no part itself. A guess.
 const MAX_TRIED: usize = 8;
 
@@ -72,11 +78,10 @@ pub(super) async fn run(home: Rc<Home>, roster: Shared) {
         for (number, seed) in settings.seeds.iter().enumerate() {
             match through(&home, &node, seed).await {
                 Ok(members) => {
-                    let mut roster = roster.borrow_mut();
-                    roster.welcomed = true;
-                    roster.swim.expect_to_join(false);
+                    roster.borrow_mut().welcomed = true;
+                    roster.borrow_mut().swim.expect_to_join(false);
                     log::info!(target: "chinwag::membership", "joined {members} others through {seed}");
-                    return;
+                    return ask_hosts(&home, &node, &roster).await;
                 }
                 Err(Failure::Itself) => themselves += 1,
                 Err(Failure::Other(why)) => {
@@ -100,7 +105,7 @@ pub(super) async fn run(home: Rc<Home>, roster: Shared) {
         if let Some(member) = through_any(&home, &node).await {
             roster.borrow_mut().welcomed = true;
             log::info!(target: "chinwag::membership", "no seed answered; joined through {member}, which was met meanwhile");
-            return;
+            return ask_hosts(&home, &node, &roster).await;
         }
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
@@ -116,6 +121,21 @@ async fn through_any(home: &Home, node: &Node) -> Option<NodeAddr> {
         }
     }
     None
+}
+
+/// Asks for the groups that list this node those members that know some which it does not know.
+async fn ask_hosts(home: &Home, node: &Node, roster: &Shared) {
+    loop {
+        let next = roster.borrow_mut().hosts.pop();
+        let Some(host) = next else { return };
+        for _ in 0..TRIES {
+            match listing(home, node, &host).await {
+                Ok(()) => break,
+                Err(why) => log::debug!(target: "chinwag::membership", "{host} welcomed this node, but: {why}"),
+            }
+            home.clock.sleep(FIRST_PAUSE).await;
+        }
+    }
 }
 
 /// Joins through the member that has welcomed this node, or through another that it has met meanwhile.
@@ -146,21 +166,30 @@ enum Failure {
 }
 
 impl Membership {
-    /// A member has noticed that this node was restarted and knows nobody.
-    pub(super) fn welcomed(&self, by: NodeAddr) {
+    /// A member has noticed that this node was restarted. It knows groups which list this node, those named among them:
+    /// with others that welcome it, it may have none in common.
+    pub(super) fn welcomed(&self, by: NodeAddr, groups: &[Gid]) {
         let mut roster = self.roster.borrow_mut();
+        let is_in =
+            |gid: &Gid| self.home.groups.borrow().get(gid).is_ok_and(|members| members.contains(&self.home.nid));
+        let lacks = !groups.iter().all(is_in);
+        let joins = roster.joining.as_ref().is_some_and(|task| !task.0.is_finished());
         // one that joins through a seed is told as much
-        if std::mem::replace(&mut roster.welcomed, true) || roster.joining.is_some() {
+        let first = !std::mem::replace(&mut roster.welcomed, true) && !joins;
+        if lacks && !first && roster.hosts.len() < MAX_HOSTS && !roster.hosts.contains(&by) {
+            roster.hosts.push(by.clone());
+        }
+        if joins || !(first || lacks) {
             return;
         }
         let (home, shared) = (self.home.clone(), Rc::downgrade(&self.roster));
         let task = actix::spawn(async move {
             let Ok(node) = home.node().map(Node::on_its_own) else { return };
-            through_host(&home, &node, &by).await;
+            if first {
+                through_host(&home, &node, &by).await;
+            }
             if let Some(roster) = shared.upgrade() {
-                let ended = roster.borrow_mut().joining.take();
-                // last, as it ends this very task
-                drop(ended);
+                ask_hosts(&home, &node, &roster).await;
             }
         });
         roster.joining = Some(Task(task.abort_handle()));
@@ -207,7 +236,6 @@ async fn at(home: &Home, node: &Node, seed: &NodeAddr) -> Result<usize, CallErro
 
 /// Joins through a node that takes part.
 async fn with(home: &Home, node: &Node, seed: &NodeAddr) -> Result<usize, CallError> {
-    let settings = &home.settings.membership;
     let (mut sync, mut call) = send(node, BeginJoining).await?;
     loop {
         let answer = home.ask(seed, call, SEED_TIME).await?.into_value();
@@ -221,11 +249,20 @@ async fn with(home: &Home, node: &Node, seed: &NodeAddr) -> Result<usize, CallEr
         }
     }
     send(node, EndSync(seed.key())).await?;
+    listing(home, node, seed).await?;
+    // by then the view has been taken in
+    let enter = Enter { gid: Gid::all(), through: Some(seed.clone()) };
+    node.inner().gossip.ask(enter).await?;
+    Ok(others(home))
+}
+
+/// Puts the groups that list this node, as a member knows them.
+async fn listing(home: &Home, node: &Node, seed: &NodeAddr) -> Result<(), CallError> {
     let mut after = None;
     let mut gathered: Option<(GroupConfig, Group)> = None;
     loop {
         let stated = send(node, Stated).await?;
-        let stating = Stating { me: &home.me, name: &settings.cluster, stated };
+        let stating = Stating { me: &home.me, name: &home.settings.membership.cluster, stated };
         let answer = home.ask(seed, wire::listing(&stating, after.as_ref()), SEED_TIME).await?.into_value();
         let (parts, next) = wire::read_groups(&answer)?;
         for (config, members) in parts {
@@ -251,10 +288,7 @@ async fn with(home: &Home, node: &Node, seed: &NodeAddr) -> Result<usize, CallEr
     if let Some((config, members)) = gathered {
         put(home, node, config, members, seed).await?;
     }
-    // by then the view has been taken in
-    let enter = Enter { gid: Gid::all(), through: Some(seed.clone()) };
-    node.inner().gossip.ask(enter).await?;
-    Ok(others(home))
+    Ok(())
 }
 
 fn others(home: &Home) -> usize {

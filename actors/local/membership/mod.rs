@@ -159,7 +159,7 @@ impl Membership {
 
     /// Has the machine take in what operators have done, and then these inputs.
     fn take_in(&self, roster: &mut Roster, inputs: impl IntoIterator<Item = Input<Nid>>) {
-        let done = roster.differences(&self.home.nid, &self.home.groups.borrow());
+        let done = roster.differences(&self.home);
         self.follow_life(roster);
         for input in done.into_iter().chain(inputs) {
             let now = self.home.now();
@@ -246,6 +246,7 @@ impl Membership {
             Output::Probe { token, peer, timeout, kept, merge, welcome, about } => {
                 let about = about.and_then(|update| self.entry(roster, &update));
                 let heard = self.heard(&peer);
+                let welcome = welcome.then(|| self.listed_in(&peer));
                 let pinging = Pinging { about, kept, merge, welcome, heard, ..Pinging::default() };
                 let call = wire::ping(&self.stating(roster), pinging);
                 let asking = roster.address(&peer).map(|to| match kept {

@@ -19,7 +19,7 @@ use super::{
     events::{Event, Events, Peer},
     wire::{Addresses, Known},
 };
-use crate::load::Fill;
+use crate::{home::Home, load::Fill};
 
 /// Handed to each actor that comes to sit in the seat.
 pub(crate) type Shared = Rc<RefCell<Roster>>;
@@ -61,6 +61,8 @@ pub(crate) struct Roster {
     pub warned_full: bool,
     /// A node has welcomed this one after a restart.
     pub welcomed: bool,
+    /// Members that know groups which list this node, and which it does not know: they are to be asked.
+    pub hosts: Vec<NodeAddr>,
     /// `all`, as the machine knows it.
     seen: Option<Arc<Group>>,
     taken: BTreeMap<Nid, Taken>,
@@ -91,6 +93,7 @@ impl Roster {
             declared: BTreeMap::new(),
             warned_full: false,
             welcomed: false,
+            hosts: Vec::new(),
             seen: None,
             taken: BTreeMap::new(),
             due: BTreeMap::new(),
@@ -158,8 +161,15 @@ impl Roster {
     }
 
     /// What an operator has done to `all` since it was last looked at.
-    pub(crate) fn differences(&mut self, me: &Nid, groups: &Groups) -> Vec<Input<Nid>> {
-        let Ok(all) = groups.get(&Gid::all()) else { return Vec::new() };
+    pub(crate) fn differences(&mut self, home: &Home) -> Vec<Input<Nid>> {
+        let (me, Ok(all)) = (&home.nid, home.groups.borrow().get(&Gid::all())) else { return Vec::new() };
+        if let (None, Some(life)) = (&self.seen, home.acquainted) {
+            let mut peers: Vec<Nid> = all.iter().map(|(_, member)| member.nid).filter(|nid| nid != me).collect();
+            peers.sort_unstable();
+            self.swim.acquaint(peers.into_iter(), swim::Incarnation::of_life(life));
+            self.seen = Some(all);
+            return Vec::new();
+        }
         if self.seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, &all)) {
             return Vec::new();
         }

@@ -131,7 +131,8 @@ pub(crate) struct Pinging {
     pub about: Option<Value>,
     pub kept: bool,
     pub merge: bool,
-    pub welcome: bool,
+    /// The receiver was restarted: it is a member, and these groups list it.
+    pub welcome: Option<Vec<Gid>>,
     /// The sender asks what is known of this node.
     pub inquire: Option<NodeAddr>,
     /// The hashes of what the sender has heard by gossip, by group.
@@ -150,7 +151,10 @@ pub(crate) fn ping(stating: &Stating<'_>, pinging: Pinging) -> Call {
         let heard: Object = pinging.heard.iter().map(|(gid, hash)| (gid.as_str(), hexadecimal(*hash))).collect();
         object.insert("heard", Value::Object(heard));
     }
-    for (key, is) in [("kept", pinging.kept), ("merge", pinging.merge), ("welcome", pinging.welcome)] {
+    if let Some(groups) = &pinging.welcome {
+        object.insert("welcome", gids(groups));
+    }
+    for (key, is) in [("kept", pinging.kept), ("merge", pinging.merge)] {
         if is {
             object.insert(key, true);
         }
@@ -192,7 +196,7 @@ pub(crate) fn sync(
     }
     if let Some(groups) = joining {
         object.insert("joining", true);
-        object.insert("groups", groups.iter().map(|gid| Value::from(gid.as_str())).collect::<Vec<_>>());
+        object.insert("groups", gids(groups));
     }
     call("sync", object)
 }
@@ -256,7 +260,7 @@ pub(crate) fn entry(update: &Update<Nid>, find: impl FnOnce(&Nid) -> Option<Know
     object.insert("by", update.by.to_string());
     if let Some(groups) = known.groups.filter(|_| update.claim == Claim::Alive && known.life == update.incarnation.life)
     {
-        object.insert("groups", groups.iter().map(|gid| Value::from(gid.as_str())).collect::<Vec<_>>());
+        object.insert("groups", gids(&groups));
     }
     Some(Value::Object(object))
 }
@@ -359,6 +363,10 @@ pub(crate) fn is_named(error: &CallError, name: &str) -> bool {
 pub(crate) fn node(value: &Value, key: &str) -> Result<NodeAddr, CallError> {
     let node = value.get(key).ok_or_else(|| bad(format!("it has no {key}")))?;
     NodeAddr::from_value(node).map_err(|why| bad(format!("its {key}: {why}")))
+}
+
+fn gids(groups: &[Gid]) -> Value {
+    Value::from(groups.iter().map(|gid| Value::from(gid.as_str())).collect::<Vec<_>>())
 }
 
 /// Reads names of groups.
