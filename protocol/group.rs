@@ -349,7 +349,7 @@ impl From<Gid> for GroupConfig {
 pub struct Entry {
     /// Its members.
     pub members: Arc<Group>,
-    /// What it was put with.
+    /// What it was put with. Each put makes another, also where it says the same.
     pub config: Arc<GroupConfig>,
 }
 
@@ -436,6 +436,21 @@ impl Groups {
         let members = Arc::new(members);
         self.entries.insert(gid, Entry { members: members.clone(), config: Arc::new(config) });
         Ok(members)
+    }
+
+    /// As [`put`](Groups::put), but the group remains the one that it was if its configuration is the same: for a set that
+    /// holds all members which the group has.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn widen(&mut self, config: GroupConfig, members: Group) -> Result<Arc<Group>, CallError> {
+        let gid = config.gid.clone();
+        let before = self.entries.get(&gid).map(|entry| entry.config.clone()).filter(|before| **before == config);
+        let put = self.put(config, members)?;
+        if let (Some(before), Some(entry)) = (before, self.entries.get_mut(&gid)) {
+            entry.config = before;
+        }
+        Ok(put)
     }
 
     /// Names a set that others hold too, without copying it: many nodes of one program can have one view. Where this

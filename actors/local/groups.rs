@@ -213,7 +213,7 @@ impl Handler<Merge> for Groups {
                 members.add(member.node.clone());
             }
         }
-        let put = gossip::Options::read(&config).and_then(|_| self.home.groups.borrow_mut().put(config, members));
+        let put = gossip::Options::read(&config).and_then(|_| self.home.groups.borrow_mut().widen(config, members));
         Box::pin(async move {
             let (node, put) = (node?, put?);
             let member = put.contains(&node.nid());

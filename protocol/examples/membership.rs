@@ -1,13 +1,15 @@
 //! Measures failure detection: how soon a killed node is out of everyone's view, and how many live ones are removed.
 //!
 //! ```text
-//! cargo run --release -p chinwag-protocol --example membership -- [n] [loss %] [periods] [seed] [kill]
+//! cargo run --release -p chinwag-protocol --example membership -- [n] [loss %] [periods] [seed] [kill] [pause]
 //! cargo run --release -p chinwag-protocol --example membership -- 100 0 0 1 200        # detection time
 //! cargo run --release -p chinwag-protocol --example membership -- 100 30 10000 1 0     # 1,000,000 node-periods
+//! cargo run --release -p chinwag-protocol --example membership -- 100 0 10000 1 0 1    # the same, with pauses
 //! ```
 //!
 //! First the group runs for `periods` periods in which nobody fails; then `kill` times a node is killed, watched
-//! for, and started again. Default settings; latency 1 ms, a gossip tick of 200 ms.
+//! for, and started again. With `pause` 1, a tenth of the nodes, drawn anew in every fifth period, stands still for a second
+//! each time. Default settings; latency 1 ms, a gossip tick of 200 ms.
 
 #[allow(dead_code, reason = "the tests use the rest")]
 #[path = "../tests/swim_world/mod.rs"]
@@ -16,7 +18,7 @@ mod swim_world;
 use std::time::Duration;
 
 use chinwag_protocol::swim::{Config, Event, Status};
-use rand::RngExt;
+use rand::{RngExt, SeedableRng, seq::index};
 use swim_world::{Network, World};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -24,7 +26,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut argument = |default: u64| given.next().map_or(Ok(default), |text| text.parse());
     let n = u16::try_from(argument(100)?)?;
     let loss = argument(0)? as f64 / 100.0;
-    let (periods, seed, kills) = (argument(0)?, argument(1)?, argument(100)?);
+    let (periods, seed, kills, pauses) = (argument(0)?, argument(1)?, argument(100)?, argument(0)? > 0);
+    let mut chance = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
 
     let config = Config::default();
     let period = config.probe_interval;
@@ -35,6 +38,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (mut removed, mut suspected, mut refuted, mut health) = (0, 0, 0, 0);
     let before = world.requests;
     for passed in 0..periods {
+        if pauses && passed % 5 == 0 {
+            for peer in index::sample(&mut chance, n.into(), usize::from(n).div_ceil(10)) {
+                world.stop(u16::try_from(peer)?, period);
+            }
+        }
         world.run(period);
         for (_, peer, by) in world.false_removals() {
             removed += 1;

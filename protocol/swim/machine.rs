@@ -216,9 +216,15 @@ impl<P: Peer> Swim<P> {
         self.find(peer).is_some_and(|member| member.status().is_present() && member.incarnation.is_mute())
     }
 
-    /// Whether an operator put a peer here that has not answered since, so that a request to it asks for a merge.
-    pub fn asks_to_merge(&self, peer: &P) -> bool {
-        self.find(peer).is_some_and(|member| member.merge)
+    /// Whether an operator put a peer here that has not answered since, so that a request to it asks for a merge. Answers the
+    /// life of the peer that is known, or 0: another process that has its address by now was not put.
+    pub fn asks_to_merge(&self, peer: &P) -> Option<u64> {
+        self.find(peer).filter(|member| member.merge).map(|member| member.incarnation.life)
+    }
+
+    /// Whether a peer that states this in an answer was put here by an operator: then the clusters are to be merged.
+    pub fn merges(&self, peer: &P, stated: &Statement) -> bool {
+        self.asks_to_merge(peer).is_some_and(|life| life == 0 || life == stated.incarnation.life)
     }
 
     /// Whether a sign of life would change anything: [`Input::Heard`] with the incarnation that the peer states, or, with
@@ -422,6 +428,7 @@ impl<P: Peer> Swim<P> {
         if member.incarnation.life != life {
             // Another process answers there now. It knows nobody, unless it has joined by itself.
             member.answered = false;
+            member.merge &= life == 0;
             member.welcome = life > 0 && before.is_some_and(|before| before.is_known() || before == Status::Failed);
         }
         let (after, incarnation, claim) = (member.status(), member.incarnation, member.claim);

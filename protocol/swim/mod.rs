@@ -228,8 +228,8 @@ pub enum Output<P> {
         timeout: Duration,
         /// Use the connection that is kept to this peer, and tell the peer that it is kept.
         kept: bool,
-        /// Ask for a merge of the clusters, should they be two.
-        merge: bool,
+        /// Ask for a merge of the clusters, should they be two, if the peer is in this life, or in any if this is 0.
+        merge: Option<u64>,
         /// Tell the peer, which was restarted, that it is a member and can join through this node. Every probe does so until
         /// one is answered. Members that hear of the restart from others do the same with their regular probes, so that the
         /// peer learns of it whoever fails.

@@ -156,7 +156,8 @@ impl<P: Peer> Swim<P> {
     }
 
     fn request(&mut self, token: Token, peer: P, timeout: Duration) {
-        let (merge, welcome) = self.find(&peer).map_or((false, false), |member| (member.merge, member.welcome));
+        let welcome = self.find(&peer).is_some_and(|member| member.welcome);
+        let merge = self.asks_to_merge(&peer);
         let kept = self.neighbours().contains(&peer);
         let about = self.held_against(&peer);
         self.outbox.push(Output::Probe { token, peer, timeout, kept, merge, welcome, about });
@@ -215,7 +216,7 @@ impl<P: Peer> Swim<P> {
         // Another cluster's node on a member's address is not that member.
         let outcome = match outcome {
             Outcome::Answered(stated) => {
-                let merge = via.is_none() && self.asks_to_merge(&peer);
+                let merge = via.is_none() && self.merges(&peer, &stated);
                 match (self.relate(&stated, merge), via) {
                     (Relation::Member, _) => outcome,
                     (Relation::Stranger, None) => Outcome::Refused,

@@ -46,7 +46,7 @@ impl Membership {
     fn sender(&mut self, argument: &Value, context: &mut Context<Membership>) -> Result<Option<Sender>, CallError> {
         let Ok(node) = wire::node(argument, "from") else { return Ok(None) };
         let stated = wire::stated(argument);
-        let merge = argument.get("merge").and_then(Value::as_bool).unwrap_or(false);
+        let merge = wire::asks_to_merge(argument, self.home.life.get());
         self.spelled(&node);
         if node.is_same_node(&self.home.me) && !stated.is_mute() {
             let mine = self.roster.borrow().swim.incarnation();

@@ -29,7 +29,7 @@ use chinwag_protocol::{
 use rand::RngExt as _;
 
 use super::{
-    Announce, EndSync, Membership, Seed, Shared, TakePage,
+    Announce, EndSync, Membership, Merging, Seed, Shared, TakePage,
     roster::Task,
     send,
     wire::{self, Stating},
@@ -49,6 +49,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
 /// The longest pause, so that nodes that were started before their seed find it soon after it is up.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+
+/// How often a node tries seeds that do not answer before it may become a member of a cluster that they do not belong to. A
+/// guess: some thirty seconds, and with 40% of all requests lost, one in 1,500 tries fails so often.
+const FAITHFUL_ROUNDS: u32 = 8;
 
 /// How many members that know groups which list this node wait to be asked, at most. A guess; each page names many.
 const MAX_HOSTS: usize = 64;
@@ -72,9 +76,9 @@ pub(super) async fn run(home: Rc<Home>, roster: Shared) {
     if settings.seeds.is_empty() {
         return;
     }
-    let mut pause = FIRST_PAUSE;
+    let (mut pause, mut rounds) = (FIRST_PAUSE, 0);
     loop {
-        let mut themselves = 0;
+        let (mut themselves, mut silent) = (0, 0);
         for (number, seed) in settings.seeds.iter().enumerate() {
             match through(&home, &node, seed).await {
                 Ok(members) => {
@@ -85,14 +89,19 @@ pub(super) async fn run(home: Rc<Home>, roster: Shared) {
                 }
                 Err(Failure::Itself) => themselves += 1,
                 Err(Failure::Other(why)) => {
+                    silent += usize::from(!why.is_refusal());
                     let next = settings.seeds.get(number + 1);
                     let next = next.map_or_else(String::new, |next| format!("; trying {next}"));
                     log::warn!(target: "chinwag::membership", "cannot join through {seed}: {why}{next}");
                 }
             }
         }
-        // whoever finds it from now on may have it
-        roster.borrow_mut().swim.expect_to_join(false);
+        // Whoever finds it from then on may have it. Where nobody listens there is no cluster to join, but one that is silent
+        // may answer the next time.
+        rounds += 1;
+        if silent == 0 || rounds >= FAITHFUL_ROUNDS {
+            roster.borrow_mut().swim.expect_to_join(false);
+        }
         if themselves == settings.seeds.len() {
             log::info!(target: "chinwag::membership", "every seed is this node itself: it waits for others to join");
             return;
@@ -102,7 +111,7 @@ pub(super) async fn run(home: Rc<Home>, roster: Shared) {
         log::warn!(target: "chinwag::membership", "no seed answered; all are tried again in {} ms", wait.as_millis());
         home.clock.sleep(wait).await;
         // It may have become a member by other means: then any member can tell it what a seed would.
-        if let Some(member) = through_any(&home, &node).await {
+        if let Some(member) = through_any(&home, &node, Asked::Joins).await {
             roster.borrow_mut().welcomed = true;
             log::info!(target: "chinwag::membership", "no seed answered; joined through {member}, which was met meanwhile");
             return ask_hosts(&home, &node, &roster).await;
@@ -112,11 +121,11 @@ pub(super) async fn run(home: Rc<Home>, roster: Shared) {
 }
 
 /// Joins through one of the members that this node has met. Answers which.
-async fn through_any(home: &Home, node: &Node) -> Option<NodeAddr> {
+async fn through_any(home: &Home, node: &Node, asked: Asked) -> Option<NodeAddr> {
     let members = home.groups.borrow().get(&Gid::all()).unwrap_or_default();
     let members = members.iter().map(|(_, member)| &member.node).filter(|member| !member.is_same_node(&home.me));
     for member in members.take(MAX_TRIED) {
-        if with(home, node, member).await.is_ok() {
+        if with(home, node, member, asked).await.is_ok() {
             return Some(member.clone());
         }
     }
@@ -129,7 +138,7 @@ async fn ask_hosts(home: &Home, node: &Node, roster: &Shared) {
         let next = roster.borrow_mut().hosts.pop();
         let Some(host) = next else { return };
         for _ in 0..TRIES {
-            match listing(home, node, &host).await {
+            match listing(home, node, &host, Asked::Welcomed).await {
                 Ok(()) => break,
                 Err(why) => log::debug!(target: "chinwag::membership", "{host} welcomed this node, but: {why}"),
             }
@@ -142,7 +151,7 @@ async fn ask_hosts(home: &Home, node: &Node, roster: &Shared) {
 async fn through_host(home: &Home, node: &Node, host: &NodeAddr) {
     let mut pause = FIRST_PAUSE;
     loop {
-        match with(home, node, host).await {
+        match with(home, node, host, Asked::Welcomed).await {
             Ok(others) => {
                 log::info!(target: "chinwag::membership", "welcomed by {host}, with {others} others");
                 return;
@@ -150,12 +159,21 @@ async fn through_host(home: &Home, node: &Node, host: &NodeAddr) {
             Err(why) => log::debug!(target: "chinwag::membership", "{host} welcomed this node, but: {why}"),
         }
         home.clock.sleep(pause.mul_f64(home.chance(|chance| chance.random_range(0.75..1.25)))).await;
-        if let Some(member) = through_any(home, node).await {
+        if let Some(member) = through_any(home, node, Asked::Welcomed).await {
             log::info!(target: "chinwag::membership", "welcomed by {host}, joined through {member}");
             return;
         }
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
+}
+
+/// Why a member is asked which groups list this node.
+#[derive(Clone, Copy, Debug)]
+enum Asked {
+    /// This node joins: what both know of a group is brought together.
+    Joins,
+    /// This node was restarted, and a member has noticed.
+    Welcomed,
 }
 
 /// Why joining through a seed failed.
@@ -170,9 +188,7 @@ impl Membership {
     /// with others that welcome it, it may have none in common.
     pub(super) fn welcomed(&self, by: NodeAddr, groups: &[Gid]) {
         let mut roster = self.roster.borrow_mut();
-        let is_in =
-            |gid: &Gid| self.home.groups.borrow().get(gid).is_ok_and(|members| members.contains(&self.home.nid));
-        let lacks = !groups.iter().all(is_in);
+        let lacks = groups.iter().any(|gid| self.home.groups.borrow().entry(gid).is_err());
         let joins = roster.joining.as_ref().is_some_and(|task| !task.0.is_finished());
         // one that joins through a seed is told as much
         let first = !std::mem::replace(&mut roster.welcomed, true) && !joins;
@@ -228,14 +244,14 @@ async fn through(home: &Home, node: &Node, seed: &Seed) -> Result<usize, Failure
 }
 
 async fn at(home: &Home, node: &Node, seed: &NodeAddr) -> Result<usize, CallError> {
-    match with(home, node, seed).await {
+    match with(home, node, seed, Asked::Joins).await {
         Err(why) if lacks_method(&why) => through_mute(home, node, seed).await,
         joined => joined,
     }
 }
 
 /// Joins through a node that takes part.
-async fn with(home: &Home, node: &Node, seed: &NodeAddr) -> Result<usize, CallError> {
+async fn with(home: &Home, node: &Node, seed: &NodeAddr, asked: Asked) -> Result<usize, CallError> {
     let (mut sync, mut call) = send(node, BeginJoining).await?;
     loop {
         let answer = home.ask(seed, call, SEED_TIME).await?.into_value();
@@ -243,13 +259,13 @@ async fn with(home: &Home, node: &Node, seed: &NodeAddr) -> Result<usize, CallEr
         if from.is_same_node(&home.me) {
             return Err(CallError::new(ErrorKind::Unreachable, format!("{seed} is this node itself")));
         }
-        match send(node, TakePage { from: from.key(), sync, answer, merge: true }).await?? {
+        match send(node, TakePage { from: from.key(), sync, answer, merge: Merging::Joins }).await?? {
             Some((next, with)) => (sync, call) = (next, with),
             None => break,
         }
     }
     send(node, EndSync(seed.key())).await?;
-    listing(home, node, seed).await?;
+    listing(home, node, seed, asked).await?;
     // by then the view has been taken in
     let enter = Enter { gid: Gid::all(), through: Some(seed.clone()) };
     node.inner().gossip.ask(enter).await?;
@@ -257,7 +273,13 @@ async fn with(home: &Home, node: &Node, seed: &NodeAddr) -> Result<usize, CallEr
 }
 
 /// Puts the groups that list this node, as a member knows them.
-async fn listing(home: &Home, node: &Node, seed: &NodeAddr) -> Result<(), CallError> {
+async fn listing(home: &Home, node: &Node, seed: &NodeAddr, asked: Asked) -> Result<(), CallError> {
+    let started_in = &home.settings.membership.groups;
+    let wants = |gid: &Gid| match asked {
+        Asked::Joins => true,
+        // what it has been told of a group since its restart, by an operator most likely, stands
+        Asked::Welcomed => started_in.contains(gid) || home.groups.borrow().entry(gid).is_err(),
+    };
     let mut after = None;
     let mut gathered: Option<(GroupConfig, Group)> = None;
     loop {
@@ -266,6 +288,9 @@ async fn listing(home: &Home, node: &Node, seed: &NodeAddr) -> Result<(), CallEr
         let answer = home.ask(seed, wire::listing(&stating, after.as_ref()), SEED_TIME).await?.into_value();
         let (parts, next) = wire::read_groups(&answer)?;
         for (config, members) in parts {
+            if gathered.as_ref().is_none_or(|(of, _)| of.gid != config.gid) && !wants(&config.gid) {
+                continue;
+            }
             match &mut gathered {
                 Some((of, whole)) if of.gid == config.gid => {
                     for (_, member) in members.iter() {
@@ -339,7 +364,7 @@ async fn through_mute(home: &Home, node: &Node, seed: &NodeAddr) -> Result<usize
         .map(|(_, member)| &member.node)
         .filter(|other| !other.is_same_node(&home.me) && !other.is_same_node(seed));
     for other in candidates.take(MAX_TRIED) {
-        match with(home, node, other).await {
+        match with(home, node, other, Asked::Joins).await {
             Ok(_) => break,
             Err(why) => {
                 log::debug!(target: "chinwag::membership", "{other}, known by {seed}, does not take it in: {why}")
@@ -361,7 +386,7 @@ impl Handler<BeginJoining> for Membership {
         let mut roster = self.roster.borrow_mut();
         let sync = roster.swim.begin_joining();
         let asked = &self.home.settings.membership.groups;
-        let call = wire::sync(&self.stating(&roster), &sync, Vec::new(), true, Some(asked));
+        let call = wire::sync(&self.stating(&roster), &sync, Vec::new(), Some(0), Some(asked));
         MessageResult((sync, call))
     }
 }

@@ -296,8 +296,9 @@ impl Membership {
             Output::Sync { peer, sync, timeout } => {
                 let Some(to) = roster.address(&peer).cloned() else { return roster.swim.end_sync(&peer) };
                 let Ok(node) = self.home.node().cloned() else { return };
-                let merge = roster.swim.asks_to_merge(&peer);
-                let first = wire::sync(&self.stating(roster), &sync, self.entries(roster, &sync.news), merge, None);
+                let merge = Merging::IfPut;
+                let of = merge.of(roster, &peer);
+                let first = wire::sync(&self.stating(roster), &sync, self.entries(roster, &sync.news), of, None);
                 let home = self.home.clone();
                 actix::spawn(async move {
                     // it is tried again with the next peer whose view differs
@@ -373,6 +374,25 @@ impl Membership {
     }
 }
 
+/// Whether a comparison of views asks for a merge of the clusters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Merging {
+    /// This node joins the peer's cluster.
+    Joins,
+    /// If an operator put the peer here.
+    IfPut,
+}
+
+impl Merging {
+    /// The life of the peer for which it does, or 0 for any.
+    fn of(self, roster: &Roster, peer: &Nid) -> Option<u64> {
+        match self {
+            Merging::Joins => Some(0),
+            Merging::IfPut => roster.swim.asks_to_merge(peer),
+        }
+    }
+}
+
 /// Compares views with a peer until both agree, or until a request fails. `first` is the first request, and the call that
 /// carries it.
 async fn compare(
@@ -380,7 +400,7 @@ async fn compare(
     node: &Node,
     to: &NodeAddr,
     first: (chinwag_protocol::swim::Sync<Nid>, chinwag_protocol::call::Call),
-    merge: bool,
+    merge: Merging,
     timeout: Duration,
 ) -> Result<(), CallError> {
     let (mut sync, mut call) = first;
@@ -507,8 +527,8 @@ pub(crate) struct TakePage {
     pub from: Nid,
     pub sync: chinwag_protocol::swim::Sync<Nid>,
     pub answer: Value,
-    /// A merge of the clusters was requested, should they be two.
-    pub merge: bool,
+    /// Why a merge of the clusters is requested, should they be two.
+    pub merge: Merging,
 }
 
 impl Handler<TakePage> for Membership {
@@ -528,7 +548,8 @@ impl Handler<TakePage> for Membership {
         let stated = wire::stated(&answer);
         let shared = self.roster.clone();
         let mut roster = shared.borrow_mut();
-        admit(&mut roster, &self.home, &stated, wire::name(&answer), merge)?;
+        let merges = merge == Merging::Joins || roster.swim.merges(&from, &stated);
+        admit(&mut roster, &self.home, &stated, wire::name(&answer), merges)?;
         roster.swim.trust(self.home.now(), &stated);
         let fresh = roster.note(addresses);
         self.take_in(&mut roster, [Input::Heard { peer: from, stated }]);
@@ -537,7 +558,8 @@ impl Handler<TakePage> for Membership {
         self.carry_out_all(&mut roster, outputs);
         self.finish(&mut roster, context);
         let next = next.map(|next| {
-            let call = wire::sync(&self.stating(&roster), &next, self.entries(&roster, &next.news), merge, None);
+            let of = merge.of(&roster, &from);
+            let call = wire::sync(&self.stating(&roster), &next, self.entries(&roster, &next.news), of, None);
             (next, call)
         });
         drop(roster);

@@ -3,7 +3,7 @@
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
 
 use chinwag_protocol::{
-    group::{Group, Groups},
+    group::{Group, GroupConfig, Groups},
     identity::{Gid, Nid, NodeAddr, Sid},
     swim::{self, Bulletin, Input, Status, Swim, Timer},
     value::Value,
@@ -39,7 +39,7 @@ impl Drop for Task {
 /// Where a peer belongs that a verdict removed.
 pub(crate) struct Taken {
     pub node: NodeAddr,
-    pub groups: Vec<(Gid, Sid)>,
+    pub groups: Vec<(Gid, Sid, Arc<GroupConfig>)>,
     /// It was this node that told those who take no part.
     pub told: bool,
 }
@@ -210,7 +210,13 @@ impl Roster {
         let mut changed = Vec::new();
         let restore = taken.as_ref().map(|taken| taken.groups.clone()).unwrap_or_default();
         self.change(groups, |groups| {
-            changed.extend(restore.into_iter().filter(|(gid, sid)| groups.restore(gid, sid, &node)));
+            for (gid, sid, of) in restore {
+                // an operator may have put another set in its place since
+                let same = groups.entry(&gid).is_ok_and(|entry| Arc::ptr_eq(&entry.config, &of));
+                if same && groups.restore(&gid, &sid, &node) {
+                    changed.push((gid, sid));
+                }
+            }
             // known there, it may be known with more than its address
             if groups.get(&Gid::all()).is_ok_and(|all| !all.contains(nid)) {
                 groups.meet([node]);
@@ -239,8 +245,12 @@ impl Roster {
             let gone = |status| matches!(status, Status::Failed | Status::Pending | Status::Unreachable);
             self.taken.retain(|nid, _| swim.status(nid).is_some_and(gone));
             // An operator had put it again meanwhile, and it did not answer: it still belongs where it was before, too.
-            let elsewhere = before.into_iter().filter(|(gid, _)| left.iter().all(|(of, _)| of != gid));
-            let groups = left.iter().cloned().chain(elsewhere).collect();
+            let elsewhere = before.into_iter().filter(|(gid, ..)| left.iter().all(|(of, _)| of != gid));
+            let here = left.iter().filter_map(|(gid, sid)| {
+                let config = groups.entry(gid).ok()?.config.clone();
+                Some((gid.clone(), sid.clone(), config))
+            });
+            let groups = here.chain(elsewhere).collect();
             self.taken.insert(*nid, Taken { node, groups, told });
         }
         for (gid, _) in &left {
@@ -254,7 +264,7 @@ impl Roster {
         let mut removed = Vec::new();
         for (nid, taken) in &mut self.taken {
             let before = taken.groups.len();
-            taken.groups.retain(|(of, held)| of != gid || held.as_str() != sid);
+            taken.groups.retain(|(of, held, _)| of != gid || held.as_str() != sid);
             if taken.groups.len() < before {
                 removed.push(*nid);
             }
@@ -271,7 +281,7 @@ impl Roster {
         for (nid, taken) in &mut self.taken {
             let before = taken.groups.len();
             let named = members.is_some_and(|members| members.contains(nid));
-            taken.groups.retain(|(of, _)| of != gid || named);
+            taken.groups.retain(|(of, ..)| of != gid || named);
             if taken.groups.len() < before {
                 removed.push(*nid);
             }

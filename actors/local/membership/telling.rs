@@ -203,7 +203,8 @@ impl Membership {
     fn tell_of_return(&self, roster: &Roster, back: Option<roster::Taken>) {
         if let Some(back) = back.filter(|back| back.told) {
             let node = back.node.to_value();
-            self.tell_mute(roster, back.groups, |_| ("add", node.clone()));
+            let groups = back.groups.into_iter().map(|(gid, sid, _)| (gid, sid)).collect();
+            self.tell_mute(roster, groups, |_| ("add", node.clone()));
         }
     }
 

@@ -130,7 +130,8 @@ pub(crate) fn state(object: &mut Object, stated: &Statement, name: &str) {
 pub(crate) struct Pinging {
     pub about: Option<Value>,
     pub kept: bool,
-    pub merge: bool,
+    /// The life of the receiver for which the sender asks for a merge of the clusters, or 0 for any.
+    pub merge: Option<u64>,
     /// The receiver was restarted: it is a member, and these groups list it.
     pub welcome: Option<Vec<Gid>>,
     /// The sender asks what is known of this node.
@@ -154,11 +155,10 @@ pub(crate) fn ping(stating: &Stating<'_>, pinging: Pinging) -> Call {
     if let Some(groups) = &pinging.welcome {
         object.insert("welcome", gids(groups));
     }
-    for (key, is) in [("kept", pinging.kept), ("merge", pinging.merge)] {
-        if is {
-            object.insert(key, true);
-        }
+    if pinging.kept {
+        object.insert("kept", true);
     }
+    put_merge(&mut object, pinging.merge);
     call("ping", object)
 }
 
@@ -184,16 +184,14 @@ pub(crate) fn sync(
     stating: &Stating<'_>,
     sync: &swim::Sync<Nid>,
     news: Vec<Value>,
-    merge: bool,
+    merge: Option<u64>,
     joining: Option<&[Gid]>,
 ) -> Call {
     let mut object = stating.object();
     object.insert("parts", sync.parts.iter().map(|part| hexadecimal(*part)).collect::<Vec<_>>());
     object.insert("first", sync.first.min(MAX_PARTS) as f64);
     object.insert("news", news);
-    if merge {
-        object.insert("merge", true);
-    }
+    put_merge(&mut object, merge);
     if let Some(groups) = joining {
         object.insert("joining", true);
         object.insert("groups", gids(groups));
@@ -363,6 +361,17 @@ pub(crate) fn is_named(error: &CallError, name: &str) -> bool {
 pub(crate) fn node(value: &Value, key: &str) -> Result<NodeAddr, CallError> {
     let node = value.get(key).ok_or_else(|| bad(format!("it has no {key}")))?;
     NodeAddr::from_value(node).map_err(|why| bad(format!("its {key}: {why}")))
+}
+
+fn put_merge(object: &mut Object, merge: Option<u64>) {
+    if let Some(life) = merge {
+        object.insert("merge", life as f64);
+    }
+}
+
+/// Whether a request asks a node in this life for a merge of the clusters.
+pub(crate) fn asks_to_merge(value: &Value, life: u64) -> bool {
+    whole(value.get("merge")).is_some_and(|of| of == 0 || of == life)
 }
 
 fn gids(groups: &[Gid]) -> Value {
@@ -610,9 +619,10 @@ mod tests {
             .into();
         let values: Vec<_> = entries.iter().map(|update| entry(update, find).unwrap()).collect();
         let sent = swim::Sync { parts: vec![0, u64::MAX, 7, 1 << 60], first: 2, news: entries.clone() };
-        let call = sync(&stating, &sent, values.clone(), true, Some(&[Gid::new("town").unwrap()]));
+        let call = sync(&stating, &sent, values.clone(), Some(7), Some(&[Gid::new("town").unwrap()]));
         let argument = written(&call.arguments[0]);
         assert_eq!(read_sync(&argument, &mut Addresses::new()), Ok(sent));
+        assert!(asks_to_merge(&argument, 7) && !asks_to_merge(&argument, 8));
         assert_eq!((stated(&argument), name(&argument)), (statement(), "west"));
         assert_eq!(read_gids(argument.get("groups").unwrap()).unwrap().len(), 1);
 

@@ -350,6 +350,7 @@ impl World {
                 }
                 if self.arrives(me, peer) {
                     let stated = self.stated(me);
+                    let merge = merge.is_some_and(|of| of == 0 || of == self.stated(peer).incarnation.life);
                     let probe = Letter::Probe { asker: me, life, token, stated, merge, welcome, about };
                     self.post(self.now + latency, peer, probe);
                 } else if self.is_refused(me, peer) {
