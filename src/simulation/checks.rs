@@ -199,13 +199,20 @@ fn everyone(net: &Net) -> Vec<(usize, Nid)> {
 /// A dead peer that a node never heard from stays where it was put: it may never have been there.
 fn views<'a>(net: &'a Net, story: &'a Story) -> Found<'a> {
     Box::pin(async move {
+        if story.blurred {
+            return None;
+        }
         let everyone = everyone(net);
         let standings = match Standings::ask(net).await {
             Ok(standings) => standings,
             Err(why) => return Some(why),
         };
         for node in (0..net.len()).filter(|&node| net.is_up(node)) {
-            let together = |other: usize| story.cluster(net, other) == story.cluster(net, node);
+            // one that joined begins with nothing, and what it is told is seen elsewhere
+            let joined = |node: usize| story.joined(net, node).is_some();
+            let begun = !joined(node);
+            let together =
+                |other: usize| begun && !joined(other) && story.cluster(net, other) == story.cluster(net, node);
             let known: BTreeSet<usize> =
                 net.neighbours().of(node as u32).map(|other| other as usize).filter(|other| together(*other)).collect();
             for gid in std::iter::once("all").chain(story.grouped(net, node).then(|| net.group())) {
@@ -279,6 +286,9 @@ fn puts<'a>(net: &'a Net, story: &'a Story) -> Found<'a> {
 /// has that node in the group, and is in that node's. Where groups are restored, that holds of every node's.
 fn joins<'a>(net: &'a Net, story: &'a Story) -> Found<'a> {
     Box::pin(async move {
+        if story.blurred {
+            return None;
+        }
         let lists = async |node: usize, gid: &str, other: usize| -> bool {
             let view = net.node(node).group(gid).members().await;
             view.is_ok_and(|view| view.contains(&net.addr(other).nid()))
@@ -317,6 +327,9 @@ fn joins<'a>(net: &'a Net, story: &'a Story) -> Found<'a> {
 /// No node has one of another cluster in any group.
 fn apart<'a>(net: &'a Net, story: &'a Story) -> Found<'a> {
     Box::pin(async move {
+        if story.blurred {
+            return None;
+        }
         let everyone = everyone(net);
         for node in (0..net.len()).filter(|&node| net.is_up(node)) {
             let cluster = story.cluster(net, node);

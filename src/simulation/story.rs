@@ -16,9 +16,11 @@ pub(super) struct Story {
     pub untold: u64,
     /// Whether nodes watch each other.
     pub watched: bool,
-    /// From when on each cluster of more than one node has an id. A node of one that joins another before, on its old address,
-    /// may bring both together.
+    /// From when on each cluster of more than one node has an id.
     pub settled: Duration,
+    /// A node of one cluster has joined another, on its old address, when one of the two may have had no id: they may be one
+    /// by now, or not.
+    pub blurred: bool,
     /// What is demanded of them.
     pub demands: BTreeSet<Demand>,
     /// Groups put by hand, the latest last.
@@ -92,12 +94,20 @@ impl Story {
         let (before, after) = (self.cluster_of_place(node), through.first().map(|seed| self.cluster(net, *seed)));
         let company = (0..net.len()).filter(|&other| net.is_up(other) && Some(self.cluster(net, other)) == after);
         if let Some(after) = after
+            && before != after
+            && self.is_clique(node)
             && (net.now() < self.settled || company.count() < 2)
         {
-            self.merge(before, after);
+            self.blurred = true;
         }
         let through = through.iter().map(|seed| (*seed, net.life(*seed))).collect();
         self.joins.insert(node, Joined { life: net.life(node), through, ungrouped });
+    }
+
+    /// Whether a node's address was in a clique of several at the beginning.
+    fn is_clique(&self, node: usize) -> bool {
+        let cluster = self.clusters.get(node);
+        self.clusters.iter().filter(|other| Some(*other) == cluster).count() > 1
     }
 
     fn merge(&mut self, one: usize, other: usize) {
