@@ -70,6 +70,8 @@ pub struct Swim<P> {
     /// When the present budget of asks began, and how many of it are spent.
     pub(super) ask_budget: (Duration, u32),
     pub(super) probes: u64,
+    /// How many neighbours of the present period were refused.
+    pub(super) walked: u32,
     /// Lifeguard's local health counter: 0 is well.
     pub(super) health: u32,
     period: u64,
@@ -112,6 +114,7 @@ impl<P: Peer> Swim<P> {
             ask_due: None,
             ask_budget: (Duration::ZERO, 0),
             probes: 0,
+            walked: 0,
             health: 0,
             period: 0,
             period_due: Duration::ZERO,

@@ -63,6 +63,7 @@ impl<P: Peer> Swim<P> {
             return;
         }
         self.set_period(now + self.config.probe_interval * (1 + self.health));
+        self.walked = 0;
         // The transport reports on every request. Should it fail to, nothing follows from that.
         let tolerance = self.config.stall_tolerance;
         self.flights.retain(|_, flight| now <= flight.due + tolerance);
@@ -83,12 +84,32 @@ impl<P: Peer> Swim<P> {
         }
     }
 
+    /// Goes on to the next neighbour in the same period, as nobody listens at the address of the last one, of which this node
+    /// has only heard. Otherwise a few hundred made-up members would take all probes for minutes.
+    fn walk_on(&mut self, now: Duration) {
+        if self.walked >= self.config.asks {
+            return;
+        }
+        self.walked += 1;
+        let flights = &self.flights;
+        let free = |peer: &P| flights.values().all(|flight| flight.peer != *peer);
+        if let Some(next) = self.neighbours().into_iter().find(free) {
+            self.probe(now, next, true);
+        }
+    }
+
+    /// Whether this node accuses a member of which it has only heard.
+    fn doubts(&self, member: &Member<P>) -> bool {
+        let accused = self.suspicions.get(&member.peer).is_some_and(|suspicion| suspicion.is_held_by(&self.me));
+        accused && !member.answered
+    }
+
     /// The members to which this node keeps a connection: the next ones in the order of ids.
     pub(super) fn neighbours(&self) -> Vec<P> {
         let wanted = self.config.neighbours as usize;
         let here = self.position(&self.me).unwrap_or_else(|at| at);
         let (before, after) = self.members.split_at(here);
-        let round = after.iter().chain(before).filter(|member| member.status().is_known());
+        let round = after.iter().chain(before).filter(|member| member.status().is_known() && !self.doubts(member));
         round.take(wanted).map(|member| member.peer).collect()
     }
 
@@ -312,7 +333,7 @@ impl<P: Peer> Swim<P> {
         let Some(member) = self.find(&flight.peer) else {
             return;
         };
-        let (status, known_before) = (member.status(), member.known_before);
+        let (status, known_before, answered) = (member.status(), member.known_before, member.answered);
         let current = member.incarnation == flight.incarnation;
         // A failure reported late: this node, or its way out, stood still in between.
         let late = now > flight.due + self.config.stall_tolerance;
@@ -334,7 +355,12 @@ impl<P: Peer> Swim<P> {
             self.worsen(if flight.relays.is_empty() { 1 } else { flight.silent });
         }
         match (current, flight.refused) {
-            (true, true) => self.refused(now, flight.peer, chance),
+            (true, true) => {
+                self.refused(now, flight.peer, chance);
+                if flight.scheduled && !answered {
+                    self.walk_on(now);
+                }
+            }
             (true, false) => self.accuse(now, flight.peer),
             (false, _) => {}
         }

@@ -24,21 +24,23 @@ pub(super) fn large_steps() {
 /// the allocator for its figures, and only one with much free memory has it trimmed.
 ///
 /// What is resident of the program's own text is for the most part what its start needed: with each page that is touched, the
-/// kernel maps those around it. A while after the start, and after each peak, the text is unmapped once, and only what is
-/// used from then on comes back, from the kernel's cache.
+/// kernel maps those around it. A few times after the start, ever more rarely, and after each peak, the text is unmapped, and
+/// only what is used from then on comes back, from the kernel's cache.
 pub(super) async fn give_back() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
         let mut watch = Watch::default();
-        tokio::time::sleep(LOOK).await;
-        glibc::unmap_text();
-        while let Some(resident) = glibc::resident() {
+        for look in 1_u64.. {
+            tokio::time::sleep(LOOK).await;
+            if look.is_power_of_two() && look <= STARTING {
+                glibc::unmap_text();
+            }
+            let Some(resident) = glibc::resident() else { return };
             watch.look(resident, glibc::used, || {
                 glibc::trim();
                 glibc::unmap_text();
                 glibc::resident()
             });
-            tokio::time::sleep(LOOK).await;
         }
     }
 }
@@ -46,6 +48,11 @@ pub(super) async fn give_back() {
 /// How often: memory goes back within this time and some milliseconds.
 #[cfg(any(test, all(target_os = "linux", target_env = "gnu")))]
 const LOOK: std::time::Duration = std::time::Duration::from_secs(6);
+
+/// After so many looks, a minute and a half, a node has started and joined others, and the text that it uses is what it goes
+/// on using. A guess.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+const STARTING: u64 = 16;
 
 /// What free memory is not worth giving back, in bytes, however little the program has.
 #[cfg(any(test, all(target_os = "linux", target_env = "gnu")))]
