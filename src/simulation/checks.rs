@@ -179,7 +179,9 @@ impl Standings {
     /// Whether a node may go on listing a dead one: it never heard from it, so that it may never have been there. Where
     /// liveness is news, nobody in its cluster has.
     fn excuses(&self, net: &Net, story: &Story, node: usize, dead: &Nid) -> bool {
-        let pending = |standings: &BTreeMap<Nid, Status>| standings.get(dead) == Some(&Status::Pending);
+        let pending = |standings: &BTreeMap<Nid, Status>| {
+            matches!(standings.get(dead), Some(Status::Pending | Status::Unreachable))
+        };
         if !self.0.get(&node).is_some_and(pending) {
             return false;
         }
@@ -513,7 +515,7 @@ mod tests {
         let dead = Simulation::new(1).run(|net| async move { net.addr(1).nid() }).unwrap();
         let of = |status| BTreeMap::from([(dead, status)]);
         let excused = Simulation::new(1).nodes(3).beside([1]).run(|net| async move {
-            use Status::{Alive, Failed, Pending};
+            use Status::{Alive, Failed, Pending, Unreachable};
             let excuses = |one: Status, two: Status, demands: &[Demand]| {
                 let story = Story::new(3, &[1], true, demands.iter().copied().collect());
                 // what a node of another cluster knows does not matter
@@ -525,8 +527,10 @@ mod tests {
                 excuses(Pending, Failed, &[]),
                 excuses(Pending, Failed, &[Demand::Liveness]),
                 excuses(Pending, Pending, &[Demand::Liveness]),
+                excuses(Unreachable, Failed, &[]),
+                excuses(Unreachable, Pending, &[Demand::Liveness]),
             ]
         });
-        assert_eq!(excused.unwrap(), [false, true, false, true]);
+        assert_eq!(excused.unwrap(), [false, true, false, true, true, true]);
     }
 }
