@@ -65,7 +65,17 @@ pub const KINDS: [Kind; 12] = [
 ];
 
 /// The kinds that are drawn unless told otherwise: those that hold. A kind joins them when what it demands is done.
-pub const USUAL: [Kind; 5] = [Kind::Silent, Kind::Restarts, Kind::Clusters, Kind::Joins, Kind::Puts];
+pub const USUAL: [Kind; 9] = [
+    Kind::Silent,
+    Kind::Restarts,
+    Kind::Clocks,
+    Kind::Clusters,
+    Kind::Joins,
+    Kind::Puts,
+    Kind::LatePuts,
+    Kind::Early,
+    Kind::Merges,
+];
 
 impl Kind {
     fn name(self) -> &'static str {
