@@ -14,7 +14,8 @@
 //! node of the reference) is asked for `all` and for the groups by the calls that it knows, and then the node joins
 //! through one of its members that does take part.
 //!
-//! A node that was restarted and knows nobody is *welcomed* by a member that notices it, and then joins through that member.
+//! A node that was restarted and knows nobody is *welcomed* by the members that notice it. It joins through the first of them,
+//! and asks the others for the groups that list it and that it does not know yet.
 
 use std::{rc::Rc, time::Duration};
 
