@@ -30,8 +30,8 @@ pub(super) async fn give_back() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
         let mut watch = Watch::default();
-        for look in 1_u64.. {
-            tokio::time::sleep(LOOK).await;
+        // the first look is at once, before there can have been a peak
+        for look in 0_u64.. {
             if look.is_power_of_two() && look <= STARTING {
                 glibc::unmap_text();
             }
@@ -41,15 +41,16 @@ pub(super) async fn give_back() {
                 glibc::unmap_text();
                 glibc::resident()
             });
+            tokio::time::sleep(LOOK).await;
         }
     }
 }
 
-/// How often: memory goes back within this time and some milliseconds.
+/// How often. Memory goes back within twice this time: a look in the midst of a peak does not count.
 #[cfg(any(test, all(target_os = "linux", target_env = "gnu")))]
-const LOOK: std::time::Duration = std::time::Duration::from_secs(6);
+const LOOK: std::time::Duration = std::time::Duration::from_secs(4);
 
-/// After so many looks, a minute and a half, a node has started and joined others, and the text that it uses is what it goes
+/// After so many looks, a minute, a node has started and joined others, and the text that it uses is what it goes
 /// on using. A guess.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const STARTING: u64 = 16;
