@@ -4,7 +4,7 @@
 
 use std::{rc::Rc, time::Duration};
 
-use chinwag::{NodeAddr, Remote, actors::handle::Node};
+use chinwag::{NodeAddr, Remote, actors::handle::Node, membership::Settings};
 
 #[path = "support/street.rs"]
 mod street;
@@ -62,5 +62,18 @@ fn a_node_that_missed_a_message_hears_of_it_with_the_next_probe_that_it_answers(
             let waited = sent.elapsed();
             assert!(waited <= Duration::from_millis(2_500), "{here} waited for {waited:?}");
         }
+    });
+}
+
+#[test]
+fn a_node_enters_all_as_soon_as_it_has_company_there() {
+    story(async |street| {
+        let node = street.open_as(&at(1), 1, Settings::default());
+        sleep(40).await;
+        // nobody is there, so that no message and no probe makes the node enter
+        node.groups().put("others", [at(2)]).await.unwrap();
+        let met = tokio::time::Instant::now();
+        until("it asks what was said before", async || street.asked("enter").contains(&at(2))).await;
+        assert!(met.elapsed() <= Duration::from_millis(100), "{:?}", met.elapsed());
     });
 }

@@ -194,7 +194,23 @@ impl Membership {
         }
         self.home.unheard.store(roster.swim.has_unheard(), Ordering::Relaxed);
         self.publish(roster);
+        self.enter(roster);
         self.arm(roster, context);
+    }
+
+    /// Has gossip enter `all` as soon as this node has company there: it performs what is sent from then on, and takes
+    /// what it hears of before for older.
+    fn enter(&self, roster: &mut Roster) {
+        let company = self.home.groups.borrow().get(&Gid::all()).is_ok_and(|all| all.len() > 1);
+        if roster.enters || !company {
+            return;
+        }
+        let Ok(node) = self.home.node().cloned() else { return };
+        roster.enters = true;
+        actix::spawn(async move {
+            // a node that has ended asks for nothing any more
+            let _ = node.inner().gossip.ask(gossip::Enter { gid: Gid::all(), through: None }).await;
+        });
     }
 
     /// One alarm for all timers.

@@ -59,6 +59,8 @@ pub(crate) struct Roster {
     declared: BTreeMap<Nid, (u64, Vec<Gid>)>,
     /// The machine was once told that it turned nodes away.
     pub warned_full: bool,
+    /// Gossip was told to enter `all`.
+    pub enters: bool,
     /// A node has welcomed this one after a restart.
     pub welcomed: bool,
     /// Members that know groups which list this node, and which it does not know: they are to be asked.
@@ -92,6 +94,7 @@ impl Roster {
             noted: Vec::new(),
             declared: BTreeMap::new(),
             warned_full: false,
+            enters: false,
             welcomed: false,
             hosts: Vec::new(),
             seen: None,
