@@ -417,6 +417,11 @@ impl Groups {
         after.chain(self.entries.range::<Gid, _>(..=last)).map(|(gid, _)| gid)
     }
 
+    /// The groups that a node is in, named by its [`key`](NodeAddr::key), `all` among them.
+    pub fn listing(&self, nid: &Nid) -> impl Iterator<Item = (&Gid, &Entry)> {
+        self.entries.iter().filter(|(_, entry)| entry.members.contains(nid))
+    }
+
     /// Names a set of nodes, in place of what the name stood for before. Its nodes join `all`. `all` itself keeps this
     /// node whatever it is set to.
     ///
@@ -479,7 +484,7 @@ impl Groups {
     /// [`ErrorKind::UnknownGroup`], [`ErrorKind::Reserved`] for `local`, [`ErrorKind::Busy`] past [`MAX_MEMBERS`];
     /// nothing has changed then.
     pub fn add(&mut self, gid: &Gid, node: NodeAddr) -> Result<Arc<Group>, CallError> {
-        self.add_with(gid, node, |members, node| {
+        self.add_with(gid, node, |_, members, node| {
             let nid = node.nid();
             let here = members.sid_of(&nid).is_some_and(|sid| is_sid_of(sid, &nid));
             if !here || members.by_nid(&nid).is_none_or(|held| held.node != node) {
@@ -500,14 +505,14 @@ impl Groups {
         &mut self,
         gid: &Gid,
         node: NodeAddr,
-        insert: impl FnOnce(&mut Arc<Group>, NodeAddr),
+        insert: impl FnOnce(Option<&Sharing>, &mut Arc<Group>, NodeAddr),
     ) -> Result<Arc<Group>, CallError> {
         self.writable(gid)?;
         let entry = self.entries.get_mut(gid).ok_or_else(|| unknown(gid))?;
         if entry.members.len() >= MAX_MEMBERS {
             return Err(CallError::new(ErrorKind::Busy, format!("a group has at most {MAX_MEMBERS} members")));
         }
-        insert(&mut entry.members, node.clone());
+        insert(self.sharing.as_ref(), &mut entry.members, node.clone());
         self.meet([node]);
         self.get(gid)
     }
@@ -544,10 +549,8 @@ impl Groups {
     pub fn meet(&mut self, nodes: impl IntoIterator<Item = NodeAddr>) {
         if let Some(all) = self.entries.get_mut("all") {
             for node in nodes {
-                if all.members.len() < MAX_MEMBERS && is_news(&all.members, &node) {
-                    edit(self.sharing.as_ref(), &mut all.members, Change::Add(node.clone()), |members| {
-                        members.add(node);
-                    });
+                if all.members.len() < MAX_MEMBERS {
+                    insert(self.sharing.as_ref(), &mut all.members, node);
                 }
             }
         }
@@ -622,19 +625,16 @@ fn is_sid_of(sid: &Sid, nid: &Nid) -> bool {
     sid.as_str().len() >= SID_DIGITS && nid.to_string().starts_with(sid.as_str())
 }
 
-/// Whether adding a node would change anything.
-fn is_news(members: &Group, node: &NodeAddr) -> bool {
-    members.by_nid(&node.key()).is_none_or(|held| held.node.is_spelled_like(node) && held.node != *node)
-}
-
 /// Adds without copying a shared set where that would change nothing.
-fn insert(members: &mut Arc<Group>, node: NodeAddr) {
-    if is_news(members, &node) {
-        Arc::make_mut(members).add(node);
+fn insert(sharing: Option<&Sharing>, members: &mut Arc<Group>, node: NodeAddr) {
+    if members.by_nid(&node.key()).is_none_or(|held| held.node.is_spelled_like(&node) && held.node != node) {
+        edit(sharing, members, Change::Add(node.clone()), |members| {
+            members.add(node);
+        });
     }
 }
 
-/// Changes a set, with others of this program where they share theirs.
+/// Changes a set: once for all nodes that share it, if they share their changes, too.
 fn edit(sharing: Option<&Sharing>, members: &mut Arc<Group>, change: Change, make: impl FnOnce(&mut Group)) {
     match sharing {
         Some(sharing) => sharing.change(members, change, make),

@@ -20,7 +20,7 @@ use super::{
 /// keep a node out for ever, because the node could not state a later life than that.
 pub const LIFE_AHEAD: Duration = Duration::from_secs(3_600);
 
-/// The latest life that a node believes of itself, whoever says so. It leaves room to count on from it exactly on the
+/// The latest life that a node takes over from what others say of it. It leaves room to count on from it exactly on the
 /// wire, where numbers are doubles.
 const LATEST_OWN_LIFE: u64 = 1 << 52;
 

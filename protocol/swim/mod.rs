@@ -232,7 +232,7 @@ pub enum Output<P> {
         merge: Option<u64>,
         /// Tell the peer, which was restarted, that it is a member and can join through this node. Every probe does so until
         /// one is answered. Members that hear of the restart from others do the same with their regular probes, so that the
-        /// peer learns of it whoever fails.
+        /// peer learns of it even if some of them fail.
         welcome: bool,
         /// What to tell the peer of what this node holds against it.
         about: Option<Update<P>>,

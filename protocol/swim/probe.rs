@@ -73,7 +73,7 @@ impl<P: Peer> Swim<P> {
         let everybody = self.known <= neighbours.len();
         let next = match turn.checked_rem(neighbours.len() as u64) {
             Some(_) if !everybody && !turn.is_multiple_of(ROUND) => {
-                // The last of each round is not theirs, so their turn does not count it.
+                // The last period of each round probes any member, so it does not advance the turn of the neighbours.
                 let turn = turn - turn / ROUND;
                 neighbours.get((turn % neighbours.len() as u64) as usize).copied()
             }

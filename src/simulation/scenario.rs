@@ -56,7 +56,7 @@ const LATENCIES_PER_NODE: f64 = 8.0;
 /// More nodes than this are looked at every tenth tick only: a look costs the square of their number.
 const LARGE: usize = 64;
 
-/// After how many periods every cluster has an id, whoever draws it, and everybody knows it. A guess.
+/// The number of periods after which every member of a cluster knows the cluster's id. A guess.
 pub(super) const SETTLED: u64 = 40;
 
 /// The last moment at which something may happen, in milliseconds: an hour, in which idle nodes have enough to do.

@@ -219,8 +219,8 @@ impl Membership {
     /// The groups that list a node, of which a welcome names some: the node then asks for the listing.
     pub(super) fn listed_in(&self, nid: &Nid) -> Vec<Gid> {
         let groups = self.home.groups.borrow();
-        let lists = |gid: &&Gid| groups.entry(gid).is_ok_and(|entry| entry.members.contains(nid));
-        groups.names().filter(|gid| !gid.is_all()).filter(lists).take(MAX_GROUPS).cloned().collect()
+        let names = groups.listing(nid).map(|(gid, _)| gid).filter(|gid| !gid.is_all());
+        names.take(MAX_GROUPS).cloned().collect()
     }
 
     /// A page of the groups that list a node.
@@ -228,11 +228,7 @@ impl Membership {
         let (groups, nid) = (self.home.groups.borrow(), reader.key());
         let (mut parts, mut room) = (Vec::new(), PAGE);
         let begun = |gid: &Gid| after.is_none_or(|after| *gid >= after.gid);
-        for gid in groups.names().filter(|gid| !gid.is_all() && begun(gid)) {
-            let Ok(entry) = groups.entry(gid) else { continue };
-            if !entry.members.contains(&nid) {
-                continue;
-            }
+        for (gid, entry) in groups.listing(&nid).filter(|(gid, _)| !gid.is_all() && begun(gid)) {
             let first = after.filter(|after| after.gid == *gid).map_or(0, |after| after.place);
             if room == 0 {
                 return wire::groups(parts, Some(&Place { gid: gid.clone(), place: 0 }));

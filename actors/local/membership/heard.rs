@@ -49,8 +49,7 @@ impl Membership {
         let (nid, now) = (peer.key(), self.home.now());
         let mut differing = Vec::new();
         for (gid, hash) in wire::read_heard(argument) {
-            let member = self.home.groups.borrow().get(&gid).is_ok_and(|members| members.contains(&nid));
-            if !member {
+            if !self.home.groups.borrow().entry(&gid).is_ok_and(|entry| entry.members.contains(&nid)) {
                 continue;
             }
             if self.rooms.hash(&gid, now) == hash {
@@ -59,10 +58,7 @@ impl Membership {
                 differing.push(gid);
             }
         }
-        let Ok(node) = self.home.node().cloned() else { return };
-        if differing.is_empty() {
-            return;
-        }
+        let (false, Ok(node)) = (differing.is_empty(), self.home.node().cloned()) else { return };
         actix::spawn(async move {
             for gid in differing {
                 // a node that has ended asks for nothing any more

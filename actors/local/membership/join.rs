@@ -77,7 +77,7 @@ pub(super) async fn run(home: Rc<Home>, roster: Shared) {
     if settings.seeds.is_empty() {
         return;
     }
-    let (mut pause, mut rounds) = (FIRST_PAUSE, 0);
+    let (mut pause, mut rounds) = (Pause::default(), 0);
     loop {
         let (mut themselves, mut silent) = (0, 0);
         for (number, seed) in settings.seeds.iter().enumerate() {
@@ -97,8 +97,8 @@ pub(super) async fn run(home: Rc<Home>, roster: Shared) {
                 }
             }
         }
-        // Whoever finds it from then on may have it. Where nobody listens there is no cluster to join, but one that is silent
-        // may answer the next time.
+        // From then on the node accepts any cluster. Where nobody listens at the seeds' addresses there is no cluster to
+        // join, but a seed that is silent may answer the next attempt.
         rounds += 1;
         if silent == 0 || rounds >= FAITHFUL_ROUNDS {
             roster.borrow_mut().swim.expect_to_join(false);
@@ -107,8 +107,7 @@ pub(super) async fn run(home: Rc<Home>, roster: Shared) {
             log::info!(target: "chinwag::membership", "every seed is this node itself: it waits for others to join");
             return;
         }
-        let factor = home.chance(|chance| chance.random_range(0.75..1.25));
-        let wait = pause.mul_f64(factor);
+        let wait = pause.next(&home);
         log::warn!(target: "chinwag::membership", "no seed answered; all are tried again in {} ms", wait.as_millis());
         home.clock.sleep(wait).await;
         // It may have become a member by other means: then any member can tell it what a seed would.
@@ -117,7 +116,24 @@ pub(super) async fn run(home: Rc<Home>, roster: Shared) {
             log::info!(target: "chinwag::membership", "no seed answered; joined through {member}, which was met meanwhile");
             return ask_hosts(&home, &node, &roster).await;
         }
-        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// How long a node waits before it tries again.
+struct Pause(Duration);
+
+impl Default for Pause {
+    fn default() -> Pause {
+        Pause(FIRST_PAUSE)
+    }
+}
+
+impl Pause {
+    /// The next pause: twice as long as the last one, and a little more or less, so that nodes do not fall into step.
+    fn next(&mut self, home: &Home) -> Duration {
+        let pause = self.0.mul_f64(home.chance(|chance| chance.random_range(0.75..1.25)));
+        self.0 = (self.0 * 2).min(LONGEST_PAUSE);
+        pause
     }
 }
 
@@ -150,7 +166,7 @@ async fn ask_hosts(home: &Home, node: &Node, roster: &Shared) {
 
 /// Joins through the member that has welcomed this node, or through another that it has met meanwhile.
 async fn through_host(home: &Home, node: &Node, host: &NodeAddr) {
-    let mut pause = FIRST_PAUSE;
+    let mut pause = Pause::default();
     loop {
         match with(home, node, host, Asked::Welcomed).await {
             Ok(others) => {
@@ -159,12 +175,11 @@ async fn through_host(home: &Home, node: &Node, host: &NodeAddr) {
             }
             Err(why) => log::debug!(target: "chinwag::membership", "{host} welcomed this node, but: {why}"),
         }
-        home.clock.sleep(pause.mul_f64(home.chance(|chance| chance.random_range(0.75..1.25)))).await;
+        home.clock.sleep(pause.next(home)).await;
         if let Some(member) = through_any(home, node, Asked::Welcomed).await {
             log::info!(target: "chinwag::membership", "welcomed by {host}, joined through {member}");
             return;
         }
-        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 

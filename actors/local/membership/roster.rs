@@ -208,25 +208,24 @@ impl Roster {
 
     /// Takes a peer into `all`, and back into the groups that a verdict took it from. Answers those.
     pub(crate) fn admit(&mut self, nid: &Nid, groups: &mut Groups) -> Option<Taken> {
-        let taken = self.taken.remove(nid);
+        let mut taken = self.taken.remove(nid);
+        if let Some(taken) = &mut taken {
+            // an operator may have put another set in the place of one since
+            taken.groups.retain(|(gid, _, of)| groups.entry(gid).is_ok_and(|entry| Arc::ptr_eq(&entry.config, of)));
+        }
         let node = taken.as_ref().map(|taken| taken.node.clone()).or_else(|| self.address(nid).cloned())?;
         let mut changed = Vec::new();
-        let restore = taken.as_ref().map(|taken| taken.groups.clone()).unwrap_or_default();
         self.change(groups, |groups| {
-            for (gid, sid, of) in restore {
-                // an operator may have put another set in its place since
-                let same = groups.entry(&gid).is_ok_and(|entry| Arc::ptr_eq(&entry.config, &of));
-                if same && groups.restore(&gid, &sid, &node) {
-                    changed.push((gid, sid));
-                }
-            }
+            let restore = taken.iter().flat_map(|taken| &taken.groups);
+            let restored = restore.filter(|(gid, sid, _)| groups.restore(gid, sid, &node));
+            changed.extend(restored.map(|(gid, ..)| gid.clone()));
             // known there, it may be known with more than its address
             if groups.get(&Gid::all()).is_ok_and(|all| !all.contains(nid)) {
                 groups.meet([node]);
-                changed.push((Gid::all(), nid.sid()));
+                changed.push(Gid::all());
             }
         });
-        for (gid, _) in changed {
+        for gid in changed {
             self.tell(Event::GroupChanged { gid });
         }
         taken
