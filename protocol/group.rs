@@ -45,8 +45,8 @@ pub struct Member {
 #[derive(Clone, Debug, Default)]
 pub struct Group {
     members: IndexMap<Sid, Member>,
-    /// By key, and also by NID where that is another. Their order means nothing.
-    sids: IndexMap<Nid, Sid>,
+    /// By key, and also by NID where that is another. In order, which is the same on all nodes that hold the set.
+    sids: BTreeMap<Nid, Sid>,
 }
 
 /// An entry of a set of nodes that is a value, unread: its key, its place in the value, and the node.
@@ -94,6 +94,21 @@ impl Group {
     /// Whether a node with this key or NID is a member, as in [`sid_of`](Group::sid_of).
     pub fn contains(&self, nid: &Nid) -> bool {
         self.sids.contains_key(nid)
+    }
+
+    /// The members before and after this one in the order of their keys, which is a ring: the last comes before the first.
+    /// The node itself need not be a member. They are the same member where there is only one other; `None` where there
+    /// is no other.
+    pub fn around(&self, nid: &Nid) -> Option<[Nid; 2]> {
+        // a member whose address is not written in its canonical form is here twice, and counts where its key is
+        let is_other = |(name, sid): &(&Nid, &Sid)| {
+            *name != nid && self.members.get(*sid).is_some_and(|member| member.nid == **name)
+        };
+        let below = self.sids.range(..nid).rev().find(is_other);
+        let above = self.sids.range(nid..).find(is_other);
+        let first = || self.sids.iter().find(is_other);
+        let last = || self.sids.iter().rev().find(is_other);
+        Some([*below.or_else(last)?.0, *above.or_else(first)?.0])
     }
 
     /// The members, in order.
@@ -173,7 +188,7 @@ impl Group {
             }
             match &other {
                 Some(other) => drop(self.sids.insert(name, other.clone())),
-                None => drop(self.sids.swap_remove(&name)),
+                None => drop(self.sids.remove(&name)),
             }
         }
         Some(member)
@@ -680,6 +695,35 @@ mod tests {
         assert_eq!(restored, 2);
         assert_eq!(*groups.get(&gid("g")).unwrap(), named);
         assert!(!groups.restore(&gid("gone"), &node(2).sid(), &node(2)));
+    }
+
+    #[test]
+    fn the_members_are_a_ring_whose_order_does_not_depend_on_who_came_first() {
+        let one: Group = (1..=9).map(node).collect();
+        let localhost = NodeAddr::new("localhost", 5);
+        assert_ne!(localhost.nid(), localhost.key());
+        let other: Group = (1..=9).rev().map(|port| if port == 5 { localhost.clone() } else { node(port) }).collect();
+        let first = node(1).nid();
+        let (mut met, mut at) = (Vec::new(), first);
+        for _ in 0..9 {
+            let [before, after] = one.around(&at).unwrap();
+            assert_eq!(other.around(&at), Some([before, after]));
+            assert_eq!((one.around(&after).unwrap()[0], one.around(&before).unwrap()[1]), (at, at));
+            met.push(at);
+            at = after;
+        }
+        assert_eq!(at, first);
+        met.sort_unstable();
+        met.dedup();
+        assert_eq!(met.len(), 9);
+
+        let [before, after] = one.around(&node(10).nid()).unwrap();
+        assert_eq!(one.around(&before).unwrap()[1], after, "a node that is no member stands between two");
+        let pair: Group = [node(1), node(2)].into();
+        assert_eq!(pair.around(&first), Some([node(2).nid(); 2]));
+        let alone: Group = [node(1)].into();
+        assert_eq!(alone.around(&first), None);
+        assert_eq!(Group::default().around(&first), None);
     }
 
     #[test]

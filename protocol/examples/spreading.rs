@@ -9,7 +9,8 @@
 //!   seed=1             the first seed                     (default 1)
 //!   fanout=log         as in a group's configuration      (default log)
 //!   bytes=4096         size of the message                (default 4096)
-//!   extra=3            offers beyond the fan-out          (default as configured by default)
+//!   offers=4           random peers of an offer           (default as configured by default)
+//!   pushes=1           the same of a small message        (default as configured by default)
 //! ```
 
 use std::process::ExitCode;
@@ -49,7 +50,8 @@ fn run(arguments: impl Iterator<Item = String>) -> Result<(), String> {
             "seed" => seed = number(value)?,
             "fanout" => fanout = value.parse().map_err(|error| format!("{error}"))?,
             "bytes" => bytes = number(value)?,
-            "extra" => config.extra_offers = number(value)?,
+            "offers" => config.offers = number(value)?,
+            "pushes" => config.pushes = number(value)?,
             _ => return Err(format!("unknown key {key:?}")),
         }
     }

@@ -12,9 +12,30 @@ pub(super) fn choose<P: Copy + Eq, V: View<P> + ?Sized, R: Rng + ?Sized>(
     avoid: Option<P>,
     chance: &mut R,
 ) -> Vec<P> {
+    choose_around(view, me, 0, count, avoid, chance)
+}
+
+/// The same, but the first ones are neighbours of `me` in the [ring](View::around) of all members: up to `around` of them.
+pub(super) fn choose_around<P: Copy + Eq, V: View<P> + ?Sized, R: Rng + ?Sized>(
+    view: &V,
+    me: P,
+    around: usize,
+    count: usize,
+    avoid: Option<P>,
+    chance: &mut R,
+) -> Vec<P> {
     let members = view.len();
     let mut chosen = Vec::with_capacity(count.min(members));
     let fits = |chosen: &[P], peer: P| peer != me && Some(peer) != avoid && !chosen.contains(&peer);
+    if around > 0 {
+        // where a rumor goes in one direction only, it is the same one everywhere
+        for peer in view.around(me).into_iter().flatten().rev().take(around.min(count)) {
+            if fits(&chosen, peer) {
+                chosen.push(peer);
+            }
+        }
+    }
+    let neighbours = chosen.len();
     // While few of many are wanted, drawing until they differ is cheapest. Its bound is for a view that
     // holds one peer many times.
     if count.saturating_mul(3) < members {
@@ -27,7 +48,7 @@ pub(super) fn choose<P: Copy + Eq, V: View<P> + ?Sized, R: Rng + ?Sized>(
                 chosen.push(peer);
             }
         }
-        chosen.clear();
+        chosen.truncate(neighbours);
     }
     // Fisher and Yates' shuffle, as far as it is needed.
     let mut places: Vec<usize> = (0..members).collect();
@@ -39,6 +60,22 @@ pub(super) fn choose<P: Copy + Eq, V: View<P> + ?Sized, R: Rng + ?Sized>(
         let peer = view.peer(places[at]);
         if fits(&chosen, peer) {
             chosen.push(peer);
+        }
+    }
+    chosen
+}
+
+/// Up to `count` peers that come after `me` in the [ring](View::around) of all members, the next one first.
+pub(super) fn following<P: Copy + Eq, V: View<P> + ?Sized>(view: &V, me: P, count: usize, avoid: Option<P>) -> Vec<P> {
+    let (mut chosen, mut last) = (Vec::new(), me);
+    while chosen.len() < count
+        && let Some([_, next]) = view.around(last)
+        && next != me
+        && !chosen.contains(&next)
+    {
+        last = next;
+        if Some(next) != avoid {
+            chosen.push(next);
         }
     }
     chosen
@@ -101,12 +138,23 @@ mod tests {
         }
     }
 
+    #[test]
+    fn who_follows_is_everybody_else_in_the_end() {
+        let members = [3u32, 9, 1, 7, 5];
+        assert_eq!(following(&members[..], 5, 2, None), [7, 9]);
+        assert_eq!(following(&members[..], 5, 9, Some(9)), [7, 1, 3]);
+        assert_eq!(following(&members[..], 4, 9, None), [5, 7, 9, 1, 3]);
+        assert!(following(&members[..1], 3, 9, None).is_empty());
+        assert!(following(&members[..2], 3, 9, Some(9)).is_empty());
+    }
+
     proptest! {
         #[test]
         fn as_many_as_asked_for_all_different(
-            mut members in proptest::collection::vec(0u8..40, 0..60), count in 0usize..60, avoid: Option<u8>, seed: u64,
+            mut members in proptest::collection::vec(0u8..40, 0..60), around in 0usize..3, count in 0usize..60,
+            avoid: Option<u8>, seed: u64,
         ) {
-            let chosen = choose(&members[..], 7, count, avoid, &mut ChaCha8Rng::seed_from_u64(seed));
+            let chosen = choose_around(&members[..], 7, around, count, avoid, &mut ChaCha8Rng::seed_from_u64(seed));
             members.sort_unstable();
             members.dedup();
             members.retain(|peer| *peer != 7 && Some(*peer) != avoid);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rand::Rng;
 
-use super::choice::choose;
+use super::choice::following;
 use super::config::Config;
 use super::gossip::Gossip;
 use super::message::{Answer, History, Id, Request};
@@ -170,7 +170,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
                 self.ask_candidates(1, out);
             }
             Stage::Outside => {
-                let drawn = choose(context.view, self.me, MOST, through, context.chance);
+                let drawn = following(context.view, self.me, MOST, through);
                 if drawn.is_empty() && through.is_none() {
                     return out.push(Output::Entered);
                 }

@@ -10,7 +10,7 @@ use super::config::Config;
 use super::entering::{Earlier, Stage};
 use super::message::{Answer, Id, Request};
 use super::pace::Pace;
-use super::seen::Seen;
+use super::seen::{Birth, Seen};
 use super::store::{Held, Store};
 use super::traffic::Traffic;
 use super::{BroadcastError, Context, Input, Load, Manner, Output, Timer, View, micros};
@@ -44,6 +44,8 @@ pub struct Gossip<P, M> {
     /// Present until nobody can send any of it any more.
     pub(super) earlier: Option<Box<Earlier<P>>>,
     pub(super) pace: Pace,
+    /// From when on calm rumors of others may be spread again.
+    pub(super) calm_due: Birth,
 }
 
 /// Which rumors a machine has seen, kept after the machine is gone: see [`Gossip::into_memory`].
@@ -89,6 +91,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
             stage: Stage::Outside,
             earlier: None,
             pace: Pace::default(),
+            calm_due: Birth::MIN,
         }
     }
 
@@ -222,8 +225,10 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         let (former, sent_whole) = (None, Vec::new());
         let held = Held { message, hop: 0, born, calm, replay, former, own: true, bytes, waiting: true, sent_whole };
         self.hold(&id, held);
-        self.enqueue(id.clone(), bytes, None);
-        self.wake(context, out);
+        self.enqueue(id.clone(), bytes, None, false);
+        if !calm {
+            self.wake(context, out);
+        }
         self.work(context, out);
         Ok(id)
     }
@@ -246,7 +251,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         }
         let answer = match request {
             Request::Push(rumor) => self.accept(context, from, rumor, out),
-            Request::Offer(ids) => self.offered(context, from, &ids, out),
+            Request::Offer(ids) => self.offered(from, &ids),
             Request::Pull(ids) => self.supply(&ids, context.now),
             Request::Compare { hash, .. } if hash == self.hash(context.now) => Answer::Same,
             Request::Compare { after, .. } => Answer::Differs(self.store.page(after, self.config.page)),
@@ -269,10 +274,12 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
                 let after = self.tick_length().mul_f64(context.chance.random_range(0.0..1.0));
                 self.pace.set(micros(context.now + after));
                 out.push(Output::Timer { after, timer: Timer::Tick });
+                self.forget_calm_timer();
             }
             Input::Enter { through } => self.enter(context, through, out),
             Input::Timer(Timer::Tick) => self.tick(context, out),
             Input::Timer(Timer::Entry) => self.entry_timer(context, out),
+            Input::Timer(Timer::Calm) => self.forget_calm_timer(),
             Input::Differs { peer } => self.differs(context, peer, out),
             Input::Answer { token, from, mut answer } => {
                 if let Some(sent) = self.finish(token, out) {
@@ -311,7 +318,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
             earlier_lives,
             earlier_opaque,
             wanted: traffic.map_or(0, |traffic| traffic.wants.len()),
-            queued: traffic.map_or(0, |traffic| traffic.queue.len()),
+            queued: traffic.map_or(0, Traffic::queued),
             requests: traffic.map_or(0, |traffic| traffic.sent.len()),
             own_in_flight: traffic.map_or(0, |traffic| traffic.own.len()),
         }

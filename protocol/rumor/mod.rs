@@ -11,15 +11,24 @@
 //! ```
 //!
 //! *Young rumors are pushed, older ones offered.* An origin pushes to F peers, the group's fan-out, picked
-//! afresh; who hears of it for the first time does the same, as long as the payload has been handed on fewer
+//! afresh; who hears of it for the first time pushes it to as many, as long as the payload has been handed on fewer
 //! than A = ceil(ln n / ln F) - 1 times: few of those pushes meet a node that has it. Later most would, so
-//! from there on only ids are sent, to ceil(ln n) + 3 peers, who ask for what they lack. Hence payloads
-//! are sent little more than once per node, while the offers number what random gossip needs to miss
-//! nobody (in 19 of 20 runs). A payload no larger than the ids ([`Config::eager_bytes`]) is pushed to the end.
+//! from there on only ids are sent, to few peers ([`Config::offers`]), who ask for what they lack. Hence payloads
+//! are sent little more than once per node. A payload no larger than the ids ([`Config::eager_bytes`]) is pushed to the end.
+//!
+//! *Every relay sends to both of its neighbours, and to some random peers.* The members, in the order of their ids, form a
+//! ring ([`View::around`]). Random peers alone would miss one of n nodes unless each node sent to ln n + 3 of them, most in
+//! vain. With the ring they need not reach everybody: without loss, a node that they miss hears of the rumor from the side,
+//! and a stretch of such nodes is short. With loss, or where views differ, what both miss is left to comparison.
+//! An origin sends to random peers only; the ring is closed without it.
 //!
 //! *A pull is an answer the offered node asks for itself*, rather than the offerer pushing on an answer that says
 //! "want". Without loss both take two requests and three latencies. With loss, the one who lacks the rumor is the one
 //! who notices, and who knows other offerers: it asks one at a time, and the next when one fails.
+//!
+//! *Calm rumors go together.* One that [need not be everywhere at once](Manner::calm) is handed on at once after a silence.
+//! Those that come soon after it wait for [`Config::calm_interval`], and are then offered together. So a node sends no more
+//! than a few requests a second for them, however many there are.
 //!
 //! *Comparison heals what is left*: what both lost sight of, the sides of a partition. A
 //! hash of the ids held comes first, and is all there is at rest: eight bytes per node and tick. If it differs,
@@ -33,13 +42,13 @@
 //! and comparison brings it again.
 //!
 //! *Comparisons become rare while they find nothing.* Two in a row without a difference double the interval, up to
-//! [`Config::idle_ticks`] ticks. Whatever is new (a rumor sent, received or offered, a difference found or
+//! [`Config::idle_ticks`] ticks. Whatever is new (a rumor sent or received that is not calm, a pull that failed, a difference found or
 //! [reported](Input::Differs)) brings it back to one tick at once, also while a long timer runs. Where the peers
 //! exchange their hashes with other requests, such as a failure detector's probes ([`Gossip::same`]), a node at rest makes no
 //! comparison of its own.
 //!
 //! *A newcomer performs what is started after it has entered.* Before it compares notes, a node that may be new in the
-//! group asks up to eight members what has been said: per origin and life the highest sequence, and the opaque ids. Whatever
+//! group asks up to eight members, the next ones in the ring, what has been said: per origin and life the highest sequence, and the opaque ids. Whatever
 //! these cover is older than the entry. The node still obtains and holds it, for others who missed it, but performs it
 //! only if the rumor or the group asks for [replay](Manner::replay). The first member that has entered itself is enough;
 //! if all are new, so is the group. Numbers decide this and no clock: an origin numbers its rumors in the order in
@@ -109,6 +118,7 @@
 //! - Karp, Schindelhauer, Shenker and Vöcking 2000, "Randomized rumor spreading": push while few know, pull afterwards.
 //! - Mercier, Hayez and Matos 2017, "Optimal epidemic dissemination": n + o(n) payloads by pushing young rumors and
 //!   announcing older ones; where A comes from.
+//! - Voulgaris and van Steen 2007, "Hybrid dissemination": random peers for speed, and a ring so that nobody is missed.
 //! - Leitão, Pereira and Rodrigues 2007, "Epidemic broadcast trees" (Plumtree): lazy push, and asking one announcer at a time.
 
 use std::time::Duration;
@@ -147,18 +157,29 @@ pub trait View<P> {
     /// The member at a place from 0 to `len() - 1`. Which is where must not depend on chance.
     fn peer(&self, place: usize) -> P;
 
+    /// The members before and after this peer in an order that is the same for all who see the same members, and that is a
+    /// ring: the last one comes before the first. The same member twice if there is only one other; `None` if there is
+    /// no other.
+    fn around(&self, peer: P) -> Option<[P; 2]>;
+
     /// Whether this peer understands only `Push`, as nodes of the JavaScript reference do.
     fn takes_only_pushes(&self, _peer: P) -> bool {
         false
     }
 }
 
-impl<P: Copy> View<P> for [P] {
+impl<P: Copy + Ord> View<P> for [P] {
     fn len(&self) -> usize {
         <[P]>::len(self)
     }
     fn peer(&self, place: usize) -> P {
         self[place]
+    }
+    fn around(&self, peer: P) -> Option<[P; 2]> {
+        let others = || self.iter().copied().filter(|other| *other != peer);
+        let before = others().filter(|other| *other < peer).max().or_else(|| others().max())?;
+        let after = others().filter(|other| *other > peer).min().or_else(|| others().min())?;
+        Some([before, after])
     }
 }
 
@@ -274,6 +295,8 @@ pub enum Timer {
     Tick,
     /// Time to ask again for what was said before this node entered.
     Entry,
+    /// Time to spread the calm rumors that wait.
+    Calm,
 }
 
 /// Names one request of one node.

@@ -64,7 +64,9 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         if !known && (!earlier || replay || self.config.replay) {
             out.push(Output::Perform { id: id.clone(), message: message.clone() });
         }
-        self.wake(context, out);
+        if !calm {
+            self.wake(context, out);
+        }
         if self.config.hop_limit.is_none_or(|limit| hop < limit) {
             // one that was said before this node entered has been spread, and a push would look young to other newcomers
             // What was said before this node entered is left to comparison: it has been spread, and a push of it would look
@@ -74,7 +76,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
             let own = false;
             self.hold(&id, Held { message, hop, born, calm, replay, former, own, bytes, waiting: spread, sent_whole });
             if spread {
-                self.enqueue(id, bytes, from);
+                self.enqueue(id, bytes, from, calm);
             }
         }
         Answer::Fresh
@@ -108,23 +110,14 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         lacking
     }
 
-    pub(super) fn offered<V: View<P> + ?Sized, R: Rng + ?Sized>(
-        &mut self,
-        context: &mut Context<'_, V, R>,
-        from: Option<P>,
-        ids: &[Id<P>],
-        out: &mut Vec<Output<P, M>>,
-    ) -> Answer<P, M> {
+    pub(super) fn offered(&mut self, from: Option<P>, ids: &[Id<P>]) -> Answer<P, M> {
         let Some(from) = from else { return Answer::Noted };
-        let (mut news, mut stale) = (false, None);
+        let mut stale = None;
         for id in ids {
-            news |= self.note(id, from, false);
+            self.note(id, from, false);
             if matches!(id, Id::Numbered { origin, .. } if *origin == from) {
                 stale = stale.max(self.superseding(id));
             }
-        }
-        if news {
-            self.wake(context, out);
         }
         stale.map_or(Answer::Noted, |incarnation| Answer::Stale { incarnation })
     }
@@ -178,15 +171,15 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         self.traffic_mut().own.insert((incarnation, sequence_now), 0);
         let former = held.former.or(Some((life, sequence)));
         self.hold(&to, Held { former, waiting: true, ..held });
-        self.enqueue(to.clone(), bytes, None);
+        self.enqueue(to.clone(), bytes, None, false);
         out.push(Output::Reissued { from: id.clone(), to });
         self.wake(context, out);
     }
 
     pub(super) fn has_room(&self, bytes: usize) -> bool {
         self.traffic.as_deref().is_none_or(|traffic| {
-            traffic.queue.is_empty()
-                || (traffic.queue.len() < self.config.queue_count
+            traffic.queued() == 0
+                || (traffic.queued() < self.config.queue_count
                     && traffic.queue_bytes.saturating_add(bytes) <= self.config.queue_bytes)
         })
     }
@@ -196,10 +189,12 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         self.store.trim(&self.config);
     }
 
-    pub(super) fn enqueue(&mut self, id: Id<P>, bytes: usize, from: Option<P>) {
+    /// Has a rumor wait to be spread; `calm` for one of another node that waits for the common turn of such rumors.
+    pub(super) fn enqueue(&mut self, id: Id<P>, bytes: usize, from: Option<P>, calm: bool) {
         let traffic = self.traffic_mut();
         traffic.queue_bytes += bytes;
-        traffic.queue.push_back(Waiting { id, bytes, from });
+        let queue = if calm { &mut traffic.calm } else { &mut traffic.queue };
+        queue.push_back(Waiting { id, bytes, from });
     }
 
     pub(super) fn supply(&self, ids: &[Id<P>], now: Duration) -> Answer<P, M> {
@@ -283,6 +278,8 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
                 for id in ids.iter() {
                     self.traffic_mut().wants.unanswered(id, sent.to, token.number, Unanswered::Failed);
                 }
+                // there may be nobody else to ask
+                self.wake(context, out);
             }
             Sending::Push { id, .. } => self.replace(context, sent.to, Arc::new([*id]), REPLACEMENTS, out),
             Sending::Offer { ids, replacements } => self.replace(context, sent.to, ids, replacements, out),

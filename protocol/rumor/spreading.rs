@@ -2,23 +2,26 @@
 
 use std::hash::Hash;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand::Rng;
 
-use super::choice::{choose, push_depth};
+use super::choice::{choose_around, push_depth};
 use super::gossip::Gossip;
 use super::message::{Id, Request, Rumor};
 use super::seen::Birth;
 use super::store::Held;
 use super::traffic::{Sending, Sent, Traffic, Waiting};
-use super::{Context, Output, Token, View, micros};
-use crate::fanout::log_ceiling;
+use super::{Context, Output, Timer, Token, View, micros};
 
 /// How often a push or an offer that failed is made up for by an offer to somebody else.
 ///
 /// Simulated at n = 10,000 and 30% loss, convergence at the median in latencies: 240 with 0, 62 with 1, 64 with 2, for
 /// 15.0, 21.6 and 25.0 requests a node. Without loss it costs nothing.
 pub(super) const REPLACEMENTS: u8 = 1;
+
+/// Neighbours in the ring of all members.
+pub(super) const AROUND: usize = 2;
 
 impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
     /// Starts as much of what waits as the bounds allow. Pulls go first: they bring what others wait for.
@@ -49,8 +52,67 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
             };
             self.spread(context, waiting, out);
         }
+        self.spread_calm(context, out);
         if self.traffic.as_deref().is_some_and(Traffic::is_empty) {
             self.traffic = None;
+        }
+    }
+
+    /// Spreads the calm rumors of others that wait, all together, unless others were spread just now. One alone is spread
+    /// like any other rumor; several are offered, so that each of a few peers has one request for all of them.
+    fn spread_calm<V: View<P> + ?Sized, R: Rng + ?Sized>(
+        &mut self,
+        context: &mut Context<'_, V, R>,
+        out: &mut Vec<Output<P, M>>,
+    ) {
+        let now = micros(context.now);
+        while let Some(traffic) = self.traffic.as_deref_mut()
+            && !traffic.calm.is_empty()
+            && traffic.sent.len() < self.config.requests.max(1)
+        {
+            if now < self.calm_due {
+                if !std::mem::replace(&mut traffic.calm_timer, true) {
+                    let after = Duration::from_micros((self.calm_due - now).unsigned_abs());
+                    out.push(Output::Timer { after, timer: Timer::Calm });
+                }
+                return;
+            }
+            self.calm_due = now + micros(self.config.calm_interval);
+            if traffic.calm.len() == 1
+                && let Some(waiting) = traffic.next_calm()
+            {
+                self.spread(context, waiting, out);
+                continue;
+            }
+            let mut ids = Vec::new();
+            while ids.len() < self.config.batch.max(1)
+                && let Some(Waiting { id, .. }) = traffic.next_calm()
+            {
+                // one that is no longer held is too old
+                if let Some(held) = self.store.get_mut(&id) {
+                    held.waiting = false;
+                    ids.push(id);
+                }
+            }
+            if !ids.is_empty() {
+                let (ids, count) = (ids.into(), self.calm_count(context.fanout));
+                for peer in choose_around(context.view, self.me, neighbours_among(count), count, None, context.chance) {
+                    // comparison makes up for one that fails
+                    self.offer(context, peer, &ids, 0, out);
+                }
+            }
+        }
+    }
+
+    /// How many peers a calm rumor goes to, where the group's fan-out is this.
+    fn calm_count(&self, fanout: usize) -> usize {
+        fanout.min(self.config.calm_fanout).max(1)
+    }
+
+    /// The timer for the turn of calm rumors is over, or was lost.
+    pub(super) fn forget_calm_timer(&mut self) {
+        if let Some(traffic) = self.traffic.as_deref_mut() {
+            traffic.calm_timer = false;
         }
     }
 
@@ -70,25 +132,28 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
             return;
         };
         held.waiting = false;
+        let eager = bytes <= self.config.eager_bytes;
         let young = held.hop < depth;
-        // Young rumors go to as many as the group's fan-out says. Later, completeness counts: more than ln n are
-        // in vain then, however large a fan-out the group was given.
-        let count = if held.calm {
-            context.fanout.min(self.config.calm_fanout).max(1)
+        // Young rumors go to as many as the group's fan-out says. Later, completeness counts: more are in vain then, however
+        // large a fan-out the group was given.
+        let (own, calm) = (held.own, held.calm);
+        let count = if calm {
+            self.calm_count(context.fanout)
         } else if young {
             context.fanout.max(1)
         } else {
-            context.fanout.min(log_ceiling(members)).saturating_add(self.config.extra_offers).max(1)
+            AROUND + if eager { self.config.pushes } else { self.config.offers }
         };
-        if !young && bytes > self.config.eager_bytes {
-            let (ids, from) = if held.calm { (Arc::from([id]), from) } else { self.gather(id, from, depth) };
-            for peer in choose(context.view, self.me, count, from, context.chance) {
+        let around = if own { 0 } else { neighbours_among(count) };
+        if !young && !eager {
+            let (ids, from) = if calm { (Arc::from([id]), from) } else { self.gather(id, from, depth) };
+            for peer in choose_around(context.view, self.me, around, count, from, context.chance) {
                 self.offer(context, peer, &ids, REPLACEMENTS, out);
             }
             return;
         }
-        let first = held.own;
-        let peers = choose(context.view, self.me, count, from, context.chance);
+        let first = own;
+        let peers = choose_around(context.view, self.me, around, count, from, context.chance);
         if first && let Id::Numbered { incarnation, sequence, .. } = &id {
             // One more than there are, taken back below, so that one sent to nobody settles too.
             self.traffic_mut().own.insert((*incarnation, *sequence), peers.len() + 1);
@@ -178,6 +243,11 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         self.traffic_mut().sent.push((number, Sent { to, what }));
         Token { number }
     }
+}
+
+/// How many of so many peers are neighbours. One at least is not, so that chance decides over the others.
+fn neighbours_among(count: usize) -> usize {
+    AROUND.min(count.saturating_sub(1))
 }
 
 /// As it is handed on.

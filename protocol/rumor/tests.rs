@@ -37,6 +37,10 @@ impl View<u32> for Members {
     fn peer(&self, place: usize) -> u32 {
         place as u32
     }
+    fn around(&self, peer: u32) -> Option<[u32; 2]> {
+        let count = self.count;
+        (count > 1).then(|| [(peer + count - 1) % count, (peer + 1) % count])
+    }
     fn takes_only_pushes(&self, peer: u32) -> bool {
         peer >= self.legacy
     }
@@ -149,7 +153,7 @@ fn an_origin_pushes_to_its_fanout_and_has_seen_its_own() {
 
 #[test]
 fn young_rumors_are_pushed_older_ones_offered_small_ones_always_pushed() {
-    for (hop, bytes, pushes, offers) in [(1, LARGE, 5, 0), (2, LARGE, 0, 8), (9, LARGE, 0, 8), (9, 100, 8, 0)] {
+    for (hop, bytes, pushes, offers) in [(1, LARGE, 5, 0), (2, LARGE, 0, 6), (9, LARGE, 0, 6), (9, 100, 3, 0)] {
         let (mut world, mut receiver) = (World::of(100), node(0));
         let pushed = Rumor { bytes, ..rumor(numbered(7, 1, 1), hop) };
         let (answer, out) = world.ask(&mut receiver, 7, Request::Push(pushed));
@@ -160,6 +164,41 @@ fn young_rumors_are_pushed_older_ones_offered_small_ones_always_pushed() {
         assert_eq!(counts, (pushes, offers), "hop {hop}, {bytes} bytes");
         assert!(sent.iter().all(|(_, to, _)| *to != 7 && *to != 0), "neither back nor to itself");
     }
+}
+
+#[test]
+fn a_relay_sends_to_both_of_its_neighbours_and_an_origin_to_random_peers_only() {
+    for (hop, bytes) in [(1, LARGE), (2, LARGE), (9, 100)] {
+        let (mut world, mut receiver) = (World::of(100), node(0));
+        let pushed = Rumor { bytes, ..rumor(numbered(7, 1, 1), hop) };
+        let to: Vec<u32> = sends(&world.ask(&mut receiver, 7, Request::Push(pushed)).1).iter().map(|s| s.1).collect();
+        assert!(to.contains(&1) && to.contains(&99), "hop {hop}, {bytes} bytes: {to:?}");
+    }
+    let (mut world, mut origin) = (World::of(100), node(0));
+    let mut neighbours = 0;
+    for _ in 0..200 {
+        let sent = sends(&world.broadcast(&mut origin, LARGE));
+        neighbours += sent.iter().filter(|s| s.1 == 1 || s.1 == 99).count();
+        for sent in sent {
+            world.answer(&mut origin, &sent, Answer::Fresh);
+        }
+    }
+    // 2 of 99 peers in each of 1,000 pushes: 20
+    assert!((5..50).contains(&neighbours), "{neighbours}");
+}
+
+#[test]
+fn a_fanout_of_one_is_one_random_peer() {
+    let (mut world, mut receiver) = (World::of(100), node(0));
+    world.fanout = 1;
+    let mut chosen = std::collections::BTreeSet::new();
+    for sequence in 1..=50 {
+        let sent = sends(&world.ask(&mut receiver, 7, Request::Push(rumor(numbered(7, 1, sequence), 1))).1);
+        assert_eq!(sent.len(), 1);
+        chosen.insert(sent[0].1);
+        world.answer(&mut receiver, &sent[0], Answer::Fresh);
+    }
+    assert!(chosen.len() > 20, "{chosen:?}");
 }
 
 #[test]
@@ -283,7 +322,7 @@ fn rumors_that_wait_gather_into_one_offer() {
     for sent in first {
         later.extend(sends(&world.answer(&mut receiver, &sent, Answer::Noted)));
     }
-    assert_eq!(later.len(), 8);
+    assert_eq!(later.len(), 6);
     assert!(later.iter().all(|(_, _, request)| matches!(request, Request::Offer(ids) if ids.len() == 49)));
 }
 
@@ -305,7 +344,7 @@ fn a_hop_limit_ends_the_way_and_nothing_leads_around_it() {
     assert_eq!((answer, performs(&out), sends(&out).len()), (Answer::Fresh, 1, 0));
     assert_eq!(receiver.load().retained, 0);
     let (_, out) = world.ask(&mut receiver, 7, Request::Push(rumor(numbered(7, 1, 2), 2)));
-    assert_eq!(sends(&out).len(), 8);
+    assert_eq!(sends(&out).len(), 6);
 }
 
 #[test]

@@ -12,7 +12,12 @@ use super::wants::Wants;
 pub(super) struct Traffic<P> {
     pub(super) wants: Wants<P>,
     pub(super) queue: VecDeque<Waiting<P>>,
+    /// Calm rumors of others, which wait for their common turn.
+    pub(super) calm: VecDeque<Waiting<P>>,
+    /// The bytes of both.
     pub(super) queue_bytes: usize,
+    /// Whether the timer for their turn runs.
+    pub(super) calm_timer: bool,
     /// Requests under way. At most [`Config::requests`], so a search through them is short.
     pub(super) sent: Vec<(u64, Sent<P>)>,
     /// Own rumors being sent, by life and sequence: pushes without an answer. 0 is one that waits in the queue.
@@ -54,7 +59,9 @@ impl<P> Default for Traffic<P> {
         Traffic {
             wants: Wants::default(),
             queue: VecDeque::new(),
+            calm: VecDeque::new(),
             queue_bytes: 0,
+            calm_timer: false,
             sent: Vec::new(),
             own: BTreeMap::new(),
         }
@@ -63,7 +70,18 @@ impl<P> Default for Traffic<P> {
 
 impl<P: Copy + Ord> Traffic<P> {
     pub(super) fn is_empty(&self) -> bool {
-        self.wants.is_empty() && self.queue.is_empty() && self.sent.is_empty() && self.own.is_empty()
+        self.wants.is_empty() && self.queued() == 0 && self.sent.is_empty() && self.own.is_empty()
+    }
+
+    /// How many rumors wait to be spread.
+    pub(super) fn queued(&self) -> usize {
+        self.queue.len() + self.calm.len()
+    }
+
+    pub(super) fn next_calm(&mut self) -> Option<Waiting<P>> {
+        let waiting = self.calm.pop_front()?;
+        self.queue_bytes -= waiting.bytes;
+        Some(waiting)
     }
 
     pub(super) fn pulls(&self) -> usize {

@@ -34,12 +34,12 @@ fn hold(scenario: &Scenario, runs: u64, most: &Most) {
     assert!(median <= most.median && ninetieth <= most.ninetieth, "{shown}");
     assert!(ticks <= most.ticks, "{shown}");
     // A hop takes one latency at least, or the model is wrong.
-    assert!(last_hop <= ticks * 200.0, "{shown}");
+    assert!(last_hop <= ticks * 200.0 + 1e-6, "{shown}");
 }
 
 #[test]
 fn a_hundred_nodes_without_loss() {
-    let most = Most { payloads: 1.1, requests: 9.0, median: 10.0, ninetieth: 12.0, ticks: NO_BOUND };
+    let most = Most { payloads: 1.1, requests: 7.0, median: 10.0, ninetieth: 12.0, ticks: NO_BOUND };
     hold(&scenario(100, 0.0, 4096), 100, &most);
 }
 
@@ -52,17 +52,31 @@ fn a_hundred_nodes_under_loss() {
 
 #[test]
 fn a_hundred_nodes_and_a_small_payload() {
-    let most = Most { payloads: NO_BOUND, requests: 9.0, median: 6.0, ninetieth: 12.0, ticks: NO_BOUND };
+    let most = Most { payloads: NO_BOUND, requests: 3.5, median: 6.0, ninetieth: 7.0, ticks: NO_BOUND };
     hold(&scenario(100, 0.0, 100), 100, &most);
 }
 
 #[test]
 fn a_thousand_nodes() {
-    let most = Most { payloads: 1.1, requests: 11.0, median: 12.0, ninetieth: 14.0, ticks: NO_BOUND };
+    let most = Most { payloads: 1.1, requests: 7.0, median: 12.0, ninetieth: 14.0, ticks: NO_BOUND };
     hold(&scenario(1_000, 0.0, 4096), 10, &most);
     let most = Most { payloads: 1.5, requests: NO_BOUND, median: NO_BOUND, ninetieth: NO_BOUND, ticks: 6.5 };
     hold(&scenario(1_000, 0.1, 4096), 4, &most);
     hold(&scenario(1_000, 0.3, 4096), 8, &most);
+}
+
+#[test]
+fn without_loss_nobody_waits_for_a_comparison() {
+    for (members, bytes, runs) in [(100, 4096, 300), (100, 100, 300), (1_000, 4096, 20), (1_000, 100, 20)] {
+        for seed in 1..=runs {
+            let run = spread(&scenario(members, 0.0, bytes), seed);
+            // a comparison is worth 200 latencies; ticks are spread over that time, so one may come by chance at any moment
+            assert!(
+                run.reached == members && run.latencies <= 30.0,
+                "{members} of {bytes} bytes, seed {seed}: {run:?}"
+            );
+        }
+    }
 }
 
 #[test]

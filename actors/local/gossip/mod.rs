@@ -374,7 +374,7 @@ impl Actor for Gossip {
         let mut rooms: Vec<(Gid, u64)> = Vec::new();
         for (gid, room) in &mut *self.rooms.by_group.borrow_mut() {
             // they belonged to the context of the actor before
-            for timer in [rumor::Timer::Tick, rumor::Timer::Entry] {
+            for timer in [rumor::Timer::Tick, rumor::Timer::Entry, rumor::Timer::Calm] {
                 *room.timer(timer) = None;
             }
             rooms.push((gid.clone(), room.number));
@@ -382,6 +382,7 @@ impl Actor for Gossip {
         for (gid, number) in rooms {
             self.timer(&gid, number, rumor::Timer::Tick, context);
             self.timer(&gid, number, rumor::Timer::Entry, context);
+            self.timer(&gid, number, rumor::Timer::Calm, context);
         }
         self.look_around(context);
         context.spawn(Landing);

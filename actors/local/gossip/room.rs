@@ -13,7 +13,7 @@ use std::{
 use actix::SpawnHandle;
 use chinwag_protocol::{
     call::{CallError, ErrorKind, GroupReply, Reply},
-    fanout::{Fanout, log_ceiling},
+    fanout::Fanout,
     group::{Entry, Group, GroupConfig},
     identity::{Gid, Nid, NodeAddr, Sid},
     rumor::{self, Answer, BroadcastError, Context, Input, Manner, Output, Request, Timer, View},
@@ -181,7 +181,7 @@ pub(crate) struct Room {
     /// Tells this machine from the others that the node has made.
     pub number: u64,
     /// The timers that run, by the actor's present context: see [`Room::timer`].
-    timers: [Option<SpawnHandle>; 2],
+    timers: [Option<SpawnHandle>; 3],
     /// The timer was not started again, as the group was gone.
     pub stopped: bool,
     /// Somebody takes this node for a member, whatever its own view says.
@@ -217,6 +217,10 @@ impl View<Nid> for Members<'_> {
         self.group.member(place).map_or(self.me, |(_, member)| member.nid)
     }
 
+    fn around(&self, peer: Nid) -> Option<[Nid; 2]> {
+        self.group.around(&peer)
+    }
+
     fn takes_only_pushes(&self, peer: Nid) -> bool {
         self.legacy.contains(&peer)
     }
@@ -235,7 +239,7 @@ impl Room {
             waiting: BTreeMap::new(),
             entering: Vec::new(),
             number,
-            timers: [None, None],
+            timers: [None, None, None],
             stopped: false,
             addressed: false,
         }
@@ -254,6 +258,7 @@ impl Room {
         match timer {
             Timer::Tick => &mut self.timers[0],
             Timer::Entry => &mut self.timers[1],
+            Timer::Calm => &mut self.timers[2],
         }
     }
 
@@ -471,7 +476,7 @@ impl Room {
     pub(crate) fn load(&self, members: usize) -> [(&'static str, Fill); 13] {
         let (load, config) = (self.machine.load(), &*self.options.config);
         // a rumor's turn, once it has come, goes to all its peers
-        let peers = self.fanout(members).max(log_ceiling(members).saturating_add(config.extra_offers));
+        let peers = self.fanout(members).max(config.offers.max(config.pushes).saturating_add(2));
         let requests = config.requests.max(1).saturating_add(peers).saturating_sub(1);
         [
             // what is still to be spread is not dropped, and one rumor is held whatever its size

@@ -64,7 +64,10 @@ fn whatever_is_new_brings_it_back_to_one_tick_while_a_long_timer_runs() {
     let news: [(&str, Act); 5] = [
         ("a rumor sent", |world, node| world.broadcast(node, LARGE)),
         ("one received", |world, node| world.ask(node, 7, Request::Push(rumor(numbered(7, 1, 1), 1))).1),
-        ("one offered", |world, node| world.ask(node, 7, offer(&numbered(7, 1, 1))).1),
+        ("one offered that its holder does not hand over", |world, node| {
+            let pull = sends(&world.ask(node, 7, offer(&numbered(7, 1, 1))).1).remove(0);
+            world.tell(node, Input::Failure { token: pull.0 })
+        }),
         ("a peer that differs", |world, node| world.tell(node, Input::Differs { peer: 7 })),
         ("a comparison that differs", |world, node| {
             let sent = sends(&world.tell(node, Input::Timer(Timer::Tick))).remove(0);
@@ -80,6 +83,14 @@ fn whatever_is_new_brings_it_back_to_one_tick_while_a_long_timer_runs() {
         // and there it stays for as long as it did at first
         assert!(within(&intervals(&mut world, &mut idle, 2, Some(Answer::Same)), 1, 1), "{what}");
     }
+    // what is calm can wait
+    let (mut world, mut idle) = (World::of(100), node(0));
+    rest(&mut world, &mut idle);
+    let calm = Rumor { calm: true, ..rumor(numbered(7, 1, 1), 1) };
+    let mut out = world.ask(&mut idle, 7, Request::Push(calm)).1;
+    idle.broadcast_as(CALM, &mut world.context(), "news", 9, &mut out).unwrap();
+    assert!(performs(&out) == 1 && after(&out).is_none(), "{out:?}");
+    assert!(within(&intervals(&mut world, &mut idle, 2, Some(Answer::Same)), 14, 18));
     // what is known is nothing new
     let (mut world, mut idle) = (World::of(100), node(0));
     world.ask(&mut idle, 7, Request::Push(rumor(numbered(7, 1, 1), 1)));

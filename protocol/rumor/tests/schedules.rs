@@ -230,7 +230,7 @@ fn newcomers(
 
 fn configs() -> impl Strategy<Value = Config> {
     let bounds = (1usize..6, 1usize..4, 0usize..300, 1usize..5, 1usize..4, 1usize..6);
-    (bounds, 0usize..4, 0usize..200).prop_map(|(bounds, extra_offers, eager_bytes)| {
+    (bounds, 0usize..4, 0usize..4, 0usize..200).prop_map(|(bounds, offers, pushes, eager_bytes)| {
         let (batch, page, transfer_bytes, requests, pulls, queue_count) = bounds;
         Config {
             batch,
@@ -239,7 +239,8 @@ fn configs() -> impl Strategy<Value = Config> {
             requests,
             pulls,
             queue_count,
-            extra_offers,
+            offers,
+            pushes,
             eager_bytes,
             ..Config::default()
         }

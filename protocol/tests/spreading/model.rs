@@ -29,6 +29,10 @@ impl View<u32> for Members {
     fn peer(&self, place: usize) -> u32 {
         place as u32
     }
+    fn around(&self, peer: u32) -> Option<[u32; 2]> {
+        let count = self.0;
+        (count > 1).then(|| [(peer + count - 1) % count, (peer + 1) % count])
+    }
 }
 
 /// What is simulated.
@@ -229,7 +233,7 @@ impl World {
                         self.schedule(self.now + LATENCY, event);
                     }
                 }
-                Output::Timer { timer: Timer::Entry, .. }
+                Output::Timer { timer: Timer::Entry | Timer::Calm, .. }
                 | Output::Cancel { .. }
                 | Output::Settled { .. }
                 | Output::Reissued { .. }
