@@ -4,7 +4,7 @@
 
 use std::{rc::Rc, time::Duration};
 
-use chinwag::{NodeAddr, Remote, actors::handle::Node, membership::Settings};
+use chinwag::{Nid, NodeAddr, Remote, actors::handle::Node, membership::Settings, protocol::swim::Status};
 
 #[path = "support/street.rs"]
 mod street;
@@ -75,5 +75,31 @@ fn a_node_enters_all_as_soon_as_it_has_company_there() {
         let met = tokio::time::Instant::now();
         until("it asks what was said before", async || street.asked("enter").contains(&at(2))).await;
         assert!(met.elapsed() <= Duration::from_millis(100), "{:?}", met.elapsed());
+    });
+}
+
+async fn lives(node: &Node, nid: Nid) -> bool {
+    node.nid() == nid || status(node, nid).await == Some(Status::Alive)
+}
+
+/// Every member asks about the others, and whoever has an answer tells the others. If each did all of that by itself, the
+/// number of requests would grow with the square of the members: 600 for each of 100 nodes.
+#[test]
+fn a_group_that_is_put_everywhere_at_once_costs_each_node_a_bounded_number_of_requests() {
+    story(async |street| {
+        let members: Vec<NodeAddr> = (1..=40).map(at).collect();
+        let nodes: Vec<Node> = members.iter().map(|node| street.open_as(node, 1, Settings::default())).collect();
+        sleep(1).await;
+        street.asked.borrow_mut().clear();
+        nodes[0].groups().put("town", members.clone()).await.unwrap();
+        nodes[0].group("town").groups().put("town", members.clone()).await.unwrap();
+        for node in &nodes {
+            for member in &members {
+                until("everybody is known to live", || lives(node, member.nid())).await;
+            }
+        }
+        sleep(2).await;
+        let asked = street.asked.borrow().len() / nodes.len();
+        assert!(asked <= 110, "{asked} requests for each node");
     });
 }

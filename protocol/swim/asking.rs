@@ -28,9 +28,13 @@ const PATIENCE: u32 = 2;
 /// first asks after a fifth of a period.
 const ASKERS: f64 = 5.0;
 
+/// How long a node waits at most, in periods, before it asks a peer that is known to live. A guess: what another learns
+/// meanwhile has come to this node by then, and at one second a period this is one gossip tick.
+const SOON: f64 = 0.2;
+
 impl<P: Peer> Swim<P> {
-    /// Decides when to ask a peer that was put just now.
-    pub(super) fn plan_ask<R: Rng + ?Sized>(&mut self, now: Duration, peer: P, chance: &mut R) {
+    /// Decides when to ask a peer that was put. Not before all are known that were put with it, as their number decides.
+    fn plan_ask<R: Rng + ?Sized>(&mut self, now: Duration, peer: P, chance: &mut R) {
         let interval = self.config.probe_interval;
         let listed = self.known + self.unheard + 1;
         let blocks = listed.div_ceil(BLOCK) as u64;
@@ -43,14 +47,25 @@ impl<P: Peer> Swim<P> {
         self.asks.insert((now + turn + jitter, peer));
     }
 
+    /// A peer that nobody has heard from has answered a call without a statement, so it lives. When a group is put
+    /// everywhere, every member sees this of several others at once: each waits for a while of its own, in which another may
+    /// have asked and told it.
+    pub(super) fn ask_soon<R: Rng + ?Sized>(&mut self, now: Duration, peer: P, chance: &mut R) {
+        self.put.retain(|other| *other != peer);
+        self.asks.retain(|(_, other)| *other != peer);
+        let pause = self.config.probe_interval.mul_f64(chance.random_range(0.0..SOON));
+        self.asks.insert((now + pause, peer));
+    }
+
     /// Sets the timer for the next ask, unless it is set.
     pub(super) fn arm_ask(&mut self, now: Duration) {
-        let Some((at, _)) = self.asks.first().copied() else {
+        let first = self.asks.first().map(|(at, _)| *at);
+        let Some(at) = (if self.put.is_empty() { first } else { Some(now) }) else {
             return;
         };
         let spent = self.ask_budget.1 >= self.config.asks;
         let budget = if spent { self.ask_budget.0 + self.config.probe_interval } else { Duration::ZERO };
-        let at = at.max(now).max(budget);
+        let at = if self.put.is_empty() { at.max(now).max(budget) } else { at };
         if self.running && self.ask_due.is_none_or(|due| at < due) {
             self.ask_due = Some(at);
             self.set_timer(at, Timer::Ask);
@@ -64,6 +79,9 @@ impl<P: Peer> Swim<P> {
             return;
         }
         self.ask_due = None;
+        for peer in std::mem::take(&mut self.put) {
+            self.plan_ask(now, peer, chance);
+        }
         let interval = self.config.probe_interval;
         if now >= self.ask_budget.0 + interval {
             self.ask_budget = (now, 0);

@@ -3,6 +3,7 @@
 //! ```text
 //! quiet so far        the first piece waits `linger` for company, then goes
 //! said something      what comes meanwhile is collected until `interval` after that, then goes
+//! others said it      what they said before this node could is dropped
 //! full, or a hurry    all there is goes at once
 //! ```
 //!
@@ -48,6 +49,16 @@ impl<T> Bulletin<T> {
         }
         self.bytes += bytes;
         self.waiting.push((piece, bytes));
+    }
+
+    /// Drops the pieces that need not be said any more.
+    pub fn drop_if(&mut self, mut is_said: impl FnMut(&T) -> bool) {
+        let bytes = &mut self.bytes;
+        self.waiting.retain(|(piece, size)| {
+            let said = is_said(piece);
+            *bytes -= if said { *size } else { 0 };
+            !said
+        });
     }
 
     /// When there will be something to take, if nothing is added.
@@ -101,6 +112,20 @@ mod tests {
         assert_eq!((bulletin.due(), bulletin.take(at(9_000), false)), (None, None));
         bulletin.add(at(9_000), "e", 1);
         assert_eq!(bulletin.due(), Some(at(9_010)), "it was quiet for long");
+    }
+
+    #[test]
+    fn what_others_said_meanwhile_is_dropped() {
+        let mut bulletin = Bulletin::new(INTERVAL);
+        for (piece, bytes) in [("a", 1), ("b", 2), ("c", 4)] {
+            bulletin.add(at(1_000), piece, bytes);
+        }
+        bulletin.drop_if(|piece| *piece == "b");
+        assert_eq!(bulletin.bytes, 5);
+        assert_eq!(bulletin.take(at(1_010), false), Some(vec!["a", "c"]));
+        bulletin.add(at(1_020), "d", 1);
+        bulletin.drop_if(|_| true);
+        assert_eq!((bulletin.due(), bulletin.bytes, bulletin.take(at(2_000), true)), (None, 0, None));
     }
 
     #[test]

@@ -72,7 +72,8 @@ pub struct Config {
     /// How late one of its own timers or requests may be before the node concludes that *it* was stopped. Time, default 500 ms
     /// (a guess: above any scheduling delay of a healthy process, below the least suspicion time).
     ///
-    /// Smaller distrusts itself sooner, and accuses nobody for a while.
+    /// Smaller distrusts itself sooner, and accuses nobody for a while. A timer that is late by a fifth of this worsens the
+    /// node's local health.
     pub stall_tolerance: Duration,
     /// How often one of those removed by a verdict is tried. Time, at least 10 ms, default 5 s (a guess; Serf reconnects
     /// every 30 s).

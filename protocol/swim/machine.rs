@@ -63,6 +63,8 @@ pub struct Swim<P> {
     pub(super) company: bool,
     pub(super) suspicions: BTreeMap<P, Suspicion<P>>,
     pub(super) flights: BTreeMap<u64, Flight<P>>,
+    /// Peers that were put just now.
+    pub(super) put: Vec<P>,
     /// Which unheard peers are to be asked, and when.
     pub(super) asks: BTreeSet<(Duration, P)>,
     /// When the timer for the next of them is set.
@@ -74,6 +76,8 @@ pub struct Swim<P> {
     pub(super) walked: u32,
     /// Lifeguard's local health counter: 0 is well.
     pub(super) health: u32,
+    /// When the last timer was due that was late.
+    pub(super) late_timer: Duration,
     period: u64,
     pub(super) period_due: Duration,
     pub(super) reconnecting: bool,
@@ -110,12 +114,14 @@ impl<P: Peer> Swim<P> {
             company: false,
             suspicions: BTreeMap::new(),
             flights: BTreeMap::new(),
+            put: Vec::new(),
             asks: BTreeSet::new(),
             ask_due: None,
             ask_budget: (Duration::ZERO, 0),
             probes: 0,
             walked: 0,
             health: 0,
+            late_timer: Duration::ZERO,
             period: 0,
             period_due: Duration::ZERO,
             reconnecting: false,
@@ -134,7 +140,7 @@ impl<P: Peer> Swim<P> {
             Input::Start => self.start(now, chance),
             Input::Leave => self.leave(),
             Input::Know(peer, incarnation) => self.know(peer, incarnation),
-            Input::Add(peer) => self.add(now, peer, chance),
+            Input::Add(peer) => self.add(peer),
             Input::Remove(peer) => self.expel(now, peer),
             Input::Timer(timer) if self.running => match timer {
                 Timer::Period { number } => self.begin_period(now, number, chance),
@@ -147,7 +153,7 @@ impl<P: Peer> Swim<P> {
             Input::Timer(_) => {}
             Input::Outcome { token, outcome } => self.outcome(now, token, outcome, chance),
             Input::Heard { peer, stated } => self.heard(now, peer, &stated, false),
-            Input::Answered(peer) => self.answered(now, peer),
+            Input::Answered(peer) => self.answered(now, peer, chance),
             Input::Closed(peer) => self.closed(now, peer),
             Input::Update(update) => {
                 self.learn(now, update, chance);
@@ -346,7 +352,7 @@ impl<P: Peer> Swim<P> {
 
     /// An operator adds a peer. What was held against it here is forgotten. If others hold it still, the peer learns
     /// that from them and refutes it.
-    fn add<R: Rng + ?Sized>(&mut self, now: Duration, peer: P, chance: &mut R) {
+    fn add(&mut self, peer: P) {
         if peer == self.me {
             return;
         }
@@ -357,12 +363,12 @@ impl<P: Peer> Swim<P> {
                 self.members[at].place_again();
                 self.suspicions.remove(&peer);
                 self.count(before, at);
-                self.plan_ask(now, peer, chance);
+                self.put.push(peer);
             }
             Err(at) if self.members.len() < self.config.members as usize => {
                 self.members.insert(at, Member::placed(peer));
                 self.count(None, at);
-                self.plan_ask(now, peer, chance);
+                self.put.push(peer);
             }
             Err(_) => self.turned_away += 1,
         }
@@ -602,10 +608,10 @@ impl<P: Peer> Swim<P> {
     }
 
     /// A peer has answered a request without stating anything.
-    fn answered(&mut self, now: Duration, peer: P) {
+    fn answered<R: Rng + ?Sized>(&mut self, now: Duration, peer: P, chance: &mut R) {
         match self.status(&peer) {
             // It may take part or not; a probe tells.
-            Some(Status::Pending | Status::Unreachable) => self.probe(now, peer, false),
+            Some(Status::Pending | Status::Unreachable) => self.ask_soon(now, peer, chance),
             Some(_) => self.heard_behind(now, peer, true),
             None => {}
         }

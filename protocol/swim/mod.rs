@@ -88,14 +88,21 @@
 //! assert_eq!(swim.status(&peer), Some(Status::Pending));
 //!
 //! // Nobody has heard from the peer, so it is asked soon. It answers.
-//! let (now, timer) = due[1];
-//! let outputs = swim.handle(now, Input::Timer(timer), &mut chance);
-//! let token = outputs.iter().find_map(|output| match output {
-//!     Output::Probe { peer: 2, token, .. } => Some(*token),
-//!     _ => None,
-//! });
+//! let (mut now, mut probe) = (Duration::ZERO, None);
+//! while probe.is_none() {
+//!     due.sort();
+//!     let timer;
+//!     (now, timer) = due.remove(0);
+//!     for output in swim.handle(now, Input::Timer(timer), &mut chance) {
+//!         match output {
+//!             Output::Timer { at, timer } => due.push((at, timer)),
+//!             Output::Probe { peer: 2, token, .. } => probe = Some(token),
+//!             _ => {}
+//!         }
+//!     }
+//! }
 //! let outcome = Outcome::Answered(Statement::default());
-//! let answer = Input::Outcome { token: token.ok_or("no probe")?, outcome };
+//! let answer = Input::Outcome { token: probe.ok_or("no probe")?, outcome };
 //! let outputs = swim.handle(now, answer, &mut chance);
 //! assert!(outputs.iter().any(|output| matches!(output, Output::Event(Event::Joined { peer: 2, .. }))));
 //! assert!(outputs.iter().any(|output| matches!(output, Output::Broadcast(_))));

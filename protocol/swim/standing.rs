@@ -87,6 +87,15 @@ pub struct Update<P> {
     pub by: P,
 }
 
+impl<P: PartialEq> Update<P> {
+    /// Whether this says already what `other` would: that a peer is alive, at the same incarnation or a later one.
+    /// Accusations say more when they are repeated, as each speaker counts.
+    pub fn says_the_same_as(&self, other: &Update<P>) -> bool {
+        let alive = self.claim == Claim::Alive && other.claim == Claim::Alive;
+        alive && self.peer == other.peer && self.incarnation >= other.incarnation
+    }
+}
+
 /// Whether `new` replaces `old`: the whole precedence of the protocol.
 ///
 /// A later incarnation always wins, also over a verdict. At one incarnation suspicion beats life, a verdict

@@ -442,6 +442,7 @@ fn peers_that_were_put_are_asked_within_the_budget_and_each_node_of_a_group_asks
     // 200 nodes are put everywhere at once. Who asks whom first, if every answer were news at once?
     let all: Vec<u8> = (0..200).collect();
     let mut first: std::collections::BTreeMap<u8, (Duration, u8)> = std::collections::BTreeMap::new();
+    let mut early = 0;
     for me in &all {
         let mut swim = Swim::new(*me, LIFE, Config::default()).unwrap();
         let mut chance = ChaCha8Rng::seed_from_u64(u64::from(*me));
@@ -449,6 +450,12 @@ fn peers_that_were_put_are_asked_within_the_budget_and_each_node_of_a_group_asks
         for peer in all.iter().filter(|peer| *peer != me) {
             let _ = swim.handle(Duration::ZERO, Input::Add(*peer), &mut chance);
         }
+        assert!(
+            swim.ask_due == Some(Duration::ZERO) && swim.asks.is_empty(),
+            "it waits for those that are put with them"
+        );
+        let _ = swim.handle(Duration::ZERO, Input::Timer(Timer::Ask), &mut chance);
+        early += swim.asks.iter().filter(|(at, _)| *at < Duration::from_millis(250)).count();
         for (at, peer) in &swim.asks {
             let ask = (*at, *me);
             first.entry(*peer).and_modify(|first| *first = ask.min(*first)).or_insert(ask);
@@ -458,6 +465,8 @@ fn peers_that_were_put_are_asked_within_the_budget_and_each_node_of_a_group_asks
     assert!(first.values().all(|(at, _)| *at < seconds(2)), "{first:?}");
     let askers: std::collections::BTreeSet<u8> = first.values().map(|(_, by)| *by).collect();
     assert!(askers.len() < 60, "{} ask", askers.len());
+    // nobody has answered by then, and yet each peer is asked by few
+    assert!(early < 1_000, "{early} asks in the first quarter of a second");
 
     // A lone operator puts more than a period's budget.
     let mut node = Node::new(Config { asks: 10, ..Config::default() });
@@ -948,4 +957,18 @@ proptest! {
             prop_assert_eq!(one, other);
         }
     }
+}
+
+#[test]
+fn a_node_whose_timers_are_late_is_slow_and_says_so_to_itself_once_for_each() {
+    let mut node = Node::among(1..=3);
+    node.now = node.swim.period_due + Duration::from_millis(100);
+    node.tell(Input::Answered(1));
+    assert_eq!(node.swim.health(), 0, "a busy machine may be as late as that");
+    node.now += Duration::from_millis(1);
+    node.tell(Input::Answered(1));
+    node.tell(Input::Answered(2));
+    assert_eq!(node.swim.health(), 1);
+    node.run(Duration::from_millis(1), well);
+    assert_eq!(node.swim.health(), 0, "the probe was answered");
 }

@@ -135,7 +135,12 @@ impl Membership {
             }
             "news" => {
                 let (updates, addresses) = wire::read_news(argument).map_err(refused)?;
-                let fresh = self.roster.borrow_mut().note(addresses);
+                let mut roster = self.roster.borrow_mut();
+                let fresh = roster.note(addresses);
+                for update in &updates {
+                    Self::is_said(&mut roster, update);
+                }
+                drop(roster);
                 self.drive(updates.into_iter().map(Input::Update), context);
                 self.enroll(fresh);
                 Ok(Response::Now(value(Value::Null)))

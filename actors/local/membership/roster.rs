@@ -5,7 +5,7 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duratio
 use chinwag_protocol::{
     group::{Group, GroupConfig, Groups},
     identity::{Gid, Nid, NodeAddr, Sid},
-    swim::{self, Bulletin, Input, Status, Swim, Timer},
+    swim::{self, Bulletin, Input, Status, Swim, Timer, Update},
     value::Value,
 };
 use tokio::{
@@ -50,7 +50,7 @@ pub(crate) struct Roster {
     /// The machine was started once.
     pub begun: bool,
     /// What gossip is to bring to everyone.
-    pub news: Bulletin<Value>,
+    pub news: Bulletin<(Update<Nid>, Value)>,
     /// The addresses of the machine's members that are not in `all`, and of those that the message in hand names.
     addresses: BTreeMap<Nid, NodeAddr>,
     /// Members that were noted and that the machine may not have taken in.

@@ -35,7 +35,7 @@ impl Membership {
     pub(super) fn say(&self, roster: &mut Roster, update: Update<Nid>) {
         let farewell = update.claim == Claim::Left && update.peer == self.home.nid;
         let Some(news) = self.entry(roster, &update) else { return };
-        if !self.note_news(roster, news) || !farewell {
+        if !self.note_news(roster, update, news) || !farewell {
             return;
         }
         let everywhere = self.home.groups.borrow().names().cloned().collect::<Vec<Gid>>();
@@ -79,13 +79,18 @@ impl Membership {
     }
 
     /// Whether there is anyone to tell.
-    fn note_news(&self, roster: &mut Roster, news: Value) -> bool {
+    fn note_news(&self, roster: &mut Roster, update: Update<Nid>, news: Value) -> bool {
         let alone = self.home.groups.borrow().get(&Gid::all()).is_ok_and(|all| all.len() < 2);
         if !alone {
-            let bytes = chinwag_protocol::wire::encode(&news).len();
-            roster.news.add(self.home.now(), news, bytes);
+            let (now, bytes) = (self.home.now(), chinwag_protocol::wire::encode(&news).len());
+            roster.news.add(now, (update, news), bytes);
         }
         !alone
+    }
+
+    /// Others have said this.
+    pub(super) fn is_said(roster: &mut Roster, update: &Update<Nid>) {
+        roster.news.drop_if(|(waiting, _)| update.says_the_same_as(waiting));
     }
 
     /// Has gossip bring to everyone what is due.
@@ -98,8 +103,9 @@ impl Membership {
     }
 
     /// Has gossip bring a message of news to everyone. Ends when the first peers have it.
-    fn spread(&self, news: Vec<Value>, patience: Duration) -> Option<impl Future<Output = ()> + use<>> {
+    fn spread(&self, news: Vec<(Update<Nid>, Value)>, patience: Duration) -> Option<impl Future<Output = ()> + use<>> {
         let (node, clock) = (self.home.node().ok()?.clone(), self.home.clock);
+        let news: Vec<Value> = news.into_iter().map(|(_, news)| news).collect();
         let arguments = Value::from(vec![Value::from(news)]);
         Some(async move {
             for _ in 0..BUSY.1 {
