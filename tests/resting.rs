@@ -82,8 +82,8 @@ async fn lives(node: &Node, nid: Nid) -> bool {
     node.nid() == nid || status(node, nid).await == Some(Status::Alive)
 }
 
-/// Every member asks about the others, and whoever has an answer tells the others. If each did all of that by itself, the
-/// number of requests would grow with the square of the members: 600 for each of 100 nodes.
+/// Members ask each other who is alive, and gossip brings the answers to everyone. Without coordination the number of
+/// requests grows with the square of the number of members: to 600 for each of 100 nodes.
 #[test]
 fn a_group_that_is_put_everywhere_at_once_costs_each_node_a_bounded_number_of_requests() {
     story(async |street| {

@@ -23,8 +23,8 @@ pub struct Config {
     pub idle_ticks: u32,
     /// How many random peers each node offers a rumor to, besides its two neighbours. From 0; default 4.
     ///
-    /// Each step is one request per node. Default: simulated without loss, the last node has a rumor after 8, 12 and 12 latencies at the
-    /// median with 3, after 8, 9 and 12 with 4 (n = 100, 1,000, 10,000).
+    /// Each step is one request per node. Default: simulated without loss, the last node has a rumor after 8 and 12 latencies
+    /// at the median with 3, after 8 and 9 with 4 (n = 100 and 1,000).
     pub offers: usize,
     /// The same for a payload that is pushed to the end, which spares the pull and so two of three latencies. From 0;
     /// default 1.
@@ -59,9 +59,7 @@ pub struct Config {
     /// 100 ms.
     ///
     /// It bounds what a burst of them costs: each node sends [`calm_fanout`](Config::calm_fanout) offers in so much time,
-    /// however many there are. One that comes after a longer silence does not wait. Default: half a tick. With
-    /// 100 nodes on two cores, a burst of one calm rumor of each then takes a tenth of a second of all processor time, where
-    /// it took three seconds.
+    /// however many there are. One that comes after a longer silence does not wait. Default: half a tick.
     pub calm_interval: Duration,
     /// How long after its birth a calm rumor can be had, if that is less than `retained_age`. Default 60 s.
     ///

@@ -42,7 +42,8 @@
 //! and comparison brings it again.
 //!
 //! *Comparisons become rare while they find nothing.* Two in a row without a difference double the interval, up to
-//! [`Config::idle_ticks`] ticks. Whatever is new (a rumor sent or received that is not calm, a pull that failed, a difference found or
+//! [`Config::idle_ticks`] ticks. Anything new
+//! (a rumor sent or received that is not calm, a pull that failed, a difference that a comparison found or that was
 //! [reported](Input::Differs)) brings it back to one tick at once, also while a long timer runs. Where the peers
 //! exchange their hashes with other requests, such as a failure detector's probes ([`Gossip::same`]), a node at rest makes no
 //! comparison of its own.

@@ -68,7 +68,6 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
             self.wake(context, out);
         }
         if self.config.hop_limit.is_none_or(|limit| hop < limit) {
-            // one that was said before this node entered has been spread, and a push would look young to other newcomers
             // What was said before this node entered is left to comparison: it has been spread, and a push of it would look
             // young to another newcomer.
             let spread = !earlier && (!compared || age < self.tick_length() * FRESH_TICKS);

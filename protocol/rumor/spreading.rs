@@ -134,8 +134,8 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         held.waiting = false;
         let eager = bytes <= self.config.eager_bytes;
         let young = held.hop < depth;
-        // Young rumors go to as many as the group's fan-out says. Later, completeness counts: more are in vain then, however
-        // large a fan-out the group was given.
+        // Young rumors go to as many peers as the group's fan-out says. For older ones a larger number would be wasted,
+        // as most peers have them already.
         let (own, calm) = (held.own, held.calm);
         let count = if calm {
             self.calm_count(context.fanout)
@@ -152,16 +152,15 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
             }
             return;
         }
-        let first = own;
         let peers = choose_around(context.view, self.me, around, count, from, context.chance);
-        if first && let Id::Numbered { incarnation, sequence, .. } = &id {
+        if own && let Id::Numbered { incarnation, sequence, .. } = &id {
             // One more than there are, taken back below, so that one sent to nobody settles too.
             self.traffic_mut().own.insert((*incarnation, *sequence), peers.len() + 1);
         }
         for peer in peers {
-            self.push(context, peer, &id, first, out);
+            self.push(context, peer, &id, own, out);
         }
-        if first {
+        if own {
             self.traffic_mut().settle(&id, out);
         }
     }

@@ -59,13 +59,14 @@ impl<P: Peer> Swim<P> {
 
     /// Sets the timer for the next ask, unless it is set.
     pub(super) fn arm_ask(&mut self, now: Duration) {
-        let first = self.asks.first().map(|(at, _)| *at);
-        let Some(at) = (if self.put.is_empty() { first } else { Some(now) }) else {
-            return;
-        };
         let spent = self.ask_budget.1 >= self.config.asks;
         let budget = if spent { self.ask_budget.0 + self.config.probe_interval } else { Duration::ZERO };
-        let at = if self.put.is_empty() { at.max(now).max(budget) } else { at };
+        let at = match self.asks.first() {
+            // at once, to draw when those that were put just now are asked
+            _ if !self.put.is_empty() => now,
+            Some((at, _)) => now.max(*at).max(budget),
+            None => return,
+        };
         if self.running && self.ask_due.is_none_or(|due| at < due) {
             self.ask_due = Some(at);
             self.set_timer(at, Timer::Ask);

@@ -137,9 +137,8 @@ impl Membership {
                 let (updates, addresses) = wire::read_news(argument).map_err(refused)?;
                 let mut roster = self.roster.borrow_mut();
                 let fresh = roster.note(addresses);
-                for update in &updates {
-                    Self::is_said(&mut roster, update);
-                }
+                // what others have said, this node need not say
+                roster.news.drop_if(|(waiting, _)| updates.iter().any(|update| update.says_the_same_as(waiting)));
                 drop(roster);
                 self.drive(updates.into_iter().map(Input::Update), context);
                 self.enroll(fresh);

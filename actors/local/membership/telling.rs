@@ -88,11 +88,6 @@ impl Membership {
         !alone
     }
 
-    /// Others have said this.
-    pub(super) fn is_said(roster: &mut Roster, update: &Update<Nid>) {
-        roster.news.drop_if(|(waiting, _)| update.says_the_same_as(waiting));
-    }
-
     /// Has gossip bring to everyone what is due.
     pub(super) fn publish(&self, roster: &mut Roster) {
         while let Some(news) = roster.news.take(self.home.now(), false) {
