@@ -438,7 +438,7 @@ impl<P: Peer> Swim<P> {
             // Another process answers there now. It knows nobody, unless it has joined by itself.
             member.answered = false;
             member.merge &= life == 0;
-            member.welcome = life > 0 && before.is_some_and(|before| before.is_known() || before == Status::Failed);
+            member.welcome = life > 0 && before.is_some_and(|before| before.is_present() || before == Status::Failed);
         }
         let (after, incarnation, claim) = (member.status(), member.incarnation, member.claim);
         self.changed = now;

@@ -262,7 +262,9 @@ impl<P: Peer> Swim<P> {
         }
         match (outcome, via) {
             (Outcome::Answered(stated), None) => {
-                let welcomed = self.flights.get(&probe).is_some_and(|flight| flight.welcome);
+                // One that is still about to join others does not take this node at its word yet.
+                let joins = stated.cluster.is_none() && self.cluster.id().is_some();
+                let welcomed = !joins && self.flights.get(&probe).is_some_and(|flight| flight.welcome);
                 if let Ok(at) = self.position(&peer)
                     && welcomed
                 {

@@ -383,6 +383,35 @@ fn a_restarted_member_is_welcomed_by_all_who_hear_of_it_until_it_answers_each() 
 }
 
 #[test]
+fn a_member_that_failed_and_was_put_again_is_welcomed_when_it_is_back_in_another_life() {
+    let mut node = Node::among(1..=3);
+    node.tell(Input::Update(says(2, 1, 0, Claim::Dead)));
+    node.tell(Input::Add(1));
+    assert_eq!(node.status(1), Some(Status::Pending));
+    let again = Statement::of(Incarnation::of_life(LIFE + 1));
+    assert_eq!(welcomes(&node.tell(Input::Heard { peer: 1, stated: again })), 1);
+}
+
+#[test]
+fn a_restarted_member_that_is_about_to_join_is_welcomed_again_once_it_has_joined() {
+    let (again, id) = (Incarnation::of_life(LIFE + 1), ClusterId::new(7));
+    let mut node = Node::among(1..=3);
+    let stated = |cluster| Statement { cluster, ..Statement::of(again) };
+    assert_eq!(node.swim.relate(&Statement { cluster: id, ..Statement::of(at(0)) }, false), Relation::Member);
+    node.tell(Input::Update(Update { peer: 1, incarnation: again, claim: Claim::Alive, by: 2 }));
+    let answer = |cluster| {
+        move |peer: u8| match peer {
+            1 => Outcome::Answered(stated(cluster)),
+            _ => well(peer),
+        }
+    };
+    // it refuses what a member says while it looks for its seed, and its answer states no cluster
+    assert!(welcomes(&node.run(seconds(10), answer(None))) > 1);
+    assert_eq!(welcomes(&node.run(seconds(10), answer(id))), 1);
+    assert_eq!(welcomes(&node.run(seconds(10), answer(id))), 0);
+}
+
+#[test]
 fn a_member_that_refuses_only_this_node_stays() {
     let mut node = Node::among(1..=9);
     // Relays reach it.
