@@ -176,9 +176,11 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         self.config.retained_age + 2 * self.config.transit
     }
 
-    /// Goes on under another configuration. What is held beyond its bounds goes as room is next needed.
+    /// Goes on under another configuration. What is held beyond its bounds goes at once, the oldest first, but for what has yet
+    /// to be spread.
     pub fn configure(&mut self, config: Arc<Config>) {
         self.config = config;
+        self.store.trim(&self.config);
     }
 
     /// Starts a rumor with a message of `bytes` bytes.

@@ -384,3 +384,18 @@ fn an_answer_of_the_wrong_kind_is_a_failure() {
         assert_eq!((next.len(), next[0].1), (1, 2));
     }
 }
+
+#[test]
+fn what_exceeds_the_bounds_of_a_new_configuration_goes_at_once() {
+    let mut world = World::of(100);
+    let mut receiver = node(0);
+    for sequence in 1..=5 {
+        for sent in sends(&world.ask(&mut receiver, 7, Request::Push(rumor(numbered(7, 1, sequence), 5))).1) {
+            world.answer(&mut receiver, &sent, Answer::Noted);
+        }
+    }
+    assert_eq!(receiver.load().retained, 5);
+    receiver.configure(std::sync::Arc::new(Config { retained_count: 3, ..Config::default() }));
+    assert_eq!(receiver.load().retained, 3);
+    assert!(receiver.has_seen(&numbered(7, 1, 1)));
+}
