@@ -192,9 +192,10 @@ impl Handler<Configuration> for Groups {
     }
 }
 
-/// Puts a group, with those that are in it here already. Answers those.
+/// Puts a group, with those that are in it here already. Answers those, and the configuration that the group now has: one that
+/// an operator puts later is another.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<Arc<Group>, CallError>")]
+#[rtype(result = "Result<(Arc<Group>, Arc<GroupConfig>), CallError>")]
 pub(crate) struct Merge {
     pub config: GroupConfig,
     pub members: Group,
@@ -203,7 +204,7 @@ pub(crate) struct Merge {
 }
 
 impl Handler<Merge> for Groups {
-    type Result = ResponseFuture<Result<Arc<Group>, CallError>>;
+    type Result = ResponseFuture<Result<(Arc<Group>, Arc<GroupConfig>), CallError>>;
 
     fn handle(&mut self, Merge { config, mut members, through }: Merge, _: &mut Context<Groups>) -> Self::Result {
         let (gid, node) = (config.gid.clone(), self.home.node().cloned());
@@ -214,15 +215,16 @@ impl Handler<Merge> for Groups {
             }
         }
         let put = gossip::Options::read(&config).and_then(|_| self.home.groups.borrow_mut().widen(config, members));
+        let config = self.home.groups.borrow().entry(&gid).map(|entry| entry.config.clone());
         Box::pin(async move {
-            let (node, put) = (node?, put?);
+            let (node, put, config) = (node?, put?, config?);
             let member = put.contains(&node.nid());
             node.lifecycle(Reconcile(gid.clone())).await?;
             tell_membership(&node, Some(Changed { gid: gid.clone(), how: Change::Added(true) })).await;
             if member {
                 enter(&node, gid, through).await;
             }
-            Ok(before)
+            Ok((before, config))
         })
     }
 }

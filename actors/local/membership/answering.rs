@@ -93,6 +93,12 @@ impl Membership {
         self.entry(&roster, &held?)
     }
 
+    /// What this node says of itself.
+    fn alive(&self) -> Update<Nid> {
+        let (peer, incarnation) = (self.home.nid, self.roster.borrow().swim.incarnation());
+        Update { peer, incarnation, claim: Claim::Alive, by: peer }
+    }
+
     /// Answers a request of a peer.
     pub(super) fn respond(
         &mut self,
@@ -123,7 +129,9 @@ impl Membership {
                         let roster = self.roster.borrow();
                         self.entry(&roster, &roster.swim.known_of(&node.key())?)
                     });
-                    if let Some(about) = self.about(&sender).or(inquired) {
+                    // whoever notices a restart has not heard which groups this life is in
+                    let own = welcome.as_ref().and_then(|_| self.entry(&self.roster.borrow(), &self.alive()));
+                    if let Some(about) = self.about(&sender).or(inquired).or(own) {
                         answer.insert("about", about);
                     }
                     self.compare_heard(&sender.node, argument);
@@ -136,9 +144,18 @@ impl Membership {
             "news" => {
                 let (updates, addresses) = wire::read_news(argument).map_err(refused)?;
                 let mut roster = self.roster.borrow_mut();
+                let with_groups = |waiting: &Update<Nid>| {
+                    let life = waiting.incarnation.life;
+                    addresses
+                        .iter()
+                        .any(|known| known.nid == waiting.peer && known.groups.is_some() && known.life >= life)
+                };
+                // what others have said, this node need not say; but whoever hears a newcomer may not know its groups
+                roster.news.drop_if(|(waiting, entry)| {
+                    let is_said = updates.iter().any(|update| update.says_the_same_as(waiting));
+                    is_said && (entry.get("groups").is_none() || with_groups(waiting))
+                });
                 let fresh = roster.note(addresses);
-                // what others have said, this node need not say
-                roster.news.drop_if(|(waiting, _)| updates.iter().any(|update| update.says_the_same_as(waiting)));
                 drop(roster);
                 self.drive(updates.into_iter().map(Input::Update), context);
                 self.enroll(fresh);
@@ -245,7 +262,9 @@ impl Membership {
             let next = first + part.len();
             // an empty group counts, too
             room -= part.len().clamp(1, room);
-            parts.push(wire::group(&entry.config, &part));
+            // with the first part of a group, those that are to come back into it: no more than fit into a page
+            let gone = if first == 0 { self.roster.borrow().gone_from(gid, &entry.config) } else { Group::default() };
+            parts.push(wire::group(&entry.config, &part, &gone));
             if next < entry.members.len() {
                 return wire::groups(parts, Some(&Place { gid: gid.clone(), place: next }));
             }

@@ -9,15 +9,15 @@
 //! ```
 //!
 //! Seeds are tried in turn, and each address that a name stands for; a seed that does not answer is named in the log.
-//! When none answers, all are tried again, after a pause that doubles, unless the node has become a member by other
-//! means. A group that the seed does not know it begins, so that the next newcomer finds the one before. A mute seed (a
+//! When none answers, all are tried again, after a pause that doubles, until one does. A node that has become a member by other
+//! means meanwhile joins through any member, and goes on trying: those that it knows may have joined through it. A group that the seed does not know it begins, so that the next newcomer finds the one before. A mute seed (a
 //! node of the reference) is asked for `all` and for the groups by the calls that it knows, and then the node joins
 //! through one of its members that does take part.
 //!
 //! A node that was restarted and knows nobody is *welcomed* by the members that notice it. It joins through the first of them,
 //! and asks the others for the groups that list it and that it does not know yet.
 
-use std::{rc::Rc, time::Duration};
+use std::{rc::Rc, sync::Arc, time::Duration};
 
 use actix::{Context, Handler, Message, MessageResult};
 use chinwag_protocol::{
@@ -33,7 +33,7 @@ use super::{
     Announce, EndSync, Membership, Merging, Seed, Shared, TakePage,
     roster::Task,
     send,
-    wire::{self, Stating},
+    wire::{self, Part, Stating},
 };
 use crate::{
     handle::Node,
@@ -54,6 +54,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// How often a node tries seeds that do not answer before it may become a member of a cluster that they do not belong to. A
 /// guess: some thirty seconds, and with 40% of all requests lost, one in 1,500 tries fails so often.
 const FAITHFUL_ROUNDS: u32 = 8;
+
+/// How often a node that still looks for its seeds asks members that welcome it. A guess.
+const HOSTS_PAUSE: Duration = Duration::from_secs(1);
 
 /// How many members that know groups which list this node wait to be asked, at most. A guess; each page names many.
 const MAX_HOSTS: usize = 64;
@@ -77,7 +80,7 @@ pub(super) async fn run(home: Rc<Home>, roster: Shared) {
     if settings.seeds.is_empty() {
         return;
     }
-    let (mut pause, mut rounds) = (Pause::default(), 0);
+    let (mut pause, mut rounds, mut met) = (Pause::default(), 0, false);
     loop {
         let (mut themselves, mut silent) = (0, 0);
         for (number, seed) in settings.seeds.iter().enumerate() {
@@ -100,7 +103,8 @@ pub(super) async fn run(home: Rc<Home>, roster: Shared) {
         // From then on the node accepts any cluster. Where nobody listens at the seeds' addresses there is no cluster to
         // join, but a seed that is silent may answer the next attempt.
         rounds += 1;
-        if silent == 0 || rounds >= FAITHFUL_ROUNDS {
+        let faithful = silent > 0 && rounds < FAITHFUL_ROUNDS;
+        if !faithful {
             roster.borrow_mut().swim.expect_to_join(false);
         }
         if themselves == settings.seeds.len() {
@@ -109,13 +113,28 @@ pub(super) async fn run(home: Rc<Home>, roster: Shared) {
         }
         let wait = pause.next(&home);
         log::warn!(target: "chinwag::membership", "no seed answered; all are tried again in {} ms", wait.as_millis());
-        home.clock.sleep(wait).await;
-        // It may have become a member by other means: then any member can tell it what a seed would.
-        if let Some(member) = through_any(&home, &node, Asked::Joins).await {
+        rest(&home, &node, &roster, wait).await;
+        // It may have become a member by other means: then any member can tell it what a seed would. But all that it knows may
+        // have joined through this node itself, so the seeds are tried on.
+        if !met
+            && !faithful
+            && let Some(member) = through_any(&home, &node, Asked::Joins).await
+        {
+            met = true;
             roster.borrow_mut().welcomed = true;
             log::info!(target: "chinwag::membership", "no seed answered; joined through {member}, which was met meanwhile");
-            return ask_hosts(&home, &node, &roster).await;
         }
+    }
+}
+
+/// Waits, and meanwhile asks members that welcome this node for its groups, if it has joined through another already.
+async fn rest(home: &Home, node: &Node, roster: &Shared, wait: Duration) {
+    let end = home.now() + wait;
+    while home.now() < end {
+        if roster.borrow().welcomed {
+            ask_hosts(home, node, roster).await;
+        }
+        home.clock.sleep(end.saturating_sub(home.now()).min(HOSTS_PAUSE)).await;
     }
 }
 
@@ -297,25 +316,25 @@ async fn listing(home: &Home, node: &Node, seed: &NodeAddr, asked: Asked) -> Res
         Asked::Welcomed => started_in.contains(gid) || home.groups.borrow().entry(gid).is_err(),
     };
     let mut after = None;
-    let mut gathered: Option<(GroupConfig, Group)> = None;
+    let mut gathered: Option<Part> = None;
     loop {
         let stated = send(node, Stated).await?;
         let stating = Stating { me: &home.me, name: &home.settings.membership.cluster, stated };
         let answer = home.ask(seed, wire::listing(&stating, after.as_ref()), SEED_TIME).await?.into_value();
         let (parts, next) = wire::read_groups(&answer)?;
-        for (config, members) in parts {
-            if gathered.as_ref().is_none_or(|(of, _)| of.gid != config.gid) && !wants(&config.gid) {
+        for (config, members, gone) in parts {
+            if gathered.as_ref().is_none_or(|(of, ..)| of.gid != config.gid) && !wants(&config.gid) {
                 continue;
             }
             match &mut gathered {
-                Some((of, whole)) if of.gid == config.gid => {
+                Some((of, whole, _)) if of.gid == config.gid => {
                     for (_, member) in members.iter() {
                         whole.add(member.node.clone());
                     }
                 }
                 _ => {
-                    if let Some((config, members)) = gathered.replace((config, members)) {
-                        put(home, node, config, members, seed).await?;
+                    if let Some(whole) = gathered.replace((config, members, gone)) {
+                        put(home, node, whole, seed).await?;
                     }
                 }
             }
@@ -326,8 +345,8 @@ async fn listing(home: &Home, node: &Node, seed: &NodeAddr, asked: Asked) -> Res
         }
         after = next;
     }
-    if let Some((config, members)) = gathered {
-        put(home, node, config, members, seed).await?;
+    if let Some(whole) = gathered {
+        put(home, node, whole, seed).await?;
     }
     Ok(())
 }
@@ -337,11 +356,15 @@ fn others(home: &Home) -> usize {
 }
 
 /// Puts a group that a seed knows, with those that are in it here already. Where both know members that the other did
-/// not, as others came in through this node before it had come in itself, each side is told of the other's.
-async fn put(home: &Home, node: &Node, config: GroupConfig, theirs: Group, seed: &NodeAddr) -> Result<(), CallError> {
+/// not, as others came in through this node before it had come in itself, each side is told of the other's. Members that are
+/// gone at the moment come back into it here as they do at the seed.
+async fn put(home: &Home, node: &Node, (config, theirs, gone): Part, seed: &NodeAddr) -> Result<(), CallError> {
     let gid = config.gid.clone();
     let message = Merge { config, members: theirs.clone(), through: Some(seed.clone()) };
-    let mine = node.tell(&node.inner().groups, message).await??;
+    let (mine, config) = node.tell(&node.inner().groups, message).await??;
+    if !gone.is_empty() {
+        send(node, Expect { config, gone }).await?;
+    }
     let of_one = |one: &Group, other: &Group| -> Vec<NodeAddr> {
         let alone = one.iter().filter(|(_, member)| member.nid != home.nid && !other.contains(&member.nid));
         alone.map(|(_, member)| member.node.clone()).collect()
@@ -372,7 +395,7 @@ async fn through_mute(home: &Home, node: &Node, seed: &NodeAddr) -> Result<usize
         for (_, member) in members.iter() {
             known.add(member.node.clone());
         }
-        put(home, node, GroupConfig::new(gid.clone()), members, seed).await?;
+        put(home, node, (GroupConfig::new(gid.clone()), members, Group::default()), seed).await?;
     }
     node.groups().add("all", seed.clone()).await?;
     let candidates = known
@@ -417,6 +440,26 @@ impl Handler<Stated> for Membership {
 
     fn handle(&mut self, _: Stated, _: &mut Context<Membership>) -> Self::Result {
         MessageResult(self.roster.borrow().swim.statement())
+    }
+}
+
+/// Members of a group are gone, says a member that has told this node of the group.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct Expect {
+    /// The group as it was put for this.
+    config: Arc<GroupConfig>,
+    gone: Group,
+}
+
+impl Handler<Expect> for Membership {
+    type Result = ();
+
+    fn handle(&mut self, Expect { config, gone }: Expect, context: &mut Context<Membership>) {
+        let mut groups = self.home.groups.borrow_mut();
+        self.roster.borrow_mut().expect(&config, &gone, &self.home.nid, &mut groups);
+        drop(groups);
+        self.drive([], context);
     }
 }
 

@@ -5,7 +5,7 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duratio
 use chinwag_protocol::{
     group::{Group, GroupConfig, Groups},
     identity::{Gid, Nid, NodeAddr, Sid},
-    swim::{self, Bulletin, Input, Status, Swim, Timer, Update},
+    swim::{self, Bulletin, Input, PAGE, Status, Swim, Timer, Update},
     value::Value,
 };
 use tokio::{
@@ -27,6 +27,10 @@ pub(crate) type Shared = Rc<RefCell<Roster>>;
 /// How many addresses of forgotten peers are kept before all are gone through. A guess.
 const SLACK: usize = 64;
 
+/// Most peers that are gone of which a node only takes note if a member tells it of them. A guess: as many as the machine
+/// remembers.
+const MAX_GONE: usize = 1_024;
+
 /// A task that ends with whoever holds this.
 pub(crate) struct Task(pub AbortHandle);
 
@@ -42,6 +46,8 @@ pub(crate) struct Taken {
     pub groups: Vec<(Gid, Sid, Arc<GroupConfig>)>,
     /// It was this node that told those who take no part.
     pub told: bool,
+    /// The verdict came before this node knew the peer: the member that told it of the group said that the peer is gone.
+    pub heard: bool,
 }
 
 /// One node's membership.
@@ -243,9 +249,10 @@ impl Roster {
         if let (true, Some(node)) = (remember, node) {
             let swim = &self.swim;
             // Forgotten by the machine, or removed by an operator since. A member that an operator has put again comes back
-            // into its other groups, too, once it answers.
-            let gone = |status| matches!(status, Status::Failed | Status::Pending | Status::Unreachable);
-            self.taken.retain(|nid, _| swim.status(nid).is_some_and(gone));
+            // into its other groups, too, once it answers. One that is alive is about to come back: the message that says so says
+            // this, too.
+            let gone = |status| !matches!(status, Status::Left | Status::Expelled);
+            self.taken.retain(|nid, taken| swim.status(nid).map_or(taken.heard, gone));
             // An operator had put it again meanwhile, and it did not answer: it still belongs where it was before, too.
             let elsewhere = before.into_iter().filter(|(gid, ..)| left.iter().all(|(of, _)| of != gid));
             let here = left.iter().filter_map(|(gid, sid)| {
@@ -253,12 +260,40 @@ impl Roster {
                 Some((gid.clone(), sid.clone(), config))
             });
             let groups = here.chain(elsewhere).collect();
-            self.taken.insert(*nid, Taken { node, groups, told });
+            self.taken.insert(*nid, Taken { node, groups, told, heard: false });
         }
         for (gid, _) in &left {
             self.tell(Event::GroupChanged { gid: gid.clone() });
         }
         left
+    }
+
+    /// The peers that a verdict took from a group and that come back into it when they return, as many as a page has.
+    pub(crate) fn gone_from(&self, gid: &Gid, config: &Arc<GroupConfig>) -> Group {
+        let belongs =
+            |taken: &&Taken| taken.groups.iter().any(|(of, _, as_put)| of == gid && Arc::ptr_eq(as_put, config));
+        self.taken.values().filter(belongs).take(PAGE).map(|taken| taken.node.clone()).collect()
+    }
+
+    /// A member has told this node of a group, and of peers that are gone from it: they come back into it here, too.
+    /// One that is back already is put into it. If an operator has put the group meanwhile, that stands.
+    pub(crate) fn expect(&mut self, config: &Arc<GroupConfig>, gone: &Group, me: &Nid, groups: &mut Groups) {
+        let gid = &config.gid;
+        let entry = groups.entry(gid).ok().filter(|entry| Arc::ptr_eq(&entry.config, config));
+        let Some(members) = entry.map(|entry| entry.members.clone()) else { return };
+        for (sid, member) in gone.iter().filter(|(_, member)| member.nid != *me && !members.contains(&member.nid)) {
+            if self.swim.status(&member.nid).is_some_and(Status::is_known) {
+                if self.change(groups, |groups| groups.restore(gid, sid, &member.node)) {
+                    self.tell(Event::GroupChanged { gid: gid.clone() });
+                }
+            } else if self.taken.contains_key(&member.nid) || self.taken.len() < MAX_GONE {
+                let fresh = || Taken { node: member.node.clone(), groups: Vec::new(), told: false, heard: true };
+                let taken = self.taken.entry(member.nid).or_insert_with(fresh);
+                if taken.groups.iter().all(|(of, ..)| of != gid) {
+                    taken.groups.push((gid.clone(), sid.clone(), config.clone()));
+                }
+            }
+        }
     }
 
     /// An operator removed a node from a group: one that is gone does not come back into it.

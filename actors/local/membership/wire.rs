@@ -7,7 +7,7 @@
 //! relay({STATED, to, budget})                          {STATED, reached[, peer: STATED]}
 //! sync({STATED, parts, first, news                     {STATED, parts, differing, entries[, next]}
 //!       [, merge, joining, groups]})
-//! listing({STATED[, after: {gid, place}]})             {groups: [{config, nodes}][, next: {gid, place}]}
+//! listing({STATED[, after: {gid, place}]})             {groups: [{config, nodes[, gone]}][, next: {gid, place}]}
 //! news([entry, ...])                                   null; spread by gossip in the group `all`
 //!
 //! STATED: from: {ip, port}, life, turn[, name, cluster, formerly, view]
@@ -448,8 +448,14 @@ pub(crate) fn read_after(value: &Value) -> Option<Place> {
 }
 
 /// Part of a group, for a node that joins.
-pub(crate) fn group(config: &GroupConfig, members: &Group) -> Value {
-    Value::Object([("config", config.to_value()), ("nodes", members.to_value())].into_iter().collect())
+///
+/// `gone` are nodes that a verdict took out of the group and that come back into it when they return.
+pub(crate) fn group(config: &GroupConfig, members: &Group, gone: &Group) -> Value {
+    let mut object: Object = [("config", config.to_value()), ("nodes", members.to_value())].into_iter().collect();
+    if !gone.is_empty() {
+        object.insert("gone", gone.to_value());
+    }
+    Value::Object(object)
 }
 
 /// A page of a listing.
@@ -462,14 +468,18 @@ pub(crate) fn groups(parts: Vec<Value>, next: Option<&Place>) -> Value {
     Value::Object(object)
 }
 
+/// Part of a group, read: what it is, who is in it, and who is gone from it.
+pub(crate) type Part = (GroupConfig, Group, Group);
+
 /// A page of a listing, read: parts of groups, and where it goes on.
-pub(crate) type Listed = (Vec<(GroupConfig, Group)>, Option<Place>);
+pub(crate) type Listed = (Vec<Part>, Option<Place>);
 
 pub(crate) fn read_groups(value: &Value) -> Result<Listed, CallError> {
     let groups = value.get("groups").and_then(Value::as_array);
     let read = |group: &Value| {
         let part = |key| group.get(key).unwrap_or(&Value::Undefined);
-        Ok((GroupConfig::from_value(part("config"))?, Group::from_peer(part("nodes"))?))
+        let gone = group.get("gone").map(Group::from_peer).transpose()?.unwrap_or_default();
+        Ok((GroupConfig::from_value(part("config"))?, Group::from_peer(part("nodes"))?, gone))
     };
     let parts = groups.into_iter().flat_map(|groups| groups.iter().flatten()).map(read);
     let parts = parts.collect::<Result<Vec<_>, CallError>>()?;
@@ -680,8 +690,11 @@ mod tests {
         let config = GroupConfig::new(Gid::new("town").unwrap()).with("subset", 3);
         let members: Group = [at(1), at(2)].into();
         let next = Place { gid: Gid::new("village").unwrap(), place: 512 };
-        let value = written(&groups(vec![group(&config, &members)], Some(&next)));
-        assert_eq!(read_groups(&value).unwrap(), (vec![(config, members)], Some(next.clone())));
+        let gone: Group = [NodeAddr::new("10.0.0.3", 3)].into_iter().collect();
+        let parts = vec![group(&config, &members, &gone), group(&config, &members, &Group::default())];
+        let value = written(&groups(parts, Some(&next)));
+        let parts = vec![(config.clone(), members.clone(), gone), (config, members, Group::default())];
+        assert_eq!(read_groups(&value).unwrap(), (parts, Some(next.clone())));
         let stating = Stating { me: &at(2), name: "", stated: statement() };
         assert_eq!(read_after(&written(&listing(&stating, Some(&next)).arguments[0])), Some(next));
         assert_eq!(read_after(&written(&listing(&stating, None).arguments[0])), None);
