@@ -167,6 +167,46 @@ fn a_node_of_another_cluster_on_a_dead_members_address_is_a_stranger() {
 }
 
 #[test]
+fn a_relay_that_reaches_a_node_of_another_cluster_does_not_count_as_having_reached_the_member() {
+    story(async |street| {
+        let (east, west) = (cluster(&street, 1..=4).await, cluster(&street, 11..=13).await);
+        // the address is taken before anybody has missed the member, so that all relays get an answer there
+        street.shut(&at(3)).await;
+        let stray = street.open_as(&at(3), 2, joining(&at(11)));
+        until("it is in the west", || sees(&west[0], "all", stray.nid())).await;
+        for node in [&east[0], &east[1], &east[3]] {
+            let gone = async || status(node, at(3).nid()).await == Some(Status::Failed);
+            until("the east removes its member", gone).await;
+        }
+        assert!(!street.asked("relay").is_empty(), "relays were asked");
+        for node in west.iter().chain([&stray]) {
+            assert_eq!(size(node, "all").await, 4);
+        }
+    });
+}
+
+#[test]
+fn a_comparison_that_nobody_asked_to_merge_by_merges_no_clusters() {
+    story(async |street| {
+        let nodes = cluster(&street, 1..=3).await;
+        let mut events = Vec::new();
+        for node in [&nodes[0], &nodes[2]] {
+            events.push(node.events().await.unwrap());
+        }
+        street.asked.borrow_mut().clear();
+        // by the time it answers the comparison, a node of a cluster with a lower id has the address
+        let forged = [(at(2), "ping", "view", "abc".into()), (at(2), "sync", "cluster", "1".into())];
+        street.forged.borrow_mut().extend(forged);
+        until("both compare views with it", async || street.asked("sync").len() >= 10).await;
+        for mut events in events {
+            while let Some(Some(event)) = events.next().now_or_never() {
+                assert!(!matches!(event, Event::Merged { .. }), "{event:?}");
+            }
+        }
+    });
+}
+
+#[test]
 fn two_clusters_merge_when_an_operator_puts_a_node_of_one_into_a_group_of_the_other() {
     story(async |street| {
         let (east, west) = (cluster(&street, 1..=4).await, cluster(&street, 11..=14).await);
@@ -220,6 +260,60 @@ fn a_node_restarted_at_once_without_a_seed_comes_back_to_what_it_was_in() {
 }
 
 #[test]
+fn a_member_comes_back_into_its_groups_by_the_message_that_takes_another_out() {
+    story(async |street| {
+        let nodes = cluster(&street, 1..=4).await;
+        nodes[0].groups().put("g", (1..=4).map(at).collect::<Vec<_>>()).await.unwrap();
+        street.shut(&at(4)).await;
+        let victim = nodes[3].nid();
+        until("it is gone", async || status(&nodes[0], victim).await == Some(Status::Failed)).await;
+        let entry = |port: u16, turn: u32, claim: &str| {
+            let by = at(2).nid().to_string();
+            serde_json::json!({"peer": {"ip": "10.0.0.1", "port": port}, "life": 1, "turn": turn, "claim": claim, "by": by})
+        };
+        let news = [entry(3, 0, "dead"), entry(4, 9, "alive")];
+        let sync = serde_json::json!({
+            "from": {"ip": "10.0.0.1", "port": 2}, "life": 1, "turn": 0, "parts": ["0"], "first": 1, "news": news
+        });
+        let sync = chinwag::Value::from_json(sync);
+        nodes[1].comm().send((sync,), &Remote::new("gossip", "sync").on(at(1))).await.unwrap();
+        assert!(sees(&nodes[0], "g", victim).await);
+    });
+}
+
+#[test]
+fn news_of_a_newcomer_without_its_groups_does_not_keep_its_seed_from_naming_them() {
+    story(async |street| {
+        let nodes: Vec<Node> = vec![street.open(&at(1), None), street.open(&at(2), Some("10.0.0.1:1"))];
+        until("both are in town", async || size(&nodes[1], "town").await == 2).await;
+        sleep(Duration::from_secs(8)).await;
+        let newcomer = street.open(&at(3), Some("10.0.0.1:1"));
+        until("it has joined", || sees(&nodes[0], "all", newcomer.nid())).await;
+        // somebody who has met it is quicker to say so
+        let met = serde_json::json!([{"peer": {"ip": "10.0.0.1", "port": 3}, "life": 1, "turn": 0, "claim": "alive", "by": at(9).nid().to_string()}]);
+        for to in [at(1), at(2)] {
+            let news = chinwag::Value::from_json(met.clone());
+            newcomer.comm().send((news,), &Remote::new("gossip", "news").on(to)).await.unwrap();
+        }
+        until("the other has it in town", || sees(&nodes[1], "town", newcomer.nid())).await;
+    });
+}
+
+#[test]
+fn a_restarted_node_says_in_which_groups_it_is_to_whoever_welcomes_it() {
+    story(async |street| {
+        let node = street.open(&at(1), None);
+        let asker = street.open_as(&at(2), 1, Settings::default());
+        let ping = serde_json::json!({"from": {"ip": "10.0.0.1", "port": 2}, "life": 1, "turn": 0, "welcome": []});
+        let ping = chinwag::Value::from_json(ping);
+        let answer = asker.comm().send((ping,), &Remote::new("gossip", "ping").on(at(1))).await.unwrap();
+        let groups = answer.get("about").and_then(|about| about.get("groups")).cloned();
+        assert_eq!(groups, Some(chinwag::Value::from_json(serde_json::json!(["town"]))), "{answer:?}");
+        drop(node);
+    });
+}
+
+#[test]
 fn a_node_whose_clock_was_set_back_is_a_member_in_a_later_life() {
     story(async |street| {
         let seed = street.open_as(&at(1), 1_000_000, Settings::default());
@@ -234,6 +328,18 @@ fn a_node_whose_clock_was_set_back_is_a_member_in_a_later_life() {
         })
         .await;
         until("it knows the seed", || sees(&again, "all", seed.nid())).await;
+    });
+}
+
+#[test]
+fn a_node_through_which_another_joins_goes_on_looking_for_its_own_seed() {
+    story(async |street| {
+        let node = street.open_as(&at(2), 1, joining(&at(1)));
+        let guest = street.open_as(&at(3), 1, joining(&at(2)));
+        until("the guest has joined", || sees(&guest, "all", node.nid())).await;
+        sleep(Duration::from_secs(30)).await;
+        let seed = street.open_as(&at(1), 1, Settings::default());
+        knows_all(&[seed, node, guest]).await;
     });
 }
 

@@ -7,7 +7,7 @@ use std::{ops::Range, time::Duration};
 use chinwag::{
     actors::home::Settings,
     membership,
-    simulation::{GROUP, Latency, Net, Simulation},
+    simulation::{GROUP, Latency, Net, Simulation, scenario::Scenario},
 };
 
 /// Nodes that watch each other at the default pace, on a network of 5 ms.
@@ -124,4 +124,45 @@ fn a_pause_shorter_than_suspicion_removes_nobody() {
         }
     });
     story.unwrap();
+}
+
+/// Runs a scenario, of which everything has to hold.
+fn holds(scenario: &str) {
+    let outcome = serde_json::from_str::<Scenario>(scenario).unwrap().run(false).unwrap();
+    assert_eq!(outcome.violations, []);
+}
+
+#[test]
+fn a_newcomer_that_joins_while_a_member_is_cut_off_has_it_in_the_group_once_it_is_back() {
+    holds(
+        r#"{"seed": 1, "nodes": 6, "beside": [1], "latency": "constant:2", "watch": 200, "demands": ["groups"], "events": [
+            {"at": 100, "do": "partition", "sides": [[5]]},
+            {"at": 6000, "do": "join", "node": 6, "through": [0]},
+            {"at": 9000, "do": "heal"}
+        ]}"#,
+    );
+}
+
+#[test]
+fn a_node_restarted_while_a_member_is_cut_off_has_it_in_a_group_that_was_put_once_it_is_back() {
+    holds(
+        r#"{"seed": 1, "nodes": 6, "latency": "constant:2", "watch": 200, "demands": ["groups"], "events": [
+            {"at": 10, "do": "put", "group": "g", "on": [0, 1, 2, 3, 4, 5], "members": [0, 1, 2, 3, 4, 5]},
+            {"at": 1000, "do": "partition", "sides": [[5]]},
+            {"at": 6000, "do": "restart", "node": 4},
+            {"at": 9000, "do": "heal"}
+        ]}"#,
+    );
+}
+
+#[test]
+fn a_restarted_node_that_joins_knows_the_groups_that_members_put_and_its_seed_does_not() {
+    holds(
+        r#"{"seed": 1, "nodes": 6, "latency": "constant:2", "watch": 200, "demands": ["groups"], "events": [
+            {"at": 10, "do": "put", "group": "g", "on": [1, 2], "members": [1, 2, 5]},
+            {"at": 1000, "do": "partition", "sides": [[0]]},
+            {"at": 2000, "do": "join", "node": 5, "through": [0]},
+            {"at": 5000, "do": "heal"}
+        ]}"#,
+    );
 }

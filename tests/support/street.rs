@@ -4,7 +4,7 @@
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
 
 use chinwag::{
-    Call, CallError, ErrorKind, Gid, Nid, NodeAddr,
+    Call, CallError, ErrorKind, Gid, Nid, NodeAddr, Value,
     actors::{
         handle::Node,
         home::{Environment, Settings},
@@ -12,7 +12,10 @@ use chinwag::{
         transport::Transport,
     },
     membership,
-    protocol::{call::Reply, swim::Status},
+    protocol::{
+        call::{Answer, Reply},
+        swim::Status,
+    },
 };
 use futures_util::{FutureExt as _, future::LocalBoxFuture};
 use tokio::{task::LocalSet, time::Instant};
@@ -25,6 +28,8 @@ pub struct Street {
     pub asked: RefCell<Vec<(NodeAddr, String)>>,
     /// At whom no request of which method arrives.
     pub lost: RefCell<Vec<(NodeAddr, &'static str)>>,
+    /// Whose answers to which method state something else under a key.
+    pub forged: RefCell<Vec<(NodeAddr, &'static str, &'static str, Value)>>,
     /// Who was stopped. Nobody ends for it.
     pub stopped: RefCell<Vec<NodeAddr>>,
 }
@@ -36,6 +41,9 @@ impl Transport for Door {
         self.0.asked.borrow_mut().push((to.clone(), call.method.to_string()));
         let there = self.0.nodes.borrow().get(&to.nid()).cloned();
         let is_lost = self.0.lost.borrow().iter().any(|(at, method)| at == to && call.method == *method);
+        let forged = self.0.forged.borrow();
+        let forged = forged.iter().filter(|(at, method, ..)| at == to && call.method == *method);
+        let forged: Vec<(&str, Value)> = forged.map(|(_, _, key, value)| (*key, value.clone())).collect();
         let (deadline, to) = (Instant::now() + call.context.time_left, to.clone());
         let asking = async move {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -47,7 +55,13 @@ impl Transport for Door {
                 tokio::time::sleep_until(deadline).await;
                 return late();
             }
-            tokio::time::timeout_at(deadline, node.dispatch(call)).await.unwrap_or_else(|_| late())
+            let mut reply = tokio::time::timeout_at(deadline, node.dispatch(call)).await.unwrap_or_else(|_| late());
+            if let Ok(Answer::Value(Value::Object(answer))) = &mut reply {
+                for (key, value) in forged {
+                    answer.insert(key, value);
+                }
+            }
+            reply
         };
         asking.boxed_local()
     }
