@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::{
     Net,
     scenario::{Demand, Scenario},
-    story::Story,
+    story::{Put, Story},
 };
 
 /// What makes a message as long as it is to be. No name in a call has it.
@@ -201,7 +201,7 @@ fn everyone(net: &Net) -> Vec<(usize, Nid)> {
 /// A dead peer that a node never heard from stays where it was put: it may never have been there.
 fn views<'a>(net: &'a Net, story: &'a Story) -> Found<'a> {
     Box::pin(async move {
-        if story.blurred {
+        if story.is_blurred(net) {
             return None;
         }
         let everyone = everyone(net);
@@ -252,7 +252,7 @@ fn puts<'a>(net: &'a Net, story: &'a Story) -> Found<'a> {
             };
             for (other, nid) in &everyone {
                 let (held, named) = (view.contains(nid), put.members.contains(other));
-                let stays = net.is_up(*other) && story.cluster(net, *other) == story.cluster(net, on);
+                let stays = net.is_up(*other) && story.together(net, *other, on);
                 if held && !named {
                     return Some(format!("in {gid}, node {on} holds node {other}, which was not put there"));
                 }
@@ -265,30 +265,50 @@ fn puts<'a>(net: &'a Net, story: &'a Story) -> Found<'a> {
                     return Some(format!("in {gid}, node {on} holds node {other}, which is dead"));
                 }
             }
-            // where nodes do not watch each other, nobody notices that one was restarted
-            if !story.demands.contains(&Demand::Groups) || !story.watched {
-                continue;
-            }
-            for (member, life) in put.members.iter().zip(&put.lives).filter(|(member, _)| net.is_up(**member)) {
-                let together = story.cluster(net, *member) == story.cluster(net, on);
-                if net.life(*member) == *life || !together {
-                    continue;
-                }
-                let view = net.node(*member).group(gid).members().await;
-                if !view.is_ok_and(|view| view.contains(&net.addr(on).nid()) || !put.members.contains(&on)) {
-                    return Some(format!("node {member} was restarted and does not know {gid} as node {on} does"));
-                }
-            }
         }
-        None
+        // where nodes do not watch each other, nobody notices that one was restarted
+        if !story.demands.contains(&Demand::Groups) || !story.watched { None } else { forgotten(net, story).await }
     })
 }
 
+/// A node that was restarted knows each group that was put with it before, as one of the nodes does that list it. Groups put
+/// by hand may differ between these: it keeps what it is sent first, or what an operator has put on it since. A node that had
+/// not heard of it before does not know that it was restarted.
+async fn forgotten(net: &Net, story: &Story) -> Option<String> {
+    let puts: Vec<&Put> = story.puts().filter(|put| net.is_up(put.on) && net.life(put.on) == put.life).collect();
+    for member in (0..net.len()).filter(|&node| net.is_up(node)) {
+        let together = |other: usize| story.together(net, other, member);
+        let listing: Vec<&Put> =
+            puts.iter().copied().filter(|put| put.members.contains(&member) && together(put.on)).collect();
+        let missed = |put: &&&Put| put.missed.contains(&member) && put.life_of(member) != Some(net.life(member));
+        for put in listing.iter().filter(missed) {
+            let same: Vec<&&Put> = listing.iter().filter(|other| other.group == put.group).collect();
+            if puts.iter().any(|own| own.on == member && own.group == put.group) {
+                continue;
+            }
+            let view = net.node(member).group(put.group.as_str()).members().await.ok();
+            let knows = |other: usize| {
+                let nid = net.addr(other).nid();
+                !net.is_up(other) || !together(other) || view.as_ref().is_some_and(|view| view.contains(&nid))
+            };
+            if !same.iter().any(|put| put.members.iter().all(|other| knows(*other))) {
+                return Some(format!(
+                    "node {member} was restarted and does not know {} as node {} does",
+                    put.group, put.on
+                ));
+            }
+        }
+    }
+    None
+}
+
 /// Whoever has joined through a node that is up has the whole cluster of that node in `all`, and is in everyone's; and it
-/// has that node in the group, and is in that node's. Where groups are restored, that holds of every node's.
+/// has that node in the group, and is in that node's. Where groups are restored, that holds of every node's. Where two
+/// clusters were merged, each keeps the group that its nodes were given, and nodes of the other are in it if they joined: only
+/// those say that they are in it.
 fn joins<'a>(net: &'a Net, story: &'a Story) -> Found<'a> {
     Box::pin(async move {
-        if story.blurred {
+        if story.is_blurred(net) {
             return None;
         }
         let lists = async |node: usize, gid: &str, other: usize| -> bool {
@@ -304,16 +324,19 @@ fn joins<'a>(net: &'a Net, story: &'a Story) -> Found<'a> {
             let Some(through) = seed(node) else { continue };
             let company = (0..net.len()).filter(|&other| {
                 let there = story.joined(net, other).is_none() || seed(other).is_some();
-                let together = story.cluster(net, other) == story.cluster(net, node);
+                let together = story.together(net, other, node);
                 other != node && net.is_up(other) && there && together
             });
             for other in company {
                 let all_groups = other == through || story.demands.contains(&Demand::Groups);
                 let grouped = story.grouped(net, node) && story.grouped(net, other);
                 let group = (all_groups && grouped).then(|| net.group());
+                let given = |listed: usize| {
+                    story.joined(net, listed).is_none() && story.begun(net, node) != story.begun(net, other)
+                };
                 for gid in ["all"].into_iter().chain(group) {
                     for (one, two) in [(node, other), (other, node)] {
-                        if !lists(one, gid, two).await {
+                        if !(gid != "all" && given(two)) && !lists(one, gid, two).await {
                             return Some(format!(
                                 "in {gid}, node {one} misses node {two}; node {node} joined through node {through}"
                             ));
@@ -329,15 +352,17 @@ fn joins<'a>(net: &'a Net, story: &'a Story) -> Found<'a> {
 /// No node has one of another cluster in any group.
 fn apart<'a>(net: &'a Net, story: &'a Story) -> Found<'a> {
     Box::pin(async move {
-        if story.blurred {
+        if story.is_blurred(net) {
             return None;
         }
         let everyone = everyone(net);
-        for node in (0..net.len()).filter(|&node| net.is_up(node)) {
+        let astray = |node: &usize| story.is_astray(net, *node);
+        for node in (0..net.len()).filter(|node| net.is_up(*node) && !astray(node)) {
             let cluster = story.cluster(net, node);
             for gid in [net.group(), "all"] {
                 let Ok(view) = net.node(node).group(gid).members().await else { continue };
-                let strangers = everyone.iter().filter(|(other, _)| story.cluster(net, *other) != cluster);
+                let strange = |other: &usize| story.cluster(net, *other) != cluster && !astray(other);
+                let strangers = everyone.iter().filter(|(other, _)| strange(other));
                 for (other, nid) in strangers {
                     if view.contains(nid) {
                         return Some(format!("in {gid}, node {node} holds node {other}, which is of another cluster"));

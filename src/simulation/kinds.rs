@@ -1,7 +1,7 @@
 //! The kinds of things that a swarm draws beyond weather, partitions and single failures.
 //!
 //! Each kind draws from a generator of its own, so that with one kind more or less a seed's scenario is otherwise the same.
-//! Some demand what the nodes do not do yet: these are drawn only where somebody asks for them.
+//! One takes minutes: it is drawn only where somebody asks for it.
 
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
@@ -64,8 +64,8 @@ pub const KINDS: [Kind; 12] = [
     Kind::Merges,
 ];
 
-/// The kinds that are drawn unless told otherwise: those that hold. A kind joins them when what it demands is done.
-pub const USUAL: [Kind; 9] = [
+/// The kinds that are drawn unless told otherwise: all but those whose scenarios take minutes.
+pub const USUAL: [Kind; 11] = [
     Kind::Silent,
     Kind::Restarts,
     Kind::Clocks,
@@ -74,6 +74,8 @@ pub const USUAL: [Kind; 9] = [
     Kind::Puts,
     Kind::LatePuts,
     Kind::Early,
+    Kind::Returns,
+    Kind::Takeovers,
     Kind::Merges,
 ];
 

@@ -350,7 +350,10 @@ impl Action {
             Action::Put { group, on, members } => put(net, story, group, on, members),
             Action::Crash { node } => net.crash(*node),
             Action::Restart { node } => net.restart(*node),
-            Action::Pause { node } => net.pause(*node),
+            Action::Pause { node } => {
+                story.pause(net, *node);
+                net.pause(*node);
+            }
             Action::Resume { node } => net.resume(*node),
             Action::Partition { sides } => net.partition(sides.iter().map(|side| side.iter().copied())),
             Action::Cut { from, to } => net.cut(*from, *to),
@@ -371,6 +374,8 @@ fn put(net: &Net, story: &mut Story, group: &str, on: &[usize], members: &[usize
     let members: Vec<usize> = members.iter().copied().filter(|member| net.lives(*member)).collect();
     for on in on.iter().copied().filter(|on| net.is_up(*on)) {
         story.put(net, group, on, &members);
+        let named: Vec<String> = members.iter().map(usize::to_string).collect();
+        net.0.network.event(format_args!("put {group} on {on}: {}", named.join(",")));
         let set: Group = members.iter().map(|member| net.addr(*member)).collect();
         let (node, group) = (net.node(on), group.to_owned());
         actix_web::rt::spawn(async move {
@@ -533,6 +538,9 @@ impl Scenario {
             let begun = net.now();
             for event in events {
                 net.advance((begun + Duration::from_millis(event.at)).saturating_sub(net.now())).await;
+                if let Action::Restart { node } | Action::Join { node, .. } = event.what {
+                    story.starts_anew(&net, node).await;
+                }
                 event.what.happen(&net, &mut story);
                 tried.all(checks.iter().filter(|check| check.for_good), &net, &story).await;
                 if !tried.violations.is_empty() {

@@ -5,6 +5,8 @@ use std::{
     time::Duration,
 };
 
+use chinwag_protocol::swim::Status;
+
 use super::{Net, scenario::Demand};
 
 /// What has happened.
@@ -20,13 +22,15 @@ pub(super) struct Story {
     pub settled: Duration,
     /// A node of one cluster has joined another, on its old address, when one of the two may have had no id: they may be one
     /// by now, or not.
-    pub blurred: bool,
+    blurred: bool,
     /// What is demanded of them.
     pub demands: BTreeSet<Demand>,
     /// Groups put by hand, the latest last.
     puts: BTreeMap<(String, usize), Put>,
     /// Nodes that joined, by node, the latest only.
     joins: BTreeMap<usize, Joined>,
+    /// When each node was stopped last.
+    paused: BTreeMap<usize, Duration>,
     /// The cluster that each node begins in.
     clusters: Vec<usize>,
     /// The cluster that each cluster was merged into; itself where it was not.
@@ -59,6 +63,16 @@ pub(super) struct Put {
     pub members: Vec<usize>,
     /// The life that each was in.
     pub lives: Vec<u32>,
+    /// Members that were started anew after this node had heard of an earlier life of theirs. A node that first hears of a
+    /// member in a later life cannot tell that it was restarted.
+    pub missed: BTreeSet<usize>,
+}
+
+impl Put {
+    /// The life that a member was in.
+    pub(super) fn life_of(&self, member: usize) -> Option<u32> {
+        self.members.iter().position(|other| *other == member).and_then(|at| self.lives.get(at)).copied()
+    }
 }
 
 /// A node that was started to join others.
@@ -82,7 +96,14 @@ impl Story {
 
     pub(super) fn put(&mut self, net: &Net, group: &str, on: usize, members: &[usize]) {
         let lives = members.iter().map(|member| net.life(*member)).collect();
-        let put = Put { group: group.to_owned(), on, life: net.life(on), members: members.to_vec(), lives };
+        let put = Put {
+            group: group.to_owned(),
+            on,
+            life: net.life(on),
+            members: members.to_vec(),
+            lives,
+            missed: BTreeSet::new(),
+        };
         // an operator who puts nodes of two clusters into one group wants them to be one
         for member in members {
             self.merge(self.cluster(net, *member), self.cluster(net, on));
@@ -96,12 +117,70 @@ impl Story {
         if let Some(after) = after
             && before != after
             && self.is_clique(node)
-            && (net.now() < self.settled || company.count() < 2)
+            && (net.now() < self.settled || company.count() < 2 || self.any_unsettled(net, before, after))
         {
             self.blurred = true;
         }
         let through = through.iter().map(|seed| (*seed, net.life(*seed))).collect();
         self.joins.insert(node, Joined { life: net.life(node), through, ungrouped });
+    }
+
+    /// A node is about to start anew: notes which nodes that list it have heard of one of its lives.
+    pub(super) async fn starts_anew(&mut self, net: &Net, node: usize) {
+        let nid = net.addr(node).nid();
+        for put in self.puts.values_mut() {
+            let lists = put.on != node && put.members.contains(&node);
+            if !lists || !net.is_up(put.on) || net.life(put.on) != put.life {
+                continue;
+            }
+            let known = net.node(put.on).membership().list().await.unwrap_or_default();
+            let heard = known.values().any(|standing| {
+                let here = standing.status.is_present() || standing.status == Status::Failed;
+                standing.node.nid() == nid && here && standing.incarnation.life > 0
+            });
+            if heard {
+                put.missed.insert(node);
+            }
+        }
+    }
+
+    /// A node of one cluster was started to join another, on its old address, and the member that it was to join through is not
+    /// there, or was not: either cluster may have found it.
+    pub(super) fn is_astray(&self, net: &Net, node: usize) -> bool {
+        let Some((seed, life)) = self.joined(net, node).and_then(|joined| joined.through.first()) else { return false };
+        let gone = !net.is_up(*seed) || net.life(*seed) != *life;
+        gone && self.is_clique(node) && self.cluster_of_place(node) != self.cluster(net, node)
+    }
+
+    /// Whether two clusters may have become one unasked: a node is in one of them, and may have joined the other through a
+    /// member that was started anew.
+    pub(super) fn is_blurred(&self, net: &Net) -> bool {
+        let rejoined = |node: usize| {
+            let seed = self.joined(net, node).and_then(|joined| joined.through.first());
+            self.is_astray(net, node) && seed.is_some_and(|(seed, _)| net.is_up(*seed))
+        };
+        self.blurred || (0..net.len()).any(rejoined)
+    }
+
+    /// Whether two nodes are sure to be in one cluster.
+    pub(super) fn together(&self, net: &Net, one: usize, other: usize) -> bool {
+        let astray = self.is_astray(net, one) || self.is_astray(net, other);
+        !astray && self.cluster(net, one) == self.cluster(net, other)
+    }
+
+    /// A node is about to be stopped where it is.
+    pub(super) fn pause(&mut self, net: &Net, node: usize) {
+        if net.is_up(node) {
+            self.paused.insert(node, net.now());
+        }
+    }
+
+    /// Whether a node of one of two clusters has stood still since before its cluster had an id: it may take that of either.
+    fn any_unsettled(&self, net: &Net, one: usize, other: usize) -> bool {
+        self.paused.iter().any(|(node, since)| {
+            let there = [one, other].contains(&self.cluster(net, *node));
+            there && *since < self.settled && net.lives(*node) && !net.is_up(*node)
+        })
     }
 
     /// Whether a node's address was in a clique of several at the beginning.
@@ -136,8 +215,14 @@ impl Story {
 
     /// The cluster that a node is in.
     pub(super) fn cluster(&self, net: &Net, node: usize) -> usize {
-        let begun = self.joined(net, node).and_then(|joined| joined.through.first()).map_or(node, |(seed, _)| *seed);
-        self.cluster_of_place(begun)
+        let begun = self.begun(net, node);
+        self.merged.get(begun).copied().unwrap_or(begun)
+    }
+
+    /// The cluster that a node began or joined in, before any merge.
+    pub(super) fn begun(&self, net: &Net, node: usize) -> usize {
+        let place = self.joined(net, node).and_then(|joined| joined.through.first()).map_or(node, |(seed, _)| *seed);
+        self.clusters.get(place).copied().unwrap_or_default()
     }
 
     /// The cluster that a node's address was in at the beginning, or what that was merged into.
