@@ -314,6 +314,26 @@ fn a_restarted_node_says_in_which_groups_it_is_to_whoever_welcomes_it() {
 }
 
 #[test]
+fn a_restarted_node_asks_the_member_that_welcomed_it_even_if_it_joins_through_another() {
+    story(async |street| {
+        let nodes = cluster(&street, 1..=5).await;
+        let own = |port: u16| format!("g{port}");
+        for (node, port) in nodes.iter().zip(1..=4) {
+            node.groups().put(own(port).as_str(), [at(port), at(5)]).await.unwrap();
+        }
+        street.shut(&at(5)).await;
+        street.lost.borrow_mut().extend((1..=4).map(|port| (at(port), "sync")));
+        let again = street.open_as(&at(5), 2, Settings::default());
+        // the first attempt to join takes two seconds to fail
+        sleep(Duration::from_millis(2_100)).await;
+        street.lost.borrow_mut().clear();
+        for port in 1..=4 {
+            until("it knows the group", async || size(&again, &own(port)).await == 2).await;
+        }
+    });
+}
+
+#[test]
 fn a_node_whose_clock_was_set_back_is_a_member_in_a_later_life() {
     story(async |street| {
         let seed = street.open_as(&at(1), 1_000_000, Settings::default());

@@ -183,21 +183,22 @@ async fn ask_hosts(home: &Home, node: &Node, roster: &Shared) {
     }
 }
 
-/// Joins through the member that has welcomed this node, or through another that it has met meanwhile.
-async fn through_host(home: &Home, node: &Node, host: &NodeAddr) {
+/// Joins through the member that has welcomed this node, or through another that it has met meanwhile. Answers whether the
+/// first has still to be asked for the groups that it knows.
+async fn through_host(home: &Home, node: &Node, host: &NodeAddr) -> bool {
     let mut pause = Pause::default();
     loop {
         match with(home, node, host, Asked::Welcomed).await {
             Ok(others) => {
                 log::info!(target: "chinwag::membership", "welcomed by {host}, with {others} others");
-                return;
+                return false;
             }
             Err(why) => log::debug!(target: "chinwag::membership", "{host} welcomed this node, but: {why}"),
         }
         home.clock.sleep(pause.next(home)).await;
         if let Some(member) = through_any(home, node, Asked::Welcomed).await {
             log::info!(target: "chinwag::membership", "welcomed by {host}, joined through {member}");
-            return;
+            return !member.is_same_node(host);
         }
     }
 }
@@ -236,10 +237,11 @@ impl Membership {
         let (home, shared) = (self.home.clone(), Rc::downgrade(&self.roster));
         let task = actix::spawn(async move {
             let Ok(node) = home.node().map(Node::on_its_own) else { return };
-            if first {
-                through_host(&home, &node, &by).await;
-            }
+            let asks = first && through_host(&home, &node, &by).await;
             if let Some(roster) = shared.upgrade() {
+                if asks {
+                    roster.borrow_mut().hosts.push(by);
+                }
                 ask_hosts(&home, &node, &roster).await;
             }
         });
