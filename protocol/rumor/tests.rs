@@ -395,7 +395,7 @@ fn what_exceeds_the_bounds_of_a_new_configuration_goes_at_once() {
         }
     }
     assert_eq!(receiver.load().retained, 5);
-    receiver.configure(std::sync::Arc::new(Config { retained_count: 3, ..Config::default() }));
+    receiver.configure(Arc::new(Config { retained_count: 3, ..Config::default() }));
     assert_eq!(receiver.load().retained, 3);
     assert!(receiver.has_seen(&numbered(7, 1, 1)));
 }

@@ -336,7 +336,8 @@ fn joins<'a>(net: &'a Net, story: &'a Story) -> Found<'a> {
                 };
                 for gid in ["all"].into_iter().chain(group) {
                     for (one, two) in [(node, other), (other, node)] {
-                        if !(gid != "all" && given(two)) && !lists(one, gid, two).await {
+                        let left_open = gid != "all" && given(two);
+                        if !left_open && !lists(one, gid, two).await {
                             return Some(format!(
                                 "in {gid}, node {one} misses node {two}; node {node} joined through node {through}"
                             ));
@@ -533,6 +534,43 @@ mod tests {
         assert_eq!(missing.1.unwrap(), "in all, node 3 misses node 0; node 3 joined through node 2");
         assert_eq!(other.unwrap(), "in g, node 1 misses node 2, which is alive");
         assert_eq!(apart.unwrap(), "in all, node 1 holds node 3, which is of another cluster");
+    }
+
+    #[test]
+    fn a_group_that_a_restarted_node_does_not_know_is_found_if_a_member_could_notice() {
+        let watched = chinwag_actors::home::Settings::default();
+        let found = Simulation::new(1).nodes(3).settings(watched).run(|net| async move {
+            net.advance(Duration::from_millis(3_000)).await;
+            let story = || {
+                let mut story = Story::new(3, &[], true, BTreeSet::new());
+                // it was not done
+                story.put(&net, "g", 1, &[1, 2]);
+                story
+            };
+            let (unnoticed, mut noticed) = (story(), story());
+            noticed.starts_anew(&net, 2).await;
+            let before = forgotten(&net, &noticed).await;
+            net.restart(2);
+            (before, forgotten(&net, &unnoticed).await, forgotten(&net, &noticed).await)
+        });
+        let (before, unnoticed, noticed) = found.unwrap();
+        assert_eq!((before, unnoticed), (None, None));
+        assert_eq!(noticed.unwrap(), "node 2 was restarted and does not know g as node 1 does");
+    }
+
+    #[test]
+    fn a_node_whose_seed_is_dead_may_be_in_either_cluster() {
+        let watched = chinwag_actors::home::Settings::default();
+        let found = Simulation::new(1).nodes(3).beside([2]).settings(watched).run(|net| async move {
+            let mut story = Story::new(3, &[2], true, BTreeSet::new());
+            net.join(2, &[3], &[]);
+            story.join(&net, 2, &[3], false);
+            let before = (story.is_astray(&net, 2), story.together(&net, 2, 4), story.together(&net, 2, 0));
+            net.crash(3);
+            let after = (story.is_astray(&net, 2), story.together(&net, 2, 4), story.together(&net, 2, 0));
+            (before, after)
+        });
+        assert_eq!(found.unwrap(), ((false, true, false), (true, false, false)));
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub(super) struct Story {
     puts: BTreeMap<(String, usize), Put>,
     /// Nodes that joined, by node, the latest only.
     joins: BTreeMap<usize, Joined>,
+    /// Nodes that knew nobody when a node was started anew the last time.
+    lone: BTreeSet<usize>,
     /// When each node was stopped last.
     paused: BTreeMap<usize, Duration>,
     /// The cluster that each node begins in.
@@ -125,8 +127,12 @@ impl Story {
         self.joins.insert(node, Joined { life: net.life(node), through, ungrouped });
     }
 
-    /// A node is about to start anew: notes which nodes that list it have heard of one of its lives.
+    /// A node is about to start anew: notes which nodes that list it have heard of one of its lives, and which nodes know
+    /// nobody else. These state no cluster and take the id of any.
     pub(super) async fn starts_anew(&mut self, net: &Net, node: usize) {
+        if !self.watched {
+            return;
+        }
         let nid = net.addr(node).nid();
         for put in self.puts.values_mut() {
             let lists = put.on != node && put.members.contains(&node);
@@ -140,6 +146,15 @@ impl Story {
             });
             if heard {
                 put.missed.insert(node);
+            }
+        }
+        self.lone.clear();
+        for other in (0..net.len()).filter(|&other| other != node && net.is_up(other)) {
+            let known = net.node(other).membership().list().await.unwrap_or_default();
+            let others = [net.addr(other).nid(), nid];
+            let company = known.values().any(|known| known.status.is_known() && !others.contains(&known.node.nid()));
+            if !company && self.joined(net, other).is_none() {
+                self.lone.insert(other);
             }
         }
     }
@@ -175,12 +190,14 @@ impl Story {
         }
     }
 
-    /// Whether a node of one of two clusters has stood still since before its cluster had an id: it may take that of either.
+    /// Whether a node of one of two clusters knows nobody else, or has stood still since before its cluster had an id: it may
+    /// take that of either.
     fn any_unsettled(&self, net: &Net, one: usize, other: usize) -> bool {
-        self.paused.iter().any(|(node, since)| {
-            let there = [one, other].contains(&self.cluster(net, *node));
-            there && *since < self.settled && net.lives(*node) && !net.is_up(*node)
-        })
+        let there = |node: usize| [one, other].contains(&self.cluster(net, node));
+        let early = |since: Duration| since < self.settled;
+        let mut paused =
+            self.paused.iter().filter(|(node, since)| early(**since) && net.lives(**node) && !net.is_up(**node));
+        paused.any(|(node, _)| there(*node)) || self.lone.iter().any(|node| there(*node))
     }
 
     /// Whether a node's address was in a clique of several at the beginning.
