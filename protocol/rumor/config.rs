@@ -59,7 +59,8 @@ pub struct Config {
     /// 100 ms.
     ///
     /// It bounds what a burst of them costs: each node sends [`calm_fanout`](Config::calm_fanout) offers in so much time,
-    /// however many there are. One that comes after a longer silence does not wait. Default: half a tick.
+    /// however many there are. One that comes after a longer silence does not wait. While peers are slow to answer the time
+    /// is longer: twice as long as the first answer takes, up to ten times as long in all. Default: half a tick.
     pub calm_interval: Duration,
     /// How long after its birth a calm rumor can be had, if that is less than `retained_age`. Default 60 s.
     ///

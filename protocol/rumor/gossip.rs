@@ -284,7 +284,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
             Input::Timer(Timer::Calm) => self.forget_calm_timer(),
             Input::Differs { peer } => self.differs(context, peer, out),
             Input::Answer { token, from, mut answer } => {
-                if let Some(sent) = self.finish(token, out) {
+                if let Some(sent) = self.finish(token, context.now, out) {
                     self.answered(context, token, sent, answer, out);
                 } else if token.number == self.comparison {
                     self.compared(context, from, answer, out);
@@ -293,7 +293,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
                 }
             }
             Input::Failure { token } => {
-                if let Some(sent) = self.finish(token, out) {
+                if let Some(sent) = self.finish(token, context.now, out) {
                     self.failed(context, token, sent, out);
                 } else if token.number == self.comparison {
                     self.comparison = 0;

@@ -214,7 +214,8 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         Answer::Rumors { rumors, more }
     }
 
-    pub(super) fn finish(&mut self, token: Token, out: &mut Vec<Output<P, M>>) -> Option<Sent<P>> {
+    pub(super) fn finish(&mut self, token: Token, now: Duration, out: &mut Vec<Output<P, M>>) -> Option<Sent<P>> {
+        self.calm_answered(now, token.number);
         let traffic = self.traffic.as_deref_mut()?;
         let at = traffic.sent.iter().position(|(number, _)| *number == token.number)?;
         let (_, sent) = traffic.sent.swap_remove(at);

@@ -20,6 +20,10 @@ use super::{Context, Output, Timer, Token, View, micros};
 /// 15.0, 21.6 and 25.0 requests a node. Without loss it costs nothing.
 pub(super) const REPLACEMENTS: u8 = 1;
 
+/// For how many times [`Config::calm_interval`](super::Config::calm_interval) a turn of calm rumors is waited for at most when
+/// none of its requests is answered. A guess: a second by default.
+const LONGEST_TURN: Birth = 10;
+
 /// Neighbours in the ring of all members.
 pub(super) const AROUND: usize = 2;
 
@@ -58,8 +62,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         }
     }
 
-    /// Spreads the calm rumors of others that wait, all together, unless others were spread just now. One alone is spread
-    /// like any other rumor; several are offered, so that each of a few peers has one request for all of them.
+    /// Spreads the calm rumors of others that wait, unless others were spread just now.
     fn spread_calm<V: View<P> + ?Sized, R: Rng + ?Sized>(
         &mut self,
         context: &mut Context<'_, V, R>,
@@ -77,30 +80,59 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
                 }
                 return;
             }
-            self.calm_due = now + micros(self.config.calm_interval);
-            if traffic.calm.len() == 1
-                && let Some(waiting) = traffic.next_calm()
-            {
-                self.spread(context, waiting, out);
-                continue;
+            let first = self.number + 1;
+            self.spread_all_calm(context, out);
+            let requests = first..=self.number;
+            if let Some(traffic) = self.traffic.as_deref_mut().filter(|_| !requests.is_empty()) {
+                traffic.calm_turn = Some((requests, now));
+                self.calm_due = now + LONGEST_TURN * micros(self.config.calm_interval);
             }
-            let mut ids = Vec::new();
-            while ids.len() < self.config.batch.max(1)
-                && let Some(Waiting { id, .. }) = traffic.next_calm()
-            {
-                // one that is no longer held is too old
-                if let Some(held) = self.store.get_mut(&id) {
-                    held.waiting = false;
-                    ids.push(id);
-                }
+        }
+    }
+
+    /// Spreads the calm rumors of others that wait, all together. One alone is spread like any other rumor; several are
+    /// offered, so that each of a few peers has one request for all of them.
+    fn spread_all_calm<V: View<P> + ?Sized, R: Rng + ?Sized>(
+        &mut self,
+        context: &mut Context<'_, V, R>,
+        out: &mut Vec<Output<P, M>>,
+    ) {
+        let Some(traffic) = self.traffic.as_deref_mut() else { return };
+        if traffic.calm.len() == 1
+            && let Some(waiting) = traffic.next_calm()
+        {
+            return self.spread(context, waiting, out);
+        }
+        let mut ids = Vec::new();
+        while ids.len() < self.config.batch.max(1)
+            && let Some(Waiting { id, .. }) = traffic.next_calm()
+        {
+            // one that is no longer held is too old
+            if let Some(held) = self.store.get_mut(&id) {
+                held.waiting = false;
+                ids.push(id);
             }
-            if !ids.is_empty() {
-                let (ids, count) = (ids.into(), self.calm_count(context.fanout));
-                for peer in choose_around(context.view, self.me, neighbours_among(count), count, None, context.chance) {
-                    // comparison makes up for one that fails
-                    self.offer(context, peer, &ids, 0, out);
-                }
+        }
+        if !ids.is_empty() {
+            let (ids, count) = (ids.into(), self.calm_count(context.fanout));
+            for peer in choose_around(context.view, self.me, neighbours_among(count), count, None, context.chance) {
+                // comparison makes up for one that fails
+                self.offer(context, peer, &ids, 0, out);
             }
+        }
+    }
+
+    /// A request has ended. The first one of a turn of calm rumors that does tells how long requests take at present: the
+    /// next turn comes after a pause that is as long.
+    pub(super) fn calm_answered(&mut self, now: Duration, number: u64) {
+        let Some(traffic) = self.traffic.as_deref_mut() else { return };
+        let Some((_, began)) = traffic.calm_turn.take_if(|(requests, _)| requests.contains(&number)) else { return };
+        let now = micros(now);
+        let due = (began + micros(self.config.calm_interval)).max(now + (now - began));
+        if due < self.calm_due {
+            self.calm_due = due;
+            // one that is set later is set anew
+            traffic.calm_timer = false;
         }
     }
 

@@ -1,10 +1,12 @@
 //! What is waiting at one node, and what is under way from it.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::Output;
 use super::message::Id;
+use super::seen::Birth;
 use super::wants::Wants;
 
 /// What is waiting and what is under way.
@@ -18,6 +20,8 @@ pub(super) struct Traffic<P> {
     pub(super) queue_bytes: usize,
     /// Whether the timer for their turn runs.
     pub(super) calm_timer: bool,
+    /// The requests of their last turn, while none of them has been answered, and when it began.
+    pub(super) calm_turn: Option<(RangeInclusive<u64>, Birth)>,
     /// Requests under way. At most [`Config::requests`], so a search through them is short.
     pub(super) sent: Vec<(u64, Sent<P>)>,
     /// Own rumors being sent, by life and sequence: pushes without an answer. 0 is one that waits in the queue.
@@ -62,6 +66,7 @@ impl<P> Default for Traffic<P> {
             calm: VecDeque::new(),
             queue_bytes: 0,
             calm_timer: false,
+            calm_turn: None,
             sent: Vec::new(),
             own: BTreeMap::new(),
         }

@@ -3,6 +3,7 @@
 //! ```text
 //! quiet so far        the first piece waits `linger` for company, then goes
 //! said something      what comes meanwhile is collected until `interval` after that, then goes
+//! slow to reach       the same for as long as the last message took to reach its first peers, and as long again
 //! others said it      what they said before this node could is dropped
 //! full, or a hurry    all there is goes at once
 //! ```
@@ -17,6 +18,10 @@ use std::time::Duration;
 /// What belongs together is said within one turn of a busy node or two (a newcomer, and the groups that it is added to).
 /// A guess.
 const LINGER: u32 = 20;
+
+/// For how many intervals the next message waits at most while the last one has not reached its first peers. A guess: two
+/// seconds by default.
+const LONGEST: u32 = 10;
 
 /// Most pieces of news in one message. A guess: some 400 bytes each, so that a message of them is in the order of
 /// [`MOST_BYTES`].
@@ -33,12 +38,14 @@ pub struct Bulletin<T> {
     bytes: usize,
     /// When what waits goes out; at rest, when the next piece may.
     due: Duration,
+    /// When the last message was taken, until it has reached its first peers.
+    began: Option<Duration>,
 }
 
 impl<T> Bulletin<T> {
     /// Nothing to say yet. An `interval` of zero keeps nothing waiting.
     pub fn new(interval: Duration) -> Self {
-        Self { interval, waiting: Vec::new(), bytes: 0, due: Duration::ZERO }
+        Self { interval, waiting: Vec::new(), bytes: 0, due: Duration::ZERO, began: None }
     }
 
     /// Takes one more piece, of so many bytes. Follow it by [`take`](Self::take), so that no more than one message's worth
@@ -61,6 +68,15 @@ impl<T> Bulletin<T> {
         });
     }
 
+    /// The last message has reached its first peers. The longer that took, the busier they are, and the longer the next one
+    /// waits.
+    pub fn said(&mut self, now: Duration) {
+        if let Some(began) = self.began.take() {
+            let took = now.saturating_sub(began);
+            self.due = self.due.min((began + self.interval).max(now + took));
+        }
+    }
+
     /// When there will be something to take, if nothing is added.
     pub fn due(&self) -> Option<Duration> {
         (!self.waiting.is_empty()).then_some(self.due)
@@ -81,7 +97,8 @@ impl<T> Bulletin<T> {
             (count, bytes) = (count + 1, bytes + piece);
         }
         self.bytes -= bytes;
-        self.due = now + self.interval;
+        self.began = Some(now);
+        self.due = now + self.interval * LONGEST;
         Some(self.waiting.drain(..count).map(|(piece, _)| piece).collect())
     }
 }
@@ -105,6 +122,7 @@ mod tests {
         assert_eq!(bulletin.due(), Some(at(1_010)));
         assert_eq!(bulletin.take(at(1_009), false), None);
         assert_eq!(bulletin.take(at(1_010), false), Some(vec!["a", "b"]));
+        bulletin.said(at(1_012));
         bulletin.add(at(1_011), "c", 1);
         bulletin.add(at(1_100), "d", 1);
         assert_eq!(bulletin.due(), Some(at(1_210)));
@@ -112,6 +130,21 @@ mod tests {
         assert_eq!((bulletin.due(), bulletin.take(at(9_000), false)), (None, None));
         bulletin.add(at(9_000), "e", 1);
         assert_eq!(bulletin.due(), Some(at(9_010)), "it was quiet for long");
+    }
+
+    #[test]
+    fn what_comes_after_a_message_waits_for_as_long_as_that_took_and_not_without_end() {
+        let mut bulletin = Bulletin::new(INTERVAL);
+        for (said, due) in [(1_050, 1_200), (1_150, 1_300), (1_900, 2_800), (2_900, 3_000), (9_000, 3_000)] {
+            bulletin.due = at(0);
+            bulletin.add(at(990), "a", 1);
+            assert_eq!(bulletin.take(at(1_000), false), Some(vec!["a"]));
+            bulletin.add(at(1_001), "b", 1);
+            assert_eq!(bulletin.due(), Some(at(3_000)));
+            bulletin.said(at(said));
+            assert_eq!(bulletin.due(), Some(at(due)), "said at {said}");
+            bulletin.drop_if(|_| true);
+        }
     }
 
     #[test]

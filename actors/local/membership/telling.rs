@@ -15,7 +15,7 @@ use futures_util::{
 };
 use tokio::sync::oneshot;
 
-use super::{Event, FAREWELL, Membership, Roster, roster};
+use super::{Event, FAREWELL, Membership, Roster, Take, roster};
 use crate::{local::gossip::Broadcast, request::Origin};
 
 /// How long the news may take to reach the first peers.
@@ -92,7 +92,12 @@ impl Membership {
     pub(super) fn publish(&self, roster: &mut Roster) {
         while let Some(news) = roster.news.take(self.home.now(), false) {
             if let Some(spreading) = self.spread(news, NEWS) {
-                actix::spawn(spreading);
+                let (home, shared) = (self.home.clone(), self.roster.clone());
+                self.report(async move {
+                    spreading.await;
+                    shared.borrow_mut().news.said(home.now());
+                    Some(Take::of([]))
+                });
             }
         }
     }

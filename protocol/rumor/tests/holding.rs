@@ -270,6 +270,7 @@ fn calm_rumors_that_come_together_are_offered_together() {
     let calm = |sequence| Request::Push(Rumor { calm: true, bytes: 9, ..rumor(numbered(7, 1, sequence), 5) });
     let first = world.ask(&mut relay, 7, calm(1)).1;
     assert!(sends(&first).len() == 3 && sends(&first).iter().all(is_push) && calm_timer(&first).is_none());
+    world.answer(&mut relay, &sends(&first)[0], Answer::Fresh);
     let second = world.ask(&mut relay, 7, calm(2)).1;
     assert_eq!((performs(&second), sends(&second)), (1, vec![]), "performed at once, handed on later");
     assert_eq!(calm_timer(&second), Some(Duration::from_millis(100)));
@@ -292,6 +293,8 @@ fn calm_rumors_that_come_together_are_offered_together() {
             offered.extend(ids.iter().cloned());
         }
         assert_eq!(calm_timer(&out).is_some(), expected == 128);
+        let answered = world.answer(&mut relay, &sent[0], Answer::Noted);
+        assert_eq!(calm_timer(&answered).is_some(), expected == 128);
     }
     assert_eq!((offered.len(), relay.load().queued), (199, 0));
 
@@ -304,7 +307,8 @@ fn calm_rumors_that_come_together_are_offered_together() {
 fn calm_rumors_wait_on_when_the_timer_was_lost_and_do_not_hold_up_others() {
     let (mut world, mut relay) = (World::of(100), node(1));
     let calm = |sequence| Request::Push(Rumor { calm: true, bytes: 9, ..rumor(numbered(7, 1, sequence), 5) });
-    world.ask(&mut relay, 7, calm(1));
+    let first = world.ask(&mut relay, 7, calm(1)).1;
+    world.answer(&mut relay, &sends(&first)[0], Answer::Fresh);
     world.ask(&mut relay, 7, calm(2));
     assert_eq!(sends(&world.ask(&mut relay, 7, Request::Push(rumor(numbered(7, 1, 3), 5))).1).len(), 6);
     let mut out = Vec::new();
@@ -315,4 +319,23 @@ fn calm_rumors_wait_on_when_the_timer_was_lost_and_do_not_hold_up_others() {
     world.now += Duration::from_millis(100);
     assert!(sends(&world.tell(&mut relay, Input::Timer(Timer::Calm))).iter().all(is_push), "a single one is pushed");
     assert_eq!(relay.load().queued, 0);
+}
+
+#[test]
+fn the_longer_peers_take_to_answer_the_longer_calm_rumors_wait() {
+    for (took, next) in [(0, 100), (49, 100), (60, 120), (400, 800), (700, 1_000)] {
+        let (mut world, mut relay) = (World::of(100), node(1));
+        let calm = |sequence| Request::Push(Rumor { calm: true, bytes: 9, ..rumor(numbered(7, 1, sequence), 5) });
+        let first = sends(&world.ask(&mut relay, 7, calm(1)).1);
+        let out = world.ask(&mut relay, 7, calm(2)).1;
+        assert_eq!(calm_timer(&out), Some(Duration::from_secs(1)), "when nobody answers");
+        world.now += Duration::from_millis(took);
+        let out = world.answer(&mut relay, &first[0], Answer::Fresh);
+        let rest = Duration::from_millis(next - took);
+        assert_eq!(calm_timer(&out), Some(rest).filter(|_| next < 1_000), "answered after {took} ms");
+        let later = world.answer(&mut relay, &first[1], Answer::Fresh);
+        assert_eq!(calm_timer(&later), None, "the first answer counts");
+        world.now += rest;
+        assert_eq!(sends(&world.tell(&mut relay, Input::Timer(Timer::Calm))).len(), 3);
+    }
 }
