@@ -75,6 +75,21 @@ fn a_hundred_that_join_at_once_cost_a_few_rumors() {
 }
 
 #[test]
+fn nodes_that_wait_for_a_slow_seed_are_no_strangers_to_each_other() {
+    story(async |street| {
+        street.slow.borrow_mut().push(("sync", Duration::from_millis(1_500)));
+        let mut nodes = vec![street.open(&at(1), None)];
+        nodes.extend((2..=20).map(|port| street.open(&at(port), Some("10.0.0.1:1"))));
+        for node in &nodes {
+            until("it sees all", async || node.groups().get("town").await.is_ok_and(|members| members.len() == 20))
+                .await;
+        }
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        assert_eq!(*street.strangers.borrow(), 0);
+    });
+}
+
+#[test]
 fn a_gossiped_stop_does_not_stop_a_node_that_comes_later() {
     story(async |street| {
         // the sender is in no member's place, so that it holds the message and does not stop
@@ -269,4 +284,8 @@ async fn three_hundred_processes_that_join_through_one_seed_all_see_all() {
         }
     }
     asking.stop().await;
+    // all at once: those that are left have to notice each that is gone
+    for process in &mut processes {
+        process.0.kill().unwrap();
+    }
 }

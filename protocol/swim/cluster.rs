@@ -5,13 +5,14 @@
 //! answers:
 //!
 //! ```text
-//! a node without other members    states no id, and takes the id of the first cluster it is in contact with
-//! nodes that have found together  state no id at first; once they know each other, the one with the lowest id of its own
-//!                                 draws one for all, or the next if that one does not
-//! the same id                     a member
-//! another id, merge requested     an operator put the node or it joins: the lower id wins, the other becomes a former id
-//! a former id of either side      the other side has not heard of the merge yet: a member
-//! another id otherwise            a stranger: it is not heard, and it is not the member whose address it has
+//! a node without other members     states no id, and takes the id of the first cluster it is in contact with
+//! a node that others join through  draws an id when the first of them joins, which takes it
+//! nodes that were put together     state no id at first; once they know each other, the one with the lowest id of its own
+//!                                  draws one for all, or the next if that one does not
+//! the same id                      a member
+//! another id, merge requested      an operator put the node or it joins: the lower id wins, the other becomes a former id
+//! a former id of either side       the other side has not heard of the merge yet: a member
+//! another id otherwise             a stranger: it is not heard, and it is not the member whose address it has
 //! ```
 //!
 //! A merge spreads by itself: a node that meets a statement which lists its own id as a former one takes over the new id.
@@ -156,6 +157,11 @@ impl<P: Peer> Swim<P> {
         self.cluster.joins = joins;
     }
 
+    /// Whether this node is about to join others and has not been taken in yet.
+    pub fn expects_to_join(&self) -> bool {
+        self.cluster.joins
+    }
+
     /// What this node states of itself in all it sends and answers.
     pub fn statement(&self) -> Statement {
         Statement {
@@ -203,6 +209,17 @@ impl<P: Peer> Swim<P> {
             self.outbox.push(Output::Event(Event::Merged { from, into }));
         }
         Relation::Member
+    }
+
+    /// Draws an id for the cluster if it has none. Call it when a node joins through this one: nodes that join take the id
+    /// from the one that they join through, so that those which do so at the same time, and do not know each other yet,
+    /// are in one cluster. This node goes on looking for its own seeds, if it is about to join.
+    pub fn found_cluster<R: Rng + ?Sized>(&mut self, chance: &mut R) {
+        if self.cluster.id().is_none() {
+            let joins = self.cluster.joins;
+            self.cluster.adopt(ClusterId(chance.random()), &[]);
+            self.cluster.joins = joins;
+        }
     }
 
     /// Draws an id for the cluster, if it has none and it is this node's turn: the member with the lowest id of its own
@@ -271,6 +288,24 @@ mod tests {
             nodes[2].draw_cluster_id(now * second, &mut chance);
         }
         assert!(nodes[2].cluster().is_some());
+    }
+
+    #[test]
+    fn nodes_that_join_through_one_at_the_same_time_are_in_one_cluster() {
+        let mut chance = ChaCha8Rng::seed_from_u64(1);
+        let fresh = |me| Swim::new(me, 1, Config::default()).unwrap();
+        let mut seed: Swim<u8> = fresh(9);
+        seed.found_cluster(&mut chance);
+        let id = seed.cluster();
+        assert!(id.is_some(), "the seed has one before anybody is in");
+        for me in 1..=3 {
+            let mut newcomer = fresh(me);
+            newcomer.expect_to_join(true);
+            assert_eq!(relate(&mut newcomer, &seed, true), Relation::Member);
+            assert!(newcomer.cluster() == id && !newcomer.expects_to_join());
+            seed.found_cluster(&mut chance);
+            assert_eq!(seed.cluster(), id);
+        }
     }
 
     #[test]

@@ -79,7 +79,7 @@ impl State {
 
     /// Both end with the same view.
     fn compare(&mut self, from: u8, to: u8) {
-        let mut next = Some(self.node(from).begin_joining());
+        let mut next = Some(self.node(from).begin_joining(&to));
         while let Some(sync) = next {
             let (page, outputs) = self.node(to).answer_sync(START, from, &sync, &mut chance()).expect("it is valid");
             self.node(to).outbox = outputs;

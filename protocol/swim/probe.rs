@@ -49,6 +49,10 @@ const REQUESTS: u32 = 8;
 /// most are.
 const SLOW: u32 = 5;
 
+/// By how much an answer that comes after the relays were asked worsens local health. A guess: an answer in time improves it by
+/// one, so that one probe in three may be late.
+const LATE: u32 = 2;
+
 /// One period in so many probes any member in turn; in the others a neighbour is probed.
 const ROUND: u64 = 8;
 
@@ -270,14 +274,14 @@ impl<P: Peer> Swim<P> {
                 {
                     self.members[at].welcome = false;
                 }
-                self.succeed(probe);
+                self.succeed(probe, number == 0);
                 self.heard(now, peer, &stated, true);
                 self.remind(&peer);
                 self.compare_hashes(now, peer, stated.view);
                 return;
             }
             (Outcome::Answered(stated), Some(via)) => {
-                self.succeed(probe);
+                self.succeed(probe, false);
                 self.heard(now, via, &stated, true);
                 self.heard_behind(now, peer, false);
                 return;
@@ -293,12 +297,17 @@ impl<P: Peer> Swim<P> {
         }
     }
 
-    fn succeed(&mut self, probe: u64) {
+    /// A probe has reached its peer: by its `first` request, or by a later one.
+    fn succeed(&mut self, probe: u64, first: bool) {
         let Some(flight) = self.flights.remove(&probe) else {
             return;
         };
-        if flight.scheduled {
-            self.health = self.health.saturating_sub(1);
+        match (flight.scheduled, flight.asked) {
+            (true, false) => self.health = self.health.saturating_sub(1),
+            // The first request was not lost, so this node or the way to the peer is slower than this node takes it to be, and
+            // the relays were asked in vain.
+            (true, true) if first => self.worsen(LATE),
+            (true, true) | (false, _) => {}
         }
         if !flight.asked {
             let timer = Timer::Relays { token: Token(probe << REQUESTS) };

@@ -81,10 +81,13 @@ impl<P: Peer> Swim<P> {
         let known = self.suspicions.get(&peer).map_or(0, |suspicion| suspicion.accusers.len());
         let first = self.count_accuser(now, update);
         if let Some(suspicion) = self.suspicions.get_mut(&peer) {
-            if suspicion.mine {
+            if std::mem::replace(&mut suspicion.mine, true) {
                 suspicion.failures += 1;
+            } else {
+                for accuser in suspicion.unverified.clone() {
+                    self.verify(now, accuser);
+                }
             }
-            suspicion.mine = true;
         }
         // Lifeguard, IV-B: only as many accusations travel as can matter.
         if first && known < enough {
@@ -164,7 +167,7 @@ impl<P: Peer> Swim<P> {
     }
 
     /// Counts the speaker of a suspicion that is in force; says whether it is a new one. A speaker that has never answered
-    /// this node is asked first: whoever is known only by the word of others has no vote.
+    /// this node is asked first, by whoever accuses too: who is known only by the word of others has no vote.
     pub(super) fn count_accuser(&mut self, now: Duration, update: Update<P>) -> bool {
         let bound = self.accusers_enough();
         let in_force = self.find(&update.peer).is_some_and(|member| {
@@ -186,8 +189,10 @@ impl<P: Peer> Swim<P> {
             let fresh = suspicion.unverified.len() <= bound && !suspicion.unverified.contains(&update.by);
             if fresh {
                 suspicion.unverified.push(update.by);
-                if self.find(&update.by).is_some_and(|member| member.status().is_known()) {
-                    self.probe(now, update.by, false);
+                // Only who accuses, too, passes a verdict. If all others asked as well, each accuser of a large group would
+                // have to answer all of it.
+                if suspicion.mine {
+                    self.verify(now, update.by);
                 }
             }
             return fresh;
@@ -198,6 +203,13 @@ impl<P: Peer> Swim<P> {
                 true
             }
             Ok(_) | Err(_) => false,
+        }
+    }
+
+    /// Asks an accuser that has never answered this node.
+    fn verify(&mut self, now: Duration, accuser: P) {
+        if self.find(&accuser).is_some_and(|member| member.status().is_known()) {
+            self.probe(now, accuser, false);
         }
     }
 
@@ -218,17 +230,18 @@ impl<P: Peer> Swim<P> {
 
     /// Those who hear of a suspicion check it, a few of them, unless it is confirmed already.
     pub(super) fn bear_witness<R: Rng + ?Sized>(&mut self, now: Duration, peer: P, chance: &mut R) {
-        let voices = self.voices(&peer);
-        let needed = self.accusers_needed(voices);
+        let judged = self.status(&peer).is_some_and(Status::is_known);
         let Some(suspicion) = self.suspicions.get(&peer) else {
             return;
         };
-        let judged = self.status(&peer).is_some_and(Status::is_known);
-        if !self.running || !judged || suspicion.mine || suspicion.accusers.len() >= needed {
+        if !self.running || !judged || suspicion.mine {
             return;
         }
+        // Most draw that they need not, and are spared to count the voices.
         let drawn = chance.random_range(0..self.known.max(1) as u64);
-        if drawn < u64::from(self.config.witnesses) {
+        if drawn < u64::from(self.config.witnesses)
+            && suspicion.accusers.len() < self.accusers_needed(self.voices(&peer))
+        {
             self.probe(now, peer, false);
         }
     }

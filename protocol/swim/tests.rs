@@ -764,7 +764,7 @@ fn news_told_to_one_is_passed_on_but_a_list_handed_to_a_newcomer_is_not() {
     assert_eq!(broadcasts(&node.tell(Input::Told(news))), []);
     let view: Vec<_> = (4..=6).map(|peer| says(4, peer, 0, Claim::Alive)).collect();
     let outputs = node.told_view(4, &view);
-    assert_eq!(broadcasts(&outputs), view[1..], "1, 2 and 3 may not know");
+    assert_eq!(broadcasts(&outputs), [], "the peer that began the comparison tells the others, if they do not know");
     let mut newcomer = Node::among([]);
     let outputs = newcomer.told_view(4, &view);
     assert_eq!(broadcasts(&outputs), [], "nobody else is known here");
@@ -816,7 +816,7 @@ fn updates() -> impl Strategy<Value = Update<u8>> {
 fn compare(one: &mut Swim<u32>, two: &mut Swim<u32>) -> (usize, usize) {
     let mut chance = ChaCha8Rng::seed_from_u64(5);
     let (mut requests, mut most) = (0, 0);
-    let mut next = Some(one.begin_joining());
+    let mut next = Some(one.begin_joining(&two.me));
     while let Some(sync) = next {
         let (page, _) = two.answer_sync(seconds(9), one.me, &sync, &mut chance).unwrap();
         requests += 1;
@@ -848,6 +848,48 @@ fn a_newcomer_gets_a_view_of_any_size_in_pages_and_is_known_afterwards() {
         assert!(requests <= 3 + 2 * count as usize / PAGE, "{requests} for {count}");
         assert_eq!(compare(&mut newcomer, &mut seed), (1, 0), "nothing is left");
     }
+}
+
+/// Has one compare its view with another's until they agree; answers what it has everybody told.
+fn told_by(one: &mut Swim<u32>, two: &mut Swim<u32>) -> Vec<u32> {
+    let mut chance = ChaCha8Rng::seed_from_u64(5);
+    let (mut told, mut next) = (Vec::new(), Some(one.begin_joining(&two.me)));
+    while let Some(sync) = next {
+        let (page, outputs) = two.answer_sync(seconds(9), one.me, &sync, &mut chance).unwrap();
+        assert!(!outputs.iter().any(|output| matches!(output, Output::Broadcast(_))));
+        let (more, outputs) = one.take_page(seconds(9), two.me, (&sync, &page), &mut chance);
+        told.extend(outputs.iter().filter_map(|output| match output {
+            Output::Broadcast(update) => Some(update.peer),
+            _ => None,
+        }));
+        next = more;
+    }
+    told.sort_unstable();
+    told
+}
+
+#[test]
+fn where_two_groups_meet_each_is_told_of_the_other() {
+    let mut one = machine(1, [(10, 0), (11, 0)]);
+    let mut two = machine(2, [(20, 0), (21, 0), (22, 0)]);
+    assert_eq!(told_by(&mut one, &mut two), [1, 2, 10, 11, 20, 21, 22]);
+    // a node that knows most of them already
+    let mut half = machine(3, [(10, 0), (20, 0), (21, 0), (22, 0), (30, 0)]);
+    assert_eq!(told_by(&mut half, &mut two), [] as [u32; 0]);
+    assert_eq!(half.view_hash(), two.view_hash());
+}
+
+#[test]
+fn within_a_group_what_a_comparison_finds_is_not_said_again() {
+    let everyone = || (10..60).map(|peer| (peer, 0));
+    let mut one = machine(1, everyone().chain([(2, 0)]));
+    let mut two = machine(2, everyone().chain([(1, 0), (70, 0), (71, 0)]));
+    assert_eq!(told_by(&mut one, &mut two), [] as [u32; 0]);
+    assert_eq!(one.view_hash(), two.view_hash());
+    // a newcomer that tries again, and has been told of a few meanwhile, the seed among them
+    let mut newcomer = machine(3, [(1, 0), (10, 0)]);
+    assert_eq!(told_by(&mut newcomer, &mut one), [] as [u32; 0]);
+    assert_eq!(newcomer.size(), 54);
 }
 
 #[test]
@@ -1000,4 +1042,42 @@ fn a_node_whose_timers_are_late_is_slow_and_says_so_to_itself_once_for_each() {
     assert_eq!(node.swim.health(), 1);
     node.run(Duration::from_millis(1), well);
     assert_eq!(node.swim.health(), 0, "the probe was answered");
+}
+
+#[test]
+fn an_answer_that_comes_when_others_were_asked_already_is_a_sign_that_this_node_is_slow() {
+    let mut node = Node::among(1..=9);
+    let period = node.timers.iter().find(|(_, timer)| matches!(timer, Timer::Period { .. })).copied().unwrap();
+    node.now = period.0;
+    let probe = node.tell(Input::Timer(period.1)).into_iter().find_map(|output| match output {
+        Output::Probe { token, .. } => Some(token),
+        _ => None,
+    });
+    let token = probe.unwrap();
+    node.now += node.swim.config.probe_timeout;
+    node.tell(Input::Timer(Timer::Relays { token }));
+    let late = Input::Outcome { token, outcome: well(1) };
+    node.tell(late);
+    assert_eq!(node.swim.health(), 2);
+    node.run(seconds(60), well);
+    assert_eq!(node.swim.health(), 0);
+}
+
+#[test]
+fn only_who_accuses_asks_accusers_that_it_has_not_met() {
+    let probes = |outputs: &[Output<u8>]| -> Vec<u8> {
+        let probe = |output: &Output<u8>| match output {
+            Output::Probe { peer, .. } => Some(*peer),
+            _ => None,
+        };
+        outputs.iter().filter_map(probe).collect()
+    };
+    let mut node = Node::among([3]);
+    for peer in 20..23 {
+        node.tell(Input::Update(says(1, peer, 0, Claim::Alive)));
+    }
+    assert!(probes(&node.tell(Input::Update(says(20, 3, 0, Claim::Suspect)))).is_empty());
+    node.swim.accuse(node.now, 3);
+    assert_eq!(probes(&node.tell(Input::Answered(22))), [20], "when it accuses, too");
+    assert_eq!(probes(&node.tell(Input::Update(says(21, 3, 0, Claim::Suspect)))), [21], "and from then on");
 }

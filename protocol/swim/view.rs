@@ -129,8 +129,9 @@ impl<P: Peer> Swim<P> {
     }
 
     /// The first request of a comparison with a seed, for a node that joins.
-    pub fn begin_joining(&mut self) -> Sync<P> {
-        self.company = self.known > 0;
+    pub fn begin_joining(&mut self, seed: &P) -> Sync<P> {
+        // A seed that is a member has told this node's other members of what it knows.
+        self.company = self.known > 0 && !self.find(seed).is_some_and(|member| member.status().is_known());
         self.begin_sync()
     }
 
@@ -156,8 +157,7 @@ impl<P: Peer> Swim<P> {
         if sync.news.len() > MAX_ENTRIES {
             return Err(SyncError::Entries(sync.news.len()));
         }
-        let company = self.known > usize::from(self.find(&from).is_some_and(|member| member.status().is_known()));
-        self.take_view(now, from, &sync.news, company, chance);
+        self.take_view(now, from, &sync.news, false, chance);
         let mut page = Page { differing: Vec::new(), entries: Vec::new(), next: None, parts: self.parts() };
         if page.parts > parts && sync.first < parts {
             page.next = Some(0);
@@ -225,7 +225,8 @@ impl<P: Peer> Swim<P> {
         (sent, page): (&Sync<P>, &Page<P>),
         chance: &mut R,
     ) -> (Option<Sync<P>>, Vec<Output<P>>) {
-        self.take_view(now, from, &page.entries, self.company, chance);
+        let strange = self.company && self.is_strange(&from, &page.entries);
+        self.take_view(now, from, &page.entries, strange, chance);
         let parts = sent.parts.len();
         if page.parts > parts && page.next == Some(0) {
             let outputs = std::mem::take(&mut self.outbox);
@@ -245,6 +246,11 @@ impl<P: Peer> Swim<P> {
             };
             news.extend(self.entries().filter(compared).filter(lacked).take(MAX_ENTRIES));
         }
+        if strange {
+            for update in &news {
+                self.broadcast(*update);
+            }
+        }
         // A next part that does not lead on would go round in a circle.
         let next = page.next.filter(|next| *next > sent.first && *next < parts);
         let outputs = std::mem::take(&mut self.outbox);
@@ -258,23 +264,34 @@ impl<P: Peer> Swim<P> {
         (Some(Sync { parts: self.part_hashes(parts), first: next.unwrap_or(parts), news }), outputs)
     }
 
-    /// Takes in what a peer's view says, and passes on what is news to others.
+    /// Whether a peer and this node have been members of different groups so far, by a page of the peer's view: most of its
+    /// members are not members here.
+    fn is_strange(&self, from: &P, view: &[Update<P>]) -> bool {
+        let others = view.iter().filter(|update| update.peer != self.me && update.peer != *from);
+        let is_known = |peer| self.find(peer).is_some_and(|member| member.status().is_known());
+        let (mut known, mut unknown) = (0, 0);
+        for update in others {
+            *(if is_known(&update.peer) { &mut known } else { &mut unknown }) += 1;
+        }
+        unknown > known
+    }
+
+    /// Takes in what a peer's view says, and passes on what is news to others: all of it where two groups have met, since
+    /// neither knows the other. Within a group a rumor brings the news, and whoever has missed it need not repeat it.
     fn take_view<R: Rng + ?Sized>(
         &mut self,
         now: Duration,
         from: P,
         view: &[Update<P>],
-        company: bool,
+        strange: bool,
         chance: &mut R,
     ) {
-        // A newcomer that is handed the list has nobody to tell: those named know each other. A node that has company
-        // tells it: where two clusters meet, neither knows the other. A peer that was known before may be known for dead
-        // to others.
+        // A peer that was known before may be known for dead to others.
         let known = self.find(&from).is_some();
         for update in view {
             let first_hand = known && update.peer == from;
             let news = self.learn(now, *update, chance);
-            if news && update.peer != self.me && (company || first_hand) {
+            if news && update.peer != self.me && (strange || first_hand) {
                 self.broadcast(*update);
             }
         }

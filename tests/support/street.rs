@@ -30,6 +30,10 @@ pub struct Street {
     pub lost: RefCell<Vec<(NodeAddr, &'static str)>>,
     /// Whose answers to which method state something else under a key.
     pub forged: RefCell<Vec<(NodeAddr, &'static str, &'static str, Value)>>,
+    /// How much longer the answers of a method take.
+    pub slow: RefCell<Vec<(&'static str, Duration)>>,
+    /// How many requests were refused because they came from another cluster.
+    pub strangers: RefCell<usize>,
     /// Who was stopped. Nobody ends for it.
     pub stopped: RefCell<Vec<NodeAddr>>,
 }
@@ -44,7 +48,8 @@ impl Transport for Door {
         let forged = self.0.forged.borrow();
         let forged = forged.iter().filter(|(at, method, ..)| at == to && call.method == *method);
         let forged: Vec<(&str, Value)> = forged.map(|(_, _, key, value)| (*key, value.clone())).collect();
-        let (deadline, to) = (Instant::now() + call.context.time_left, to.clone());
+        let slow = self.0.slow.borrow().iter().find(|(method, _)| call.method == *method).map(|(_, time)| *time);
+        let (deadline, to, street) = (Instant::now() + call.context.time_left, to.clone(), self.0.clone());
         let asking = async move {
             tokio::time::sleep(Duration::from_millis(1)).await;
             let Some(node) = there else {
@@ -55,7 +60,14 @@ impl Transport for Door {
                 tokio::time::sleep_until(deadline).await;
                 return late();
             }
-            let mut reply = tokio::time::timeout_at(deadline, node.dispatch(call)).await.unwrap_or_else(|_| late());
+            let answering = async {
+                let reply = node.dispatch(call).await;
+                let is_stranger = |why: &CallError| why.kind == ErrorKind::Other("Stranger".into());
+                *street.strangers.borrow_mut() += usize::from(reply.as_ref().is_err_and(is_stranger));
+                tokio::time::sleep(slow.unwrap_or_default()).await;
+                reply
+            };
+            let mut reply = tokio::time::timeout_at(deadline, answering).await.unwrap_or_else(|_| late());
             if let Ok(Answer::Value(Value::Object(answer))) = &mut reply {
                 for (key, value) in forged {
                     answer.insert(key, value);

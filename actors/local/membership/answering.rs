@@ -56,7 +56,11 @@ impl Membership {
                 return Err(wire::address_taken(why));
             }
         }
-        admit(&mut self.roster.borrow_mut(), &self.home, &stated, wire::name(argument), merge)?;
+        // a seed dials back before it answers; its members may speak to this node before this node has the answer
+        let mut roster = self.roster.borrow_mut();
+        let merge = merge || roster.swim.expects_to_join() && roster.seed == Some(node.key());
+        admit(&mut roster, &self.home, &stated, wire::name(argument), merge)?;
+        drop(roster);
         if !stated.is_mute() {
             self.drive([Input::Heard { peer: node.key(), stated }], context);
         }
@@ -229,12 +233,12 @@ impl Membership {
         Ok(())
     }
 
-    /// Asks a newcomer at the address that it states. No cluster is stated, as it is not admitted yet.
+    /// Asks a newcomer at the address that it states. The newcomer takes the id of the cluster from this request, as other
+    /// members may speak to it before it has the answer to its own.
     fn dial_back(&self, newcomer: &NodeAddr) -> ReplyFuture {
-        let roster = self.roster.borrow();
-        let mut stating = self.stating(&roster);
-        stating.stated = Statement::of(stating.stated.incarnation);
-        self.home.ask(newcomer, wire::ping(&stating, Pinging::default()), DIAL_BACK)
+        let mut roster = self.roster.borrow_mut();
+        self.home.chance(|chance| roster.swim.found_cluster(chance));
+        self.home.ask(newcomer, wire::ping(&self.stating(&roster), Pinging::default()), DIAL_BACK)
     }
 
     /// The groups that list a node, of which a welcome names some: the node then asks for the listing.

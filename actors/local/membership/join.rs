@@ -289,7 +289,7 @@ async fn at(home: &Home, node: &Node, seed: &NodeAddr) -> Result<usize, CallErro
 
 /// Joins through a node that takes part.
 async fn with(home: &Home, node: &Node, seed: &NodeAddr, asked: Asked) -> Result<usize, CallError> {
-    let (mut sync, mut call) = send(node, BeginJoining).await?;
+    let (mut sync, mut call) = send(node, BeginJoining(seed.key())).await?;
     loop {
         let answer = home.ask(seed, call, SEED_TIME).await?.into_value();
         let from = wire::node(&answer, "from")?;
@@ -418,14 +418,15 @@ async fn through_mute(home: &Home, node: &Node, seed: &NodeAddr) -> Result<usize
 /// Asks for the first request of a comparison with a seed, and the call that carries it.
 #[derive(Debug, Message)]
 #[rtype(result = "(Sync<Nid>, Call)")]
-struct BeginJoining;
+struct BeginJoining(Nid);
 
 impl Handler<BeginJoining> for Membership {
     type Result = MessageResult<BeginJoining>;
 
-    fn handle(&mut self, _: BeginJoining, _: &mut Context<Membership>) -> Self::Result {
+    fn handle(&mut self, BeginJoining(seed): BeginJoining, _: &mut Context<Membership>) -> Self::Result {
         let mut roster = self.roster.borrow_mut();
-        let sync = roster.swim.begin_joining();
+        roster.seed = Some(seed);
+        let sync = roster.swim.begin_joining(&seed);
         let asked = &self.home.settings.membership.groups;
         let call = wire::sync(&self.stating(&roster), &sync, Vec::new(), Some(0), Some(asked));
         MessageResult((sync, call))

@@ -67,6 +67,8 @@ pub(crate) struct Roster {
     pub warned_full: bool,
     /// Gossip was told to enter `all`.
     pub enters: bool,
+    /// The seed that this node has last asked to let it in.
+    pub seed: Option<Nid>,
     /// A node has welcomed this one after a restart.
     pub welcomed: bool,
     /// Members that know groups which list this node, and which it does not know: they are to be asked.
@@ -101,6 +103,7 @@ impl Roster {
             declared: BTreeMap::new(),
             warned_full: false,
             enters: false,
+            seed: None,
             welcomed: false,
             hosts: Vec::new(),
             seen: None,

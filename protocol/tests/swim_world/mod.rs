@@ -55,6 +55,7 @@ struct Host {
     side: u8,
     /// Requests not reported on yet.
     open: BTreeSet<Token>,
+    held: Held,
 }
 
 #[derive(Clone, Debug)]
@@ -121,8 +122,39 @@ enum Letter {
 
 struct Rumor {
     update: Update<Peer>,
-    held: Vec<bool>,
+    /// How many do not hold it.
+    lacking: usize,
     born: Duration,
+}
+
+/// The numbers of the rumors that a node holds, as one bit each from the first one that anybody lacks.
+#[derive(Default)]
+struct Held(Vec<u64>);
+
+impl Held {
+    /// Notes a rumor; whether it is new.
+    fn insert(&mut self, at: usize) -> bool {
+        let (word, bit) = (at / 64, 1 << (at % 64));
+        if word >= self.0.len() {
+            self.0.resize(word + 1, 0);
+        }
+        let new = self.0[word] & bit == 0;
+        self.0[word] |= bit;
+        new
+    }
+
+    /// Those of the other that are not here.
+    fn lacks<'a>(&'a self, other: &'a Held) -> impl Iterator<Item = usize> + 'a {
+        let mine = self.0.iter().copied().chain(std::iter::repeat(0));
+        other.0.iter().zip(mine).enumerate().flat_map(|(word, (theirs, mine))| {
+            let mut lacking = theirs & !mine;
+            std::iter::from_fn(move || {
+                let bit = lacking.trailing_zeros() as usize;
+                lacking &= lacking.wrapping_sub(1);
+                (bit < 64).then_some(word * 64 + bit)
+            })
+        })
+    }
 }
 
 /// The nodes, what is under way between them, and what their applications were told.
@@ -134,11 +166,14 @@ pub struct World {
     network: Network,
     config: Config,
     hosts: Vec<Host>,
-    queue: BinaryHeap<Reverse<(Duration, u64, Peer)>>,
-    letters: BTreeMap<u64, Letter>,
+    queue: BinaryHeap<Reverse<(Duration, u64, Peer, usize)>>,
+    /// What is under way, and the places that are free.
+    letters: (Vec<Option<Letter>>, Vec<usize>),
     sequence: u64,
     rumors: BTreeMap<u64, Rumor>,
     rumor_count: u64,
+    /// The number of the first rumor for which there are bits, a multiple of 64.
+    first_held: u64,
     chance: ChaCha8Rng,
 }
 
@@ -153,10 +188,11 @@ impl World {
             config,
             hosts: Vec::new(),
             queue: BinaryHeap::new(),
-            letters: BTreeMap::new(),
+            letters: (Vec::new(), Vec::new()),
             sequence: 0,
             rumors: BTreeMap::new(),
             rumor_count: 0,
+            first_held: 0,
             chance: ChaCha8Rng::seed_from_u64(seed),
         };
         for _ in 0..n {
@@ -171,6 +207,7 @@ impl World {
                 stopped_until: Duration::ZERO,
                 side: 0,
                 open: BTreeSet::new(),
+                held: Held::default(),
             });
         }
         for peer in 0..n - mute {
@@ -214,9 +251,27 @@ impl World {
     /// Takes a host from the network: nothing comes back from it.
     pub fn silence(&mut self, peer: Peer) {
         self.hosts[usize::from(peer)].up = false;
-        for rumor in self.rumors.values_mut() {
-            rumor.held[usize::from(peer)] = true;
+        for number in self.rumors.keys().copied().collect::<Vec<_>>() {
+            self.hold(peer, number);
         }
+    }
+
+    /// Nothing that is under way is news to a node that comes.
+    fn holds_all(&mut self, peer: Peer) {
+        let Self { hosts, rumors, first_held, .. } = self;
+        for number in rumors.keys() {
+            hosts[usize::from(peer)].held.insert((number - *first_held) as usize);
+        }
+    }
+
+    /// A node holds a rumor from now on; whether it did not before, and the rumor is still of use.
+    fn hold(&mut self, peer: Peer, number: u64) -> bool {
+        let Some(rumor) = self.rumors.get_mut(&number) else {
+            return false;
+        };
+        let new = self.hosts[usize::from(peer)].held.insert((number - self.first_held) as usize);
+        rumor.lacking -= usize::from(new);
+        new
     }
 
     /// Starts a killed node again, with a seed to join through.
@@ -244,10 +299,9 @@ impl World {
             stopped_until: Duration::ZERO,
             side,
             open: BTreeSet::new(),
+            held: Held::default(),
         });
-        for rumor in self.rumors.values_mut() {
-            rumor.held.push(true);
-        }
+        self.holds_all(peer);
         self.restart(peer, seed);
         peer
     }
@@ -276,11 +330,13 @@ impl World {
         while let Some(Reverse((at, ..))) = self.queue.peek()
             && *at <= end
         {
-            let Some(Reverse((at, sequence, to))) = self.queue.pop() else {
+            let Some(Reverse((at, sequence, to, place))) = self.queue.pop() else {
                 break;
             };
             self.now = at;
-            if let Some(letter) = self.letters.remove(&sequence) {
+            let (letters, free) = &mut self.letters;
+            free.push(place);
+            if let Some(letter) = letters[place].take() {
                 self.deliver(to, sequence, letter);
             }
         }
@@ -289,8 +345,17 @@ impl World {
 
     fn post(&mut self, at: Duration, to: Peer, letter: Letter) {
         self.sequence += 1;
-        self.letters.insert(self.sequence, letter);
-        self.queue.push(Reverse((at, self.sequence, to)));
+        self.post_as(self.sequence, at, to, letter);
+    }
+
+    fn post_as(&mut self, sequence: u64, at: Duration, to: Peer, letter: Letter) {
+        let (letters, free) = &mut self.letters;
+        let place = free.pop().unwrap_or_else(|| {
+            letters.push(None);
+            letters.len() - 1
+        });
+        letters[place] = Some(letter);
+        self.queue.push(Reverse((at, sequence, to, place)));
     }
 
     /// Whether a message from one to the other arrives.
@@ -387,11 +452,15 @@ impl World {
             Output::Sync { peer, sync, .. } => self.send_sync(me, peer, false, sync),
             Output::Broadcast(update) => {
                 self.rumor_count += 1;
-                let mut held: Vec<bool> = self.hosts.iter().map(|host| !host.up).collect();
-                held[usize::from(me)] = true;
-                let rumor = Rumor { update, held, born: self.now };
-                self.rumors.insert(self.rumor_count, rumor);
-                self.push(me, self.rumor_count);
+                let number = self.rumor_count;
+                let rumor = Rumor { update, lacking: self.hosts.len(), born: self.now };
+                self.rumors.insert(number, rumor);
+                for peer in 0..self.hosts.len() as Peer {
+                    if peer == me || !self.is_up(peer) {
+                        self.hold(peer, number);
+                    }
+                }
+                self.push(me, number);
             }
             Output::Timer { at, timer } => {
                 let at = at + self.hosts[usize::from(me)].started;
@@ -405,7 +474,7 @@ impl World {
 
     /// Compares views, as a node that joins does.
     pub fn sync(&mut self, me: Peer, peer: Peer, merge: bool) {
-        let Some(sync) = self.hosts[usize::from(me)].swim.as_mut().map(Swim::begin_joining) else {
+        let Some(sync) = self.hosts[usize::from(me)].swim.as_mut().map(|swim| swim.begin_joining(&peer)) else {
             return;
         };
         self.send_sync(me, peer, merge, sync);
@@ -436,9 +505,8 @@ impl World {
         }
         if host.stopped_until > self.now {
             // What waits for a stopped process it finds in the order in which it came.
-            self.letters.insert(sequence, letter);
-            self.queue.push(Reverse((host.stopped_until, sequence, me)));
-            return;
+            let at = host.stopped_until;
+            return self.post_as(sequence, at, me, letter);
         }
         let latency = self.network.latency;
         match letter {
@@ -543,15 +611,13 @@ impl World {
     }
 
     fn take(&mut self, me: Peer, number: u64) {
-        let Some(rumor) = self.rumors.get_mut(&number) else {
+        let Some(update) = self.rumors.get(&number).map(|rumor| rumor.update) else {
             return;
         };
-        if std::mem::replace(&mut rumor.held[usize::from(me)], true) {
-            return;
+        if self.hold(me, number) {
+            self.input(me, Input::Update(update));
+            self.push(me, number);
         }
-        let update = rumor.update;
-        self.input(me, Input::Update(update));
-        self.push(me, number);
     }
 
     /// One anti-entropy round of one node: it takes what the other has.
@@ -559,16 +625,19 @@ impl World {
         let now = self.now;
         if me == 0 {
             let keep = Duration::from_secs(60);
-            self.rumors.retain(|_, rumor| rumor.born + keep > now && rumor.held.iter().any(|held| !held));
+            self.rumors.retain(|_, rumor| rumor.born + keep > now && rumor.lacking > 0);
+            let first = self.rumors.first_key_value().map_or(self.rumor_count, |(number, _)| *number);
+            let words = ((first - self.first_held) / 64) as usize;
+            for host in &mut self.hosts {
+                host.held.0.drain(..words.min(host.held.0.len()));
+            }
+            self.first_held += words as u64 * 64;
         }
         let other = self.chance.random_range(0..self.hosts.len());
         if self.arrives(me, other as Peer) && self.arrives(other as Peer, me) {
-            let lacking: Vec<u64> = self
-                .rumors
-                .iter()
-                .filter(|(_, rumor)| !rumor.held[usize::from(me)] && rumor.held[other])
-                .map(|(number, _)| *number)
-                .collect();
+            let (mine, theirs) = (&self.hosts[usize::from(me)].held, &self.hosts[other].held);
+            let lacking = mine.lacks(theirs).map(|at| self.first_held + at as u64);
+            let lacking: Vec<u64> = lacking.filter(|number| self.rumors.contains_key(number)).collect();
             for number in lacking {
                 self.post(now + 2 * self.network.latency, me, Letter::Rumor { rumor: number });
             }
