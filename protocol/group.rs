@@ -41,6 +41,12 @@ pub struct Member {
     pub node: NodeAddr,
 }
 
+impl From<NodeAddr> for Member {
+    fn from(node: NodeAddr) -> Member {
+        Member { nid: node.key(), node }
+    }
+}
+
 /// A set of nodes by SID, in the order they were added. Cheap to share behind an [`Arc`].
 #[derive(Clone, Debug, Default)]
 pub struct Group {
