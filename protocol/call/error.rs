@@ -169,9 +169,7 @@ impl CallError {
         match &self.kind {
             ErrorKind::UnknownMethod => true,
             // a reference node has no other way to say so
-            ErrorKind::Other(_) => {
-                self.message.starts_with("Method ") && self.message.contains("not found in service")
-            }
+            ErrorKind::Other(_) => self.message.starts_with("Method ") && self.message.contains("not found in service"),
             _ => false,
         }
     }

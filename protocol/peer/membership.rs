@@ -320,4 +320,3 @@ impl Listed {
         Ok(Listed { groups, next: value.get("next").and_then(|next| next.clone().deserialize().ok()) })
     }
 }
-

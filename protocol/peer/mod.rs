@@ -259,7 +259,11 @@ impl Request {
         let argument = arguments.first().unwrap_or(&Value::Undefined);
         let read = if method.is_gossip() {
             let request = Gossip::read(method, argument);
-            request.map(|(gossip, from, stated)| Request { from: from.map(Member::from), stated, body: Body::Gossip(gossip) })
+            request.map(|(gossip, from, stated)| Request {
+                from: from.map(Member::from),
+                stated,
+                body: Body::Gossip(gossip),
+            })
         } else {
             Request::read_membership(method, argument).map_err(Into::into)
         };

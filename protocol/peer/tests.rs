@@ -86,8 +86,7 @@ fn requests_of_membership_have_their_forms() {
     written_and_read("ping full", &full(), Body::Ping(ping));
     written_and_read("ping bare", &bare(), Body::Ping(Ping::default()));
     written_and_read("relay", &full(), Body::Relay(Relay { to: at(5), budget: Duration::from_micros(250_500) }));
-    let sync =
-        Sync { parts: vec![0, u64::MAX], first: 1, news: Vec::new(), merge: None, joining: false, groups: None };
+    let sync = Sync { parts: vec![0, u64::MAX], first: 1, news: Vec::new(), merge: None, joining: false, groups: None };
     let (news, groups) = (vec![entry(Claim::Alive)], Some(vec![gid("town")]));
     let joining = Sync { news, merge: Some(0), joining: true, groups, ..sync.clone() };
     written_and_read("sync full", &full(), Body::Sync(joining));
@@ -228,9 +227,8 @@ fn a_peer_that_is_gone_or_does_not_know_the_group_has_no_history() {
 
 #[test]
 fn a_reference_nodes_message_has_an_opaque_id() {
-    let object = value(
-        serde_json::json!({"message": [1], "remote": {"service": "s", "method": "m"}, "mid": "abc", "gid": "g"}),
-    );
+    let object =
+        value(serde_json::json!({"message": [1], "remote": {"service": "s", "method": "m"}, "mid": "abc", "gid": "g"}));
     let Request { from, stated, body } = Request::read(Method::Recv, &[object]).unwrap();
     let Body::Gossip(Gossip { direct: true, quiet: false, request: rumor::Request::Push(rumor), .. }) = body else {
         panic!("not a push: {body:?}")
@@ -250,9 +248,7 @@ fn what_is_no_request_is_refused_by_method() {
         message[key] = what;
         message
     };
-    let sync = |parts: serde_json::Value, first: serde_json::Value, news: serde_json::Value| {
-        json!({"parts": parts, "first": first, "news": news})
-    };
+    let sync = |parts: serde_json::Value, first: serde_json::Value, news: serde_json::Value| json!({"parts": parts, "first": first, "news": news});
     let node = json!({"ip": "h", "port": 1});
     let many = |count| json!(vec!["1"; count]);
     for (method, argument, says) in [

@@ -22,8 +22,11 @@
 //!
 //! A paused node does nothing at all until it goes on ([`Process`]), and what came for it waits at its door.
 //!
-//! Connections are not simulated, except that the end of one is: a membership `ping` whose argument has `"kept": true`
-//! leaves a connection open, and when its sender is killed, its receiver is told one latency later
+//! Requests of gossip and membership go from node to node as they are: nothing is written and read again, as it would be
+//! over HTTP. Calls are values in any case.
+//!
+//! Connections are not simulated, except that the end of one is: a membership ping that says so
+//! ([`Request::keeps_connection`](peer::Request::keeps_connection)) leaves a connection open, and when its sender is killed, its receiver is told one latency later
 //! ([`Network::closed_connections`]). A host that is gone closes nothing.
 
 use std::{
@@ -37,8 +40,10 @@ use std::{
 
 use chinwag_actors::{clock::Clock, handle::Node, request::Response, transport::Transport};
 use chinwag_protocol::{
-    call::{Answer, Call, CallError, ErrorKind, MAX_DEADLINE, Reply},
+    call::{self, Call, CallError, ErrorKind, MAX_DEADLINE, Reply},
     identity::NodeAddr,
+    peer::{self, Method, Outgoing},
+    rumor,
     value::Value,
 };
 use futures_util::{FutureExt as _, future::LocalBoxFuture};
@@ -51,7 +56,7 @@ use tokio::{
 };
 
 use super::{
-    exchange::{About, Exchanges, Key},
+    exchange::{About, Exchanges, Key, Sent},
     latency::Latency,
     ledger::Ledger,
     process::Process,
@@ -296,6 +301,32 @@ impl Network {
         }
     }
 
+    /// Whether the payload is in what is sent. Of the protocols' requests, whole messages alone carry one.
+    fn is_in(&self, sent: &Sent) -> bool {
+        match sent {
+            Sent::Call(call) => self.holds(call.arguments.iter()),
+            Sent::Request(request, _) => match &request.request().body {
+                peer::Body::Gossip(peer::Gossip { request: rumor::Request::Push(rumor), .. }) => {
+                    self.holds(std::iter::once(&rumor.message.arguments))
+                }
+                _ => false,
+            },
+        }
+    }
+
+    /// Whether it is in an answer.
+    fn is_in_answer(&self, reply: &peer::Reply) -> bool {
+        match reply {
+            Ok(peer::Answer::Performed(call::Answer::Value(value) | call::Answer::Group { value, .. })) => {
+                self.holds(std::iter::once(value))
+            }
+            Ok(peer::Answer::Gossip(rumor::Answer::Rumors { rumors, .. })) => {
+                self.holds(rumors.iter().map(|rumor| &rumor.message.arguments))
+            }
+            _ => false,
+        }
+    }
+
     fn holds<'a>(&self, mut values: impl Iterator<Item = &'a Value>) -> bool {
         let watched = self.watched.borrow();
         watched.as_ref().is_some_and(|watched| values.any(|value| contains(value, &watched.payload)))
@@ -331,16 +362,34 @@ pub(super) struct Port {
 
 impl Transport for Port {
     fn call(&self, to: &NodeAddr, call: Call) -> LocalBoxFuture<'static, Reply> {
+        let time_left = call.context.time_left;
+        let asking = self.send(to, Sent::Call(Box::new(call)), time_left);
+        let answered = async move {
+            match asking.await? {
+                peer::Answer::Performed(answer) => Ok(answer),
+                _ => Err(CallError::new(ErrorKind::BadAnswer, "not the answer to a call")),
+            }
+        };
+        answered.boxed_local()
+    }
+
+    fn ask(&self, to: &NodeAddr, request: Outgoing, time_left: Duration) -> LocalBoxFuture<'static, peer::Reply> {
+        self.send(to, Sent::Request(request, time_left), time_left)
+    }
+}
+
+impl Port {
+    fn send(&self, to: &NodeAddr, sent: Sent, time_left: Duration) -> LocalBoxFuture<'static, peer::Reply> {
         let (network, from, life) = (self.network.clone(), self.index, self.life);
         let to = index(to).unwrap_or(usize::MAX);
-        let deadline = Instant::now() + self.clock.truly(call.context.time_left.min(MAX_DEADLINE));
+        let deadline = Instant::now() + self.clock.truly(time_left.min(MAX_DEADLINE));
         if network.power(from) != Power::Paused {
-            return network.send(from, life, to, call, deadline);
+            return network.send(from, life, to, sent, deadline);
         }
         // what is held at a stopped node's door is as late as the node
         let held = async move {
             match timeout_at(deadline, network.running(from)).await {
-                Ok(()) => network.send(from, life, to, call, deadline).await,
+                Ok(()) => network.send(from, life, to, sent, deadline).await,
                 Err(_) => Err(late(to)),
             }
         };
@@ -359,24 +408,23 @@ impl Network {
         from: usize,
         life: u32,
         to: usize,
-        call: Call,
+        sent: Sent,
         deadline: Instant,
-    ) -> LocalBoxFuture<'static, Reply> {
+    ) -> LocalBoxFuture<'static, peer::Reply> {
         if !self.lives(from, life) {
             let stopped = Err(CallError::new(ErrorKind::Stopping, "the node has stopped"));
             return std::future::ready(stopped).boxed_local();
         }
-        if keeps_connection(&call) {
+        if sent.keeps_connection() {
             self.keep_connection(from, to);
         }
-        let name = self.trace.wanted().then(|| call.to_string().into());
-        let compares = is_comparison(&call);
-        let carried = self.holds(call.arguments.iter());
+        let name = self.trace.wanted().then(|| sent.name().into());
+        let (compares, carried) = (sent.compares(), self.is_in(&sent));
         self.ledger.count(|counts| {
             counts.requests += 1;
             counts.comparisons += u64::from(compares);
         });
-        let (key, waiting) = self.exchanges.open(About { from, to, compares, carried }, name, call);
+        let (key, waiting) = self.exchanges.open(About { from, to, compares, carried }, name, sent);
         // first, so that of what happens at one moment the deadline comes first
         self.plan(deadline, What::Expires, from, key);
         self.launch(What::Arrives, key);
@@ -497,7 +545,7 @@ impl Network {
 
     /// A call comes to a node that is not paused.
     fn enter(self: Rc<Self>, key: Key, about: About) {
-        let Some(call) = self.exchanges.enter(key) else { return };
+        let Some(sent) = self.exchanges.enter(key) else { return };
         if self.power(about.to) == Power::Gone {
             return self.lose(key, Way::There, Outcome::Unheard);
         }
@@ -516,18 +564,25 @@ impl Network {
         }
         if self.twice() {
             self.note(key, Way::There, Outcome::Again);
-            let (node, call) = (node.clone(), call.clone());
+            let (node, again) = (node.clone(), sent.clone());
             // its answer is the network's second, which nobody waits for
-            actix_web::rt::spawn(async move { drop(node.dispatch(*call).await) });
+            actix_web::rt::spawn(async move { drop(answer(&node, again).await) });
         }
         let performing = Performing { network: self, key: Some(key), to: about.to, life };
-        node.enter(*call, move |response| performing.answered(response));
+        match sent {
+            Sent::Request(request, time_left) => {
+                node.enter(request.into_request(), time_left, move |response| performing.answered(response));
+            }
+            call => {
+                performing.answered(Response::Later(Box::pin(async move { answer(&node, call).await })));
+            }
+        }
     }
 
     /// An answer leaves.
-    fn reply(&self, key: Key, reply: Reply) {
+    fn reply(&self, key: Key, reply: peer::Reply) {
         let Some(about) = self.exchanges.about(key) else { return };
-        let carried = self.holds(reply.iter().filter_map(value_of));
+        let carried = self.is_in_answer(&reply);
         if about.compares && reply.as_ref().is_ok_and(|answer| !is_same(answer)) {
             self.ledger.count(|counts| counts.differences += 1);
         }
@@ -561,7 +616,7 @@ struct Performing {
 }
 
 impl Performing {
-    fn answered(mut self, response: Response) {
+    fn answered(mut self, response: Response<peer::Answer>) {
         let (Some(key), network, to, life) = (self.key.take(), self.network.clone(), self.to, self.life) else {
             return;
         };
@@ -665,29 +720,39 @@ impl Network {
     }
 }
 
-/// Whether a call is a membership ping whose connection stays open after it.
-fn keeps_connection(call: &Call) -> bool {
-    call.service == "gossip"
-        && call.method == "ping"
-        && call.arguments.first().and_then(|argument| argument.get("kept")).and_then(Value::as_bool) == Some(true)
+impl Sent {
+    /// Whether it is a membership ping whose connection stays open after it.
+    fn keeps_connection(&self) -> bool {
+        matches!(self, Sent::Request(request, _) if request.request().keeps_connection())
+    }
+
+    /// Whether it is what a network at rest is busy with.
+    fn compares(&self) -> bool {
+        matches!(self, Sent::Request(request, _) if request.request().method() == Method::Compare)
+    }
+
+    /// What it is called in the trace.
+    fn name(&self) -> String {
+        match self {
+            Sent::Call(call) => call.to_string(),
+            Sent::Request(request, _) => request.request().to_string(),
+        }
+    }
+}
+
+/// Has a node answer what it was sent.
+async fn answer(node: &Node, sent: Sent) -> peer::Reply {
+    match sent {
+        Sent::Call(call) => node.dispatch(*call).await.map(peer::Answer::Performed),
+        Sent::Request(request, time_left) => node.answer(request.into_request(), time_left).await,
+    }
 }
 
 fn shown(index: usize) -> String {
     if index == usize::MAX { "an address outside the network".to_owned() } else { address(index).to_string() }
 }
 
-fn value_of(answer: &Answer) -> Option<&Value> {
-    match answer {
-        Answer::Value(value) | Answer::Group { value, .. } => Some(value),
-    }
-}
-
-/// Whether a call is what a network at rest is busy with.
-fn is_comparison(call: &Call) -> bool {
-    call.service == "gossip" && call.method == "compare"
-}
-
 /// Whether a comparison found nothing to do.
-fn is_same(answer: &Answer) -> bool {
-    matches!(answer, Answer::Value(Value::Boolean(true)))
+const fn is_same(answer: &peer::Answer) -> bool {
+    matches!(answer, peer::Answer::Gossip(rumor::Answer::Same))
 }

@@ -8,7 +8,7 @@
 //! | `unsubscribe(id)` | the id |
 //! | `leave()` | null, once the first peers know; the node takes no further part |
 //!
-//! What goes between nodes are methods of `local.gossip`, see `wire.rs`.
+//! What goes between nodes are methods of `local.gossip`, see [`peer`].
 //!
 //! ```text
 //! groups.put, add, rem, del, a node met -> Changed -> the machine: those new in `all` are asked, those gone expelled
@@ -65,11 +65,13 @@ use std::{cell::RefCell, rc::Rc, sync::atomic::Ordering, time::Duration};
 use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle};
 use chinwag_protocol::{
     call::{CallError, ErrorKind},
-    group::Group,
+    group::{Group, Member},
     identity::{Gid, Nid, NodeAddr},
-    swim::{Outcome, Output, Relation, Statement, Status, Swim, Update},
+    peer::{self, Body, Compared, Entry, Outgoing, Ping, Relay, Stated},
+    swim::{self, Claim, Outcome, Output, Relation, Statement, Status, Swim, Update},
     value::Value,
 };
+use futures_util::FutureExt as _;
 use tokio::time::timeout_at;
 
 pub use self::{
@@ -78,11 +80,7 @@ pub use self::{
     settings::{Seed, Settings},
     subscribing::MAX_SUBSCRIBERS,
 };
-use self::{
-    roster::Task,
-    subscribing::subscribed,
-    wire::{Addresses, Known, Pinging, Stating},
-};
+use self::{roster::Task, subscribing::subscribed, wire::Known};
 pub(crate) use self::{
     roster::{Roster, Shared},
     signs::Signs,
@@ -91,7 +89,7 @@ use crate::{
     handle::Node,
     home::Home,
     local::{gossip, groups::Enroll},
-    request::{Request, Response},
+    request::{FromPeer, Request, Response},
     service::{unknown_method, value},
 };
 pub(crate) use chinwag_protocol::swim::Input;
@@ -249,10 +247,28 @@ impl Membership {
         });
     }
 
-    /// What this node states of itself in a request.
-    fn stating(&self, roster: &Roster) -> Stating<'_> {
-        let name = &self.home.settings.membership.cluster;
-        Stating { me: &self.home.me, name, stated: roster.swim.statement() }
+    /// What this node states of itself in a message.
+    fn stated(&self, roster: &Roster) -> Stated {
+        let name = self.home.settings.membership.cluster.as_str().into();
+        Stated { statement: roster.swim.statement(), name }
+    }
+
+    /// A request of this node's.
+    fn request(&self, roster: &Roster, body: Body) -> Outgoing {
+        peer::Request { from: Some(self.home.sender()), stated: self.stated(roster), body }.into()
+    }
+
+    /// A comparison of views, and the request that carries it. A node that joins names its groups.
+    fn syncing(&self, roster: &Roster, sync: swim::Sync<Nid>, merge: Option<u64>, joins: Option<Vec<Gid>>) -> Syncing {
+        let body = Body::Sync(peer::Sync {
+            parts: sync.parts.clone(),
+            first: sync.first.min(swim::MAX_PARTS),
+            news: self.entries(roster, &sync.news),
+            merge,
+            joining: joins.is_some(),
+            groups: joins,
+        });
+        Syncing { request: self.request(roster, body), sync }
     }
 
     fn carry_out(&self, roster: &mut Roster, output: Output<Nid>) {
@@ -260,39 +276,37 @@ impl Membership {
             Output::Timer { at, timer } => roster.set_timer(at, timer),
             Output::Cancel { at, timer } => roster.cancel_timer(at, timer),
             Output::Probe { token, peer, timeout, kept, merge, welcome, about } => {
-                let about = about.and_then(|update| self.entry(roster, &update));
+                let about = about.and_then(|update| self.entry(roster, &update)).map(Box::new);
                 let heard = self.heard(&peer);
                 let welcome = welcome.then(|| self.listed_in(&peer));
-                let pinging = Pinging { about, kept, merge, welcome, heard, ..Pinging::default() };
-                let call = wire::ping(&self.stating(roster), pinging);
-                let asking = roster.address(&peer).map(|to| match kept {
-                    true => self.home.ask_kept(to, call, timeout),
-                    false => self.home.ask(to, call, timeout),
-                });
+                let ping = Ping { about, inquire: None, heard, welcome, kept, merge };
+                let request = self.request(roster, Body::Ping(ping));
+                let asking = roster.address(&peer).map(|to| self.home.ask(to, request, timeout));
                 self.report(async move {
                     let Some(asking) = asking else {
                         return Some(Take::of([Input::Outcome { token, outcome: Outcome::Lost }]));
                     };
                     let reply = asking.await;
                     let outcome = Input::Outcome { token, outcome: wire::pinged(&reply) };
-                    let about = reply.ok().and_then(|answer| answer.into_value().get("about").cloned());
-                    Some(Take::told([outcome], about))
+                    Some(Take::told([outcome], told(reply)))
                 });
             }
             Output::Relay { token, via, peer, timeout, budget } => {
+                let ends = roster.address(&via).zip(roster.address(&peer));
                 let mute = roster.swim.incarnation_of(&via).is_none_or(|incarnation| incarnation.is_mute());
-                let asking = roster.address(&via).zip(roster.address(&peer)).map(|(via, to)| {
-                    let call = match mute {
-                        true => wire::relay_by_call(to),
-                        false => wire::relay(&self.stating(roster), to, budget),
-                    };
-                    self.home.ask(via, call, timeout)
+                let asking = ends.map(|(via, to)| {
+                    if mute {
+                        let asking = self.home.call(via, wire::relay_by_call(to), timeout);
+                        return asking.map(|reply| (wire::relayed_by_call(&reply), None)).boxed_local();
+                    }
+                    let relay = Body::Relay(Relay { to: wire::address(to), budget });
+                    let asking = self.home.ask(via, self.request(roster, relay), timeout);
+                    asking.map(|reply| wire::relayed(&reply)).boxed_local()
                 });
                 self.report(async move {
                     let (outcome, behind) = match asking {
                         None => (Outcome::Lost, None),
-                        Some(asking) if mute => (wire::relayed_by_call(&asking.await), None),
-                        Some(asking) => wire::relayed(&asking.await),
+                        Some(asking) => asking.await,
                     };
                     let heard = behind.filter(|stated| !stated.is_mute());
                     let heard = heard.map(|stated| Input::Heard { peer, stated });
@@ -300,25 +314,22 @@ impl Membership {
                 });
             }
             Output::Tell { peer, update, timeout } => {
-                let about = self.entry(roster, &update);
-                let call = wire::ping(&self.stating(roster), Pinging { about, ..Pinging::default() });
-                self.say_to(roster, peer, call, timeout);
+                let about = self.entry(roster, &update).map(Box::new);
+                self.say_to(roster, peer, Ping { about, ..Ping::default() }, timeout);
             }
             Output::Inquire { via, peer, timeout } => {
-                let inquire = roster.address(&peer).cloned();
-                let call = wire::ping(&self.stating(roster), Pinging { inquire, ..Pinging::default() });
-                self.say_to(roster, via, call, timeout);
+                let inquire = roster.address(&peer).map(wire::address);
+                self.say_to(roster, via, Ping { inquire, ..Ping::default() }, timeout);
             }
             Output::Sync { peer, sync, timeout } => {
                 let Some(to) = roster.address(&peer).cloned() else { return roster.swim.end_sync(&peer) };
                 let Ok(node) = self.home.node().cloned() else { return };
                 let merge = Merging::IfPut;
-                let of = merge.of(roster, &peer);
-                let first = wire::sync(&self.stating(roster), &sync, self.entries(roster, &sync.news), of, None);
+                let first = self.syncing(roster, sync, merge.of(roster, &peer), None);
                 let home = self.home.clone();
                 actix::spawn(async move {
                     // it is tried again with the next peer whose view differs
-                    let _ = compare(&home, &node, &to, (sync, first), merge, timeout).await;
+                    let _ = compare(&home, &node, &to, first, merge, timeout).await;
                     let _ = send(&node, EndSync(peer)).await;
                 });
             }
@@ -328,14 +339,14 @@ impl Membership {
     }
 
     /// Tells a peer something, and has the machine hear what the peer states in its answer.
-    fn say_to(&self, roster: &Roster, peer: Nid, call: chinwag_protocol::call::Call, timeout: Duration) {
+    fn say_to(&self, roster: &Roster, peer: Nid, ping: Ping, timeout: Duration) {
         let Some(to) = roster.address(&peer) else { return };
-        let asking = self.home.ask(to, call, timeout);
+        let asking = self.home.ask(to, self.request(roster, Body::Ping(ping)), timeout);
         self.report(async move {
-            let answer = asking.await.ok()?.into_value();
-            let stated = wire::stated(&answer);
+            let peer::Answer::Pong(pong) = asking.await.ok()? else { return None };
+            let stated = pong.stated.statement;
             let heard = (!stated.is_mute()).then_some(Input::Heard { peer, stated })?;
-            Some(Take::told([heard], answer.get("about").cloned()))
+            Some(Take::told([heard], pong.about))
         });
     }
 
@@ -346,15 +357,18 @@ impl Membership {
         }
         let groups = &self.home.settings.membership.groups;
         let groups = (!groups.is_empty()).then(|| groups.clone());
-        Some(Known { life: roster.swim.incarnation().life, groups, ..Known::at(self.home.me.clone()) })
+        let Member { nid, node } = self.home.sender();
+        Some(Known { nid, node, life: roster.swim.incarnation().life, groups })
     }
 
-    /// An entry as the wire has it.
-    fn entry(&self, roster: &Roster, update: &Update<Nid>) -> Option<Value> {
-        wire::entry(update, |nid| self.find(roster, nid))
+    /// An entry for a message; `None` where the member's address is not known, so that nobody could make use of it.
+    fn entry(&self, roster: &Roster, update: &Update<Nid>) -> Option<Entry> {
+        let Known { node, life, groups, .. } = self.find(roster, &update.peer)?;
+        let groups = groups.filter(|_| update.claim == Claim::Alive && life == update.incarnation.life);
+        Some(Entry { update: *update, node: wire::address(&node), groups })
     }
 
-    fn entries(&self, roster: &Roster, updates: &[Update<Nid>]) -> Vec<Value> {
+    fn entries(&self, roster: &Roster, updates: &[Update<Nid>]) -> Vec<Entry> {
         updates.iter().filter_map(|update| self.entry(roster, update)).collect()
     }
 
@@ -409,23 +423,45 @@ impl Merging {
     }
 }
 
-/// Compares views with a peer until both agree, or until a request fails. `first` is the first request, and the call that
-/// carries it.
+/// A comparison of views, and the request that carries it.
+#[derive(Debug)]
+pub(crate) struct Syncing {
+    sync: swim::Sync<Nid>,
+    request: Outgoing,
+}
+
+/// Compares views with a peer until both agree, or until a request fails. `first` is the first request.
 async fn compare(
     home: &Home,
     node: &Node,
     to: &NodeAddr,
-    first: (chinwag_protocol::swim::Sync<Nid>, chinwag_protocol::call::Call),
+    first: Syncing,
     merge: Merging,
     timeout: Duration,
 ) -> Result<(), CallError> {
-    let (mut sync, mut call) = first;
+    let Syncing { mut sync, mut request } = first;
     loop {
-        let answer = home.ask(to, call, timeout).await?.into_value();
+        let answer = compared(home.ask(to, request, timeout).await)?;
         match send(node, TakePage { from: to.key(), sync, answer, merge }).await?? {
-            Some((next, with)) => (sync, call) = (next, with),
+            Some(next) => Syncing { sync, request } = next,
             None => return Ok(()),
         }
+    }
+}
+
+/// The answer to a comparison of views.
+fn compared(reply: peer::Reply) -> Result<Compared, CallError> {
+    match reply? {
+        peer::Answer::Compared(answer) => Ok(answer),
+        _ => Err(CallError::new(ErrorKind::BadAnswer, "not the answer to a comparison of views")),
+    }
+}
+
+/// What comes with the answer to a ping.
+fn told(reply: peer::Reply) -> Option<Box<Entry>> {
+    match reply {
+        Ok(peer::Answer::Pong(pong)) => pong.about,
+        _ => None,
     }
 }
 
@@ -449,12 +485,20 @@ impl Actor for Membership {
 /// The service's own methods.
 pub(crate) const METHODS: [&str; 4] = ["leave", "list", "subscribe", "unsubscribe"];
 
+impl Handler<FromPeer> for Membership {
+    type Result = Response<peer::Answer>;
+
+    fn handle(&mut self, request: FromPeer, context: &mut Context<Membership>) -> Response<peer::Answer> {
+        self.respond(request, context).unwrap_or_else(|error| Response::Now(Err(error)))
+    }
+}
+
 impl Handler<Request> for Membership {
     type Result = Response;
 
     fn handle(&mut self, request: Request, context: &mut Context<Membership>) -> Response {
         if wire::is_ours(&request.call) {
-            return self.respond(&request, context).unwrap_or_else(|error| Response::Now(Err(error)));
+            return self.respond_to_call(&request, context).unwrap_or_else(|error| Response::Now(Err(error)));
         }
         let argument = request.call.arguments.first().unwrap_or(&Value::Undefined);
         match request.call.method.as_str() {
@@ -486,7 +530,7 @@ impl Handler<Request> for Membership {
 #[rtype(result = "()")]
 pub(crate) struct Take {
     pub inputs: Vec<Input<Nid>>,
-    pub about: Option<Value>,
+    pub about: Option<Box<Entry>>,
 }
 
 impl Take {
@@ -494,7 +538,7 @@ impl Take {
         Take { inputs: inputs.into_iter().collect(), about: None }
     }
 
-    fn told(inputs: impl IntoIterator<Item = Input<Nid>>, about: Option<Value>) -> Take {
+    fn told(inputs: impl IntoIterator<Item = Input<Nid>>, about: Option<Box<Entry>>) -> Take {
         Take { about, ..Take::of(inputs) }
     }
 }
@@ -503,11 +547,9 @@ impl Handler<Take> for Membership {
     type Result = ();
 
     fn handle(&mut self, Take { inputs, about }: Take, context: &mut Context<Membership>) {
-        let mut addresses = Addresses::new();
-        // an entry that makes no sense says nothing
-        let told = about.and_then(|entry| wire::read_entry(&entry, &mut addresses).ok()).map(Input::Told);
+        let (told, addresses) = wire::parts(about.into_iter().map(|entry| *entry).collect());
         let fresh = self.roster.borrow_mut().note(addresses);
-        self.drive(inputs.into_iter().chain(told), context);
+        self.drive(inputs.into_iter().chain(told.into_iter().map(Input::Told)), context);
         self.enroll(fresh);
     }
 }
@@ -536,36 +578,37 @@ impl Handler<Unreachable> for Membership {
     }
 }
 
-/// The answer to a comparison. Answers the next request, and the call that carries it.
+/// The answer to a comparison. Answers the next one, if another is needed.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<Option<(chinwag_protocol::swim::Sync<Nid>, chinwag_protocol::call::Call)>, CallError>")]
+#[rtype(result = "Result<Option<Syncing>, CallError>")]
 pub(crate) struct TakePage {
     pub from: Nid,
-    pub sync: chinwag_protocol::swim::Sync<Nid>,
-    pub answer: Value,
+    pub sync: swim::Sync<Nid>,
+    pub answer: Compared,
     /// Why a merge of the clusters is requested, should they be two.
     pub merge: Merging,
 }
 
 impl Handler<TakePage> for Membership {
-    type Result = Result<Option<(chinwag_protocol::swim::Sync<Nid>, chinwag_protocol::call::Call)>, CallError>;
+    type Result = Result<Option<Syncing>, CallError>;
 
     fn handle(
         &mut self,
         TakePage { from, sync, answer, merge }: TakePage,
         context: &mut Context<Membership>,
     ) -> Self::Result {
-        let mut addresses = Addresses::new();
-        if let Ok(node) = wire::node(&answer, "from") {
+        let Compared { stated: Stated { statement: stated, name }, from: node, parts, differing, entries, next } =
+            answer;
+        let (entries, mut addresses) = wire::parts(entries);
+        if let Some(node) = node {
             self.spelled(&node);
-            addresses.push(Known::at(node));
+            addresses.insert(0, Known::at(node));
         }
-        let page = wire::read_page(&answer, &mut addresses)?;
-        let stated = wire::stated(&answer);
+        let page = swim::Page { differing, entries, next, parts };
         let shared = self.roster.clone();
         let mut roster = shared.borrow_mut();
         let merges = merge == Merging::Joins || roster.swim.merges(&from, &stated);
-        admit(&mut roster, &self.home, &stated, wire::name(&answer), merges)?;
+        admit(&mut roster, &self.home, &stated, &name, merges)?;
         roster.swim.trust(self.home.now(), &stated);
         let fresh = roster.note(addresses);
         self.take_in(&mut roster, [Input::Heard { peer: from, stated }]);
@@ -573,11 +616,7 @@ impl Handler<TakePage> for Membership {
         let (next, outputs) = home.chance(|chance| roster.swim.take_page(now, from, (&sync, &page), chance));
         self.carry_out_all(&mut roster, outputs);
         self.finish(&mut roster, context);
-        let next = next.map(|next| {
-            let of = merge.of(&roster, &from);
-            let call = wire::sync(&self.stating(&roster), &next, self.entries(&roster, &next.news), of, None);
-            (next, call)
-        });
+        let next = next.map(|next| self.syncing(&roster, next, merge.of(&roster, &from), None));
         drop(roster);
         self.enroll(fresh);
         Ok(next)
