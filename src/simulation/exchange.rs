@@ -14,14 +14,12 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{self, Poll, Waker},
-    time::Duration,
 };
 
-use chinwag_protocol::{
-    call::Call,
-    peer::{Outgoing, Reply},
-};
+use chinwag_protocol::peer::Reply;
 use slotmap::{SlotMap, new_key_type};
+
+use super::sent::Sent;
 
 new_key_type! {
     /// An exchange's place, which no later one has.
@@ -49,14 +47,6 @@ pub(super) struct About {
     pub compares: bool,
     /// Whether what is on its way has the payload in it.
     pub carried: bool,
-}
-
-/// What is sent to a node.
-#[derive(Clone)]
-pub(super) enum Sent {
-    Call(Box<Call>),
-    /// A request of gossip or membership, and how long its sender waits. It goes over as it is, with nothing written.
-    Request(Outgoing, Duration),
 }
 
 /// What is presently on its way.
@@ -193,7 +183,12 @@ impl Drop for Waiting {
 
 #[cfg(test)]
 mod tests {
-    use chinwag_protocol::{call, identity::Gid, peer::Answer, value::Value};
+    use chinwag_protocol::{
+        call::{self, Call},
+        identity::Gid,
+        peer::Answer,
+        value::Value,
+    };
     use futures_util::FutureExt as _;
 
     use super::*;

@@ -40,10 +40,9 @@ use std::{
 
 use chinwag_actors::{clock::Clock, handle::Node, request::Response, transport::Transport};
 use chinwag_protocol::{
-    call::{self, Call, CallError, ErrorKind, MAX_DEADLINE, Reply},
+    call::{Call, CallError, ErrorKind, MAX_DEADLINE, Reply},
     identity::NodeAddr,
-    peer::{self, Method, Outgoing},
-    rumor,
+    peer::{self, Outgoing},
     value::Value,
 };
 use futures_util::{FutureExt as _, future::LocalBoxFuture};
@@ -56,10 +55,11 @@ use tokio::{
 };
 
 use super::{
-    exchange::{About, Exchanges, Key, Sent},
+    exchange::{About, Exchanges, Key},
     latency::Latency,
     ledger::Ledger,
     process::Process,
+    sent::{Sent, answer_payloads, contains, is_same},
     trace::{Outcome, Trace, Way},
 };
 
@@ -301,32 +301,7 @@ impl Network {
         }
     }
 
-    /// Whether the payload is in what is sent. Of the protocols' requests, whole messages alone carry one.
-    fn is_in(&self, sent: &Sent) -> bool {
-        match sent {
-            Sent::Call(call) => self.holds(call.arguments.iter()),
-            Sent::Request(request, _) => match &request.request().body {
-                peer::Body::Gossip(peer::Gossip { request: rumor::Request::Push(rumor), .. }) => {
-                    self.holds(std::iter::once(&rumor.message.arguments))
-                }
-                _ => false,
-            },
-        }
-    }
-
-    /// Whether it is in an answer.
-    fn is_in_answer(&self, reply: &peer::Reply) -> bool {
-        match reply {
-            Ok(peer::Answer::Performed(call::Answer::Value(value) | call::Answer::Group { value, .. })) => {
-                self.holds(std::iter::once(value))
-            }
-            Ok(peer::Answer::Gossip(rumor::Answer::Rumors { rumors, .. })) => {
-                self.holds(rumors.iter().map(|rumor| &rumor.message.arguments))
-            }
-            _ => false,
-        }
-    }
-
+    /// Whether the payload that is watched is among these values.
     fn holds<'a>(&self, mut values: impl Iterator<Item = &'a Value>) -> bool {
         let watched = self.watched.borrow();
         watched.as_ref().is_some_and(|watched| values.any(|value| contains(value, &watched.payload)))
@@ -338,16 +313,6 @@ impl Network {
             let hop = watched.hops.get(&from).map_or(1, |hop| hop + 1);
             watched.hops.entry(to).or_insert(hop);
         }
-    }
-}
-
-/// Whether the payload is in there.
-fn contains(value: &Value, payload: &str) -> bool {
-    match value {
-        Value::String(text) => text.len() >= payload.len() && (text == payload || text.contains(payload)),
-        Value::Array(array) => array.iter().flatten().any(|element| contains(element, payload)),
-        Value::Object(object) => object.iter().any(|(_, element)| contains(element, payload)),
-        _ => false,
     }
 }
 
@@ -419,7 +384,7 @@ impl Network {
             self.keep_connection(from, to);
         }
         let name = self.trace.wanted().then(|| sent.name().into());
-        let (compares, carried) = (sent.compares(), self.is_in(&sent));
+        let (compares, carried) = (sent.compares(), self.holds(sent.payloads()));
         self.ledger.count(|counts| {
             counts.requests += 1;
             counts.comparisons += u64::from(compares);
@@ -566,7 +531,7 @@ impl Network {
             self.note(key, Way::There, Outcome::Again);
             let (node, again) = (node.clone(), sent.clone());
             // its answer is the network's second, which nobody waits for
-            actix_web::rt::spawn(async move { drop(answer(&node, again).await) });
+            actix_web::rt::spawn(async move { drop(again.performed(&node).await) });
         }
         let performing = Performing { network: self, key: Some(key), to: about.to, life };
         match sent {
@@ -574,7 +539,7 @@ impl Network {
                 node.enter(request.into_request(), time_left, move |response| performing.answered(response));
             }
             call => {
-                performing.answered(Response::Later(Box::pin(async move { answer(&node, call).await })));
+                performing.answered(Response::Later(Box::pin(async move { call.performed(&node).await })));
             }
         }
     }
@@ -582,7 +547,7 @@ impl Network {
     /// An answer leaves.
     fn reply(&self, key: Key, reply: peer::Reply) {
         let Some(about) = self.exchanges.about(key) else { return };
-        let carried = self.is_in_answer(&reply);
+        let carried = self.holds(reply.iter().flat_map(answer_payloads));
         if about.compares && reply.as_ref().is_ok_and(|answer| !is_same(answer)) {
             self.ledger.count(|counts| counts.differences += 1);
         }
@@ -720,39 +685,6 @@ impl Network {
     }
 }
 
-impl Sent {
-    /// Whether it is a membership ping whose connection stays open after it.
-    fn keeps_connection(&self) -> bool {
-        matches!(self, Sent::Request(request, _) if request.request().keeps_connection())
-    }
-
-    /// Whether it is what a network at rest is busy with.
-    fn compares(&self) -> bool {
-        matches!(self, Sent::Request(request, _) if request.request().method() == Method::Compare)
-    }
-
-    /// What it is called in the trace.
-    fn name(&self) -> String {
-        match self {
-            Sent::Call(call) => call.to_string(),
-            Sent::Request(request, _) => request.request().to_string(),
-        }
-    }
-}
-
-/// Has a node answer what it was sent.
-async fn answer(node: &Node, sent: Sent) -> peer::Reply {
-    match sent {
-        Sent::Call(call) => node.dispatch(*call).await.map(peer::Answer::Performed),
-        Sent::Request(request, time_left) => node.answer(request.into_request(), time_left).await,
-    }
-}
-
 fn shown(index: usize) -> String {
     if index == usize::MAX { "an address outside the network".to_owned() } else { address(index).to_string() }
-}
-
-/// Whether a comparison found nothing to do.
-const fn is_same(answer: &peer::Answer) -> bool {
-    matches!(answer, peer::Answer::Gossip(rumor::Answer::Same))
 }

@@ -1,13 +1,13 @@
 //! What this node answers to the requests of peers.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use actix::{Context, Handler, Message};
 use chinwag_protocol::{
     call::{CallError, ErrorKind},
     group::{Group, GroupConfig, Member},
     identity::{Gid, Nid, NodeAddr},
-    peer::{self, Answer, Body, Compared, Entry, Listed, MAX_GROUPS, Method, Ping, Place, Pong, Relayed, Stated},
+    peer::{self, Answer, Body, Entry, Listed, MAX_GROUPS, Method, Ping, Place, Pong, Relayed, Stated},
     swim::{self, Claim, Incarnation, Input, Outcome, PAGE, Relation, Statement, Update},
     value::Value,
 };
@@ -15,7 +15,9 @@ use futures_util::future::LocalBoxFuture;
 use tokio::sync::oneshot;
 
 use super::{
-    Event, Membership, Shared, Take, admit, join, send,
+    Event, Membership, Shared, Take, admit,
+    comparing::Comparing,
+    join, send,
     wire::{self, Known},
 };
 use crate::request::{FromPeer, Request, Response};
@@ -28,8 +30,8 @@ pub(super) const MAX_RELAYS: usize = 1_024;
 const DIAL_BACK: Duration = Duration::from_secs(1);
 
 /// The sender of a request.
-struct Sender {
-    member: Member,
+pub(super) struct Sender {
+    pub member: Member,
     stated: Statement,
 }
 
@@ -45,7 +47,7 @@ impl Membership {
     ///
     /// # Errors
     /// When the sender belongs to another cluster, or states this node's own address.
-    fn sender(
+    pub(super) fn sender(
         &mut self,
         from: Option<Member>,
         Stated { statement: stated, name }: &Stated,
@@ -302,45 +304,7 @@ impl Membership {
 }
 
 /// Why a request that its sender has to sign is refused.
-const NO_FROM: &str = "it has no from";
-
-/// A comparison that a peer asks for. Answers what goes back to it.
-#[derive(Debug, Message)]
-#[rtype(result = "Result<Compared, CallError>")]
-pub(crate) struct Comparing {
-    from: Option<Member>,
-    stated: Stated,
-    sync: peer::Sync,
-}
-
-impl Handler<Comparing> for Membership {
-    type Result = Result<Compared, CallError>;
-
-    fn handle(
-        &mut self,
-        Comparing { from, stated, sync }: Comparing,
-        context: &mut Context<Membership>,
-    ) -> Self::Result {
-        let refused = |why: &dyn fmt::Display| CallError::argument("gossip.sync", 1, "message", why);
-        let sender = self.sender(from, &stated, sync.merge, context)?.ok_or_else(|| refused(&NO_FROM))?;
-        let (news, addresses) = wire::parts(sync.news);
-        let sync = swim::Sync { parts: sync.parts, first: sync.first, news };
-        let shared = self.roster.clone();
-        let mut roster = shared.borrow_mut();
-        let fresh = roster.note(addresses);
-        let (home, now, from) = (self.home.clone(), self.home.now(), sender.member.nid);
-        let answered = home.chance(|chance| roster.swim.answer_sync(now, from, &sync, chance));
-        let (page, outputs) = answered.map_err(|why| refused(&why))?;
-        self.carry_out_all(&mut roster, outputs);
-        let entries = self.entries(&roster, &page.entries);
-        self.finish(&mut roster, context);
-        drop(roster);
-        self.enroll(fresh);
-        let swim::Page { differing, next, parts, .. } = page;
-        let from = Some(wire::address(&self.home.me));
-        Ok(Compared { stated: self.stated(&self.roster.borrow()), from, parts, differing, entries, next })
-    }
-}
+pub(super) const NO_FROM: &str = "it has no from";
 
 /// A node that joins has answered at its address: it is a member.
 #[derive(Debug, Message)]

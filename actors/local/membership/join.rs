@@ -31,7 +31,10 @@ use chinwag_protocol::{
 use rand::RngExt as _;
 
 use super::{
-    Announce, EndSync, Membership, Merging, Seed, Shared, Syncing, TakePage, compared, roster::Task, send, wire,
+    Announce, Membership, Seed, Shared,
+    comparing::{EndSync, Merging, Syncing, TakePage, compared},
+    roster::Task,
+    send, wire,
 };
 use crate::{
     handle::Node,

@@ -49,6 +49,7 @@
 //! No decision: those are the machine's. No wall clock: a node's life is numbered by whoever starts it.
 
 mod answering;
+mod comparing;
 mod events;
 mod heard;
 mod join;
@@ -67,20 +68,25 @@ use chinwag_protocol::{
     call::{CallError, ErrorKind},
     group::{Group, Member},
     identity::{Gid, Nid, NodeAddr},
-    peer::{self, Body, Compared, Entry, Outgoing, Ping, Relay, Stated},
-    swim::{self, Claim, Outcome, Output, Relation, Statement, Status, Swim, Update},
+    peer::{self, Body, Entry, Outgoing, Ping, Relay, Stated},
+    swim::{Claim, Outcome, Output, Relation, Statement, Status, Swim, Update},
     value::Value,
 };
 use futures_util::FutureExt as _;
 use tokio::time::timeout_at;
 
+use self::{
+    comparing::{EndSync, Merging, compare},
+    roster::Task,
+    subscribing::subscribed,
+    wire::Known,
+};
 pub use self::{
     events::{Event, Events, Peer},
     listing::Standing,
     settings::{Seed, Settings},
     subscribing::MAX_SUBSCRIBERS,
 };
-use self::{roster::Task, subscribing::subscribed, wire::Known};
 pub(crate) use self::{
     roster::{Roster, Shared},
     signs::Signs,
@@ -258,19 +264,6 @@ impl Membership {
         peer::Request { from: Some(self.home.sender()), stated: self.stated(roster), body }.into()
     }
 
-    /// A comparison of views, and the request that carries it. A node that joins names its groups.
-    fn syncing(&self, roster: &Roster, sync: swim::Sync<Nid>, merge: Option<u64>, joins: Option<Vec<Gid>>) -> Syncing {
-        let body = Body::Sync(peer::Sync {
-            parts: sync.parts.clone(),
-            first: sync.first.min(swim::MAX_PARTS),
-            news: self.entries(roster, &sync.news),
-            merge,
-            joining: joins.is_some(),
-            groups: joins,
-        });
-        Syncing { request: self.request(roster, body), sync }
-    }
-
     fn carry_out(&self, roster: &mut Roster, output: Output<Nid>) {
         match output {
             Output::Timer { at, timer } => roster.set_timer(at, timer),
@@ -404,59 +397,6 @@ impl Membership {
     }
 }
 
-/// Whether a comparison of views asks for a merge of the clusters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Merging {
-    /// This node joins the peer's cluster.
-    Joins,
-    /// If an operator put the peer here.
-    IfPut,
-}
-
-impl Merging {
-    /// The life of the peer for which it does, or 0 for any.
-    fn of(self, roster: &Roster, peer: &Nid) -> Option<u64> {
-        match self {
-            Merging::Joins => Some(0),
-            Merging::IfPut => roster.swim.asks_to_merge(peer),
-        }
-    }
-}
-
-/// A comparison of views, and the request that carries it.
-#[derive(Debug)]
-pub(crate) struct Syncing {
-    sync: swim::Sync<Nid>,
-    request: Outgoing,
-}
-
-/// Compares views with a peer until both agree, or until a request fails. `first` is the first request.
-async fn compare(
-    home: &Home,
-    node: &Node,
-    to: &NodeAddr,
-    first: Syncing,
-    merge: Merging,
-    timeout: Duration,
-) -> Result<(), CallError> {
-    let Syncing { mut sync, mut request } = first;
-    loop {
-        let answer = compared(home.ask(to, request, timeout).await)?;
-        match send(node, TakePage { from: to.key(), sync, answer, merge }).await?? {
-            Some(next) => Syncing { sync, request } = next,
-            None => return Ok(()),
-        }
-    }
-}
-
-/// The answer to a comparison of views.
-fn compared(reply: peer::Reply) -> Result<Compared, CallError> {
-    match reply? {
-        peer::Answer::Compared(answer) => Ok(answer),
-        _ => Err(CallError::new(ErrorKind::BadAnswer, "not the answer to a comparison of views")),
-    }
-}
-
 /// What comes with the answer to a ping.
 fn told(reply: peer::Reply) -> Option<Box<Entry>> {
     match reply {
@@ -575,64 +515,6 @@ impl Handler<Unreachable> for Membership {
         let roster = self.roster.borrow();
         let unreachable = roster.swim.peers().filter(|(_, status, _)| *status == Status::Unreachable);
         actix::MessageResult(unreachable.map(|(nid, _, _)| nid).collect())
-    }
-}
-
-/// The answer to a comparison. Answers the next one, if another is needed.
-#[derive(Debug, Message)]
-#[rtype(result = "Result<Option<Syncing>, CallError>")]
-pub(crate) struct TakePage {
-    pub from: Nid,
-    pub sync: swim::Sync<Nid>,
-    pub answer: Compared,
-    /// Why a merge of the clusters is requested, should they be two.
-    pub merge: Merging,
-}
-
-impl Handler<TakePage> for Membership {
-    type Result = Result<Option<Syncing>, CallError>;
-
-    fn handle(
-        &mut self,
-        TakePage { from, sync, answer, merge }: TakePage,
-        context: &mut Context<Membership>,
-    ) -> Self::Result {
-        let Compared { stated: Stated { statement: stated, name }, from: node, parts, differing, entries, next } =
-            answer;
-        let (entries, mut addresses) = wire::parts(entries);
-        if let Some(node) = node {
-            self.spelled(&node);
-            addresses.insert(0, Known::at(node));
-        }
-        let page = swim::Page { differing, entries, next, parts };
-        let shared = self.roster.clone();
-        let mut roster = shared.borrow_mut();
-        let merges = merge == Merging::Joins || roster.swim.merges(&from, &stated);
-        admit(&mut roster, &self.home, &stated, &name, merges)?;
-        roster.swim.trust(self.home.now(), &stated);
-        let fresh = roster.note(addresses);
-        self.take_in(&mut roster, [Input::Heard { peer: from, stated }]);
-        let (home, now) = (self.home.clone(), self.home.now());
-        let (next, outputs) = home.chance(|chance| roster.swim.take_page(now, from, (&sync, &page), chance));
-        self.carry_out_all(&mut roster, outputs);
-        self.finish(&mut roster, context);
-        let next = next.map(|next| self.syncing(&roster, next, merge.of(&roster, &from), None));
-        drop(roster);
-        self.enroll(fresh);
-        Ok(next)
-    }
-}
-
-/// A comparison is over.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub(crate) struct EndSync(pub Nid);
-
-impl Handler<EndSync> for Membership {
-    type Result = ();
-
-    fn handle(&mut self, EndSync(peer): EndSync, _: &mut Context<Membership>) {
-        self.roster.borrow_mut().swim.end_sync(&peer);
     }
 }
 
