@@ -257,7 +257,7 @@ impl Membership {
             let next = first + part.len();
             // an empty group counts, too
             room -= part.len().clamp(1, room);
-            parts.push((GroupConfig::clone(&entry.config), part));
+            parts.push((GroupConfig::clone(&entry.config), part.in_written_order()));
             if next < entry.members.len() {
                 return Listed { groups: parts, next: Some(Place { gid: gid.clone(), place: next }) };
             }
