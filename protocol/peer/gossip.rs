@@ -135,7 +135,7 @@ impl Gossip {
 
     /// As the wire has it. A node that is mute states nothing.
     pub(super) fn to_object(&self, from: Option<&NodeAddr>, stated: &Stated) -> Object {
-        let stated = (!stated.statement.is_mute()).then(|| object(stated)).unwrap_or_default();
+        let stated = if stated.statement.is_mute() { Object::new() } else { object(stated) };
         let mut form =
             Asking { ids: None, hash: None, after: None, gid: self.gid.clone(), from: from.map(NodeAddr::authority) };
         match &self.request {
@@ -151,15 +151,15 @@ impl Gossip {
 
     /// Reads what one of these methods is called with: also from whom it comes, and what the sender states.
     pub(super) fn read(method: Method, argument: &Value) -> Result<(Gossip, Option<NodeAddr>, Stated), CallError> {
-        let what = argument.as_object().ok_or_else(|| bad(format!("expected an object, got {}", argument.type_name())));
-        let what = what?;
+        let expected = || bad(format!("expected an object, got {}", argument.type_name()));
+        let what = argument.as_object().ok_or_else(expected)?;
         let read = |why: ConversionError| bad(why.to_string());
         if method == Method::Recv {
             let gid = what.get("gid").and_then(Value::as_str).ok_or_else(|| bad("it has no gid"))?;
             let gid = Gid::new(gid)?;
             let ours = what.get("chinwag");
             let stated = ours.map(super::stated).unwrap_or_default();
-            let ours = ours.map(|ours| super::part::<Ours>(ours)).transpose().map_err(read)?;
+            let ours = ours.map(super::part_of_object::<Ours>).transpose().map_err(read)?;
             let (direct, ours) = (ours.is_none(), ours.unwrap_or_default());
             let from = ours.from.as_ref().and_then(|from| from.parse().ok());
             let quiet = ours.quiet;
@@ -337,7 +337,7 @@ pub(super) fn read_answer(method: Method, value: Value) -> Result<Answer<Nid, Sh
         Method::Pull => {
             let rumors = value.get("rumors").and_then(Value::as_array).ok_or_else(|| bad("it has no rumors"))?;
             let read = |message: &Value| {
-                let ours = message.get("chinwag").map(|ours| super::part(ours)).transpose()?;
+                let ours = message.get("chinwag").map(super::part_of_object::<Ours>).transpose()?;
                 rumor(message, ours.unwrap_or_default())
             };
             let rumors = rumors.iter().flatten().map(read).collect::<Result<_, CallError>>()?;
