@@ -10,8 +10,9 @@ use std::{
 
 use chinwag_protocol::{
     call::{Call, CallContext, CallError, ErrorKind},
-    group::{Group, GroupConfig, Groups, Sharing},
+    group::{Group, GroupConfig, Groups, Member, Sharing},
     identity::{Gid, Nid, NodeAddr},
+    peer::{self, Outgoing},
     value::Value,
 };
 use futures_util::future::LocalBoxFuture;
@@ -269,14 +270,24 @@ impl Home {
         self.clock.since(self.started)
     }
 
-    /// A call past the lanes of `comm` and on nobody's behalf, as gossip and membership make them.
-    pub(crate) fn ask(&self, to: &NodeAddr, call: Call, time_left: Duration) -> ReplyFuture {
+    /// A call past the lanes of `comm` and on nobody's behalf, as membership makes them on nodes that take no part.
+    pub(crate) fn call(&self, to: &NodeAddr, call: Call, time_left: Duration) -> ReplyFuture {
         self.transport.call(to, call.within(CallContext { time_left, ..CallContext::default() }))
     }
 
-    /// The same over a connection that is kept.
-    pub(crate) fn ask_kept(&self, to: &NodeAddr, call: Call, time_left: Duration) -> ReplyFuture {
-        self.transport.call_kept(to, call.within(CallContext { time_left, ..CallContext::default() }))
+    /// A request of gossip or membership, which goes the same way.
+    pub(crate) fn ask(
+        &self,
+        to: &NodeAddr,
+        request: Outgoing,
+        time_left: Duration,
+    ) -> LocalBoxFuture<'static, peer::Reply> {
+        self.transport.ask(to, request, time_left)
+    }
+
+    /// This node as the sender of a request: its address alone.
+    pub(crate) fn sender(&self) -> Member {
+        Member { nid: self.nid, node: NodeAddr::new(self.me.ip(), self.me.port()) }
     }
 
     /// The node's generator.

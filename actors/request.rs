@@ -6,7 +6,10 @@ use actix::{
     Actor, Message, ResponseFuture,
     dev::{MessageResponse, OneshotSender},
 };
-use chinwag_protocol::call::{Call, CallContext, CallError, ErrorKind, MAX_DEADLINE, Reply};
+use chinwag_protocol::{
+    call::{Answer, Call, CallContext, CallError, ErrorKind, MAX_DEADLINE, Reply},
+    peer,
+};
 use tokio::time::Instant;
 
 use crate::clock::Clock;
@@ -28,21 +31,59 @@ impl Message for Request {
 /// An answer that is yet to come.
 pub type ReplyFuture = ResponseFuture<Reply>;
 
-/// What an actor's handler returns, so that it takes the next call while this one is answered. An answer that is there
-/// already takes no task of its own to send.
-pub enum Response {
-    /// It is there.
-    Now(Reply),
-    /// It is yet to come.
-    Later(ReplyFuture),
+/// A request of a peer's gossip or membership, on its way to the actor that answers it.
+#[derive(Debug)]
+pub(crate) struct FromPeer {
+    pub request: peer::Request,
+    /// Where calls made on its behalf come from.
+    pub origin: Origin,
 }
 
-impl<A, M> MessageResponse<A, M> for Response
+impl Message for FromPeer {
+    type Result = peer::Reply;
+}
+
+impl FromPeer {
+    /// A request that was made on nobody's behalf, and whose time starts now.
+    pub(crate) fn new(request: peer::Request, time_left: Duration, clock: Clock) -> FromPeer {
+        FromPeer { request, origin: Origin::starting(time_left.min(MAX_DEADLINE), clock) }
+    }
+
+    /// Reads the request that a call carries.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BadArgument`].
+    pub(crate) fn read(method: peer::Method, request: &Request) -> Result<FromPeer, CallError> {
+        Ok(FromPeer { request: peer::Request::read(method, &request.call.arguments)?, origin: request.origin() })
+    }
+}
+
+/// What an actor's handler returns, so that it takes the next call while this one is answered. An answer that is there
+/// already takes no task of its own to send.
+pub enum Response<T = Answer> {
+    /// It is there.
+    Now(Result<T, CallError>),
+    /// It is yet to come.
+    Later(ResponseFuture<Result<T, CallError>>),
+}
+
+impl<T: 'static> Response<T> {
+    /// The same with the answer made into another.
+    pub(crate) fn map<U: 'static>(self, make: impl FnOnce(T) -> U + 'static) -> Response<U> {
+        match self {
+            Response::Now(reply) => Response::Now(reply.map(make)),
+            Response::Later(reply) => Response::Later(Box::pin(async move { reply.await.map(make) })),
+        }
+    }
+}
+
+impl<A, M, T> MessageResponse<A, M> for Response<T>
 where
     A: Actor,
-    M: Message<Result = Reply>,
+    M: Message<Result = Result<T, CallError>>,
+    T: 'static,
 {
-    fn handle(self, context: &mut A::Context, caller: Option<OneshotSender<Reply>>) {
+    fn handle(self, context: &mut A::Context, caller: Option<OneshotSender<M::Result>>) {
         match (self, caller) {
             (Response::Now(reply), Some(caller)) => {
                 // the caller may have stopped waiting
@@ -50,13 +91,13 @@ where
             }
             (Response::Now(_), None) => {}
             (Response::Later(reply), caller) => {
-                <ReplyFuture as MessageResponse<A, M>>::handle(reply, context, caller);
+                <ResponseFuture<M::Result> as MessageResponse<A, M>>::handle(reply, context, caller);
             }
         }
     }
 }
 
-impl fmt::Debug for Response {
+impl<T: fmt::Debug> fmt::Debug for Response<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Response::Now(reply) => f.debug_tuple("Now").field(reply).finish(),
@@ -105,6 +146,11 @@ impl Origin {
             Some(left) if !left.is_zero() => self.context.nested(left),
             _ => Err(CallError::new(ErrorKind::DeadlineExceeded, "the deadline passed before the call was made")),
         }
+    }
+
+    /// When the caller stops waiting.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline
     }
 
     /// What is left of the time, by the node's clock.

@@ -267,16 +267,6 @@ pub(crate) fn unknown_method(service: &str, method: &str) -> CallError {
     CallError::new(ErrorKind::UnknownMethod, format!("Method {method} not found in service {service}"))
 }
 
-/// Whether the node that was called has no such method: a peer of another kind, or one that takes no part.
-pub(crate) fn lacks_method(error: &CallError) -> bool {
-    match &error.kind {
-        ErrorKind::UnknownMethod => true,
-        // a reference node has no other way to say so
-        ErrorKind::Other(_) => error.message.starts_with("Method ") && error.message.contains("not found in service"),
-        _ => false,
-    }
-}
-
 /// A reply that is a value.
 pub(crate) fn value(value: impl Into<Value>) -> Reply {
     Ok(Answer::Value(value.into()))

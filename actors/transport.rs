@@ -3,9 +3,12 @@
 //! There are two: HTTP between processes, and the simulated network between nodes of one process. Both pass the same
 //! [`contract`], so that what is proven over the one holds over the other.
 
+use std::time::Duration;
+
 use chinwag_protocol::{
-    call::{Call, CallError, Reply},
+    call::{Call, CallContext, CallError, Reply},
     identity::NodeAddr,
+    peer,
 };
 use futures_util::future::LocalBoxFuture;
 
@@ -26,6 +29,18 @@ pub trait Transport {
         self.call(to, call)
     }
 
+    /// Starts the exchange of a request of gossip or membership, as the call that carries it. A transport between nodes of
+    /// one process can hand it over as it is.
+    fn ask(&self, to: &NodeAddr, request: peer::Outgoing, time_left: Duration) -> LocalBoxFuture<'static, peer::Reply> {
+        let call = request.call().within(CallContext { time_left, ..CallContext::default() });
+        let method = request.request().method();
+        let reply = match request.request().keeps_connection() {
+            true => self.call_kept(to, call),
+            false => self.call(to, call),
+        };
+        Box::pin(async move { method.read_reply(reply.await) })
+    }
+
     /// Where the node is, or the nodes are, that a host's name and a port stand for. Without names: there.
     ///
     /// # Errors
@@ -39,16 +54,14 @@ pub trait Transport {
 /// What every transport is held to. Run by the tests of each, against a node whose `echo` service answers its
 /// argument from `echo.say` and never from `echo.never`.
 pub mod contract {
-    use std::time::Duration;
-
     use chinwag_protocol::{
-        call::{Answer, CallContext, ErrorKind},
+        call::{Answer, ErrorKind},
         identity::Gid,
         value::Value,
     };
     use futures_util::future::join_all;
 
-    use super::{Call, NodeAddr, Transport};
+    use super::{Call, CallContext, Duration, NodeAddr, Transport};
 
     fn call(method: &str, argument: Value, time_left: Duration) -> Call {
         let context = CallContext { time_left, ..CallContext::default() };

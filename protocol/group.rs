@@ -22,7 +22,7 @@ pub use self::sharing::Sharing;
 use crate::{
     call::{CallError, ErrorKind},
     identity::{Gid, NameError, Nid, NodeAddr, SID_DIGITS, Sid},
-    value::{Object, Segment, Value},
+    value::{Object, Segment, Value, object::array_index},
 };
 
 /// Most groups a node keeps. Unit: groups. A guess: enough for one per user, small enough to hold.
@@ -39,6 +39,12 @@ pub struct Member {
     pub nid: Nid,
     /// Where it is reached, as it was written.
     pub node: NodeAddr,
+}
+
+impl From<NodeAddr> for Member {
+    fn from(node: NodeAddr) -> Member {
+        Member { nid: node.key(), node }
+    }
 }
 
 /// A set of nodes by SID, in the order they were added. Cheap to share behind an [`Arc`].
@@ -192,6 +198,14 @@ impl Group {
             }
         }
         Some(member)
+    }
+
+    /// The same set in the order in which it is read off the wire: SIDs that JavaScript takes for indices, which are of
+    /// digits alone, come first. A set that is handed over without being written is the same set then.
+    #[must_use]
+    pub fn in_written_order(mut self) -> Group {
+        self.members.sort_by_cached_key(|sid, _| array_index(sid.as_str()).map_or((1, 0), |index| (0, index)));
+        self
     }
 
     /// As the wire has it: SID to node.
@@ -678,6 +692,19 @@ mod tests {
 
     fn gid(name: &str) -> Gid {
         Gid::new(name).unwrap()
+    }
+
+    #[test]
+    fn a_set_is_in_written_order_as_it_is_when_it_was_written_and_read() {
+        let sids = ["b", "10", "a", "9", "01", "4294967295"].map(|sid| Sid::new(sid).unwrap());
+        let mut group = Group::default();
+        for (port, sid) in (1..).zip(sids) {
+            group.hold(sid, node(port).key(), node(port));
+        }
+        let order = |group: &Group| group.iter().map(|(sid, _)| sid.to_string()).collect::<Vec<_>>();
+        let read = Group::from_peer(&group.to_value()).unwrap();
+        assert_ne!(order(&group), order(&read));
+        assert_eq!(order(&group.in_written_order()), order(&read));
     }
 
     fn kind(result: Result<Arc<Group>, CallError>) -> ErrorKind {

@@ -332,6 +332,18 @@ impl FromStr for Nid {
     }
 }
 
+impl Serialize for Nid {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Nid {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Nid, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
 /// The identifier of a value: lower-case hexadecimal SHA-256 of its `JSON.stringify` text.
 ///
 /// ```

@@ -8,6 +8,7 @@
 //! | *bytes*: the form in which nodes write values, and the plain one of people | [`wire`] |
 //! | *a rumor*, which everybody is to perform once | [`rumor`] |
 //! | *probes and verdicts*: who is alive | [`swim`] |
+//! | *requests* of both protocols, from node to node | [`peer`] |
 //!
 //! | what a node decides by itself | where |
 //! |---|---|
@@ -84,6 +85,7 @@ pub mod group;
 pub mod host;
 pub mod identity;
 pub mod overlay;
+pub mod peer;
 pub mod rumor;
 pub mod swim;
 pub mod value;

@@ -16,6 +16,7 @@ use chinwag::{
     membership,
     protocol::{
         fanout::Fanout,
+        peer,
         value::{Function, Object},
     },
     simulation::{GROUP, Impossible, Latency, Net, Overlay, Simulation, Skew, spread::Spread},
@@ -523,14 +524,11 @@ fn a_host_that_is_gone_answers_nothing_and_a_killed_process_refuses() {
 }
 
 /// Has a node send another a membership ping, whether or not the connection is kept open.
-async fn ping(net: &Net, from: usize, to: usize, kept: Option<bool>) {
-    let mut argument = Object::new();
-    if let Some(kept) = kept {
-        argument.insert("kept", kept);
-    }
-    let call = Call::new(Gid::local(), "gossip", "ping", vec![Value::Object(argument)]);
+async fn ping(net: &Net, from: usize, to: usize, kept: bool) {
+    let body = peer::Body::Ping(peer::Ping { kept, ..peer::Ping::default() });
+    let request = peer::Request { from: None, stated: peer::Stated::default(), body };
     // what is said to it does not matter
-    let _ = net.transport(from).call(&net.addr(to), call).await;
+    let _ = net.transport(from).ask(&net.addr(to), request.into(), ms(1_000)).await;
 }
 
 #[test]
@@ -540,15 +538,14 @@ fn a_killed_node_closes_the_connections_that_it_kept_open() {
         .latency(Latency::Constant(5))
         .traced()
         .run(|net| async move {
-            ping(&net, 0, 1, Some(true)).await;
+            ping(&net, 0, 1, true).await;
             net.advance(ms(10_000)).await;
             assert!(net.closed_connections(0).is_empty(), "a connection is kept for ten seconds");
-            ping(&net, 0, 2, Some(true)).await;
-            ping(&net, 0, 3, Some(false)).await;
-            ping(&net, 0, 4, None).await;
-            ping(&net, 0, 5, Some(true)).await;
-            ping(&net, 0, 2, Some(true)).await;
-            ping(&net, 3, 0, Some(true)).await;
+            ping(&net, 0, 2, true).await;
+            ping(&net, 0, 3, false).await;
+            ping(&net, 0, 5, true).await;
+            ping(&net, 0, 2, true).await;
+            ping(&net, 3, 0, true).await;
             assert_eq!(net.closed_connections(0), [2, 5], "its own, each once, and not those that others opened to it");
             net.partition([[5]]);
             let killed = net.now().as_millis();

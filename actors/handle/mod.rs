@@ -22,6 +22,7 @@ use actix::{Actor, Handler, MailboxError, Message, dev::ToEnvelope};
 use chinwag_protocol::{
     call::{Call, CallContext, CallError, ErrorKind, IntoArguments, MAX_DEADLINE, Reply},
     identity::{Gid, Nid, NodeAddr, Sid},
+    peer,
     value::{Function, Value},
 };
 
@@ -29,9 +30,9 @@ use crate::{
     clock::Clock,
     local::{comm, gossip, groups, membership, routes},
     node::{Close, Lifecycle, Stop},
-    request::{Origin, Request, Response},
+    request::{FromPeer, Origin, Request, Response},
     seat::{LateSeat, Seat},
-    service::AnyService,
+    service::{AnyService, unknown_method},
     stub,
 };
 
@@ -152,16 +153,35 @@ impl Node {
         }
     }
 
-    /// Lets in a call that came with its own context, for one on the node's own thread who takes what comes of it: an
-    /// answer that is there at once, as gossip's are, takes no task and no channel. A node that ends first drops `take`.
-    pub fn enter(&self, call: Call, take: impl FnOnce(Response) + 'static) {
-        if gossip::is_ours(&call) {
-            let incoming = gossip::Incoming::new(Request::new(call, self.inner.clock), Box::new(take));
+    /// Answers a request that a peer's gossip or membership makes on nobody's behalf. It is let in also where calls are not.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownMethod`] where the node takes no part in membership; what gossip and membership refuse.
+    pub async fn answer(&self, request: peer::Request, time_left: Duration) -> peer::Reply {
+        let method = request.method();
+        let request = FromPeer::new(request, time_left, self.inner.clock);
+        match &self.inner.membership {
+            _ if method.is_gossip() => self.inner.gossip.ask(request).await?,
+            Some(membership) => membership.ask(request).await?,
+            None => Err(unknown_method("gossip", method.name())),
+        }
+    }
+
+    /// The same for one on the node's own thread who takes what comes of it: an answer that is there at once, as gossip's
+    /// are, takes no task and no channel. A node that ends first drops `take`.
+    pub fn enter(
+        &self,
+        request: peer::Request,
+        time_left: Duration,
+        take: impl FnOnce(Response<peer::Answer>) + 'static,
+    ) {
+        if request.method().is_gossip() {
+            let request = FromPeer::new(request, time_left, self.inner.clock);
             // each sender's machine bounds what it has under way
-            return self.inner.gossip.do_send(incoming);
+            return self.inner.gossip.do_send(gossip::Incoming::new(request, Box::new(take)));
         }
         let node = self.clone();
-        take(Response::Later(Box::pin(async move { node.dispatch(call).await })));
+        take(Response::Later(Box::pin(async move { node.answer(request, time_left).await })));
     }
 
     /// Whether the node has been told to stop. From then on it performs no call that arrives; the calls under way finish,

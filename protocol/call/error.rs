@@ -164,6 +164,16 @@ impl CallError {
         self.kind == ErrorKind::Unreachable && self.cause.get("code").and_then(Value::as_str) == Some(REFUSED)
     }
 
+    /// Whether the node that was called has no such method: a peer of another kind, or one that takes no part.
+    pub fn lacks_method(&self) -> bool {
+        match &self.kind {
+            ErrorKind::UnknownMethod => true,
+            // a reference node has no other way to say so
+            ErrorKind::Other(_) => self.message.starts_with("Method ") && self.message.contains("not found in service"),
+            _ => false,
+        }
+    }
+
     /// An error of a service's own, as JavaScript's `new Error(message)`.
     pub fn other(message: impl Into<String>) -> CallError {
         CallError::new(ErrorKind::Other("Error".to_owned()), message)

@@ -234,8 +234,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         let Open { to: at, page, .. } = entering.open.swap_remove(place);
         // what was lost is asked for again in the next round
         let Some(Answer::Seen(history)) = answer else { return true };
-        let History { entered, incarnation, ids, more } =
-            std::mem::replace(history, History { entered: false, incarnation: None, ids: Vec::new(), more: false });
+        let History { entered, incarnation, ids, more } = std::mem::take(history);
         let last = ids.last().cloned();
         for id in ids {
             entering.earlier.add(id, &self.config);

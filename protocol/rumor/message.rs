@@ -2,8 +2,11 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 /// What makes a rumor this rumor and no other.
 ///
@@ -113,26 +116,39 @@ pub enum Answer<P, M> {
 }
 
 /// A part of what has been said in a group, as far as anybody may still bring it up.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(bound(serialize = "P: fmt::Display", deserialize = "P: FromStr"))]
 pub struct History<P> {
     /// Whether this node has entered the group itself. The word of one that has not is not the whole truth.
     pub entered: bool,
-    /// The latest life of the newcomer that is known here. Its own is to be later.
-    pub incarnation: Option<u64>,
     /// Ascending. A numbered id stands for all up to it in its life, as they were started in this order.
     pub ids: Vec<Id<P>>,
     /// Whether the list goes on after the last id.
+    #[serde(default)]
     pub more: bool,
+    /// The latest life of the newcomer that is known here. Its own is to be later.
+    #[serde(rename = "known", default, skip_serializing_if = "Option::is_none")]
+    pub incarnation: Option<u64>,
+}
+
+/// The history of a group in which a node has heard nothing.
+impl<P> Default for History<P> {
+    fn default() -> Self {
+        History { entered: false, incarnation: None, ids: Vec::new(), more: false }
+    }
 }
 
 /// A part of the list of what a node holds: everything after one id up to another, and nothing left out between.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(bound(serialize = "P: fmt::Display", deserialize = "P: FromStr"))]
 pub struct Page<P> {
     /// Where it begins: after this id. `None` is the very beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Id<P>>,
     /// What is held, ascending.
     pub held: Vec<Stretch<P>>,
     /// The id that the page ends with, if the list goes on after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<Id<P>>,
 }
 

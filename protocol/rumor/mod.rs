@@ -130,6 +130,7 @@ mod config;
 mod entering;
 mod gossip;
 mod message;
+mod names;
 mod pace;
 mod receiving;
 mod seen;

@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// Which life of a peer, and which turn of that life, a piece of news is about.
 ///
 /// Lives are ordered by when they began: a node takes its start time (milliseconds since 1970, say) as
@@ -62,7 +64,8 @@ impl fmt::Display for Incarnation {
 }
 
 /// What is said of a peer at one incarnation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Claim {
     /// It takes part.
     Alive,

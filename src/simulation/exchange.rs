@@ -16,8 +16,10 @@ use std::{
     task::{self, Poll, Waker},
 };
 
-use chinwag_protocol::call::{Call, Reply};
+use chinwag_protocol::peer::Reply;
 use slotmap::{SlotMap, new_key_type};
+
+use super::sent::Sent;
 
 new_key_type! {
     /// An exchange's place, which no later one has.
@@ -49,9 +51,10 @@ pub(super) struct About {
 
 /// What is presently on its way.
 enum Cargo {
-    Call(Box<Call>),
+    Sent(Sent),
     /// It is in the node's hands.
     Held,
+    /// To a call, what it answered is [performed](chinwag_protocol::peer::Answer::Performed).
     Reply(Box<Reply>),
     /// The answer has come, or something was lost.
     Nothing,
@@ -66,8 +69,8 @@ enum Caller {
 
 impl Exchanges {
     /// A call leaves. Its name is kept where somebody reads it.
-    pub(super) fn open(self: &Rc<Self>, about: About, name: Option<Box<str>>, call: Call) -> (Key, Waiting) {
-        let (cargo, caller) = (Cargo::Call(Box::new(call)), Caller::Waits(None));
+    pub(super) fn open(self: &Rc<Self>, about: About, name: Option<Box<str>>, sent: Sent) -> (Key, Waiting) {
+        let (cargo, caller) = (Cargo::Sent(sent), Caller::Waits(None));
         let key = self.0.borrow_mut().insert(Exchange { about, cargo, caller, name });
         (key, Waiting { exchanges: self.clone(), key })
     }
@@ -96,9 +99,9 @@ impl Exchanges {
     }
 
     /// The call goes over into the node's hands. None where it was lost.
-    pub(super) fn enter(&self, key: Key) -> Option<Box<Call>> {
+    pub(super) fn enter(&self, key: Key) -> Option<Sent> {
         self.change(key, |exchange| match std::mem::replace(&mut exchange.cargo, Cargo::Held) {
-            Cargo::Call(call) => Some(call),
+            Cargo::Sent(sent) => Some(sent),
             other => {
                 exchange.cargo = other;
                 None
@@ -180,14 +183,20 @@ impl Drop for Waiting {
 
 #[cfg(test)]
 mod tests {
-    use chinwag_protocol::{call::Answer, identity::Gid, value::Value};
+    use chinwag_protocol::{
+        call::{self, Call},
+        identity::Gid,
+        peer::Answer,
+        value::Value,
+    };
     use futures_util::FutureExt as _;
 
     use super::*;
 
     fn opened(exchanges: &Rc<Exchanges>) -> (Key, Waiting) {
         let about = About { from: 0, to: 1, compares: false, carried: false };
-        exchanges.open(about, None, Call::new(Gid::local(), "status", "get", Vec::new()))
+        let call = Call::new(Gid::local(), "status", "get", Vec::new());
+        exchanges.open(about, None, Sent::Call(Box::new(call)))
     }
 
     fn left(exchanges: &Exchanges) -> usize {
@@ -200,12 +209,13 @@ mod tests {
         let (key, mut waiting) = opened(&exchanges);
         assert!((&mut waiting).now_or_never().is_none());
         assert!(exchanges.enter(key).is_some() && exchanges.enter(key).is_none());
-        exchanges.answer(key, Ok(Answer::Value(Value::Null)), false);
+        let answer = Answer::Performed(call::Answer::Value(Value::Null));
+        exchanges.answer(key, Ok(answer.clone()), false);
         let reply = exchanges.arrived(key).unwrap();
         exchanges.settle(key, reply);
         exchanges.end(key);
         assert_eq!(left(&exchanges), 1);
-        assert_eq!(waiting.now_or_never(), Some(Ok(Answer::Value(Value::Null))));
+        assert_eq!(waiting.now_or_never(), Some(Ok(answer)));
         assert_eq!(left(&exchanges), 0);
         assert!(exchanges.about(key).is_none());
     }

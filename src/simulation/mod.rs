@@ -42,6 +42,7 @@ mod net;
 mod network;
 mod process;
 pub mod scenario;
+mod sent;
 pub mod skew;
 pub mod spread;
 mod story;

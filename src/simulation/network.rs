@@ -22,8 +22,11 @@
 //!
 //! A paused node does nothing at all until it goes on ([`Process`]), and what came for it waits at its door.
 //!
-//! Connections are not simulated, except that the end of one is: a membership `ping` whose argument has `"kept": true`
-//! leaves a connection open, and when its sender is killed, its receiver is told one latency later
+//! Requests of gossip and membership go from node to node as they are: nothing is written and read again, as it would be
+//! over HTTP. Calls are values in any case.
+//!
+//! Connections are not simulated, except that the end of one is: a membership ping that says so
+//! ([`Request::keeps_connection`](peer::Request::keeps_connection)) leaves a connection open, and when its sender is killed, its receiver is told one latency later
 //! ([`Network::closed_connections`]). A host that is gone closes nothing.
 
 use std::{
@@ -37,8 +40,9 @@ use std::{
 
 use chinwag_actors::{clock::Clock, handle::Node, request::Response, transport::Transport};
 use chinwag_protocol::{
-    call::{Answer, Call, CallError, ErrorKind, MAX_DEADLINE, Reply},
+    call::{Call, CallError, ErrorKind, MAX_DEADLINE, Reply},
     identity::NodeAddr,
+    peer::{self, Outgoing},
     value::Value,
 };
 use futures_util::{FutureExt as _, future::LocalBoxFuture};
@@ -55,6 +59,7 @@ use super::{
     latency::Latency,
     ledger::Ledger,
     process::Process,
+    sent::{Sent, answer_payloads, contains, is_same},
     trace::{Outcome, Trace, Way},
 };
 
@@ -296,6 +301,7 @@ impl Network {
         }
     }
 
+    /// Whether the payload that is watched is among these values.
     fn holds<'a>(&self, mut values: impl Iterator<Item = &'a Value>) -> bool {
         let watched = self.watched.borrow();
         watched.as_ref().is_some_and(|watched| values.any(|value| contains(value, &watched.payload)))
@@ -310,16 +316,6 @@ impl Network {
     }
 }
 
-/// Whether the payload is in there.
-fn contains(value: &Value, payload: &str) -> bool {
-    match value {
-        Value::String(text) => text.len() >= payload.len() && (text == payload || text.contains(payload)),
-        Value::Array(array) => array.iter().flatten().any(|element| contains(element, payload)),
-        Value::Object(object) => object.iter().any(|(_, element)| contains(element, payload)),
-        _ => false,
-    }
-}
-
 /// One node's way out.
 pub(super) struct Port {
     pub network: Rc<Network>,
@@ -331,16 +327,34 @@ pub(super) struct Port {
 
 impl Transport for Port {
     fn call(&self, to: &NodeAddr, call: Call) -> LocalBoxFuture<'static, Reply> {
+        let time_left = call.context.time_left;
+        let asking = self.send(to, Sent::Call(Box::new(call)), time_left);
+        let answered = async move {
+            match asking.await? {
+                peer::Answer::Performed(answer) => Ok(answer),
+                _ => Err(CallError::new(ErrorKind::BadAnswer, "not the answer to a call")),
+            }
+        };
+        answered.boxed_local()
+    }
+
+    fn ask(&self, to: &NodeAddr, request: Outgoing, time_left: Duration) -> LocalBoxFuture<'static, peer::Reply> {
+        self.send(to, Sent::Request(request, time_left), time_left)
+    }
+}
+
+impl Port {
+    fn send(&self, to: &NodeAddr, sent: Sent, time_left: Duration) -> LocalBoxFuture<'static, peer::Reply> {
         let (network, from, life) = (self.network.clone(), self.index, self.life);
         let to = index(to).unwrap_or(usize::MAX);
-        let deadline = Instant::now() + self.clock.truly(call.context.time_left.min(MAX_DEADLINE));
+        let deadline = Instant::now() + self.clock.truly(time_left.min(MAX_DEADLINE));
         if network.power(from) != Power::Paused {
-            return network.send(from, life, to, call, deadline);
+            return network.send(from, life, to, sent, deadline);
         }
         // what is held at a stopped node's door is as late as the node
         let held = async move {
             match timeout_at(deadline, network.running(from)).await {
-                Ok(()) => network.send(from, life, to, call, deadline).await,
+                Ok(()) => network.send(from, life, to, sent, deadline).await,
                 Err(_) => Err(late(to)),
             }
         };
@@ -359,24 +373,23 @@ impl Network {
         from: usize,
         life: u32,
         to: usize,
-        call: Call,
+        sent: Sent,
         deadline: Instant,
-    ) -> LocalBoxFuture<'static, Reply> {
+    ) -> LocalBoxFuture<'static, peer::Reply> {
         if !self.lives(from, life) {
             let stopped = Err(CallError::new(ErrorKind::Stopping, "the node has stopped"));
             return std::future::ready(stopped).boxed_local();
         }
-        if keeps_connection(&call) {
+        if sent.keeps_connection() {
             self.keep_connection(from, to);
         }
-        let name = self.trace.wanted().then(|| call.to_string().into());
-        let compares = is_comparison(&call);
-        let carried = self.holds(call.arguments.iter());
+        let name = self.trace.wanted().then(|| sent.name().into());
+        let (compares, carried) = (sent.compares(), self.holds(sent.payloads()));
         self.ledger.count(|counts| {
             counts.requests += 1;
             counts.comparisons += u64::from(compares);
         });
-        let (key, waiting) = self.exchanges.open(About { from, to, compares, carried }, name, call);
+        let (key, waiting) = self.exchanges.open(About { from, to, compares, carried }, name, sent);
         // first, so that of what happens at one moment the deadline comes first
         self.plan(deadline, What::Expires, from, key);
         self.launch(What::Arrives, key);
@@ -497,7 +510,7 @@ impl Network {
 
     /// A call comes to a node that is not paused.
     fn enter(self: Rc<Self>, key: Key, about: About) {
-        let Some(call) = self.exchanges.enter(key) else { return };
+        let Some(sent) = self.exchanges.enter(key) else { return };
         if self.power(about.to) == Power::Gone {
             return self.lose(key, Way::There, Outcome::Unheard);
         }
@@ -516,18 +529,25 @@ impl Network {
         }
         if self.twice() {
             self.note(key, Way::There, Outcome::Again);
-            let (node, call) = (node.clone(), call.clone());
+            let (node, again) = (node.clone(), sent.clone());
             // its answer is the network's second, which nobody waits for
-            actix_web::rt::spawn(async move { drop(node.dispatch(*call).await) });
+            actix_web::rt::spawn(async move { drop(again.performed(&node).await) });
         }
         let performing = Performing { network: self, key: Some(key), to: about.to, life };
-        node.enter(*call, move |response| performing.answered(response));
+        match sent {
+            Sent::Request(request, time_left) => {
+                node.enter(request.into_request(), time_left, move |response| performing.answered(response));
+            }
+            call => {
+                performing.answered(Response::Later(Box::pin(async move { call.performed(&node).await })));
+            }
+        }
     }
 
     /// An answer leaves.
-    fn reply(&self, key: Key, reply: Reply) {
+    fn reply(&self, key: Key, reply: peer::Reply) {
         let Some(about) = self.exchanges.about(key) else { return };
-        let carried = self.holds(reply.iter().filter_map(value_of));
+        let carried = self.holds(reply.iter().flat_map(answer_payloads));
         if about.compares && reply.as_ref().is_ok_and(|answer| !is_same(answer)) {
             self.ledger.count(|counts| counts.differences += 1);
         }
@@ -561,7 +581,7 @@ struct Performing {
 }
 
 impl Performing {
-    fn answered(mut self, response: Response) {
+    fn answered(mut self, response: Response<peer::Answer>) {
         let (Some(key), network, to, life) = (self.key.take(), self.network.clone(), self.to, self.life) else {
             return;
         };
@@ -665,29 +685,6 @@ impl Network {
     }
 }
 
-/// Whether a call is a membership ping whose connection stays open after it.
-fn keeps_connection(call: &Call) -> bool {
-    call.service == "gossip"
-        && call.method == "ping"
-        && call.arguments.first().and_then(|argument| argument.get("kept")).and_then(Value::as_bool) == Some(true)
-}
-
 fn shown(index: usize) -> String {
     if index == usize::MAX { "an address outside the network".to_owned() } else { address(index).to_string() }
-}
-
-fn value_of(answer: &Answer) -> Option<&Value> {
-    match answer {
-        Answer::Value(value) | Answer::Group { value, .. } => Some(value),
-    }
-}
-
-/// Whether a call is what a network at rest is busy with.
-fn is_comparison(call: &Call) -> bool {
-    call.service == "gossip" && call.method == "compare"
-}
-
-/// Whether a comparison found nothing to do.
-fn is_same(answer: &Answer) -> bool {
-    matches!(answer, Answer::Value(Value::Boolean(true)))
 }

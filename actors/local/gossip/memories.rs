@@ -12,10 +12,10 @@ use std::{
 
 use chinwag_protocol::{
     identity::{Gid, Nid},
+    peer::Shared,
     rumor::{Gossip, Memory},
 };
 
-use super::wire::Shared;
 use crate::load::Fill;
 
 /// Most memory that deleted groups take, in bytes. A guess: 10,000 groups in which one node spoke.
@@ -105,6 +105,7 @@ mod tests {
     use chinwag_protocol::{
         call::Remote,
         identity::NodeAddr,
+        peer::Message,
         rumor::{Answer, Config, Context, Id, Request, Rumor},
         value::Value,
     };
@@ -112,7 +113,6 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
-    use crate::local::gossip::wire::Message;
 
     const SECOND: Duration = Duration::from_secs(1);
 

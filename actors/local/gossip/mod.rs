@@ -3,10 +3,10 @@
 //! | method | answers | error |
 //! |---|---|---|
 //! | `recv({message, remote, mid, gid, …})` | what the method performed answered | already received |
-//! | `offer`, `pull`, `compare`, `enter` | between nodes of this project, see `wire.rs` | |
+//! | `offer`, `pull`, `compare`, `enter` | between nodes of this project, see [`peer`] | |
 //!
 //! ```text
-//! group gossip.send -> Broadcast -> the group's machine -> requests, each a call on local.gossip of a peer
+//! group gossip.send -> Broadcast -> the group's machine -> requests, each a peer::Request to a peer
 //! a request arrives -> the group's machine -> its answer, and what is to be performed here
 //! an answer arrives -> Returned -> the group's machine
 //! ```
@@ -34,7 +34,7 @@ mod memories;
 mod options;
 mod outcomes;
 mod room;
-mod wire;
+mod writer;
 
 use std::{
     pin::Pin,
@@ -45,9 +45,10 @@ use std::{
 
 use actix::{Actor, ActorFuture, AsyncContext, Context, Handler, Message, ResponseFuture};
 use chinwag_protocol::{
-    call::{Answer, Call, CallError, ErrorKind, GroupReply, Remote, Reply},
-    group::Entry,
+    call::{Call, CallError, ErrorKind, GroupReply, Remote, Reply},
+    group::{Entry, Member},
     identity::{Gid, Nid, NodeAddr, Sid},
+    peer::{self, Method, Shared, Stated},
     rumor::{self, Input, Manner, Output},
     value::Value,
 };
@@ -61,15 +62,15 @@ use tokio::{
 pub(crate) use self::options::Options;
 pub(crate) use self::room::Rooms;
 use self::{
-    room::{Flight, Landed, Room, Waiting},
-    wire::{Arrived, Asked, Shared},
+    room::{Flight, Landed, NodeId, Room, Waiting},
+    writer::{Writer, performance},
 };
 use crate::{
     handle::Node,
     home::Home,
     local::{groups::Configuration, membership},
-    request::{Origin, Request, Response, ready},
-    service::{lacks_method, unknown_method},
+    request::{FromPeer, Origin, Request, Response, ready},
+    service::unknown_method,
 };
 
 /// How long a message may take to be performed, and to find a place for it on a node that is busy.
@@ -146,8 +147,9 @@ impl Gossip {
         outputs: Vec<Output<Nid, Shared>>,
         context: &mut Context<Gossip>,
     ) -> Vec<Performing> {
-        let (mut performing, mut writer) = (Vec::new(), wire::Writer::default());
-        let (stated, name) = (self.signs.stated(), &self.home.settings.membership.cluster);
+        let mut performing = Vec::new();
+        let name = self.home.settings.membership.cluster.as_str().into();
+        let mut writer = Writer::new(self.home.sender(), Stated { statement: self.signs.stated(), name });
         for output in outputs {
             match output {
                 // a node that only sends to a group meets what others said in it, and it is none of its business
@@ -157,13 +159,13 @@ impl Gossip {
                 }
                 Output::Send { token, to, request } => {
                     let own = room.own_push(self.home.nid, &to, &request, &entry.members);
-                    let asked = Asked::of(&request);
                     let address = entry.members.by_nid(&to).map(|member| member.node.clone());
                     let address = address.or_else(|| room.stranger(&to));
-                    let call = writer.call((gid, &self.home.me), request, own.is_none(), (&stated, name));
+                    let message = writer.message(gid, request, own.is_none());
+                    let asked = message.request().method();
                     let reply = match address {
-                        Some(to) => self.home.ask(&to, call, room.request_timeout(asked)),
-                        None => ready(Err(gone())),
+                        Some(to) => self.home.ask(&to, message, room.request_timeout(asked)),
+                        None => Box::pin(std::future::ready(Err(gone()))),
                     };
                     let (gid, number) = (gid.clone(), room.number);
                     self.rooms.flights.borrow_mut().push(Flight { gid, room: number, token, to, asked, own, reply });
@@ -223,7 +225,7 @@ impl Gossip {
     fn perform(&self, message: &Shared) -> Option<oneshot::Receiver<Reply>> {
         let node = self.home.node().ok()?.on_its_own();
         // decided now: a message that arrived before the node was told to stop is under way
-        let call = message.call().and_then(|call| node.check_admits(&call).map(|()| call));
+        let call = performance(message).and_then(|call| node.check_admits(&call).map(|()| call));
         let (tell, told) = oneshot::channel();
         actix::spawn(async move {
             let outcome = match call {
@@ -299,24 +301,28 @@ impl Gossip {
         }
     }
 
-    fn receive(&mut self, request: &Request, context: &mut Context<Gossip>) -> Result<Response, CallError> {
-        self.home.counts.set(self.home.counts.get() + 1);
-        let arrived = wire::arrived(&request.call.method, &request.call.arguments)?;
-        let deadline = request.deadline;
-        let Arrived { gid, from, stated, name, direct, quiet, request } = arrived;
-        self.signs.admit(&self.home, &stated, &name)?;
-        let asked = Asked::of(&request);
-        let nid = from.as_ref().map(NodeAddr::key);
+    fn receive(
+        &mut self,
+        FromPeer { request, origin }: FromPeer,
+        context: &mut Context<Gossip>,
+    ) -> Result<Response<peer::Answer>, CallError> {
+        let (method, deadline) = (request.method(), origin.deadline());
+        let peer::Request { from, stated: Stated { statement, name }, body } = request;
+        let peer::Body::Gossip(peer::Gossip { gid, quiet, direct, request }) = body else {
+            return Err(unknown_method("gossip", method.name()));
+        };
+        self.signs.admit(&self.home, &statement, &name)?;
+        let nid = from.as_ref().map(|from| from.nid);
         if let Some(nid) = nid {
-            self.signs.asked(&self.home, nid, stated);
+            self.signs.asked(&self.home, nid, statement);
         }
         let opaque = match &request {
             rumor::Request::Push(rumor::Rumor { id: rumor::Id::Opaque(text), .. }) if direct => Some(text.clone()),
             _ => None,
         };
         let (answer, mut performing) = self.drive(&gid, context, |room, entry, home, out| {
-            if let (Some(from), Some(nid)) = (from, nid) {
-                room.heard(nid, from, asked, &entry.members);
+            if let Some(Member { nid, node }) = from {
+                room.heard(nid, node, method, &entry.members);
             }
             Ok(room.respond(entry, home, nid, request, out))
         })?;
@@ -327,15 +333,17 @@ impl Gossip {
             _ => (None, None),
         };
         self.keep(&gid, performing);
-        let answer = wire::answer_to_value(&gid, &self.home.me, answer).map(Answer::Value);
-        let late = |_| Err(CallError::new(ErrorKind::DeadlineExceeded, "it is still being performed"));
+        let answer = peer::failed(answer).map(peer::Answer::Gossip);
+        let late = || Err(CallError::new(ErrorKind::DeadlineExceeded, "it is still being performed"));
+        let said = |outcome: Reply| outcome.map(peer::Answer::Performed);
         Ok(match (performed, overtaken) {
             (Some(Performing { outcome, .. }), _) => Response::Later(Box::pin(async move {
-                timeout_at(deadline, outcome).await.map_or_else(late, |outcome| outcome.unwrap_or(answer))
+                let told = timeout_at(deadline, outcome).await;
+                told.map_or_else(|_| late(), |outcome| outcome.map_or(answer, said))
             })),
             (None, Some(outcome)) => Response::Later(Box::pin(async move {
                 let told = timeout_at(deadline, outcome).await;
-                told.map_or_else(late, |outcome| outcome.map_or(answer, |outcome| outcome.reply()))
+                told.map_or_else(|_| late(), |outcome| outcome.map_or(answer, |outcome| said(outcome.reply())))
             })),
             (None, None) => Response::Now(answer),
         })
@@ -344,7 +352,7 @@ impl Gossip {
 
 /// A message that is being performed.
 struct Performing {
-    id: wire::NodeId,
+    id: NodeId,
     outcome: oneshot::Receiver<Reply>,
 }
 
@@ -423,14 +431,30 @@ pub(crate) fn is_ours(call: &Call) -> bool {
     call.service == "gossip" && call.gid.is_local() && METHODS.contains(&call.method.as_str())
 }
 
+impl Handler<FromPeer> for Gossip {
+    type Result = Response<peer::Answer>;
+
+    fn handle(&mut self, request: FromPeer, context: &mut Context<Gossip>) -> Response<peer::Answer> {
+        self.home.counts.set(self.home.counts.get() + 1);
+        self.receive(request, context).unwrap_or_else(|error| Response::Now(Err(error)))
+    }
+}
+
+/// The same as calls.
 impl Handler<Request> for Gossip {
     type Result = Response;
 
     fn handle(&mut self, request: Request, context: &mut Context<Gossip>) -> Response {
-        if !METHODS.contains(&request.call.method.as_str()) {
+        let Some(method) = Method::of_name(&request.call.method).filter(|method| method.is_gossip()) else {
             return Response::Now(Err(unknown_method("gossip", &request.call.method)));
-        }
-        self.receive(&request, context).unwrap_or_else(|error| Response::Now(Err(error)))
+        };
+        self.home.counts.set(self.home.counts.get() + 1);
+        let received = FromPeer::read(method, &request).and_then(|request| {
+            let (gid, me) = (request.request.gid(), self.home.me.clone());
+            let response = self.receive(request, context)?;
+            Ok(response.map(move |answer| answer.to_call_answer(&gid, &me)))
+        });
+        received.unwrap_or_else(|error| Response::Now(Err(error)))
     }
 }
 
@@ -438,13 +462,16 @@ impl Handler<Request> for Gossip {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Incoming {
-    request: Request,
+    request: FromPeer,
     /// Mailboxes take only what can cross threads; this does not.
-    take: SendWrapper<Box<dyn FnOnce(Response)>>,
+    take: SendWrapper<Take>,
 }
 
+/// Takes an answer, or what will be one.
+type Take = Box<dyn FnOnce(Response<peer::Answer>)>;
+
 impl Incoming {
-    pub(crate) fn new(request: Request, take: Box<dyn FnOnce(Response)>) -> Incoming {
+    pub(crate) fn new(request: FromPeer, take: Take) -> Incoming {
         Incoming { request, take: SendWrapper::new(take) }
     }
 }
@@ -453,7 +480,7 @@ impl Handler<Incoming> for Gossip {
     type Result = ();
 
     fn handle(&mut self, Incoming { request, take }: Incoming, context: &mut Context<Gossip>) {
-        take.take()(Handler::<Request>::handle(self, request, context));
+        take.take()(Handler::<FromPeer>::handle(self, request, context));
     }
 }
 
@@ -462,9 +489,8 @@ impl Gossip {
     fn land(&mut self, landed: Landed, context: &mut Context<Gossip>) {
         let Landed { gid, room: number, token, to, asked, own, reply } = landed;
         self.signs.answered(&self.home, to, &reply);
-        let reply = reply.map(Answer::into_value);
         if let Err(why) = &reply {
-            log::debug!(target: "chinwag::gossip", "{asked:?} to {}: {why}", to.sid());
+            log::debug!(target: "chinwag::gossip", "{} to {}: {why}", asked.name(), to.sid());
         }
         if let Some(own) = own {
             own.said(&reply);
@@ -474,11 +500,17 @@ impl Gossip {
         }
         let handled = self.drive(&gid, context, |room, entry, home, out| {
             // a node of the previous version does not know `enter`, and knows the others
-            let tells = !matches!(asked, Asked::Push | Asked::Enter);
-            if tells && matches!(&reply, Err(error) if lacks_method(error)) {
+            let tells = !matches!(asked, Method::Recv | Method::Enter);
+            if tells && matches!(&reply, Err(error) if error.lacks_method()) {
                 room.takes_only_pushes(to, &entry.members);
             }
-            let input = match wire::answer(asked, &reply) {
+            let answer = match reply {
+                Ok(peer::Answer::Gossip(answer)) => Some(answer),
+                Ok(peer::Answer::Performed(_)) => Some(rumor::Answer::Fresh),
+                Ok(_) => None,
+                Err(error) => peer::answer_of_failure(asked, &error),
+            };
+            let input = match answer {
                 Some(answer) => Input::Answer { token, from: to, answer },
                 None => Input::Failure { token },
             };
@@ -524,9 +556,9 @@ impl Gossip {
         context: &mut Context<Gossip>,
     ) -> Result<impl Future<Output = Result<GroupReply, CallError>> + use<>, CallError> {
         let Broadcast { gid, arguments, remote, origin, calm, replay } = message;
-        let message = Shared::new(wire::Message { arguments, remote, mid: None });
+        let message = Shared::new(peer::Message { arguments, remote, mid: None });
         // refused here rather than by every member
-        message.call()?.check_names()?;
+        performance(&message)?.check_names()?;
         let own = self.home.groups.borrow().get(&gid)?.sid_of(&self.home.nid).cloned();
         let (sent, manner) = (message.clone(), Manner { calm, replay });
         let (waiting, _) =

@@ -12,24 +12,21 @@ use std::{
 
 use actix::SpawnHandle;
 use chinwag_protocol::{
-    call::{CallError, ErrorKind, GroupReply, Reply},
+    call::{CallError, ErrorKind, GroupReply},
     fanout::Fanout,
     group::{Entry, Group, GroupConfig},
     identity::{Gid, Nid, NodeAddr, Sid},
+    peer::{self, Method, Shared},
     rumor::{self, Answer, BroadcastError, Context, Input, Manner, Output, Request, Timer, View},
     value::Value,
 };
-use futures_util::stream::FuturesUnordered;
+use futures_util::{future::LocalBoxFuture, stream::FuturesUnordered};
 use tokio::sync::oneshot;
 
-use super::{
-    Options,
-    memories::Memories,
-    options::Width,
-    outcomes::Outcomes,
-    wire::{Asked, NodeId, Shared},
-};
-use crate::{home::Home, load::Fill, request::ReplyFuture};
+use super::{Options, memories::Memories, options::Width, outcomes::Outcomes};
+use crate::{home::Home, load::Fill};
+
+pub(crate) type NodeId = rumor::Id<Nid>;
 
 /// One node's gossip. Outlives the actor that drives it.
 #[derive(Default)]
@@ -100,10 +97,10 @@ pub(crate) struct Flight {
     pub room: u64,
     pub token: rumor::Token,
     pub to: Nid,
-    pub asked: Asked,
+    pub asked: Method,
     /// Who waits for what is said, if it is the push of an own rumor.
     pub own: Option<Own>,
-    pub reply: ReplyFuture,
+    pub reply: LocalBoxFuture<'static, peer::Reply>,
 }
 
 /// The sender of an own rumor, and the peer that its push went to.
@@ -115,13 +112,17 @@ pub(crate) struct Own {
 
 impl Own {
     /// Puts down what the peer said. That it had the rumor already is as good as any other answer.
-    pub(crate) fn said(self, reply: &Result<Value, CallError>) {
+    pub(crate) fn said(self, reply: &peer::Reply) {
         let Some(sid) = self.sid else { return };
-        let reply = match super::wire::answer(Asked::Push, reply) {
-            Some(Answer::Had) => Ok(Value::Null),
-            // it is sent again, under another id, and what is said to that counts
-            Some(Answer::Stale { .. }) => return,
-            _ => reply.clone(),
+        let reply = match reply {
+            Ok(peer::Answer::Performed(performed)) => Ok(performed.clone().into_value()),
+            Ok(_) => Ok(Value::Null),
+            Err(error) => match peer::answer_of_failure(Method::Recv, error) {
+                Some(Answer::Had) => Ok(Value::Null),
+                // it is sent again, under another id, and what is said to that counts
+                Some(Answer::Stale { .. }) => return,
+                _ => Err(error.clone()),
+            },
         };
         self.sender.replies.borrow_mut().record(sid, reply.map(Into::into));
     }
@@ -133,9 +134,9 @@ pub(crate) struct Landed {
     pub room: u64,
     pub token: rumor::Token,
     pub to: Nid,
-    pub asked: Asked,
+    pub asked: Method,
     pub own: Option<Own>,
-    pub reply: Reply,
+    pub reply: peer::Reply,
 }
 
 impl Future for Flight {
@@ -246,9 +247,9 @@ impl Room {
     }
 
     /// How long a peer may take to answer. What a newcomer asks is of use only while it enters, and it asks again itself.
-    pub(crate) fn request_timeout(&self, asked: Asked) -> Duration {
+    pub(crate) fn request_timeout(&self, asked: Method) -> Duration {
         match asked {
-            Asked::Enter => self.options.config.entry_time,
+            Method::Enter => self.options.config.entry_time,
             _ => self.options.request_timeout,
         }
     }
@@ -434,8 +435,8 @@ impl Room {
     }
 
     /// A node has spoken: where it is, if it is no member, and that it knows the protocol, if it used it.
-    pub(crate) fn heard(&mut self, nid: Nid, from: NodeAddr, asked: Asked, group: &Group) {
-        if asked != Asked::Push {
+    pub(crate) fn heard(&mut self, nid: Nid, from: NodeAddr, asked: Method, group: &Group) {
+        if asked != Method::Recv {
             self.legacy.remove(&nid);
         }
         self.note_stranger(nid, from, group);

@@ -5,18 +5,22 @@ use std::time::Duration;
 use actix::{Context, Handler, Message};
 use chinwag_protocol::{
     call::{CallError, ErrorKind},
-    group::Group,
+    group::{Group, GroupConfig, Member},
     identity::{Gid, Nid, NodeAddr},
-    swim::{Claim, Input, Outcome, PAGE, Relation, Statement, Update},
-    value::{Object, Value},
+    peer::{self, Answer, Body, Entry, Listed, MAX_GROUPS, Method, Part, Ping, Place, Pong, Relayed, Stated},
+    swim::{self, Claim, Incarnation, Input, Outcome, PAGE, Relation, Statement, Update},
+    value::Value,
 };
+use futures_util::future::LocalBoxFuture;
 use tokio::sync::oneshot;
 
 use super::{
-    Event, Membership, Shared, Take, admit, join, send,
-    wire::{self, Addresses, Known, MAX_GROUPS, Pinging, Place},
+    Event, Membership, Shared, Take, admit,
+    comparing::Comparing,
+    join, send,
+    wire::{self, Known},
 };
-use crate::request::{ReplyFuture, Request, Response};
+use crate::request::{FromPeer, Request, Response};
 use crate::service::value;
 
 /// Most probes under way for others. Beyond it they are told `Busy`, which accuses nobody.
@@ -26,8 +30,8 @@ pub(super) const MAX_RELAYS: usize = 1_024;
 const DIAL_BACK: Duration = Duration::from_secs(1);
 
 /// The sender of a request.
-struct Sender {
-    node: NodeAddr,
+pub(super) struct Sender {
+    pub member: Member,
     stated: Statement,
 }
 
@@ -43,11 +47,16 @@ impl Membership {
     ///
     /// # Errors
     /// When the sender belongs to another cluster, or states this node's own address.
-    fn sender(&mut self, argument: &Value, context: &mut Context<Membership>) -> Result<Option<Sender>, CallError> {
-        let Ok(node) = wire::node(argument, "from") else { return Ok(None) };
-        let stated = wire::stated(argument);
-        let merge = wire::asks_to_merge(argument, self.home.life.get());
-        self.spelled(&node);
+    pub(super) fn sender(
+        &mut self,
+        from: Option<Member>,
+        Stated { statement: stated, name }: &Stated,
+        merge: Option<u64>,
+        context: &mut Context<Membership>,
+    ) -> Result<Option<Sender>, CallError> {
+        let (Some(member), stated) = (from, *stated) else { return Ok(None) };
+        let node = &member.node;
+        self.spelled(node);
         if node.is_same_node(&self.home.me) && !stated.is_mute() {
             let mine = self.roster.borrow().swim.incarnation();
             if stated.incarnation.life != mine.life && stated.incarnation.life != self.home.incarnation {
@@ -56,15 +65,16 @@ impl Membership {
                 return Err(wire::address_taken(why));
             }
         }
+        let merge = wire::asks_to_merge(merge, self.home.life.get());
         // a seed dials back before it answers; its members may speak to this node before this node has the answer
         let mut roster = self.roster.borrow_mut();
-        let merge = merge || roster.swim.expects_to_join() && roster.seed == Some(node.key());
-        admit(&mut roster, &self.home, &stated, wire::name(argument), merge)?;
+        let merge = merge || roster.swim.expects_to_join() && roster.seed == Some(member.nid);
+        admit(&mut roster, &self.home, &stated, name, merge)?;
         drop(roster);
         if !stated.is_mute() {
-            self.drive([Input::Heard { peer: node.key(), stated }], context);
+            self.drive([Input::Heard { peer: member.nid, stated }], context);
         }
-        Ok(Some(Sender { node, stated }))
+        Ok(Some(Sender { member, stated }))
     }
 
     /// Another process states this node's address.
@@ -78,17 +88,10 @@ impl Membership {
         self.roster.borrow().tell(Event::AddressTaken { life });
     }
 
-    /// What this node states in an answer.
-    fn statement(&self) -> Object {
-        let mut object = Object::new();
-        wire::state(&mut object, &self.roster.borrow().swim.statement(), &self.home.settings.membership.cluster);
-        object
-    }
-
     /// What the sender of a request has to know of itself: what is held against it, or a later life that is known.
-    fn about(&self, sender: &Sender) -> Option<Value> {
+    fn about(&self, sender: &Sender) -> Option<Entry> {
         let roster = self.roster.borrow();
-        let peer = sender.node.key();
+        let peer = sender.member.nid;
         let held = roster.swim.held_against(&peer).or_else(|| {
             let incarnation = roster.swim.incarnation_of(&peer)?;
             let later = incarnation > sender.stated.incarnation && !sender.stated.is_mute();
@@ -106,107 +109,114 @@ impl Membership {
     /// Answers a request of a peer.
     pub(super) fn respond(
         &mut self,
-        request: &Request,
+        FromPeer { request, origin }: FromPeer,
         context: &mut Context<Membership>,
-    ) -> Result<Response, CallError> {
-        let nothing = Value::Undefined;
-        let (method, argument) = (&request.call.method, request.call.arguments.first().unwrap_or(&nothing));
-        let refused = |why: CallError| CallError::argument(&format!("gossip.{method}"), 1, "message", why);
-        match method.as_str() {
-            "ping" => {
-                let about = argument.get("about").cloned();
-                let welcome = argument.get("welcome").map(wire::read_gids).transpose().map_err(refused)?;
-                let sender = match self.sender(argument, context) {
+    ) -> Result<Response<Answer>, CallError> {
+        let method = request.method().name();
+        let refused = |why: &str| CallError::argument(&format!("gossip.{method}"), 1, "message", why);
+        let peer::Request { from, stated, body } = request;
+        match body {
+            Body::Ping(ping) => {
+                let sender = match self.sender(from, &stated, ping.merge, context) {
                     // the sender sees by the statement that it is a stranger
-                    Err(why) if wire::is_named(&why, wire::STRANGER) && wire::name(argument) == self.cluster_name() => {
-                        None
-                    }
+                    Err(why) if wire::is_named(&why, wire::STRANGER) && stated.name == self.cluster_name() => None,
                     sender => sender?,
                 };
-                let mut answer = self.statement();
-                if let Some(sender) = sender {
-                    if about.is_some() {
-                        Handler::handle(self, Take { inputs: Vec::new(), about }, context);
-                        answer = self.statement();
-                    }
-                    let inquired = wire::node(argument, "inquire").ok().and_then(|node| {
-                        let roster = self.roster.borrow();
-                        self.entry(&roster, &roster.swim.known_of(&node.key())?)
-                    });
-                    // whoever notices a restart has not heard which groups this life is in
-                    let own = welcome.as_ref().and_then(|_| self.entry(&self.roster.borrow(), &self.alive()));
-                    if let Some(about) = self.about(&sender).or(inquired).or(own) {
-                        answer.insert("about", about);
-                    }
-                    self.compare_heard(&sender.node, argument);
-                    if let Some(groups) = welcome {
-                        self.welcomed(sender.node, &groups);
-                    }
-                }
-                Ok(Response::Now(value(answer)))
+                Ok(Response::Now(Ok(Answer::Pong(self.pong(sender, ping, context)))))
             }
-            "news" => {
-                let (updates, addresses) = wire::read_news(argument).map_err(refused)?;
-                let mut roster = self.roster.borrow_mut();
-                let with_groups = |waiting: &Update<Nid>| {
-                    let life = waiting.incarnation.life;
-                    addresses
-                        .iter()
-                        .any(|known| known.nid == waiting.peer && known.groups.is_some() && known.life >= life)
-                };
-                // what others have said, this node need not say; but whoever hears a newcomer may not know its groups
-                roster.news.drop_if(|(waiting, entry)| {
-                    let is_said = updates.iter().any(|update| update.says_the_same_as(waiting));
-                    is_said && (entry.get("groups").is_none() || with_groups(waiting))
-                });
-                let fresh = roster.note(addresses);
-                drop(roster);
-                self.drive(updates.into_iter().map(Input::Update), context);
-                self.enroll(fresh);
-                Ok(Response::Now(value(Value::Null)))
+            Body::Sync(sync) if !sync.joining => {
+                let comparing = Comparing { from, stated, sync };
+                Ok(Response::Now(Handler::handle(self, comparing, context).map(Answer::Compared)))
             }
-            "sync" => {
-                let sync = Syncing { argument: argument.clone() };
-                let joining = argument.get("joining").and_then(Value::as_bool) == Some(true);
-                if !joining {
-                    return Ok(Response::Now(Handler::handle(self, sync, context)));
-                }
-                let asked = wire::read_gids(argument.get("groups").unwrap_or(&nothing)).map_err(refused)?;
-                let newcomer = wire::node(argument, "from").map_err(refused)?;
-                let stated = wire::stated(argument);
-                self.check_joining(&newcomer, &stated, wire::name(argument))?;
-                let (home, node) = (self.home.clone(), self.home.node()?.on_behalf_of(request.origin()));
+            Body::Sync(sync) => {
+                let asked = sync.groups.clone().unwrap_or_default();
+                let newcomer = from.as_ref().ok_or_else(|| refused(NO_FROM))?.node.clone();
+                self.check_joining(&newcomer, &stated.statement, &stated.name)?;
+                let (home, node) = (self.home.clone(), self.home.node()?.on_behalf_of(origin));
                 let back = self.dial_back(&newcomer);
                 Ok(Response::Later(Box::pin(async move {
-                    let life = stated.incarnation.life;
-                    join::answers_there(&newcomer, life, &back.await)?;
+                    let incarnation = stated.statement.incarnation;
+                    join::answers_there(&newcomer, incarnation.life, &back.await)?;
                     let groups = asked.clone();
-                    send(&node, Joining { newcomer: newcomer.clone(), stated, groups }).await?;
+                    send(&node, Joining { newcomer: newcomer.clone(), incarnation, groups }).await?;
                     join::admitted(&home, &node, newcomer, asked).await?;
-                    send(&node, sync).await?
+                    Ok(Answer::Compared(send(&node, Comparing { from, stated, sync }).await??))
                 })))
             }
-            "listing" => {
-                let sender =
-                    self.sender(argument, context)?.ok_or_else(|| refused(CallError::other("it has no from")))?;
-                let after = wire::read_after(argument);
-                Ok(Response::Now(Ok(self.listing(&sender.node, after.as_ref()).into())))
+            Body::Listing(listing) => {
+                let sender = self.sender(from, &stated, None, context)?.ok_or_else(|| refused(NO_FROM))?;
+                Ok(Response::Now(Ok(Answer::Listed(self.listing(&sender.member.nid, listing.after.as_ref())))))
             }
-            _ => {
-                let to = wire::node(argument, "to").map_err(refused)?;
-                let budget = argument.get("budget").and_then(Value::as_f64).unwrap_or(0.0) / 1_000.0;
-                let budget = Duration::try_from_secs_f64(budget).unwrap_or_default();
-                let budget = budget.min(request.origin().time_left());
-                self.sender(argument, context)?;
+            Body::Relay(relay) => {
+                let budget = relay.budget.min(origin.time_left());
+                self.sender(from, &stated, None, context)?;
                 if self.roster.borrow().relays >= MAX_RELAYS {
                     return Err(CallError::new(
                         ErrorKind::Busy,
                         format!("{MAX_RELAYS} probes for others are under way"),
                     ));
                 }
-                Ok(Response::Later(self.relay(&to, budget)))
+                Ok(Response::Later(self.relay(&relay.to, budget)))
             }
+            Body::Gossip(_) => Err(refused("membership does not answer it")),
         }
+    }
+
+    /// Answers a ping, and takes in what it says unless a stranger sent it.
+    fn pong(&mut self, sender: Option<Sender>, ping: Ping, context: &mut Context<Membership>) -> Pong {
+        let Some(sender) = sender else {
+            return Pong { stated: self.stated(&self.roster.borrow()), about: None };
+        };
+        if ping.about.is_some() {
+            Handler::handle(self, Take { inputs: Vec::new(), about: ping.about }, context);
+        }
+        let stated = self.stated(&self.roster.borrow());
+        let inquired = ping.inquire.and_then(|node| {
+            let roster = self.roster.borrow();
+            self.entry(&roster, &roster.swim.known_of(&node.key())?)
+        });
+        // whoever notices a restart has not heard which groups this life is in
+        let own = ping.welcome.as_ref().and_then(|_| self.entry(&self.roster.borrow(), &self.alive()));
+        let about = self.about(&sender).or(inquired).or(own).map(Box::new);
+        self.compare_heard(sender.member.nid, ping.heard);
+        if let Some(groups) = ping.welcome {
+            self.welcomed(sender.member.node, &groups);
+        }
+        Pong { stated, about }
+    }
+
+    /// Answers a request that came as a call. News come so, performed by gossip.
+    pub(super) fn respond_to_call(
+        &mut self,
+        request: &Request,
+        context: &mut Context<Membership>,
+    ) -> Result<Response, CallError> {
+        let Some(method) = Method::of_name(&request.call.method) else {
+            let news = request.call.arguments.first().cloned().unwrap_or_default();
+            let refused = |why| CallError::argument("gossip.news", 1, "message", why);
+            self.take_news(peer::read_news(news).map_err(refused)?, context);
+            return Ok(Response::Now(value(Value::Null)));
+        };
+        let (response, me) = (self.respond(FromPeer::read(method, request)?, context)?, self.home.me.clone());
+        Ok(response.map(move |answer| answer.to_call_answer(&Gid::all(), &me)))
+    }
+
+    fn take_news(&mut self, news: Vec<Entry>, context: &mut Context<Membership>) {
+        let (updates, addresses) = wire::parts(news);
+        let mut roster = self.roster.borrow_mut();
+        let with_groups = |waiting: &Update<Nid>| {
+            let life = waiting.incarnation.life;
+            addresses.iter().any(|known| known.nid == waiting.peer && known.groups.is_some() && known.life >= life)
+        };
+        // what others have said, this node need not say; but whoever hears a newcomer may not know its groups
+        roster.news.drop_if(|(waiting, entry)| {
+            let is_said = updates.iter().any(|update| update.says_the_same_as(waiting));
+            is_said && (entry.get("groups").is_none() || with_groups(waiting))
+        });
+        let fresh = roster.note(addresses);
+        drop(roster);
+        self.drive(updates.into_iter().map(Input::Update), context);
+        self.enroll(fresh);
     }
 
     fn cluster_name(&self) -> &str {
@@ -225,7 +235,7 @@ impl Membership {
         let latest = self.roster.borrow().swim.latest_life(self.home.now());
         let ahead = stated.incarnation.life.saturating_sub(latest);
         if ahead > 0 {
-            let seconds = ahead / 1_000 + chinwag_protocol::swim::LIFE_AHEAD.as_secs();
+            let seconds = ahead / 1_000 + swim::LIFE_AHEAD.as_secs();
             let why =
                 format!("the clock of {newcomer} is {seconds} s ahead of this node's; at most an hour is accepted");
             return Err(CallError::new(ErrorKind::BadArgument, why));
@@ -235,10 +245,10 @@ impl Membership {
 
     /// Asks a newcomer at the address that it states. The newcomer takes the id of the cluster from this request, as other
     /// members may speak to it before it has the answer to its own.
-    fn dial_back(&self, newcomer: &NodeAddr) -> ReplyFuture {
+    fn dial_back(&self, newcomer: &NodeAddr) -> LocalBoxFuture<'static, peer::Reply> {
         let mut roster = self.roster.borrow_mut();
         self.home.chance(|chance| roster.swim.found_cluster(chance));
-        self.home.ask(newcomer, wire::ping(&self.stating(&roster), Pinging::default()), DIAL_BACK)
+        self.home.ask(newcomer, self.request(&roster, Body::Ping(Ping::default())), DIAL_BACK)
     }
 
     /// The groups that list a node, of which a welcome names some: the node then asks for the listing.
@@ -249,14 +259,14 @@ impl Membership {
     }
 
     /// A page of the groups that list a node.
-    fn listing(&self, reader: &NodeAddr, after: Option<&Place>) -> Value {
-        let (groups, nid) = (self.home.groups.borrow(), reader.key());
+    fn listing(&self, nid: &Nid, after: Option<&Place>) -> Listed {
+        let groups = self.home.groups.borrow();
         let (mut parts, mut room) = (Vec::new(), PAGE);
         let begun = |gid: &Gid| after.is_none_or(|after| *gid >= after.gid);
-        for (gid, entry) in groups.listing(&nid).filter(|(gid, _)| !gid.is_all() && begun(gid)) {
+        for (gid, entry) in groups.listing(nid).filter(|(gid, _)| !gid.is_all() && begun(gid)) {
             let first = after.filter(|after| after.gid == *gid).map_or(0, |after| after.place);
             if room == 0 {
-                return wire::groups(parts, Some(&Place { gid: gid.clone(), place: 0 }));
+                return Listed { groups: parts, next: Some(Place { gid: gid.clone(), place: 0 }) };
             }
             let mut part = Group::default();
             let members = (first..entry.members.len()).filter_map(|place| entry.members.member(place));
@@ -268,18 +278,19 @@ impl Membership {
             room -= part.len().clamp(1, room);
             // with the first part of a group, those that are to come back into it: no more than fit into a page
             let gone = if first == 0 { self.roster.borrow().gone_from(gid, &entry.config) } else { Group::default() };
-            parts.push(wire::group(&entry.config, &part, &gone));
+            let (config, members) = (GroupConfig::clone(&entry.config), part.in_written_order());
+            parts.push(Part { config, members, gone: gone.in_written_order() });
             if next < entry.members.len() {
-                return wire::groups(parts, Some(&Place { gid: gid.clone(), place: next }));
+                return Listed { groups: parts, next: Some(Place { gid: gid.clone(), place: next }) };
             }
         }
-        wire::groups(parts, None)
+        Listed { groups: parts, next: None }
     }
 
-    fn relay(&self, to: &NodeAddr, budget: Duration) -> ReplyFuture {
+    fn relay(&self, to: &NodeAddr, budget: Duration) -> LocalBoxFuture<'static, peer::Reply> {
         let (roster, shared, nid) = (self.roster.clone(), self.roster.clone(), to.key());
-        let call = wire::ping(&self.stating(&roster.borrow()), Pinging::default());
-        let asking = self.home.ask(to, call, budget);
+        let ping = self.request(&roster.borrow(), Body::Ping(Ping::default()));
+        let asking = self.home.ask(to, ping, budget);
         let under_way = Relaying::begin(roster.clone());
         let (tell, told) = oneshot::channel();
         // the answer counts here too, also when whoever asked has given up
@@ -300,74 +311,36 @@ impl Membership {
             let _ = tell.send(outcome);
             heard
         });
-        let name = self.home.settings.membership.cluster.clone();
+        let name = self.home.settings.membership.cluster.as_str().into();
         Box::pin(async move {
             let outcome = told.await.unwrap_or(Outcome::Lost);
-            let mut answer = Object::new();
-            wire::state(&mut answer, &roster.borrow().swim.statement(), &name);
-            answer.insert("reached", matches!(outcome, Outcome::Answered(_)));
-            if let Outcome::Answered(stated) = outcome
-                && !stated.is_mute()
-            {
-                let mut peer = Object::new();
-                wire::state(&mut peer, &stated, &name);
-                answer.insert("peer", Value::Object(peer));
-            }
-            value(answer)
+            let stated = Stated { statement: roster.borrow().swim.statement(), name };
+            let (reached, peer) = match outcome {
+                Outcome::Answered(behind) if behind.is_mute() => (true, None),
+                Outcome::Answered(behind) => (true, Some(Stated { statement: behind, name: stated.name.clone() })),
+                Outcome::Unreachable(_) | Outcome::Refused | Outcome::Lost => (false, None),
+            };
+            Ok(Answer::Relayed(Relayed { stated, reached, peer }))
         })
     }
 }
 
-/// A comparison that a peer asks for. Answers what goes back to it.
-#[derive(Clone, Debug, Message)]
-#[rtype(result = "chinwag_protocol::call::Reply")]
-pub(crate) struct Syncing {
-    argument: Value,
-}
-
-impl Handler<Syncing> for Membership {
-    type Result = chinwag_protocol::call::Reply;
-
-    fn handle(&mut self, Syncing { argument }: Syncing, context: &mut Context<Membership>) -> Self::Result {
-        let refused = |why: CallError| CallError::argument("gossip.sync", 1, "message", why);
-        let mut addresses = Addresses::new();
-        let sync = wire::read_sync(&argument, &mut addresses).map_err(refused)?;
-        let Some(sender) = self.sender(&argument, context)? else {
-            return Err(refused(CallError::new(ErrorKind::BadArgument, "it has no from")));
-        };
-        let shared = self.roster.clone();
-        let mut roster = shared.borrow_mut();
-        let fresh = roster.note(addresses);
-        let (home, now, from) = (self.home.clone(), self.home.now(), sender.node.key());
-        let answered = home.chance(|chance| roster.swim.answer_sync(now, from, &sync, chance));
-        let (page, outputs) =
-            answered.map_err(|why| refused(CallError::new(ErrorKind::BadArgument, why.to_string())))?;
-        self.carry_out_all(&mut roster, outputs);
-        let entries = self.entries(&roster, &page.entries);
-        self.finish(&mut roster, context);
-        drop(roster);
-        self.enroll(fresh);
-        let mut answer = self.statement();
-        answer.insert("from", NodeAddr::new(self.home.me.ip(), self.home.me.port()).to_value());
-        wire::page(&mut answer, &page, entries);
-        value(answer)
-    }
-}
+/// Why a request that its sender has to sign is refused.
+pub(super) const NO_FROM: &str = "it has no from";
 
 /// A node that joins has answered at its address: it is a member.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub(crate) struct Joining {
     newcomer: NodeAddr,
-    stated: Statement,
+    incarnation: Incarnation,
     groups: Vec<Gid>,
 }
 
 impl Handler<Joining> for Membership {
     type Result = ();
 
-    fn handle(&mut self, Joining { newcomer, stated, groups }: Joining, context: &mut Context<Membership>) {
-        let incarnation = stated.incarnation;
+    fn handle(&mut self, Joining { newcomer, incarnation, groups }: Joining, context: &mut Context<Membership>) {
         let known = Known { life: incarnation.life, groups: Some(groups), ..Known::at(newcomer) };
         let peer = known.nid;
         // its groups are added by the task that admits it

@@ -2,15 +2,12 @@
 //! next probe that it sends or answers, although comparisons become rare while nothing is new.
 
 use chinwag_protocol::{
-    identity::{Gid, Nid, NodeAddr},
-    value::Value,
+    identity::{Gid, Nid},
+    peer::MAX_HEARD,
 };
 
-use super::{Membership, wire};
+use super::Membership;
 use crate::local::gossip;
-
-/// Most groups whose hashes one probe carries. A guess: with names of ordinary length, some hundred bytes.
-pub(super) const MAX_HEARD: usize = 8;
 
 /// Most groups that are looked at for one probe. The next probe goes on from there, so that the cost of a probe does not
 /// depend on how many groups there are.
@@ -45,10 +42,10 @@ impl Membership {
     }
 
     /// Looks at what a peer's probe says that it has heard.
-    pub(super) fn compare_heard(&self, peer: &NodeAddr, argument: &Value) {
-        let (nid, now) = (peer.key(), self.home.now());
+    pub(super) fn compare_heard(&self, nid: Nid, heard: Vec<Heard>) {
+        let now = self.home.now();
         let mut differing = Vec::new();
-        for (gid, hash) in wire::read_heard(argument) {
+        for (gid, hash) in heard {
             if !self.home.groups.borrow().entry(&gid).is_ok_and(|entry| entry.members.contains(&nid)) {
                 continue;
             }

@@ -21,25 +21,25 @@ use std::{rc::Rc, sync::Arc, time::Duration};
 
 use actix::{Context, Handler, Message, MessageResult};
 use chinwag_protocol::{
-    call::{Call, CallError, ErrorKind, Reply},
+    call::{Call, CallError, ErrorKind},
     group::{Group, GroupConfig},
     identity::{Gid, Nid, NodeAddr},
-    swim::{Outcome, Statement, Sync},
+    peer::{Answer, Body, Listed, Listing, Outgoing, Part, Place, Reply},
+    swim::Outcome,
     value::Value,
 };
 use rand::RngExt as _;
 
 use super::{
-    Announce, EndSync, Membership, Merging, Seed, Shared, TakePage,
+    Announce, Membership, Seed, Shared,
+    comparing::{EndSync, Merging, Syncing, TakePage, compared},
     roster::Task,
-    send,
-    wire::{self, Part, Stating},
+    send, wire,
 };
 use crate::{
     handle::Node,
     home::Home,
     local::{gossip::Enter, groups::Merge},
-    service::lacks_method,
 };
 
 /// How long a seed is given to answer.
@@ -282,22 +282,22 @@ async fn through(home: &Home, node: &Node, seed: &Seed) -> Result<usize, Failure
 
 async fn at(home: &Home, node: &Node, seed: &NodeAddr) -> Result<usize, CallError> {
     match with(home, node, seed, Asked::Joins).await {
-        Err(why) if lacks_method(&why) => through_mute(home, node, seed).await,
+        Err(why) if why.lacks_method() => through_mute(home, node, seed).await,
         joined => joined,
     }
 }
 
 /// Joins through a node that takes part.
 async fn with(home: &Home, node: &Node, seed: &NodeAddr, asked: Asked) -> Result<usize, CallError> {
-    let (mut sync, mut call) = send(node, BeginJoining(seed.key())).await?;
+    let Syncing { mut sync, mut request } = send(node, BeginJoining(seed.key())).await?;
     loop {
-        let answer = home.ask(seed, call, SEED_TIME).await?.into_value();
-        let from = wire::node(&answer, "from")?;
+        let answer = compared(home.ask(seed, request, SEED_TIME).await)?;
+        let from = answer.from.as_ref().ok_or_else(|| CallError::other("the answer has no from"))?;
         if from.is_same_node(&home.me) {
             return Err(CallError::new(ErrorKind::Unreachable, format!("{seed} is this node itself")));
         }
         match send(node, TakePage { from: from.key(), sync, answer, merge: Merging::Joins }).await?? {
-            Some((next, with)) => (sync, call) = (next, with),
+            Some(next) => Syncing { sync, request } = next,
             None => break,
         }
     }
@@ -317,25 +317,26 @@ async fn listing(home: &Home, node: &Node, seed: &NodeAddr, asked: Asked) -> Res
         // what it has been told of a group since its restart, by an operator most likely, stands
         Asked::Welcomed => started_in.contains(gid) || home.groups.borrow().entry(gid).is_err(),
     };
-    let mut after = None;
+    let mut after: Option<Place> = None;
     let mut gathered: Option<Part> = None;
     loop {
-        let stated = send(node, Stated).await?;
-        let stating = Stating { me: &home.me, name: &home.settings.membership.cluster, stated };
-        let answer = home.ask(seed, wire::listing(&stating, after.as_ref()), SEED_TIME).await?.into_value();
-        let (parts, next) = wire::read_groups(&answer)?;
-        for (config, members, gone) in parts {
-            if gathered.as_ref().is_none_or(|(of, ..)| of.gid != config.gid) && !wants(&config.gid) {
+        let request = send(node, BeginListing { after: after.clone() }).await?;
+        let Answer::Listed(Listed { groups, next }) = home.ask(seed, request, SEED_TIME).await? else {
+            return Err(CallError::new(ErrorKind::BadAnswer, format!("{seed} answered something else")));
+        };
+        for part in groups {
+            let goes_on = gathered.as_ref().is_some_and(|whole| whole.config.gid == part.config.gid);
+            if !goes_on && !wants(&part.config.gid) {
                 continue;
             }
             match &mut gathered {
-                Some((of, whole, _)) if of.gid == config.gid => {
-                    for (_, member) in members.iter() {
-                        whole.add(member.node.clone());
+                Some(whole) if goes_on => {
+                    for (_, member) in part.members.iter() {
+                        whole.members.add(member.node.clone());
                     }
                 }
                 _ => {
-                    if let Some(whole) = gathered.replace((config, members, gone)) {
+                    if let Some(whole) = gathered.replace(part) {
                         put(home, node, whole, seed).await?;
                     }
                 }
@@ -360,7 +361,8 @@ fn others(home: &Home) -> usize {
 /// Puts a group that a seed knows, with those that are in it here already. Where both know members that the other did
 /// not, as others came in through this node before it had come in itself, each side is told of the other's. Members that are
 /// gone at the moment come back into it here as they do at the seed.
-async fn put(home: &Home, node: &Node, (config, theirs, gone): Part, seed: &NodeAddr) -> Result<(), CallError> {
+async fn put(home: &Home, node: &Node, part: Part, seed: &NodeAddr) -> Result<(), CallError> {
+    let Part { config, members: theirs, gone } = part;
     let gid = config.gid.clone();
     let message = Merge { config, members: theirs.clone(), through: Some(seed.clone()) };
     let (mine, config) = node.tell(&node.inner().groups, message).await??;
@@ -385,7 +387,7 @@ async fn through_mute(home: &Home, node: &Node, seed: &NodeAddr) -> Result<usize
     let mut known = Group::default();
     for gid in std::iter::once(&Gid::all()).chain(asked) {
         let add = vec![Value::from(gid.as_str()), NodeAddr::new(home.me.ip(), home.me.port()).to_value()];
-        let added = home.ask(seed, Call::new(Gid::local(), "groups", "add", add), SEED_TIME).await;
+        let added = home.call(seed, Call::new(Gid::local(), "groups", "add", add), SEED_TIME).await;
         let members = match added {
             Ok(members) => Group::from_peer(&members.into_value())?,
             Err(why) if gid.is_all() => return Err(why),
@@ -397,7 +399,8 @@ async fn through_mute(home: &Home, node: &Node, seed: &NodeAddr) -> Result<usize
         for (_, member) in members.iter() {
             known.add(member.node.clone());
         }
-        put(home, node, (GroupConfig::new(gid.clone()), members, Group::default()), seed).await?;
+        let part = Part { config: GroupConfig::new(gid.clone()), members, gone: Group::default() };
+        put(home, node, part, seed).await?;
     }
     node.groups().add("all", seed.clone()).await?;
     let candidates = known
@@ -415,9 +418,9 @@ async fn through_mute(home: &Home, node: &Node, seed: &NodeAddr) -> Result<usize
     Ok(others(home))
 }
 
-/// Asks for the first request of a comparison with a seed, and the call that carries it.
+/// Asks for the first request of a comparison with a seed.
 #[derive(Debug, Message)]
-#[rtype(result = "(Sync<Nid>, Call)")]
+#[rtype(result = "Syncing")]
 struct BeginJoining(Nid);
 
 impl Handler<BeginJoining> for Membership {
@@ -427,22 +430,23 @@ impl Handler<BeginJoining> for Membership {
         let mut roster = self.roster.borrow_mut();
         roster.seed = Some(seed);
         let sync = roster.swim.begin_joining(&seed);
-        let asked = &self.home.settings.membership.groups;
-        let call = wire::sync(&self.stating(&roster), &sync, Vec::new(), Some(0), Some(asked));
-        MessageResult((sync, call))
+        let groups = self.home.settings.membership.groups.clone();
+        MessageResult(self.syncing(&roster, sync, Some(0), Some(groups)))
     }
 }
 
-/// Asks what this node states of itself.
+/// Asks for the request of a page of a listing.
 #[derive(Debug, Message)]
-#[rtype(result = "Statement")]
-struct Stated;
+#[rtype(result = "Outgoing")]
+struct BeginListing {
+    after: Option<Place>,
+}
 
-impl Handler<Stated> for Membership {
-    type Result = MessageResult<Stated>;
+impl Handler<BeginListing> for Membership {
+    type Result = MessageResult<BeginListing>;
 
-    fn handle(&mut self, _: Stated, _: &mut Context<Membership>) -> Self::Result {
-        MessageResult(self.roster.borrow().swim.statement())
+    fn handle(&mut self, BeginListing { after }: BeginListing, _: &mut Context<Membership>) -> Self::Result {
+        MessageResult(self.request(&self.roster.borrow(), Body::Listing(Listing { after })))
     }
 }
 

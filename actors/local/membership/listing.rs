@@ -3,6 +3,7 @@
 use chinwag_protocol::{
     call::{CallError, ErrorKind},
     identity::{Gid, NodeAddr},
+    peer::Stated,
     swim,
     value::{Object, Value},
 };
@@ -24,7 +25,8 @@ impl Membership {
                 let Some(node) = self.find(&roster, &nid).map(|known| known.node) else { continue };
                 let Value::Object(mut entry) = NodeAddr::new(node.ip(), node.port()).to_value() else { continue };
                 entry.insert("status", status_name(status));
-                wire::put_incarnation(&mut entry, incarnation);
+                entry.insert("life", incarnation.life as f64);
+                entry.insert("turn", incarnation.turn);
                 if let Some(since) = roster.swim.since(&nid) {
                     let began = self.home.incarnation as f64;
                     entry.insert("since", (began + since.as_secs_f64() * 1_000.0).round());
@@ -66,7 +68,7 @@ impl Standing {
         let bad = || CallError::new(ErrorKind::BadAnswer, "not an entry of a list of members");
         let node = NodeAddr::from_value(entry)?;
         let status = entry.get("status").and_then(Value::as_str).and_then(wire::status_of_name).ok_or_else(bad)?;
-        let incarnation = wire::stated(entry).incarnation;
+        let incarnation = entry.clone().deserialize::<Stated>()?.statement.incarnation;
         let since = entry.get("since").and_then(Value::as_f64);
         Ok(Standing { node: NodeAddr::new(node.ip(), node.port()), status, incarnation, since })
     }

@@ -8,7 +8,7 @@
 //! | `unsubscribe(id)` | the id |
 //! | `leave()` | null, once the first peers know; the node takes no further part |
 //!
-//! What goes between nodes are methods of `local.gossip`, see `wire.rs`.
+//! What goes between nodes are methods of `local.gossip`, see [`peer`].
 //!
 //! ```text
 //! groups.put, add, rem, del, a node met -> Changed -> the machine: those new in `all` are asked, those gone expelled
@@ -49,6 +49,7 @@
 //! No decision: those are the machine's. No wall clock: a node's life is numbered by whoever starts it.
 
 mod answering;
+mod comparing;
 mod events;
 mod heard;
 mod join;
@@ -65,23 +66,26 @@ use std::{cell::RefCell, rc::Rc, sync::atomic::Ordering, time::Duration};
 use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle};
 use chinwag_protocol::{
     call::{CallError, ErrorKind},
-    group::Group,
+    group::{Group, Member},
     identity::{Gid, Nid, NodeAddr},
-    swim::{Outcome, Output, Relation, Statement, Status, Swim, Update},
+    peer::{self, Body, Entry, Outgoing, Ping, Relay, Stated},
+    swim::{Claim, Outcome, Output, Relation, Statement, Status, Swim, Update},
     value::Value,
 };
+use futures_util::FutureExt as _;
 use tokio::time::timeout_at;
 
+use self::{
+    comparing::{EndSync, Merging, compare},
+    roster::Task,
+    subscribing::subscribed,
+    wire::Known,
+};
 pub use self::{
     events::{Event, Events, Peer},
     listing::Standing,
     settings::{Seed, Settings},
     subscribing::MAX_SUBSCRIBERS,
-};
-use self::{
-    roster::Task,
-    subscribing::subscribed,
-    wire::{Addresses, Known, Pinging, Stating},
 };
 pub(crate) use self::{
     roster::{Roster, Shared},
@@ -91,7 +95,7 @@ use crate::{
     handle::Node,
     home::Home,
     local::{gossip, groups::Enroll},
-    request::{Request, Response},
+    request::{FromPeer, Request, Response},
     service::{unknown_method, value},
 };
 pub(crate) use chinwag_protocol::swim::Input;
@@ -249,10 +253,15 @@ impl Membership {
         });
     }
 
-    /// What this node states of itself in a request.
-    fn stating(&self, roster: &Roster) -> Stating<'_> {
-        let name = &self.home.settings.membership.cluster;
-        Stating { me: &self.home.me, name, stated: roster.swim.statement() }
+    /// What this node states of itself in a message.
+    fn stated(&self, roster: &Roster) -> Stated {
+        let name = self.home.settings.membership.cluster.as_str().into();
+        Stated { statement: roster.swim.statement(), name }
+    }
+
+    /// A request of this node's.
+    fn request(&self, roster: &Roster, body: Body) -> Outgoing {
+        peer::Request { from: Some(self.home.sender()), stated: self.stated(roster), body }.into()
     }
 
     fn carry_out(&self, roster: &mut Roster, output: Output<Nid>) {
@@ -260,39 +269,37 @@ impl Membership {
             Output::Timer { at, timer } => roster.set_timer(at, timer),
             Output::Cancel { at, timer } => roster.cancel_timer(at, timer),
             Output::Probe { token, peer, timeout, kept, merge, welcome, about } => {
-                let about = about.and_then(|update| self.entry(roster, &update));
+                let about = about.and_then(|update| self.entry(roster, &update)).map(Box::new);
                 let heard = self.heard(&peer);
                 let welcome = welcome.then(|| self.listed_in(&peer));
-                let pinging = Pinging { about, kept, merge, welcome, heard, ..Pinging::default() };
-                let call = wire::ping(&self.stating(roster), pinging);
-                let asking = roster.address(&peer).map(|to| match kept {
-                    true => self.home.ask_kept(to, call, timeout),
-                    false => self.home.ask(to, call, timeout),
-                });
+                let ping = Ping { about, inquire: None, heard, welcome, kept, merge };
+                let request = self.request(roster, Body::Ping(ping));
+                let asking = roster.address(&peer).map(|to| self.home.ask(to, request, timeout));
                 self.report(async move {
                     let Some(asking) = asking else {
                         return Some(Take::of([Input::Outcome { token, outcome: Outcome::Lost }]));
                     };
                     let reply = asking.await;
                     let outcome = Input::Outcome { token, outcome: wire::pinged(&reply) };
-                    let about = reply.ok().and_then(|answer| answer.into_value().get("about").cloned());
-                    Some(Take::told([outcome], about))
+                    Some(Take::told([outcome], told(reply)))
                 });
             }
             Output::Relay { token, via, peer, timeout, budget } => {
+                let ends = roster.address(&via).zip(roster.address(&peer));
                 let mute = roster.swim.incarnation_of(&via).is_none_or(|incarnation| incarnation.is_mute());
-                let asking = roster.address(&via).zip(roster.address(&peer)).map(|(via, to)| {
-                    let call = match mute {
-                        true => wire::relay_by_call(to),
-                        false => wire::relay(&self.stating(roster), to, budget),
-                    };
-                    self.home.ask(via, call, timeout)
+                let asking = ends.map(|(via, to)| {
+                    if mute {
+                        let asking = self.home.call(via, wire::relay_by_call(to), timeout);
+                        return asking.map(|reply| (wire::relayed_by_call(&reply), None)).boxed_local();
+                    }
+                    let relay = Body::Relay(Relay { to: wire::address(to), budget });
+                    let asking = self.home.ask(via, self.request(roster, relay), timeout);
+                    asking.map(|reply| wire::relayed(&reply)).boxed_local()
                 });
                 self.report(async move {
                     let (outcome, behind) = match asking {
                         None => (Outcome::Lost, None),
-                        Some(asking) if mute => (wire::relayed_by_call(&asking.await), None),
-                        Some(asking) => wire::relayed(&asking.await),
+                        Some(asking) => asking.await,
                     };
                     let heard = behind.filter(|stated| !stated.is_mute());
                     let heard = heard.map(|stated| Input::Heard { peer, stated });
@@ -300,25 +307,22 @@ impl Membership {
                 });
             }
             Output::Tell { peer, update, timeout } => {
-                let about = self.entry(roster, &update);
-                let call = wire::ping(&self.stating(roster), Pinging { about, ..Pinging::default() });
-                self.say_to(roster, peer, call, timeout);
+                let about = self.entry(roster, &update).map(Box::new);
+                self.say_to(roster, peer, Ping { about, ..Ping::default() }, timeout);
             }
             Output::Inquire { via, peer, timeout } => {
-                let inquire = roster.address(&peer).cloned();
-                let call = wire::ping(&self.stating(roster), Pinging { inquire, ..Pinging::default() });
-                self.say_to(roster, via, call, timeout);
+                let inquire = roster.address(&peer).map(wire::address);
+                self.say_to(roster, via, Ping { inquire, ..Ping::default() }, timeout);
             }
             Output::Sync { peer, sync, timeout } => {
                 let Some(to) = roster.address(&peer).cloned() else { return roster.swim.end_sync(&peer) };
                 let Ok(node) = self.home.node().cloned() else { return };
                 let merge = Merging::IfPut;
-                let of = merge.of(roster, &peer);
-                let first = wire::sync(&self.stating(roster), &sync, self.entries(roster, &sync.news), of, None);
+                let first = self.syncing(roster, sync, merge.of(roster, &peer), None);
                 let home = self.home.clone();
                 actix::spawn(async move {
                     // it is tried again with the next peer whose view differs
-                    let _ = compare(&home, &node, &to, (sync, first), merge, timeout).await;
+                    let _ = compare(&home, &node, &to, first, merge, timeout).await;
                     let _ = send(&node, EndSync(peer)).await;
                 });
             }
@@ -328,14 +332,14 @@ impl Membership {
     }
 
     /// Tells a peer something, and has the machine hear what the peer states in its answer.
-    fn say_to(&self, roster: &Roster, peer: Nid, call: chinwag_protocol::call::Call, timeout: Duration) {
+    fn say_to(&self, roster: &Roster, peer: Nid, ping: Ping, timeout: Duration) {
         let Some(to) = roster.address(&peer) else { return };
-        let asking = self.home.ask(to, call, timeout);
+        let asking = self.home.ask(to, self.request(roster, Body::Ping(ping)), timeout);
         self.report(async move {
-            let answer = asking.await.ok()?.into_value();
-            let stated = wire::stated(&answer);
+            let peer::Answer::Pong(pong) = asking.await.ok()? else { return None };
+            let stated = pong.stated.statement;
             let heard = (!stated.is_mute()).then_some(Input::Heard { peer, stated })?;
-            Some(Take::told([heard], answer.get("about").cloned()))
+            Some(Take::told([heard], pong.about))
         });
     }
 
@@ -346,15 +350,18 @@ impl Membership {
         }
         let groups = &self.home.settings.membership.groups;
         let groups = (!groups.is_empty()).then(|| groups.clone());
-        Some(Known { life: roster.swim.incarnation().life, groups, ..Known::at(self.home.me.clone()) })
+        let Member { nid, node } = self.home.sender();
+        Some(Known { nid, node, life: roster.swim.incarnation().life, groups })
     }
 
-    /// An entry as the wire has it.
-    fn entry(&self, roster: &Roster, update: &Update<Nid>) -> Option<Value> {
-        wire::entry(update, |nid| self.find(roster, nid))
+    /// An entry for a message; `None` where the member's address is not known, so that nobody could make use of it.
+    fn entry(&self, roster: &Roster, update: &Update<Nid>) -> Option<Entry> {
+        let Known { node, life, groups, .. } = self.find(roster, &update.peer)?;
+        let groups = groups.filter(|_| update.claim == Claim::Alive && life == update.incarnation.life);
+        Some(Entry { update: *update, node: wire::address(&node), groups })
     }
 
-    fn entries(&self, roster: &Roster, updates: &[Update<Nid>]) -> Vec<Value> {
+    fn entries(&self, roster: &Roster, updates: &[Update<Nid>]) -> Vec<Entry> {
         updates.iter().filter_map(|update| self.entry(roster, update)).collect()
     }
 
@@ -390,42 +397,11 @@ impl Membership {
     }
 }
 
-/// Whether a comparison of views asks for a merge of the clusters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Merging {
-    /// This node joins the peer's cluster.
-    Joins,
-    /// If an operator put the peer here.
-    IfPut,
-}
-
-impl Merging {
-    /// The life of the peer for which it does, or 0 for any.
-    fn of(self, roster: &Roster, peer: &Nid) -> Option<u64> {
-        match self {
-            Merging::Joins => Some(0),
-            Merging::IfPut => roster.swim.asks_to_merge(peer),
-        }
-    }
-}
-
-/// Compares views with a peer until both agree, or until a request fails. `first` is the first request, and the call that
-/// carries it.
-async fn compare(
-    home: &Home,
-    node: &Node,
-    to: &NodeAddr,
-    first: (chinwag_protocol::swim::Sync<Nid>, chinwag_protocol::call::Call),
-    merge: Merging,
-    timeout: Duration,
-) -> Result<(), CallError> {
-    let (mut sync, mut call) = first;
-    loop {
-        let answer = home.ask(to, call, timeout).await?.into_value();
-        match send(node, TakePage { from: to.key(), sync, answer, merge }).await?? {
-            Some((next, with)) => (sync, call) = (next, with),
-            None => return Ok(()),
-        }
+/// What comes with the answer to a ping.
+fn told(reply: peer::Reply) -> Option<Box<Entry>> {
+    match reply {
+        Ok(peer::Answer::Pong(pong)) => pong.about,
+        _ => None,
     }
 }
 
@@ -449,12 +425,20 @@ impl Actor for Membership {
 /// The service's own methods.
 pub(crate) const METHODS: [&str; 4] = ["leave", "list", "subscribe", "unsubscribe"];
 
+impl Handler<FromPeer> for Membership {
+    type Result = Response<peer::Answer>;
+
+    fn handle(&mut self, request: FromPeer, context: &mut Context<Membership>) -> Response<peer::Answer> {
+        self.respond(request, context).unwrap_or_else(|error| Response::Now(Err(error)))
+    }
+}
+
 impl Handler<Request> for Membership {
     type Result = Response;
 
     fn handle(&mut self, request: Request, context: &mut Context<Membership>) -> Response {
         if wire::is_ours(&request.call) {
-            return self.respond(&request, context).unwrap_or_else(|error| Response::Now(Err(error)));
+            return self.respond_to_call(&request, context).unwrap_or_else(|error| Response::Now(Err(error)));
         }
         let argument = request.call.arguments.first().unwrap_or(&Value::Undefined);
         match request.call.method.as_str() {
@@ -486,7 +470,7 @@ impl Handler<Request> for Membership {
 #[rtype(result = "()")]
 pub(crate) struct Take {
     pub inputs: Vec<Input<Nid>>,
-    pub about: Option<Value>,
+    pub about: Option<Box<Entry>>,
 }
 
 impl Take {
@@ -494,7 +478,7 @@ impl Take {
         Take { inputs: inputs.into_iter().collect(), about: None }
     }
 
-    fn told(inputs: impl IntoIterator<Item = Input<Nid>>, about: Option<Value>) -> Take {
+    fn told(inputs: impl IntoIterator<Item = Input<Nid>>, about: Option<Box<Entry>>) -> Take {
         Take { about, ..Take::of(inputs) }
     }
 }
@@ -503,11 +487,9 @@ impl Handler<Take> for Membership {
     type Result = ();
 
     fn handle(&mut self, Take { inputs, about }: Take, context: &mut Context<Membership>) {
-        let mut addresses = Addresses::new();
-        // an entry that makes no sense says nothing
-        let told = about.and_then(|entry| wire::read_entry(&entry, &mut addresses).ok()).map(Input::Told);
+        let (told, addresses) = wire::parts(about.into_iter().map(|entry| *entry).collect());
         let fresh = self.roster.borrow_mut().note(addresses);
-        self.drive(inputs.into_iter().chain(told), context);
+        self.drive(inputs.into_iter().chain(told.into_iter().map(Input::Told)), context);
         self.enroll(fresh);
     }
 }
@@ -533,67 +515,6 @@ impl Handler<Unreachable> for Membership {
         let roster = self.roster.borrow();
         let unreachable = roster.swim.peers().filter(|(_, status, _)| *status == Status::Unreachable);
         actix::MessageResult(unreachable.map(|(nid, _, _)| nid).collect())
-    }
-}
-
-/// The answer to a comparison. Answers the next request, and the call that carries it.
-#[derive(Debug, Message)]
-#[rtype(result = "Result<Option<(chinwag_protocol::swim::Sync<Nid>, chinwag_protocol::call::Call)>, CallError>")]
-pub(crate) struct TakePage {
-    pub from: Nid,
-    pub sync: chinwag_protocol::swim::Sync<Nid>,
-    pub answer: Value,
-    /// Why a merge of the clusters is requested, should they be two.
-    pub merge: Merging,
-}
-
-impl Handler<TakePage> for Membership {
-    type Result = Result<Option<(chinwag_protocol::swim::Sync<Nid>, chinwag_protocol::call::Call)>, CallError>;
-
-    fn handle(
-        &mut self,
-        TakePage { from, sync, answer, merge }: TakePage,
-        context: &mut Context<Membership>,
-    ) -> Self::Result {
-        let mut addresses = Addresses::new();
-        if let Ok(node) = wire::node(&answer, "from") {
-            self.spelled(&node);
-            addresses.push(Known::at(node));
-        }
-        let page = wire::read_page(&answer, &mut addresses)?;
-        let stated = wire::stated(&answer);
-        let shared = self.roster.clone();
-        let mut roster = shared.borrow_mut();
-        let merges = merge == Merging::Joins || roster.swim.merges(&from, &stated);
-        admit(&mut roster, &self.home, &stated, wire::name(&answer), merges)?;
-        roster.swim.trust(self.home.now(), &stated);
-        let fresh = roster.note(addresses);
-        self.take_in(&mut roster, [Input::Heard { peer: from, stated }]);
-        let (home, now) = (self.home.clone(), self.home.now());
-        let (next, outputs) = home.chance(|chance| roster.swim.take_page(now, from, (&sync, &page), chance));
-        self.carry_out_all(&mut roster, outputs);
-        self.finish(&mut roster, context);
-        let next = next.map(|next| {
-            let of = merge.of(&roster, &from);
-            let call = wire::sync(&self.stating(&roster), &next, self.entries(&roster, &next.news), of, None);
-            (next, call)
-        });
-        drop(roster);
-        self.enroll(fresh);
-        Ok(next)
-    }
-}
-
-/// A comparison is over.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub(crate) struct EndSync(pub Nid);
-
-impl Handler<EndSync> for Membership {
-    type Result = ();
-
-    fn handle(&mut self, EndSync(peer): EndSync, _: &mut Context<Membership>) {
-        self.roster.borrow_mut().swim.end_sync(&peer);
     }
 }
 

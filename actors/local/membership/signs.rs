@@ -4,8 +4,9 @@
 //! There are many of them, and hardly one changes anything: it is looked up first, and the actor is asked only then.
 
 use chinwag_protocol::{
-    call::{CallError, Reply},
+    call::CallError,
     identity::Nid,
+    peer,
     swim::{Input, Statement},
 };
 
@@ -52,7 +53,7 @@ impl Signs {
     }
 
     /// A peer has answered a request, or nobody has.
-    pub(crate) fn answered(&self, home: &Home, peer: Nid, reply: &Reply) {
+    pub(crate) fn answered(&self, home: &Home, peer: Nid, reply: &peer::Reply) {
         let nobody = |error: &CallError| !wire::answered(error) || wire::is_named(error, wire::STRANGER);
         if !reply.as_ref().is_err_and(nobody) {
             self.asked(home, peer, Statement::default());

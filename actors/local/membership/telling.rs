@@ -35,7 +35,7 @@ impl Membership {
     pub(super) fn say(&self, roster: &mut Roster, update: Update<Nid>) {
         let farewell = update.claim == Claim::Left && update.peer == self.home.nid;
         let Some(news) = self.entry(roster, &update) else { return };
-        if !self.note_news(roster, update, news) || !farewell {
+        if !self.note_news(roster, update, news.to_value()) || !farewell {
             return;
         }
         let everywhere = self.home.groups.borrow().names().cloned().collect::<Vec<Gid>>();
@@ -72,7 +72,7 @@ impl Membership {
                 .flat_map(|to| nodes.iter().filter(move |node| !node.is_same_node(to)).map(move |node| (to, node)));
             let words = futures_util::stream::iter(told).map(|(to, node)| {
                 let arguments = vec![Value::from(gid.as_str()), node.to_value()];
-                home.ask(to, Call::new(Gid::local(), "groups", "add", arguments), WORD)
+                home.call(to, Call::new(Gid::local(), "groups", "add", arguments), WORD)
             });
             words.buffer_unordered(WORDS).for_each(|_| std::future::ready(())).await;
         });
@@ -232,7 +232,7 @@ impl Membership {
                 let (method, argument) = word(sid);
                 let arguments = vec![Value::from(gid.as_str()), argument];
                 // a group that it does not know is none of its business, which it says
-                words.push(self.home.ask(to, Call::new(Gid::local(), "groups", method, arguments), WORD));
+                words.push(self.home.call(to, Call::new(Gid::local(), "groups", method, arguments), WORD));
             }
         }
         words

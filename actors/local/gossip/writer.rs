@@ -1,0 +1,94 @@
+//! Requests of the machine, made into messages to peers.
+
+use std::sync::Arc;
+
+use chinwag_protocol::{
+    call::{Call, CallError},
+    group::Member,
+    identity::{Gid, Nid},
+    peer::{Body, Gossip, Message, Outgoing, Shared, Stated},
+    rumor::{Request, Rumor},
+};
+
+use crate::local::comm;
+
+/// Makes requests into messages. What goes to many peers is made once, and shared by all.
+pub(crate) struct Writer {
+    from: Member,
+    stated: Stated,
+    last: Option<Outgoing>,
+}
+
+impl Writer {
+    /// For requests of this sender. One that is mute states nothing.
+    pub(crate) fn new(from: Member, stated: Stated) -> Writer {
+        let stated = if stated.statement.is_mute() { Stated::default() } else { stated };
+        Writer { from, stated, last: None }
+    }
+
+    /// The message that carries a request.
+    pub(crate) fn message(&mut self, gid: &Gid, request: Request<Nid, Shared>, quiet: bool) -> Outgoing {
+        if let Some(last) = self.last.as_ref().filter(|last| carries(last, &request, quiet)) {
+            return last.clone();
+        }
+        let body = Body::Gossip(Gossip { gid: gid.clone(), quiet, direct: false, request });
+        let (from, stated) = (Some(self.from.clone()), self.stated.clone());
+        let message = Outgoing::from(chinwag_protocol::peer::Request { from, stated, body });
+        self.last = Some(message.clone());
+        message
+    }
+}
+
+/// Whether a message carries the same request, as can be seen without looking into it.
+fn carries(message: &Outgoing, request: &Request<Nid, Shared>, quiet: bool) -> bool {
+    let Body::Gossip(Gossip { quiet: hushed, request: carried, .. }) = &message.request().body else { return false };
+    match (carried, request) {
+        (Request::Offer(one), Request::Offer(other)) => Arc::ptr_eq(one, other),
+        (Request::Push(one), Request::Push(other)) => {
+            let key = |rumor: &Rumor<Nid, Shared>| (rumor.hop, rumor.age, rumor.calm);
+            let same = Arc::ptr_eq(&one.message, &other.message) && one.id == other.id && key(one) == key(other);
+            same && *hushed == quiet
+        }
+        _ => false,
+    }
+}
+
+/// The call that performs a message on this node.
+pub(crate) fn performance(message: &Message) -> Result<Call, CallError> {
+    let arguments = comm::elements("gossip.send", &message.arguments)?;
+    Ok(Call::new(message.remote.gid.clone(), &*message.remote.service, &*message.remote.method, arguments))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use chinwag_protocol::{call::Remote, identity::NodeAddr, rumor::Id, swim::Statement, value::Value};
+
+    use super::*;
+
+    fn push(message: &Shared, hop: u32) -> Request<Nid, Shared> {
+        let id = Id::Numbered { origin: NodeAddr::new("127.0.0.1", 1).nid(), incarnation: 7, sequence: 3 };
+        let (age, message) = (Duration::ZERO, message.clone());
+        Request::Push(Rumor { id, hop, age, calm: false, replay: false, former: None, bytes: 1, message })
+    }
+
+    #[test]
+    fn one_message_goes_to_all_peers_of_a_round() {
+        let stated = Stated { statement: Statement::default(), name: "west".into() };
+        let mut writer = Writer::new(Member::from(NodeAddr::new("127.0.0.1", 2)), stated);
+        let message = Arc::new(Message { arguments: Value::Null, remote: Remote::new("s", "m"), mid: None });
+        let mut send = |request, quiet| writer.message(&Gid::all(), request, quiet);
+        let same = |one: &Outgoing, other: &Outgoing| std::ptr::eq(one.request(), other.request());
+        let first = send(push(&message, 1), true);
+        assert_eq!(first.request().stated, Stated::default(), "a mute node states nothing");
+        assert!(same(&first, &send(push(&message, 1), true)));
+        assert!(!same(&first, &send(push(&message, 2), true)), "another hop");
+        let hushed = send(push(&message, 1), true);
+        assert!(!same(&hushed, &send(push(&message, 1), false)), "another manner");
+        let ids: Arc<[Id<Nid>]> = Arc::new([]);
+        let offer = send(Request::Offer(ids.clone()), true);
+        assert!(same(&offer, &send(Request::Offer(ids), true)));
+        assert!(!same(&offer, &send(Request::Pull(Arc::new([])), true)));
+    }
+}

@@ -1,0 +1,350 @@
+//! What gossip says: each request of [`rumor`](crate::rumor) as an object, and its answer.
+//!
+//! ```text
+//! recv({message, remote, mid, gid, chinwag: {hop, age, from, life, turn[, quiet][, calm][, replay][, former]}})
+//!                                         what the method answered; quiet: null at once
+//!                                         error: AlreadyReceived, Busy, Stale, or the method's own
+//! offer({ids, gid, from, life, turn})     null, error: Stale
+//! pull({ids, gid, from, life, turn})      {rumors: [{message, remote, …}], more}
+//! compare({hash[, after], gid, from, life, turn})   true, or {after, held, next}
+//! enter({[after, ]gid, from, life, turn})           {entered, ids, more[, known]}
+//! ```
+//!
+//! A node of the JavaScript reference takes `recv` alone and hands the object on with the keys it does not know. An id
+//! is text: `NID/incarnation/sequence` (followed by `@GID` in a `mid`), or what such a node made up. `from` is the sender's
+//! address, `HOST:PORT`, so that it can be asked although it is no member. `life` and `turn` are the sender's
+//! incarnation, a sign of life; a node that takes no part in membership leaves them out.
+//!
+//! A message and its `mid` are values of whatever kind. They are put in beside what serde writes, and taken out beside what
+//! it reads, as serde would have them written as text.
+
+use std::{sync::Arc, time::Duration};
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::{
+    Method, Stated,
+    fields::{self, Hex, is_false},
+    object, written,
+};
+use crate::{
+    call::{CallError, ErrorKind, Remote},
+    identity::{Gid, Nid, NodeAddr},
+    rumor::{Answer, History, Id, MAX_OPAQUE_ID, Request, Rumor},
+    value::{ConversionError, Object, Value},
+    wire,
+};
+
+/// What is performed: `remote` with these arguments.
+#[derive(Debug, PartialEq)]
+pub struct Message {
+    /// As it was sent; an array of arguments.
+    pub arguments: Value,
+    /// What is called with them.
+    pub remote: Remote,
+    /// The id under which the message came, if the text of its opaque id is not all of it.
+    pub mid: Option<Value>,
+}
+
+/// Cheap to clone, as every request that carries it does.
+pub type Shared = Arc<Message>;
+
+impl Message {
+    /// Its size on the wire.
+    pub fn bytes(&self) -> usize {
+        wire::encode(&self.arguments).len() + self.mid.as_ref().map_or(0, |mid| wire::encode(mid).len())
+    }
+}
+
+/// A request of gossip, and in which group it is made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gossip {
+    /// The group.
+    pub gid: Gid,
+    /// Its sender does not wait for what the method answers.
+    pub quiet: bool,
+    /// It came from a node of the reference and has been through none of ours.
+    pub direct: bool,
+    /// What is asked.
+    pub request: Request<Nid, Shared>,
+}
+
+/// What nodes of this project add to a message.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Ours {
+    #[serde(deserialize_with = "fields::lenient")]
+    hop: Option<f64>,
+    #[serde(deserialize_with = "fields::lenient")]
+    age: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "fields::lenient")]
+    from: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "former")]
+    former: Option<Former>,
+    #[serde(skip_serializing_if = "is_false", deserialize_with = "fields::flag")]
+    quiet: bool,
+    #[serde(skip_serializing_if = "is_false", deserialize_with = "fields::flag")]
+    calm: bool,
+    #[serde(skip_serializing_if = "is_false", deserialize_with = "fields::flag")]
+    replay: bool,
+    #[serde(skip_serializing_if = "is_false", deserialize_with = "fields::flag")]
+    numbered: bool,
+}
+
+/// The life and sequence that a rumor had first.
+struct Former(u64, u64);
+
+impl Serialize for Former {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{}/{}", self.0, self.1))
+    }
+}
+
+fn former<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Former>, D::Error> {
+    fields::parsed(deserializer, "a former id, LIFE/SEQUENCE", |text| {
+        let (life, sequence) = text.split_once('/')?;
+        Some(Some(Former(life.parse().ok()?, sequence.parse().ok()?)))
+    })
+}
+
+/// Every request but `recv`. Each has some of the first three.
+#[derive(Serialize, Deserialize)]
+struct Asking<I> {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ids: Option<I>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hash: Option<Hex>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    after: Option<Id<Nid>>,
+    gid: Gid,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    from: Option<String>,
+}
+
+impl Gossip {
+    /// The method that carries it.
+    pub fn method(&self) -> Method {
+        match &self.request {
+            Request::Push(_) => Method::Recv,
+            Request::Offer(_) => Method::Offer,
+            Request::Pull(_) => Method::Pull,
+            Request::Compare { .. } => Method::Compare,
+            Request::Enter { .. } => Method::Enter,
+        }
+    }
+
+    /// As the wire has it. A node that is mute states nothing.
+    pub(super) fn to_object(&self, from: Option<&NodeAddr>, stated: &Stated) -> Object {
+        let stated = if stated.statement.is_mute() { Object::new() } else { object(stated) };
+        let mut form =
+            Asking { ids: None, hash: None, after: None, gid: self.gid.clone(), from: from.map(NodeAddr::authority) };
+        match &self.request {
+            Request::Push(rumor) => return push(&self.gid, from, rumor, self.quiet, stated),
+            Request::Offer(ids) | Request::Pull(ids) => form.ids = Some(&**ids),
+            Request::Compare { hash, after } => (form.hash, form.after) = (Some(Hex(*hash)), after.clone()),
+            Request::Enter { after } => form.after = after.clone(),
+        }
+        let mut object = object(&form);
+        object.extend(stated);
+        object
+    }
+
+    /// Reads what one of these methods is called with: also from whom it comes, and what the sender states.
+    pub(super) fn read(method: Method, argument: &Value) -> Result<(Gossip, Option<NodeAddr>, Stated), CallError> {
+        let expected = || bad(format!("expected an object, got {}", argument.type_name()));
+        let what = argument.as_object().ok_or_else(expected)?;
+        let read = |why: ConversionError| bad(why.to_string());
+        if method == Method::Recv {
+            let gid = what.get("gid").and_then(Value::as_str).ok_or_else(|| bad("it has no gid"))?;
+            let gid = Gid::new(gid)?;
+            let ours = what.get("chinwag");
+            let stated = ours.map(super::stated).unwrap_or_default();
+            let ours = ours.map(super::part_of_object::<Ours>).transpose().map_err(read)?;
+            let (direct, ours) = (ours.is_none(), ours.unwrap_or_default());
+            let from = ours.from.as_ref().and_then(|from| from.parse().ok());
+            let quiet = ours.quiet;
+            let request = Request::Push(rumor(argument, ours)?);
+            return Ok((Gossip { gid, quiet, direct, request }, from, stated));
+        }
+        let Asking::<Vec<Id<Nid>>> { ids, hash, after, gid, from } = super::part(argument).map_err(read)?;
+        let from = from.ok_or_else(|| bad("it does not say from whom"))?.parse::<NodeAddr>()?;
+        let ids = || ids.map(Arc::from).ok_or_else(|| bad("it has no ids"));
+        let request = match method {
+            Method::Offer => Request::Offer(ids()?),
+            Method::Pull => Request::Pull(ids()?),
+            Method::Enter => Request::Enter { after },
+            _ => Request::Compare { hash: hash.ok_or_else(|| bad("it has no hash"))?.0, after },
+        };
+        Ok((Gossip { gid, quiet: false, direct: false, request }, Some(from), super::stated(argument)))
+    }
+}
+
+fn bad(why: impl Into<String>) -> CallError {
+    CallError::new(ErrorKind::BadArgument, why)
+}
+
+/// A whole message.
+fn push(gid: &Gid, from: Option<&NodeAddr>, rumor: &Rumor<Nid, Shared>, quiet: bool, stated: Object) -> Object {
+    let ours = Ours {
+        hop: Some(rumor.hop.into()),
+        age: Some(rumor.age.as_secs_f64() * 1_000.0),
+        from: from.map(NodeAddr::authority),
+        former: rumor.former.map(|(life, sequence)| Former(life, sequence)),
+        quiet,
+        calm: rumor.calm,
+        replay: rumor.replay,
+        numbered: matches!(rumor.id, Id::Numbered { .. }),
+    };
+    let mut ours = object(&ours);
+    ours.extend(stated);
+    let mut object = Object::new();
+    object.insert("message", rumor.message.arguments.clone());
+    object.insert("remote", rumor.message.remote.to_value());
+    object.insert("mid", mid(gid, rumor));
+    object.insert("gid", gid.as_str());
+    object.insert("chinwag", ours);
+    object
+}
+
+/// The id by which a reference node knows a message. It keeps one list of them for all groups, so the group is in it.
+fn mid(gid: &Gid, rumor: &Rumor<Nid, Shared>) -> Value {
+    match &rumor.id {
+        id @ Id::Numbered { .. } => Value::from(format!("{id}@{gid}")),
+        Id::Opaque(text) => rumor.message.mid.clone().unwrap_or_else(|| Value::from(&**text)),
+    }
+}
+
+/// The text by which nodes of this project know a message of a node that numbers none, and its `mid` if it is not that text.
+/// A `mid` can be of any type, and a text of any length.
+fn opaque_id(message: &Value) -> Result<(Id<Nid>, Option<Value>), CallError> {
+    let mid = match message.get("mid") {
+        None => Value::Undefined,
+        Some(_) => message.extract(&["mid".into()])?,
+    };
+    let short = |text: &str| text.len() <= MAX_OPAQUE_ID;
+    match &mid {
+        Value::Undefined => Err(bad("it has no mid")),
+        Value::String(text) if short(text) => Ok((Id::Opaque(text.as_str().into()), None)),
+        _ => {
+            let text = wire::encode(&mid);
+            // the NID of a text is its SHA-256
+            let text = if short(&text) { text } else { Nid::of_json(&text).to_string() };
+            Ok((Id::Opaque(text.into()), Some(mid)))
+        }
+    }
+}
+
+/// Reads a whole message, from one of ours or from a reference node.
+fn rumor(value: &Value, ours: Ours) -> Result<Rumor<Nid, Shared>, CallError> {
+    let remote = Remote::from_value(value.get("remote").unwrap_or(&Value::Undefined))?;
+    let (id, mid) = if ours.numbered {
+        let text = value.get("mid").and_then(Value::as_str).unwrap_or_default();
+        let id = Id::numbered(text.split_once('@').map_or(text, |(id, _)| id));
+        (id.ok_or_else(|| bad("its mid is not the id of a rumor"))?, None)
+    } else {
+        opaque_id(value)?
+    };
+    let age = Duration::try_from_secs_f64(ours.age.unwrap_or(0.0) / 1_000.0).map_err(|_| bad("its age is none"))?;
+    let arguments = value.extract(&["message".into()])?;
+    if arguments.as_array().is_none() {
+        return Err(bad("its message is not an array of arguments"));
+    }
+    let message = Message { arguments, remote, mid };
+    let bytes = message.bytes();
+    Ok(Rumor {
+        id,
+        hop: ours.hop.unwrap_or(1.0).clamp(1.0, f64::from(u32::MAX)) as u32,
+        age,
+        calm: ours.calm,
+        replay: ours.replay,
+        former: ours.former.map(|Former(life, sequence)| (life, sequence)),
+        bytes,
+        message: Arc::new(message),
+    })
+}
+
+/// What a node of the reference says of a message that it remembers.
+const REFERENCE_HAD: &str = "Message already received";
+
+/// An answer that the wire has as an error is one: also between nodes to which nothing is written.
+///
+/// # Errors
+/// Those.
+pub fn failed(answer: Answer<Nid, Shared>) -> Result<Answer<Nid, Shared>, CallError> {
+    match answer {
+        // in the reference's words, which its nodes and ours look for
+        Answer::Had => Err(CallError::new(ErrorKind::AlreadyReceived, REFERENCE_HAD)),
+        Answer::Stale { incarnation } => {
+            let why = format!("this node knows life {incarnation} of the message's origin, which is later");
+            let cause = Value::Object([("life", incarnation as f64)].into_iter().collect());
+            Err(CallError::new(ErrorKind::Stale, why).caused_by(cause))
+        }
+        Answer::Busy => Err(CallError::new(ErrorKind::Busy, "this node has as much gossip under way as it takes")),
+        answer => Ok(answer),
+    }
+}
+
+/// What a failed request means: an answer, or that there is none.
+pub fn answer_of_failure(method: Method, error: &CallError) -> Option<Answer<Nid, Shared>> {
+    match (method, &error.kind) {
+        (_, ErrorKind::Busy) => Some(Answer::Busy),
+        (Method::Recv | Method::Offer, ErrorKind::Stale) => {
+            let life: fields::Whole = error.cause.get("life")?.clone().deserialize().ok()?;
+            Some(Answer::Stale { incarnation: life.0 })
+        }
+        // nobody is there, or nobody who knows the group: it has nothing to tell, now or later
+        (Method::Enter, ErrorKind::Unreachable | ErrorKind::UnknownGroup) => Some(Answer::Seen(History::default())),
+        (Method::Enter, _) if error.lacks_method() => Some(Answer::Seen(History::default())),
+        (Method::Recv, kind) => match kind {
+            ErrorKind::AlreadyReceived => Some(Answer::Had),
+            // a reference node has no other way to say so
+            ErrorKind::Other(_) if error.message == REFERENCE_HAD => Some(Answer::Had),
+            ErrorKind::Unreachable
+            | ErrorKind::DeadlineExceeded
+            | ErrorKind::Interrupted
+            | ErrorKind::BadAnswer
+            | ErrorKind::Stopping
+            | ErrorKind::UnknownGroup
+            | ErrorKind::BadArgument
+            | ErrorKind::BadCall
+            | ErrorKind::TooDeep => None,
+            // it was performed, and failed there
+            _ => Some(Answer::Fresh),
+        },
+        _ => None,
+    }
+}
+
+/// What a request is answered with, as the wire has it. A push has an answer of its own, what was performed.
+pub(super) fn answer_to_value(gid: &Gid, me: &NodeAddr, answer: &Answer<Nid, Shared>) -> Value {
+    match answer {
+        Answer::Noted | Answer::Fresh | Answer::Had | Answer::Busy | Answer::Stale { .. } => Value::Null,
+        Answer::Seen(history) => written(history),
+        Answer::Same => Value::from(true),
+        Answer::Rumors { rumors, more } => {
+            let push = |rumor| Value::Object(push(gid, Some(me), rumor, true, Object::new()));
+            let rumors: Vec<Value> = rumors.iter().map(push).collect();
+            Value::Object([("rumors", Value::from(rumors)), ("more", Value::from(*more))].into_iter().collect())
+        }
+        Answer::Differs(page) => written(page),
+    }
+}
+
+/// Reads the answer to a request other than a push.
+pub(super) fn read_answer(method: Method, value: Value) -> Result<Answer<Nid, Shared>, CallError> {
+    Ok(match method {
+        Method::Enter => Answer::Seen(value.deserialize()?),
+        Method::Pull => {
+            let rumors = value.get("rumors").and_then(Value::as_array).ok_or_else(|| bad("it has no rumors"))?;
+            let read = |message: &Value| {
+                let ours = message.get("chinwag").map(super::part_of_object::<Ours>).transpose()?;
+                rumor(message, ours.unwrap_or_default())
+            };
+            let rumors = rumors.iter().flatten().map(read).collect::<Result<_, CallError>>()?;
+            Answer::Rumors { rumors, more: value.get("more").and_then(Value::as_bool).unwrap_or(false) }
+        }
+        Method::Compare if value == Value::Boolean(true) => Answer::Same,
+        Method::Compare => Answer::Differs(value.deserialize()?),
+        _ => Answer::Noted,
+    })
+}
