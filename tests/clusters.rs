@@ -300,6 +300,25 @@ fn news_of_a_newcomer_without_its_groups_does_not_keep_its_seed_from_naming_them
 }
 
 #[test]
+fn a_newcomer_of_which_all_have_heard_before_it_joins_is_in_its_group_everywhere() {
+    story(async |street| {
+        let nodes: Vec<Node> = vec![street.open(&at(1), None), street.open(&at(2), Some("10.0.0.1:1"))];
+        until("both are in town", async || size(&nodes[1], "town").await == 2).await;
+        sleep(Duration::from_secs(8)).await;
+        let newcomer = street.open(&at(3), None);
+        let by = at(9).nid().to_string();
+        let met = serde_json::json!([{"peer": {"ip": "10.0.0.1", "port": 3}, "life": 1, "turn": 0, "claim": "alive", "by": by}]);
+        for to in [at(1), at(2)] {
+            let news = chinwag::Value::from_json(met.clone());
+            newcomer.comm().send((news,), &Remote::new("gossip", "news").on(to)).await.unwrap();
+        }
+        street.shut(&at(3)).await;
+        let newcomer = street.open(&at(3), Some("10.0.0.1:1"));
+        until("the other has it in town", || sees(&nodes[1], "town", newcomer.nid())).await;
+    });
+}
+
+#[test]
 fn a_restarted_node_says_in_which_groups_it_is_to_whoever_welcomes_it() {
     story(async |street| {
         let node = street.open(&at(1), None);

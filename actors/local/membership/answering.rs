@@ -8,7 +8,7 @@ use chinwag_protocol::{
     group::{Group, GroupConfig, Member},
     identity::{Gid, Nid, NodeAddr},
     peer::{self, Answer, Body, Entry, Listed, MAX_GROUPS, Method, Part, Ping, Place, Pong, Relayed, Stated},
-    swim::{self, Claim, Incarnation, Input, Outcome, PAGE, Relation, Statement, Update},
+    swim::{self, Claim, Incarnation, Input, Outcome, PAGE, Relation, Statement, Status, Update},
     value::Value,
 };
 use futures_util::future::LocalBoxFuture;
@@ -343,8 +343,17 @@ impl Handler<Joining> for Membership {
     fn handle(&mut self, Joining { newcomer, incarnation, groups }: Joining, context: &mut Context<Membership>) {
         let known = Known { life: incarnation.life, groups: Some(groups), ..Known::at(newcomer) };
         let peer = known.nid;
+        let shared = self.roster.clone();
+        let mut roster = shared.borrow_mut();
         // its groups are added by the task that admits it
-        self.roster.borrow_mut().note(vec![known]);
+        let fresh = roster.note(vec![known]);
+        let heard = roster.swim.status(&peer).is_some_and(Status::is_known);
+        let heard = roster.swim.incarnation_of(&peer).filter(|known| heard && known.life == incarnation.life);
+        // others have said already that it is there, without its groups, so the machine has no news of it
+        if let (false, Some(incarnation)) = (fresh.is_empty(), heard) {
+            self.say(&mut roster, Update { peer, incarnation, claim: Claim::Alive, by: peer });
+        }
+        drop(roster);
         self.drive([Input::Told(Update { peer, incarnation, claim: Claim::Alive, by: peer })], context);
     }
 }
