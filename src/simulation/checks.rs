@@ -574,6 +574,24 @@ mod tests {
     }
 
     #[test]
+    fn clusters_are_sure_to_be_one_if_whoever_merged_them_lived_to_tell() {
+        let watched = chinwag_actors::home::Settings::default();
+        let found = Simulation::new(1).nodes(2).beside([1, 1]).settings(watched).run(|net| async move {
+            let mut story = Story::new(2, &[1, 1], true, BTreeSet::new());
+            story.put(&net, "g", 0, &[0, 2]);
+            story.put(&net, "g", 1, &[1, 3]);
+            let together = |story: &Story| [story.together(&net, 1, 2), story.together(&net, 0, 3)];
+            let mut later = story.clone();
+            let before = together(&story);
+            story.end(&net, 0);
+            net.advance(Duration::from_secs(10)).await;
+            later.end(&net, 0);
+            (before, together(&story), together(&later))
+        });
+        assert_eq!(found.unwrap(), ([true, true], [false, true], [true, true]));
+    }
+
+    #[test]
     fn a_dead_member_that_another_has_removed_is_excused_only_where_liveness_is_no_news() {
         let dead = Simulation::new(1).run(|net| async move { net.addr(1).nid() }).unwrap();
         let of = |status| BTreeMap::from([(dead, status)]);

@@ -332,6 +332,11 @@ impl Action {
     }
 
     fn happen(&self, net: &Net, story: &mut Story) {
+        if let Action::Vanish { node } | Action::Join { node, .. } | Action::Crash { node } | Action::Restart { node } =
+            self
+        {
+            story.end(net, *node);
+        }
         match self {
             // a node that has just joined does not know the group yet
             Action::Tell { node, bytes } if net.is_up(*node) && story.joined(net, *node).is_none() => {

@@ -37,7 +37,27 @@ pub(super) struct Story {
     clusters: Vec<usize>,
     /// The cluster that each cluster was merged into; itself where it was not.
     merged: Vec<usize>,
+    /// The puts that merged clusters.
+    merges: Vec<Merge>,
 }
+
+/// A put that merges two clusters.
+#[derive(Clone, Copy, Debug)]
+struct Merge {
+    /// The clusters as they began.
+    clusters: [usize; 2],
+    /// Where the group was put.
+    on: usize,
+    /// In which of that node's lives.
+    life: u32,
+    at: Duration,
+    /// The node ended before it can have told anybody.
+    untold: bool,
+}
+
+/// How long it takes a node, at most, to tell others of nodes that were put on it: it asks them within two periods, and
+/// compares views when its own is at rest. Generous, as requests are lost.
+const TELLING: Duration = Duration::from_secs(10);
 
 /// A message that a node was to start.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,6 +128,10 @@ impl Story {
         };
         // an operator who puts nodes of two clusters into one group wants them to be one
         for member in members {
+            let clusters = [self.begun(net, *member), self.begun(net, on)];
+            if clusters[0] != clusters[1] {
+                self.merges.push(Merge { clusters, on, life: net.life(on), at: net.now(), untold: false });
+            }
             self.merge(self.cluster(net, *member), self.cluster(net, on));
         }
         self.puts.insert((group.to_owned(), on), put);
@@ -180,7 +204,32 @@ impl Story {
     /// Whether two nodes are sure to be in one cluster.
     pub(super) fn together(&self, net: &Net, one: usize, other: usize) -> bool {
         let astray = self.is_astray(net, one) || self.is_astray(net, other);
-        !astray && self.cluster(net, one) == self.cluster(net, other)
+        !astray && self.sure_cluster(net, one) == self.sure_cluster(net, other)
+    }
+
+    /// The present life of a node is about to end.
+    pub(super) fn end(&mut self, net: &Net, node: usize) {
+        let lately = |merge: &&mut Merge| net.now() < merge.at + TELLING;
+        let its = self.merges.iter_mut().filter(|merge| merge.on == node && merge.life == net.life(node));
+        its.filter(lately).for_each(|merge| merge.untold = true);
+    }
+
+    /// The cluster that a node is sure to be in: that which it began in, or one with which somebody is known to have merged it.
+    fn sure_cluster(&self, net: &Net, node: usize) -> usize {
+        let mut reached = BTreeSet::from([self.begun(net, node)]);
+        // at most as many rounds as there are merges
+        for _ in 0..self.merges.len() {
+            let before = reached.len();
+            for Merge { clusters, .. } in self.merges.iter().filter(|merge| !merge.untold) {
+                if clusters.iter().any(|cluster| reached.contains(cluster)) {
+                    reached.extend(clusters);
+                }
+            }
+            if reached.len() == before {
+                break;
+            }
+        }
+        reached.first().copied().unwrap_or_default()
     }
 
     /// A node is about to be stopped where it is.
