@@ -186,9 +186,7 @@ impl Standings {
             return false;
         }
         let knows = |(other, standings): (&usize, &BTreeMap<Nid, Status>)| {
-            story.cluster(net, *other) == story.cluster(net, node)
-                && standings.contains_key(dead)
-                && !pending(standings)
+            story.together(net, *other, node) && standings.contains_key(dead) && !pending(standings)
         };
         !story.demands.contains(&Demand::Liveness) || !self.0.iter().any(knows)
     }
@@ -213,8 +211,7 @@ fn views<'a>(net: &'a Net, story: &'a Story) -> Found<'a> {
             // one that joined begins with nothing, and what it is told is seen elsewhere
             let joined = |node: usize| story.joined(net, node).is_some();
             let begun = !joined(node);
-            let together =
-                |other: usize| begun && !joined(other) && story.cluster(net, other) == story.cluster(net, node);
+            let together = |other: usize| begun && !joined(other) && story.together(net, other, node);
             let known: BTreeSet<usize> =
                 net.neighbours().of(node as u32).map(|other| other as usize).filter(|other| together(*other)).collect();
             for gid in std::iter::once("all").chain(story.grouped(net, node).then(|| net.group())) {
