@@ -26,8 +26,8 @@
 //! over HTTP. Calls are values in any case.
 //!
 //! Connections are not simulated, except that the end of one is: a membership ping that says so
-//! ([`Request::keeps_connection`](peer::Request::keeps_connection)) leaves a connection open, and when its sender is killed, its receiver is told one latency later
-//! ([`Network::closed_connections`]). A host that is gone closes nothing.
+//! ([`Request::keeps_connection`](peer::Request::keeps_connection)) leaves a connection open, and when its sender is
+//! killed, its receiver is told one latency later ([`Network::closed_connections`]). A host that is gone closes nothing.
 
 use std::{
     cell::{Cell, RefCell},

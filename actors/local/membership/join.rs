@@ -9,10 +9,11 @@
 //! ```
 //!
 //! Seeds are tried in turn, and each address that a name stands for; a seed that does not answer is named in the log.
-//! When none answers, all are tried again, after a pause that doubles, until one does. A node that has become a member by other
-//! means meanwhile joins through any member, and goes on trying: those that it knows may have joined through it. A group that the seed does not know it begins, so that the next newcomer finds the one before. A mute seed (a
-//! node of the reference) is asked for `all` and for the groups by the calls that it knows, and then the node joins
-//! through one of its members that does take part.
+//! When none answers, all are tried again, after a pause that doubles, until one does. A node that has become a member
+//! by other means meanwhile joins through any member, and goes on trying its seeds: the members that it knows may have
+//! joined through it. A group that the seed does not know is begun, so that the next newcomer finds the one before. A
+//! mute seed (a node of the reference) is asked for `all` and for the groups by the calls that it knows, and then the
+//! node joins through one of its members that does take part.
 //!
 //! A node that was restarted and knows nobody is *welcomed* by the members that notice it. It joins through the first of them,
 //! and asks the others for the groups that list it and that it does not know yet.
