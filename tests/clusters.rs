@@ -167,6 +167,29 @@ fn a_node_of_another_cluster_on_a_dead_members_address_is_a_stranger() {
 }
 
 #[test]
+fn a_newcomer_takes_no_cluster_from_gossip_that_comes_before_its_membership_has_started() {
+    story(async |street| {
+        let (east, west) = (cluster(&street, 1..=3).await, cluster(&street, 11..=12).await);
+        let ask = |method, argument| {
+            let arguments = vec![chinwag::Value::from_json(argument)];
+            chinwag::Call::new(Gid::local(), "gossip", method, arguments)
+        };
+        let id = east[0].dispatch(ask("ping", serde_json::json!({}))).await.unwrap().into_value();
+        let id = id.get("cluster").and_then(|id| id.as_str().map(str::to_owned)).unwrap();
+        street.shut(&at(3)).await;
+        let stray = street.open_as(&at(3), 2, joining(&at(11)));
+        // nothing of the node has run so far
+        let comparison =
+            serde_json::json!({"gid": "all", "hash": "0", "from": "10.0.0.1:1", "life": 1, "turn": 0, "cluster": id});
+        let refused = stray.dispatch(ask("compare", comparison)).await.unwrap_err();
+        assert_eq!(refused.kind, chinwag::ErrorKind::Other("Stranger".into()), "{refused}");
+        until("it is in the west", || sees(&west[0], "all", stray.nid())).await;
+        sleep(Duration::from_secs(30)).await;
+        assert_eq!((size(&east[0], "all").await, size(&west[0], "all").await), (2, 3));
+    });
+}
+
+#[test]
 fn a_relay_that_reaches_a_node_of_another_cluster_does_not_count_as_having_reached_the_member() {
     story(async |street| {
         let (east, west) = (cluster(&street, 1..=4).await, cluster(&street, 11..=13).await);

@@ -177,7 +177,10 @@ impl Story {
             let known = net.node(other).membership().list().await.unwrap_or_default();
             let others = [net.addr(other).nid(), nid];
             let company = known.values().any(|known| known.status.is_known() && !others.contains(&known.node.nid()));
-            if !company && self.joined(net, other).is_none() {
+            // one that has just joined will know those that its seed knows
+            let gone = |(seed, life): &(usize, u32)| *seed == node || !net.is_up(*seed) || net.life(*seed) != *life;
+            let left = self.joined(net, other).is_none_or(|joined| joined.through.iter().all(gone));
+            if !company && left {
                 self.lone.insert(other);
             }
         }

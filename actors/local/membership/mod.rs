@@ -415,7 +415,6 @@ impl Actor for Membership {
         let settings = &self.home.settings.membership;
         let joins = !settings.seeds.is_empty() || !settings.groups.is_empty();
         if joins && !begun {
-            self.roster.borrow_mut().swim.expect_to_join(!settings.seeds.is_empty());
             let task = actix::spawn(join::run(self.home.clone(), self.roster.clone()));
             self.roster.borrow_mut().joining = Some(Task(task.abort_handle()));
         }

@@ -93,7 +93,9 @@ pub(crate) struct Roster {
 }
 
 impl Roster {
-    pub(crate) fn new(swim: Swim<Nid>, settings: &Settings) -> Roster {
+    pub(crate) fn new(mut swim: Swim<Nid>, settings: &Settings) -> Roster {
+        // from the beginning, as gossip compares clusters with whoever sends a request, also before membership has started
+        swim.expect_to_join(!settings.seeds.is_empty());
         Roster {
             swim,
             begun: false,
