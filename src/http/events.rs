@@ -25,7 +25,7 @@ use chinwag_protocol::{call::ErrorKind, wire::Form};
 use futures_util::{StreamExt, stream};
 use tokio::time::timeout;
 
-use super::server::refuse;
+use super::response::refuse;
 
 /// Where they are found.
 pub(crate) const EVENTS: &str = "/local/membership/events";

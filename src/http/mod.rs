@@ -4,6 +4,7 @@ pub mod client;
 mod connection;
 pub(crate) mod events;
 pub(crate) mod kept;
+mod response;
 pub mod server;
 
 use actix_web::http::header::{HeaderName, HeaderValue};

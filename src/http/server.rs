@@ -28,23 +28,28 @@ use actix_web::{
     dev::{Payload, ServiceRequest, ServiceResponse, Url},
     error::{ErrorInternalServerError, PayloadError},
     http::{
-        ConnectionType, Method, StatusCode, Uri,
+        Method, StatusCode, Uri,
         header::{self, HeaderName},
     },
     web::{self, Bytes, BytesMut},
 };
 use chinwag_actors::handle::Node;
 use chinwag_protocol::{
-    call::{Call, CallContext, CallError, DEFAULT_DEADLINE, ErrorKind, MAX_DEPTH, Reply, reply_to_pair},
+    call::{Call, CallContext, CallError, DEFAULT_DEADLINE, ErrorKind, MAX_DEPTH},
     host,
     identity::{Gid, Sid},
-    value::{EcoString, Value},
+    value::EcoString,
     wire::{self, Arguments, Form, Limits},
 };
 use futures_util::{FutureExt as _, StreamExt as _};
 use percent_encoding::percent_decode_str;
 
-use super::{DEADLINE, DEPTH, JSON, REQUEST, THIS_VERSION, VERSION, events, events::EVENTS, kept};
+use super::{
+    DEADLINE, DEPTH, REQUEST, events,
+    events::EVENTS,
+    kept,
+    response::{LARGE, refuse, respond},
+};
 
 /// How long an unused connection is kept. Longer than any client of ours keeps one.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -58,11 +63,6 @@ pub const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 /// How many of the largest bodies a node holds that have not arrived in whole; past that it is busy. What has arrived is
 /// bounded by the calls under way. A guess.
 const BODIES: usize = 32;
-
-/// The largest body, in bytes, after which a connection is kept. Each end's buffers grow to what has gone through them
-/// and stay so for as long as the connection is kept: after a burst of answers of 8 MB, each idle connection would hold
-/// as much. A new connection costs less than a body of this size.
-const LARGE: usize = 64 << 10;
 
 /// What the requests of one node share.
 #[derive(Debug)]
@@ -384,28 +384,6 @@ fn context(request: &ServiceRequest) -> Result<CallContext, CallError> {
         request: text(&REQUEST).filter(visible).map(Into::into),
         outside: true,
     })
-}
-
-pub(super) fn refuse(status: StatusCode, error: CallError, form: Form) -> HttpResponse {
-    log::debug!(target: "chinwag::http", "refused: {error}");
-    let ends = error.kind == ErrorKind::Stopping;
-    let mut response = respond(status, Err(error), form, false);
-    if ends {
-        response.head_mut().set_connection_type(ConnectionType::Close);
-    }
-    response
-}
-
-/// The answer to a request, after which its connection is closed if either was large.
-fn respond(status: StatusCode, reply: Reply, form: Form, large: bool) -> HttpResponse {
-    let (error, value): (Value, Value) = reply_to_pair(reply);
-    let body = wire::encode_pair(&error, &value, form);
-    let mut response = HttpResponse::build(status);
-    response.insert_header((header::CONTENT_TYPE, JSON.clone())).insert_header((VERSION.clone(), THIS_VERSION.clone()));
-    if large || body.len() > LARGE {
-        response.force_close();
-    }
-    response.body(body)
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use chinwag_protocol::{value::Value, wire};
 use serde::Serialize;
 use tokio::{sync::Notify, time::Instant};
 
-use super::network::index;
+use super::address::index;
 
 /// Messages counted at the network, from the start on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

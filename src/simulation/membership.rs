@@ -27,7 +27,7 @@ use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng as _};
 use serde::Serialize;
 use tokio::{sync::Notify, time::timeout};
 
-use super::{Impossible, Latency, Net, STORY, Simulation, check_share, net::seed_of, network, spread::Percentiles};
+use super::{Impossible, Latency, Net, STORY, Simulation, address, check_share, net::seed_of, spread::Percentiles};
 
 /// Most kills: two times are held for each.
 pub const MAX_KILLS: u32 = 100_000;
@@ -549,7 +549,7 @@ impl Watch {
             seen.missed_events += missed;
         }
         let Some(peer) = event.peer() else { return };
-        let Some(about) = network::index(&peer.node).filter(|about| *about < self.net.len()) else { return };
+        let Some(about) = address::index(&peer.node).filter(|about| *about < self.net.len()) else { return };
         // a verdict on an earlier life accuses nobody that lives
         let life = peer.incarnation.life;
         let lives = self.net.lives(about) && (life == 0 || life >= self.net.incarnation(about));

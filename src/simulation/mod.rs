@@ -32,6 +32,7 @@
 //! What is absent. There is no bandwidth: a large message is as fast as a small one. A disk cannot fail, since a node
 //! has none. A clock is wrong by a rate and an offset, but it does not jump while a node runs.
 
+mod address;
 pub mod checks;
 mod exchange;
 pub mod kinds;
@@ -41,6 +42,7 @@ pub mod membership;
 mod net;
 mod network;
 mod process;
+pub mod run;
 pub mod scenario;
 mod sent;
 pub mod skew;
@@ -67,9 +69,10 @@ pub use ledger::{Counts, Hearing, Reach};
 pub use net::Net;
 pub use skew::Skew;
 
+use address::address;
 use ledger::Ledger;
 use net::{Inner, Views, seed_of};
-use network::{Network, Weather, address};
+use network::{Network, Weather};
 
 /// The group that every node of a simulation is in, unless told otherwise.
 pub const GROUP: &str = "town";

@@ -26,10 +26,12 @@ use chinwag_protocol::{
 use tokio::time::{sleep, timeout};
 
 use super::{
-    Impossible, check_share,
+    Impossible,
+    address::address,
+    check_share,
     latency::Latency,
     ledger::{Counts, Hearing, Ledger, Reach},
-    network::{Network, Place, Port, Power, Watched, address},
+    network::{Network, Place, Port, Power, Watched},
     process::Process,
     skew::Skew,
 };

@@ -19,7 +19,8 @@ use super::{
     checks::Violation,
     kinds::{KINDS, Kind, USUAL},
     net::seed_of,
-    scenario::{Action, Event, Link, Outcome, Scenario},
+    run::Outcome,
+    scenario::{Action, Event, Link, Scenario},
 };
 
 /// Most nodes drawn: enough for every code path, few enough that thousands of seeds pass in minutes.

@@ -1,6 +1,6 @@
 //! Figures as people read them.
 
-use chinwag::simulation::{checks::Violation, scenario::Outcome, spread::Report, swarm};
+use chinwag::simulation::{checks::Violation, run::Outcome, spread::Report, swarm};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets::UTF8_BORDERS_ONLY};
 
 /// How wide a table may be, in columns: as `COLUMNS` says, or the terminal that it is for. None where nobody says.

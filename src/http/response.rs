@@ -1,0 +1,41 @@
+//! What a request is answered with: a pair of error and value, in the form in which the request came.
+
+use actix_web::{
+    HttpResponse,
+    http::{ConnectionType, StatusCode, header},
+};
+use chinwag_protocol::{
+    call::{CallError, ErrorKind, Reply, reply_to_pair},
+    value::Value,
+    wire::{self, Form},
+};
+
+use super::{JSON, THIS_VERSION, VERSION};
+
+/// The largest body, in bytes, after which a connection is kept. Each end's buffers grow to what has gone through them
+/// and stay so for as long as the connection is kept: after a burst of answers of 8 MB, each idle connection would hold
+/// as much. A new connection costs less than a body of this size.
+pub(super) const LARGE: usize = 64 << 10;
+
+/// Refuses a request. A node that is stopping closes the connection, too.
+pub(super) fn refuse(status: StatusCode, error: CallError, form: Form) -> HttpResponse {
+    log::debug!(target: "chinwag::http", "refused: {error}");
+    let ends = error.kind == ErrorKind::Stopping;
+    let mut response = respond(status, Err(error), form, false);
+    if ends {
+        response.head_mut().set_connection_type(ConnectionType::Close);
+    }
+    response
+}
+
+/// The answer to a request, after which its connection is closed if either was large.
+pub(super) fn respond(status: StatusCode, reply: Reply, form: Form, large: bool) -> HttpResponse {
+    let (error, value): (Value, Value) = reply_to_pair(reply);
+    let body = wire::encode_pair(&error, &value, form);
+    let mut response = HttpResponse::build(status);
+    response.insert_header((header::CONTENT_TYPE, JSON.clone())).insert_header((VERSION.clone(), THIS_VERSION.clone()));
+    if large || body.len() > LARGE {
+        response.force_close();
+    }
+    response.body(body)
+}
