@@ -121,6 +121,22 @@ async fn members_that_join_leave_and_fail_are_logged_by_default() {
     asking.stop().await;
 }
 
+#[tokio::test]
+async fn seeds_that_are_dead_cause_no_warnings_once_the_node_has_members() {
+    let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let mut command = Command::new(PROGRAM);
+    command.args(["--json", "--port", "0", "--join", &dead]).env("RUST_LOG", "chinwag::membership=debug");
+    let mut process = Process::up(command.stderr(Stdio::piped()));
+    let said = Heard::of(process.child.stderr.take().unwrap());
+    let through = process.node.to_string();
+    let _other = Process::up(Command::new(PROGRAM).args(["--json", "--port", "0", "--join", &through]));
+    let (met, tried) = ("; the seeds are tried on", "cannot join through");
+    until("it has members", async || said.text().contains(met)).await;
+    let since = || said.text().split_once(met).map_or_else(String::new, |(_, since)| since.to_owned());
+    until("it has tried its seed again", async || since().contains(tried)).await;
+    assert!(!since().contains(" WARN "), "{}", since());
+}
+
 #[cfg(feature = "scripts")]
 #[test]
 fn a_script_whose_output_nobody_reads_leaves_its_node_alone() {

@@ -84,6 +84,8 @@ pub(super) async fn run(home: Rc<Home>, roster: Shared) {
     let (mut pause, mut rounds, mut met) = (Pause::default(), 0, false);
     loop {
         let (mut themselves, mut silent) = (0, 0);
+        // a node that has members does without its seeds, and nobody has to do anything about them
+        let level = if met { log::Level::Debug } else { log::Level::Warn };
         for (number, seed) in settings.seeds.iter().enumerate() {
             match through(&home, &node, seed).await {
                 Ok(members) => {
@@ -97,7 +99,7 @@ pub(super) async fn run(home: Rc<Home>, roster: Shared) {
                     silent += usize::from(!why.is_refusal());
                     let next = settings.seeds.get(number + 1);
                     let next = next.map_or_else(String::new, |next| format!("; trying {next}"));
-                    log::warn!(target: "chinwag::membership", "cannot join through {seed}: {why}{next}");
+                    log::log!(target: "chinwag::membership", level, "cannot join through {seed}: {why}{next}");
                 }
             }
         }
@@ -113,7 +115,8 @@ pub(super) async fn run(home: Rc<Home>, roster: Shared) {
             return;
         }
         let wait = pause.next(&home);
-        log::warn!(target: "chinwag::membership", "no seed answered; all are tried again in {} ms", wait.as_millis());
+        let again = wait.as_millis();
+        log::log!(target: "chinwag::membership", level, "no seed answered; all are tried again in {again} ms");
         rest(&home, &node, &roster, wait).await;
         // It may have become a member by other means: then any member can tell it what a seed would. But all that it knows may
         // have joined through this node itself, so the seeds are tried on.
@@ -123,7 +126,7 @@ pub(super) async fn run(home: Rc<Home>, roster: Shared) {
         {
             met = true;
             roster.borrow_mut().welcomed = true;
-            log::info!(target: "chinwag::membership", "no seed answered; joined through {member}, which was met meanwhile");
+            log::info!(target: "chinwag::membership", "no seed answered; joined through {member}, which was met meanwhile; the seeds are tried on");
         }
     }
 }
