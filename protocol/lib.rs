@@ -85,6 +85,7 @@ pub mod group;
 pub mod host;
 pub mod identity;
 pub mod overlay;
+mod pause;
 pub mod peer;
 pub mod rumor;
 pub mod swim;

@@ -13,16 +13,13 @@ use super::seen::Birth;
 use super::store::Held;
 use super::traffic::{Sending, Sent, Traffic, Waiting};
 use super::{Context, Output, Timer, Token, View, micros};
+use crate::pause;
 
 /// How often a push or an offer that failed is made up for by an offer to somebody else.
 ///
 /// Simulated at n = 10,000 and 30% loss, convergence at the median in latencies: 240 with 0, 62 with 1, 64 with 2, for
 /// 15.0, 21.6 and 25.0 requests a node. Without loss it costs nothing.
 pub(super) const REPLACEMENTS: u8 = 1;
-
-/// For how many times [`Config::calm_interval`](super::Config::calm_interval) a turn of calm rumors is waited for at most when
-/// none of its requests is answered. A guess: a second by default.
-const LONGEST_TURN: Birth = 10;
 
 /// Neighbours in the ring of all members.
 pub(super) const AROUND: usize = 2;
@@ -84,8 +81,8 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
             self.spread_all_calm(context, out);
             let requests = first..=self.number;
             if let Some(traffic) = self.traffic.as_deref_mut().filter(|_| !requests.is_empty()) {
-                traffic.calm_turn = Some((requests, now));
-                self.calm_due = now + LONGEST_TURN * micros(self.config.calm_interval);
+                traffic.calm_turn = Some((requests, context.now));
+                self.calm_due = micros(context.now + self.config.calm_interval * pause::LONGEST);
             }
         }
     }
@@ -127,8 +124,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
     pub(super) fn calm_answered(&mut self, now: Duration, number: u64) {
         let Some(traffic) = self.traffic.as_deref_mut() else { return };
         let Some((_, began)) = traffic.calm_turn.take_if(|(requests, _)| requests.contains(&number)) else { return };
-        let now = micros(now);
-        let due = (began + micros(self.config.calm_interval)).max(now + (now - began));
+        let due = micros(pause::due(began, now, self.config.calm_interval));
         if due < self.calm_due {
             self.calm_due = due;
             // one that is set later is set anew

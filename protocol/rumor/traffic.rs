@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Output;
 use super::message::Id;
-use super::seen::Birth;
 use super::wants::Wants;
 
 /// What is waiting and what is under way.
@@ -21,7 +21,7 @@ pub(super) struct Traffic<P> {
     /// Whether the timer for their turn runs.
     pub(super) calm_timer: bool,
     /// The requests of their last turn, while none of them has been answered, and when it began.
-    pub(super) calm_turn: Option<(RangeInclusive<u64>, Birth)>,
+    pub(super) calm_turn: Option<(RangeInclusive<u64>, Duration)>,
     /// Requests under way. At most [`Config::requests`], so a search through them is short.
     pub(super) sent: Vec<(u64, Sent<P>)>,
     /// Own rumors being sent, by life and sequence: pushes without an answer. 0 is one that waits in the queue.

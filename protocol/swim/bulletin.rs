@@ -13,15 +13,13 @@
 
 use std::time::Duration;
 
+use crate::pause;
+
 /// How long the first piece of news waits, as a share of the interval: one twentieth.
 ///
 /// What belongs together is said within one turn of a busy node or two (a newcomer, and the groups that it is added to).
 /// A guess.
 const LINGER: u32 = 20;
-
-/// For how many intervals the next message waits at most while the last one has not reached its first peers. A guess: two
-/// seconds by default.
-const LONGEST: u32 = 10;
 
 /// Most pieces of news in one message. A guess: some 400 bytes each, so that a message of them is in the order of
 /// [`MOST_BYTES`].
@@ -72,8 +70,7 @@ impl<T> Bulletin<T> {
     /// waits.
     pub fn said(&mut self, now: Duration) {
         if let Some(began) = self.began.take() {
-            let took = now.saturating_sub(began);
-            self.due = self.due.min((began + self.interval).max(now + took));
+            self.due = self.due.min(pause::due(began, now, self.interval));
         }
     }
 
@@ -98,7 +95,7 @@ impl<T> Bulletin<T> {
         }
         self.bytes -= bytes;
         self.began = Some(now);
-        self.due = now + self.interval * LONGEST;
+        self.due = now + self.interval * pause::LONGEST;
         Some(self.waiting.drain(..count).map(|(piece, _)| piece).collect())
     }
 }
