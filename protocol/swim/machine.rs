@@ -184,6 +184,11 @@ impl<P: Peer> Swim<P> {
         self.find(peer).map(|member| member.incarnation)
     }
 
+    /// Whether a peer is a member: alive or suspected.
+    pub(super) fn is_member(&self, peer: &P) -> bool {
+        self.find(peer).is_some_and(|member| member.status().is_known())
+    }
+
     /// Since when a peer has been unreachable, failed, left or expelled: whole seconds since this node's start.
     pub fn since(&self, peer: &P) -> Option<Duration> {
         let member = self.find(peer)?;

@@ -145,7 +145,7 @@ impl<P: Peer> Swim<P> {
 
     /// A connection that a peer kept to this node has closed, which is what happens when a process ends: look at once.
     pub(super) fn closed(&mut self, now: Duration, peer: P) {
-        if self.find(&peer).is_some_and(|member| member.status().is_known()) {
+        if self.is_member(&peer) {
             self.probe(now, peer, false);
         }
     }
@@ -204,7 +204,7 @@ impl<P: Peer> Swim<P> {
         }
         let (peer, refused) = (flight.peer, flight.refused);
         // One that was removed, or that nobody has heard from, is asked, not judged: no need to trouble others.
-        let judged = self.find(&peer).is_some_and(|member| member.status().is_known());
+        let judged = self.is_member(&peer);
         let wanted = if judged { self.config.relays as usize } else { 0 };
         let mut relays: Vec<P> = Vec::new();
         if wanted > 0 {

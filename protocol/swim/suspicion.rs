@@ -167,7 +167,7 @@ impl<P: Peer> Swim<P> {
     }
 
     /// Counts the speaker of a suspicion that is in force; says whether it is a new one. A speaker that has never answered
-    /// this node is asked first, by whoever accuses too: who is known only by the word of others has no vote.
+    /// this node is asked first by every node that accuses too: a node known only by what others say has no vote.
     pub(super) fn count_accuser(&mut self, now: Duration, update: Update<P>) -> bool {
         let bound = self.accusers_enough();
         let in_force = self.find(&update.peer).is_some_and(|member| {
@@ -208,7 +208,7 @@ impl<P: Peer> Swim<P> {
 
     /// Asks an accuser that has never answered this node.
     fn verify(&mut self, now: Duration, accuser: P) {
-        if self.find(&accuser).is_some_and(|member| member.status().is_known()) {
+        if self.is_member(&accuser) {
             self.probe(now, accuser, false);
         }
     }
@@ -230,11 +230,10 @@ impl<P: Peer> Swim<P> {
 
     /// Those who hear of a suspicion check it, a few of them, unless it is confirmed already.
     pub(super) fn bear_witness<R: Rng + ?Sized>(&mut self, now: Duration, peer: P, chance: &mut R) {
-        let judged = self.status(&peer).is_some_and(Status::is_known);
         let Some(suspicion) = self.suspicions.get(&peer) else {
             return;
         };
-        if !self.running || !judged || suspicion.mine {
+        if !self.running || !self.is_member(&peer) || suspicion.mine {
             return;
         }
         // Most draw that they need not, and are spared to count the voices.

@@ -131,7 +131,7 @@ impl<P: Peer> Swim<P> {
     /// The first request of a comparison with a seed, for a node that joins.
     pub fn begin_joining(&mut self, seed: &P) -> Sync<P> {
         // A seed that is a member has told this node's other members of what it knows.
-        self.company = self.known > 0 && !self.find(seed).is_some_and(|member| member.status().is_known());
+        self.company = self.known > 0 && !self.is_member(seed);
         self.begin_sync()
     }
 
@@ -267,17 +267,13 @@ impl<P: Peer> Swim<P> {
     /// Whether a peer and this node have been members of different groups so far, by a page of the peer's view: most of its
     /// members are not members here.
     fn is_strange(&self, from: &P, view: &[Update<P>]) -> bool {
-        let others = view.iter().filter(|update| update.peer != self.me && update.peer != *from);
-        let is_known = |peer| self.find(peer).is_some_and(|member| member.status().is_known());
-        let (mut known, mut unknown) = (0, 0);
-        for update in others {
-            *(if is_known(&update.peer) { &mut known } else { &mut unknown }) += 1;
-        }
-        unknown > known
+        let others = view.iter().map(|update| update.peer).filter(|peer| *peer != self.me && peer != from);
+        let members = others.clone().filter(|peer| self.is_member(peer)).count();
+        others.count() > 2 * members
     }
 
     /// Takes in what a peer's view says, and passes on what is news to others: all of it where two groups have met, since
-    /// neither knows the other. Within a group a rumor brings the news, and whoever has missed it need not repeat it.
+    /// neither knows the other. Within a group a rumor has brought the news, so a node that missed it does not repeat it.
     fn take_view<R: Rng + ?Sized>(
         &mut self,
         now: Duration,
