@@ -13,8 +13,10 @@ use super::{
     Impossible, Latency, STORY, Skew,
     net::seed_of,
     scenario::{Action, Demand, Event, SETTLED, Scenario},
-    swarm::WITHIN,
 };
+
+/// Within so many milliseconds.
+pub(super) const WITHIN: u64 = 5_000;
 
 /// Something that a swarm draws in some of its scenarios.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -17,7 +17,7 @@ use serde::Serialize;
 use super::{
     Impossible, Latency, STORY, Skew,
     checks::Violation,
-    kinds::{KINDS, Kind, USUAL},
+    kinds::{KINDS, Kind, USUAL, WITHIN},
     net::seed_of,
     run::Outcome,
     scenario::{Action, Event, Link, Scenario},
@@ -31,9 +31,6 @@ const MOST_WATCHED: usize = 24;
 
 /// Most events drawn.
 const MOST_EVENTS: usize = 24;
-
-/// Within so many milliseconds.
-pub(super) const WITHIN: u64 = 5_000;
 
 /// Longest message drawn, in bytes: several times what is pushed to everybody whether or not they have it.
 const LONGEST: usize = 8_192;
