@@ -304,20 +304,33 @@ fn a_member_comes_back_into_its_groups_by_the_message_that_takes_another_out() {
     });
 }
 
+/// Two nodes that are in town together, and whose cluster has an id.
+async fn town_of_two(street: &Rc<Street>) -> [Node; 2] {
+    let nodes = [street.open(&at(1), None), street.open(&at(2), Some("10.0.0.1:1"))];
+    until("both are in town", async || size(&nodes[1], "town").await == 2).await;
+    sleep(Duration::from_secs(8)).await;
+    nodes
+}
+
+/// Has these two told that the node at port 3 lives, by somebody who has met it and does not know its groups.
+async fn say_that_it_lives(newcomer: &Node) {
+    let by = at(9).nid().to_string();
+    let met =
+        serde_json::json!([{"peer": {"ip": "10.0.0.1", "port": 3}, "life": 1, "turn": 0, "claim": "alive", "by": by}]);
+    for to in [at(1), at(2)] {
+        let news = chinwag::Value::from_json(met.clone());
+        newcomer.comm().send((news,), &Remote::new("gossip", "news").on(to)).await.unwrap();
+    }
+}
+
 #[test]
 fn news_of_a_newcomer_without_its_groups_does_not_keep_its_seed_from_naming_them() {
     story(async |street| {
-        let nodes: Vec<Node> = vec![street.open(&at(1), None), street.open(&at(2), Some("10.0.0.1:1"))];
-        until("both are in town", async || size(&nodes[1], "town").await == 2).await;
-        sleep(Duration::from_secs(8)).await;
+        let nodes = town_of_two(&street).await;
         let newcomer = street.open(&at(3), Some("10.0.0.1:1"));
         until("it has joined", || sees(&nodes[0], "all", newcomer.nid())).await;
         // somebody who has met it is quicker to say so
-        let met = serde_json::json!([{"peer": {"ip": "10.0.0.1", "port": 3}, "life": 1, "turn": 0, "claim": "alive", "by": at(9).nid().to_string()}]);
-        for to in [at(1), at(2)] {
-            let news = chinwag::Value::from_json(met.clone());
-            newcomer.comm().send((news,), &Remote::new("gossip", "news").on(to)).await.unwrap();
-        }
+        say_that_it_lives(&newcomer).await;
         until("the other has it in town", || sees(&nodes[1], "town", newcomer.nid())).await;
     });
 }
@@ -325,16 +338,9 @@ fn news_of_a_newcomer_without_its_groups_does_not_keep_its_seed_from_naming_them
 #[test]
 fn a_newcomer_of_which_all_have_heard_before_it_joins_is_in_its_group_everywhere() {
     story(async |street| {
-        let nodes: Vec<Node> = vec![street.open(&at(1), None), street.open(&at(2), Some("10.0.0.1:1"))];
-        until("both are in town", async || size(&nodes[1], "town").await == 2).await;
-        sleep(Duration::from_secs(8)).await;
+        let nodes = town_of_two(&street).await;
         let newcomer = street.open(&at(3), None);
-        let by = at(9).nid().to_string();
-        let met = serde_json::json!([{"peer": {"ip": "10.0.0.1", "port": 3}, "life": 1, "turn": 0, "claim": "alive", "by": by}]);
-        for to in [at(1), at(2)] {
-            let news = chinwag::Value::from_json(met.clone());
-            newcomer.comm().send((news,), &Remote::new("gossip", "news").on(to)).await.unwrap();
-        }
+        say_that_it_lives(&newcomer).await;
         street.shut(&at(3)).await;
         let newcomer = street.open(&at(3), Some("10.0.0.1:1"));
         until("the other has it in town", || sees(&nodes[1], "town", newcomer.nid())).await;
