@@ -175,7 +175,7 @@ impl Membership {
             let roster = self.roster.borrow();
             self.entry(&roster, &roster.swim.known_of(&node.key())?)
         });
-        // whoever notices a restart has not heard which groups this life is in
+        // a member that notices a restart does not know in which groups this node was started
         let own = ping.welcome.as_ref().and_then(|_| self.entry(&self.roster.borrow(), &self.alive()));
         let about = self.about(&sender).or(inquired).or(own).map(Box::new);
         self.compare_heard(sender.member.nid, ping.heard);
@@ -208,7 +208,7 @@ impl Membership {
             let life = waiting.incarnation.life;
             addresses.iter().any(|known| known.nid == waiting.peer && known.groups.is_some() && known.life >= life)
         };
-        // what others have said, this node need not say; but whoever hears a newcomer may not know its groups
+        // News that others have spread need not be spread again, unless they lack the groups of a newcomer.
         roster.news.drop_if(|(waiting, entry)| {
             let is_said = updates.iter().any(|update| update.says_the_same_as(waiting));
             is_said && (entry.get("groups").is_none() || with_groups(waiting))

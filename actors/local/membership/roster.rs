@@ -94,7 +94,7 @@ pub(crate) struct Roster {
 
 impl Roster {
     pub(crate) fn new(mut swim: Swim<Nid>, settings: &Settings) -> Roster {
-        // from the beginning, as gossip compares clusters with whoever sends a request, also before membership has started
+        // Gossip compares clusters with the sender of each request, even before the membership actor has started.
         swim.expect_to_join(!settings.seeds.is_empty());
         Roster {
             swim,
