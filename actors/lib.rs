@@ -7,7 +7,7 @@
 //! service.rs    Service, how one is written in Rust
 //! handle/       Node and Group, the typed face over the same calls
 //! stub.rs       functions whose text says where to call
-//! home.rs       what the actors of one node share
+//! state.rs       what the actors of one node share
 //! clock.rs      how a node's clock goes
 //! load.rs       how full a node is
 //! transport.rs  the way out, and what each way out is held to
@@ -31,16 +31,27 @@
 //! No actor waits for another with its mailbox stopped. What is not here: sockets, processes, files and clocks other
 //! than tokio's, which the simulator stops.
 
+mod admission;
+mod arguments;
+mod caller;
 pub mod clock;
+mod doors;
+pub mod environment;
+mod events;
 pub mod group;
 pub mod handle;
-pub mod home;
+pub mod launcher;
+mod lifecycle;
 pub mod load;
 pub mod local;
+mod messages;
 pub mod node;
 pub mod request;
 pub mod scripts;
-pub mod seat;
 pub mod service;
+pub mod settings;
+mod state;
 pub mod stub;
+mod supervise;
+mod supervisor;
 pub mod transport;

@@ -1,33 +1,27 @@
-//! How full a node is: what it holds of everything that it bounds.
+//! How full a node is: how much it holds of everything that it bounds, as `status.get("load")` answers it.
 //!
 //! | name | what is counted | bounded by |
 //! |---|---|---|
-//! | `calls`, `relayedCalls` | calls under way, from outside and made by calls | [`Settings`](crate::home::Settings) |
-//! | `services`, `callbacks` | what was put, and functions that others may call | [`routes`](crate::local::routes) |
-//! | `groups` | groups known | [`MAX_GROUPS`] |
-//! | `gossip.retained` … `gossip.strangers` | of the fullest group | [`rumor::Config`](chinwag_protocol::rumor::Config) |
-//! | `gossip.deletedGroupBytes`, `gossip.outcomes`, `gossip.outcomeBytes` | of all groups together | [`gossip`](crate::local::gossip) |
-//! | `membership.members` … `membership.subscribers` | of this node's view | [`swim::Config`](chinwag_protocol::swim::Config) |
+//! | `calls`, `relayedCalls` | calls under way, from outside and made by calls | [`Settings`](crate::settings::Settings) |
+//! | `services`, `callbacks` | services that were put, and functions that others may call | [`routes`](crate::local::routes) |
+//! | `groups` | groups that the node knows | [`MAX_GROUPS`](chinwag_protocol::group::MAX_GROUPS) |
+//! | `gossip.retained` … `gossip.strangers` | the fullest group's | [`rumor::Config`](chinwag_protocol::rumor::Config) |
+//! | `gossip.deletedGroupBytes`, `gossip.outcomes`, `gossip.outcomeBytes` | those of all groups together | [`gossip`](crate::local::gossip) |
+//! | `membership.members` … `membership.subscribers` | this node's view | [`swim::Config`](chinwag_protocol::swim::Config) |
 //!
-//! An operator sees in it which queue it is that refuses with `Busy`, and that a node's memory is accounted for; a
-//! simulation checks that none is ever past its bound, and that what was under way comes to an end.
+//! An operator sees in it which queue refuses with `Busy`, and that a node's memory is accounted for. A simulation checks
+//! that no bound is ever exceeded, and that whatever is under way comes to an end.
 
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+use std::collections::BTreeMap;
 
-use chinwag_protocol::{group::MAX_GROUPS, value::Value};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    home::Home,
-    local::{gossip::Rooms, membership, routes::Table},
-};
-
-/// How much there is of something, and how much there may be.
+/// How much a node holds of something, and how much it may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fill {
-    /// So many there are.
+    /// How much it holds.
     pub held: u64,
-    /// So many there may be.
+    /// How much it may hold.
     pub most: u64,
 }
 
@@ -36,59 +30,11 @@ impl Fill {
         Fill { held: held as u64, most: most as u64 }
     }
 
-    /// The share that is taken. 0 to 1, or more where a bound is broken.
+    /// The share of the bound that is used: 0 to 1, or more if the bound is exceeded.
     pub fn share(self) -> f64 {
         self.held as f64 / self.most.max(1) as f64
     }
 }
 
-/// A node's, by name.
+/// The fills of one node, by name.
 pub type Load = BTreeMap<String, Fill>;
-
-/// Where it is read.
-#[derive(Clone)]
-pub(crate) struct Gauges {
-    pub table: Rc<RefCell<Table>>,
-    pub rooms: Rc<Rooms>,
-    pub roster: Option<membership::Shared>,
-}
-
-impl Gauges {
-    pub(crate) fn read(&self, home: &Home) -> Load {
-        let mut load = Load::new();
-        let (edge, relayed) = home.under_way();
-        let mut put = |name: &str, fill: Fill| {
-            let fullest = load.entry(name.to_owned()).or_insert(fill);
-            if fill.share() > fullest.share() {
-                *fullest = fill;
-            }
-        };
-        put("calls", Fill::new(edge, home.settings.calls_in_flight));
-        put("relayedCalls", Fill::new(relayed, home.settings.relayed_calls_in_flight));
-        put("groups", Fill::new(home.groups.borrow().names().count(), MAX_GROUPS));
-        for (name, fill) in self.table.borrow().load() {
-            put(name, fill);
-        }
-        for (gid, room) in self.rooms.by_group.borrow().iter() {
-            let members = home.groups.borrow().get(gid).map_or(0, |members| members.len());
-            for (name, fill) in room.load(members) {
-                put(name, fill);
-            }
-        }
-        put("gossip.deletedGroupBytes", self.rooms.memories.borrow().load());
-        for (name, fill) in self.rooms.outcomes.borrow().load() {
-            put(name, fill);
-        }
-        if let Some(roster) = &self.roster {
-            for (name, fill) in roster.borrow().load(&home.settings.membership.detection) {
-                put(name, fill);
-            }
-        }
-        load
-    }
-
-    pub(crate) fn shown(&self, home: &Home) -> Value {
-        let fill = |fill: Fill| Value::Object([("held", fill.held), ("most", fill.most)].into_iter().collect());
-        Value::Object(self.read(home).iter().map(|(name, of)| (name.as_str(), fill(*of))).collect())
-    }
-}

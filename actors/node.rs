@@ -1,105 +1,142 @@
-//! One node: starts its actors, starts and ends those of its groups, and ends.
+//! Starts the actors of one node.
 //!
 //! ```text
-//! start(environment)                 -> the node's own services: who is needed by all at once, the others with their first call
-//! the first call on a known group    -> Reconcile(gid), as put: `all` and what the node started with cost nothing idle
-//! groups.put / groups.del            -> Reconcile(gid): a supervisor runs for the group, or none does
-//! Node::install                      -> Install(service): an actor that holds the service's state
-//! status.stop, Ctrl-C, Node::stop    -> Stop: the outside world is told, and closes the door when it has answered
+//! start(environment)               starts the services that every node needs; the others start with the first call on them
+//! the first call on a known group  -> Reconcile(gid), as after a put: `all` and the groups given at the start cost nothing idle
+//! groups.put / groups.del          -> Reconcile(gid): starts the group's supervisor, or ends it
+//! Node::install                    -> Install: starts an actor that holds the service's state
+//! status.stop, Ctrl-C, Node::stop  -> Stop: tells whoever started the node, which closes it once calls are answered
 //! ```
 
 use std::{
     cell::RefCell,
-    collections::BTreeMap,
-    fmt,
     rc::{Rc, Weak},
-    sync::atomic::AtomicBool,
+    sync::{Arc, atomic::AtomicBool},
 };
 
-use actix::{Actor, Addr, Context, Handler, Message, Recipient, ResponseFuture};
-use chinwag_protocol::{call::CallError, identity::Gid, value::EcoString};
+use actix::{Actor, Addr, Context, Handler};
+use chinwag_protocol::{
+    group::Groups,
+    identity::{Gid, NodeAddr},
+    value::EcoString,
+};
+use tokio::sync::mpsc;
 
 use crate::{
-    group::supervisor::{Ready, Supervisor},
-    handle::{Inner, Node},
-    home::{Environment, Home},
-    load::Gauges,
-    local::{comm, gossip, groups, membership, routes, status},
+    caller::Caller,
+    doors::{Doors, MembershipDoor, RoutesDoor},
+    environment::Environment,
+    group,
+    handle::Node,
+    lifecycle::{Lifecycle, Running},
+    local::{
+        comm::{self, Comm},
+        gauges::Gauges,
+        gossip::{self, Gossip, Rooms},
+        groups,
+        membership::{self, Membership, Signs},
+        routes::{self, Outside, Routes, Table},
+        status::{self, Status},
+    },
+    messages::{MAX_INCOMING, StartService},
     request::Request,
-    seat::{LateSeat, Seat, supervise},
     service::{AnyService, Scope},
+    state::{Given, NodeState},
+    supervise::{StartOnDemand, Supervised},
 };
 
 /// Starts a node's actors on the present thread, which must run a local task set (any actix runtime does). They end
 /// with the thread's runtime, or when the node is closed.
 pub fn start(environment: Environment) -> Node {
-    let (home, services, on_stop) = Home::new(environment);
-    let home = Rc::new(home);
-    let table = Rc::new(RefCell::new(routes::Table::new(home.scripts.directory().clone())));
+    let Environment { me, seed, clock, settings, services, mut distributed, on_stop, .. } = environment;
+    let (known, founded) = known_groups(&me, environment.groups, environment.sharing, environment.founding);
+    let mut group_services = group::services().to_vec();
+    group_services.append(&mut distributed);
+    let given = Given {
+        transport: environment.transport,
+        launcher: environment.launcher,
+        heap: environment.heap,
+        incarnation: environment.incarnation,
+        acquainted: environment.acquainted,
+        groups: known,
+        founded,
+        group_services: group_services.iter().map(|service| (service.name().to_owned(), service.methods())).collect(),
+    };
+    let state = Rc::new(NodeState::new(me, settings, seed, clock, given));
+    let table = Rc::new(RefCell::new(Table::new(state.scripts.directory().clone())));
     table.borrow_mut().open_group(&Gid::local());
+    let (send, incoming) = mpsc::channel(MAX_INCOMING);
+    let (roster, rooms) = (membership::roster(&state), Rc::new(Rooms::new(incoming)));
 
-    let (h, t) = (home.clone(), table.clone());
-    let routes = supervise(
-        "routes",
-        move || routes::Routes::new(h.clone(), t.clone()),
-        seated(&table, "routes", named(&routes::METHODS)),
+    // the addresses come first, as the actors have each other's
+    let routes = Supervised::new("routes");
+    let routes_door: Arc<dyn RoutesDoor> = Arc::new(routes.clone());
+    let (groups, comm, status) = (
+        Supervised::on_demand("groups", ask_routes_to_start(&routes_door, "groups")),
+        Supervised::on_demand("comm", ask_routes_to_start(&routes_door, "comm")),
+        // only the route table addresses it
+        Supervised::<Status>::new("status"),
     );
-    let (roster, rooms) = (membership::roster(&home), Rc::new(gossip::Rooms::default()));
-    let late = Late { home: Rc::downgrade(&home), table: Rc::downgrade(&table) };
-    let groups = late.seat("groups", &groups::METHODS, |home, _| groups::Groups::new(home));
-    let comm = late.seat("comm", &comm::METHODS, |home, _| comm::Comm::new(home));
-    let (r, o) = (rooms.clone(), roster.clone());
-    let status = late.seat("status", &status::METHODS, move |home, table| {
-        status::Status::new(home, Gauges { table, rooms: r.clone(), roster: o.clone() })
-    });
-    // a node that takes no part has none of the others, and so says
-    let mut gossip_methods = gossip::METHODS.to_vec();
-    gossip_methods.extend(roster.iter().flat_map(|_| membership::wire::METHODS));
-    let (h, signs) = (home.clone(), membership::Signs::new(roster.clone()));
-    let r = rooms.clone();
-    let gossip = supervise(
-        "gossip",
-        move || gossip::Gossip::new(h.clone(), r.clone(), signs.clone()),
-        seated(&table, "gossip", named(&gossip_methods)),
-    );
-    let members = roster.clone().map(|roster| {
-        let h = home.clone();
-        let make = move || membership::Membership::new(h.clone(), roster.clone(), rooms.clone());
-        supervise("membership", make, seated(&table, "membership", named(&membership::METHODS)))
-    });
-
-    let state = Rc::new(RefCell::new(State {
-        groups: BTreeMap::new(),
-        services: BTreeMap::new(),
-        on_stop: Some(on_stop),
-        closers: Vec::new(),
-    }));
-    let (h, t, s) = (home.clone(), table.clone(), state.clone());
-    let make = move || Lifecycle { home: h.clone(), table: t.clone(), state: s.clone() };
-    let lifecycle = supervise("node", make, |_| {});
-
-    let node = Node::new(Inner {
-        me: home.me.clone(),
-        nid: home.me.nid(),
-        clock: home.clock,
-        routes: routes.clone(),
-        groups: groups.clone(),
-        comm: comm.clone(),
-        gossip: gossip.clone(),
-        lifecycle: lifecycle.clone(),
-        membership: members.clone(),
-        unheard: home.unheard.clone(),
+    let (gossip, lifecycle) = (Supervised::new("gossip"), Supervised::new("node"));
+    let members = roster.as_ref().map(|_| Supervised::<Membership>::new("membership"));
+    let doors = Arc::new(Doors {
+        me: state.me.clone(),
+        nid: state.me.nid(),
+        clock,
+        routes: routes_door,
+        comm: Arc::new(comm.clone()),
+        groups: Arc::new(groups.clone()),
+        gossip: Arc::new(gossip.clone()),
+        incoming: send,
+        membership: members.clone().map(|members| Arc::new(members) as Arc<dyn MembershipDoor>),
+        lifecycle: Arc::new(lifecycle.clone()),
+        unheard: state.unheard.clone(),
         stopping: AtomicBool::new(false),
     });
-    home.complete(node.clone());
-    home.scripts.attach(Rc::new(routes::Outside { node: node.clone(), table: table.clone() }));
-    state.borrow_mut().closers = vec![
+    let (caller, node) = (Caller::new(doors.clone()), Node::new(doors.clone()));
+
+    let (s, c, t) = (state.clone(), caller.clone(), table.clone());
+    routes.start(
+        move || Routes::new(s.clone(), c.clone(), t.clone()),
+        add_local_route(&table, "routes", named(&routes::METHODS)),
+    );
+    let lazy = Lazy { state: Rc::downgrade(&state), table: Rc::downgrade(&table), caller: caller.clone() };
+    lazy.reserve(&groups, "groups", &groups::METHODS, |state, caller, _| groups::Groups::new(state, caller));
+    lazy.reserve(&comm, "comm", &comm::METHODS, |state, caller, _| Comm::new(state, caller));
+    let (r, o) = (rooms.clone(), roster.clone());
+    lazy.reserve(&status, "status", &status::METHODS, move |state, caller, table| {
+        Status::new(state, caller, Gauges { table, rooms: r.clone(), roster: o.clone() })
+    });
+    // a node that does not take part in membership has none of its methods, and so says
+    let mut gossip_methods = gossip::METHODS.to_vec();
+    gossip_methods.extend(roster.iter().flat_map(|_| membership::wire::METHODS));
+    let (s, c, r, signs) = (state.clone(), caller.clone(), rooms.clone(), Signs::new(roster.clone(), doors));
+    gossip.start(
+        move || Gossip::new(s.clone(), c.clone(), r.clone(), signs.clone()),
+        add_local_route(&table, "gossip", named(&gossip_methods)),
+    );
+    if let (Some(roster), Some(members)) = (roster.clone(), &members) {
+        let (s, c, own) = (state.clone(), caller.clone(), members.clone());
+        members.start(
+            move || Membership::new(s.clone(), c.clone(), own.clone(), roster.clone(), rooms.clone()),
+            add_local_route(&table, "membership", named(&membership::METHODS)),
+        );
+    }
+    let running = Rc::new(RefCell::new(Running::new(on_stop)));
+    let (s, n, t, r) = (state.clone(), node.clone(), table.clone(), running.clone());
+    let group_services: Rc<[AnyService]> = group_services.into();
+    let make = move || Lifecycle::new(s.clone(), n.clone(), t.clone(), group_services.clone(), r.clone());
+    let installer = make();
+    let closers: [Box<dyn Fn()>; 7] = [
         Box::new(move || routes.close()),
         Box::new(move || groups.close()),
         Box::new(move || comm.close()),
         Box::new(move || status.close()),
         Box::new(move || gossip.close()),
-        Box::new(move || lifecycle.close()),
+        Box::new({
+            let lifecycle = lifecycle.clone();
+            move || lifecycle.close()
+        }),
         Box::new(move || {
             if let Some(roster) = &roster {
                 roster.borrow_mut().end();
@@ -109,43 +146,82 @@ pub fn start(environment: Environment) -> Node {
             }
         }),
     ];
-    let lifecycle = Lifecycle { home, table, state };
+    running.borrow_mut().close_with(closers);
+    lifecycle.start(make, |_| {});
+    state.scripts.attach(Rc::new(Outside { caller, table }));
+
     for service in services {
         // the names were checked when the node was configured
-        let _ = lifecycle.install(&service);
+        let _ = installer.install(service.prepare(Scope::new(node.clone(), Gid::local())));
     }
     node
 }
 
-/// Keeps names for built-in actors that start when they are first needed: of many nodes in one process most have no use
-/// for most of them. The route table has what starts them, and so nothing in there may keep the table or the home.
-struct Late {
-    home: Weak<Home>,
-    table: Weak<RefCell<routes::Table>>,
+/// The groups that a node knows from its start, and those in which it has been from their beginning.
+fn known_groups(
+    me: &NodeAddr,
+    groups: Vec<(Arc<chinwag_protocol::group::GroupConfig>, Arc<chinwag_protocol::group::Group>)>,
+    sharing: Option<chinwag_protocol::group::Sharing>,
+    founding: bool,
+) -> (Groups, Vec<Gid>) {
+    let (mut known, mut founded) = (Groups::new(me.clone()), Vec::new());
+    if let Some(sharing) = sharing {
+        known = known.sharing(sharing);
+    }
+    for (config, members) in groups {
+        let gid = config.gid.clone();
+        match known.share(config, members) {
+            Ok(()) if founding => founded.extend([gid, Gid::all()]),
+            Ok(()) => {}
+            Err(why) => log::warn!(target: "chinwag::groups", "{me} does not start with a group: {why}"),
+        }
+    }
+    founded.sort_unstable();
+    founded.dedup();
+    (known, founded)
 }
 
-impl Late {
-    fn seat<A>(
+/// Starts the built-in actor of this name by a message to the route table, which runs on the node's own thread.
+fn ask_routes_to_start(routes: &Arc<dyn RoutesDoor>, name: &'static str) -> StartOnDemand {
+    let routes = routes.clone();
+    Arc::new(move || {
+        let starting = routes.deliver(StartService(name));
+        Box::pin(async move {
+            // an actor that is not started after that never is, as its sender finds
+            let _ = starting.await;
+        })
+    })
+}
+
+/// Reserves names for built-in actors that start when they are first needed: of many nodes in one process, most have no
+/// use for most of them. The route table holds what starts them, which therefore must not keep the table or the state alive.
+struct Lazy {
+    state: Weak<NodeState>,
+    table: Weak<RefCell<Table>>,
+    caller: Caller,
+}
+
+impl Lazy {
+    fn reserve<A>(
         &self,
+        address: &Supervised<A>,
         name: &'static str,
         methods: &[&str],
-        make: impl Fn(Rc<Home>, Rc<RefCell<routes::Table>>) -> A + 'static,
-    ) -> LateSeat<A>
-    where
+        make: impl Fn(Rc<NodeState>, Caller, Rc<RefCell<Table>>) -> A + 'static,
+    ) where
         A: Actor<Context = Context<A>> + Handler<Request>,
     {
-        let (seat, methods, make) = (LateSeat::new(name), named(methods), Rc::new(make));
-        let (s, m, home, table) = (seat.clone(), methods.clone(), self.home.clone(), self.table.clone());
+        let (methods, make, caller, address) = (named(methods), Rc::new(make), self.caller.clone(), address.clone());
+        let (m, state, table) = (methods.clone(), self.state.clone(), self.table.clone());
         let begin = move || {
-            // a node whose end has begun starts nothing
-            let (Some(home), Some(table)) = (home.upgrade(), table.upgrade()) else { return };
-            let (seated, make) = (seated(&table, name, m.clone()), make.clone());
-            s.fill(supervise(name, move || make(home.clone(), table.clone()), seated));
+            // a node that is ending starts nothing
+            let (Some(state), Some(table)) = (state.upgrade(), table.upgrade()) else { return };
+            let (on_start, make, caller) = (add_local_route(&table, name, m.clone()), make.clone(), caller.clone());
+            address.start(move || make(state.clone(), caller.clone(), table.clone()), on_start);
         };
         if let Some(table) = self.table.upgrade() {
             table.borrow_mut().reserve(name, &methods, Rc::new(begin));
         }
-        seat
     }
 }
 
@@ -153,9 +229,9 @@ fn named(methods: &[&str]) -> Rc<[EcoString]> {
     methods.iter().map(|&method| method.into()).collect()
 }
 
-/// Puts each actor that comes to sit in a built-in service's seat into the route table.
-fn seated<A>(
-    table: &Rc<RefCell<routes::Table>>,
+/// Keeps the address of a built-in service's current instance in the route table.
+fn add_local_route<A>(
+    table: &Rc<RefCell<Table>>,
     name: &'static str,
     methods: Rc<[EcoString]>,
 ) -> impl Fn(&Addr<A>) + 'static
@@ -164,163 +240,6 @@ where
 {
     let table = table.clone();
     move |addr| table.borrow_mut().seat(&Gid::local(), name, addr.clone().recipient(), &methods, true)
-}
-
-/// Keeps a definition's actors in the route table under a group's name. Answers what ends the instance.
-pub(crate) fn run_service(
-    table: &Rc<RefCell<routes::Table>>,
-    scope: Scope,
-    service: &AnyService,
-    builtin: bool,
-) -> Box<dyn Fn()> {
-    let methods: Rc<[EcoString]> = service.methods().into_iter().map(EcoString::from).collect();
-    let (table, gid, name) = (table.clone(), scope.gid().clone(), service.name().to_owned());
-    service.start(scope, move |recipient: Recipient<Request>| {
-        table.borrow_mut().seat(&gid, &name, recipient, &methods, builtin);
-    })
-}
-
-/// Starts and ends what the node runs.
-pub struct Lifecycle {
-    home: Rc<Home>,
-    table: Rc<RefCell<routes::Table>>,
-    state: Rc<RefCell<State>>,
-}
-
-/// Kept outside the actor, so that a panic orphans nothing.
-struct State {
-    groups: BTreeMap<Gid, Seat<Supervisor>>,
-    services: BTreeMap<String, Box<dyn Fn()>>,
-    on_stop: Option<Box<dyn FnOnce()>>,
-    closers: Vec<Box<dyn Fn()>>,
-}
-
-impl fmt::Debug for Lifecycle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Lifecycle({})", self.home.me)
-    }
-}
-
-impl Lifecycle {
-    /// Runs a supervisor for a group, unless one runs. Answers its seat.
-    fn open(&self, gid: &Gid) -> Option<Seat<Supervisor>> {
-        if let Some(seat) = self.state.borrow().groups.get(gid) {
-            return Some(seat.clone());
-        }
-        let scope = Scope::new(self.home.node().ok()?.clone(), gid.clone());
-        self.table.borrow_mut().open_group(gid);
-        let (home, table) = (self.home.clone(), self.table.clone());
-        let make = move || Supervisor::new(home.clone(), table.clone(), scope.clone());
-        let seat = supervise(format!("{gid}"), make, |_| {});
-        self.state.borrow_mut().groups.insert(gid.clone(), seat.clone());
-        Some(seat)
-    }
-
-    fn install(&self, service: &AnyService) -> Result<(), CallError> {
-        let name = service.name();
-        self.table.borrow().check_free(name)?;
-        let scope = Scope::new(self.home.node()?.clone(), Gid::local());
-        if let Some(close) = self.state.borrow_mut().services.remove(name) {
-            close();
-        }
-        let close = run_service(&self.table, scope, service, false);
-        self.state.borrow_mut().services.insert(name.to_owned(), close);
-        Ok(())
-    }
-}
-
-impl Actor for Lifecycle {
-    type Context = Context<Lifecycle>;
-}
-
-/// Makes the running services of a group agree with the map of groups.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub(crate) struct Reconcile(pub Gid);
-
-impl Handler<Reconcile> for Lifecycle {
-    type Result = ResponseFuture<()>;
-
-    fn handle(&mut self, Reconcile(gid): Reconcile, _: &mut Context<Lifecycle>) -> Self::Result {
-        // what the map says now, not when the message was sent: messages may overtake each other
-        let exists = self.home.groups.borrow().entry(&gid).is_ok();
-        if exists {
-            let seat = self.open(&gid);
-            return Box::pin(async move {
-                if let Some(seat) = seat {
-                    // an answer means that the services run; a supervisor that dies meanwhile is replaced
-                    let _ = seat.send(Ready).await;
-                }
-            });
-        }
-        self.table.borrow_mut().remove_group(&gid);
-        if let Some(seat) = self.state.borrow_mut().groups.remove(&gid) {
-            seat.close();
-        }
-        let node = self.home.node().ok().cloned();
-        Box::pin(async move {
-            if let Some(node) = node {
-                // one that is being replaced looks for itself
-                let _ = node.inner().gossip.ask(gossip::Left(gid)).await;
-            }
-        })
-    }
-}
-
-/// Runs a service of the node's own, in place of one of the same name.
-#[derive(Debug, Message)]
-#[rtype(result = "Result<(), CallError>")]
-pub(crate) struct Install(pub AnyService);
-
-impl Handler<Install> for Lifecycle {
-    type Result = Result<(), CallError>;
-
-    fn handle(&mut self, Install(service): Install, _: &mut Context<Lifecycle>) -> Self::Result {
-        self.install(&service)
-    }
-}
-
-/// Ends the node, once what was asked is answered; from now on it performs no further call. Asking again changes nothing.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub(crate) struct Stop;
-
-impl Handler<Stop> for Lifecycle {
-    type Result = ();
-
-    fn handle(&mut self, _: Stop, _: &mut Context<Lifecycle>) {
-        // before this is answered, so that no caller that has the answer finds the node at work
-        if let Ok(node) = self.home.node() {
-            node.refuse_calls();
-        }
-        if let Some(on_stop) = self.state.borrow_mut().on_stop.take() {
-            on_stop();
-        }
-    }
-}
-
-/// Ends all of the node's actors at once, with nobody told: what a crash would do.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub(crate) struct Close;
-
-impl Handler<Close> for Lifecycle {
-    type Result = ();
-
-    fn handle(&mut self, _: Close, _: &mut Context<Lifecycle>) {
-        self.table.borrow_mut().clear();
-        self.home.scripts.close();
-        let mut state = self.state.borrow_mut();
-        for seat in std::mem::take(&mut state.groups).into_values() {
-            seat.close();
-        }
-        for close in std::mem::take(&mut state.services).into_values() {
-            close();
-        }
-        for close in std::mem::take(&mut state.closers) {
-            close();
-        }
-    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use actix::{
 use chinwag_protocol::{
     call::{Answer, Call, CallContext, CallError, ErrorKind, MAX_DEADLINE, Reply},
     peer,
+    value::Value,
 };
 use tokio::time::Instant;
 
@@ -167,4 +168,14 @@ pub(crate) fn crashed(what: &dyn fmt::Display) -> CallError {
 /// An answer that is there at once.
 pub(crate) fn ready(reply: Reply) -> ReplyFuture {
     Box::pin(std::future::ready(reply))
+}
+
+/// A reply that is a value.
+pub(crate) fn value(value: impl Into<Value>) -> Reply {
+    Ok(Answer::Value(value.into()))
+}
+
+/// The error of a method that does not exist, in the words that JavaScript nodes look for.
+pub(crate) fn unknown_method(service: &str, method: &str) -> CallError {
+    CallError::new(ErrorKind::UnknownMethod, format!("Method {method} not found in service {service}"))
 }

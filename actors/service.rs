@@ -19,18 +19,20 @@
 
 use std::{collections::BTreeMap, fmt, future::Future, sync::Arc};
 
-use actix::{Actor, Context, Handler, Recipient};
+use actix::{Actor, Context, Handler};
 use chinwag_protocol::{
-    call::{Answer, CallError, ErrorKind, FromArguments, Reply},
+    call::{Answer, CallError, FromArguments},
     identity::Gid,
     value::Value,
 };
 use serde::Serialize;
 
 use crate::{
+    caller::Caller,
     handle::{Group, Node},
-    request::{ReplyFuture, Request, Response, ready},
-    seat::{Seat, supervise},
+    messages::{Install, OnStart},
+    request::{ReplyFuture, Request, Response, ready, unknown_method},
+    supervise::Supervised,
 };
 
 /// Where a method runs: its node and group, and the call it answers. Calls made through it inherit that call's
@@ -58,6 +60,11 @@ impl Scope {
     /// The group this service belongs to; `local` for a service of the node itself.
     pub fn gid(&self) -> &Gid {
         &self.gid
+    }
+
+    /// Makes calls on behalf of the call that is answered.
+    pub(crate) fn caller(&self) -> &Caller {
+        self.node.caller()
     }
 
     /// That group.
@@ -190,7 +197,7 @@ impl fmt::Debug for AnyService {
 trait Definition: Send + Sync {
     fn name(&self) -> &str;
     fn methods(&self) -> Vec<String>;
-    fn start(&self, scope: Scope, seated: Box<dyn Fn(Recipient<Request>)>) -> Box<dyn Fn()>;
+    fn start(&self, scope: Scope, on_start: OnStart) -> Box<dyn Fn()>;
 }
 
 impl AnyService {
@@ -204,9 +211,15 @@ impl AnyService {
         self.0.methods()
     }
 
-    /// Starts an instance; `seated` hears of its address, and of each replacement's. Answers what ends it.
-    pub(crate) fn start(&self, scope: Scope, seated: impl Fn(Recipient<Request>) + 'static) -> Box<dyn Fn()> {
-        self.0.start(scope, Box::new(seated))
+    /// A message that starts an instance in this scope.
+    pub(crate) fn prepare(self, scope: Scope) -> Install {
+        let (name, methods) = (self.name().to_owned(), self.methods());
+        Install { name, methods, start: Box::new(move |on_start| self.start(scope, on_start)) }
+    }
+
+    /// Starts an instance. `on_start` is called with its address, and with that of each replacement. The result ends it.
+    pub(crate) fn start(&self, scope: Scope, on_start: OnStart) -> Box<dyn Fn()> {
+        self.0.start(scope, on_start)
     }
 }
 
@@ -225,15 +238,28 @@ impl<S: 'static> Definition for Service<S> {
         self.methods.keys().cloned().collect()
     }
 
-    fn start(&self, scope: Scope, seated: Box<dyn Fn(Recipient<Request>)>) -> Box<dyn Fn()> {
+    fn start(&self, scope: Scope, on_start: OnStart) -> Box<dyn Fn()> {
         let definition = self.clone();
         let name = format!("{}.{}", scope.gid, self.name);
         let make = move || {
             let state = Box::new((definition.make)(&scope));
             ServiceActor { definition: definition.clone(), scope: scope.clone(), state }
         };
-        let seat: Seat<ServiceActor<S>> = supervise(name, make, move |addr| seated(addr.clone().recipient()));
-        Box::new(move || seat.close())
+        let actor: Supervised<ServiceActor<S>> = Supervised::new(name);
+        actor.start(make, move |addr| on_start(addr.clone().recipient()));
+        Box::new(move || actor.close())
+    }
+}
+
+impl Node {
+    /// Adds a service of one's own, found under its name by every node.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Reserved`](chinwag_protocol::call::ErrorKind::Reserved) where a built-in service has the name.
+    pub async fn install(&self, service: impl Into<AnyService>) -> Result<(), CallError> {
+        let service: AnyService = service.into();
+        let scope = Scope::new(Node::new(self.caller().doors().clone()), Gid::local());
+        self.install_instance(service.prepare(scope)).await
     }
 }
 
@@ -260,14 +286,4 @@ impl<S: 'static> Handler<Request> for ServiceActor<S> {
             None => Response::Now(Err(unknown_method(&request.call.service, &request.call.method))),
         }
     }
-}
-
-/// In the words that JavaScript nodes look for.
-pub(crate) fn unknown_method(service: &str, method: &str) -> CallError {
-    CallError::new(ErrorKind::UnknownMethod, format!("Method {method} not found in service {service}"))
-}
-
-/// A reply that is a value.
-pub(crate) fn value(value: impl Into<Value>) -> Reply {
-    Ok(Answer::Value(value.into()))
 }

@@ -15,7 +15,7 @@
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration, time::Instant};
 
 use chinwag::{
-    actors::home::Settings,
+    actors::settings::Settings,
     membership::{self, Event},
     simulation::{Impossible, Latency, Net, Simulation},
 };

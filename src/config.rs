@@ -29,7 +29,7 @@ use std::{
     net::{IpAddr, SocketAddr, ToSocketAddrs},
 };
 
-use chinwag_actors::home::Settings;
+use chinwag_actors::settings::Settings;
 use chinwag_protocol::{
     host,
     identity::{AddrError, Gid, NodeAddr},

@@ -1,6 +1,6 @@
 //! What this process's allocator holds and uses.
 
-use chinwag_actors::home::Heap;
+use chinwag_actors::launcher::Heap;
 
 /// The figures of the C library's allocator, which Rust's default allocator is; nothing where the platform has none
 /// to give.

@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use chinwag_actors::home::{Launched, Launcher};
+use chinwag_actors::launcher::{Launched, Launcher};
 use chinwag_protocol::{
     call::{CallError, ErrorKind},
     identity::NodeAddr,

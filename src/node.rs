@@ -20,11 +20,8 @@ use actix_web::{
     web,
 };
 use chinwag_actors::{
-    handle,
-    home::{Environment, Launcher, Settings},
-    local::membership,
-    node,
-    service::AnyService,
+    environment::Environment, handle, launcher::Launcher, local::membership, node, service::AnyService,
+    settings::Settings,
 };
 use chinwag_protocol::{
     host,

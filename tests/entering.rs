@@ -9,7 +9,7 @@ use std::{
 
 use chinwag::{
     Value,
-    actors::home::Settings,
+    actors::settings::Settings,
     membership,
     simulation::{GROUP, Latency, Net, Simulation, Skew},
 };

@@ -2,7 +2,7 @@
 //!
 //! Cargo refuses cycles between crates; this refuses those between the files of one crate. The file that a name leads to
 //! is the one that defines it, so a module that re-exports its children does not thereby depend on them. Code under
-//! `#[cfg(test)]` may import anything.
+//! `#[cfg(test)]` or `#[cfg(doc)]` may import anything.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -54,7 +54,7 @@ impl Crate {
 
     fn gather(&mut self, file: &Path, folder: &Path, name: Names, items: &[Item]) {
         let mut module = Module { file: file.to_owned(), ..Module::default() };
-        let items: Vec<&Item> = items.iter().filter(|item| !is_for_tests(item)).collect();
+        let items: Vec<&Item> = items.iter().filter(|item| !is_compiled_away(item)).collect();
         for item in &items {
             match item {
                 Item::Mod(child) => {
@@ -183,8 +183,8 @@ impl Module {
     }
 }
 
-/// Whether an item is there for tests alone.
-fn is_for_tests(item: &Item) -> bool {
+/// Whether an item is there for tests or for documentation alone.
+fn is_compiled_away(item: &Item) -> bool {
     let attributes = match item {
         Item::Mod(item) => &item.attrs,
         Item::Use(item) => &item.attrs,
@@ -193,7 +193,7 @@ fn is_for_tests(item: &Item) -> bool {
         _ => return false,
     };
     attributes.iter().any(|attribute| {
-        attribute.path().is_ident("cfg") && attribute.parse_args::<syn::Ident>().is_ok_and(|what| what == "test")
+        attribute.path().is_ident("cfg") && attribute.parse_args::<syn::Ident>().is_ok_and(|what| what == "test" || what == "doc")
     })
 }
 

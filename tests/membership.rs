@@ -264,7 +264,8 @@ async fn a_node_that_is_started_again_is_no_ghost() {
 #[tokio::test]
 async fn the_busy_and_the_made_up_stay_and_the_expelled_stay_out() {
     let mut nodes = quick_nodes(3).await;
-    let settings = chinwag::actors::home::Settings { calls_in_flight: 1, membership: quick(), ..Default::default() };
+    let settings =
+        chinwag::actors::settings::Settings { calls_in_flight: 1, membership: quick(), ..Default::default() };
     nodes.push(Node::builder().port(0).service(counter()).settings(settings).start().await.unwrap());
     let (made_up, victim) = (nowhere(), Process::start(&["--port", "0"]));
     town(&nodes, &[made_up.clone(), victim.node.clone()], "g").await;

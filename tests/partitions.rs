@@ -5,7 +5,7 @@
 use std::{ops::Range, time::Duration};
 
 use chinwag::{
-    actors::home::Settings,
+    actors::settings::Settings,
     membership,
     simulation::{GROUP, Latency, Net, Simulation, scenario::Scenario},
 };

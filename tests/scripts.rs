@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use chinwag::{
     Answer, Call, CallError, ErrorKind, Gid, GroupConfig, Lasting, Node, NodeAddr, Remote, Value,
-    actors::home::Settings,
+    actors::settings::Settings,
     protocol::{
         call::Reply,
         value::{Array, BigInt, Date, ErrorValue, Function, Object, Reference},

@@ -618,7 +618,7 @@ async fn calls_that_call_themselves_end() {
 
 #[tokio::test]
 async fn a_full_node_says_so() {
-    let settings = chinwag::actors::home::Settings { calls_in_flight: 2, ..Default::default() };
+    let settings = chinwag::actors::settings::Settings { calls_in_flight: 2, ..Default::default() };
     let builder = Node::builder().port(0).settings(settings).service(counter());
     let node = builder.start().await.unwrap();
     let hasty = node.with_deadline(Duration::from_millis(500));

@@ -12,7 +12,7 @@ use std::{
 
 use chinwag::{
     Answer, Call, ErrorKind, Gid, GroupConfig, Lasting, NodeAddr, Remote, Service, Value,
-    actors::{home::Settings, local::routes, transport::contract},
+    actors::{local::routes, settings::Settings, transport::contract},
     membership,
     protocol::{
         fanout::Fanout,

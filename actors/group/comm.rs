@@ -15,7 +15,7 @@ use chinwag_protocol::{
 use futures_util::{StreamExt, stream};
 
 use crate::{
-    local::comm::message_and_remote,
+    arguments::message_and_remote,
     service::{AnyService, Scope, Service},
 };
 
@@ -42,7 +42,7 @@ pub(crate) fn service() -> AnyService {
 
 /// The members of the scope's group, of which there must be some.
 async fn members(scope: &Scope) -> Result<Arc<Group>, CallError> {
-    let members = scope.group().members().await?;
+    let members = scope.caller().members(scope.gid()).await?;
     match members.is_empty() {
         false => Ok(members),
         true => Err(CallError::other(format!("the group {} has no members", scope.gid()))),
@@ -86,14 +86,14 @@ pub(crate) async fn every_node(scope: &Scope, remote: &Remote, arguments: Vec<Va
 
 async fn each_node(scope: &Scope, members: &Group, remote: &Remote, arguments: Vec<Value>) -> GroupReply {
     let once = members.iter().filter(|(sid, member)| members.sid_of(&member.nid) == Some(sid));
-    let unreachable = scope.node().unreachable().await;
+    let unreachable = scope.caller().unreachable().await;
     let calls = once.map(|(sid, member)| {
         let call = Call::new(remote.gid.clone(), &*remote.service, &*remote.method, arguments.clone());
-        let node = match unreachable.contains(&member.nid) {
-            true => scope.node().with_deadline(UNREACHABLE_TIME.min(scope.node().deadline())),
-            false => scope.node().clone(),
+        let caller = match unreachable.contains(&member.nid) {
+            true => scope.caller().with_deadline(UNREACHABLE_TIME.min(scope.caller().deadline())),
+            false => scope.caller().clone(),
         };
-        async move { (sid.clone(), node.call_on(&member.node, call).await) }
+        async move { (sid.clone(), caller.call_on(&member.node, call).await) }
     });
     let mut replies = GroupReply::default();
     let mut answers = stream::iter(calls).buffer_unordered(AT_ONCE);

@@ -19,12 +19,12 @@ use chinwag_protocol::{
 use tokio::task::AbortHandle;
 
 use crate::{
-    handle::Node,
-    local::{
-        comm::message_and_remote,
-        gossip::{Broadcast, ask_width},
-    },
-    service::{AnyService, Scope, Service, value},
+    arguments::message_and_remote,
+    caller::Caller,
+    local::gossip::ask_width,
+    messages::{Broadcast, NameAndChance},
+    request::value,
+    service::{AnyService, Scope, Service},
 };
 
 /// Shortest interval, in milliseconds.
@@ -68,16 +68,16 @@ pub(crate) fn service() -> AnyService {
 async fn send(scope: Scope, arguments: Vec<Value>) -> Reply {
     let (_, remote) = message_and_remote("gossip.send", &arguments)?;
     let replay = asks_for_replay(arguments.get(2))?;
-    ask_width(scope.node(), scope.gid()).await?;
+    ask_width(scope.caller(), scope.gid()).await?;
     let message = Broadcast {
         gid: scope.gid().clone(),
         arguments: arguments.into_iter().next().unwrap_or_default(),
         remote,
-        origin: scope.node().origin()?,
+        origin: scope.caller().origin(),
         calm: false,
         replay,
     };
-    scope.node().inner().gossip.ask(message).await?
+    scope.caller().doors().gossip.deliver(message).await?
 }
 
 /// What the options of `send` say. A key that means nothing is refused, as a misspelled one would be ignored otherwise.
@@ -126,8 +126,8 @@ impl Timers {
         if self.running.borrow().len() >= MAX_TIMERS {
             return Err(CallError::new(ErrorKind::Busy, format!("a group has at most {MAX_TIMERS} timers")));
         }
-        let (name, phases) = scope.node().name_and_chance().await?;
-        let task = actix::spawn(every(scope.node().on_its_own(), interval, phases, function));
+        let (name, phases) = scope.caller().doors().routes.deliver(NameAndChance).await?;
+        let task = actix::spawn(every(scope.caller().on_its_own(), interval, phases, function));
         let timer = Timer { interval, task: task.abort_handle() };
         self.running.borrow_mut().insert(name.clone(), timer);
         value(name)
@@ -135,15 +135,15 @@ impl Timers {
 }
 
 /// Runs the function for as long as nobody stops it.
-async fn every(node: Node, interval: f64, mut phases: rand_chacha::ChaCha8Rng, function: Function) {
+async fn every(caller: Caller, interval: f64, mut phases: rand_chacha::ChaCha8Rng, function: Function) {
     use rand::RngExt as _;
     loop {
         let factor = 1.0 + JITTER * (2.0 * phases.random::<f64>() - 1.0);
-        node.inner().clock.sleep(Duration::from_secs_f64(interval * factor / 1_000.0)).await;
-        if node.is_stopping() {
+        caller.doors().clock.sleep(Duration::from_secs_f64(interval * factor / 1_000.0)).await;
+        if caller.doors().is_stopping() {
             return;
         }
-        if let Err(error) = node.apply(function.clone(), Vec::new()).await {
+        if let Err(error) = caller.apply(function.clone(), Vec::new()).await {
             log::warn!(target: "chinwag::gossip", "a timed function failed: {error}");
         }
     }

@@ -7,7 +7,6 @@ pub mod gossip;
 pub mod groups;
 pub mod routes;
 pub mod status;
-pub mod supervisor;
 
 use crate::service::AnyService;
 

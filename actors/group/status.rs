@@ -16,8 +16,9 @@ use futures_util::future::join_all;
 
 use super::comm::{every_member, every_node};
 use crate::{
-    local::groups::Configuration,
-    service::{AnyService, Scope, Service, value},
+    messages::Configuration,
+    request::value,
+    service::{AnyService, Scope, Service},
 };
 
 /// The figures that are added up over a group.
@@ -74,8 +75,7 @@ async fn spawn(scope: Scope, arguments: Vec<Value>) -> Reply {
     for (sid, error) in added.errors.iter().filter(|(sid, _)| **sid != born.sid()) {
         log::warn!(target: "chinwag::groups", "{sid} did not add {born} to {gid}: {error}");
     }
-    let message = Configuration(gid.clone());
-    let entry = node.tell(&node.inner().groups, message).await??;
+    let entry = scope.caller().doors().groups.deliver(Configuration(gid.clone())).await??;
     give(&scope, &born, &entry.config, &entry.members).await?;
     value(config)
 }

@@ -1,6 +1,6 @@
 //! A group's services, typed.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 #[cfg(doc)]
 use chinwag_protocol::call::ErrorKind;
@@ -11,17 +11,26 @@ use chinwag_protocol::{
     value::{Function, Value},
 };
 
-use super::Node;
-use crate::local::{gossip, groups};
+use crate::{caller::Caller, messages::Enter};
 
 /// A group of nodes, addressed as one.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Group {
-    pub(super) node: Node,
-    pub(super) gid: Result<Gid, CallError>,
+    caller: Caller,
+    gid: Result<Gid, CallError>,
+}
+
+impl fmt::Debug for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Group").field("gid", &self.gid).finish_non_exhaustive()
+    }
 }
 
 impl Group {
+    pub(crate) fn new(caller: Caller, gid: Result<Gid, CallError>) -> Group {
+        Group { caller, gid }
+    }
+
     /// Its name.
     ///
     /// # Errors
@@ -35,16 +44,15 @@ impl Group {
     /// # Errors
     /// [`ErrorKind::UnknownGroup`].
     pub async fn members(&self) -> Result<Arc<group::Group>, CallError> {
-        let message = groups::Members(self.gid()?.clone());
-        self.node.tell(&self.node.inner.groups, message).await?
+        self.caller.members(self.gid()?).await
     }
 
     /// Calls any of the group's services.
     ///
     /// # Errors
-    /// As [`Node::call`].
+    /// As [`Node::call`](super::Node::call).
     pub async fn call(&self, service: &str, method: &str, arguments: impl IntoArguments) -> Reply {
-        self.node.call(self.gid()?.clone(), service, method, arguments).await
+        self.caller.call(self.gid()?.clone(), service, method, arguments).await
     }
 
     /// Messages to every member.
@@ -255,7 +263,7 @@ impl GroupGossip<'_> {
     }
 
     /// Waits until this node has entered the group: from then on it performs whatever is sent to it. `groups.put` and
-    /// joining wait for that themselves, so this is for a node that was [started](crate::home::Environment::groups) with
+    /// joining wait for that themselves, so this is for a node that was [started](crate::environment::Environment::groups) with
     /// the group. Takes at most a second.
     ///
     /// # Errors
@@ -263,7 +271,7 @@ impl GroupGossip<'_> {
     pub async fn entered(&self) -> Result<(), CallError> {
         let gid = self.0.gid()?.clone();
         self.0.members().await?;
-        self.0.node.inner.gossip.ask(gossip::Enter { gid, through: None }).await
+        self.0.caller.doors().gossip.deliver(Enter { gid, through: None }).await
     }
 
     /// Runs a function every `interval`. Answers the name by which [`del`](GroupGossip::del) stops it.

@@ -11,14 +11,18 @@ use chinwag_protocol::{
     value::{Function, Value},
 };
 
+#[cfg(doc)]
 use super::Node;
-use crate::{load::Load, local::membership};
+use crate::{caller::Caller, load::Load, local::membership::Standing};
 
 /// [`Node::groups`].
-#[derive(Debug)]
-pub struct LocalGroups<'a>(pub(super) &'a Node);
+pub struct LocalGroups<'a>(&'a Caller);
 
-impl LocalGroups<'_> {
+impl<'a> LocalGroups<'a> {
+    pub(super) fn new(caller: &'a Caller) -> LocalGroups<'a> {
+        LocalGroups(caller)
+    }
+
     /// The nodes of a group.
     ///
     /// # Errors
@@ -65,21 +69,24 @@ impl LocalGroups<'_> {
     }
 
     async fn set(&self, method: &str, arguments: Vec<Value>) -> Result<group::Group, CallError> {
-        group::Group::from_value(&self.0.local("groups", method, arguments).await?)
+        group::Group::from_value(&self.0.call_local("groups", method, arguments).await?)
     }
 }
 
 /// [`Node::routes`].
-#[derive(Debug)]
-pub struct LocalRoutes<'a>(pub(super) &'a Node);
+pub struct LocalRoutes<'a>(&'a Caller);
 
-impl LocalRoutes<'_> {
+impl<'a> LocalRoutes<'a> {
+    pub(super) fn new(caller: &'a Caller) -> LocalRoutes<'a> {
+        LocalRoutes(caller)
+    }
+
     /// A service: an object of functions. Those of a service written in Rust are stubs that call it here.
     ///
     /// # Errors
     /// [`ErrorKind::UnknownService`].
     pub async fn get(&self, name: &str) -> Result<Value, CallError> {
-        self.0.local("routes", "get", vec![Value::from(name)]).await
+        self.0.call_local("routes", "get", vec![Value::from(name)]).await
     }
 
     /// Installs an object of functions as a service.
@@ -87,7 +94,7 @@ impl LocalRoutes<'_> {
     /// # Errors
     /// [`ErrorKind::Reserved`] where a built-in service has the name, [`ErrorKind::BadArgument`].
     pub async fn put(&self, service: Value, name: &str) -> Result<(), CallError> {
-        self.0.local("routes", "put", vec![service, Value::from(name)]).await.map(drop)
+        self.0.call_local("routes", "put", vec![service, Value::from(name)]).await.map(drop)
     }
 
     /// Removes a service that was put or installed, and answers it: `undefined` where there is none of that name.
@@ -95,21 +102,24 @@ impl LocalRoutes<'_> {
     /// # Errors
     /// [`ErrorKind::Reserved`].
     pub async fn rem(&self, name: &str) -> Result<Value, CallError> {
-        self.0.local("routes", "rem", vec![Value::from(name)]).await
+        self.0.call_local("routes", "rem", vec![Value::from(name)]).await
     }
 }
 
 /// [`Node::status`].
-#[derive(Debug)]
-pub struct LocalStatus<'a>(pub(super) &'a Node);
+pub struct LocalStatus<'a>(&'a Caller);
 
-impl LocalStatus<'_> {
+impl<'a> LocalStatus<'a> {
+    pub(super) fn new(caller: &'a Caller) -> LocalStatus<'a> {
+        LocalStatus(caller)
+    }
+
     /// One figure or fact by name: `nid`, `sid`, `ip`, `port`, `counts`, `heapTotal`, `heapUsed`, `load`.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] for another name.
     pub async fn get(&self, key: &str) -> Result<Value, CallError> {
-        self.0.local("status", "get", vec![Value::from(key)]).await
+        self.0.call_local("status", "get", vec![Value::from(key)]).await
     }
 
     /// How many calls the node has served.
@@ -149,24 +159,27 @@ impl LocalStatus<'_> {
     /// # Errors
     /// [`ErrorKind::SpawnFailed`].
     pub async fn spawn(&self, config: NodeAddr) -> Result<NodeAddr, CallError> {
-        let config = self.0.local("status", "spawn", vec![config.to_value()]).await?;
+        let config = self.0.call_local("status", "spawn", vec![config.to_value()]).await?;
         Ok(NodeAddr::from_value(&config)?)
     }
 }
 
 /// [`Node::membership`].
-#[derive(Debug)]
-pub struct LocalMembership<'a>(pub(super) &'a Node);
+pub struct LocalMembership<'a>(&'a Caller);
 
-impl LocalMembership<'_> {
+impl<'a> LocalMembership<'a> {
+    pub(super) fn new(caller: &'a Caller) -> LocalMembership<'a> {
+        LocalMembership(caller)
+    }
+
     /// Everybody known, this node and those that are gone included.
     ///
     /// # Errors
     /// [`ErrorKind::UnknownService`] on a node that takes no part.
-    pub async fn list(&self) -> Result<BTreeMap<Sid, membership::Standing>, CallError> {
-        let list = self.0.local("membership", "list", Vec::new()).await?;
+    pub async fn list(&self) -> Result<BTreeMap<Sid, Standing>, CallError> {
+        let list = self.0.call_local("membership", "list", Vec::new()).await?;
         let entries = list.as_object().into_iter().flat_map(|list| list.iter());
-        let read = |(sid, entry): (&str, &Value)| Ok((Sid::new(sid)?, membership::Standing::from_value(entry)?));
+        let read = |(sid, entry): (&str, &Value)| Ok((Sid::new(sid)?, Standing::from_value(entry)?));
         entries.map(read).collect()
     }
 
@@ -176,7 +189,7 @@ impl LocalMembership<'_> {
     /// # Errors
     /// As [`list`](LocalMembership::list), and [`ErrorKind::Busy`] with too many subscribers.
     pub async fn subscribe(&self, function: Function) -> Result<String, CallError> {
-        let id = self.0.local("membership", "subscribe", vec![Value::Function(function)]).await?;
+        let id = self.0.call_local("membership", "subscribe", vec![Value::Function(function)]).await?;
         Ok(id.deserialize()?)
     }
 
@@ -185,24 +198,27 @@ impl LocalMembership<'_> {
     /// # Errors
     /// [`ErrorKind::NotFound`].
     pub async fn unsubscribe(&self, id: &str) -> Result<(), CallError> {
-        self.0.local("membership", "unsubscribe", vec![Value::from(id)]).await.map(drop)
+        self.0.call_local("membership", "unsubscribe", vec![Value::from(id)]).await.map(drop)
     }
 
     /// Says farewell: the node is taken from the others' groups, without being called failed, and watches nobody any more.
-    /// Ends when the first of them know, at the latest after [`membership::FAREWELL`].
+    /// Ends when the first of them know, at the latest after [`FAREWELL`](crate::local::membership::FAREWELL).
     ///
     /// # Errors
     /// As [`list`](LocalMembership::list).
     pub async fn leave(&self) -> Result<(), CallError> {
-        self.0.local("membership", "leave", Vec::new()).await.map(drop)
+        self.0.call_local("membership", "leave", Vec::new()).await.map(drop)
     }
 }
 
 /// [`Node::comm`].
-#[derive(Debug)]
-pub struct LocalComm<'a>(pub(super) &'a Node);
+pub struct LocalComm<'a>(&'a Caller);
 
-impl LocalComm<'_> {
+impl<'a> LocalComm<'a> {
+    pub(super) fn new(caller: &'a Caller) -> LocalComm<'a> {
+        LocalComm(caller)
+    }
+
     /// Calls a service of the node that `remote` names.
     ///
     /// # Errors
@@ -211,7 +227,7 @@ impl LocalComm<'_> {
         let Some(node) = &remote.node else {
             // refused there, in the words that a call from elsewhere is told
             let arguments = Value::from(arguments.into_arguments()?);
-            return self.0.local("comm", "send", vec![arguments, remote.to_value()]).await;
+            return self.0.call_local("comm", "send", vec![arguments, remote.to_value()]).await;
         };
         // what the wire's method does with its arguments, without making values of them and reading those
         let arguments = arguments.into_arguments()?;

@@ -15,12 +15,13 @@ use std::{
     time::Duration,
 };
 
-use actix::{Actor, Context, Handler, Message};
+use actix::{Actor, Context, Handler};
 use chinwag_protocol::{
-    call::{Call, CallError, ErrorKind, Remote, Reply},
+    call::{Call, CallError, ErrorKind, Reply},
     host,
     identity::NodeAddr,
-    value::{EcoString, Value},
+    swim::Input,
+    value::EcoString,
 };
 use tokio::{
     sync::Semaphore,
@@ -28,16 +29,22 @@ use tokio::{
 };
 
 use crate::{
+    arguments::message_and_remote,
+    caller::Caller,
     clock::Clock,
-    home::{Home, PEER_IDLE},
-    local::membership,
-    request::{ReplyFuture, Request, ready},
-    service::unknown_method,
+    local::membership::wire,
+    messages::{Inputs, SendCall},
+    request::{ReplyFuture, Request, ready, unknown_method},
+    state::NodeState,
 };
+
+/// How long a lane is kept after its last call.
+const LANE_IDLE: Duration = Duration::from_secs(60);
 
 /// Sends calls.
 pub struct Comm {
-    home: Rc<Home>,
+    state: Rc<NodeState>,
+    caller: Caller,
     lanes: BTreeMap<Peer, Rc<Lane>>,
     swept: Instant,
 }
@@ -62,22 +69,20 @@ struct Lane {
 }
 
 impl Comm {
-    pub(crate) fn new(home: Rc<Home>) -> Comm {
-        Comm { home, lanes: BTreeMap::new(), swept: Instant::now() }
+    pub(crate) fn new(state: Rc<NodeState>, caller: Caller) -> Comm {
+        Comm { state, caller, lanes: BTreeMap::new(), swept: Instant::now() }
     }
 
     fn send(&mut self, to: &NodeAddr, call: Call) -> ReplyFuture {
         if let Err(error) = call.check_names() {
             return ready(Err(error));
         }
-        if to.is_same_node(&self.home.me) {
-            return match self.home.node().cloned() {
-                Ok(node) => Box::pin(async move { node.perform(call).await }),
-                Err(error) => ready(Err(error)),
-            };
+        if to.is_same_node(&self.state.me) {
+            let doors = self.caller.doors().clone();
+            return Box::pin(async move { doors.perform(call).await });
         }
         self.sweep();
-        let places = self.home.settings.calls_to_a_peer;
+        let places = self.state.settings.calls_to_a_peer;
         let fresh = || Rc::new(Lane { places: Semaphore::new(places), waiting: AtomicUsize::new(0) });
         let lane = match self.lanes.entry(Peer::from(to)) {
             btree_map::Entry::Occupied(lane) => lane.get().clone(),
@@ -89,15 +94,18 @@ impl Comm {
                 place.insert(fresh()).clone()
             }
         };
-        if lane.waiting.load(Ordering::Relaxed) >= self.home.settings.calls_waiting_for_a_peer {
-            let message = format!("{} calls wait for {to} already", self.home.settings.calls_waiting_for_a_peer);
+        if lane.waiting.load(Ordering::Relaxed) >= self.state.settings.calls_waiting_for_a_peer {
+            let message = format!("{} calls wait for {to} already", self.state.settings.calls_waiting_for_a_peer);
             return ready(Err(CallError::new(ErrorKind::Busy, message)));
         }
-        let (to, home) = (to.clone(), self.home.clone());
+        let (to, state, doors) = (to.clone(), self.state.clone(), self.caller.doors().clone());
         Box::pin(async move {
-            let reply = lane.pass(&to, call, home.clock, |to, call| home.transport.call(to, call)).await;
-            if home.unheard.load(Ordering::Relaxed) {
-                membership::answered(&home, &to, &reply).await;
+            let reply = lane.pass(&to, call, state.clock, |to, call| state.transport.call(to, call)).await;
+            // an answer is a sign of life of a node that nobody has heard from yet
+            let answered = reply.as_ref().err().is_none_or(wire::answered);
+            if answered && state.unheard.load(Ordering::Relaxed) {
+                // a node that does not take part in membership has no use for it
+                let _ = doors.ask_membership(Inputs::of([Input::Answered(to.key())])).await;
             }
             reply
         })
@@ -105,7 +113,7 @@ impl Comm {
 
     /// Forgets the lanes that nobody is on, now and then.
     fn sweep(&mut self) {
-        if self.swept.elapsed() > PEER_IDLE {
+        if self.swept.elapsed() > LANE_IDLE {
             self.swept = Instant::now();
             self.lanes.retain(|_, lane| Rc::strong_count(lane) > 1);
         }
@@ -143,18 +151,10 @@ impl Actor for Comm {
     type Context = Context<Comm>;
 }
 
-/// Makes a call on a node, with the context it bears.
-#[derive(Debug, Message)]
-#[rtype(result = "Reply")]
-pub(crate) struct Send {
-    pub to: NodeAddr,
-    pub call: Call,
-}
-
-impl Handler<Send> for Comm {
+impl Handler<SendCall> for Comm {
     type Result = ReplyFuture;
 
-    fn handle(&mut self, message: Send, _: &mut Context<Comm>) -> ReplyFuture {
+    fn handle(&mut self, message: SendCall, _: &mut Context<Comm>) -> ReplyFuture {
         self.send(&message.to, message.call)
     }
 }
@@ -183,22 +183,4 @@ fn sending(request: &Request) -> Result<(NodeAddr, Call), CallError> {
     let missing = || CallError::argument("comm.send", 2, "remote", "the remote has no node");
     let node = remote.node.ok_or_else(missing)?;
     Ok((node, Call::new(remote.gid, remote.service, remote.method, arguments)))
-}
-
-/// The two arguments of every `send`; errors name the method that was called.
-pub(crate) fn message_and_remote(method: &str, arguments: &[Value]) -> Result<(Vec<Value>, Remote), CallError> {
-    let message = arguments.first().unwrap_or(&Value::Undefined);
-    let remote = arguments.get(1).unwrap_or(&Value::Undefined);
-    let remote = Remote::from_value(remote).map_err(|why| CallError::argument(method, 2, "remote", why))?;
-    Ok((elements(method, message)?, remote))
-}
-
-/// The elements of an array of arguments.
-pub(crate) fn elements(method: &str, message: &Value) -> Result<Vec<Value>, CallError> {
-    let array = message.as_array().ok_or_else(|| {
-        let why = format!("expected an array of arguments, got {}", message.type_name());
-        CallError::argument(method, 1, "args", why)
-    })?;
-    // each is made to stand alone, in case they share structure
-    (0..array.len()).map(|index| Ok(message.extract(&[(index as u32).into()])?)).collect()
 }

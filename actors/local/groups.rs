@@ -12,56 +12,54 @@
 //! they are gone: the answer waits for either. A node that comes into a group by this has also entered its gossip, so that
 //! it performs whatever is sent after the answer: see `gossip::Enter`.
 
-use std::{borrow::Cow, collections::BTreeMap, rc::Rc, sync::Arc};
+use std::{borrow::Cow, rc::Rc, sync::Arc};
 
-use actix::{Actor, Context, Handler, Message, ResponseFuture};
+use actix::{Actor, Context, Handler, ResponseFuture};
 use chinwag_protocol::{
     call::{CallError, Reply},
     group::{Entry, Group, GroupConfig, Groups as Known},
     identity::{Gid, NodeAddr},
+    swim::Input,
     value::Value,
 };
 
+use super::gossip::Options;
 use crate::{
-    handle::Node,
-    home::Home,
-    local::{
-        gossip,
-        membership::{self, Change, Changed},
-    },
-    node::Reconcile,
-    request::{Request, Response},
-    service::{unknown_method, value},
+    caller::Caller,
+    messages::{Change, Configuration, Enroll, Enter, GroupChanged, Inputs, Meet, Members, Merge, Reconcile},
+    request::{Request, Response, unknown_method, value},
+    state::NodeState,
 };
 
 /// Holds the map.
 pub struct Groups {
-    home: Rc<Home>,
+    state: Rc<NodeState>,
+    caller: Caller,
 }
 
 impl Groups {
-    pub(crate) fn new(home: Rc<Home>) -> Groups {
-        Groups { home }
+    pub(crate) fn new(state: Rc<NodeState>, caller: Caller) -> Groups {
+        Groups { state, caller }
     }
 
     /// How many members the group has that a request is about.
     fn size(&self, request: &Request) -> usize {
         let config = GroupConfig::from_value(request.call.arguments.first().unwrap_or(&Value::Undefined));
-        config.ok().and_then(|config| self.home.groups.borrow().get(&config.gid).ok()).map_or(0, |group| group.len())
+        config.ok().and_then(|config| self.state.groups.borrow().get(&config.gid).ok()).map_or(0, |group| group.len())
     }
 
     /// Does what is asked, and says which group's services may have to start or end.
     fn answer(&mut self, request: &Request) -> Result<(Arc<Group>, Option<Gid>), CallError> {
         let call = &request.call;
         let argument = |index: usize| call.arguments.get(index).unwrap_or(&Value::Undefined);
-        let mut groups = self.home.groups.borrow_mut();
+        let mut groups = self.state.groups.borrow_mut();
         match call.method.as_str() {
             "get" => Ok((groups.get(&gid("get", argument(0))?)?, None)),
             "put" => {
                 let refused =
                     |position, name| move |why: CallError| CallError::argument("groups.put", position, name, why);
                 let config = GroupConfig::from_value(argument(0)).map_err(refused(1, "gid"))?;
-                gossip::Options::read(&config).map_err(refused(1, "gid"))?;
+                Options::read(&config).map_err(refused(1, "gid"))?;
                 let members = Group::from_value(argument(1)).map_err(refused(2, "nodes"))?;
                 let gid = config.gid.clone();
                 Ok((groups.put(config, members)?, Some(gid)))
@@ -82,17 +80,17 @@ impl Groups {
 }
 
 /// What has become of a group, for those who watch its members.
-fn changed(request: &Request, set: &Arc<Group>, before: usize) -> Option<Changed> {
+fn changed(request: &Request, set: &Arc<Group>, before: usize) -> Option<GroupChanged> {
     let argument = |index: usize| request.call.arguments.get(index).unwrap_or(&Value::Undefined);
     let gid = GroupConfig::from_value(argument(0)).ok()?.gid;
     let other = set.len() != before;
-    let how = match request.call.method.as_str() {
+    let change = match request.call.method.as_str() {
         "put" => Change::Put(set.clone()),
         "add" => Change::Added(other),
         "rem" => Change::Removed(key(argument(1)).into_owned(), other),
         _ => Change::Deleted,
     };
-    Some(Changed { gid, how })
+    Some(GroupChanged { gid, change })
 }
 
 /// The key that a value names, as it would in JavaScript. An object, the node itself for example, names none: no member's key is
@@ -106,17 +104,17 @@ fn key(value: &Value) -> Cow<'_, str> {
 }
 
 /// Tells membership, where the node takes part in it. What is done does not depend on it.
-async fn tell_membership(node: &Node, changed: Option<Changed>) {
-    if let (Some(seat), Some(changed)) = (&node.inner().membership, changed) {
-        // one that panicked looks for itself
-        let _ = seat.send(changed).await;
+async fn tell_membership(caller: &Caller, changed: Option<GroupChanged>) {
+    if let (Some(membership), Some(changed)) = (&caller.doors().membership, changed) {
+        // after a panic it looks for itself
+        let _ = membership.deliver(changed).await;
     }
 }
 
 /// Enters the gossip of a group that this node has come into. What is done does not depend on it.
-async fn enter(node: &Node, gid: Gid, through: Option<NodeAddr>) {
-    // one that panicked enters when it is replaced
-    let _ = node.inner().gossip.send(gossip::Enter { gid, through }).await;
+async fn enter(caller: &Caller, gid: Gid, through: Option<NodeAddr>) {
+    // after a panic it enters when it is replaced
+    let _ = caller.doors().gossip.deliver(Enter { gid, through }).await;
 }
 
 /// The name of a group as an argument: text, or an object with a `gid`.
@@ -141,23 +139,20 @@ impl Handler<Request> for Groups {
             Err(error) => Response::Now(Err(error)),
             Ok((set, _)) if request.call.method == "get" => Response::Now(value(set.to_value())),
             Ok((set, reconcile)) => {
-                let node = match self.home.node() {
-                    Ok(node) => node.clone(),
-                    Err(error) => return Response::Now(Err(error)),
-                };
+                let caller = self.caller.clone();
                 let changed = changed(&request, &set, before);
-                let enters = changed.as_ref().filter(|changed| match &changed.how {
-                    Change::Put(_) | Change::Added(_) => set.contains(&self.home.nid),
+                let enters = changed.as_ref().filter(|changed| match &changed.change {
+                    Change::Put(_) | Change::Added(_) => set.contains(&self.state.nid),
                     Change::Removed(..) | Change::Deleted => false,
                 });
                 let enters = enters.map(|changed| changed.gid.clone());
                 Response::Later(Box::pin(async move {
                     if let Some(gid) = reconcile {
-                        node.lifecycle(Reconcile(gid)).await?;
+                        caller.doors().lifecycle.deliver(Reconcile(gid)).await?;
                     }
-                    tell_membership(&node, changed).await;
+                    tell_membership(&caller, changed).await;
                     if let Some(gid) = enters {
-                        enter(&node, gid, None).await;
+                        enter(&caller, gid, None).await;
                     }
                     Reply::Ok(set.to_value().into())
                 }))
@@ -166,73 +161,47 @@ impl Handler<Request> for Groups {
     }
 }
 
-/// Asks for a group's members.
-#[derive(Debug, Message)]
-#[rtype(result = "Result<Arc<Group>, CallError>")]
-pub(crate) struct Members(pub Gid);
-
 impl Handler<Members> for Groups {
     type Result = Result<Arc<Group>, CallError>;
 
     fn handle(&mut self, Members(gid): Members, _: &mut Context<Groups>) -> Self::Result {
-        self.home.groups.borrow().get(&gid)
+        self.state.groups.borrow().get(&gid)
     }
 }
-
-/// Asks for a group's members and configuration.
-#[derive(Debug, Message)]
-#[rtype(result = "Result<Entry, CallError>")]
-pub(crate) struct Configuration(pub Gid);
 
 impl Handler<Configuration> for Groups {
     type Result = Result<Entry, CallError>;
 
     fn handle(&mut self, Configuration(gid): Configuration, _: &mut Context<Groups>) -> Self::Result {
-        self.home.groups.borrow().entry(&gid).cloned()
+        self.state.groups.borrow().entry(&gid).cloned()
     }
-}
-
-/// Puts a group, with those that are in it here already. Answers those, and the configuration that the group now has: one that
-/// an operator puts later is another.
-#[derive(Debug, Message)]
-#[rtype(result = "Result<(Arc<Group>, Arc<GroupConfig>), CallError>")]
-pub(crate) struct Merge {
-    pub config: GroupConfig,
-    pub members: Group,
-    /// The member that said so: alive, and in the group or at least aware of it.
-    pub through: Option<NodeAddr>,
 }
 
 impl Handler<Merge> for Groups {
     type Result = ResponseFuture<Result<(Arc<Group>, Arc<GroupConfig>), CallError>>;
 
     fn handle(&mut self, Merge { config, mut members, through }: Merge, _: &mut Context<Groups>) -> Self::Result {
-        let (gid, node) = (config.gid.clone(), self.home.node().cloned());
-        let before = self.home.groups.borrow().get(&gid).unwrap_or_default();
+        let (gid, caller) = (config.gid.clone(), self.caller.clone());
+        let before = self.state.groups.borrow().get(&gid).unwrap_or_default();
         for (_, member) in before.iter() {
             if !members.contains(&member.nid) {
                 members.add(member.node.clone());
             }
         }
-        let put = gossip::Options::read(&config).and_then(|_| self.home.groups.borrow_mut().widen(config, members));
-        let config = self.home.groups.borrow().entry(&gid).map(|entry| entry.config.clone());
+        let put = Options::read(&config).and_then(|_| self.state.groups.borrow_mut().widen(config, members));
+        let config = self.state.groups.borrow().entry(&gid).map(|entry| entry.config.clone());
         Box::pin(async move {
-            let (node, put, config) = (node?, put?, config?);
-            let member = put.contains(&node.nid());
-            node.lifecycle(Reconcile(gid.clone())).await?;
-            tell_membership(&node, Some(Changed { gid: gid.clone(), how: Change::Added(true) })).await;
+            let (put, config) = (put?, config?);
+            let member = put.contains(&caller.doors().nid);
+            caller.doors().lifecycle.deliver(Reconcile(gid.clone())).await?;
+            tell_membership(&caller, Some(GroupChanged { gid: gid.clone(), change: Change::Added(true) })).await;
             if member {
-                enter(&node, gid, through).await;
+                enter(&caller, gid, through).await;
             }
             Ok((before, config))
         })
     }
 }
-
-/// Adds nodes to groups, where these are known.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub(crate) struct Enroll(pub BTreeMap<Gid, Vec<NodeAddr>>);
 
 impl Handler<Enroll> for Groups {
     type Result = ResponseFuture<()>;
@@ -240,7 +209,7 @@ impl Handler<Enroll> for Groups {
     fn handle(&mut self, Enroll(additions): Enroll, _: &mut Context<Groups>) -> Self::Result {
         let mut changes = Vec::new();
         for (gid, nodes) in additions {
-            let mut groups = self.home.groups.borrow_mut();
+            let mut groups = self.state.groups.borrow_mut();
             let size = |groups: &Known| groups.get(&gid).map_or(0, |members| members.len());
             let before = size(&groups);
             for node in nodes {
@@ -251,38 +220,29 @@ impl Handler<Enroll> for Groups {
                 }
             }
             if size(&groups) != before {
-                changes.push(Changed { gid, how: Change::Added(true) });
+                changes.push(GroupChanged { gid, change: Change::Added(true) });
             }
         }
-        let node = self.home.node().ok().cloned();
+        let caller = self.caller.clone();
         Box::pin(async move {
-            if let Some(node) = node {
-                for changed in changes {
-                    tell_membership(&node, Some(changed)).await;
-                }
+            for changed in changes {
+                tell_membership(&caller, Some(changed)).await;
             }
         })
     }
 }
-
-/// Adds a node to `all` that has called this node or answered it.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub(crate) struct Meet(pub NodeAddr);
 
 impl Handler<Meet> for Groups {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, Meet(met): Meet, _: &mut Context<Groups>) -> Self::Result {
         let key = met.key();
-        self.home.groups.borrow_mut().meet([met]);
-        let node = self.home.node().ok().cloned();
+        self.state.groups.borrow_mut().meet([met]);
+        let caller = self.caller.clone();
         Box::pin(async move {
-            if let Some(node) = node {
-                tell_membership(&node, Some(Changed { gid: Gid::all(), how: Change::Added(true) })).await;
-                // a node that takes no part in membership asks for nothing
-                let _ = membership::send(&node, membership::Take::of([membership::Input::Answered(key)])).await;
-            }
+            tell_membership(&caller, Some(GroupChanged { gid: Gid::all(), change: Change::Added(true) })).await;
+            // a node that does not take part in membership has no use for it
+            let _ = caller.doors().ask_membership(Inputs::of([Input::Answered(key)])).await;
         })
     }
 }

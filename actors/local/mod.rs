@@ -1,6 +1,7 @@
 //! A node's own services, found under `local`.
 
 pub mod comm;
+pub(crate) mod gauges;
 pub mod gossip;
 pub mod groups;
 pub mod membership;

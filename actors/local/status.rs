@@ -25,14 +25,13 @@ use chinwag_protocol::{
 };
 use tokio::{sync::oneshot, time::timeout};
 
+use super::gauges::Gauges;
 use crate::{
-    handle::{Lasting, Node},
-    home::{Heap, Home, Launched},
-    load::Gauges,
-    local::{groups::Meet, routes::AddCallback},
-    node::Stop,
-    request::{ReplyFuture, Request, Response},
-    service::{unknown_method, value},
+    caller::Caller,
+    launcher::{Heap, Launched},
+    messages::{AddCallback, CallbackFuture, Lasting, Meet, Stop},
+    request::{ReplyFuture, Request, Response, unknown_method, value},
+    state::NodeState,
     stub,
 };
 
@@ -41,31 +40,32 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Answers for the node.
 pub struct Status {
-    home: Rc<Home>,
+    state: Rc<NodeState>,
+    caller: Caller,
     gauges: Gauges,
 }
 
 impl Status {
-    pub(crate) fn new(home: Rc<Home>, gauges: Gauges) -> Status {
-        Status { home, gauges }
+    pub(crate) fn new(state: Rc<NodeState>, caller: Caller, gauges: Gauges) -> Status {
+        Status { state, caller, gauges }
     }
 
     fn get(&self, key: &Value) -> Reply {
-        let home = &self.home;
+        let state = &self.state;
         let heap = |pick: fn(Heap) -> u64| {
             let unknown = || CallError::new(ErrorKind::Unsupported, "this platform does not say what its heap holds");
-            value((home.heap)().map(pick).ok_or_else(unknown)?)
+            value((state.heap)().map(pick).ok_or_else(unknown)?)
         };
         match key.as_str() {
-            Some("nid") => value(home.me.nid().to_string()),
-            Some("sid") => value(home.me.sid().as_str()),
-            Some("ip") => value(home.me.ip()),
-            Some("port") => value(home.me.port()),
-            Some("counts") => value(home.counts.get()),
-            Some("load") => value(self.gauges.shown(home)),
+            Some("nid") => value(state.me.nid().to_string()),
+            Some("sid") => value(state.me.sid().as_str()),
+            Some("ip") => value(state.me.ip()),
+            Some("port") => value(state.me.port()),
+            Some("counts") => value(state.counts.get()),
+            Some("load") => value(self.gauges.shown(state)),
             Some("heapTotal") => heap(|heap| heap.total),
             Some("heapUsed") => heap(|heap| heap.used.min(heap.total)),
-            Some(other) => match home.me.extra(other) {
+            Some(other) => match state.me.extra(other) {
                 Some(extra) => value(extra.clone()),
                 None => {
                     let shown: String = other.chars().take(64).collect();
@@ -80,7 +80,7 @@ impl Status {
     }
 
     fn spawn(&self, request: Request) -> ReplyFuture {
-        let home = self.home.clone();
+        let (state, caller) = (self.state.clone(), self.caller.clone());
         Box::pin(async move {
             let config = request.call.arguments.first().unwrap_or(&Value::Undefined);
             let refused = |why: &dyn std::fmt::Display| CallError::argument("status.spawn", 1, "config", why);
@@ -90,26 +90,25 @@ impl Status {
                 return Err(refused(&"the port is 0; name the port that the new node is to listen on"));
             }
             let config = config.as_object().cloned().unwrap_or_default();
-            let node = home.node()?.on_behalf_of(request.origin());
             let left = request.origin().time_left();
             // a little less than the caller waits, so that it hears why
-            let booted = timeout(home.clock.truly(left - left / 16), boot(&home, &node, config)).await;
+            let booted = timeout(state.clock.truly(left - left / 16), boot(&state, &caller, config)).await;
             let late = |_| CallError::new(ErrorKind::DeadlineExceeded, "the new node did not boot within the deadline");
             let booted = booted.map_err(late)??;
             let met = Meet(NodeAddr::from_value(&booted)?);
-            node.tell(&node.inner().groups, met).await?;
+            caller.doors().groups.deliver(met).await?;
             value(booted)
         })
     }
 }
 
 /// Starts a node and waits until it has called back, or died. Dropped before that, it ends the node.
-async fn boot(home: &Home, node: &Node, mut config: Object) -> Result<Value, CallError> {
+async fn boot(state: &NodeState, caller: &Caller, mut config: Object) -> Result<Value, CallError> {
     let unsupported = || CallError::new(ErrorKind::Unsupported, "this node starts no others");
-    let launcher = home.launcher.as_ref().ok_or_else(unsupported)?;
+    let launcher = state.launcher.as_ref().ok_or_else(unsupported)?;
     let (said, heard) = oneshot::channel();
     let said = RefCell::new(Some(said));
-    let callback = move |arguments: Vec<Value>| -> crate::handle::CallbackFuture {
+    let callback = move |arguments: Vec<Value>| -> CallbackFuture {
         if let Some(said) = said.borrow_mut().take() {
             // nobody may be listening any more
             let _ = said.send(arguments);
@@ -117,8 +116,8 @@ async fn boot(home: &Home, node: &Node, mut config: Object) -> Result<Value, Cal
         Box::pin(async { Ok(Value::Null) })
     };
     let message = AddCallback { lasting: Lasting::Once, callback: Box::new(callback) };
-    let name = node.inner().routes.ask(message).await??;
-    let callback = stub::function(&home.me, &name, "call");
+    let name = caller.doors().routes.deliver(message).await??;
+    let callback = stub::function(&state.me, &name, "call");
     let started = compose(config.get("onStart"), callback);
     config.insert("onStart", Value::Function(started));
 
@@ -142,7 +141,7 @@ async fn boot(home: &Home, node: &Node, mut config: Object) -> Result<Value, Cal
                 }
                 (error, _) => {
                     let why = CallError::from_value(error);
-                    let stderr = timeout(home.clock.truly(LAST_WORDS), died).await.unwrap_or_default();
+                    let stderr = timeout(state.clock.truly(LAST_WORDS), died).await.unwrap_or_default();
                     Err(spawn_failed(format!("the new node could not start: {why}"), stderr))
                 }
             }
@@ -198,13 +197,10 @@ impl Handler<Request> for Status {
             "get" => Response::Now(self.get(request.call.arguments.first().unwrap_or(&Value::Undefined))),
             "spawn" => Response::Later(self.spawn(request)),
             "stop" => {
-                let me = self.home.me.to_value();
-                let node = match self.home.node() {
-                    Ok(node) => node.clone(),
-                    Err(error) => return Response::Now(Err(error)),
-                };
+                let me = self.state.me.to_value();
+                let doors = self.caller.doors().clone();
                 Response::Later(Box::pin(async move {
-                    node.lifecycle(Stop).await?;
+                    doors.lifecycle.deliver(Stop).await?;
                     value(me)
                 }))
             }

@@ -80,8 +80,8 @@ use futures_util::future::LocalBoxFuture;
 pub use settings::{Console, ScriptSettings};
 
 use crate::{
+    arguments::message_and_remote,
     clock::Clock,
-    local::comm::message_and_remote,
     request::{Origin, ReplyFuture, ready},
     transport::Transport,
 };

@@ -478,7 +478,7 @@ mod tests {
 
     #[test]
     fn what_is_to_come_to_an_end_is_something_that_nodes_tell() {
-        let settings = chinwag_actors::home::Settings::default();
+        let settings = chinwag_actors::settings::Settings::default();
         let loads = Simulation::new(1).settings(settings).run(|net| async move {
             net.tell(0, "news");
             net.advance(Duration::from_millis(2_000)).await;
@@ -511,7 +511,7 @@ mod tests {
 
     #[test]
     fn what_joins_and_puts_were_to_bring_about_is_found_missing() {
-        let watched = chinwag_actors::home::Settings::default();
+        let watched = chinwag_actors::settings::Settings::default();
         let found = Simulation::new(1).nodes(3).beside([1]).settings(watched).run(|net| async move {
             net.advance(Duration::from_millis(3_000)).await;
             let mut story = Story::new(3, &[1], true, BTreeSet::new());
@@ -535,7 +535,7 @@ mod tests {
 
     #[test]
     fn a_group_that_a_restarted_node_does_not_know_is_found_if_a_member_could_notice() {
-        let watched = chinwag_actors::home::Settings::default();
+        let watched = chinwag_actors::settings::Settings::default();
         let found = Simulation::new(1).nodes(3).settings(watched).run(|net| async move {
             net.advance(Duration::from_millis(3_000)).await;
             let story = || {
@@ -557,7 +557,7 @@ mod tests {
 
     #[test]
     fn a_node_whose_seed_is_dead_may_be_in_either_cluster() {
-        let watched = chinwag_actors::home::Settings::default();
+        let watched = chinwag_actors::settings::Settings::default();
         let found = Simulation::new(1).nodes(3).beside([2]).settings(watched).run(|net| async move {
             let mut story = Story::new(3, &[2], true, BTreeSet::new());
             net.join(2, &[3], &[]);
@@ -572,7 +572,7 @@ mod tests {
 
     #[test]
     fn clusters_are_sure_to_be_one_if_whoever_merged_them_lived_to_tell() {
-        let watched = chinwag_actors::home::Settings::default();
+        let watched = chinwag_actors::settings::Settings::default();
         let found = Simulation::new(1).nodes(2).beside([1, 1]).settings(watched).run(|net| async move {
             let mut story = Story::new(2, &[1, 1], true, BTreeSet::new());
             story.put(&net, "g", 0, &[0, 2]);

@@ -17,8 +17,8 @@
 use std::{cell::RefCell, collections::BTreeSet, fmt, rc::Rc, str::FromStr, time::Duration};
 
 use chinwag_actors::{
-    home::Settings,
     local::membership::{self, Event},
+    settings::Settings,
 };
 use chinwag_protocol::swim::Status;
 use futures_util::StreamExt as _;

@@ -54,7 +54,7 @@ mod trace;
 
 use std::{cell::RefCell, collections::BTreeMap, fmt, future::Future, rc::Rc, sync::Arc};
 
-use chinwag_actors::{home::Settings, local::membership::Settings as Membership, service::AnyService};
+use chinwag_actors::{local::membership::Settings as Membership, service::AnyService, settings::Settings};
 use chinwag_protocol::{
     group::{Group, GroupConfig, Sharing},
     identity::{Gid, NodeAddr},

@@ -10,11 +10,7 @@ use std::{
 };
 
 use chinwag_actors::{
-    handle::Node,
-    home::{Environment, Settings},
-    local::membership::Seed,
-    node,
-    service::AnyService,
+    environment::Environment, handle::Node, local::membership::Seed, node, service::AnyService, settings::Settings,
     transport::Transport,
 };
 use chinwag_protocol::{

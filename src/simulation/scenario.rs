@@ -22,7 +22,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use chinwag_actors::{home::Settings, local::membership};
+use chinwag_actors::{local::membership, settings::Settings};
 use chinwag_protocol::{group::GroupConfig, identity::Gid, overlay::Overlay};
 use serde::{Deserialize, Serialize, de::Error as _};
 

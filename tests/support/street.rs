@@ -5,12 +5,7 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
 
 use chinwag::{
     Call, CallError, ErrorKind, Gid, Nid, NodeAddr, Value,
-    actors::{
-        handle::Node,
-        home::{Environment, Settings},
-        node,
-        transport::Transport,
-    },
+    actors::{environment::Environment, handle::Node, node, settings::Settings, transport::Transport},
     membership,
     protocol::{
         call::{Answer, Reply},

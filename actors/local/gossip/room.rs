@@ -21,19 +21,24 @@ use chinwag_protocol::{
     value::Value,
 };
 use futures_util::{future::LocalBoxFuture, stream::FuturesUnordered};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
-use super::{Options, memories::Memories, options::Width, outcomes::Outcomes};
-use crate::{home::Home, load::Fill};
+use super::{
+    memories::Memories,
+    options::{Options, Width},
+    outcomes::Outcomes,
+};
+use crate::{load::Fill, messages::Incoming, state::NodeState};
 
 pub(crate) type NodeId = rumor::Id<Nid>;
 
 /// One node's gossip. Outlives the actor that drives it.
-#[derive(Default)]
 pub(crate) struct Rooms {
     pub by_group: RefCell<BTreeMap<Gid, Box<Room>>>,
     /// The requests under way.
     pub flights: RefCell<FuturesUnordered<Flight>>,
+    /// The requests of peers that wait.
+    pub incoming: RefCell<mpsc::Receiver<Box<Incoming>>>,
     /// What is remembered of groups that have been deleted.
     pub memories: RefCell<Memories>,
     /// What came of messages whose senders have yet to ask.
@@ -48,11 +53,23 @@ pub(crate) struct Rooms {
 const MAX_ORPHANS: usize = 4_096;
 
 impl Rooms {
+    /// A node's gossip that has yet to begin. The requests of peers arrive through the receiver.
+    pub(crate) fn new(incoming: mpsc::Receiver<Box<Incoming>>) -> Rooms {
+        Rooms {
+            by_group: RefCell::default(),
+            flights: RefCell::default(),
+            incoming: RefCell::new(incoming),
+            memories: RefCell::default(),
+            outcomes: RefCell::default(),
+            last_number: Cell::default(),
+        }
+    }
+
     /// The machine of a group that this node gossips in for the first time, or again.
-    pub(crate) fn open(&self, gid: &Gid, home: &Home, options: Options) -> Box<Room> {
+    pub(crate) fn open(&self, gid: &Gid, state: &NodeState, options: Options) -> Box<Room> {
         self.last_number.set(self.last_number.get() + 1);
-        let make = if home.founded.borrow().contains(gid) { rumor::Gossip::new } else { rumor::Gossip::newcomer };
-        let machine = make(home.nid, home.life.get(), options.config.clone());
+        let make = if state.founded.borrow().contains(gid) { rumor::Gossip::new } else { rumor::Gossip::newcomer };
+        let machine = make(state.nid, state.life.get(), options.config.clone());
         let machine = self.memories.borrow_mut().recall(gid, machine);
         Box::new(Room::new(self.last_number.get(), machine, options))
     }
@@ -264,16 +281,16 @@ impl Room {
     }
 
     /// Has the machine and the node go on in the later of their lives.
-    pub(crate) fn follow_life(&mut self, home: &Home) {
-        self.machine.raise(home.now(), home.life.get());
+    pub(crate) fn follow_life(&mut self, state: &NodeState) {
+        self.machine.raise(state.now(), state.life.get());
         let life = self.machine.incarnation();
-        if life > home.life.get() {
+        if life > state.life.get() {
             log::warn!(
                 target: "chinwag::gossip",
                 "peers know life {} of this node already, perhaps as its clock was put back: it goes on as life {life}",
                 life - 1
             );
-            home.life.set(life);
+            state.life.set(life);
         }
     }
 
@@ -340,14 +357,14 @@ impl Room {
     fn with<T>(
         &mut self,
         entry: &Entry,
-        home: &Home,
+        state: &NodeState,
         act: impl FnOnce(&mut rumor::Gossip<Nid, Shared>, &mut Context<'_, Members<'_>, rand_chacha::ChaCha8Rng>) -> T,
     ) -> T {
         let members = entry.members.len();
         let fanout = self.fanout(members);
-        let view = Members { group: &entry.members, legacy: &self.legacy, me: home.nid };
-        home.chance(|chance| {
-            let mut context = Context { now: home.now(), view: &view, fanout, chance };
+        let view = Members { group: &entry.members, legacy: &self.legacy, me: state.nid };
+        state.chance(|chance| {
+            let mut context = Context { now: state.now(), view: &view, fanout, chance };
             act(&mut self.machine, &mut context)
         })
     }
@@ -356,39 +373,39 @@ impl Room {
     pub(crate) fn input(
         &mut self,
         entry: &Entry,
-        home: &Home,
+        state: &NodeState,
         input: Input<Nid, Shared>,
         out: &mut Vec<Output<Nid, Shared>>,
     ) {
-        self.with(entry, home, |machine, context| machine.handle(context, input, out));
+        self.with(entry, state, |machine, context| machine.handle(context, input, out));
     }
 
     /// Answers a request.
     pub(crate) fn respond(
         &mut self,
         entry: &Entry,
-        home: &Home,
+        state: &NodeState,
         from: Option<Nid>,
         request: Request<Nid, Shared>,
         out: &mut Vec<Output<Nid, Shared>>,
     ) -> Answer<Nid, Shared> {
         // a pull only answers an offer of this node's own
         self.addressed |= !matches!(request, Request::Pull(_));
-        self.with(entry, home, |machine, context| machine.respond(context, from, request, out))
+        self.with(entry, state, |machine, context| machine.respond(context, from, request, out))
     }
 
     /// Starts a rumor.
     pub(crate) fn broadcast(
         &mut self,
         entry: &Entry,
-        home: &Home,
+        state: &NodeState,
         message: Shared,
         manner: Manner,
         out: &mut Vec<Output<Nid, Shared>>,
     ) -> Result<Waiting, CallError> {
         let bytes = message.bytes();
         let started =
-            self.with(entry, home, |machine, context| machine.broadcast_as(manner, context, message, bytes, out));
+            self.with(entry, state, |machine, context| machine.broadcast_as(manner, context, message, bytes, out));
         let busy = |why: BroadcastError| CallError::new(ErrorKind::Busy, why.to_string());
         let replies = Rc::new(RefCell::new(GroupReply::default()));
         let (settle, settled) = oneshot::channel();

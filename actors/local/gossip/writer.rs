@@ -10,7 +10,7 @@ use chinwag_protocol::{
     rumor::{Request, Rumor},
 };
 
-use crate::local::comm;
+use crate::arguments;
 
 /// Makes requests into messages. What goes to many peers is made once, and shared by all.
 pub(crate) struct Writer {
@@ -55,7 +55,7 @@ fn carries(message: &Outgoing, request: &Request<Nid, Shared>, quiet: bool) -> b
 
 /// The call that performs a message on this node.
 pub(crate) fn performance(message: &Message) -> Result<Call, CallError> {
-    let arguments = comm::elements("gossip.send", &message.arguments)?;
+    let arguments = arguments::elements("gossip.send", &message.arguments)?;
     Ok(Call::new(message.remote.gid.clone(), &*message.remote.service, &*message.remote.method, arguments))
 }
 

@@ -15,16 +15,17 @@ use futures_util::future::LocalBoxFuture;
 use tokio::sync::oneshot;
 
 use super::{
-    Event, Membership, Shared, Take, admit,
+    actor::Membership,
     comparing::Comparing,
-    join, send,
-    wire::{self, Known},
+    join,
+    roster::{MAX_RELAYS, Shared},
+    wire::{self, Known, NO_FROM},
 };
-use crate::request::{FromPeer, Request, Response};
-use crate::service::value;
-
-/// Most probes under way for others. Beyond it they are told `Busy`, which accuses nobody.
-pub(super) const MAX_RELAYS: usize = 1_024;
+use crate::{
+    events::Event,
+    messages::Inputs,
+    request::{FromPeer, Request, Response, value},
+};
 
 /// How long a node that joins is given to answer at the address that it states.
 const DIAL_BACK: Duration = Duration::from_secs(1);
@@ -38,7 +39,7 @@ pub(super) struct Sender {
 impl Membership {
     /// A peer has stated its address: people are shown the peer as it spells its own address.
     pub(super) fn spelled(&self, from: &NodeAddr) {
-        if self.home.groups.borrow_mut().stated(from) {
+        if self.state.groups.borrow_mut().stated(from) {
             self.roster.borrow().tell(Event::GroupChanged { gid: Gid::all() });
         }
     }
@@ -57,19 +58,19 @@ impl Membership {
         let (Some(member), stated) = (from, *stated) else { return Ok(None) };
         let node = &member.node;
         self.spelled(node);
-        if node.is_same_node(&self.home.me) && !stated.is_mute() {
+        if node.is_same_node(&self.state.me) && !stated.is_mute() {
             let mine = self.roster.borrow().swim.incarnation();
-            if stated.incarnation.life != mine.life && stated.incarnation.life != self.home.incarnation {
+            if stated.incarnation.life != mine.life && stated.incarnation.life != self.state.incarnation {
                 self.address_taken(stated.incarnation.life);
                 let why = format!("{node} is this node's address, and another node states it");
                 return Err(wire::address_taken(why));
             }
         }
-        let merge = wire::asks_to_merge(merge, self.home.life.get());
+        let merge = wire::asks_to_merge(merge, self.state.life.get());
         // a seed dials back before it answers; its members may speak to this node before this node has the answer
         let mut roster = self.roster.borrow_mut();
         let merge = merge || roster.swim.expects_to_join() && roster.seed == Some(member.nid);
-        admit(&mut roster, &self.home, &stated, name, merge)?;
+        roster.admit_sender(&self.state, &stated, name, merge)?;
         drop(roster);
         if !stated.is_mute() {
             self.drive([Input::Heard { peer: member.nid, stated }], context);
@@ -82,8 +83,8 @@ impl Membership {
         log::error!(
             target: "chinwag::membership",
             "another node states this node's address {} (started at {life}, this one at {}); give each its own --advertise",
-            self.home.me,
-            self.home.incarnation
+            self.state.me,
+            self.state.incarnation
         );
         self.roster.borrow().tell(Event::AddressTaken { life });
     }
@@ -95,14 +96,14 @@ impl Membership {
         let held = roster.swim.held_against(&peer).or_else(|| {
             let incarnation = roster.swim.incarnation_of(&peer)?;
             let later = incarnation > sender.stated.incarnation && !sender.stated.is_mute();
-            later.then_some(Update { peer, incarnation, claim: Claim::Alive, by: self.home.nid })
+            later.then_some(Update { peer, incarnation, claim: Claim::Alive, by: self.state.nid })
         });
         self.entry(&roster, &held?)
     }
 
     /// What this node says of itself.
     fn alive(&self) -> Update<Nid> {
-        let (peer, incarnation) = (self.home.nid, self.roster.borrow().swim.incarnation());
+        let (peer, incarnation) = (self.state.nid, self.roster.borrow().swim.incarnation());
         Update { peer, incarnation, claim: Claim::Alive, by: peer }
     }
 
@@ -132,15 +133,15 @@ impl Membership {
                 let asked = sync.groups.clone().unwrap_or_default();
                 let newcomer = from.as_ref().ok_or_else(|| refused(NO_FROM))?.node.clone();
                 self.check_joining(&newcomer, &stated.statement, &stated.name)?;
-                let (home, node) = (self.home.clone(), self.home.node()?.on_behalf_of(origin));
+                let (state, link) = (self.state.clone(), self.link.on_behalf_of(origin));
                 let back = self.dial_back(&newcomer);
                 Ok(Response::Later(Box::pin(async move {
                     let incarnation = stated.statement.incarnation;
                     join::answers_there(&newcomer, incarnation.life, &back.await)?;
                     let groups = asked.clone();
-                    send(&node, Joining { newcomer: newcomer.clone(), incarnation, groups }).await?;
-                    join::admitted(&home, &node, newcomer, asked).await?;
-                    Ok(Answer::Compared(send(&node, Comparing { from, stated, sync }).await??))
+                    link.ask(Joining { newcomer: newcomer.clone(), incarnation, groups }).await?;
+                    join::admitted(&state, &link, newcomer, asked).await?;
+                    Ok(Answer::Compared(link.ask(Comparing { from, stated, sync }).await??))
                 })))
             }
             Body::Listing(listing) => {
@@ -168,7 +169,7 @@ impl Membership {
             return Pong { stated: self.stated(&self.roster.borrow()), about: None };
         };
         if ping.about.is_some() {
-            Handler::handle(self, Take { inputs: Vec::new(), about: ping.about }, context);
+            Handler::handle(self, Inputs { inputs: Vec::new(), about: ping.about }, context);
         }
         let stated = self.stated(&self.roster.borrow());
         let inquired = ping.inquire.and_then(|node| {
@@ -197,7 +198,7 @@ impl Membership {
             self.take_news(peer::read_news(news).map_err(refused)?, context);
             return Ok(Response::Now(value(Value::Null)));
         };
-        let (response, me) = (self.respond(FromPeer::read(method, request)?, context)?, self.home.me.clone());
+        let (response, me) = (self.respond(FromPeer::read(method, request)?, context)?, self.state.me.clone());
         Ok(response.map(move |answer| answer.to_call_answer(&Gid::all(), &me)))
     }
 
@@ -220,19 +221,19 @@ impl Membership {
     }
 
     fn cluster_name(&self) -> &str {
-        &self.home.settings.membership.cluster
+        &self.state.settings.membership.cluster
     }
 
     /// Whether a node may join at all.
     fn check_joining(&self, newcomer: &NodeAddr, stated: &Statement, name: &str) -> Result<(), CallError> {
         let mine = self.cluster_name();
         if name != mine {
-            return Err(wire::stranger(format!("{} is in the cluster {mine:?}, not {name:?}", self.home.me)));
+            return Err(wire::stranger(format!("{} is in the cluster {mine:?}, not {name:?}", self.state.me)));
         }
-        if newcomer.is_same_node(&self.home.me) {
+        if newcomer.is_same_node(&self.state.me) {
             return Err(CallError::new(ErrorKind::Unreachable, format!("{newcomer} is this node itself")));
         }
-        let latest = self.roster.borrow().swim.latest_life(self.home.now());
+        let latest = self.roster.borrow().swim.latest_life(self.state.now());
         let ahead = stated.incarnation.life.saturating_sub(latest);
         if ahead > 0 {
             let seconds = ahead / 1_000 + swim::LIFE_AHEAD.as_secs();
@@ -247,20 +248,20 @@ impl Membership {
     /// members may speak to it before it has the answer to its own.
     fn dial_back(&self, newcomer: &NodeAddr) -> LocalBoxFuture<'static, peer::Reply> {
         let mut roster = self.roster.borrow_mut();
-        self.home.chance(|chance| roster.swim.found_cluster(chance));
-        self.home.ask(newcomer, self.request(&roster, Body::Ping(Ping::default())), DIAL_BACK)
+        self.state.chance(|chance| roster.swim.found_cluster(chance));
+        self.state.ask(newcomer, self.request(&roster, Body::Ping(Ping::default())), DIAL_BACK)
     }
 
     /// The groups that list a node, of which a welcome names some: the node then asks for the listing.
     pub(super) fn listed_in(&self, nid: &Nid) -> Vec<Gid> {
-        let groups = self.home.groups.borrow();
+        let groups = self.state.groups.borrow();
         let names = groups.listing(nid).map(|(gid, _)| gid).filter(|gid| !gid.is_all());
         names.take(MAX_GROUPS).cloned().collect()
     }
 
     /// A page of the groups that list a node.
     fn listing(&self, nid: &Nid, after: Option<&Place>) -> Listed {
-        let groups = self.home.groups.borrow();
+        let groups = self.state.groups.borrow();
         let (mut parts, mut room) = (Vec::new(), PAGE);
         let begun = |gid: &Gid| after.is_none_or(|after| *gid >= after.gid);
         for (gid, entry) in groups.listing(nid).filter(|(gid, _)| !gid.is_all() && begun(gid)) {
@@ -290,7 +291,7 @@ impl Membership {
     fn relay(&self, to: &NodeAddr, budget: Duration) -> LocalBoxFuture<'static, peer::Reply> {
         let (roster, shared, nid) = (self.roster.clone(), self.roster.clone(), to.key());
         let ping = self.request(&roster.borrow(), Body::Ping(Ping::default()));
-        let asking = self.home.ask(to, ping, budget);
+        let asking = self.state.ask(to, ping, budget);
         let under_way = Relaying::begin(roster.clone());
         let (tell, told) = oneshot::channel();
         // the answer counts here too, also when whoever asked has given up
@@ -304,14 +305,14 @@ impl Membership {
                 outcome => outcome,
             };
             let heard = match outcome {
-                Outcome::Answered(stated) => Some(Take::of([Input::Heard { peer: nid, stated }])),
+                Outcome::Answered(stated) => Some(Inputs::of([Input::Heard { peer: nid, stated }])),
                 Outcome::Unreachable(_) | Outcome::Refused | Outcome::Lost => None,
             };
             // whoever asked may have given up
             let _ = tell.send(outcome);
             heard
         });
-        let name = self.home.settings.membership.cluster.as_str().into();
+        let name = self.state.settings.membership.cluster.as_str().into();
         Box::pin(async move {
             let outcome = told.await.unwrap_or(Outcome::Lost);
             let stated = Stated { statement: roster.borrow().swim.statement(), name };
@@ -324,9 +325,6 @@ impl Membership {
         })
     }
 }
-
-/// Why a request that its sender has to sign is refused.
-pub(super) const NO_FROM: &str = "it has no from";
 
 /// A node that joins has answered at its address: it is a member.
 #[derive(Debug, Message)]

@@ -12,12 +12,11 @@ use chinwag_protocol::{
 };
 
 use super::{
-    Membership, Roster, admit,
-    answering::NO_FROM,
-    send,
-    wire::{self, Known},
+    actor::{Link, Membership},
+    roster::Roster,
+    wire::{self, Known, NO_FROM},
 };
-use crate::{handle::Node, home::Home};
+use crate::state::NodeState;
 
 /// A comparison of views, and the request that carries it.
 #[derive(Debug)]
@@ -46,6 +45,19 @@ impl Merging {
 }
 
 impl Membership {
+    /// Compares views with a peer, in a task of its own.
+    pub(super) fn begin_comparison(&self, roster: &mut Roster, peer: Nid, sync: swim::Sync<Nid>, timeout: Duration) {
+        let Some(to) = roster.address(&peer).cloned() else { return roster.swim.end_sync(&peer) };
+        let merge = Merging::IfPut;
+        let first = self.syncing(roster, sync, merge.of(roster, &peer), None);
+        let (state, link) = (self.state.clone(), self.link.clone());
+        actix::spawn(async move {
+            // it is tried again with the next peer whose view differs
+            let _ = compare(&state, &link, &to, first, merge, timeout).await;
+            let _ = link.ask(EndSync(peer)).await;
+        });
+    }
+
     /// A comparison of views, and the request that carries it. A node that joins names its groups.
     pub(super) fn syncing(
         &self,
@@ -67,9 +79,9 @@ impl Membership {
 }
 
 /// Compares views with a peer until both agree, or until a request fails. `first` is the first request.
-pub(super) async fn compare(
-    home: &Home,
-    node: &Node,
+async fn compare(
+    state: &NodeState,
+    link: &Link,
     to: &NodeAddr,
     first: Syncing,
     merge: Merging,
@@ -77,8 +89,8 @@ pub(super) async fn compare(
 ) -> Result<(), CallError> {
     let Syncing { mut sync, mut request } = first;
     loop {
-        let answer = compared(home.ask(to, request, timeout).await)?;
-        match send(node, TakePage { from: to.key(), sync, answer, merge }).await?? {
+        let answer = compared(state.ask(to, request, timeout).await)?;
+        match link.ask(TakePage { from: to.key(), sync, answer, merge }).await?? {
             Some(next) => Syncing { sync, request } = next,
             None => return Ok(()),
         }
@@ -123,12 +135,12 @@ impl Handler<TakePage> for Membership {
         let shared = self.roster.clone();
         let mut roster = shared.borrow_mut();
         let merges = merge == Merging::Joins || roster.swim.merges(&from, &stated);
-        admit(&mut roster, &self.home, &stated, &name, merges)?;
-        roster.swim.trust(self.home.now(), &stated);
+        roster.admit_sender(&self.state, &stated, &name, merges)?;
+        roster.swim.trust(self.state.now(), &stated);
         let fresh = roster.note(addresses);
         self.take_in(&mut roster, [Input::Heard { peer: from, stated }]);
-        let (home, now) = (self.home.clone(), self.home.now());
-        let (next, outputs) = home.chance(|chance| roster.swim.take_page(now, from, (&sync, &page), chance));
+        let (state, now) = (self.state.clone(), self.state.now());
+        let (next, outputs) = state.chance(|chance| roster.swim.take_page(now, from, (&sync, &page), chance));
         self.carry_out_all(&mut roster, outputs);
         self.finish(&mut roster, context);
         let next = next.map(|next| self.syncing(&roster, next, merge.of(&roster, &from), None));
@@ -175,8 +187,8 @@ impl Handler<Comparing> for Membership {
         let shared = self.roster.clone();
         let mut roster = shared.borrow_mut();
         let fresh = roster.note(addresses);
-        let (home, now, from) = (self.home.clone(), self.home.now(), sender.member.nid);
-        let answered = home.chance(|chance| roster.swim.answer_sync(now, from, &sync, chance));
+        let (state, now, from) = (self.state.clone(), self.state.now(), sender.member.nid);
+        let answered = state.chance(|chance| roster.swim.answer_sync(now, from, &sync, chance));
         let (page, outputs) = answered.map_err(|why| refused(&why))?;
         self.carry_out_all(&mut roster, outputs);
         let entries = self.entries(&roster, &page.entries);
@@ -184,7 +196,7 @@ impl Handler<Comparing> for Membership {
         drop(roster);
         self.enroll(fresh);
         let swim::Page { differing, next, parts, .. } = page;
-        let from = Some(wire::address(&self.home.me));
+        let from = Some(wire::address(&self.state.me));
         Ok(Compared { stated: self.stated(&self.roster.borrow()), from, parts, differing, entries, next })
     }
 }

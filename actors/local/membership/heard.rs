@@ -6,8 +6,8 @@ use chinwag_protocol::{
     peer::MAX_HEARD,
 };
 
-use super::Membership;
-use crate::local::gossip;
+use super::actor::Membership;
+use crate::messages::Differs;
 
 /// Most groups that are looked at for one probe. The next probe goes on from there, so that the cost of a probe does not
 /// depend on how many groups there are.
@@ -19,10 +19,10 @@ pub(super) type Heard = (Gid, u64);
 impl Membership {
     /// What a probe of a peer says of the groups that both are in: always of `all`, and of others in turn.
     pub(super) fn heard(&self, peer: &Nid) -> Vec<Heard> {
-        let groups = self.home.groups.borrow();
+        let groups = self.state.groups.borrow();
         let both = |gid: &Gid| {
             let members = groups.entry(gid).map(|entry| &entry.members);
-            members.is_ok_and(|members| members.contains(peer) && members.contains(&self.home.nid))
+            members.is_ok_and(|members| members.contains(peer) && members.contains(&self.state.nid))
         };
         let mut listed: Vec<Gid> = vec![Gid::all()];
         let last = self.last_heard.borrow().clone();
@@ -37,16 +37,16 @@ impl Membership {
             }
         }
         self.last_heard.replace(looked_at);
-        let now = self.home.now();
+        let now = self.state.now();
         listed.into_iter().map(|gid| (gid.clone(), self.rooms.hash(&gid, now))).collect()
     }
 
     /// Looks at what a peer's probe says that it has heard.
     pub(super) fn compare_heard(&self, nid: Nid, heard: Vec<Heard>) {
-        let now = self.home.now();
+        let now = self.state.now();
         let mut differing = Vec::new();
         for (gid, hash) in heard {
-            if !self.home.groups.borrow().entry(&gid).is_ok_and(|entry| entry.members.contains(&nid)) {
+            if !self.state.groups.borrow().entry(&gid).is_ok_and(|entry| entry.members.contains(&nid)) {
                 continue;
             }
             if self.rooms.hash(&gid, now) == hash {
@@ -55,11 +55,14 @@ impl Membership {
                 differing.push(gid);
             }
         }
-        let (false, Ok(node)) = (differing.is_empty(), self.home.node().cloned()) else { return };
+        if differing.is_empty() {
+            return;
+        }
+        let doors = self.link.caller.doors().clone();
         actix::spawn(async move {
             for gid in differing {
                 // a node that has ended asks for nothing any more
-                let _ = node.inner().gossip.ask(gossip::Differs { gid, peer: nid }).await;
+                let _ = doors.gossip.deliver(Differs { gid, peer: nid }).await;
             }
         });
     }

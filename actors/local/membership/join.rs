@@ -32,15 +32,15 @@ use chinwag_protocol::{
 use rand::RngExt as _;
 
 use super::{
-    Announce, Membership, Seed, Shared,
+    actor::{Announce, Link, Membership},
     comparing::{EndSync, Merging, Syncing, TakePage, compared},
-    roster::Task,
-    send, wire,
+    roster::{Shared, Task},
+    wire,
 };
 use crate::{
-    handle::Node,
-    home::Home,
-    local::{gossip::Enter, groups::Merge},
+    messages::{Enter, Merge},
+    settings::Seed,
+    state::NodeState,
 };
 
 /// How long a seed is given to answer.
@@ -69,12 +69,11 @@ const TRIES: u32 = 5;
 const MAX_TRIED: usize = 8;
 
 /// Brings this node in.
-pub(super) async fn run(home: Rc<Home>, roster: Shared) {
-    let Ok(node) = home.node().map(Node::on_its_own) else { return };
-    let settings = &home.settings.membership;
+async fn run(state: Rc<NodeState>, link: Link, roster: Shared) {
+    let settings = &state.settings.membership;
     for gid in &settings.groups {
         // alone in it, until a seed says who else is
-        if let Err(why) = node.groups().put(gid.clone(), [home.me.clone()]).await {
+        if let Err(why) = link.put_group(gid, &state.me).await {
             log::error!(target: "chinwag::membership", "this node cannot be in group {gid}: {why}");
         }
     }
@@ -87,12 +86,12 @@ pub(super) async fn run(home: Rc<Home>, roster: Shared) {
         // a node that has members does without its seeds, and nobody has to do anything about them
         let level = if met { log::Level::Debug } else { log::Level::Warn };
         for (number, seed) in settings.seeds.iter().enumerate() {
-            match through(&home, &node, seed).await {
+            match through(&state, &link, seed).await {
                 Ok(members) => {
                     roster.borrow_mut().welcomed = true;
                     roster.borrow_mut().swim.expect_to_join(false);
                     log::info!(target: "chinwag::membership", "joined {members} others through {seed}");
-                    return ask_hosts(&home, &node, &roster).await;
+                    return ask_hosts(&state, &link, &roster).await;
                 }
                 Err(Failure::Itself) => themselves += 1,
                 Err(Failure::Other(why)) => {
@@ -114,15 +113,15 @@ pub(super) async fn run(home: Rc<Home>, roster: Shared) {
             log::info!(target: "chinwag::membership", "every seed is this node itself: it waits for others to join");
             return;
         }
-        let wait = pause.next(&home);
+        let wait = pause.next(&state);
         let again = wait.as_millis();
         log::log!(target: "chinwag::membership", level, "no seed answered; all are tried again in {again} ms");
-        rest(&home, &node, &roster, wait).await;
+        rest(&state, &link, &roster, wait).await;
         // It may have become a member by other means: then any member can tell it what a seed would. But all that it knows may
         // have joined through this node itself, so the seeds are tried on.
         if !met
             && !faithful
-            && let Some(member) = through_any(&home, &node, Asked::Joins).await
+            && let Some(member) = through_any(&state, &link, Asked::Joins).await
         {
             met = true;
             roster.borrow_mut().welcomed = true;
@@ -132,13 +131,13 @@ pub(super) async fn run(home: Rc<Home>, roster: Shared) {
 }
 
 /// Waits, and meanwhile asks members that welcome this node for its groups, if it has joined through another already.
-async fn rest(home: &Home, node: &Node, roster: &Shared, wait: Duration) {
-    let end = home.now() + wait;
-    while home.now() < end {
+async fn rest(state: &NodeState, link: &Link, roster: &Shared, wait: Duration) {
+    let end = state.now() + wait;
+    while state.now() < end {
         if roster.borrow().welcomed {
-            ask_hosts(home, node, roster).await;
+            ask_hosts(state, link, roster).await;
         }
-        home.clock.sleep(end.saturating_sub(home.now()).min(HOSTS_PAUSE)).await;
+        state.clock.sleep(end.saturating_sub(state.now()).min(HOSTS_PAUSE)).await;
     }
 }
 
@@ -153,19 +152,19 @@ impl Default for Pause {
 
 impl Pause {
     /// The next pause: twice as long as the last one, and a little more or less, so that nodes do not fall into step.
-    fn next(&mut self, home: &Home) -> Duration {
-        let pause = self.0.mul_f64(home.chance(|chance| chance.random_range(0.75..1.25)));
+    fn next(&mut self, state: &NodeState) -> Duration {
+        let pause = self.0.mul_f64(state.chance(|chance| chance.random_range(0.75..1.25)));
         self.0 = (self.0 * 2).min(LONGEST_PAUSE);
         pause
     }
 }
 
 /// Joins through one of the members that this node has met. Answers which.
-async fn through_any(home: &Home, node: &Node, asked: Asked) -> Option<NodeAddr> {
-    let members = home.groups.borrow().get(&Gid::all()).unwrap_or_default();
-    let members = members.iter().map(|(_, member)| &member.node).filter(|member| !member.is_same_node(&home.me));
+async fn through_any(state: &NodeState, link: &Link, asked: Asked) -> Option<NodeAddr> {
+    let members = state.groups.borrow().get(&Gid::all()).unwrap_or_default();
+    let members = members.iter().map(|(_, member)| &member.node).filter(|member| !member.is_same_node(&state.me));
     for member in members.take(MAX_TRIED) {
-        if with(home, node, member, asked).await.is_ok() {
+        if with(state, link, member, asked).await.is_ok() {
             return Some(member.clone());
         }
     }
@@ -173,34 +172,34 @@ async fn through_any(home: &Home, node: &Node, asked: Asked) -> Option<NodeAddr>
 }
 
 /// Asks for the groups that list this node those members that know some which it does not know.
-async fn ask_hosts(home: &Home, node: &Node, roster: &Shared) {
+async fn ask_hosts(state: &NodeState, link: &Link, roster: &Shared) {
     loop {
         let next = roster.borrow_mut().hosts.pop();
         let Some(host) = next else { return };
         for _ in 0..TRIES {
-            match listing(home, node, &host, Asked::Welcomed).await {
+            match listing(state, link, &host, Asked::Welcomed).await {
                 Ok(()) => break,
                 Err(why) => log::debug!(target: "chinwag::membership", "{host} welcomed this node, but: {why}"),
             }
-            home.clock.sleep(FIRST_PAUSE).await;
+            state.clock.sleep(FIRST_PAUSE).await;
         }
     }
 }
 
 /// Joins through the member that has welcomed this node, or through another that it has met meanwhile. Answers whether the
 /// first has still to be asked for the groups that it knows.
-async fn through_host(home: &Home, node: &Node, host: &NodeAddr) -> bool {
+async fn through_host(state: &NodeState, link: &Link, host: &NodeAddr) -> bool {
     let mut pause = Pause::default();
     loop {
-        match with(home, node, host, Asked::Welcomed).await {
+        match with(state, link, host, Asked::Welcomed).await {
             Ok(others) => {
                 log::info!(target: "chinwag::membership", "welcomed by {host}, with {others} others");
                 return false;
             }
             Err(why) => log::debug!(target: "chinwag::membership", "{host} welcomed this node, but: {why}"),
         }
-        home.clock.sleep(pause.next(home)).await;
-        if let Some(member) = through_any(home, node, Asked::Welcomed).await {
+        state.clock.sleep(pause.next(state)).await;
+        if let Some(member) = through_any(state, link, Asked::Welcomed).await {
             log::info!(target: "chinwag::membership", "welcomed by {host}, joined through {member}");
             return !member.is_same_node(host);
         }
@@ -224,11 +223,17 @@ enum Failure {
 }
 
 impl Membership {
+    /// Brings this node in, in a task of its own.
+    pub(super) fn begin_joining(&self) {
+        let task = actix::spawn(run(self.state.clone(), self.link.clone(), self.roster.clone()));
+        self.roster.borrow_mut().joining = Some(Task(task.abort_handle()));
+    }
+
     /// A member has noticed that this node was restarted. It knows groups which list this node, those named among them:
     /// with others that welcome it, it may have none in common.
     pub(super) fn welcomed(&self, by: NodeAddr, groups: &[Gid]) {
         let mut roster = self.roster.borrow_mut();
-        let lacks = groups.iter().any(|gid| self.home.groups.borrow().entry(gid).is_err());
+        let lacks = groups.iter().any(|gid| self.state.groups.borrow().entry(gid).is_err());
         let joins = roster.joining.as_ref().is_some_and(|task| !task.0.is_finished());
         // one that joins through a seed is told as much
         let first = !std::mem::replace(&mut roster.welcomed, true) && !joins;
@@ -238,15 +243,14 @@ impl Membership {
         if joins || !(first || lacks) {
             return;
         }
-        let (home, shared) = (self.home.clone(), Rc::downgrade(&self.roster));
+        let (state, link, shared) = (self.state.clone(), self.link.clone(), Rc::downgrade(&self.roster));
         let task = actix::spawn(async move {
-            let Ok(node) = home.node().map(Node::on_its_own) else { return };
-            let asks = first && through_host(&home, &node, &by).await;
+            let asks = first && through_host(&state, &link, &by).await;
             if let Some(roster) = shared.upgrade() {
                 if asks {
                     roster.borrow_mut().hosts.push(by);
                 }
-                ask_hosts(&home, &node, &roster).await;
+                ask_hosts(&state, &link, &roster).await;
             }
         });
         roster.joining = Some(Task(task.abort_handle()));
@@ -272,11 +276,11 @@ pub(super) fn answers_there(newcomer: &NodeAddr, life: u64, reply: &Reply) -> Re
 }
 
 /// Joins through one seed, at the first of its addresses that answers. Answers how many others it knows.
-async fn through(home: &Home, node: &Node, seed: &Seed) -> Result<usize, Failure> {
-    let addresses = home.transport.resolve(seed.host(), seed.port()).await.map_err(Failure::Other)?;
+async fn through(state: &NodeState, link: &Link, seed: &Seed) -> Result<usize, Failure> {
+    let addresses = state.transport.resolve(seed.host(), seed.port()).await.map_err(Failure::Other)?;
     let mut outcome = Err(Failure::Itself);
-    for address in addresses.iter().filter(|address| !address.is_same_node(&home.me)) {
-        outcome = at(home, node, address).await.map_err(Failure::Other);
+    for address in addresses.iter().filter(|address| !address.is_same_node(&state.me)) {
+        outcome = at(state, link, address).await.map_err(Failure::Other);
         if outcome.is_ok() {
             break;
         }
@@ -284,48 +288,48 @@ async fn through(home: &Home, node: &Node, seed: &Seed) -> Result<usize, Failure
     outcome
 }
 
-async fn at(home: &Home, node: &Node, seed: &NodeAddr) -> Result<usize, CallError> {
-    match with(home, node, seed, Asked::Joins).await {
-        Err(why) if why.lacks_method() => through_mute(home, node, seed).await,
+async fn at(state: &NodeState, link: &Link, seed: &NodeAddr) -> Result<usize, CallError> {
+    match with(state, link, seed, Asked::Joins).await {
+        Err(why) if why.lacks_method() => through_mute(state, link, seed).await,
         joined => joined,
     }
 }
 
 /// Joins through a node that takes part.
-async fn with(home: &Home, node: &Node, seed: &NodeAddr, asked: Asked) -> Result<usize, CallError> {
-    let Syncing { mut sync, mut request } = send(node, BeginJoining(seed.key())).await?;
+async fn with(state: &NodeState, link: &Link, seed: &NodeAddr, asked: Asked) -> Result<usize, CallError> {
+    let Syncing { mut sync, mut request } = link.ask(BeginJoining(seed.key())).await?;
     loop {
-        let answer = compared(home.ask(seed, request, SEED_TIME).await)?;
+        let answer = compared(state.ask(seed, request, SEED_TIME).await)?;
         let from = answer.from.as_ref().ok_or_else(|| CallError::other("the answer has no from"))?;
-        if from.is_same_node(&home.me) {
+        if from.is_same_node(&state.me) {
             return Err(CallError::new(ErrorKind::Unreachable, format!("{seed} is this node itself")));
         }
-        match send(node, TakePage { from: from.key(), sync, answer, merge: Merging::Joins }).await?? {
+        match link.ask(TakePage { from: from.key(), sync, answer, merge: Merging::Joins }).await?? {
             Some(next) => Syncing { sync, request } = next,
             None => break,
         }
     }
-    send(node, EndSync(seed.key())).await?;
-    listing(home, node, seed, asked).await?;
+    link.ask(EndSync(seed.key())).await?;
+    listing(state, link, seed, asked).await?;
     // by then the view has been taken in
     let enter = Enter { gid: Gid::all(), through: Some(seed.clone()) };
-    node.inner().gossip.ask(enter).await?;
-    Ok(others(home))
+    link.caller.doors().gossip.deliver(enter).await?;
+    Ok(others(state))
 }
 
 /// Puts the groups that list this node, as a member knows them.
-async fn listing(home: &Home, node: &Node, seed: &NodeAddr, asked: Asked) -> Result<(), CallError> {
-    let started_in = &home.settings.membership.groups;
+async fn listing(state: &NodeState, link: &Link, seed: &NodeAddr, asked: Asked) -> Result<(), CallError> {
+    let started_in = &state.settings.membership.groups;
     let wants = |gid: &Gid| match asked {
         Asked::Joins => true,
         // what it has been told of a group since its restart, by an operator most likely, stands
-        Asked::Welcomed => started_in.contains(gid) || home.groups.borrow().entry(gid).is_err(),
+        Asked::Welcomed => started_in.contains(gid) || state.groups.borrow().entry(gid).is_err(),
     };
     let mut after: Option<Place> = None;
     let mut gathered: Option<Part> = None;
     loop {
-        let request = send(node, BeginListing { after: after.clone() }).await?;
-        let Answer::Listed(Listed { groups, next }) = home.ask(seed, request, SEED_TIME).await? else {
+        let request = link.ask(BeginListing { after: after.clone() }).await?;
+        let Answer::Listed(Listed { groups, next }) = state.ask(seed, request, SEED_TIME).await? else {
             return Err(CallError::new(ErrorKind::BadAnswer, format!("{seed} answered something else")));
         };
         for part in groups {
@@ -341,7 +345,7 @@ async fn listing(home: &Home, node: &Node, seed: &NodeAddr, asked: Asked) -> Res
                 }
                 _ => {
                     if let Some(whole) = gathered.replace(part) {
-                        put(home, node, whole, seed).await?;
+                        put(state, link, whole, seed).await?;
                     }
                 }
             }
@@ -353,45 +357,45 @@ async fn listing(home: &Home, node: &Node, seed: &NodeAddr, asked: Asked) -> Res
         after = next;
     }
     if let Some(whole) = gathered {
-        put(home, node, whole, seed).await?;
+        put(state, link, whole, seed).await?;
     }
     Ok(())
 }
 
-fn others(home: &Home) -> usize {
-    home.groups.borrow().get(&Gid::all()).map_or(0, |all| all.len() - 1)
+fn others(state: &NodeState) -> usize {
+    state.groups.borrow().get(&Gid::all()).map_or(0, |all| all.len() - 1)
 }
 
 /// Puts a group that a seed knows, with those that are in it here already. Where both know members that the other did
 /// not, as others came in through this node before it had come in itself, each side is told of the other's. Members that are
 /// gone at the moment come back into it here as they do at the seed.
-async fn put(home: &Home, node: &Node, part: Part, seed: &NodeAddr) -> Result<(), CallError> {
+async fn put(state: &NodeState, link: &Link, part: Part, seed: &NodeAddr) -> Result<(), CallError> {
     let Part { config, members: theirs, gone } = part;
     let gid = config.gid.clone();
     let message = Merge { config, members: theirs.clone(), through: Some(seed.clone()) };
-    let (mine, config) = node.tell(&node.inner().groups, message).await??;
+    let (mine, config) = link.caller.doors().groups.deliver(message).await??;
     if !gone.is_empty() {
-        send(node, Expect { config, gone }).await?;
+        link.ask(Expect { config, gone }).await?;
     }
     let of_one = |one: &Group, other: &Group| -> Vec<NodeAddr> {
-        let alone = one.iter().filter(|(_, member)| member.nid != home.nid && !other.contains(&member.nid));
+        let alone = one.iter().filter(|(_, member)| member.nid != state.nid && !other.contains(&member.nid));
         alone.map(|(_, member)| member.node.clone()).collect()
     };
     let only_here = of_one(&mine, &theirs);
     if !gid.is_all() && !only_here.is_empty() {
         let nodes = only_here.into_iter().chain(of_one(&theirs, &mine)).collect();
-        send(node, Announce { gid, nodes }).await?;
+        link.ask(Announce { gid, nodes }).await?;
     }
     Ok(())
 }
 
 /// Joins through a node that takes no part. It tells nobody of the newcomer, so one of those that it knows is asked to.
-async fn through_mute(home: &Home, node: &Node, seed: &NodeAddr) -> Result<usize, CallError> {
-    let asked = &home.settings.membership.groups;
+async fn through_mute(state: &NodeState, link: &Link, seed: &NodeAddr) -> Result<usize, CallError> {
+    let asked = &state.settings.membership.groups;
     let mut known = Group::default();
     for gid in std::iter::once(&Gid::all()).chain(asked) {
-        let add = vec![Value::from(gid.as_str()), NodeAddr::new(home.me.ip(), home.me.port()).to_value()];
-        let added = home.call(seed, Call::new(Gid::local(), "groups", "add", add), SEED_TIME).await;
+        let add = vec![Value::from(gid.as_str()), NodeAddr::new(state.me.ip(), state.me.port()).to_value()];
+        let added = state.call(seed, Call::new(Gid::local(), "groups", "add", add), SEED_TIME).await;
         let members = match added {
             Ok(members) => Group::from_peer(&members.into_value())?,
             Err(why) if gid.is_all() => return Err(why),
@@ -404,22 +408,22 @@ async fn through_mute(home: &Home, node: &Node, seed: &NodeAddr) -> Result<usize
             known.add(member.node.clone());
         }
         let part = Part { config: GroupConfig::new(gid.clone()), members, gone: Group::default() };
-        put(home, node, part, seed).await?;
+        put(state, link, part, seed).await?;
     }
-    node.groups().add("all", seed.clone()).await?;
+    link.add_to_group(&Gid::all(), seed).await?;
     let candidates = known
         .iter()
         .map(|(_, member)| &member.node)
-        .filter(|other| !other.is_same_node(&home.me) && !other.is_same_node(seed));
+        .filter(|other| !other.is_same_node(&state.me) && !other.is_same_node(seed));
     for other in candidates.take(MAX_TRIED) {
-        match with(home, node, other, Asked::Joins).await {
+        match with(state, link, other, Asked::Joins).await {
             Ok(_) => break,
             Err(why) => {
                 log::debug!(target: "chinwag::membership", "{other}, known by {seed}, does not take it in: {why}")
             }
         }
     }
-    Ok(others(home))
+    Ok(others(state))
 }
 
 /// Asks for the first request of a comparison with a seed.
@@ -434,7 +438,7 @@ impl Handler<BeginJoining> for Membership {
         let mut roster = self.roster.borrow_mut();
         roster.seed = Some(seed);
         let sync = roster.swim.begin_joining(&seed);
-        let groups = self.home.settings.membership.groups.clone();
+        let groups = self.state.settings.membership.groups.clone();
         MessageResult(self.syncing(&roster, sync, Some(0), Some(groups)))
     }
 }
@@ -467,24 +471,29 @@ impl Handler<Expect> for Membership {
     type Result = ();
 
     fn handle(&mut self, Expect { config, gone }: Expect, context: &mut Context<Membership>) {
-        let mut groups = self.home.groups.borrow_mut();
-        self.roster.borrow_mut().expect(&config, &gone, &self.home.nid, &mut groups);
+        let mut groups = self.state.groups.borrow_mut();
+        self.roster.borrow_mut().expect(&config, &gone, &self.state.nid, &mut groups);
         drop(groups);
         self.drive([], context);
     }
 }
 
 /// Adds a newcomer to the groups that it was started in. The others hear of them with the news of the newcomer.
-pub(super) async fn admitted(home: &Home, node: &Node, newcomer: NodeAddr, asked: Vec<Gid>) -> Result<(), CallError> {
+pub(super) async fn admitted(
+    state: &NodeState,
+    link: &Link,
+    newcomer: NodeAddr,
+    asked: Vec<Gid>,
+) -> Result<(), CallError> {
     let nid = newcomer.key();
     for gid in asked.into_iter().filter(|gid| !gid.is_local() && !gid.is_all()) {
-        let known = home.groups.borrow().get(&gid).map(|members| members.contains(&nid));
+        let known = state.groups.borrow().get(&gid).map(|members| members.contains(&nid));
         match known {
             Ok(true) => {}
-            Ok(false) => drop(node.groups().add(gid.as_str(), newcomer.clone()).await?),
-            Err(_) => drop(node.groups().put(gid.clone(), [newcomer.clone()]).await?),
+            Ok(false) => link.add_to_group(&gid, &newcomer).await?,
+            Err(_) => link.put_group(&gid, &newcomer).await?,
         }
-        send(node, Announce { gid, nodes: vec![newcomer.clone()] }).await?;
+        link.ask(Announce { gid, nodes: vec![newcomer.clone()] }).await?;
     }
     Ok(())
 }

@@ -8,13 +8,16 @@ use chinwag_protocol::{
     value::{Object, Value},
 };
 
-use super::{Membership, wire, wire::status_name};
+use super::{
+    actor::Membership,
+    wire::{self, status_name},
+};
 
 impl Membership {
     pub(super) fn list(&self) -> Value {
         let roster = self.roster.borrow();
-        let all = self.home.groups.borrow().get(&Gid::all()).unwrap_or_default();
-        let mine = (self.home.nid, swim::Status::Alive, roster.swim.incarnation());
+        let all = self.state.groups.borrow().get(&Gid::all()).unwrap_or_default();
+        let mine = (self.state.nid, swim::Status::Alive, roster.swim.incarnation());
         let mut list = Object::new();
         // those of `all` first, so that nobody else takes their SIDs
         for there in [true, false] {
@@ -28,7 +31,7 @@ impl Membership {
                 entry.insert("life", incarnation.life as f64);
                 entry.insert("turn", incarnation.turn);
                 if let Some(since) = roster.swim.since(&nid) {
-                    let began = self.home.incarnation as f64;
+                    let began = self.state.incarnation as f64;
                     entry.insert("since", (began + since.as_secs_f64() * 1_000.0).round());
                 }
                 let written = node.nid();

@@ -3,9 +3,10 @@
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
 
 use chinwag_protocol::{
+    call::{CallError, ErrorKind},
     group::{Group, GroupConfig, Groups},
     identity::{Gid, Nid, NodeAddr, Sid},
-    swim::{self, Bulletin, Input, PAGE, Status, Swim, Timer, Update},
+    swim::{self, Bulletin, Input, PAGE, Relation, Statement, Status, Swim, Timer, Update},
     value::Value,
 };
 use tokio::{
@@ -13,13 +14,19 @@ use tokio::{
     task::AbortHandle,
 };
 
-use super::{
-    MAX_SUBSCRIBERS, Settings,
-    answering::MAX_RELAYS,
+use super::wire::{self, Addresses, Known};
+use crate::{
     events::{Event, Events, Peer},
-    wire::{Addresses, Known},
+    load::Fill,
+    settings::MembershipSettings,
+    state::NodeState,
 };
-use crate::{home::Home, load::Fill};
+
+/// The most subscribers of one node, functions and streams together.
+pub const MAX_SUBSCRIBERS: usize = 1_024;
+
+/// The most probes under way for others. Beyond it they are told `Busy`, which accuses nobody.
+pub(super) const MAX_RELAYS: usize = 1_024;
 
 /// Handed to each actor that comes to sit in the seat.
 pub(crate) type Shared = Rc<RefCell<Roster>>;
@@ -93,7 +100,7 @@ pub(crate) struct Roster {
 }
 
 impl Roster {
-    pub(crate) fn new(mut swim: Swim<Nid>, settings: &Settings) -> Roster {
+    pub(crate) fn new(mut swim: Swim<Nid>, settings: &MembershipSettings) -> Roster {
         // Gossip compares clusters with the sender of each request, even before the membership actor has started.
         swim.expect_to_join(!settings.seeds.is_empty());
         Roster {
@@ -119,6 +126,30 @@ impl Roster {
             joining: None,
             relays: 0,
             farewell: None,
+        }
+    }
+
+    /// Whether a request comes from a member of this cluster, or from a node that may become one.
+    ///
+    /// # Errors
+    /// An error for the sender where it belongs to another cluster.
+    pub(super) fn admit_sender(
+        &mut self,
+        state: &NodeState,
+        stated: &Statement,
+        name: &str,
+        merge: bool,
+    ) -> Result<(), CallError> {
+        let mine = &state.settings.membership.cluster;
+        if !stated.is_mute() && name != mine {
+            return Err(wire::stranger(format!("{} is in the cluster {mine:?}, not {name:?}", state.me)));
+        }
+        match self.swim.relate(stated, merge) {
+            Relation::Member => Ok(()),
+            Relation::Stranger => Err(wire::stranger(format!(
+                "{} belongs to another cluster, and nobody asked for a merge; --join or groups.put does",
+                state.me
+            ))),
         }
     }
 
@@ -175,9 +206,9 @@ impl Roster {
     }
 
     /// What an operator has done to `all` since it was last looked at.
-    pub(crate) fn differences(&mut self, home: &Home) -> Vec<Input<Nid>> {
-        let (me, Ok(all)) = (&home.nid, home.groups.borrow().get(&Gid::all())) else { return Vec::new() };
-        if let (None, Some(life)) = (&self.seen, home.acquainted) {
+    pub(crate) fn differences(&mut self, state: &NodeState) -> Vec<Input<Nid>> {
+        let (me, Ok(all)) = (&state.nid, state.groups.borrow().get(&Gid::all())) else { return Vec::new() };
+        if let (None, Some(life)) = (&self.seen, state.acquainted) {
             let mut peers: Vec<Nid> = all.iter().map(|(_, member)| member.nid).filter(|nid| nid != me).collect();
             peers.sort_unstable();
             self.swim.acquaint(peers.into_iter(), swim::Incarnation::of_life(life));
@@ -384,13 +415,20 @@ impl Roster {
         Some(Peer { nid: node.nid(), node, incarnation })
     }
 
-    /// Begins to keep events for one more subscriber. None after the end.
-    pub(crate) fn subscribe(&mut self) -> Option<Events> {
+    /// Begins to keep events for one more subscriber.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Busy`] past [`MAX_SUBSCRIBERS`], and [`ErrorKind::Stopping`] after the end.
+    pub(crate) fn subscribe(&mut self) -> Result<Events, CallError> {
+        if self.subscribers() >= MAX_SUBSCRIBERS {
+            let message = format!("a node tells at most {MAX_SUBSCRIBERS} subscribers");
+            return Err(CallError::new(ErrorKind::Busy, message));
+        }
         if self.ended {
-            return None;
+            return Err(CallError::new(ErrorKind::Stopping, "the node is stopping"));
         }
         let kept = self.kept_events;
-        Some(Events::new(self.events.get_or_insert_with(|| broadcast::channel(kept).0).subscribe()))
+        Ok(Events::new(self.events.get_or_insert_with(|| broadcast::channel(kept).0).subscribe()))
     }
 
     /// How many subscribers there are.

@@ -3,6 +3,8 @@
 //!
 //! There are many of them, and hardly one changes anything: it is looked up first, and the actor is asked only then.
 
+use std::sync::Arc;
+
 use chinwag_protocol::{
     call::CallError,
     identity::Nid,
@@ -10,21 +12,24 @@ use chinwag_protocol::{
     swim::{Input, Statement},
 };
 
-use super::{Shared, Take, send, wire};
-use crate::home::Home;
+use super::{roster::Shared, wire};
+use crate::{doors::Doors, messages::Inputs, state::NodeState};
 
 /// Where they are seen to. A node that takes no part sees none.
 #[derive(Clone)]
-pub(crate) struct Signs(Option<Shared>);
+pub(crate) struct Signs {
+    roster: Option<Shared>,
+    doors: Arc<Doors>,
+}
 
 impl Signs {
-    pub(crate) fn new(roster: Option<Shared>) -> Signs {
-        Signs(roster)
+    pub(crate) fn new(roster: Option<Shared>, doors: Arc<Doors>) -> Signs {
+        Signs { roster, doors }
     }
 
     /// What this node states of itself.
     pub(crate) fn stated(&self) -> Statement {
-        let roster = self.0.as_ref().and_then(|roster| roster.try_borrow().ok());
+        let roster = self.roster.as_ref().and_then(|roster| roster.try_borrow().ok());
         roster.map(|roster| Statement { view: 0, ..roster.swim.statement() }).unwrap_or_default()
     }
 
@@ -32,31 +37,36 @@ impl Signs {
     ///
     /// # Errors
     /// An error for the sender where it belongs to another.
-    pub(crate) fn admit(&self, home: &Home, stated: &Statement, name: &str) -> Result<(), CallError> {
-        let Some(mut roster) = self.0.as_ref().and_then(|roster| roster.try_borrow_mut().ok()) else { return Ok(()) };
-        super::admit(&mut roster, home, stated, name, false)
+    pub(crate) fn admit(&self, state: &NodeState, stated: &Statement, name: &str) -> Result<(), CallError> {
+        let Some(mut roster) = self.roster.as_ref().and_then(|roster| roster.try_borrow_mut().ok()) else {
+            return Ok(());
+        };
+        roster.admit_sender(state, stated, name, false)
     }
 
     /// A request of a peer has arrived, with what it states of itself; or an answer, with a mute statement.
-    pub(crate) fn asked(&self, home: &Home, peer: Nid, stated: Statement) {
+    pub(crate) fn asked(&self, peer: Nid, stated: Statement) {
         let incarnation = (!stated.is_mute()).then_some(stated.incarnation);
         let minds = |roster: &Shared| Some(roster.try_borrow().ok()?.swim.minds(&peer, incarnation));
-        let (Some(true), Ok(node)) = (self.0.as_ref().and_then(minds), home.node().cloned()) else { return };
+        if self.roster.as_ref().and_then(minds) != Some(true) {
+            return;
+        }
         let sign = match incarnation {
             Some(_) => Input::Heard { peer, stated },
             None => Input::Answered(peer),
         };
+        let doors = self.doors.clone();
         actix::spawn(async move {
             // a node that has ended asks for nothing any more
-            let _ = send(&node, Take::of([sign])).await;
+            let _ = doors.ask_membership(Inputs::of([sign])).await;
         });
     }
 
     /// A peer has answered a request, or nobody has.
-    pub(crate) fn answered(&self, home: &Home, peer: Nid, reply: &peer::Reply) {
+    pub(crate) fn answered(&self, peer: Nid, reply: &peer::Reply) {
         let nobody = |error: &CallError| !wire::answered(error) || wire::is_named(error, wire::STRANGER);
         if !reply.as_ref().is_err_and(nobody) {
-            self.asked(home, peer, Statement::default());
+            self.asked(peer, Statement::default());
         }
     }
 }

@@ -3,16 +3,13 @@
 use std::rc::Rc;
 
 use chinwag_protocol::{
-    call::{CallError, ErrorKind, Reply},
+    call::{CallError, Reply},
     value::{Function, Value},
 };
 use futures_util::StreamExt;
 
-use super::{Events, Membership, Roster, roster::Task};
-use crate::{handle::Node, service::value};
-
-/// Most subscribers of one node, functions and streams together.
-pub const MAX_SUBSCRIBERS: usize = 1_024;
+use super::{actor::Membership, roster::Task};
+use crate::{caller::Caller, events::Events, request::value};
 
 /// How often in a row a subscribed function may fail before it is dropped: whoever subscribed may be gone.
 const MAX_FAILURES: u32 = 16;
@@ -23,12 +20,12 @@ impl Membership {
             let why = format!("expected a function, got {}", argument.type_name());
             return Err(CallError::argument("membership.subscribe", 1, "function", why));
         };
-        let (mut roster, node) = (self.roster.borrow_mut(), self.home.node()?.on_its_own());
-        let events = subscribed(&mut roster)?;
-        let id = self.home.uuid().to_string();
+        let (mut roster, caller) = (self.roster.borrow_mut(), self.link.caller.clone());
+        let events = roster.subscribe()?;
+        let id = self.state.uuid().to_string();
         let (shared, name, function) = (Rc::downgrade(&self.roster), id.clone(), function.clone());
         let calling = async move {
-            call_with_each(node, function, events).await;
+            call_with_each(caller, function, events).await;
             let ended = shared.upgrade().and_then(|roster| roster.borrow_mut().subscriptions.remove(&name));
             // last, as it ends this very task
             drop(ended);
@@ -39,20 +36,11 @@ impl Membership {
     }
 }
 
-/// One more subscriber, if there is room.
-pub(super) fn subscribed(roster: &mut Roster) -> Result<Events, CallError> {
-    if roster.subscribers() >= MAX_SUBSCRIBERS {
-        let message = format!("a node tells at most {MAX_SUBSCRIBERS} subscribers");
-        return Err(CallError::new(ErrorKind::Busy, message));
-    }
-    roster.subscribe().ok_or_else(|| CallError::new(ErrorKind::Stopping, "the node is stopping"))
-}
-
 /// Calls a function with one event after the other.
-async fn call_with_each(node: Node, function: Function, mut events: Events) {
+async fn call_with_each(caller: Caller, function: Function, mut events: Events) {
     let mut failures = 0;
     while let Some(event) = events.next().await {
-        match node.run(function.clone(), vec![event.to_value()]).await {
+        match caller.run(function.clone(), vec![event.to_value()]).await {
             Ok(_) => failures = 0,
             Err(why) => {
                 failures += 1;

@@ -15,8 +15,15 @@ use futures_util::{
 };
 use tokio::sync::oneshot;
 
-use super::{Event, FAREWELL, Membership, Roster, Take, roster};
-use crate::{local::gossip::Broadcast, request::Origin};
+use super::{
+    actor::{FAREWELL, Membership},
+    roster::{Roster, Taken},
+};
+use crate::{
+    events::Event,
+    messages::{Broadcast, Inputs},
+    request::Origin,
+};
 
 /// How long the news may take to reach the first peers.
 const NEWS: Duration = Duration::from_secs(2);
@@ -33,20 +40,20 @@ const WORDS: usize = 32;
 impl Membership {
     /// Puts a piece of news with those that gossip is to bring to everyone. A farewell goes out at once.
     pub(super) fn say(&self, roster: &mut Roster, update: Update<Nid>) {
-        let farewell = update.claim == Claim::Left && update.peer == self.home.nid;
+        let farewell = update.claim == Claim::Left && update.peer == self.state.nid;
         let Some(news) = self.entry(roster, &update) else { return };
         if !self.note_news(roster, update, news.to_value()) || !farewell {
             return;
         }
-        let everywhere = self.home.groups.borrow().names().cloned().collect::<Vec<Gid>>();
+        let everywhere = self.state.groups.borrow().names().cloned().collect::<Vec<Gid>>();
         let everywhere = everywhere.into_iter().filter_map(|gid| {
-            let sid = self.home.groups.borrow().get(&gid).ok()?.sid_of(&self.home.nid)?.clone();
+            let sid = self.state.groups.borrow().get(&gid).ok()?.sid_of(&self.state.nid)?.clone();
             Some((gid, sid))
         });
         let mute = self.words(roster, everywhere.collect(), |sid| ("rem", Value::from(sid.as_str())));
         let mut spreading = Vec::new();
-        while let Some(news) = roster.news.take(self.home.now(), true) {
-            spreading.extend(self.spread(news, FAREWELL));
+        while let Some(news) = roster.news.take(self.state.now(), true) {
+            spreading.push(self.spread(news, FAREWELL));
         }
         let (told, tell) = oneshot::channel();
         roster.farewell = Some(tell);
@@ -59,20 +66,20 @@ impl Membership {
 
     /// Tells mute members of nodes that have come into a group, by the `groups.add` that they understand.
     pub(super) fn announce(&self, roster: &Roster, gid: &Gid, nodes: &[NodeAddr]) {
-        let group = self.home.groups.borrow().get(gid).unwrap_or_default();
+        let group = self.state.groups.borrow().get(gid).unwrap_or_default();
         let mute = group.iter().map(|(_, member)| member.nid).filter(|nid| roster.swim.is_mute(nid));
         let mute: Vec<NodeAddr> = mute.filter_map(|nid| roster.address(&nid).cloned()).collect();
         if mute.is_empty() {
             return;
         }
-        let (home, gid, nodes) = (self.home.clone(), gid.clone(), nodes.to_vec());
+        let (state, gid, nodes) = (self.state.clone(), gid.clone(), nodes.to_vec());
         actix::spawn(async move {
             let told = mute
                 .iter()
                 .flat_map(|to| nodes.iter().filter(move |node| !node.is_same_node(to)).map(move |node| (to, node)));
             let words = futures_util::stream::iter(told).map(|(to, node)| {
                 let arguments = vec![Value::from(gid.as_str()), node.to_value()];
-                home.call(to, Call::new(Gid::local(), "groups", "add", arguments), WORD)
+                state.call(to, Call::new(Gid::local(), "groups", "add", arguments), WORD)
             });
             words.buffer_unordered(WORDS).for_each(|_| std::future::ready(())).await;
         });
@@ -80,9 +87,9 @@ impl Membership {
 
     /// Whether there is anyone to tell.
     fn note_news(&self, roster: &mut Roster, update: Update<Nid>, news: Value) -> bool {
-        let alone = self.home.groups.borrow().get(&Gid::all()).is_ok_and(|all| all.len() < 2);
+        let alone = self.state.groups.borrow().get(&Gid::all()).is_ok_and(|all| all.len() < 2);
         if !alone {
-            let (now, bytes) = (self.home.now(), chinwag_protocol::wire::encode(&news).len());
+            let (now, bytes) = (self.state.now(), chinwag_protocol::wire::encode(&news).len());
             roster.news.add(now, (update, news), bytes);
         }
         !alone
@@ -90,24 +97,23 @@ impl Membership {
 
     /// Has gossip bring to everyone what is due.
     pub(super) fn publish(&self, roster: &mut Roster) {
-        while let Some(news) = roster.news.take(self.home.now(), false) {
-            if let Some(spreading) = self.spread(news, NEWS) {
-                let (home, shared) = (self.home.clone(), self.roster.clone());
-                self.report(async move {
-                    spreading.await;
-                    shared.borrow_mut().news.said(home.now());
-                    Some(Take::of([]))
-                });
-            }
+        while let Some(news) = roster.news.take(self.state.now(), false) {
+            let spreading = self.spread(news, NEWS);
+            let (state, shared) = (self.state.clone(), self.roster.clone());
+            self.report(async move {
+                spreading.await;
+                shared.borrow_mut().news.said(state.now());
+                Some(Inputs::of([]))
+            });
         }
     }
 
     /// Has gossip bring a message of news to everyone. Ends when the first peers have it.
-    fn spread(&self, news: Vec<(Update<Nid>, Value)>, patience: Duration) -> Option<impl Future<Output = ()> + use<>> {
-        let (node, clock) = (self.home.node().ok()?.clone(), self.home.clock);
+    fn spread(&self, news: Vec<(Update<Nid>, Value)>, patience: Duration) -> impl Future<Output = ()> + use<> {
+        let (doors, clock) = (self.link.caller.doors().clone(), self.state.clock);
         let news: Vec<Value> = news.into_iter().map(|(_, news)| news).collect();
         let arguments = Value::from(vec![Value::from(news)]);
-        Some(async move {
+        async move {
             for _ in 0..BUSY.1 {
                 let message = Broadcast {
                     gid: Gid::all(),
@@ -117,7 +123,7 @@ impl Membership {
                     calm: true,
                     replay: true,
                 };
-                match node.inner().gossip.send(message).await {
+                match doors.gossip.deliver(message).await {
                     Ok(Err(busy)) if busy.kind == ErrorKind::Busy => clock.sleep(BUSY.0).await,
                     Ok(Err(why)) => {
                         // an exchange of views will bring it
@@ -128,11 +134,11 @@ impl Membership {
                     Ok(Ok(_)) | Err(_) => break,
                 }
             }
-        })
+        }
     }
 
     pub(super) fn event(&self, roster: &mut Roster, event: swim::Event<Nid>) {
-        let mut groups = self.home.groups.borrow_mut();
+        let mut groups = self.state.groups.borrow_mut();
         let named = |nid, incarnation| roster.peer(nid, incarnation);
         match event {
             swim::Event::Joined { peer, incarnation } => {
@@ -165,7 +171,7 @@ impl Membership {
                     "others know a later start ({}) of a node at {}, the address of this one; if another node runs, give each its \
                      own --advertise",
                     incarnation.life,
-                    self.home.me
+                    self.state.me
                 );
                 roster.tell(Event::AddressTaken { life: incarnation.life });
             }
@@ -189,7 +195,7 @@ impl Membership {
                     let by = self.find(roster, &by).map_or(by, |known| known.node.nid());
                     roster.tell(Event::Failed { peer, by });
                 }
-                let mine = by == self.home.nid;
+                let mine = by == self.state.nid;
                 let left = roster.dismiss(&peer, &mut groups, true, mine);
                 drop(groups);
                 if mine {
@@ -206,7 +212,7 @@ impl Membership {
     }
 
     /// Those that were told of a removal are told of the return.
-    fn tell_of_return(&self, roster: &Roster, back: Option<roster::Taken>) {
+    fn tell_of_return(&self, roster: &Roster, back: Option<Taken>) {
         if let Some(back) = back.filter(|back| back.told) {
             let node = back.node.to_value();
             let groups = back.groups.into_iter().map(|(gid, sid, _)| (gid, sid)).collect();
@@ -232,7 +238,7 @@ impl Membership {
                 let (method, argument) = word(sid);
                 let arguments = vec![Value::from(gid.as_str()), argument];
                 // a group that it does not know is none of its business, which it says
-                words.push(self.home.call(to, Call::new(Gid::local(), "groups", method, arguments), WORD));
+                words.push(self.state.call(to, Call::new(Gid::local(), "groups", method, arguments), WORD));
             }
         }
         words

@@ -14,12 +14,6 @@ use chinwag_protocol::{
 /// The methods that `local.gossip` has beside its own.
 pub(crate) const METHODS: [&str; 5] = ["listing", "news", "ping", "relay", "sync"];
 
-/// Whether a call is membership's own traffic, which is let in however busy the node is: a node that is slow to answer
-/// calls is not dead.
-pub(crate) fn is_ours(call: &Call) -> bool {
-    call.service == "gossip" && call.gid.is_local() && METHODS.contains(&call.method.as_str())
-}
-
 /// What is known of a member beside its standing.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Known {
@@ -43,6 +37,9 @@ impl From<Entry> for Known {
         Known { nid: update.peer, node, life: update.incarnation.life, groups }
     }
 }
+
+/// Why a request that its sender has to sign is refused.
+pub(super) const NO_FROM: &str = "it has no from";
 
 /// What came with a message.
 pub(crate) type Addresses = Vec<Known>;
@@ -118,7 +115,7 @@ pub(crate) fn asks_to_merge(merge: Option<u64>, life: u64) -> bool {
 }
 
 /// Whether a failed call was answered by the node it was made on.
-pub(super) fn answered(error: &CallError) -> bool {
+pub(crate) fn answered(error: &CallError) -> bool {
     !matches!(
         error.kind,
         ErrorKind::Unreachable

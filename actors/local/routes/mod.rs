@@ -18,7 +18,7 @@ mod table;
 
 use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
 
-use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture};
+use actix::{Actor, AsyncContext, Context, Handler, ResponseFuture};
 use chinwag_protocol::{
     call::{Answer, Call, CallError, ErrorKind, Reply},
     identity::{Gid, is_path_segment},
@@ -32,12 +32,15 @@ use tokio::time::{Instant, timeout_at};
 pub use self::table::{MAX_CALLBACKS, MAX_SERVICES};
 pub(crate) use self::table::{Table, Target};
 use crate::{
-    handle::{CallbackFuture, Lasting, Node},
-    home::{Home, Permit},
-    node::Reconcile,
-    request::{Origin, ReplyFuture, Request, Response, crashed, ready},
+    admission::{self, Kind, Permit},
+    caller::Caller,
+    messages::{
+        AddCallback, Admitted, Apply, CallbackFuture, Evaluate, Lasting, NameAndChance, Reconcile, ScriptsIdle,
+        StartService,
+    },
+    request::{Origin, ReplyFuture, Request, Response, crashed, ready, unknown_method, value},
     scripts::World,
-    service::{unknown_method, value},
+    state::NodeState,
     stub,
 };
 
@@ -46,15 +49,16 @@ pub const UNCLAIMED: Duration = Duration::from_secs(900);
 
 /// Finds who answers.
 pub struct Routes {
-    home: Rc<Home>,
+    state: Rc<NodeState>,
+    caller: Caller,
     table: Rc<RefCell<Table>>,
     /// The timer runs that forgets callbacks.
     forgetting: bool,
 }
 
 impl Routes {
-    pub(crate) fn new(home: Rc<Home>, table: Rc<RefCell<Table>>) -> Routes {
-        Routes { home, table, forgetting: false }
+    pub(crate) fn new(state: Rc<NodeState>, caller: Caller, table: Rc<RefCell<Table>>) -> Routes {
+        Routes { state, caller, table, forgetting: false }
     }
 
     /// Sends a call on to the actor that answers it, which is what becomes of most; gives any other call back.
@@ -90,7 +94,7 @@ impl Routes {
 
     /// The group that a call is about, where the node knows it and nobody has needed its services so far.
     fn asleep(&self, call: &Call) -> Option<Gid> {
-        let asleep = |gid: &Gid| !self.table.borrow().runs(gid) && self.home.groups.borrow().entry(gid).is_ok();
+        let asleep = |gid: &Gid| !self.table.borrow().runs(gid) && self.state.groups.borrow().entry(gid).is_ok();
         if !call.gid.is_local() {
             return asleep(&call.gid).then(|| call.gid.clone());
         }
@@ -103,13 +107,10 @@ impl Routes {
 
     /// Has a group's services started, then routes.
     fn wake(&self, gid: Gid, request: Request) -> ReplyFuture {
-        let node = match self.home.node() {
-            Ok(node) => node.clone(),
-            Err(error) => return ready(Err(error)),
-        };
+        let doors = self.caller.doors().clone();
         Box::pin(async move {
-            node.lifecycle(Reconcile(gid)).await?;
-            node.inner().routes.ask(Awake(request)).await?
+            doors.lifecycle.deliver(Reconcile(gid)).await?;
+            doors.routes.deliver(Admitted(request)).await?
         })
     }
 
@@ -145,7 +146,7 @@ impl Routes {
                     Some(Value::Function(_) | Value::Native(_)) => {
                         let Call { method, arguments, .. } = request.call;
                         self.show_groups();
-                        Response::Later(self.home.scripts.call_method(service, &method, arguments, origin))
+                        Response::Later(self.state.scripts.call_method(service, &method, arguments, origin))
                     }
                     _ => Response::Now(Err(unknown_method(&call.service, &call.method))),
                 }
@@ -156,26 +157,24 @@ impl Routes {
                 }
                 let origin = request.origin();
                 self.show_groups();
-                Response::Later(self.home.scripts.call_remote(&request.call.service, request.call.arguments, origin))
+                Response::Later(self.state.scripts.call_remote(&request.call.service, request.call.arguments, origin))
             }
         }
     }
 
     /// Shows shipped code the groups whose services have not been needed so far.
     fn show_groups(&self) {
-        let groups = self.home.groups.borrow();
-        let directory = self.home.scripts.directory();
+        let groups = self.state.groups.borrow();
+        let directory = self.state.scripts.directory();
         // those that run have been put there; this is asked with every shipped call
         let unknown: Vec<&Gid> = groups.names().filter(|gid| !directory.knows(gid.as_str())).collect();
         if unknown.is_empty() {
             return;
         }
-        let services = crate::group::services();
-        let services = || services.iter().chain(&self.home.distributed);
         directory.change(|names| {
             for gid in unknown {
-                let shown = services().map(|service| (service.name().to_owned(), service.methods()));
-                names.entry(gid.to_string()).or_insert_with(|| shown.collect());
+                let services = || self.state.group_services.iter().cloned().collect();
+                names.entry(gid.to_string()).or_insert_with(services);
             }
         });
     }
@@ -184,15 +183,14 @@ impl Routes {
     fn apply(&self, function: &Function, arguments: Vec<Value>, origin: Origin) -> ReplyFuture {
         let Some(remote) = stub::remote(function) else {
             self.show_groups();
-            return self.home.scripts.call_function(function, arguments, origin);
+            return self.state.scripts.call_function(function, arguments, origin);
         };
-        let (Some(to), Ok(node)) = (remote.node, self.home.node()) else {
-            return ready(Err(CallError::new(ErrorKind::Stopping, "the node has not started")));
+        let Some(to) = remote.node else {
+            return ready(Err(CallError::new(ErrorKind::BadArgument, "the function names no node")));
         };
-        let node = node.on_behalf_of(origin);
-        Box::pin(
-            async move { node.call_on(&to, Call::new(remote.gid, remote.service, remote.method, arguments)).await },
-        )
+        let caller = self.caller.on_behalf_of(origin);
+        let call = Call::new(remote.gid, remote.service, remote.method, arguments);
+        Box::pin(async move { caller.call_on(&to, call).await })
     }
 
     fn answer(&mut self, call: &Call) -> Reply {
@@ -231,7 +229,7 @@ impl Routes {
         if methods.len() > MAX_SERVICES {
             return Err(why(format!("a service has at most {MAX_SERVICES} keys")));
         }
-        if !self.home.scripts.enabled() && methods.values().any(needs_engine) {
+        if !self.state.scripts.enabled() && methods.values().any(needs_engine) {
             let message = format!("routes.put: this node runs no shipped functions, and {name} has some");
             return Err(CallError::new(ErrorKind::Unsupported, message));
         }
@@ -245,7 +243,7 @@ impl Routes {
 
     /// A service as one that is elsewhere sees it.
     fn show(&self, gid: &Gid, name: &str, target: &Target) -> Reply {
-        let stub = |method: &str| Value::Function(stub::function_of(&self.home.me, gid, name, method));
+        let stub = |method: &str| Value::Function(stub::function_of(&self.state.me, gid, name, method));
         match target {
             Target::Shipped(service) => value((**service).clone()),
             Target::Callback { .. } | Target::Remote => value([("call", stub("call"))].into_iter().collect::<Object>()),
@@ -348,14 +346,17 @@ impl Handler<Request> for Routes {
     type Result = Response;
 
     fn handle(&mut self, request: Request, _: &mut Context<Routes>) -> Response {
-        let permit = match is_operators(&request.call) {
-            true => None,
-            false => match self.home.admit(request.call.context.depth) {
-                Ok(permit) => Some(permit),
-                Err(error) => return Response::Now(Err(error)),
-            },
+        let permit = match admission::classify(&request.call) {
+            Kind::Operator => None,
+            // without membership, its calls come here too, to be refused
+            Kind::Gossip | Kind::Membership | Kind::Call => {
+                match self.state.admission.admit(request.call.context.depth) {
+                    Ok(permit) => Some(permit),
+                    Err(error) => return Response::Now(Err(error)),
+                }
+            }
         };
-        self.home.counts.set(self.home.counts.get() + 1);
+        self.state.counts.set(self.state.counts.get() + 1);
         let request = match self.forward(request) {
             Way::Actor(forwarded) => return forwarded.answered(permit),
             Way::Here(request) => request,
@@ -376,20 +377,10 @@ impl Handler<Request> for Routes {
     }
 }
 
-/// What a full node is asked by whoever wants to know why, or to end it. Answered at once, and so not counted.
-fn is_operators(call: &Call) -> bool {
-    call.gid.is_local() && call.service == "status" && (call.method == "get" || call.method == "stop")
-}
-
-/// A call that was let in before, on a group whose services have been started since.
-#[derive(Debug, Message)]
-#[rtype(result = "Reply")]
-struct Awake(Request);
-
-impl Handler<Awake> for Routes {
+impl Handler<Admitted> for Routes {
     type Result = Response;
 
-    fn handle(&mut self, Awake(request): Awake, _: &mut Context<Routes>) -> Response {
+    fn handle(&mut self, Admitted(request): Admitted, _: &mut Context<Routes>) -> Response {
         match self.forward(request) {
             // its permit is held where it was let in
             Way::Actor(forwarded) => forwarded.answered(None),
@@ -398,30 +389,16 @@ impl Handler<Awake> for Routes {
     }
 }
 
-/// Starts the built-in actor of this name, if it was not needed before.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub(crate) struct Begin(pub &'static str);
-
-impl Handler<Begin> for Routes {
+impl Handler<StartService> for Routes {
     type Result = ();
 
-    fn handle(&mut self, Begin(name): Begin, _: &mut Context<Routes>) {
+    fn handle(&mut self, StartService(name): StartService, _: &mut Context<Routes>) {
         let begin = match self.table.borrow().find(&Gid::local(), name) {
             Ok(Target::Asleep { begin, .. }) => begin.clone(),
             _ => return,
         };
         begin();
     }
-}
-
-/// Calls a function that came as text: a stub of ours here, any other in the script engine.
-#[derive(Debug, Message)]
-#[rtype(result = "Reply")]
-pub(crate) struct Apply {
-    pub function: Function,
-    pub arguments: Vec<Value>,
-    pub origin: Origin,
 }
 
 impl Handler<Apply> for Routes {
@@ -432,35 +409,22 @@ impl Handler<Apply> for Routes {
     }
 }
 
-/// Draws a name that nobody else has, and a generator of its own.
-#[derive(Debug, Message)]
-#[rtype(result = "(String, ChaCha8Rng)")]
-pub(crate) struct NameAndChance;
-
 impl Handler<NameAndChance> for Routes {
     type Result = actix::MessageResult<NameAndChance>;
 
     fn handle(&mut self, _: NameAndChance, _: &mut Context<Routes>) -> Self::Result {
-        let name = self.home.uuid().to_string();
-        actix::MessageResult((name, self.home.chance(ChaCha8Rng::from_rng)))
+        let name = self.state.uuid().to_string();
+        actix::MessageResult((name, self.state.chance(ChaCha8Rng::from_rng)))
     }
-}
-
-/// Keeps a closure under a name of its own, which it answers.
-#[derive(Message)]
-#[rtype(result = "Result<String, CallError>")]
-pub(crate) struct AddCallback {
-    pub lasting: Lasting,
-    pub callback: Box<dyn Fn(Vec<Value>) -> CallbackFuture + Send>,
 }
 
 impl Handler<AddCallback> for Routes {
     type Result = Result<String, CallError>;
 
     fn handle(&mut self, message: AddCallback, context: &mut Context<Routes>) -> Self::Result {
-        let name = self.home.uuid().to_string();
+        let name = self.state.uuid().to_string();
         let callback = Rc::from(message.callback as Box<dyn Fn(Vec<Value>) -> CallbackFuture>);
-        let until = self.home.clock.after(UNCLAIMED);
+        let until = self.state.clock.after(UNCLAIMED);
         self.table.borrow_mut().add_callback(&name, message.lasting, callback, until)?;
         if !self.forgetting {
             self.forget_unclaimed(context);
@@ -472,14 +436,14 @@ impl Handler<AddCallback> for Routes {
 /// What shipped code reaches: the node, on behalf of whichever call the code serves.
 #[cfg_attr(not(feature = "scripts"), allow(dead_code))]
 pub(crate) struct Outside {
-    pub node: Node,
+    pub caller: Caller,
     pub table: Rc<RefCell<Table>>,
 }
 
 impl World for Outside {
     fn perform(&self, origin: Origin, call: Call) -> LocalBoxFuture<'static, Reply> {
-        let node = self.node.on_behalf_of(origin);
-        Box::pin(async move { node.call(call.gid, &call.service, &call.method, call.arguments).await })
+        let caller = self.caller.on_behalf_of(origin);
+        Box::pin(async move { caller.call(call.gid, &call.service, &call.method, call.arguments).await })
     }
 
     fn register(&self, name: &str) -> Result<(), CallError> {
@@ -487,33 +451,20 @@ impl World for Outside {
     }
 }
 
-/// Runs source text at top level.
-#[derive(Debug, Message)]
-#[rtype(result = "Reply")]
-pub(crate) struct Evaluate {
-    pub source: String,
-    pub origin: Origin,
-}
-
 impl Handler<Evaluate> for Routes {
     type Result = ReplyFuture;
 
     fn handle(&mut self, Evaluate { source, origin }: Evaluate, _: &mut Context<Routes>) -> ReplyFuture {
         self.show_groups();
-        self.home.scripts.evaluate(source, origin)
+        self.state.scripts.evaluate(source, origin)
     }
 }
 
-/// Waits until shipped code has nothing under way. Answers an error that nobody caught, if there was one.
-#[derive(Debug, Message)]
-#[rtype(result = "Option<CallError>")]
-pub(crate) struct Idle;
-
-impl Handler<Idle> for Routes {
+impl Handler<ScriptsIdle> for Routes {
     type Result = ResponseFuture<Option<CallError>>;
 
-    fn handle(&mut self, _: Idle, _: &mut Context<Routes>) -> Self::Result {
-        let scripts = self.home.scripts.clone();
+    fn handle(&mut self, _: ScriptsIdle, _: &mut Context<Routes>) -> Self::Result {
+        let scripts = self.state.scripts.clone();
         Box::pin(async move { scripts.idle().await })
     }
 }

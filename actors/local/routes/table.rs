@@ -15,8 +15,8 @@ use chinwag_protocol::{
 use tokio::time::Instant;
 
 use crate::{
-    handle::{CallbackFuture, Lasting},
     load::Fill,
+    messages::{CallbackFuture, Lasting},
     request::Request,
     scripts::Directory,
 };

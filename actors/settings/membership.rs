@@ -3,7 +3,7 @@
 //! | knob | unit, range | default |
 //! |---|---|---|
 //! | `on` | yes or no | yes |
-//! | `detection` | [`swim::Config`] | a data centre's; [`Settings::paced`] scales it |
+//! | `detection` | [`swim::Config`] | a data centre's; [`MembershipSettings::paced`] scales it |
 //! | `seeds` | `HOST:PORT`, any number | none |
 //! | `groups` | names, at most 256 | none |
 //! | `cluster` | a name | empty |
@@ -23,7 +23,7 @@ const LEAST_STALL: Duration = Duration::from_millis(100);
 
 /// How a node takes part.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct MembershipSettings {
     /// Whether it does. Off it probes nobody, sets no timer and holds nothing; others see that it lives, as they see it
     /// of any node that answers calls.
     pub on: bool,
@@ -44,9 +44,9 @@ pub struct Settings {
     pub heartbeat: Duration,
 }
 
-impl Default for Settings {
-    fn default() -> Settings {
-        Settings {
+impl Default for MembershipSettings {
+    fn default() -> MembershipSettings {
+        MembershipSettings {
             on: true,
             detection: swim::Config::default(),
             seeds: Vec::new(),
@@ -58,23 +58,23 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
+impl MembershipSettings {
     /// A node that takes no part.
-    pub fn off() -> Settings {
-        Settings { on: false, ..Settings::default() }
+    pub fn off() -> MembershipSettings {
+        MembershipSettings { on: false, ..MembershipSettings::default() }
     }
 
     /// The defaults with a protocol period of `interval` instead of a second, and every other time in proportion. A
     /// process stopped for less than 2.2 periods then counts as slow, not dead.
     ///
     /// ```
-    /// use chinwag_actors::local::membership::Settings;
+    /// use chinwag_actors::settings::MembershipSettings;
     /// use std::time::Duration;
-    /// let quick = Settings::paced(Duration::from_millis(200));
+    /// let quick = MembershipSettings::paced(Duration::from_millis(200));
     /// assert_eq!(quick.detection.suspicion_min, Duration::from_millis(440));
     /// assert!(quick.detection.check().is_ok());
     /// ```
-    pub fn paced(interval: Duration) -> Settings {
+    pub fn paced(interval: Duration) -> MembershipSettings {
         let whole = swim::Config::default();
         let pace = interval.as_secs_f64() / whole.probe_interval.as_secs_f64();
         let scaled = |time: Duration| time.mul_f64(pace).max(Duration::from_millis(1));
@@ -89,7 +89,7 @@ impl Settings {
             news_interval: scaled(whole.news_interval),
             ..whole
         };
-        Settings { detection, ..Settings::default() }
+        MembershipSettings { detection, ..MembershipSettings::default() }
     }
 }
 
