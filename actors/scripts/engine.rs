@@ -30,10 +30,11 @@ use rquickjs::{
 use tokio::time::Instant;
 
 use super::{
-    Directory,
     clock::{Pulse, Wall},
     convert::Helpers,
-    host,
+    directory::Directory,
+    errors::engine_replaced,
+    host_functions,
     inner::{Entries, Inner, Stopped, Task, Timer},
     memory::{Counting, Memory},
     settings::ScriptSettings,
@@ -411,7 +412,7 @@ impl Engine {
         log::warn!(target: "chinwag::scripts", "the script engine is replaced: {why}");
         let open: Vec<Rc<Task>> = self.inner.open.borrow().values().cloned().collect();
         for task in open {
-            self.inner.answer(&task, Err(super::engine_replaced()));
+            self.inner.answer(&task, Err(engine_replaced()));
         }
         let (plan, emit, numbers) = (self.inner.plan.clone(), self.inner.emit.clone(), self.inner.numbers.clone());
         // first the old one, so that both never hold their memory at once
@@ -502,7 +503,7 @@ impl Running {
             }
         })));
         context.with(|ctx| {
-            let made = host::install(inner, &ctx, PRELUDE);
+            let made = host_functions::install(inner, &ctx, PRELUDE);
             made.inspect_err(|_| {
                 let thrown = ctx.catch();
                 log::error!(target: "chinwag::scripts", "the prelude failed: {thrown:?}");

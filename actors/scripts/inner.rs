@@ -24,6 +24,7 @@ use super::{
     clock::processor_time,
     convert::{self, Helpers},
     engine::{Output, Plan},
+    errors::limit_exceeded,
     memory::Memory,
 };
 use crate::{clock::Clock, request::Origin};
@@ -288,7 +289,7 @@ impl Inner {
             Stopped::Memory => format!("shipped functions hold {} MiB of memory", settings.memory >> 20),
             Stopped::Abandoned => "the function did not return, and its engine was given up".to_owned(),
         };
-        super::limit_exceeded(why)
+        limit_exceeded(why)
     }
 
     /// The object that a service is, the same from call to call. Evaluated anew where it was not seen before.

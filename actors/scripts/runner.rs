@@ -22,10 +22,11 @@ use tokio::{
 };
 
 use super::{
-    Directory, World,
     clock::{Pulse, Wall},
+    directory::Directory,
     engine::{Engine, Input, Job, Output, Plan, What},
-    engine_replaced, limit_exceeded,
+    errors::{engine_replaced, limit_exceeded},
+    host::World,
     settings::ScriptSettings,
     thread::Thread,
 };

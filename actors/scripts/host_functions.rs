@@ -1,0 +1,207 @@
+//! What the prelude can ask of the host, and nothing else can.
+
+use std::rc::Rc;
+
+use chinwag_protocol::{
+    call::CallError,
+    identity::{Gid, Nid},
+    value::Value,
+    wire,
+};
+use rand::RngExt as _;
+use rquickjs::{
+    Ctx, Exception, Function as JsFunction, IntoJs, Object as JsObject, Result, Value as Js, function::Rest,
+};
+use uuid::Uuid;
+
+use super::{convert::text_into_js, inner::Inner};
+use crate::stub;
+
+/// A function lent to the prelude.
+type Lent = for<'js> fn(&Rc<Inner>, &Ctx<'js>, &[Js<'js>]) -> Result<Js<'js>>;
+
+/// All of them, by name.
+const LENT: [(&str, Lent); 16] = [
+    ("number", |inner, ctx, _| number(inner.number() as f64, ctx)),
+    ("call", call),
+    ("groups", |inner, ctx, arguments| {
+        let directory = inner.plan.directory.read();
+        match given(arguments, 0) {
+            None => list(directory.keys().map(String::as_str), ctx),
+            Some(gid) => boolean(directory.contains_key(&text(ctx, gid)?), ctx),
+        }
+    }),
+    ("services", |inner, ctx, arguments| {
+        let directory = inner.plan.directory.read();
+        let services = directory.get(&argument_text(ctx, arguments, 0)?);
+        match given(arguments, 1) {
+            None => list(services.into_iter().flat_map(|services| services.keys().map(String::as_str)), ctx),
+            Some(name) => {
+                let name = text(ctx, name)?;
+                boolean(services.is_some_and(|services| services.contains_key(&name)), ctx)
+            }
+        }
+    }),
+    ("methods", |inner, ctx, arguments| {
+        let directory = inner.plan.directory.read();
+        let services = directory.get(&argument_text(ctx, arguments, 0)?);
+        let name = argument_text(ctx, arguments, 1)?;
+        let methods = services.and_then(|services| services.get(&name));
+        let mut methods = methods.into_iter().flatten().map(String::as_str);
+        match given(arguments, 2) {
+            None => list(methods, ctx),
+            Some(name) => {
+                let name = text(ctx, name)?;
+                boolean(methods.any(|method| method == name), ctx)
+            }
+        }
+    }),
+    ("stub", |inner, ctx, arguments| {
+        let gid = Gid::new(argument_text(ctx, arguments, 0)?).unwrap_or_else(|_| Gid::local());
+        let (service, method) = (argument_text(ctx, arguments, 1)?, argument_text(ctx, arguments, 2)?);
+        text_into_js(ctx, stub::function_of(&inner.plan.me, &gid, &service, &method).source())
+    }),
+    ("register", register),
+    ("evaluate", |inner, ctx, arguments| {
+        let source = argument_text(ctx, arguments, 0)?;
+        Ok(inner.entries(ctx)?.compile(&source)?.into_value())
+    }),
+    ("startTimer", |inner, ctx, arguments| {
+        let delay = arguments.first().and_then(Js::as_number).unwrap_or(f64::NAN);
+        let repeats = arguments.get(1).and_then(Js::as_bool).unwrap_or(false);
+        number(inner.start_timer(delay, repeats).map_err(|error| throw(inner, ctx, error))? as f64, ctx)
+    }),
+    ("stopTimer", |inner, ctx, arguments| {
+        inner.stop_timer(arguments.first().and_then(Js::as_number).unwrap_or(0.0) as u64);
+        Ok(Js::new_undefined(ctx.clone()))
+    }),
+    ("print", print),
+    ("sha256", |_, ctx, arguments| text_into_js(ctx, &Nid::of_json(&argument_text(ctx, arguments, 0)?).to_string())),
+    // a real node has the engine's own
+    ("now", |inner, ctx, _| match inner.plan.settings.inline {
+        Some(_) => number(inner.plan.wall.now(), ctx),
+        None => Ok(Js::new_undefined(ctx.clone())),
+    }),
+    ("random", |inner, ctx, _| number(inner.chance.borrow_mut().random::<f64>(), ctx)),
+    ("serialize", |inner, ctx, arguments| {
+        let value = match arguments.first() {
+            Some(value) => inner.to_value(ctx, value)?,
+            None => Value::Undefined,
+        };
+        text_into_js(ctx, &wire::encode(&value))
+    }),
+    ("deserialize", |inner, ctx, arguments| {
+        let text = argument_text(ctx, arguments, 0)?;
+        let value = wire::decode(text.as_bytes(), &wire::Limits::default());
+        inner.to_js(ctx, &value.map_err(|why| Exception::throw_syntax(ctx, &why.to_string()))?)
+    }),
+];
+
+/// Evaluates the prelude with what it needs.
+pub(super) fn install<'js>(inner: &Rc<Inner>, ctx: &Ctx<'js>, prelude: &str) -> Result<()> {
+    fn typed<F: for<'js> Fn(Ctx<'js>, Rest<Js<'js>>) -> Result<Js<'js>> + 'static>(f: F) -> F {
+        f
+    }
+    let host = JsObject::new(ctx.clone())?;
+    for (name, lent) in LENT {
+        let inner = inner.clone();
+        let function = typed(move |ctx, arguments| lent(&inner, &ctx, &arguments.0));
+        host.set(name, JsFunction::new(ctx.clone(), function)?.with_name(name)?)?;
+    }
+    let prelude: JsFunction = ctx.eval(prelude)?;
+    let config = JsObject::new(ctx.clone())?;
+    let entries: JsObject = prelude.call((host, config.clone()))?;
+    inner.complete(ctx, entries);
+    // what the node says of itself may hold functions, which can be read only now
+    if let Value::Object(me) = inner.plan.me.to_value() {
+        for (key, value) in me.iter() {
+            config.set(key, inner.to_js(ctx, value)?)?;
+        }
+    }
+    Ok(())
+}
+
+fn call<'js>(inner: &Rc<Inner>, ctx: &Ctx<'js>, arguments: &[Js<'js>]) -> Result<Js<'js>> {
+    let names = [0, 1, 2].map(|index| argument_text(ctx, arguments, index));
+    let [gid, service, method] = names;
+    let names = [gid?, service?, method?];
+    let given: rquickjs::Array = argument(ctx, arguments, 3).get()?;
+    let given = given.iter::<Js>().map(|value| inner.to_value(ctx, &value?));
+    let given = given.collect::<Result<Vec<Value>>>()?;
+    let callback = arguments.get(4).and_then(Js::as_number).unwrap_or(0.0) as u64;
+    inner.perform(names, given, callback).map_err(|error| throw(inner, ctx, error))?;
+    Ok(Js::new_undefined(ctx.clone()))
+}
+
+fn register<'js>(inner: &Rc<Inner>, ctx: &Ctx<'js>, _: &[Js<'js>]) -> Result<Js<'js>> {
+    let most = inner.plan.settings.callbacks;
+    if inner.remotes.get() >= most {
+        let message = format!("shipped functions keep at most {most} functions for others to call");
+        return Err(Exception::throw_range(ctx, &message));
+    }
+    inner.remotes.set(inner.remotes.get() + 1);
+    let name = uuid::Builder::from_random_bytes(inner.chance.borrow_mut().random()).into_uuid();
+    let name = Uuid::to_string(&name);
+    (inner.emit)(super::engine::Output::Register { name: name.clone() });
+    text_into_js(ctx, &name)
+}
+
+fn print<'js>(inner: &Rc<Inner>, ctx: &Ctx<'js>, arguments: &[Js<'js>]) -> Result<Js<'js>> {
+    let level = match arguments.first().and_then(Js::as_number).unwrap_or(0.0) as u8 {
+        1 => log::Level::Debug,
+        2 => log::Level::Warn,
+        3 => log::Level::Error,
+        _ => log::Level::Info,
+    };
+    let mut line = argument_text(ctx, arguments, 1)?;
+    let most = inner.plan.settings.line;
+    if line.len() > most {
+        let end = (0..=most).rev().find(|&end| line.is_char_boundary(end)).unwrap_or(0);
+        line.truncate(end);
+        line.push('…');
+    }
+    (inner.plan.settings.console)(level, &line);
+    Ok(Js::new_undefined(ctx.clone()))
+}
+
+/// Throws an error of the host's.
+fn throw(inner: &Rc<Inner>, ctx: &Ctx<'_>, error: CallError) -> rquickjs::Error {
+    match inner.to_js(ctx, &Value::from(error)) {
+        Ok(error) => ctx.throw(error),
+        Err(error) => error,
+    }
+}
+
+fn given<'a, 'js>(arguments: &'a [Js<'js>], index: usize) -> Option<&'a Js<'js>> {
+    arguments.get(index).filter(|argument| !argument.is_undefined())
+}
+
+fn argument<'js>(ctx: &Ctx<'js>, arguments: &[Js<'js>], index: usize) -> Js<'js> {
+    arguments.get(index).cloned().unwrap_or_else(|| Js::new_undefined(ctx.clone()))
+}
+
+fn argument_text<'js>(ctx: &Ctx<'js>, arguments: &[Js<'js>], index: usize) -> Result<String> {
+    text(ctx, &argument(ctx, arguments, index))
+}
+
+/// Text as it is; half a surrogate pair in it names nothing.
+fn text<'js>(ctx: &Ctx<'js>, value: &Js<'js>) -> Result<String> {
+    match value.as_string() {
+        Some(text) => {
+            text.to_string().map_err(|_| Exception::throw_type(ctx, "half a surrogate pair has no form here"))
+        }
+        None => Err(Exception::throw_type(ctx, "expected a string")),
+    }
+}
+
+fn number<'js>(number: f64, ctx: &Ctx<'js>) -> Result<Js<'js>> {
+    Ok(Js::new_number(ctx.clone(), number))
+}
+
+fn boolean<'js>(boolean: bool, ctx: &Ctx<'js>) -> Result<Js<'js>> {
+    Ok(Js::new_bool(ctx.clone(), boolean))
+}
+
+fn list<'a, 'js>(names: impl Iterator<Item = &'a str>, ctx: &Ctx<'js>) -> Result<Js<'js>> {
+    names.collect::<Vec<_>>().into_js(ctx)
+}
