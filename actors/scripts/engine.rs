@@ -14,13 +14,11 @@
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
-    sync::Arc,
 };
 
 use chinwag_protocol::{
     call::{CallError, ErrorKind, Reply, reply_to_pair},
-    identity::NodeAddr,
-    value::{Function, Value},
+    value::Value,
 };
 use rand_chacha::ChaCha8Rng;
 use rquickjs::{
@@ -30,17 +28,15 @@ use rquickjs::{
 use tokio::time::Instant;
 
 use super::{
-    clock::{Pulse, Wall},
     convert::Helpers,
-    directory::Directory,
+    engine_config::Plan,
     errors::engine_replaced,
     host_functions,
     inner::{Entries, Inner, Stopped, Task, Timer},
     memory::{Counting, Memory},
-    settings::ScriptSettings,
+    messages::{Input, Job, Output, What},
     source,
 };
-use crate::request::Origin;
 
 /// What surrounds shipped code.
 const PRELUDE: &str = include_str!("prelude.js");
@@ -53,65 +49,6 @@ const JOBS_AT_ONCE: usize = 32;
 
 /// Rejected promises that are remembered until it is known whether anyone cares.
 const REJECTIONS: usize = 1_024;
-
-/// What an engine is asked.
-#[derive(Debug)]
-pub(super) enum Input {
-    Call(Job),
-    /// A call that it made came back.
-    Settle {
-        number: u64,
-        reply: Reply,
-    },
-}
-
-/// Something to be run and answered.
-#[derive(Debug)]
-pub(super) struct Job {
-    pub id: u64,
-    pub origin: Origin,
-    pub what: What,
-    pub arguments: Vec<Value>,
-}
-
-/// What is to be run.
-#[derive(Clone, Debug)]
-pub(super) enum What {
-    /// A method, with the service as `this`.
-    Method(Arc<Value>, String),
-    /// A function on its own.
-    Function(Function),
-    /// A function that `createRPC` keeps.
-    Remote(String),
-    /// Source text at top level. Answers what it comes to, as it is shown at a prompt.
-    Source(String),
-}
-
-/// What an engine asks.
-#[derive(Debug)]
-pub(super) enum Output {
-    /// A job is done.
-    Answer { id: u64, reply: Reply },
-    /// A call is to be made.
-    Perform { number: u64, origin: Origin, gid: String, service: String, method: String, arguments: Vec<Value> },
-    /// A function can be called by a name.
-    Register { name: String },
-    /// So many timers and calls are under way.
-    Work(usize),
-    /// An error that nobody caught, in code whose call has been answered.
-    Uncaught(CallError),
-}
-
-/// How an engine is made, again and again if need be.
-#[derive(Clone)]
-pub(super) struct Plan {
-    pub settings: ScriptSettings,
-    pub me: NodeAddr,
-    pub directory: Directory,
-    pub seed: [u8; 32],
-    pub wall: Wall,
-    pub pulse: Arc<Pulse>,
-}
 
 /// A QuickJS runtime, with what runs in it.
 pub(super) struct Engine {

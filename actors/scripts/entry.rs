@@ -9,7 +9,7 @@ use chinwag_protocol::{
 };
 
 #[cfg(feature = "scripts")]
-use super::{clock::Wall, engine::What, runner::Runner};
+use super::{clock::Wall, messages::What, runner::Runner};
 use super::{directory::Directory, errors::takes_no_code, host::World, settings::ScriptSettings};
 use crate::{
     clock::Clock,

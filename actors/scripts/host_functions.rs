@@ -14,7 +14,7 @@ use rquickjs::{
 };
 use uuid::Uuid;
 
-use super::{convert::text_into_js, inner::Inner};
+use super::{convert::text_into_js, inner::Inner, messages::Output};
 use crate::stub;
 
 /// A function lent to the prelude.
@@ -142,7 +142,7 @@ fn register<'js>(inner: &Rc<Inner>, ctx: &Ctx<'js>, _: &[Js<'js>]) -> Result<Js<
     inner.remotes.set(inner.remotes.get() + 1);
     let name = uuid::Builder::from_random_bytes(inner.chance.borrow_mut().random()).into_uuid();
     let name = Uuid::to_string(&name);
-    (inner.emit)(super::engine::Output::Register { name: name.clone() });
+    (inner.emit)(Output::Register { name: name.clone() });
     text_into_js(ctx, &name)
 }
 

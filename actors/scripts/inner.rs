@@ -23,9 +23,10 @@ use tokio::time::Instant;
 use super::{
     clock::processor_time,
     convert::{self, Helpers},
-    engine::{Output, Plan},
+    engine_config::Plan,
     errors::limit_exceeded,
     memory::Memory,
+    messages::Output,
 };
 use crate::{clock::Clock, request::Origin};
 

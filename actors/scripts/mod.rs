@@ -54,11 +54,15 @@ mod convert;
 #[cfg(feature = "scripts")]
 mod engine;
 #[cfg(feature = "scripts")]
+mod engine_config;
+#[cfg(feature = "scripts")]
 mod host_functions;
 #[cfg(feature = "scripts")]
 mod inner;
 #[cfg(feature = "scripts")]
 mod memory;
+#[cfg(feature = "scripts")]
+mod messages;
 #[cfg(feature = "scripts")]
 mod runner;
 #[cfg(feature = "scripts")]

@@ -24,9 +24,11 @@ use tokio::{
 use super::{
     clock::{Pulse, Wall},
     directory::Directory,
-    engine::{Engine, Input, Job, Output, Plan, What},
+    engine::Engine,
+    engine_config::Plan,
     errors::{engine_replaced, limit_exceeded},
     host::World,
+    messages::{Input, Job, Output, What},
     settings::ScriptSettings,
     thread::Thread,
 };

@@ -16,7 +16,11 @@ use std::{
 
 use tokio::{sync::mpsc::UnboundedSender, time::Instant};
 
-use super::engine::{Engine, Input, Output, Plan};
+use super::{
+    engine::Engine,
+    engine_config::Plan,
+    messages::{Input, Output},
+};
 
 /// Stack of the thread: the engine's own is bounded apart, and this is what the host's frames around it take.
 const STACK: usize = 4 << 20;

@@ -1,0 +1,58 @@
+//! What goes in and out of an engine.
+
+use std::sync::Arc;
+
+use chinwag_protocol::{
+    call::{CallError, Reply},
+    value::{Function, Value},
+};
+
+use crate::request::Origin;
+
+/// What an engine is asked.
+#[derive(Debug)]
+pub(super) enum Input {
+    Call(Job),
+    /// A call that it made came back.
+    Settle {
+        number: u64,
+        reply: Reply,
+    },
+}
+
+/// Something to be run and answered.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub id: u64,
+    pub origin: Origin,
+    pub what: What,
+    pub arguments: Vec<Value>,
+}
+
+/// What is to be run.
+#[derive(Clone, Debug)]
+pub(super) enum What {
+    /// A method, with the service as `this`.
+    Method(Arc<Value>, String),
+    /// A function on its own.
+    Function(Function),
+    /// A function that `createRPC` keeps.
+    Remote(String),
+    /// Source text at top level. Answers what it comes to, as it is shown at a prompt.
+    Source(String),
+}
+
+/// What an engine asks.
+#[derive(Debug)]
+pub(super) enum Output {
+    /// A job is done.
+    Answer { id: u64, reply: Reply },
+    /// A call is to be made.
+    Perform { number: u64, origin: Origin, gid: String, service: String, method: String, arguments: Vec<Value> },
+    /// A function can be called by a name.
+    Register { name: String },
+    /// So many timers and calls are under way.
+    Work(usize),
+    /// An error that nobody caught, in code whose call has been answered.
+    Uncaught(CallError),
+}
