@@ -9,16 +9,16 @@ use crate::clock::Clock;
 
 /// What a simulated node takes for the time of day.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wall {
+pub(super) struct WallClock {
     pub clock: Clock,
     /// Milliseconds that it showed at the node's start: the number of the node's life.
     born: u64,
     began: tokio::time::Instant,
 }
 
-impl Wall {
-    pub fn new(clock: Clock, born: u64) -> Wall {
-        Wall { clock, born, began: tokio::time::Instant::now() }
+impl WallClock {
+    pub fn new(clock: Clock, born: u64) -> WallClock {
+        WallClock { clock, born, began: tokio::time::Instant::now() }
     }
 
     /// Milliseconds that it shows.
@@ -29,7 +29,7 @@ impl Wall {
 
 /// By which an engine's watchdog sees whether it still runs.
 #[derive(Debug)]
-pub(super) struct Pulse {
+pub(super) struct Heartbeat {
     start: Instant,
     /// Milliseconds from the start to the last sign, plus one; 0 while nothing runs.
     last: AtomicU64,
@@ -37,10 +37,10 @@ pub(super) struct Pulse {
     abandoned: AtomicBool,
 }
 
-impl Pulse {
-    pub fn new() -> Pulse {
+impl Heartbeat {
+    pub fn new() -> Heartbeat {
         let (last, task, abandoned) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
-        Pulse { start: Instant::now(), last, task, abandoned }
+        Heartbeat { start: Instant::now(), last, task, abandoned }
     }
 
     /// Code starts to run on behalf of a task.

@@ -29,13 +29,13 @@ use tokio::time::Instant;
 
 use super::{
     convert::Helpers,
-    engine_config::Plan,
+    engine_config::EngineConfig,
     errors::engine_replaced,
     host_functions,
-    inner::{Entries, Inner, Stopped, Task, Timer},
-    memory::{Counting, Memory},
-    messages::{Input, Job, Output, What},
-    source,
+    memory::{CountingAllocator, Memory},
+    messages::{Code, Input, Invocation, Output},
+    parameters,
+    state::{EngineState, Prelude, StopReason, Task, Timer},
 };
 
 /// What surrounds shipped code.
@@ -52,34 +52,34 @@ const REJECTIONS: usize = 1_024;
 
 /// A QuickJS runtime, with what runs in it.
 pub(super) struct Engine {
-    running: Option<Running>,
-    inner: Rc<Inner>,
+    quickjs: Option<QuickJs>,
+    state: Rc<EngineState>,
     shown: Cell<usize>,
 }
 
-struct Running {
+struct QuickJs {
     context: Context,
     runtime: Runtime,
 }
 
 impl Engine {
     /// Makes an engine that tells what it wants by `emit`.
-    pub fn new(plan: Plan, emit: Rc<dyn Fn(Output)>) -> Engine {
-        Engine::succeeding(plan, emit, Rc::default())
+    pub fn new(config: EngineConfig, emit: Rc<dyn Fn(Output)>) -> Engine {
+        Engine::succeeding(config, emit, Rc::default())
     }
 
-    fn succeeding(plan: Plan, emit: Rc<dyn Fn(Output)>, numbers: Rc<Cell<u64>>) -> Engine {
+    fn succeeding(config: EngineConfig, emit: Rc<dyn Fn(Output)>, numbers: Rc<Cell<u64>>) -> Engine {
         // a stream that neither the node nor a predecessor draws from
-        let mut chance: ChaCha8Rng = rand::SeedableRng::from_seed(plan.seed);
+        let mut chance: ChaCha8Rng = rand::SeedableRng::from_seed(config.seed);
         chance.set_stream(numbers.get() + 1);
-        let memory = Memory::new(plan.settings.memory + plan.settings.memory / 4);
-        let inner = Rc::new(Inner {
-            plan,
+        let memory = Memory::new(config.settings.memory + config.settings.memory / 4);
+        let state = Rc::new(EngineState {
+            config,
             emit,
             chance: RefCell::new(chance),
             remotes: Cell::new(0),
             memory,
-            entries: RefCell::default(),
+            prelude: RefCell::default(),
             current: RefCell::default(),
             open: RefCell::default(),
             timers: RefCell::default(),
@@ -92,27 +92,27 @@ impl Engine {
             ticks: Cell::new(0),
             stopped: Cell::new(None),
         });
-        let running = match Running::start(&inner) {
-            Ok(running) => Some(running),
+        let quickjs = match QuickJs::start(&state) {
+            Ok(quickjs) => Some(quickjs),
             Err(why) => {
                 log::error!(target: "chinwag::scripts", "the script engine does not start: {why}");
                 None
             }
         };
-        Engine { running, inner, shown: Cell::new(0) }
+        Engine { quickjs, state, shown: Cell::new(0) }
     }
 
     /// When the next timer is due.
     pub fn next_timer(&self) -> Option<Instant> {
-        self.inner.schedule.borrow().first_key_value().map(|((due, _), ())| *due)
+        self.state.schedule.borrow().first_key_value().map(|((due, _), ())| *due)
     }
 
     /// Works on what came in.
     pub fn take(&mut self, input: Input) {
         self.tell_busy();
         match input {
-            Input::Call(job) => self.call(job),
-            Input::Settle { number, reply } => self.settle(number, reply),
+            Input::Run(invocation) => self.run(invocation),
+            Input::Reply { number, reply } => self.settle(number, reply),
         }
         self.tell_work();
     }
@@ -121,7 +121,7 @@ impl Engine {
     pub fn fire(&mut self) {
         let now = Instant::now();
         let due: Vec<u64> = {
-            let schedule = self.inner.schedule.borrow();
+            let schedule = self.state.schedule.borrow();
             let due = schedule.keys().take_while(|(due, _)| *due <= now);
             due.take(TIMERS_AT_ONCE).map(|(_, number)| *number).collect()
         };
@@ -130,23 +130,23 @@ impl Engine {
         }
         for number in due {
             // one of them may have stopped another, or taken the engine with it
-            let Some((task, period)) = self.inner.timers.borrow().get(&number).map(|t| (t.task.clone(), t.period))
+            let Some((task, period)) = self.state.timers.borrow().get(&number).map(|t| (t.task.clone(), t.period))
             else {
                 continue;
             };
-            let inner = &self.inner;
-            inner.stop_timer(number);
+            let state = &self.state;
+            state.stop_timer(number);
             if let Some(period) = period {
-                let due = self.inner.plan.wall.clock.after(period);
-                inner.schedule.borrow_mut().insert((due, number), ());
-                inner.timers.borrow_mut().insert(number, Timer { due, period: Some(period), task: task.clone() });
+                let due = self.state.config.clock.clock.after(period);
+                state.schedule.borrow_mut().insert((due, number), ());
+                state.timers.borrow_mut().insert(number, Timer { due, period: Some(period), task: task.clone() });
             }
-            self.enter(&task, |_, entries| entries.helper("fire")?.call((number as f64,)));
+            self.enter(&task, |_, prelude| prelude.helper("fire")?.call((number as f64,)));
         }
-        let late: Vec<Rc<Task>> = self.inner.open.borrow().values().filter(|task| !task.is_open()).cloned().collect();
+        let late: Vec<Rc<Task>> = self.state.open.borrow().values().filter(|task| !task.is_open()).cloned().collect();
         for task in late {
             let message = "the function did not answer in time";
-            self.inner.answer(&task, Err(CallError::new(ErrorKind::DeadlineExceeded, message)));
+            self.state.answer(&task, Err(CallError::new(ErrorKind::DeadlineExceeded, message)));
         }
         self.tell_work();
     }
@@ -155,99 +155,99 @@ impl Engine {
     fn tell_busy(&self) {
         if self.shown.get() == 0 {
             self.shown.set(1);
-            (self.inner.emit)(Output::Work(1));
+            (self.state.emit)(Output::Pending(1));
         }
     }
 
     fn tell_work(&self) {
-        let work = self.inner.work();
+        let work = self.state.work();
         if self.shown.replace(work) != work {
-            (self.inner.emit)(Output::Work(work));
+            (self.state.emit)(Output::Pending(work));
         }
     }
 
-    fn call(&mut self, job: Job) {
-        let Job { id, origin, what, arguments } = job;
+    fn run(&mut self, invocation: Invocation) {
+        let Invocation { id, origin, code, arguments } = invocation;
         let (open, answered, dead, spent) = (Cell::new(true), Cell::new(false), Cell::new(false), Cell::new(0));
         let task = Rc::new(Task { id, origin, open, answered, dead, spent, born: Instant::now() });
-        if self.running.is_none() {
+        if self.quickjs.is_none() {
             let message = "the script engine did not start";
-            return self.inner.answer(&task, Err(CallError::new(ErrorKind::Unsupported, message)));
+            return self.state.answer(&task, Err(CallError::new(ErrorKind::Unsupported, message)));
         }
-        self.inner.open.borrow_mut().insert(id, task.clone());
+        self.state.open.borrow_mut().insert(id, task.clone());
         if !task.is_open() {
             let message = "the deadline passed before the function was called";
-            return self.inner.answer(&task, Err(CallError::new(ErrorKind::DeadlineExceeded, message)));
+            return self.state.answer(&task, Err(CallError::new(ErrorKind::DeadlineExceeded, message)));
         }
-        let inner = self.inner.clone();
+        let state = self.state.clone();
         let for_task = task.clone();
-        self.enter(&task, move |ctx, entries| {
+        self.enter(&task, move |ctx, prelude| {
             let global = ctx.globals();
-            let (function, this) = match what {
-                What::Function(function) => (entries.compile(function.source())?, global.into_value()),
-                What::Remote(name) => {
-                    let function: Js = entries.helper("remote")?.call((name,))?;
+            let (function, this) = match code {
+                Code::Function(function) => (prelude.compile(function.source())?, global.into_value()),
+                Code::Registered(name) => {
+                    let function: Js = prelude.helper("remote")?.call((name,))?;
                     let gone = || rquickjs::Exception::throw_reference(ctx, "the function went with its engine");
                     (function.into_function().ok_or_else(gone)?, global.into_value())
                 }
-                What::Method(service, method) => {
-                    let this = inner.service(ctx, &service)?;
+                Code::Method(service, method) => {
+                    let this = state.service(ctx, &service)?;
                     let function: Js = this.get(method)?;
                     let no_function = || rquickjs::Exception::throw_type(ctx, "the method is no function");
                     (function.into_function().ok_or_else(no_function)?, this.into_value())
                 }
-                What::Source(source) => return run_source(&inner, ctx, entries, for_task, source),
+                Code::Source(source) => return run_source(&state, ctx, prelude, for_task, source),
             };
-            invoke(&inner, ctx, entries, for_task, &function, this, &arguments)
+            invoke(&state, ctx, prelude, for_task, &function, this, &arguments)
         });
     }
 
     fn settle(&mut self, number: u64, reply: Reply) {
-        let Some((task, callback)) = self.inner.pending.borrow_mut().remove(&number) else { return };
+        let Some((task, callback)) = self.state.pending.borrow_mut().remove(&number) else { return };
         if callback == 0 {
             if let Err(error) = reply {
                 log::debug!(target: "chinwag::scripts", "a call without a callback failed: {error}");
             }
             return;
         }
-        let inner = self.inner.clone();
+        let state = self.state.clone();
         let failed = reply.is_err();
         let (error, value) = reply_to_pair(reply);
-        self.enter(&task, move |ctx, entries| {
-            let error = inner.to_js(ctx, &error)?;
-            let value = if failed { Js::new_undefined(ctx.clone()) } else { inner.to_js(ctx, &value)? };
-            entries.helper("settle")?.call((callback as f64, error, value))
+        self.enter(&task, move |ctx, prelude| {
+            let error = state.to_js(ctx, &error)?;
+            let value = if failed { Js::new_undefined(ctx.clone()) } else { state.to_js(ctx, &value)? };
+            prelude.helper("settle")?.call((callback as f64, error, value))
         });
     }
 
     /// Runs code on behalf of a task, and the jobs that it leaves.
-    fn enter(&mut self, task: &Rc<Task>, act: impl for<'js> FnOnce(&Ctx<'js>, &Entries<'js>) -> JsResult<()>) {
-        let Some(running) = &self.running else { return };
-        let inner = self.inner.clone();
-        let allowance = inner.allowance(task);
+    fn enter(&mut self, task: &Rc<Task>, act: impl for<'js> FnOnce(&Ctx<'js>, &Prelude<'js>) -> JsResult<()>) {
+        let Some(quickjs) = &self.quickjs else { return };
+        let state = self.state.clone();
+        let allowance = state.allowance(task);
         if task.dead.get() || allowance == 0 {
-            return self.end_task(task, Stopped::Time);
+            return self.end_task(task, StopReason::Time);
         }
-        let before = inner.clock();
-        inner.until.set(before.saturating_add(allowance));
-        inner.stopped.set(None);
-        *inner.current.borrow_mut() = Some(task.clone());
-        inner.plan.pulse.enter(task.id);
+        let before = state.clock();
+        state.until.set(before.saturating_add(allowance));
+        state.stopped.set(None);
+        *state.current.borrow_mut() = Some(task.clone());
+        state.config.heartbeat.enter(task.id);
         // SAFETY: the runtime is alive and entered by this thread only; its stack begins here this time
-        unsafe { qjs::JS_UpdateStackTop(qjs::JS_GetRuntime(running.context.as_raw().as_ptr())) };
+        unsafe { qjs::JS_UpdateStackTop(qjs::JS_GetRuntime(quickjs.context.as_raw().as_ptr())) };
 
-        let fault = running.context.with(|ctx| {
-            let done = inner.entries(&ctx).and_then(|entries| act(&ctx, &entries));
-            done.err().map(|error| inner.fault(&ctx, error))
+        let fault = quickjs.context.with(|ctx| {
+            let done = state.prelude(&ctx).and_then(|prelude| act(&ctx, &prelude));
+            done.err().map(|error| state.fault(&ctx, error))
         });
         self.report(task, fault);
         let drained = self.drain(task);
 
-        task.spent.set(task.spent.get().saturating_add(inner.clock().saturating_sub(before)));
-        inner.plan.pulse.leave();
-        inner.until.set(u64::MAX);
-        *inner.current.borrow_mut() = None;
-        let stopped = inner.stopped.take();
+        task.spent.set(task.spent.get().saturating_add(state.clock().saturating_sub(before)));
+        state.config.heartbeat.leave();
+        state.until.set(u64::MAX);
+        *state.current.borrow_mut() = None;
+        let stopped = state.stopped.take();
         if let Some(stopped) = stopped {
             self.end_task(task, stopped);
         }
@@ -260,54 +260,54 @@ impl Engine {
 
     /// Runs jobs until there are none. Answers whether it came that far.
     fn drain(&self, task: &Rc<Task>) -> bool {
-        let (Some(running), inner) = (&self.running, &self.inner) else { return true };
+        let (Some(quickjs), state) = (&self.quickjs, &self.state) else { return true };
         let mut jobs = 0_usize;
-        while inner.stopped.get().is_none() {
-            match running.runtime.execute_pending_job() {
+        while state.stopped.get().is_none() {
+            match quickjs.runtime.execute_pending_job() {
                 Ok(false) => break,
                 Ok(true) => {}
                 Err(exception) => {
-                    let fault = exception.0.with(|ctx| inner.fault(&ctx, Error::Exception));
+                    let fault = exception.0.with(|ctx| state.fault(&ctx, Error::Exception));
                     self.report(task, Some(fault));
                 }
             }
             jobs += 1;
             if jobs.is_multiple_of(JOBS_AT_ONCE) {
-                inner.interrupt();
+                state.interrupt();
             }
         }
-        let rejections = std::mem::take(&mut *inner.rejections.borrow_mut());
+        let rejections = std::mem::take(&mut *state.rejections.borrow_mut());
         if let Some((_, reason)) = rejections.into_iter().next() {
-            let fault = running.context.with(|ctx| match reason.restore(&ctx) {
-                Ok(reason) => inner.thrown(&ctx, &reason),
-                Err(error) => inner.fault(&ctx, error),
+            let fault = quickjs.context.with(|ctx| match reason.restore(&ctx) {
+                Ok(reason) => state.thrown(&ctx, &reason),
+                Err(error) => state.fault(&ctx, error),
             });
             self.report(task, Some(fault));
         }
-        !running.runtime.is_job_pending()
+        !quickjs.runtime.is_job_pending()
     }
 
     /// An error that code did not catch answers its task; one that nobody waits for is told to whoever reads logs.
     fn report(&self, task: &Task, fault: Option<CallError>) {
         let Some(fault) = fault else { return };
         if task.open.get() {
-            self.inner.answer_by_code(task, Err(fault));
+            self.state.answer_by_code(task, Err(fault));
         } else {
-            (self.inner.emit)(Output::Uncaught(fault));
+            (self.state.emit)(Output::Uncaught(fault));
         }
     }
 
     /// Takes from a task all that could make it run again.
-    fn end_task(&self, task: &Rc<Task>, stopped: Stopped) {
-        let inner = &self.inner;
+    fn end_task(&self, task: &Rc<Task>, stopped: StopReason) {
+        let state = &self.state;
         task.dead.set(true);
-        let error = inner.stop_error(stopped);
+        let error = state.stop_error(stopped);
         self.report(task, Some(error));
         let of_task = |other: &Rc<Task>| Rc::ptr_eq(other, task);
         let timers: Vec<u64> =
-            inner.timers.borrow().iter().filter(|(_, timer)| of_task(&timer.task)).map(|(number, _)| *number).collect();
+            state.timers.borrow().iter().filter(|(_, timer)| of_task(&timer.task)).map(|(number, _)| *number).collect();
         let calls: Vec<(u64, u64)> = {
-            let pending = inner.pending.borrow();
+            let pending = state.pending.borrow();
             pending
                 .iter()
                 .filter(|(_, (other, _))| of_task(other))
@@ -315,15 +315,15 @@ impl Engine {
                 .collect()
         };
         for number in &timers {
-            inner.stop_timer(*number);
+            state.stop_timer(*number);
         }
         for (number, _) in &calls {
-            inner.pending.borrow_mut().remove(number);
+            state.pending.borrow_mut().remove(number);
         }
-        let Some(running) = &self.running else { return };
-        running.context.with(|ctx| {
-            let Ok(entries) = inner.entries(&ctx) else { return };
-            let forget = |name: &str, number: u64| -> JsResult<()> { entries.helper(name)?.call((number as f64,)) };
+        let Some(quickjs) = &self.quickjs else { return };
+        quickjs.context.with(|ctx| {
+            let Ok(prelude) = state.prelude(&ctx) else { return };
+            let forget = |name: &str, number: u64| -> JsResult<()> { prelude.helper(name)?.call((number as f64,)) };
             let timers = timers.into_iter().map(|number| ("drop", number));
             for (name, number) in timers.chain(calls.into_iter().map(|(_, callback)| ("forget", callback))) {
                 if forget(name, number).is_err() {
@@ -335,81 +335,81 @@ impl Engine {
 
     /// Whether there is too little memory left to go on with.
     fn is_full(&self) -> bool {
-        let Some(running) = &self.running else { return false };
-        let (memory, limit) = (&self.inner.memory, self.inner.plan.settings.memory);
+        let Some(quickjs) = &self.quickjs else { return false };
+        let (memory, limit) = (&self.state.memory, self.state.config.settings.memory);
         if !memory.take_refused() && memory.used() <= limit / 8 * 7 {
             return false;
         }
-        running.runtime.run_gc();
+        quickjs.runtime.run_gc();
         memory.used() > limit / 4 * 3
     }
 
     /// Puts a fresh engine in this one's place.
     fn replace(&mut self, why: &str) {
         log::warn!(target: "chinwag::scripts", "the script engine is replaced: {why}");
-        let open: Vec<Rc<Task>> = self.inner.open.borrow().values().cloned().collect();
+        let open: Vec<Rc<Task>> = self.state.open.borrow().values().cloned().collect();
         for task in open {
-            self.inner.answer(&task, Err(engine_replaced()));
+            self.state.answer(&task, Err(engine_replaced()));
         }
-        let (plan, emit, numbers) = (self.inner.plan.clone(), self.inner.emit.clone(), self.inner.numbers.clone());
+        let (config, emit, numbers) = (self.state.config.clone(), self.state.emit.clone(), self.state.numbers.clone());
         // first the old one, so that both never hold their memory at once
         self.empty();
         let shown = self.shown.get();
-        *self = Engine::succeeding(plan, emit, numbers);
+        *self = Engine::succeeding(config, emit, numbers);
         self.shown.set(shown);
     }
 }
 
 /// Calls a function as one that was shipped is called.
 fn invoke<'js>(
-    inner: &Rc<Inner>,
+    state: &Rc<EngineState>,
     ctx: &Ctx<'js>,
-    entries: &Entries<'js>,
+    prelude: &Prelude<'js>,
     task: Rc<Task>,
     function: &JsFunction<'js>,
     this: Js<'js>,
     arguments: &[Value],
 ) -> JsResult<()> {
-    let text: String = entries.helper("sourceOf")?.call((function.clone(),))?;
-    let parameters = text.strip_prefix('s').and_then(source::parameters);
+    let text: String = prelude.helper("sourceOf")?.call((function.clone(),))?;
+    let parameters = text.strip_prefix('s').and_then(parameters::parameters);
     let parameters = match parameters {
         Some(parameters) => parameters,
         // a native function says no more than this
-        None => source::Parameters { count: function.get::<_, usize>("length")?, rest: false },
+        None => parameters::Parameters { count: function.get::<_, usize>("length")?, rest: false },
     };
     let place = parameters.before_callback(arguments.len());
     let given = rquickjs::Array::new(ctx.clone())?;
     for (index, argument) in arguments.iter().enumerate() {
-        given.set(index, inner.to_js(ctx, argument)?)?;
+        given.set(index, state.to_js(ctx, argument)?)?;
     }
     for index in arguments.len()..place {
         given.set(index, Js::new_undefined(ctx.clone()))?;
     }
-    given.set(place, callback(inner, ctx, task)?)?;
-    entries.helper("invoke")?.call((function.clone(), this, given, parameters.declares(place)))
+    given.set(place, callback(state, ctx, task)?)?;
+    prelude.helper("invoke")?.call((function.clone(), this, given, parameters.declares(place)))
 }
 
 /// The function that answers a task.
-fn callback<'js>(inner: &Rc<Inner>, ctx: &Ctx<'js>, task: Rc<Task>) -> JsResult<JsFunction<'js>> {
+fn callback<'js>(state: &Rc<EngineState>, ctx: &Ctx<'js>, task: Rc<Task>) -> JsResult<JsFunction<'js>> {
     fn typed<F: for<'js> Fn(Ctx<'js>, Rest<Js<'js>>) + 'static>(f: F) -> F {
         f
     }
-    let inner = inner.clone();
+    let state = state.clone();
     let answer = typed(move |ctx, arguments| {
         let argument = |index: usize| match arguments.0.get(index) {
             Some(argument) => argument.clone(),
             None => Js::new_undefined(ctx.clone()),
         };
-        inner.answer_with(&ctx, &task, &argument(0), &argument(1));
+        state.answer_with(&ctx, &task, &argument(0), &argument(1));
     });
     JsFunction::new(ctx.clone(), answer)?.with_name("callback")
 }
 
 /// Runs text at top level, where `await` is allowed, and answers what it comes to.
 fn run_source<'js>(
-    inner: &Rc<Inner>,
+    state: &Rc<EngineState>,
     ctx: &Ctx<'js>,
-    entries: &Entries<'js>,
+    prelude: &Prelude<'js>,
     task: Rc<Task>,
     source: String,
 ) -> JsResult<()> {
@@ -417,18 +417,18 @@ fn run_source<'js>(
     (options.strict, options.promise) = (false, true);
     options.filename = Some("script".to_owned());
     let result: Js = ctx.eval_with_options(source, options)?;
-    entries.helper("show")?.call((result, callback(inner, ctx, task)?))
+    prelude.helper("show")?.call((result, callback(state, ctx, task)?))
 }
 
-impl Running {
-    fn start(inner: &Rc<Inner>) -> JsResult<Running> {
-        let settings = &inner.plan.settings;
-        let runtime = Runtime::new_with_alloc(Counting(inner.memory.clone()))?;
+impl QuickJs {
+    fn start(state: &Rc<EngineState>) -> JsResult<QuickJs> {
+        let settings = &state.config.settings;
+        let runtime = Runtime::new_with_alloc(CountingAllocator(state.memory.clone()))?;
         runtime.set_max_stack_size(settings.stack);
         let context = Context::full(&runtime)?;
-        let interrupted = inner.clone();
+        let interrupted = state.clone();
         runtime.set_interrupt_handler(Some(Box::new(move || interrupted.interrupt())));
-        let rejected = inner.clone();
+        let rejected = state.clone();
         runtime.set_host_promise_rejection_tracker(Some(Box::new(move |ctx, promise, reason, handled| {
             // SAFETY: the pointer serves as the promise's name and is not followed
             let promise = unsafe { qjs::JS_VALUE_GET_PTR(promise.as_raw()) } as usize;
@@ -440,23 +440,23 @@ impl Running {
             }
         })));
         context.with(|ctx| {
-            let made = host_functions::install(inner, &ctx, PRELUDE);
+            let made = host_functions::install(state, &ctx, PRELUDE);
             made.inspect_err(|_| {
                 let thrown = ctx.catch();
                 log::error!(target: "chinwag::scripts", "the prelude failed: {thrown:?}");
             })
         })?;
-        Ok(Running { context, runtime })
+        Ok(QuickJs { context, runtime })
     }
 }
 
 impl Engine {
     /// Ends what runs. What is the engine's must go before it does.
     fn empty(&mut self) {
-        self.inner.entries.take();
-        self.inner.rejections.take();
-        self.inner.services.take();
-        self.running = None;
+        self.state.prelude.take();
+        self.state.rejections.take();
+        self.state.services.take();
+        self.quickjs = None;
     }
 }
 

@@ -9,8 +9,8 @@ use chinwag_protocol::{
 };
 
 #[cfg(feature = "scripts")]
-use super::{clock::Wall, messages::What, runner::Runner};
-use super::{directory::Directory, errors::takes_no_code, host::World, settings::ScriptSettings};
+use super::{clock::WallClock, messages::Code, runner::Runner};
+use super::{directory::Directory, errors::takes_no_code, host::Host, settings::ScriptSettings};
 use crate::{
     clock::Clock,
     request::{Origin, ReplyFuture, ready},
@@ -39,8 +39,8 @@ impl Scripts {
         Scripts {
             #[cfg(feature = "scripts")]
             runner: settings.enabled.then(|| {
-                let wall = Wall::new(clock, born);
-                Runner::new(me, settings.clone(), directory.clone(), seed, wall)
+                let clock = WallClock::new(clock, born);
+                Runner::new(me, settings.clone(), directory.clone(), seed, clock)
             }),
             settings,
             directory,
@@ -48,10 +48,10 @@ impl Scripts {
     }
 
     /// Says where calls of shipped code go.
-    pub(crate) fn attach(&self, world: Rc<dyn World>) {
+    pub(crate) fn attach(&self, host: Rc<dyn Host>) {
         #[cfg(feature = "scripts")]
         if let Some(runner) = &self.runner {
-            runner.attach(world);
+            runner.attach(host);
         }
     }
 
@@ -75,7 +75,7 @@ impl Scripts {
     ) -> ReplyFuture {
         #[cfg(feature = "scripts")]
         if let Some(runner) = &self.runner {
-            return runner.run(What::Method(service, method.to_owned()), arguments, origin);
+            return runner.run(Code::Method(service, method.to_owned()), arguments, origin);
         }
         ready(Err(takes_no_code()))
     }
@@ -84,16 +84,16 @@ impl Scripts {
     pub(crate) fn call_function(&self, function: &Function, arguments: Vec<Value>, origin: Origin) -> ReplyFuture {
         #[cfg(feature = "scripts")]
         if let Some(runner) = &self.runner {
-            return runner.run(What::Function(function.clone()), arguments, origin);
+            return runner.run(Code::Function(function.clone()), arguments, origin);
         }
         ready(Err(takes_no_code()))
     }
 
     /// Calls a function that `createRPC` keeps.
-    pub(crate) fn call_remote(&self, name: &str, arguments: Vec<Value>, origin: Origin) -> ReplyFuture {
+    pub(crate) fn call_registered(&self, name: &str, arguments: Vec<Value>, origin: Origin) -> ReplyFuture {
         #[cfg(feature = "scripts")]
         if let Some(runner) = &self.runner {
-            return runner.run(What::Remote(name.to_owned()), arguments, origin);
+            return runner.run(Code::Registered(name.to_owned()), arguments, origin);
         }
         ready(Err(takes_no_code()))
     }
@@ -102,7 +102,7 @@ impl Scripts {
     pub(crate) fn evaluate(&self, source: String, origin: Origin) -> ReplyFuture {
         #[cfg(feature = "scripts")]
         if let Some(runner) = &self.runner {
-            return runner.run(What::Source(source), Vec::new(), origin);
+            return runner.run(Code::Source(source), Vec::new(), origin);
         }
         ready(Err(takes_no_code()))
     }

@@ -14,25 +14,25 @@ use rquickjs::{
 };
 use uuid::Uuid;
 
-use super::{convert::text_into_js, inner::Inner, messages::Output};
+use super::{convert::text_into_js, messages::Output, state::EngineState};
 use crate::stub;
 
 /// A function lent to the prelude.
-type Lent = for<'js> fn(&Rc<Inner>, &Ctx<'js>, &[Js<'js>]) -> Result<Js<'js>>;
+type HostFunction = for<'js> fn(&Rc<EngineState>, &Ctx<'js>, &[Js<'js>]) -> Result<Js<'js>>;
 
 /// All of them, by name.
-const LENT: [(&str, Lent); 16] = [
-    ("number", |inner, ctx, _| number(inner.number() as f64, ctx)),
+const HOST_FUNCTIONS: [(&str, HostFunction); 16] = [
+    ("number", |state, ctx, _| number(state.number() as f64, ctx)),
     ("call", call),
-    ("groups", |inner, ctx, arguments| {
-        let directory = inner.plan.directory.read();
+    ("groups", |state, ctx, arguments| {
+        let directory = state.config.directory.read();
         match given(arguments, 0) {
             None => list(directory.keys().map(String::as_str), ctx),
             Some(gid) => boolean(directory.contains_key(&text(ctx, gid)?), ctx),
         }
     }),
-    ("services", |inner, ctx, arguments| {
-        let directory = inner.plan.directory.read();
+    ("services", |state, ctx, arguments| {
+        let directory = state.config.directory.read();
         let services = directory.get(&argument_text(ctx, arguments, 0)?);
         match given(arguments, 1) {
             None => list(services.into_iter().flat_map(|services| services.keys().map(String::as_str)), ctx),
@@ -42,8 +42,8 @@ const LENT: [(&str, Lent); 16] = [
             }
         }
     }),
-    ("methods", |inner, ctx, arguments| {
-        let directory = inner.plan.directory.read();
+    ("methods", |state, ctx, arguments| {
+        let directory = state.config.directory.read();
         let services = directory.get(&argument_text(ctx, arguments, 0)?);
         let name = argument_text(ctx, arguments, 1)?;
         let methods = services.and_then(|services| services.get(&name));
@@ -56,97 +56,97 @@ const LENT: [(&str, Lent); 16] = [
             }
         }
     }),
-    ("stub", |inner, ctx, arguments| {
+    ("stub", |state, ctx, arguments| {
         let gid = Gid::new(argument_text(ctx, arguments, 0)?).unwrap_or_else(|_| Gid::local());
         let (service, method) = (argument_text(ctx, arguments, 1)?, argument_text(ctx, arguments, 2)?);
-        text_into_js(ctx, stub::function_of(&inner.plan.me, &gid, &service, &method).source())
+        text_into_js(ctx, stub::function_of(&state.config.me, &gid, &service, &method).source())
     }),
     ("register", register),
-    ("evaluate", |inner, ctx, arguments| {
+    ("evaluate", |state, ctx, arguments| {
         let source = argument_text(ctx, arguments, 0)?;
-        Ok(inner.entries(ctx)?.compile(&source)?.into_value())
+        Ok(state.prelude(ctx)?.compile(&source)?.into_value())
     }),
-    ("startTimer", |inner, ctx, arguments| {
+    ("startTimer", |state, ctx, arguments| {
         let delay = arguments.first().and_then(Js::as_number).unwrap_or(f64::NAN);
         let repeats = arguments.get(1).and_then(Js::as_bool).unwrap_or(false);
-        number(inner.start_timer(delay, repeats).map_err(|error| throw(inner, ctx, error))? as f64, ctx)
+        number(state.start_timer(delay, repeats).map_err(|error| throw(state, ctx, error))? as f64, ctx)
     }),
-    ("stopTimer", |inner, ctx, arguments| {
-        inner.stop_timer(arguments.first().and_then(Js::as_number).unwrap_or(0.0) as u64);
+    ("stopTimer", |state, ctx, arguments| {
+        state.stop_timer(arguments.first().and_then(Js::as_number).unwrap_or(0.0) as u64);
         Ok(Js::new_undefined(ctx.clone()))
     }),
     ("print", print),
     ("sha256", |_, ctx, arguments| text_into_js(ctx, &Nid::of_json(&argument_text(ctx, arguments, 0)?).to_string())),
     // a real node has the engine's own
-    ("now", |inner, ctx, _| match inner.plan.settings.inline {
-        Some(_) => number(inner.plan.wall.now(), ctx),
+    ("now", |state, ctx, _| match state.config.settings.inline {
+        Some(_) => number(state.config.clock.now(), ctx),
         None => Ok(Js::new_undefined(ctx.clone())),
     }),
-    ("random", |inner, ctx, _| number(inner.chance.borrow_mut().random::<f64>(), ctx)),
-    ("serialize", |inner, ctx, arguments| {
+    ("random", |state, ctx, _| number(state.chance.borrow_mut().random::<f64>(), ctx)),
+    ("serialize", |state, ctx, arguments| {
         let value = match arguments.first() {
-            Some(value) => inner.to_value(ctx, value)?,
+            Some(value) => state.to_value(ctx, value)?,
             None => Value::Undefined,
         };
         text_into_js(ctx, &wire::encode(&value))
     }),
-    ("deserialize", |inner, ctx, arguments| {
+    ("deserialize", |state, ctx, arguments| {
         let text = argument_text(ctx, arguments, 0)?;
         let value = wire::decode(text.as_bytes(), &wire::Limits::default());
-        inner.to_js(ctx, &value.map_err(|why| Exception::throw_syntax(ctx, &why.to_string()))?)
+        state.to_js(ctx, &value.map_err(|why| Exception::throw_syntax(ctx, &why.to_string()))?)
     }),
 ];
 
 /// Evaluates the prelude with what it needs.
-pub(super) fn install<'js>(inner: &Rc<Inner>, ctx: &Ctx<'js>, prelude: &str) -> Result<()> {
+pub(super) fn install<'js>(state: &Rc<EngineState>, ctx: &Ctx<'js>, prelude: &str) -> Result<()> {
     fn typed<F: for<'js> Fn(Ctx<'js>, Rest<Js<'js>>) -> Result<Js<'js>> + 'static>(f: F) -> F {
         f
     }
     let host = JsObject::new(ctx.clone())?;
-    for (name, lent) in LENT {
-        let inner = inner.clone();
-        let function = typed(move |ctx, arguments| lent(&inner, &ctx, &arguments.0));
+    for (name, lent) in HOST_FUNCTIONS {
+        let state = state.clone();
+        let function = typed(move |ctx, arguments| lent(&state, &ctx, &arguments.0));
         host.set(name, JsFunction::new(ctx.clone(), function)?.with_name(name)?)?;
     }
     let prelude: JsFunction = ctx.eval(prelude)?;
     let config = JsObject::new(ctx.clone())?;
-    let entries: JsObject = prelude.call((host, config.clone()))?;
-    inner.complete(ctx, entries);
+    let prelude: JsObject = prelude.call((host, config.clone()))?;
+    state.complete(ctx, prelude);
     // what the node says of itself may hold functions, which can be read only now
-    if let Value::Object(me) = inner.plan.me.to_value() {
+    if let Value::Object(me) = state.config.me.to_value() {
         for (key, value) in me.iter() {
-            config.set(key, inner.to_js(ctx, value)?)?;
+            config.set(key, state.to_js(ctx, value)?)?;
         }
     }
     Ok(())
 }
 
-fn call<'js>(inner: &Rc<Inner>, ctx: &Ctx<'js>, arguments: &[Js<'js>]) -> Result<Js<'js>> {
+fn call<'js>(state: &Rc<EngineState>, ctx: &Ctx<'js>, arguments: &[Js<'js>]) -> Result<Js<'js>> {
     let names = [0, 1, 2].map(|index| argument_text(ctx, arguments, index));
     let [gid, service, method] = names;
     let names = [gid?, service?, method?];
     let given: rquickjs::Array = argument(ctx, arguments, 3).get()?;
-    let given = given.iter::<Js>().map(|value| inner.to_value(ctx, &value?));
+    let given = given.iter::<Js>().map(|value| state.to_value(ctx, &value?));
     let given = given.collect::<Result<Vec<Value>>>()?;
     let callback = arguments.get(4).and_then(Js::as_number).unwrap_or(0.0) as u64;
-    inner.perform(names, given, callback).map_err(|error| throw(inner, ctx, error))?;
+    state.perform(names, given, callback).map_err(|error| throw(state, ctx, error))?;
     Ok(Js::new_undefined(ctx.clone()))
 }
 
-fn register<'js>(inner: &Rc<Inner>, ctx: &Ctx<'js>, _: &[Js<'js>]) -> Result<Js<'js>> {
-    let most = inner.plan.settings.callbacks;
-    if inner.remotes.get() >= most {
+fn register<'js>(state: &Rc<EngineState>, ctx: &Ctx<'js>, _: &[Js<'js>]) -> Result<Js<'js>> {
+    let most = state.config.settings.callbacks;
+    if state.remotes.get() >= most {
         let message = format!("shipped functions keep at most {most} functions for others to call");
         return Err(Exception::throw_range(ctx, &message));
     }
-    inner.remotes.set(inner.remotes.get() + 1);
-    let name = uuid::Builder::from_random_bytes(inner.chance.borrow_mut().random()).into_uuid();
+    state.remotes.set(state.remotes.get() + 1);
+    let name = uuid::Builder::from_random_bytes(state.chance.borrow_mut().random()).into_uuid();
     let name = Uuid::to_string(&name);
-    (inner.emit)(Output::Register { name: name.clone() });
+    (state.emit)(Output::Register { name: name.clone() });
     text_into_js(ctx, &name)
 }
 
-fn print<'js>(inner: &Rc<Inner>, ctx: &Ctx<'js>, arguments: &[Js<'js>]) -> Result<Js<'js>> {
+fn print<'js>(state: &Rc<EngineState>, ctx: &Ctx<'js>, arguments: &[Js<'js>]) -> Result<Js<'js>> {
     let level = match arguments.first().and_then(Js::as_number).unwrap_or(0.0) as u8 {
         1 => log::Level::Debug,
         2 => log::Level::Warn,
@@ -154,19 +154,19 @@ fn print<'js>(inner: &Rc<Inner>, ctx: &Ctx<'js>, arguments: &[Js<'js>]) -> Resul
         _ => log::Level::Info,
     };
     let mut line = argument_text(ctx, arguments, 1)?;
-    let most = inner.plan.settings.line;
+    let most = state.config.settings.line;
     if line.len() > most {
         let end = (0..=most).rev().find(|&end| line.is_char_boundary(end)).unwrap_or(0);
         line.truncate(end);
         line.push('…');
     }
-    (inner.plan.settings.console)(level, &line);
+    (state.config.settings.console)(level, &line);
     Ok(Js::new_undefined(ctx.clone()))
 }
 
 /// Throws an error of the host's.
-fn throw(inner: &Rc<Inner>, ctx: &Ctx<'_>, error: CallError) -> rquickjs::Error {
-    match inner.to_js(ctx, &Value::from(error)) {
+fn throw(state: &Rc<EngineState>, ctx: &Ctx<'_>, error: CallError) -> rquickjs::Error {
+    match state.to_js(ctx, &Value::from(error)) {
         Ok(error) => ctx.throw(error),
         Err(error) => error,
     }

@@ -40,9 +40,9 @@ impl Memory {
 }
 
 /// Allocates on behalf of one engine.
-pub(super) struct Counting(pub Rc<Memory>);
+pub(super) struct CountingAllocator(pub Rc<Memory>);
 
-impl Counting {
+impl CountingAllocator {
     /// A block's layout, if there is room for it beside all others. `freed` goes when it comes.
     fn admit(&self, size: usize, freed: usize) -> Option<Layout> {
         let layout = size.checked_add(HEADER).and_then(|size| Layout::from_size_align(size, HEADER).ok());
@@ -80,7 +80,7 @@ unsafe fn size_of(pointer: *mut u8) -> usize {
 
 // SAFETY: blocks come from the global allocator with a header that holds their size; a pointer past the header is
 // aligned to 16 bytes and has `size` bytes behind it
-unsafe impl Allocator for Counting {
+unsafe impl Allocator for CountingAllocator {
     fn alloc(&mut self, size: usize) -> *mut u8 {
         match self.admit(size, 0) {
             // SAFETY: the layout has a size of at least the header's

@@ -58,15 +58,15 @@ mod engine_config;
 #[cfg(feature = "scripts")]
 mod host_functions;
 #[cfg(feature = "scripts")]
-mod inner;
-#[cfg(feature = "scripts")]
 mod memory;
 #[cfg(feature = "scripts")]
 mod messages;
 #[cfg(feature = "scripts")]
+mod parameters;
+#[cfg(feature = "scripts")]
 mod runner;
 #[cfg(feature = "scripts")]
-mod source;
+mod state;
 #[cfg(all(test, feature = "scripts"))]
 mod tests;
 #[cfg(feature = "scripts")]
@@ -74,6 +74,6 @@ mod thread;
 
 pub(crate) use directory::Directory;
 pub(crate) use entry::Scripts;
-pub(crate) use host::World;
+pub(crate) use host::Host;
 pub use settings::{Console, ScriptSettings};
-pub use without_node::run_alone;
+pub use without_node::run_without_node;

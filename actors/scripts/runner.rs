@@ -22,15 +22,15 @@ use tokio::{
 };
 
 use super::{
-    clock::{Pulse, Wall},
+    clock::{Heartbeat, WallClock},
     directory::Directory,
     engine::Engine,
-    engine_config::Plan,
+    engine_config::EngineConfig,
     errors::{engine_replaced, limit_exceeded},
-    host::World,
-    messages::{Input, Job, Output, What},
+    host::Host,
+    messages::{Code, Input, Invocation, Output},
     settings::ScriptSettings,
-    thread::Thread,
+    thread::EngineThread,
 };
 use crate::request::{Origin, ReplyFuture, ready};
 
@@ -43,64 +43,70 @@ pub(super) struct Runner {
     settings: ScriptSettings,
     directory: Directory,
     seed: [u8; 32],
-    wall: Wall,
-    world: RefCell<Option<Rc<dyn World>>>,
-    running: RefCell<Option<Running>>,
+    clock: WallClock,
+    host: RefCell<Option<Rc<dyn Host>>>,
+    running: RefCell<Option<RunningEngine>>,
     /// Who waits for an answer.
     replies: RefCell<BTreeMap<u64, oneshot::Sender<Reply>>>,
     numbers: Cell<u64>,
     starts: Cell<u64>,
-    /// Timers and calls that code has under way.
+    /// Timers and calls that code has under handle.
     work: Cell<usize>,
     uncaught: RefCell<Option<CallError>>,
     changed: Notify,
     stuck: Arc<AtomicUsize>,
 }
 
-struct Running {
-    way: Way,
-    pulse: Arc<Pulse>,
+struct RunningEngine {
+    handle: EngineHandle,
+    heartbeat: Arc<Heartbeat>,
 }
 
 #[derive(Clone)]
-enum Way {
-    Thread(Thread),
+enum EngineHandle {
+    Thread(EngineThread),
     Inline(mpsc::UnboundedSender<Input>),
 }
 
-impl Way {
+impl EngineHandle {
     fn send(&self, input: Input) {
         match self {
-            Way::Thread(thread) => thread.send(input),
+            EngineHandle::Thread(thread) => thread.send(input),
             // an engine that ended answers nobody
-            Way::Inline(inputs) => drop(inputs.send(input)),
+            EngineHandle::Inline(inputs) => drop(inputs.send(input)),
         }
     }
 
     /// Drops a call that has not begun.
     fn forget(&self, id: u64) {
         // of the simulator's, whose engine is never behind, nothing waits
-        if let Way::Thread(thread) = self {
+        if let EngineHandle::Thread(thread) = self {
             thread.forget(id);
         }
     }
 
     fn close(&self) {
-        if let Way::Thread(thread) = self {
+        if let EngineHandle::Thread(thread) = self {
             thread.close();
         }
     }
 }
 
 impl Runner {
-    pub fn new(me: NodeAddr, settings: ScriptSettings, directory: Directory, seed: [u8; 32], wall: Wall) -> Rc<Runner> {
+    pub fn new(
+        me: NodeAddr,
+        settings: ScriptSettings,
+        directory: Directory,
+        seed: [u8; 32],
+        clock: WallClock,
+    ) -> Rc<Runner> {
         Rc::new(Runner {
             me,
             settings,
             directory,
             seed,
-            wall,
-            world: RefCell::default(),
+            clock,
+            host: RefCell::default(),
             running: RefCell::default(),
             replies: RefCell::default(),
             numbers: Cell::new(0),
@@ -112,14 +118,14 @@ impl Runner {
         })
     }
 
-    pub fn attach(&self, world: Rc<dyn World>) {
-        *self.world.borrow_mut() = Some(world);
+    pub fn attach(&self, host: Rc<dyn Host>) {
+        *self.host.borrow_mut() = Some(host);
     }
 
     /// Runs something, and answers it by its deadline.
-    pub fn run(self: &Rc<Runner>, what: What, arguments: Vec<Value>, origin: Origin) -> ReplyFuture {
-        let way = match self.way() {
-            Ok(way) => way,
+    pub fn run(self: &Rc<Runner>, code: Code, arguments: Vec<Value>, origin: Origin) -> ReplyFuture {
+        let handle = match self.handle() {
+            Ok(handle) => handle,
             Err(error) => return ready(Err(error)),
         };
         let id = self.numbers.get() + 1;
@@ -127,9 +133,9 @@ impl Runner {
         let (reply, answered) = oneshot::channel();
         self.replies.borrow_mut().insert(id, reply);
         self.changed.notify_waiters();
-        let deadline = self.wall.clock.after(origin.time_left());
-        way.send(Input::Call(Job { id, origin, what, arguments }));
-        let waiting = Waiting { runner: Rc::downgrade(self), id };
+        let deadline = self.clock.clock.after(origin.time_left());
+        handle.send(Input::Run(Invocation { id, origin, code, arguments }));
+        let waiting = CallGuard { runner: Rc::downgrade(self), id };
         Box::pin(async move {
             let _waiting = waiting;
             match timeout_at(deadline, answered).await {
@@ -143,15 +149,15 @@ impl Runner {
         })
     }
 
-    /// The way to the engine, which is started if there is none.
-    fn way(self: &Rc<Runner>) -> Result<Way, CallError> {
-        if self.world.borrow().is_none() {
+    /// The handle to the engine, which is started if there is none.
+    fn handle(self: &Rc<Runner>) -> Result<EngineHandle, CallError> {
+        if self.host.borrow().is_none() {
             return Err(CallError::new(ErrorKind::Stopping, "the node is stopping"));
         }
         if let Some(running) = &*self.running.borrow() {
-            let ended = matches!(&running.way, Way::Thread(thread) if thread.has_ended());
+            let ended = matches!(&running.handle, EngineHandle::Thread(thread) if thread.has_ended());
             if !ended {
-                return Ok(running.way.clone());
+                return Ok(running.handle.clone());
             }
         }
         if self.stuck.load(Ordering::Acquire) >= self.settings.stuck_engines {
@@ -162,45 +168,45 @@ impl Runner {
             return Err(CallError::new(ErrorKind::Busy, message));
         }
         let running = self.start()?;
-        let way = running.way.clone();
+        let handle = running.handle.clone();
         *self.running.borrow_mut() = Some(running);
-        Ok(way)
+        Ok(handle)
     }
 
-    fn start(self: &Rc<Runner>) -> Result<Running, CallError> {
-        let pulse = Arc::new(Pulse::new());
+    fn start(self: &Rc<Runner>) -> Result<RunningEngine, CallError> {
+        let heartbeat = Arc::new(Heartbeat::new());
         let mut seed = self.seed;
         let starts = self.starts.get() + 1;
         self.starts.set(starts);
         for (byte, start) in seed.iter_mut().zip(starts.to_le_bytes()) {
             *byte ^= start;
         }
-        let plan = Plan {
+        let config = EngineConfig {
             settings: self.settings.clone(),
             me: self.me.clone(),
             directory: self.directory.clone(),
             seed,
-            wall: self.wall,
-            pulse: pulse.clone(),
+            clock: self.clock,
+            heartbeat: heartbeat.clone(),
         };
         let (outputs, emitted) = mpsc::unbounded_channel();
-        let way = if self.settings.inline.is_some() {
+        let handle = if self.settings.inline.is_some() {
             let (inputs, arriving) = mpsc::unbounded_channel();
-            actix::spawn(run_inline(plan, arriving, outputs));
-            Way::Inline(inputs)
+            actix::spawn(run_inline(config, arriving, outputs));
+            EngineHandle::Inline(inputs)
         } else {
             let failed =
                 |why: std::io::Error| CallError::new(ErrorKind::Busy, format!("no thread for an engine: {why}"));
-            Way::Thread(Thread::start(plan, outputs).map_err(failed)?)
+            EngineHandle::Thread(EngineThread::start(config, outputs).map_err(failed)?)
         };
-        actix::spawn(attend(Rc::downgrade(self), way.clone(), emitted));
+        actix::spawn(attend(Rc::downgrade(self), handle.clone(), emitted));
         if self.settings.inline.is_none() {
-            actix::spawn(watch(Rc::downgrade(self), pulse.clone()));
+            actix::spawn(watch(Rc::downgrade(self), heartbeat.clone()));
         }
-        Ok(Running { way, pulse })
+        Ok(RunningEngine { handle, heartbeat })
     }
 
-    /// Whether code has anything under way.
+    /// Whether code has anything under handle.
     fn is_idle(&self) -> bool {
         self.work.get() == 0 && self.replies.borrow().is_empty()
     }
@@ -216,10 +222,10 @@ impl Runner {
     }
 
     pub fn close(&self) {
-        self.world.borrow_mut().take();
+        self.host.borrow_mut().take();
         if let Some(running) = self.running.borrow_mut().take() {
-            running.pulse.abandon();
-            running.way.close();
+            running.heartbeat.abandon();
+            running.handle.close();
         }
         self.replies.borrow_mut().clear();
         self.work.set(0);
@@ -235,25 +241,25 @@ impl Runner {
     }
 
     /// Does what the engine asks for.
-    fn attend(&self, way: &Way, output: Output) {
-        let world = self.world.borrow().clone();
+    fn attend(&self, handle: &EngineHandle, output: Output) {
+        let host = self.host.borrow().clone();
         match output {
             Output::Answer { id, reply } => self.answer(id, reply),
-            Output::Perform { number, origin, gid, service, method, arguments } => {
-                let performed = match (world, Gid::new(gid).map_err(CallError::from)) {
-                    (Some(world), Ok(gid)) => world.perform(origin, Call::new(gid, service, method, arguments)),
+            Output::Call { number, origin, gid, service, method, arguments } => {
+                let performed = match (host, Gid::new(gid).map_err(CallError::from)) {
+                    (Some(host), Ok(gid)) => host.call(origin, Call::new(gid, service, method, arguments)),
                     (Some(_), Err(error)) => ready(Err(error)),
                     (None, _) => return,
                 };
-                let way = way.clone();
-                actix::spawn(async move { way.send(Input::Settle { number, reply: performed.await }) });
+                let handle = handle.clone();
+                actix::spawn(async move { handle.send(Input::Reply { number, reply: performed.await }) });
             }
             Output::Register { name } => {
-                if let Some(Err(error)) = world.map(|world| world.register(&name)) {
+                if let Some(Err(error)) = host.map(|host| host.register(&name)) {
                     log::warn!(target: "chinwag::scripts", "a callback cannot be called: {error}");
                 }
             }
-            Output::Work(work) => {
+            Output::Pending(work) => {
                 self.work.set(work);
                 self.changed.notify_waiters();
             }
@@ -265,10 +271,10 @@ impl Runner {
     }
 
     /// Leaves an engine that gives no sign behind, and hands what it has not begun to another.
-    fn give_up(self: &Rc<Runner>, pulse: &Arc<Pulse>, culprit: u64) {
-        let running = self.running.borrow_mut().take_if(|running| Arc::ptr_eq(&running.pulse, pulse));
-        let Some(Running { way: Way::Thread(thread), .. }) = running else { return };
-        pulse.abandon();
+    fn give_up(self: &Rc<Runner>, heartbeat: &Arc<Heartbeat>, culprit: u64) {
+        let running = self.running.borrow_mut().take_if(|running| Arc::ptr_eq(&running.heartbeat, heartbeat));
+        let Some(RunningEngine { handle: EngineHandle::Thread(thread), .. }) = running else { return };
+        heartbeat.abandon();
         let waiting = thread.leave_behind(&self.stuck);
         let outstanding = self.stuck.load(Ordering::Acquire);
         log::error!(
@@ -276,12 +282,12 @@ impl Runner {
             "a shipped function does not return; its engine is left behind ({outstanding} of these) and replaced"
         );
         let waiting = waiting.into_iter().filter_map(|input| match input {
-            Input::Call(job) => Some(job),
-            Input::Settle { .. } => None,
+            Input::Run(invocation) => Some(invocation),
+            Input::Reply { .. } => None,
         });
         let mut begun = std::mem::take(&mut *self.replies.borrow_mut());
-        let waiting: Vec<(Job, oneshot::Sender<Reply>)> =
-            waiting.filter_map(|job| begun.remove(&job.id).map(|reply| (job, reply))).collect();
+        let waiting: Vec<(Invocation, oneshot::Sender<Reply>)> =
+            waiting.filter_map(|invocation| begun.remove(&invocation.id).map(|reply| (invocation, reply))).collect();
         self.work.set(0);
         for (id, reply) in begun {
             let error = if id == culprit {
@@ -292,11 +298,11 @@ impl Runner {
             // whoever asked may have given up
             let _ = reply.send(Err(error));
         }
-        for (job, reply) in waiting {
-            match self.way() {
-                Ok(way) => {
-                    self.replies.borrow_mut().insert(job.id, reply);
-                    way.send(Input::Call(job));
+        for (invocation, reply) in waiting {
+            match self.handle() {
+                Ok(handle) => {
+                    self.replies.borrow_mut().insert(invocation.id, reply);
+                    handle.send(Input::Run(invocation));
                 }
                 Err(error) => drop(reply.send(Err(error))),
             }
@@ -306,18 +312,18 @@ impl Runner {
 }
 
 /// Forgets who waited, whether or not there was an answer. One that nobody waits for any more, and that has not begun, is
-/// not kept either: its place among the calls under way is free, and its arguments are as large as a body.
-struct Waiting {
+/// not kept either: its place among the calls under handle is free, and its arguments are as large as a body.
+struct CallGuard {
     runner: Weak<Runner>,
     id: u64,
 }
 
-impl Drop for Waiting {
+impl Drop for CallGuard {
     fn drop(&mut self) {
         if let Some(runner) = self.runner.upgrade() {
             let unanswered = runner.replies.borrow_mut().remove(&self.id).is_some();
             if let Some(running) = runner.running.borrow().as_ref().filter(|_| unanswered) {
-                running.way.forget(self.id);
+                running.handle.forget(self.id);
             }
             runner.changed.notify_waiters();
         }
@@ -331,23 +337,23 @@ impl Drop for Runner {
 }
 
 /// Does what an engine asks for, for as long as it lives.
-async fn attend(runner: Weak<Runner>, way: Way, mut outputs: mpsc::UnboundedReceiver<Output>) {
+async fn attend(runner: Weak<Runner>, handle: EngineHandle, mut outputs: mpsc::UnboundedReceiver<Output>) {
     while let Some(output) = outputs.recv().await {
         let Some(runner) = runner.upgrade() else { break };
-        let current = match (&way, runner.running.borrow().as_ref().map(|running| &running.way)) {
-            (Way::Thread(this), Some(Way::Thread(other))) => this.is(other),
-            (Way::Inline(this), Some(Way::Inline(other))) => this.same_channel(other),
+        let current = match (&handle, runner.running.borrow().as_ref().map(|running| &running.handle)) {
+            (EngineHandle::Thread(this), Some(EngineHandle::Thread(other))) => this.is(other),
+            (EngineHandle::Inline(this), Some(EngineHandle::Inline(other))) => this.same_channel(other),
             _ => false,
         };
         // one that was left behind has no say
         if !current {
             return;
         }
-        runner.attend(&way, output);
+        runner.attend(&handle, output);
     }
     // it ended by itself: a panic
     if let Some(runner) = runner.upgrade() {
-        let ended = matches!(&way, Way::Thread(thread) if thread.has_ended());
+        let ended = matches!(&handle, EngineHandle::Thread(thread) if thread.has_ended());
         if ended {
             runner.replies.borrow_mut().clear();
             runner.work.set(0);
@@ -357,16 +363,17 @@ async fn attend(runner: Weak<Runner>, way: Way, mut outputs: mpsc::UnboundedRece
 }
 
 /// Looks whether an engine gives signs of life, while it has something to do.
-async fn watch(runner: Weak<Runner>, pulse: Arc<Pulse>) {
+async fn watch(runner: Weak<Runner>, heartbeat: Arc<Heartbeat>) {
     loop {
         let Some(runner) = runner.upgrade() else { return };
-        let current = runner.running.borrow().as_ref().is_some_and(|running| Arc::ptr_eq(&running.pulse, &pulse));
+        let current =
+            runner.running.borrow().as_ref().is_some_and(|running| Arc::ptr_eq(&running.heartbeat, &heartbeat));
         if !current {
             return;
         }
         let patience = runner.settings.processor_time + runner.settings.grace;
-        if let Some(culprit) = pulse.silent_for(patience) {
-            return runner.give_up(&pulse, culprit);
+        if let Some(culprit) = heartbeat.silent_for(patience) {
+            return runner.give_up(&heartbeat, culprit);
         }
         let idle = runner.is_idle();
         drop(runner);
@@ -376,12 +383,16 @@ async fn watch(runner: Weak<Runner>, pulse: Arc<Pulse>) {
 }
 
 /// Drives an engine on the node's own thread.
-async fn run_inline(plan: Plan, mut inputs: mpsc::UnboundedReceiver<Input>, outputs: mpsc::UnboundedSender<Output>) {
+async fn run_inline(
+    config: EngineConfig,
+    mut inputs: mpsc::UnboundedReceiver<Input>,
+    outputs: mpsc::UnboundedSender<Output>,
+) {
     let emit = Rc::new(move |output| {
         // nobody listens once the node is closed
         let _ = outputs.send(output);
     });
-    let mut engine = Engine::new(plan, emit);
+    let mut engine = Engine::new(config, emit);
     loop {
         let due = engine.next_timer();
         let timer = async {

@@ -14,18 +14,18 @@ use chinwag_protocol::{
 };
 use futures_util::future::LocalBoxFuture;
 
-use super::{ScriptSettings, Scripts, World, run_alone};
+use super::{Host, ScriptSettings, Scripts, run_without_node};
 use crate::{clock::Clock, request::Origin, transport::Transport};
 
 /// Where calls of the code end: each is written down and answered with its method.
 #[derive(Default)]
-struct Outside {
+struct RecordingHost {
     calls: RefCell<Vec<String>>,
     registered: RefCell<Vec<String>>,
 }
 
-impl World for Outside {
-    fn perform(&self, _: Origin, call: Call) -> LocalBoxFuture<'static, Reply> {
+impl Host for RecordingHost {
+    fn call(&self, _: Origin, call: Call) -> LocalBoxFuture<'static, Reply> {
         self.calls.borrow_mut().push(call.to_string());
         let answer = Value::from(call.method);
         Box::pin(async move { Ok(Answer::Value(answer)) })
@@ -37,13 +37,13 @@ impl World for Outside {
     }
 }
 
-fn scripts(settings: ScriptSettings) -> (Scripts, Rc<Outside>) {
+fn scripts(settings: ScriptSettings) -> (Scripts, Rc<RecordingHost>) {
     let scripts = Scripts::new(NodeAddr::new("127.0.0.1", 8080), settings, [7; 32], Clock::default(), 0);
-    let outside = Rc::new(Outside::default());
-    scripts.attach(outside.clone());
+    let host = Rc::new(RecordingHost::default());
+    scripts.attach(host.clone());
     let local = [("status".to_owned(), vec!["get".to_owned()])].into();
     scripts.directory().change(|names| drop(names.insert("local".to_owned(), local)));
-    (scripts, outside)
+    (scripts, host)
 }
 
 fn settings() -> ScriptSettings {
@@ -75,18 +75,18 @@ fn in_actix<F: Future>(paused: bool, test: F) -> F::Output {
 fn inline_the_engine_lives_in_virtual_time_and_repeats_itself() {
     let run = || {
         in_actix(true, async {
-            let (scripts, outside) = scripts(ScriptSettings { inline: Some(100), ..settings() });
+            let (scripts, host) = scripts(ScriptSettings { inline: Some(100), ..settings() });
             let began = tokio::time::Instant::now();
             let source = "(cb) => setTimeout(() => distribution.local.status.get('x', (e, v) => cb(e, [v, Math.random()])), 30000)";
             let answer = call(&scripts, source).await.unwrap();
             assert!(began.elapsed() >= Duration::from_secs(30));
-            assert_eq!(*outside.calls.borrow(), ["local.status.get"]);
+            assert_eq!(*host.calls.borrow(), ["local.status.get"]);
             let error = call(&scripts, "() => { for (;;); }").await.unwrap_err();
             assert_eq!(error.kind.name(), "LimitExceeded");
             let error = call(&scripts, "(cb) => { const f = () => queueMicrotask(f); f(); }").await.unwrap_err();
             assert_eq!(error.kind.name(), "LimitExceeded");
             let stub = call(&scripts, "() => distribution.util.wire.createRPC(() => 1)").await.unwrap();
-            let name = outside.registered.borrow()[0].clone();
+            let name = host.registered.borrow()[0].clone();
             assert!(matches!(&stub, Value::Function(stub) if stub.source().contains(&name)));
             (answer, stub)
         })
@@ -205,7 +205,9 @@ fn without_a_node_a_function_can_still_call_out() {
         );
         let error = Value::from(CallError::new(ErrorKind::SpawnFailed, "taken"));
         let time = Duration::from_secs(20);
-        run_alone(&me, echo.clone(), settings(), &Function::new(source), vec![error.clone()], time).await.unwrap();
+        run_without_node(&me, echo.clone(), settings(), &Function::new(source), vec![error.clone()], time)
+            .await
+            .unwrap();
         let calls = echo.0.borrow();
         let [(to, call)] = &calls[..] else { panic!("{} calls", calls.len()) };
         assert_eq!((to, call.to_string().as_str()), (&parent, "local.4f1c.call"));

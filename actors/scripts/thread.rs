@@ -18,7 +18,7 @@ use tokio::{sync::mpsc::UnboundedSender, time::Instant};
 
 use super::{
     engine::Engine,
-    engine_config::Plan,
+    engine_config::EngineConfig,
     messages::{Input, Output},
 };
 
@@ -30,11 +30,11 @@ const NAP: Duration = Duration::from_secs(60);
 
 /// The way to an engine's thread.
 #[derive(Clone)]
-pub(super) struct Thread {
-    line: Arc<Line>,
+pub(super) struct EngineThread {
+    mailbox: Arc<Mailbox>,
 }
 
-struct Line {
+struct Mailbox {
     queue: Mutex<Queue>,
     arrived: Condvar,
 }
@@ -48,29 +48,29 @@ struct Queue {
     left_behind: Option<Arc<AtomicUsize>>,
 }
 
-impl Line {
+impl Mailbox {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Thread {
+impl EngineThread {
     /// Starts an engine.
     ///
     /// # Errors
     /// Where the system gives no thread.
-    pub fn start(plan: Plan, outputs: UnboundedSender<Output>) -> std::io::Result<Thread> {
-        let line = Arc::new(Line { queue: Mutex::default(), arrived: Condvar::new() });
-        let thread = Thread { line: line.clone() };
+    pub fn start(config: EngineConfig, outputs: UnboundedSender<Output>) -> std::io::Result<EngineThread> {
+        let mailbox = Arc::new(Mailbox { queue: Mutex::default(), arrived: Condvar::new() });
+        let thread = EngineThread { mailbox: mailbox.clone() };
         std::thread::Builder::new().name("chinwag-scripts".to_owned()).stack_size(STACK).spawn(move || {
             let emit = Rc::new(move |output| {
                 // nobody listens to one that was left behind
                 let _ = outputs.send(output);
             });
-            if catch_unwind(AssertUnwindSafe(|| run(&line, plan, emit))).is_err() {
+            if catch_unwind(AssertUnwindSafe(|| run(&mailbox, config, emit))).is_err() {
                 log::error!(target: "chinwag::scripts", "the script engine panicked and is replaced");
             }
-            let mut queue = line.lock();
+            let mut queue = mailbox.lock();
             queue.ended = true;
             if let Some(count) = queue.left_behind.take() {
                 count.fetch_sub(1, Ordering::AcqRel);
@@ -80,20 +80,21 @@ impl Thread {
     }
 
     /// Whether both lead to the same thread.
-    pub fn is(&self, other: &Thread) -> bool {
-        Arc::ptr_eq(&self.line, &other.line)
+    pub fn is(&self, other: &EngineThread) -> bool {
+        Arc::ptr_eq(&self.mailbox, &other.mailbox)
     }
 
     /// Queues what is to be done.
     pub fn send(&self, input: Input) {
-        self.line.lock().waiting.push_back(input);
-        self.line.arrived.notify_one();
+        self.mailbox.lock().waiting.push_back(input);
+        self.mailbox.arrived.notify_one();
     }
 
     /// Drops a call that waits, if it still does.
     pub fn forget(&self, id: u64) {
-        let mut queue = self.line.lock();
-        let place = queue.waiting.iter().position(|input| matches!(input, Input::Call(job) if job.id == id));
+        let mut queue = self.mailbox.lock();
+        let place =
+            queue.waiting.iter().position(|input| matches!(input, Input::Run(invocation) if invocation.id == id));
         // what it holds is let go of when the queue is not held any more
         let _job = place.and_then(|place| queue.waiting.remove(place));
         drop(queue);
@@ -101,18 +102,18 @@ impl Thread {
 
     /// Has the thread end when it returns.
     pub fn close(&self) {
-        self.line.lock().closed = true;
-        self.line.arrived.notify_one();
+        self.mailbox.lock().closed = true;
+        self.mailbox.arrived.notify_one();
     }
 
     /// Whether it has ended.
     pub fn has_ended(&self) -> bool {
-        self.line.lock().ended
+        self.mailbox.lock().ended
     }
 
     /// Leaves the thread to itself, counted until it ends, and takes back what it has not begun.
     pub fn leave_behind(&self, count: &Arc<AtomicUsize>) -> VecDeque<Input> {
-        let mut queue = self.line.lock();
+        let mut queue = self.mailbox.lock();
         queue.closed = true;
         if !queue.ended && queue.left_behind.is_none() {
             count.fetch_add(1, Ordering::AcqRel);
@@ -123,11 +124,11 @@ impl Thread {
 }
 
 /// Works until closed.
-fn run(line: &Line, plan: Plan, emit: Rc<dyn Fn(Output)>) {
-    let mut engine = Engine::new(plan, emit);
+fn run(mailbox: &Mailbox, config: EngineConfig, emit: Rc<dyn Fn(Output)>) {
+    let mut engine = Engine::new(config, emit);
     loop {
         let input = {
-            let mut queue = line.lock();
+            let mut queue = mailbox.lock();
             loop {
                 if queue.closed {
                     return;
@@ -142,7 +143,7 @@ fn run(line: &Line, plan: Plan, emit: Rc<dyn Fn(Output)>) {
                 if nap.is_zero() {
                     break None;
                 }
-                let woken = line.arrived.wait_timeout(queue, nap.min(NAP));
+                let woken = mailbox.arrived.wait_timeout(queue, nap.min(NAP));
                 queue = woken.unwrap_or_else(PoisonError::into_inner).0;
             }
         };

@@ -9,7 +9,7 @@ use chinwag_protocol::{
 };
 use futures_util::future::LocalBoxFuture;
 
-use super::{entry::Scripts, host::World, settings::ScriptSettings};
+use super::{entry::Scripts, host::Host, settings::ScriptSettings};
 use crate::{clock::Clock, local::comm::message_and_remote, request::Origin, transport::Transport};
 
 /// Runs one function where there is no node: its `distribution.local.comm.send` goes straight to the transport, and
@@ -18,7 +18,7 @@ use crate::{clock::Clock, local::comm::message_and_remote, request::Origin, tran
 ///
 /// # Errors
 /// What the function answers; [`ErrorKind::Unsupported`] where no engine is built in or wanted.
-pub async fn run_alone(
+pub async fn run_without_node(
     me: &NodeAddr,
     transport: Rc<dyn Transport>,
     settings: ScriptSettings,
@@ -28,7 +28,7 @@ pub async fn run_alone(
 ) -> Reply {
     let clock = Clock::default();
     let scripts = Scripts::new(me.clone(), settings, [0; 32], clock, 0);
-    scripts.attach(Rc::new(Alone(transport)));
+    scripts.attach(Rc::new(TransportOnly(transport)));
     let local = BTreeMap::from([("comm".to_owned(), vec!["send".to_owned()])]);
     scripts.directory().change(|names| {
         names.insert("local".to_owned(), local);
@@ -48,10 +48,10 @@ pub async fn run_alone(
 
 /// A way out, and nothing else.
 #[cfg_attr(not(feature = "scripts"), allow(dead_code))]
-struct Alone(Rc<dyn Transport>);
+struct TransportOnly(Rc<dyn Transport>);
 
-impl World for Alone {
-    fn perform(&self, origin: Origin, call: Call) -> LocalBoxFuture<'static, Reply> {
+impl Host for TransportOnly {
+    fn call(&self, origin: Origin, call: Call) -> LocalBoxFuture<'static, Reply> {
         let prepared = message_and_remote("comm.send", &call.arguments).and_then(|(arguments, remote)| {
             let missing = || CallError::argument("comm.send", 2, "remote", "the remote has no node");
             let node = remote.node.ok_or_else(missing)?;

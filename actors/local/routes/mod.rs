@@ -36,7 +36,7 @@ use crate::{
     home::{Home, Permit},
     node::Reconcile,
     request::{Origin, ReplyFuture, Request, Response, crashed, ready},
-    scripts::World,
+    scripts::Host,
     service::{unknown_method, value},
     stub,
 };
@@ -156,7 +156,11 @@ impl Routes {
                 }
                 let origin = request.origin();
                 self.show_groups();
-                Response::Later(self.home.scripts.call_remote(&request.call.service, request.call.arguments, origin))
+                Response::Later(self.home.scripts.call_registered(
+                    &request.call.service,
+                    request.call.arguments,
+                    origin,
+                ))
             }
         }
     }
@@ -476,8 +480,8 @@ pub(crate) struct Outside {
     pub table: Rc<RefCell<Table>>,
 }
 
-impl World for Outside {
-    fn perform(&self, origin: Origin, call: Call) -> LocalBoxFuture<'static, Reply> {
+impl Host for Outside {
+    fn call(&self, origin: Origin, call: Call) -> LocalBoxFuture<'static, Reply> {
         let node = self.node.on_behalf_of(origin);
         Box::pin(async move { node.call(call.gid, &call.service, &call.method, call.arguments).await })
     }

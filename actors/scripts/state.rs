@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use super::{
     clock::processor_time,
     convert::{self, Helpers},
-    engine_config::Plan,
+    engine_config::EngineConfig,
     errors::limit_exceeded,
     memory::Memory,
     messages::Output,
@@ -32,7 +32,7 @@ use crate::{clock::Clock, request::Origin};
 
 /// Why a function was stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stopped {
+pub(super) enum StopReason {
     Time,
     Memory,
     Abandoned,
@@ -76,13 +76,13 @@ type Service = (Weak<Value>, Persistent<JsObject<'static>>);
 
 /// What an engine and the functions it lends to shipped code share. It holds nothing of the engine's that outlives it:
 /// [`Engine`] empties it first.
-pub(super) struct Inner {
-    pub plan: Plan,
+pub(super) struct EngineState {
+    pub config: EngineConfig,
     pub emit: Rc<dyn Fn(Output)>,
     pub chance: RefCell<ChaCha8Rng>,
     pub remotes: Cell<usize>,
     pub memory: Rc<Memory>,
-    pub entries: RefCell<Option<Persistent<JsObject<'static>>>>,
+    pub prelude: RefCell<Option<Persistent<JsObject<'static>>>>,
     pub current: RefCell<Option<Rc<Task>>>,
     pub open: RefCell<BTreeMap<u64, Rc<Task>>>,
     pub timers: RefCell<BTreeMap<u64, Timer>>,
@@ -93,10 +93,10 @@ pub(super) struct Inner {
     pub numbers: Rc<Cell<u64>>,
     pub until: Cell<u64>,
     pub ticks: Cell<u64>,
-    pub stopped: Cell<Option<Stopped>>,
+    pub stopped: Cell<Option<StopReason>>,
 }
 
-impl Inner {
+impl EngineState {
     /// A number that this engine and its predecessors have not used.
     pub fn number(&self) -> u64 {
         let number = self.numbers.get() + 1;
@@ -106,14 +106,14 @@ impl Inner {
 
     /// What has been spent of what is bounded: nanoseconds, or interrupts.
     pub fn clock(&self) -> u64 {
-        match self.plan.settings.inline {
+        match self.config.settings.inline {
             Some(_) => self.ticks.get(),
             None => processor_time(),
         }
     }
 
     pub fn limit(&self) -> u64 {
-        let settings = &self.plan.settings;
+        let settings = &self.config.settings;
         settings.inline.unwrap_or_else(|| u64::try_from(settings.processor_time.as_nanos()).unwrap_or(u64::MAX))
     }
 
@@ -123,7 +123,7 @@ impl Inner {
         if task.is_open() {
             return limit.saturating_sub(task.spent.get());
         }
-        if self.plan.settings.inline.is_some() {
+        if self.config.settings.inline.is_some() {
             return limit;
         }
         let tenth = u64::try_from(task.born.elapsed().as_nanos() / 10).unwrap_or(u64::MAX);
@@ -133,13 +133,13 @@ impl Inner {
     /// Asked by the engine every 10,000 steps or so.
     pub fn interrupt(&self) -> bool {
         self.ticks.set(self.ticks.get() + 1);
-        self.plan.pulse.beat();
-        let stopped = if self.plan.pulse.is_abandoned() {
-            Stopped::Abandoned
-        } else if self.memory.used() > self.plan.settings.memory {
-            Stopped::Memory
+        self.config.heartbeat.beat();
+        let stopped = if self.config.heartbeat.is_abandoned() {
+            StopReason::Abandoned
+        } else if self.memory.used() > self.config.settings.memory {
+            StopReason::Memory
         } else if self.clock() > self.until.get() {
-            Stopped::Time
+            StopReason::Time
         } else {
             return false;
         };
@@ -155,17 +155,17 @@ impl Inner {
     }
 
     /// What the prelude answered with.
-    pub fn entries<'js>(&self, ctx: &Ctx<'js>) -> JsResult<Entries<'js>> {
-        let entries = self.entries.borrow().clone().ok_or(Error::Unknown)?;
-        Ok(Entries { ctx: ctx.clone(), object: entries.restore(ctx)? })
+    pub fn prelude<'js>(&self, ctx: &Ctx<'js>) -> JsResult<Prelude<'js>> {
+        let prelude = self.prelude.borrow().clone().ok_or(Error::Unknown)?;
+        Ok(Prelude { ctx: ctx.clone(), object: prelude.restore(ctx)? })
     }
 
     pub fn to_js<'js>(&self, ctx: &Ctx<'js>, value: &Value) -> JsResult<Js<'js>> {
-        convert::into_js(ctx, &self.entries(ctx)?, value)
+        convert::into_js(ctx, &self.prelude(ctx)?, value)
     }
 
     pub fn to_value<'js>(&self, ctx: &Ctx<'js>, value: &Js<'js>) -> JsResult<Value> {
-        convert::from_js(ctx, &self.entries(ctx)?, &self.plan.settings, value)
+        convert::from_js(ctx, &self.prelude(ctx)?, &self.config.settings, value)
     }
 
     /// Starts a call on behalf of the present task.
@@ -173,16 +173,16 @@ impl Inner {
     /// # Errors
     /// Where there are too many.
     pub fn perform(&self, names: [String; 3], arguments: Vec<Value>, callback: u64) -> Result<(), CallError> {
-        let most = self.plan.settings.pending_calls;
+        let most = self.config.settings.pending_calls;
         if self.pending.borrow().len() >= most {
             return Err(CallError::new(ErrorKind::Busy, format!("shipped functions have {most} calls under way")));
         }
         let Some(task) = self.current() else { return Ok(()) };
         let number = self.number();
-        let origin = task.origin(self.plan.wall.clock);
+        let origin = task.origin(self.config.clock.clock);
         self.pending.borrow_mut().insert(number, (task, callback));
         let [gid, service, method] = names;
-        (self.emit)(Output::Perform { number, origin, gid, service, method, arguments });
+        (self.emit)(Output::Call { number, origin, gid, service, method, arguments });
         Ok(())
     }
 
@@ -191,7 +191,7 @@ impl Inner {
     /// # Errors
     /// Where there are too many.
     pub fn start_timer(&self, delay: f64, repeats: bool) -> Result<u64, CallError> {
-        let most = self.plan.settings.timers;
+        let most = self.config.settings.timers;
         if self.timers.borrow().len() >= most {
             return Err(CallError::new(ErrorKind::Busy, format!("shipped functions have {most} timers set")));
         }
@@ -200,7 +200,7 @@ impl Inner {
         let delay = Duration::from_millis(milliseconds);
         let number = self.number();
         if let Some(task) = self.current() {
-            let due = self.plan.wall.clock.after(delay);
+            let due = self.config.clock.clock.after(delay);
             self.schedule.borrow_mut().insert((due, number), ());
             self.timers.borrow_mut().insert(number, Timer { due, period: repeats.then_some(delay), task });
         }
@@ -280,15 +280,15 @@ impl Inner {
         }
     }
 
-    pub fn stop_error(&self, stopped: Stopped) -> CallError {
-        let settings = &self.plan.settings;
+    pub fn stop_error(&self, stopped: StopReason) -> CallError {
+        let settings = &self.config.settings;
         let why = match stopped {
-            Stopped::Time => match settings.inline {
+            StopReason::Time => match settings.inline {
                 Some(interrupts) => format!("the function was interrupted {interrupts} times"),
                 None => format!("the function used {:?} of processor time", settings.processor_time),
             },
-            Stopped::Memory => format!("shipped functions hold {} MiB of memory", settings.memory >> 20),
-            Stopped::Abandoned => "the function did not return, and its engine was given up".to_owned(),
+            StopReason::Memory => format!("shipped functions hold {} MiB of memory", settings.memory >> 20),
+            StopReason::Abandoned => "the function did not return, and its engine was given up".to_owned(),
         };
         limit_exceeded(why)
     }
@@ -309,8 +309,8 @@ impl Inner {
     }
 
     /// Remembers what the prelude answered with.
-    pub fn complete<'js>(&self, ctx: &Ctx<'js>, entries: JsObject<'js>) {
-        *self.entries.borrow_mut() = Some(Persistent::save(ctx, entries));
+    pub fn complete<'js>(&self, ctx: &Ctx<'js>, prelude: JsObject<'js>) {
+        *self.prelude.borrow_mut() = Some(Persistent::save(ctx, prelude));
     }
 
     pub fn work(&self) -> usize {
@@ -319,12 +319,12 @@ impl Inner {
 }
 
 /// The functions by which the host enters.
-pub(super) struct Entries<'js> {
+pub(super) struct Prelude<'js> {
     ctx: Ctx<'js>,
     object: JsObject<'js>,
 }
 
-impl<'js> Entries<'js> {
+impl<'js> Prelude<'js> {
     /// Evaluates a function's text, which must be one: an expression, or a method in shorthand.
     pub fn compile(&self, source: &str) -> JsResult<JsFunction<'js>> {
         let ctx = &self.ctx;
@@ -359,7 +359,7 @@ impl<'js> Entries<'js> {
     }
 }
 
-impl<'js> Helpers<'js> for Entries<'js> {
+impl<'js> Helpers<'js> for Prelude<'js> {
     fn helper(&self, name: &str) -> JsResult<JsFunction<'js>> {
         self.object.get(name)
     }
