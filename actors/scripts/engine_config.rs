@@ -1,16 +1,12 @@
-//! What an engine is made from.
+//! Everything that an engine is created from.
 
 use std::sync::Arc;
 
 use chinwag_protocol::identity::NodeAddr;
 
-use super::{
-    clock::{Heartbeat, WallClock},
-    directory::Directory,
-    settings::ScriptSettings,
-};
+use super::{clock::WallClock, directory::Directory, heartbeat::Heartbeat, settings::ScriptSettings};
 
-/// How an engine is made, again and again if need be.
+/// Everything that an engine is created from. An engine that has to be replaced passes it on to its successor.
 #[derive(Clone)]
 pub(super) struct EngineConfig {
     pub settings: ScriptSettings,

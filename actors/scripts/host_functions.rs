@@ -1,4 +1,4 @@
-//! What the prelude can ask of the host, and nothing else can.
+//! The functions of the host that `prelude.js` can call. Shipped code reaches them only through the prelude.
 
 use std::rc::Rc;
 
@@ -14,19 +14,19 @@ use rquickjs::{
 };
 use uuid::Uuid;
 
-use super::{convert::text_into_js, messages::Output, state::EngineState};
+use super::{convert::text_into_js, messages::Output, prelude, state::EngineState};
 use crate::stub;
 
-/// A function lent to the prelude.
+/// A function of the host.
 type HostFunction = for<'js> fn(&Rc<EngineState>, &Ctx<'js>, &[Js<'js>]) -> Result<Js<'js>>;
 
-/// All of them, by name.
+/// All functions of the host, by name.
 const HOST_FUNCTIONS: [(&str, HostFunction); 16] = [
-    ("number", |state, ctx, _| number(state.number() as f64, ctx)),
+    ("nextNumber", |state, ctx, _| number(state.next_number() as f64, ctx)),
     ("call", call),
     ("groups", |state, ctx, arguments| {
         let directory = state.config.directory.read();
-        match given(arguments, 0) {
+        match passed(arguments, 0) {
             None => list(directory.keys().map(String::as_str), ctx),
             Some(gid) => boolean(directory.contains_key(&text(ctx, gid)?), ctx),
         }
@@ -34,7 +34,7 @@ const HOST_FUNCTIONS: [(&str, HostFunction); 16] = [
     ("services", |state, ctx, arguments| {
         let directory = state.config.directory.read();
         let services = directory.get(&argument_text(ctx, arguments, 0)?);
-        match given(arguments, 1) {
+        match passed(arguments, 1) {
             None => list(services.into_iter().flat_map(|services| services.keys().map(String::as_str)), ctx),
             Some(name) => {
                 let name = text(ctx, name)?;
@@ -48,7 +48,7 @@ const HOST_FUNCTIONS: [(&str, HostFunction); 16] = [
         let name = argument_text(ctx, arguments, 1)?;
         let methods = services.and_then(|services| services.get(&name));
         let mut methods = methods.into_iter().flatten().map(String::as_str);
-        match given(arguments, 2) {
+        match passed(arguments, 2) {
             None => list(methods, ctx),
             Some(name) => {
                 let name = text(ctx, name)?;
@@ -72,17 +72,18 @@ const HOST_FUNCTIONS: [(&str, HostFunction); 16] = [
         number(state.start_timer(delay, repeats).map_err(|error| throw(state, ctx, error))? as f64, ctx)
     }),
     ("stopTimer", |state, ctx, arguments| {
-        state.stop_timer(arguments.first().and_then(Js::as_number).unwrap_or(0.0) as u64);
+        let number = arguments.first().and_then(Js::as_number).unwrap_or(0.0);
+        state.timers.borrow_mut().remove(number as u64);
         Ok(Js::new_undefined(ctx.clone()))
     }),
     ("print", print),
     ("sha256", |_, ctx, arguments| text_into_js(ctx, &Nid::of_json(&argument_text(ctx, arguments, 0)?).to_string())),
-    // a real node has the engine's own
+    // without a simulation, code sees the time of day that QuickJS reports
     ("now", |state, ctx, _| match state.config.settings.inline {
         Some(_) => number(state.config.clock.now(), ctx),
         None => Ok(Js::new_undefined(ctx.clone())),
     }),
-    ("random", |state, ctx, _| number(state.chance.borrow_mut().random::<f64>(), ctx)),
+    ("random", |state, ctx, _| number(state.random.borrow_mut().random::<f64>(), ctx)),
     ("serialize", |state, ctx, arguments| {
         let value = match arguments.first() {
             Some(value) => state.to_value(ctx, value)?,
@@ -97,22 +98,22 @@ const HOST_FUNCTIONS: [(&str, HostFunction); 16] = [
     }),
 ];
 
-/// Evaluates the prelude with what it needs.
-pub(super) fn install<'js>(state: &Rc<EngineState>, ctx: &Ctx<'js>, prelude: &str) -> Result<()> {
+/// Evaluates the prelude and gives it the functions of the host.
+pub(super) fn install(state: &Rc<EngineState>, ctx: &Ctx<'_>) -> Result<()> {
     fn typed<F: for<'js> Fn(Ctx<'js>, Rest<Js<'js>>) -> Result<Js<'js>> + 'static>(f: F) -> F {
         f
     }
     let host = JsObject::new(ctx.clone())?;
-    for (name, lent) in HOST_FUNCTIONS {
+    for (name, host_function) in HOST_FUNCTIONS {
         let state = state.clone();
-        let function = typed(move |ctx, arguments| lent(&state, &ctx, &arguments.0));
+        let function = typed(move |ctx, arguments| host_function(&state, &ctx, &arguments.0));
         host.set(name, JsFunction::new(ctx.clone(), function)?.with_name(name)?)?;
     }
-    let prelude: JsFunction = ctx.eval(prelude)?;
+    let prelude: JsFunction = ctx.eval(prelude::SOURCE)?;
     let config = JsObject::new(ctx.clone())?;
-    let prelude: JsObject = prelude.call((host, config.clone()))?;
-    state.complete(ctx, prelude);
-    // what the node says of itself may hold functions, which can be read only now
+    let functions: JsObject = prelude.call((host, config.clone()))?;
+    state.set_prelude(ctx, functions);
+    // the configuration of the node can contain functions, and converting them takes the prelude
     if let Value::Object(me) = state.config.me.to_value() {
         for (key, value) in me.iter() {
             config.set(key, state.to_js(ctx, value)?)?;
@@ -122,25 +123,24 @@ pub(super) fn install<'js>(state: &Rc<EngineState>, ctx: &Ctx<'js>, prelude: &st
 }
 
 fn call<'js>(state: &Rc<EngineState>, ctx: &Ctx<'js>, arguments: &[Js<'js>]) -> Result<Js<'js>> {
-    let names = [0, 1, 2].map(|index| argument_text(ctx, arguments, index));
-    let [gid, service, method] = names;
-    let names = [gid?, service?, method?];
-    let given: rquickjs::Array = argument(ctx, arguments, 3).get()?;
-    let given = given.iter::<Js>().map(|value| state.to_value(ctx, &value?));
-    let given = given.collect::<Result<Vec<Value>>>()?;
+    let name = |index| argument_text(ctx, arguments, index);
+    let names = [name(0)?, name(1)?, name(2)?];
+    let values: rquickjs::Array = argument(ctx, arguments, 3).get()?;
+    let values = values.iter::<Js>().map(|value| state.to_value(ctx, &value?));
+    let values = values.collect::<Result<Vec<Value>>>()?;
     let callback = arguments.get(4).and_then(Js::as_number).unwrap_or(0.0) as u64;
-    state.perform(names, given, callback).map_err(|error| throw(state, ctx, error))?;
+    state.start_call(names, values, callback).map_err(|error| throw(state, ctx, error))?;
     Ok(Js::new_undefined(ctx.clone()))
 }
 
 fn register<'js>(state: &Rc<EngineState>, ctx: &Ctx<'js>, _: &[Js<'js>]) -> Result<Js<'js>> {
-    let most = state.config.settings.callbacks;
-    if state.remotes.get() >= most {
-        let message = format!("shipped functions keep at most {most} functions for others to call");
+    let limit = state.config.settings.callbacks;
+    if state.registered.get() >= limit {
+        let message = format!("shipped functions have registered {limit} functions with createRPC, which is the limit");
         return Err(Exception::throw_range(ctx, &message));
     }
-    state.remotes.set(state.remotes.get() + 1);
-    let name = uuid::Builder::from_random_bytes(state.chance.borrow_mut().random()).into_uuid();
+    state.registered.set(state.registered.get() + 1);
+    let name = uuid::Builder::from_random_bytes(state.random.borrow_mut().random()).into_uuid();
     let name = Uuid::to_string(&name);
     (state.emit)(Output::Register { name: name.clone() });
     text_into_js(ctx, &name)
@@ -154,9 +154,9 @@ fn print<'js>(state: &Rc<EngineState>, ctx: &Ctx<'js>, arguments: &[Js<'js>]) ->
         _ => log::Level::Info,
     };
     let mut line = argument_text(ctx, arguments, 1)?;
-    let most = state.config.settings.line;
-    if line.len() > most {
-        let end = (0..=most).rev().find(|&end| line.is_char_boundary(end)).unwrap_or(0);
+    let limit = state.config.settings.line;
+    if line.len() > limit {
+        let end = (0..=limit).rev().find(|&end| line.is_char_boundary(end)).unwrap_or(0);
         line.truncate(end);
         line.push('…');
     }
@@ -164,7 +164,7 @@ fn print<'js>(state: &Rc<EngineState>, ctx: &Ctx<'js>, arguments: &[Js<'js>]) ->
     Ok(Js::new_undefined(ctx.clone()))
 }
 
-/// Throws an error of the host's.
+/// Throws an error of the host.
 fn throw(state: &Rc<EngineState>, ctx: &Ctx<'_>, error: CallError) -> rquickjs::Error {
     match state.to_js(ctx, &Value::from(error)) {
         Ok(error) => ctx.throw(error),
@@ -172,7 +172,8 @@ fn throw(state: &Rc<EngineState>, ctx: &Ctx<'_>, error: CallError) -> rquickjs::
     }
 }
 
-fn given<'a, 'js>(arguments: &'a [Js<'js>], index: usize) -> Option<&'a Js<'js>> {
+/// Returns an argument, unless it is missing or `undefined`.
+fn passed<'a, 'js>(arguments: &'a [Js<'js>], index: usize) -> Option<&'a Js<'js>> {
     arguments.get(index).filter(|argument| !argument.is_undefined())
 }
 
@@ -184,12 +185,10 @@ fn argument_text<'js>(ctx: &Ctx<'js>, arguments: &[Js<'js>], index: usize) -> Re
     text(ctx, &argument(ctx, arguments, index))
 }
 
-/// Text as it is; half a surrogate pair in it names nothing.
+/// Returns the text of a string. Nothing has a name with a lone surrogate, so such a string is an error.
 fn text<'js>(ctx: &Ctx<'js>, value: &Js<'js>) -> Result<String> {
     match value.as_string() {
-        Some(text) => {
-            text.to_string().map_err(|_| Exception::throw_type(ctx, "half a surrogate pair has no form here"))
-        }
+        Some(text) => text.to_string().map_err(|_| Exception::throw_type(ctx, "the string contains a lone surrogate")),
         None => Err(Exception::throw_type(ctx, "expected a string")),
     }
 }

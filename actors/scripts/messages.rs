@@ -1,4 +1,4 @@
-//! What goes in and out of an engine.
+//! The messages between an engine and the node.
 
 use std::sync::Arc;
 
@@ -9,18 +9,16 @@ use chinwag_protocol::{
 
 use crate::request::Origin;
 
-/// What an engine is asked.
+/// A message to an engine.
 #[derive(Debug)]
 pub(super) enum Input {
+    /// Runs code. [`Output::Answer`] follows.
     Run(Invocation),
-    /// A call that it made came back.
-    Reply {
-        number: u64,
-        reply: Reply,
-    },
+    /// Delivers the reply to the call that [`Output::Call`] with the same number asked for.
+    Reply { number: u64, reply: Reply },
 }
 
-/// Something to be run and answered.
+/// Code to run, with its arguments.
 #[derive(Debug)]
 pub(super) struct Invocation {
     pub id: u64,
@@ -29,30 +27,30 @@ pub(super) struct Invocation {
     pub arguments: Vec<Value>,
 }
 
-/// What is to be run.
+/// The code that an invocation runs.
 #[derive(Clone, Debug)]
 pub(super) enum Code {
-    /// A method, with the service as `this`.
+    /// A method of a service, which is its `this`.
     Method(Arc<Value>, String),
-    /// A function on its own.
+    /// A function that arrived as text.
     Function(Function),
-    /// A function that `createRPC` keeps.
+    /// A function that `createRPC` registered under this name.
     Registered(String),
-    /// Source text at top level. Answers what it comes to, as it is shown at a prompt.
+    /// Source text at top level. The answer is its value, formatted as at a prompt.
     Source(String),
 }
 
-/// What an engine asks.
+/// A message from an engine.
 #[derive(Debug)]
 pub(super) enum Output {
-    /// A job is done.
+    /// Answers the invocation with this id.
     Answer { id: u64, reply: Reply },
-    /// A call is to be made.
+    /// Asks for a call on behalf of `origin`. [`Input::Reply`] follows.
     Call { number: u64, origin: Origin, gid: String, service: String, method: String, arguments: Vec<Value> },
-    /// A function can be called by a name.
+    /// Asks for a registered function to become callable by its name.
     Register { name: String },
-    /// So many timers and calls are under way.
+    /// Reports how many timers and calls of shipped code are pending.
     Pending(usize),
-    /// An error that nobody caught, in code whose call has been answered.
+    /// Reports an error that no code caught, and that no caller waits for.
     Uncaught(CallError),
 }

@@ -1,44 +1,58 @@
-//! Shipped functions: code from elsewhere, in a sandbox.
+//! Shipped functions: JavaScript that arrives in calls, and runs in a sandbox.
 //!
 //! ```text
-//! Routes --call--> Scripts --Input--> Engine (a thread of its own, QuickJS)
+//! Routes --call--> Scripts --Input--> Engine (QuickJS, on a thread of its own)
 //! Routes <-reply-- Scripts <-Output-- Engine
-//!                  Scripts --Perform--> World: the node's own handle, never a socket for one's own node
+//!                  Scripts --call---> Host (the node; a call on the same node uses no socket)
 //! ```
 //!
-//! # What is called, and how it answers
+//! # How a function is called, and how it answers
 //!
-//! Arguments are padded with `undefined` up to the number of parameters less one, then the callback is passed. A
-//! function that declares a parameter in that place, or a rest parameter, answers through the callback, and the first
-//! call of it counts; any other answers with what it returns. A promise is awaited. What is thrown, or what a promise
-//! is rejected with, is the error. Whichever way, nothing is answered past the deadline. The service that was put is
-//! `this`, and `globalThis` is one for all code on the node.
+//! The arguments are padded with `undefined` up to the number of parameters minus one, and the callback follows them. A
+//! function that declares a parameter in that position, or a rest parameter, answers through the callback; only the
+//! first call of the callback counts. Any other function answers with its return value. A promise is awaited. An
+//! exception, or the reason for which a promise is rejected, is the error of the call. No function can answer after the
+//! deadline. `this` is the service of a method, and all code on the node shares one `globalThis`.
 //!
-//! # What code sees
+//! # What code can reach
 //!
-//! `distribution` (the node's services under `local`, each group's under its name, `node.config`, `util`), `console`,
-//! timers, and the language. It sees no file, process, module or network. What it can reach is what any peer can
-//! reach by calls; what it can use up is bounded by [`ScriptSettings`].
+//! Code has `distribution` (the services of the node under `local`, those of each group under its name, `node.config`
+//! and `util`), `console`, timers, and the language. It has no files, processes, modules or network. It can reach
+//! exactly what any peer can reach with a call. [`ScriptSettings`] limits what it can use up.
 //!
-//! # What happens to code that does not end
+//! # What stops code that does not end
 //!
-//! | what it does | what stops it |
+//! | code that | is stopped by |
 //! |---|---|
-//! | loops, recurses, matches for ever | the engine's interrupt, at its processor time |
-//! | hoards memory | the same interrupt, or the allocator where one piece is too large |
-//! | leaves jobs that make jobs | counted between two of them; the engine is replaced where it stands |
-//! | sits in a built-in that never asks | the watchdog: the thread is left behind, another engine starts |
+//! | loops, recurses, or backtracks in a regular expression | the engine's interrupt, at its limit of processor time |
+//! | allocates too much memory | the same interrupt, or the allocator if one allocation is too large |
+//! | creates jobs that create jobs | the check between jobs; the engine replaces itself |
+//! | is in a built-in function that never checks | the watchdog, which abandons the thread; another engine starts |
 //!
-//! A thread cannot be killed, so one that is left behind goes on until its built-in returns, and then ends. At most
-//! [`ScriptSettings::stuck_engines`] of them are outstanding; past that, shipped calls are refused. A fresh engine has
-//! what was put, since services live in the route table as text and are evaluated when they are called; it has lost
-//! `globalThis` and what `createRPC` kept.
+//! A thread cannot be killed, so an abandoned one continues until its built-in function returns, and then ends. While
+//! [`ScriptSettings::stuck_engines`] of them run, shipped calls are refused. A new engine still has all services that
+//! were put, because the route table keeps their text and a call evaluates it. It has lost `globalThis` and the
+//! functions that were registered with `createRPC`.
+//!
+//! # The files
+//!
+//! A file imports only files above it and in its own row.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `settings.rs`, `directory.rs`, `errors.rs`, `host.rs` | limits, the names that code sees, errors, the host |
+//! | `clock.rs`, `heartbeat.rs`, `engine_config.rs`, `messages.rs` | an engine's parts and messages |
+//! | `memory.rs`, `task.rs`, `timers.rs`, `meter.rs` | what code uses, and when it is interrupted |
+//! | `prelude.js`, `prelude.rs`, `convert.rs`, `parameters.rs` | the JavaScript side, conversion |
+//! | `state.rs`, `host_functions.rs`, `invoke.rs` | what JavaScript closures share, calling and being called |
+//! | `engine.rs`, then `thread.rs` and `inline.rs` | the engine, and what drives it |
+//! | `runner.rs`, `entry.rs`, `without_node.rs` | the side of the node |
 //!
 //! # What is absent
 //!
-//! Modules, `require`, `fetch`, `process`. Keeping two senders of code apart: all code on a node shares one global
-//! object, as on the reference. Without the feature `scripts` there is no engine at all, and every shipped call answers
-//! `Unsupported`; callbacks, spawning and gossip need none.
+//! There are no modules, no `require`, `fetch` or `process`. Code from different senders is not kept apart: all code on
+//! a node shares one global object, as it does on the JavaScript reference. Without the feature `scripts` there is no
+//! engine, and every shipped call answers `Unsupported`; callbacks, spawning and gossip do not need one.
 
 mod directory;
 mod entry;
@@ -56,21 +70,35 @@ mod engine;
 #[cfg(feature = "scripts")]
 mod engine_config;
 #[cfg(feature = "scripts")]
+mod heartbeat;
+#[cfg(feature = "scripts")]
 mod host_functions;
+#[cfg(feature = "scripts")]
+mod inline;
+#[cfg(feature = "scripts")]
+mod invoke;
 #[cfg(feature = "scripts")]
 mod memory;
 #[cfg(feature = "scripts")]
 mod messages;
 #[cfg(feature = "scripts")]
+mod meter;
+#[cfg(feature = "scripts")]
 mod parameters;
+#[cfg(feature = "scripts")]
+mod prelude;
 #[cfg(feature = "scripts")]
 mod runner;
 #[cfg(feature = "scripts")]
 mod state;
+#[cfg(feature = "scripts")]
+mod task;
 #[cfg(all(test, feature = "scripts"))]
 mod tests;
 #[cfg(feature = "scripts")]
 mod thread;
+#[cfg(feature = "scripts")]
+mod timers;
 
 pub(crate) use directory::Directory;
 pub(crate) use entry::Scripts;

@@ -1,4 +1,5 @@
-//! The node's side of an engine: starts it, hands calls in and out, and gives it up when it does not return.
+//! Runs code for a node: starts the engine, passes messages between it and the host, and replaces an engine that does
+//! not return.
 
 use std::{
     cell::{Cell, RefCell},
@@ -22,38 +23,44 @@ use tokio::{
 };
 
 use super::{
-    clock::{Heartbeat, WallClock},
+    clock::WallClock,
     directory::Directory,
-    engine::Engine,
     engine_config::EngineConfig,
     errors::{engine_replaced, limit_exceeded},
+    heartbeat::Heartbeat,
     host::Host,
+    inline::InlineEngine,
     messages::{Code, Input, Invocation, Output},
     settings::ScriptSettings,
     thread::EngineThread,
 };
 use crate::request::{Origin, ReplyFuture, ready};
 
-/// How often the watchdog looks while code runs.
-const WATCH: Duration = Duration::from_millis(50);
+/// How often the watchdog checks the engine while code runs.
+const WATCHDOG_INTERVAL: Duration = Duration::from_millis(50);
 
-/// One node's engine, and those it had before.
+/// Runs code for one node, on one engine at a time.
 pub(super) struct Runner {
     me: NodeAddr,
     settings: ScriptSettings,
     directory: Directory,
     seed: [u8; 32],
     clock: WallClock,
+    /// `None` before the node has started and after it has stopped.
     host: RefCell<Option<Rc<dyn Host>>>,
-    running: RefCell<Option<RunningEngine>>,
-    /// Who waits for an answer.
-    replies: RefCell<BTreeMap<u64, oneshot::Sender<Reply>>>,
-    numbers: Cell<u64>,
+    engine: RefCell<Option<RunningEngine>>,
+    /// The callers that wait for an answer, by the id of their invocation.
+    callers: RefCell<BTreeMap<u64, oneshot::Sender<Reply>>>,
+    last_id: Cell<u64>,
+    /// How many engines have been started.
     starts: Cell<u64>,
-    /// Timers and calls that code has under handle.
-    work: Cell<usize>,
+    /// How many timers and calls of shipped code are pending.
+    pending: Cell<usize>,
+    /// The first error that no code caught since [`Runner::idle`] was last called.
     uncaught: RefCell<Option<CallError>>,
+    /// Notified when `callers` or `pending` changes.
     changed: Notify,
+    /// How many abandoned engines have not ended.
     stuck: Arc<AtomicUsize>,
 }
 
@@ -65,23 +72,31 @@ struct RunningEngine {
 #[derive(Clone)]
 enum EngineHandle {
     Thread(EngineThread),
-    Inline(mpsc::UnboundedSender<Input>),
+    Inline(InlineEngine),
 }
 
 impl EngineHandle {
-    fn send(&self, input: Input) {
-        match self {
-            EngineHandle::Thread(thread) => thread.send(input),
-            // an engine that ended answers nobody
-            EngineHandle::Inline(inputs) => drop(inputs.send(input)),
+    /// Returns whether both handles are of the same engine.
+    fn is(&self, other: &EngineHandle) -> bool {
+        match (self, other) {
+            (EngineHandle::Thread(this), EngineHandle::Thread(other)) => this.is(other),
+            (EngineHandle::Inline(this), EngineHandle::Inline(other)) => this.is(other),
+            _ => false,
         }
     }
 
-    /// Drops a call that has not begun.
-    fn forget(&self, id: u64) {
-        // of the simulator's, whose engine is never behind, nothing waits
+    fn send(&self, input: Input) {
+        match self {
+            EngineHandle::Thread(thread) => thread.send(input),
+            EngineHandle::Inline(engine) => engine.send(input),
+        }
+    }
+
+    /// Removes an invocation that has not started.
+    fn cancel(&self, id: u64) {
+        // an inline engine takes every message at once, so nothing waits in its queue
         if let EngineHandle::Thread(thread) = self {
-            thread.forget(id);
+            thread.cancel(id);
         }
     }
 
@@ -89,6 +104,11 @@ impl EngineHandle {
         if let EngineHandle::Thread(thread) = self {
             thread.close();
         }
+    }
+
+    /// Returns whether the engine ended by itself, after a panic.
+    fn has_ended(&self) -> bool {
+        matches!(self, EngineHandle::Thread(thread) if thread.has_ended())
     }
 }
 
@@ -107,38 +127,39 @@ impl Runner {
             seed,
             clock,
             host: RefCell::default(),
-            running: RefCell::default(),
-            replies: RefCell::default(),
-            numbers: Cell::new(0),
+            engine: RefCell::default(),
+            callers: RefCell::default(),
+            last_id: Cell::new(0),
             starts: Cell::new(0),
-            work: Cell::new(0),
+            pending: Cell::new(0),
             uncaught: RefCell::default(),
             changed: Notify::new(),
             stuck: Arc::default(),
         })
     }
 
+    /// Sets the host. No code runs before.
     pub fn attach(&self, host: Rc<dyn Host>) {
         *self.host.borrow_mut() = Some(host);
     }
 
-    /// Runs something, and answers it by its deadline.
+    /// Runs code. Answers by the deadline of `origin`.
     pub fn run(self: &Rc<Runner>, code: Code, arguments: Vec<Value>, origin: Origin) -> ReplyFuture {
-        let handle = match self.handle() {
-            Ok(handle) => handle,
+        let engine = match self.engine() {
+            Ok(engine) => engine,
             Err(error) => return ready(Err(error)),
         };
-        let id = self.numbers.get() + 1;
-        self.numbers.set(id);
-        let (reply, answered) = oneshot::channel();
-        self.replies.borrow_mut().insert(id, reply);
+        let id = self.last_id.get() + 1;
+        self.last_id.set(id);
+        let (caller, reply) = oneshot::channel();
+        self.callers.borrow_mut().insert(id, caller);
         self.changed.notify_waiters();
         let deadline = self.clock.clock.after(origin.time_left());
-        handle.send(Input::Run(Invocation { id, origin, code, arguments }));
-        let waiting = CallGuard { runner: Rc::downgrade(self), id };
+        engine.send(Input::Run(Invocation { id, origin, code, arguments }));
+        let guard = CallerGuard { runner: Rc::downgrade(self), id };
         Box::pin(async move {
-            let _waiting = waiting;
-            match timeout_at(deadline, answered).await {
+            let _guard = guard;
+            match timeout_at(deadline, reply).await {
                 Ok(Ok(reply)) => reply,
                 Ok(Err(_)) => Err(engine_replaced()),
                 Err(_) => {
@@ -149,27 +170,24 @@ impl Runner {
         })
     }
 
-    /// The handle to the engine, which is started if there is none.
-    fn handle(self: &Rc<Runner>) -> Result<EngineHandle, CallError> {
+    /// Returns the engine, and starts one if none runs.
+    fn engine(self: &Rc<Runner>) -> Result<EngineHandle, CallError> {
         if self.host.borrow().is_none() {
             return Err(CallError::new(ErrorKind::Stopping, "the node is stopping"));
         }
-        if let Some(running) = &*self.running.borrow() {
-            let ended = matches!(&running.handle, EngineHandle::Thread(thread) if thread.has_ended());
-            if !ended {
-                return Ok(running.handle.clone());
-            }
+        if let Some(engine) = &*self.engine.borrow()
+            && !engine.handle.has_ended()
+        {
+            return Ok(engine.handle.clone());
         }
-        if self.stuck.load(Ordering::Acquire) >= self.settings.stuck_engines {
-            let message = format!(
-                "{} script engines do not return; shipped functions wait for them",
-                self.settings.stuck_engines
-            );
+        let limit = self.settings.stuck_engines;
+        if self.stuck.load(Ordering::Acquire) >= limit {
+            let message = format!("{limit} script engines are stuck; try again when one of them has ended");
             return Err(CallError::new(ErrorKind::Busy, message));
         }
-        let running = self.start()?;
-        let handle = running.handle.clone();
-        *self.running.borrow_mut() = Some(running);
+        let engine = self.start()?;
+        let handle = engine.handle.clone();
+        *self.engine.borrow_mut() = Some(engine);
         Ok(handle)
     }
 
@@ -189,28 +207,29 @@ impl Runner {
             clock: self.clock,
             heartbeat: heartbeat.clone(),
         };
-        let (outputs, emitted) = mpsc::unbounded_channel();
-        let handle = if self.settings.inline.is_some() {
-            let (inputs, arriving) = mpsc::unbounded_channel();
-            actix::spawn(run_inline(config, arriving, outputs));
-            EngineHandle::Inline(inputs)
+        let (outputs, received) = mpsc::unbounded_channel();
+        let is_inline = self.settings.inline.is_some();
+        let handle = if is_inline {
+            EngineHandle::Inline(InlineEngine::start(config, outputs))
         } else {
-            let failed =
-                |why: std::io::Error| CallError::new(ErrorKind::Busy, format!("no thread for an engine: {why}"));
+            let failed = |why: std::io::Error| {
+                CallError::new(ErrorKind::Busy, format!("a thread for a script engine did not start: {why}"))
+            };
             EngineHandle::Thread(EngineThread::start(config, outputs).map_err(failed)?)
         };
-        actix::spawn(attend(Rc::downgrade(self), handle.clone(), emitted));
-        if self.settings.inline.is_none() {
+        actix::spawn(handle_outputs(Rc::downgrade(self), handle.clone(), received));
+        if !is_inline {
             actix::spawn(watch(Rc::downgrade(self), heartbeat.clone()));
         }
         Ok(RunningEngine { handle, heartbeat })
     }
 
-    /// Whether code has anything under handle.
+    /// Returns whether nothing of shipped code is pending.
     fn is_idle(&self) -> bool {
-        self.work.get() == 0 && self.replies.borrow().is_empty()
+        self.pending.get() == 0 && self.callers.borrow().is_empty()
     }
 
+    /// Waits until nothing of shipped code is pending. Returns the first error that no code caught since the last call.
     pub async fn idle(&self) -> Option<CallError> {
         loop {
             let changed = self.changed.notified();
@@ -221,112 +240,98 @@ impl Runner {
         }
     }
 
+    /// Stops the engine and detaches the host. No code runs afterwards.
     pub fn close(&self) {
         self.host.borrow_mut().take();
-        if let Some(running) = self.running.borrow_mut().take() {
-            running.heartbeat.abandon();
-            running.handle.close();
+        if let Some(engine) = self.engine.borrow_mut().take() {
+            engine.heartbeat.abandon();
+            engine.handle.close();
         }
-        self.replies.borrow_mut().clear();
-        self.work.set(0);
+        self.drop_callers();
+    }
+
+    /// Ends all calls with [`engine_replaced`], because no engine will answer them.
+    fn drop_callers(&self) {
+        self.callers.borrow_mut().clear();
+        self.pending.set(0);
         self.changed.notify_waiters();
     }
 
-    fn answer(&self, id: u64, reply: Reply) {
-        if let Some(waiting) = self.replies.borrow_mut().remove(&id) {
-            // whoever asked may have given up
-            let _ = waiting.send(reply);
-        }
-        self.changed.notify_waiters();
-    }
-
-    /// Does what the engine asks for.
-    fn attend(&self, handle: &EngineHandle, output: Output) {
+    fn handle_output(&self, engine: &EngineHandle, output: Output) {
         let host = self.host.borrow().clone();
         match output {
-            Output::Answer { id, reply } => self.answer(id, reply),
+            Output::Answer { id, reply } => {
+                if let Some(caller) = self.callers.borrow_mut().remove(&id) {
+                    // the caller may have given up
+                    let _ = caller.send(reply);
+                }
+                self.changed.notify_waiters();
+            }
             Output::Call { number, origin, gid, service, method, arguments } => {
-                let performed = match (host, Gid::new(gid).map_err(CallError::from)) {
-                    (Some(host), Ok(gid)) => host.call(origin, Call::new(gid, service, method, arguments)),
-                    (Some(_), Err(error)) => ready(Err(error)),
-                    (None, _) => return,
+                let Some(host) = host else { return };
+                let reply = match Gid::new(gid) {
+                    Ok(gid) => host.call(origin, Call::new(gid, service, method, arguments)),
+                    Err(error) => ready(Err(error.into())),
                 };
-                let handle = handle.clone();
-                actix::spawn(async move { handle.send(Input::Reply { number, reply: performed.await }) });
+                let engine = engine.clone();
+                actix::spawn(async move { engine.send(Input::Reply { number, reply: reply.await }) });
             }
             Output::Register { name } => {
                 if let Some(Err(error)) = host.map(|host| host.register(&name)) {
-                    log::warn!(target: "chinwag::scripts", "a callback cannot be called: {error}");
+                    log::warn!(target: "chinwag::scripts", "createRPC could not register a function: {error}");
                 }
             }
-            Output::Pending(work) => {
-                self.work.set(work);
+            Output::Pending(pending) => {
+                self.pending.set(pending);
                 self.changed.notify_waiters();
             }
             Output::Uncaught(error) => {
-                log::error!(target: "chinwag::scripts", "nobody caught {}: {error}", error.kind.name());
+                let kind = error.kind.name();
+                log::error!(target: "chinwag::scripts", "a shipped function did not catch {kind}: {error}");
                 self.uncaught.borrow_mut().get_or_insert(error);
             }
         }
     }
 
-    /// Leaves an engine that gives no sign behind, and hands what it has not begun to another.
-    fn give_up(self: &Rc<Runner>, heartbeat: &Arc<Heartbeat>, culprit: u64) {
-        let running = self.running.borrow_mut().take_if(|running| Arc::ptr_eq(&running.heartbeat, heartbeat));
-        let Some(RunningEngine { handle: EngineHandle::Thread(thread), .. }) = running else { return };
+    /// Abandons an engine that shows no sign of life, and gives the invocations that it has not started to another.
+    fn abandon(self: &Rc<Runner>, heartbeat: &Arc<Heartbeat>, culprit: u64) {
+        let engine = self.engine.borrow_mut().take_if(|engine| Arc::ptr_eq(&engine.heartbeat, heartbeat));
+        let Some(RunningEngine { handle: EngineHandle::Thread(thread), .. }) = engine else { return };
         heartbeat.abandon();
-        let waiting = thread.leave_behind(&self.stuck);
-        let outstanding = self.stuck.load(Ordering::Acquire);
+        let inputs = thread.abandon(&self.stuck);
+        let stuck = self.stuck.load(Ordering::Acquire);
         log::error!(
             target: "chinwag::scripts",
-            "a shipped function does not return; its engine is left behind ({outstanding} of these) and replaced"
+            "a shipped function does not return; its engine is abandoned and replaced ({stuck} abandoned engines run)"
         );
-        let waiting = waiting.into_iter().filter_map(|input| match input {
+        let not_started = inputs.into_iter().filter_map(|input| match input {
             Input::Run(invocation) => Some(invocation),
             Input::Reply { .. } => None,
         });
-        let mut begun = std::mem::take(&mut *self.replies.borrow_mut());
-        let waiting: Vec<(Invocation, oneshot::Sender<Reply>)> =
-            waiting.filter_map(|invocation| begun.remove(&invocation.id).map(|reply| (invocation, reply))).collect();
-        self.work.set(0);
-        for (id, reply) in begun {
+        let mut started = std::mem::take(&mut *self.callers.borrow_mut());
+        let not_started: Vec<(Invocation, oneshot::Sender<Reply>)> = not_started
+            .filter_map(|invocation| started.remove(&invocation.id).map(|caller| (invocation, caller)))
+            .collect();
+        self.pending.set(0);
+        for (id, caller) in started {
             let error = if id == culprit {
-                limit_exceeded("the function did not return, and its engine was given up")
+                limit_exceeded("the function did not return, and its engine was abandoned")
             } else {
                 engine_replaced()
             };
-            // whoever asked may have given up
-            let _ = reply.send(Err(error));
+            // the caller may have given up
+            let _ = caller.send(Err(error));
         }
-        for (invocation, reply) in waiting {
-            match self.handle() {
-                Ok(handle) => {
-                    self.replies.borrow_mut().insert(invocation.id, reply);
-                    handle.send(Input::Run(invocation));
+        for (invocation, caller) in not_started {
+            match self.engine() {
+                Ok(engine) => {
+                    self.callers.borrow_mut().insert(invocation.id, caller);
+                    engine.send(Input::Run(invocation));
                 }
-                Err(error) => drop(reply.send(Err(error))),
+                Err(error) => drop(caller.send(Err(error))),
             }
         }
         self.changed.notify_waiters();
-    }
-}
-
-/// Forgets who waited, whether or not there was an answer. One that nobody waits for any more, and that has not begun, is
-/// not kept either: its place among the calls under handle is free, and its arguments are as large as a body.
-struct CallGuard {
-    runner: Weak<Runner>,
-    id: u64,
-}
-
-impl Drop for CallGuard {
-    fn drop(&mut self) {
-        if let Some(runner) = self.runner.upgrade() {
-            let unanswered = runner.replies.borrow_mut().remove(&self.id).is_some();
-            if let Some(running) = runner.running.borrow().as_ref().filter(|_| unanswered) {
-                running.handle.forget(self.id);
-            }
-            runner.changed.notify_waiters();
-        }
     }
 }
 
@@ -336,79 +341,55 @@ impl Drop for Runner {
     }
 }
 
-/// Does what an engine asks for, for as long as it lives.
-async fn attend(runner: Weak<Runner>, handle: EngineHandle, mut outputs: mpsc::UnboundedReceiver<Output>) {
-    while let Some(output) = outputs.recv().await {
-        let Some(runner) = runner.upgrade() else { break };
-        let current = match (&handle, runner.running.borrow().as_ref().map(|running| &running.handle)) {
-            (EngineHandle::Thread(this), Some(EngineHandle::Thread(other))) => this.is(other),
-            (EngineHandle::Inline(this), Some(EngineHandle::Inline(other))) => this.same_channel(other),
-            _ => false,
-        };
-        // one that was left behind has no say
-        if !current {
-            return;
-        }
-        runner.attend(&handle, output);
-    }
-    // it ended by itself: a panic
-    if let Some(runner) = runner.upgrade() {
-        let ended = matches!(&handle, EngineHandle::Thread(thread) if thread.has_ended());
-        if ended {
-            runner.replies.borrow_mut().clear();
-            runner.work.set(0);
+/// Removes a caller that has its answer or has given up. If the invocation of such a caller has not started, removes it
+/// from the engine's queue, too: admission no longer counts it, and its arguments can be as large as a body.
+struct CallerGuard {
+    runner: Weak<Runner>,
+    id: u64,
+}
+
+impl Drop for CallerGuard {
+    fn drop(&mut self) {
+        if let Some(runner) = self.runner.upgrade() {
+            let is_unanswered = runner.callers.borrow_mut().remove(&self.id).is_some();
+            if let Some(engine) = runner.engine.borrow().as_ref().filter(|_| is_unanswered) {
+                engine.handle.cancel(self.id);
+            }
             runner.changed.notify_waiters();
         }
     }
 }
 
-/// Looks whether an engine gives signs of life, while it has something to do.
+/// Handles the messages of an engine until it ends or is replaced.
+async fn handle_outputs(runner: Weak<Runner>, engine: EngineHandle, mut outputs: mpsc::UnboundedReceiver<Output>) {
+    while let Some(output) = outputs.recv().await {
+        let Some(runner) = runner.upgrade() else { break };
+        let is_current = runner.engine.borrow().as_ref().is_some_and(|current| current.handle.is(&engine));
+        if !is_current {
+            return;
+        }
+        runner.handle_output(&engine, output);
+    }
+    if let Some(runner) = runner.upgrade().filter(|_| engine.has_ended()) {
+        runner.drop_callers();
+    }
+}
+
+/// Abandons an engine when it shows no sign of life for too long. Returns when the engine is replaced.
 async fn watch(runner: Weak<Runner>, heartbeat: Arc<Heartbeat>) {
     loop {
         let Some(runner) = runner.upgrade() else { return };
-        let current =
-            runner.running.borrow().as_ref().is_some_and(|running| Arc::ptr_eq(&running.heartbeat, &heartbeat));
-        if !current {
+        let is_current = |engine: &RunningEngine| Arc::ptr_eq(&engine.heartbeat, &heartbeat);
+        if !runner.engine.borrow().as_ref().is_some_and(is_current) {
             return;
         }
         let patience = runner.settings.processor_time + runner.settings.grace;
         if let Some(culprit) = heartbeat.silent_for(patience) {
-            return runner.give_up(&heartbeat, culprit);
+            return runner.abandon(&heartbeat, culprit);
         }
-        let idle = runner.is_idle();
+        let is_idle = runner.is_idle();
         drop(runner);
-        // an idle engine is looked at rarely, so that it costs nothing
-        tokio::time::sleep(if idle { WATCH * 10 } else { WATCH }).await;
-    }
-}
-
-/// Drives an engine on the node's own thread.
-async fn run_inline(
-    config: EngineConfig,
-    mut inputs: mpsc::UnboundedReceiver<Input>,
-    outputs: mpsc::UnboundedSender<Output>,
-) {
-    let emit = Rc::new(move |output| {
-        // nobody listens once the node is closed
-        let _ = outputs.send(output);
-    });
-    let mut engine = Engine::new(config, emit);
-    loop {
-        let due = engine.next_timer();
-        let timer = async {
-            match due {
-                Some(due) => tokio::time::sleep_until(due).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            input = inputs.recv() => match input {
-                Some(input) => engine.take(input),
-                None => return,
-            },
-            () = timer => {}
-        }
-        engine.fire();
+        // checking an idle engine rarely keeps an idle node cheap
+        tokio::time::sleep(if is_idle { WATCHDOG_INTERVAL * 10 } else { WATCHDOG_INTERVAL }).await;
     }
 }
