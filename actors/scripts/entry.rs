@@ -1,6 +1,6 @@
-//! The way in to shipped functions.
+//! The entry point to shipped functions for the rest of the node.
 
-use std::{rc::Rc, sync::Arc};
+use std::{fmt, rc::Rc, sync::Arc};
 
 use chinwag_protocol::{
     call::CallError,
@@ -10,36 +10,43 @@ use chinwag_protocol::{
 
 #[cfg(feature = "scripts")]
 use super::{clock::WallClock, messages::Code, runner::Runner};
-use super::{directory::Directory, errors::takes_no_code, host::Host, settings::ScriptSettings};
+use super::{directory::Directory, errors::scripts_disabled, host::Host, settings::ScriptSettings};
 use crate::{
     clock::Clock,
     request::{Origin, ReplyFuture, ready},
 };
 
-/// A node's shipped functions. Starts an engine when the first is called.
+/// The shipped functions of a node. An engine starts with the first call. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Scripts {
     settings: ScriptSettings,
-    /// None on a node that takes no code.
+    /// `None` if scripts are disabled.
     #[cfg(feature = "scripts")]
     runner: Option<Rc<Runner>>,
     directory: Directory,
 }
 
-impl std::fmt::Debug for Scripts {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Scripts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Scripts").field(&self.settings).finish()
     }
 }
 
 #[cfg_attr(not(feature = "scripts"), allow(unused_variables))]
 impl Scripts {
-    pub(crate) fn new(me: NodeAddr, settings: ScriptSettings, seed: [u8; 32], clock: Clock, born: u64) -> Scripts {
+    /// `incarnation` is that of the node. A simulated node takes it for the time of day at which it started.
+    pub(crate) fn new(
+        me: NodeAddr,
+        settings: ScriptSettings,
+        seed: [u8; 32],
+        clock: Clock,
+        incarnation: u64,
+    ) -> Scripts {
         let directory = Directory::new(settings.enabled);
         Scripts {
             #[cfg(feature = "scripts")]
             runner: settings.enabled.then(|| {
-                let clock = WallClock::new(clock, born);
+                let clock = WallClock::new(clock, incarnation);
                 Runner::new(me, settings.clone(), directory.clone(), seed, clock)
             }),
             settings,
@@ -47,7 +54,7 @@ impl Scripts {
         }
     }
 
-    /// Says where calls of shipped code go.
+    /// Sets the host of shipped code. Until then, no code runs.
     pub(crate) fn attach(&self, host: Rc<dyn Host>) {
         #[cfg(feature = "scripts")]
         if let Some(runner) = &self.runner {
@@ -55,17 +62,17 @@ impl Scripts {
         }
     }
 
-    /// The names that code sees.
+    /// Returns the names that shipped code sees.
     pub(crate) fn directory(&self) -> &Directory {
         &self.directory
     }
 
-    /// Whether code is run here.
+    /// Returns whether this node runs shipped code.
     pub(crate) fn enabled(&self) -> bool {
         self.settings.enabled && cfg!(feature = "scripts")
     }
 
-    /// Calls a method of a service that was put.
+    /// Calls a method of a service that arrived as a value.
     pub(crate) fn call_method(
         &self,
         service: Arc<Value>,
@@ -77,38 +84,38 @@ impl Scripts {
         if let Some(runner) = &self.runner {
             return runner.run(Code::Method(service, method.to_owned()), arguments, origin);
         }
-        ready(Err(takes_no_code()))
+        ready(Err(scripts_disabled()))
     }
 
-    /// Calls a function that came as text.
+    /// Calls a function that arrived as text.
     pub(crate) fn call_function(&self, function: &Function, arguments: Vec<Value>, origin: Origin) -> ReplyFuture {
         #[cfg(feature = "scripts")]
         if let Some(runner) = &self.runner {
             return runner.run(Code::Function(function.clone()), arguments, origin);
         }
-        ready(Err(takes_no_code()))
+        ready(Err(scripts_disabled()))
     }
 
-    /// Calls a function that `createRPC` keeps.
+    /// Calls a function that code registered with `createRPC`.
     pub(crate) fn call_registered(&self, name: &str, arguments: Vec<Value>, origin: Origin) -> ReplyFuture {
         #[cfg(feature = "scripts")]
         if let Some(runner) = &self.runner {
             return runner.run(Code::Registered(name.to_owned()), arguments, origin);
         }
-        ready(Err(takes_no_code()))
+        ready(Err(scripts_disabled()))
     }
 
-    /// Runs text at top level. Answers what it comes to, as a prompt shows it.
+    /// Runs source text at top level. Answers its value, formatted as at a prompt.
     pub(crate) fn evaluate(&self, source: String, origin: Origin) -> ReplyFuture {
         #[cfg(feature = "scripts")]
         if let Some(runner) = &self.runner {
             return runner.run(Code::Source(source), Vec::new(), origin);
         }
-        ready(Err(takes_no_code()))
+        ready(Err(scripts_disabled()))
     }
 
-    /// Waits until shipped code has no call, timer or answer under way. Answers an error that nobody caught, if there
-    /// was one since this was last asked.
+    /// Waits until no call, timer or answer of shipped code is pending. Returns the first error that no code caught
+    /// since the last call of this method, if there is one.
     pub(crate) async fn idle(&self) -> Option<CallError> {
         #[cfg(feature = "scripts")]
         if let Some(runner) = &self.runner {
@@ -117,7 +124,7 @@ impl Scripts {
         None
     }
 
-    /// Ends the engine.
+    /// Stops the engine. No code runs afterwards.
     pub(crate) fn close(&self) {
         #[cfg(feature = "scripts")]
         if let Some(runner) = &self.runner {

@@ -1,20 +1,23 @@
-//! The errors that shipped calls are answered with.
+//! The errors of shipped calls that more than one file returns.
 
 use chinwag_protocol::call::{CallError, ErrorKind};
 
-/// What a function that overdraws a bound is answered with.
+/// The function exceeded a limit and was stopped.
 #[cfg(feature = "scripts")]
 pub(super) fn limit_exceeded(why: impl Into<String>) -> CallError {
     CallError::new(ErrorKind::Other("LimitExceeded".to_owned()), why)
 }
 
-/// What innocent calls are answered with when their engine goes.
+/// The engine was replaced while the call was in progress, and another call is to blame.
 #[cfg(feature = "scripts")]
 pub(super) fn engine_replaced() -> CallError {
-    CallError::new(ErrorKind::Crashed, "another function broke the script engine, which was replaced")
+    CallError::new(ErrorKind::Crashed, "another function made the script engine fail, and the engine was replaced")
 }
 
-/// What a node without an engine answers.
-pub(super) fn takes_no_code() -> CallError {
-    CallError::new(ErrorKind::Unsupported, "this node runs no shipped functions")
+/// The node has no engine.
+pub(super) fn scripts_disabled() -> CallError {
+    CallError::new(
+        ErrorKind::Unsupported,
+        "this node does not run shipped functions: they are disabled or were not built in",
+    )
 }

@@ -1,4 +1,4 @@
-//! A function that runs where there is no node.
+//! Runs a function while there is no node.
 
 use std::{collections::BTreeMap, rc::Rc, time::Duration};
 
@@ -12,12 +12,13 @@ use futures_util::future::LocalBoxFuture;
 use super::{entry::Scripts, host::Host, settings::ScriptSettings};
 use crate::{clock::Clock, local::comm::message_and_remote, request::Origin, transport::Transport};
 
-/// Runs one function where there is no node: its `distribution.local.comm.send` goes straight to the transport, and
-/// nothing else is there. For a node that could not start and has to tell whoever waits for it. Returns when nothing
-/// that the function began is under way, or at the deadline.
+/// Runs one function while there is no node, so that a node that could not start can tell its parent. All that the
+/// function can call is `distribution.local.comm.send`, which goes straight to the transport. Returns when no timer or
+/// call of the function is pending, or at the deadline.
 ///
 /// # Errors
-/// What the function answers; [`ErrorKind::Unsupported`] where no engine is built in or wanted.
+/// The error that the function answers with, or that it did not catch. [`ErrorKind::Unsupported`] if scripts are
+/// disabled or were not built in.
 pub async fn run_without_node(
     me: &NodeAddr,
     transport: Rc<dyn Transport>,
@@ -46,11 +47,12 @@ pub async fn run_without_node(
     reply?
 }
 
-/// A way out, and nothing else.
+/// A host that sends to other nodes, and offers nothing else.
 #[cfg_attr(not(feature = "scripts"), allow(dead_code))]
 struct TransportOnly(Rc<dyn Transport>);
 
 impl Host for TransportOnly {
+    /// Performs a call of `comm.send`. The directory names nothing else.
     fn call(&self, origin: Origin, call: Call) -> LocalBoxFuture<'static, Reply> {
         let prepared = message_and_remote("comm.send", &call.arguments).and_then(|(arguments, remote)| {
             let missing = || CallError::argument("comm.send", 2, "remote", "the remote has no node");
@@ -64,6 +66,6 @@ impl Host for TransportOnly {
     }
 
     fn register(&self, _: &str) -> Result<(), CallError> {
-        Err(CallError::new(ErrorKind::Unsupported, "there is no node to call back"))
+        Err(CallError::new(ErrorKind::Unsupported, "no node is running that other nodes could call"))
     }
 }
