@@ -1,35 +1,28 @@
-//! Values to the engine's and back.
+//! Converts values to JavaScript values and back.
 //!
-//! Shared and cyclic structure survives both ways: a reference becomes the very object it means, and an object met a
-//! second time becomes a reference. What code can do while it is read (getters, proxies) runs within the call's bounds.
+//! Both directions preserve shared and cyclic structure: a reference becomes the object that it refers to, and an
+//! object that occurs a second time becomes a reference. Reading an object can run code (getters, proxies), which
+//! counts against the limits of its task.
 
 use std::collections::HashMap;
 
 use chinwag_protocol::value::{Array, Date, ErrorValue, Function, Object, Reference, Segment, Value};
 use rquickjs::{
-    Array as JsArray, Coerced, Ctx, Error, Exception, Filter, Function as JsFunction, Object as JsObject, Result,
-    Value as Js, object::Property, qjs,
+    Array as JsArray, Coerced, Ctx, Error, Exception, Filter, Object as JsObject, Result, Value as Js,
+    object::Property, qjs,
 };
 
-use super::settings::ScriptSettings;
+use super::{prelude::Prelude, settings::ScriptSettings};
 
-/// Deepest nesting of a value: what the wire takes.
+/// The deepest nesting of a value, which is also that of the wire.
 const DEPTH: usize = 512;
 
-/// Digits of the longest integer that is handed to the engine: reading one takes the square of their number.
+/// The most digits of an integer that enters the engine. QuickJS takes time quadratic in their number to read one.
 const DIGITS: usize = 10_000;
 
-/// The part of the prelude that conversion needs.
-pub(super) trait Helpers<'js> {
-    /// One of the functions that the prelude answered with.
-    fn helper(&self, name: &str) -> Result<JsFunction<'js>>;
-    /// Evaluates a function's text.
-    fn evaluate(&self, source: &str) -> Result<Js<'js>>;
-}
-
-/// Hands a value to the engine.
-pub(super) fn into_js<'js>(ctx: &Ctx<'js>, helpers: &impl Helpers<'js>, value: &Value) -> Result<Js<'js>> {
-    let mut writer = Writer { ctx, helpers, made: HashMap::new(), place: Vec::new(), pending: Vec::new() };
+/// Makes the JavaScript value of a value.
+pub(super) fn to_js<'js>(prelude: &Prelude<'js>, value: &Value) -> Result<Js<'js>> {
+    let mut writer = Writer { prelude, made: HashMap::new(), path: Vec::new(), pending: Vec::new() };
     let root = writer.write(value)?;
     let Writer { mut made, pending, .. } = writer;
     for Pending { holder, path } in pending {
@@ -38,7 +31,7 @@ pub(super) fn into_js<'js>(ctx: &Ctx<'js>, helpers: &impl Helpers<'js>, value: &
         let target = match made.get(&address) {
             Some(made) => made.clone(),
             None => {
-                let made_now = into_js(ctx, helpers, target)?;
+                let made_now = to_js(prelude, target)?;
                 made.insert(address, made_now.clone());
                 made_now
             }
@@ -51,16 +44,16 @@ pub(super) fn into_js<'js>(ctx: &Ctx<'js>, helpers: &impl Helpers<'js>, value: &
     Ok(root)
 }
 
-struct Writer<'a, 'js, H> {
-    ctx: &'a Ctx<'js>,
-    helpers: &'a H,
-    /// What became of the values that can be referred to, by address.
+struct Writer<'a, 'js> {
+    prelude: &'a Prelude<'js>,
+    /// The JavaScript values of everything that a reference can refer to, by address.
     made: HashMap<*const Value, Js<'js>>,
-    place: Vec<Segment>,
+    /// The path from the root to the value that is being written.
+    path: Vec<Segment>,
     pending: Vec<Pending<'js>>,
 }
 
-/// A reference that is looked up once everything else is made.
+/// A reference that is resolved once everything else is made.
 struct Pending<'js> {
     holder: Holder<'js>,
     path: Vec<Segment>,
@@ -71,11 +64,11 @@ enum Holder<'js> {
     Object(JsObject<'js>, String),
 }
 
-impl<'js, H: Helpers<'js>> Writer<'_, 'js, H> {
+impl<'js> Writer<'_, 'js> {
     fn write(&mut self, value: &Value) -> Result<Js<'js>> {
-        let ctx = self.ctx;
-        if self.place.len() > DEPTH {
-            return Err(Exception::throw_range(ctx, &format!("a value nests deeper than {DEPTH}")));
+        let ctx = self.prelude.ctx();
+        if self.path.len() > DEPTH {
+            return Err(Exception::throw_range(ctx, &format!("a value is nested deeper than {DEPTH} levels")));
         }
         let js = match value {
             Value::Undefined | Value::Reference(_) => return Ok(Js::new_undefined(ctx.clone())),
@@ -86,29 +79,29 @@ impl<'js, H: Helpers<'js>> Writer<'_, 'js, H> {
             Value::BigInt(integer) if integer.as_str().len() > DIGITS => {
                 return Err(Exception::throw_range(ctx, &format!("an integer has more than {DIGITS} digits")));
             }
-            Value::BigInt(integer) => return self.helpers.helper("bigint")?.call((integer.as_str(),)),
+            Value::BigInt(integer) => return self.prelude.function("bigint")?.call((integer.as_str(),)),
             Value::Date(date) => {
                 let time = date.milliseconds().map_or(f64::NAN, |milliseconds| milliseconds as f64);
-                self.helpers.helper("date")?.call((time,))?
+                self.prelude.function("date")?.call((time,))?
             }
             Value::Error(error) => {
-                let cause = into_js(ctx, self.helpers, &error.cause)?;
+                let cause = to_js(self.prelude, &error.cause)?;
                 let error = (text_into_js(ctx, &error.name)?, text_into_js(ctx, &error.message)?, cause);
-                self.helpers.helper("error")?.call(error)?
+                self.prelude.function("error")?.call(error)?
             }
-            Value::Function(function) => self.helpers.evaluate(function.source())?,
-            Value::Native(path) => self.helpers.helper("native")?.call((path.as_str(),))?,
+            Value::Function(function) => self.prelude.compile_part(function.source())?,
+            Value::Native(path) => self.prelude.function("native")?.call((path.as_str(),))?,
             Value::Array(array) => {
                 let made = JsArray::new(ctx.clone())?;
                 self.made.insert(std::ptr::from_ref(value), made.clone().into_value());
                 for (index, slot) in array.iter().enumerate() {
                     let Some(element) = slot else { continue };
-                    self.place.push(Segment::Index(index as u32));
+                    self.path.push(Segment::Index(index as u32));
                     match self.refers(element) {
                         Some(path) => self.pending.push(Pending { holder: Holder::Array(made.clone(), index), path }),
                         None => made.set(index, self.write(element)?)?,
                     }
-                    self.place.pop();
+                    self.path.pop();
                 }
                 if array.iter().next_back() == Some(None) {
                     made.as_object().set("length", array.len())?;
@@ -119,17 +112,17 @@ impl<'js, H: Helpers<'js>> Writer<'_, 'js, H> {
                 let made = JsObject::new(ctx.clone())?;
                 self.made.insert(std::ptr::from_ref(value), made.clone().into_value());
                 for (key, member) in object.iter() {
-                    self.place.push(Segment::Key(key.to_owned()));
+                    self.path.push(Segment::Key(key.to_owned()));
                     match self.refers(member) {
                         Some(path) => {
-                            // the key's place in the order is taken now
+                            // sets the key now, so that the order of keys is kept
                             define(&made, key, Js::new_undefined(ctx.clone()))?;
                             let holder = Holder::Object(made.clone(), key.to_owned());
                             self.pending.push(Pending { holder, path });
                         }
                         None => define(&made, key, self.write(member)?)?,
                     }
-                    self.place.pop();
+                    self.path.pop();
                 }
                 return Ok(made.into_value());
             }
@@ -138,16 +131,16 @@ impl<'js, H: Helpers<'js>> Writer<'_, 'js, H> {
         Ok(js)
     }
 
-    /// The way from the root that a reference standing here means.
+    /// Returns the path from the root to the target, if the value is a reference.
     fn refers(&self, value: &Value) -> Option<Vec<Segment>> {
         let Value::Reference(reference) = value else { return None };
         let up = usize::try_from(reference.up).ok()?;
-        let base = self.place.get(..self.place.len().checked_sub(up)?)?;
+        let base = self.path.get(..self.path.len().checked_sub(up)?)?;
         Some(base.iter().chain(&reference.path).cloned().collect())
     }
 }
 
-/// Sets a property of the object itself, whatever it is called.
+/// Sets an own property, even if its name is `__proto__`.
 fn define<'js>(object: &JsObject<'js>, key: &str, value: Js<'js>) -> Result<()> {
     object.prop(key, Property::from(value).writable().enumerable().configurable())
 }
@@ -156,46 +149,38 @@ pub(super) fn text_into_js<'js>(ctx: &Ctx<'js>, text: &str) -> Result<Js<'js>> {
     rquickjs::String::from_str(ctx.clone(), text).map(rquickjs::String::into_value)
 }
 
-/// Takes a value from the engine.
-pub(super) fn from_js<'js>(
-    ctx: &Ctx<'js>,
-    helpers: &impl Helpers<'js>,
-    settings: &ScriptSettings,
-    value: &Js<'js>,
-) -> Result<Value> {
+/// Makes the value of a JavaScript value.
+///
+/// # Errors
+/// Throws a `RangeError` if it is larger or nested deeper than [`ScriptSettings`] allow, and whatever its getters
+/// throw.
+pub(super) fn to_value<'js>(prelude: &Prelude<'js>, settings: &ScriptSettings, value: &Js<'js>) -> Result<Value> {
     let mut budget = Budget { values: settings.values, bytes: settings.bytes };
-    read_root(ctx, helpers, &mut budget, 0, value)
+    read_root(prelude, &mut budget, 0, value)
 }
 
-fn read_root<'js>(
-    ctx: &Ctx<'js>,
-    helpers: &impl Helpers<'js>,
-    budget: &mut Budget,
-    depth: usize,
-    value: &Js<'js>,
-) -> Result<Value> {
-    let mut reader = Reader { ctx, helpers, budget, seen: HashMap::new(), above: Vec::new(), depth };
+fn read_root<'js>(prelude: &Prelude<'js>, budget: &mut Budget, depth: usize, value: &Js<'js>) -> Result<Value> {
+    let mut reader = Reader { prelude, budget, seen: HashMap::new(), containers: Vec::new(), depth };
     reader.read(value, None)
 }
 
-/// What may still be taken.
+/// How many values and bytes of text may still leave the engine.
 struct Budget {
     values: usize,
     bytes: usize,
 }
 
-struct Reader<'a, 'js, H> {
-    ctx: &'a Ctx<'js>,
-    helpers: &'a H,
+struct Reader<'a, 'js> {
+    prelude: &'a Prelude<'js>,
     budget: &'a mut Budget,
-    /// Containers by address, as their index in `above`.
+    /// The index in `containers` of each container that was met, by address.
     seen: HashMap<usize, usize>,
-    /// Each container with the one it is in and where: paths are made of it when they are needed.
-    above: Vec<(usize, Option<Segment>)>,
+    /// For each container the index of its parent and its place there. Paths are computed from this when needed.
+    containers: Vec<(usize, Option<Segment>)>,
     depth: usize,
 }
 
-impl<'js, H: Helpers<'js>> Reader<'_, 'js, H> {
+impl<'js> Reader<'_, 'js> {
     fn spend(&mut self, values: usize, bytes: usize) -> Result<()> {
         let (values, bytes) = (self.budget.values.checked_sub(values), self.budget.bytes.checked_sub(bytes));
         match (values, bytes) {
@@ -203,11 +188,11 @@ impl<'js, H: Helpers<'js>> Reader<'_, 'js, H> {
                 *self.budget = Budget { values, bytes };
                 Ok(())
             }
-            _ => Err(Exception::throw_range(self.ctx, "a value is too large to leave the engine")),
+            _ => Err(Exception::throw_range(self.prelude.ctx(), "a value is too large to leave the engine")),
         }
     }
 
-    /// Reads a value that stands at a segment of a container.
+    /// Reads a value, which is in the container with this index, at this segment. The root is in none.
     fn read(&mut self, value: &Js<'js>, at: Option<(usize, Segment)>) -> Result<Value> {
         self.spend(1, 0)?;
         if value.is_undefined() || value.is_symbol() {
@@ -230,19 +215,22 @@ impl<'js, H: Helpers<'js>> Reader<'_, 'js, H> {
             self.spend(0, text.len())?;
             return match text.parse() {
                 Ok(integer) => Ok(Value::BigInt(integer)),
-                Err(_) => Err(Exception::throw_type(self.ctx, "not an integer")),
+                Err(_) => Err(Exception::throw_type(self.prelude.ctx(), "not an integer")),
             };
         }
         if value.is_function() {
             return self.function(value);
         }
-        // SAFETY: asks for the value's class and touches nothing
+        // SAFETY: the call only reads the class of the value
         if unsafe { qjs::JS_IsDate(value.as_raw()) } {
-            let time: f64 = self.helpers.helper("time")?.call((value.clone(),))?;
+            let time: f64 = self.prelude.function("time")?.call((value.clone(),))?;
             return Ok(Value::Date(if time.is_nan() { Date::INVALID } else { Date::new(time as i64) }));
         }
         if self.depth >= DEPTH {
-            return Err(Exception::throw_range(self.ctx, &format!("a value nests deeper than {DEPTH}")));
+            return Err(Exception::throw_range(
+                self.prelude.ctx(),
+                &format!("a value is nested deeper than {DEPTH} levels"),
+            ));
         }
         let Some(object) = value.as_object() else {
             return Ok(Value::Undefined);
@@ -250,13 +238,13 @@ impl<'js, H: Helpers<'js>> Reader<'_, 'js, H> {
         if value.is_error() {
             return self.error(object);
         }
-        // SAFETY: an object's raw value holds a pointer, which serves as its name and is not followed
+        // SAFETY: the raw value of an object is a pointer, which only identifies the object and is not followed
         let address = unsafe { qjs::JS_VALUE_GET_PTR(value.as_raw()) } as usize;
         if let Some(&first) = self.seen.get(&address) {
             return self.refer(first, at);
         }
-        let index = self.above.len();
-        self.above.push(match at {
+        let index = self.containers.len();
+        self.containers.push(match at {
             Some((parent, segment)) => (parent, Some(segment)),
             None => (index, None),
         });
@@ -271,7 +259,7 @@ impl<'js, H: Helpers<'js>> Reader<'_, 'js, H> {
     }
 
     fn array(&mut self, array: &JsArray<'js>, index: usize) -> Result<Value> {
-        // the engine's own accessor stops at 2^31
+        // `JsArray::len` stops at 2^31
         let length: f64 = array.as_object().get("length")?;
         let length = length as usize;
         self.spend(length, 0)?;
@@ -300,37 +288,37 @@ impl<'js, H: Helpers<'js>> Reader<'_, 'js, H> {
     }
 
     fn error(&mut self, error: &JsObject<'js>) -> Result<Value> {
-        let text = |reader: &mut Self, key: &str, otherwise: &str| {
+        let text = |reader: &mut Self, key: &str, default: &str| {
             let value: Js = error.get(key)?;
-            if value.is_undefined() { Ok(otherwise.to_owned()) } else { reader.text(&value) }
+            if value.is_undefined() { Ok(default.to_owned()) } else { reader.text(&value) }
         };
         let name = text(self, "name", "Error")?;
         let message = text(self, "message", "")?;
         let cause: Js = error.get("cause")?;
-        // a cause is a root of its own, and one that holds its error goes no further than values nest
+        // references in a cause start from the cause; the depth bounds a cause that contains its own error
         let deeper = self.depth + DEPTH / 16;
         let cause = if cause.is_undefined() || deeper >= DEPTH {
             Value::Undefined
         } else {
-            read_root(self.ctx, self.helpers, self.budget, deeper, &cause)?
+            read_root(self.prelude, self.budget, deeper, &cause)?
         };
         Ok(Value::Error(Box::new(ErrorValue { name, message, cause })))
     }
 
     fn function(&mut self, value: &Js<'js>) -> Result<Value> {
-        let source: Js = self.helpers.helper("sourceOf")?.call((value.clone(),))?;
+        let source: Js = self.prelude.function("sourceOf")?.call((value.clone(),))?;
         let source = self.text(&source)?;
         match source.split_at_checked(1) {
             Some(("n", path)) => Ok(Value::Native(path.into())),
             Some((_, source)) if source.trim_end().ends_with("[native code]\n}") => {
-                Err(Exception::throw_type(self.ctx, "a native or bound function has no text to send"))
+                Err(Exception::throw_type(self.prelude.ctx(), "a native or bound function has no source text to send"))
             }
             Some((_, source)) => Ok(Value::Function(Function::new(source))),
             None => Ok(Value::Undefined),
         }
     }
 
-    /// The text of a string, or of what turns into one.
+    /// Returns the text of a value, which is converted to a string if it is none.
     fn text(&mut self, value: &Js<'js>) -> Result<String> {
         let coerced;
         let string = match value.as_string() {
@@ -341,9 +329,9 @@ impl<'js, H: Helpers<'js>> Reader<'_, 'js, H> {
             }
         };
         let text = match string.to_string() {
-            // half a surrogate pair has no form outside
+            // Rust cannot represent a lone surrogate
             Err(Error::Utf8(_)) => {
-                let whole: rquickjs::String = self.helpers.helper("wellFormed")?.call((string.clone(),))?;
+                let whole: rquickjs::String = self.prelude.function("wellFormed")?.call((string.clone(),))?;
                 whole.to_string()?
             }
             text => text?,
@@ -352,21 +340,21 @@ impl<'js, H: Helpers<'js>> Reader<'_, 'js, H> {
         Ok(text)
     }
 
-    /// A reference to a container that was read before.
+    /// Makes a reference to a container that was read before.
     fn refer(&mut self, target: usize, at: Option<(usize, Segment)>) -> Result<Value> {
-        let path_to = |above: &[(usize, Option<Segment>)], mut index: usize| {
+        let path_to = |containers: &[(usize, Option<Segment>)], mut index: usize| {
             let mut path = Vec::new();
-            while let Some((parent, Some(segment))) = above.get(index) {
+            while let Some((parent, Some(segment))) = containers.get(index) {
                 path.push(segment.clone());
                 index = *parent;
             }
             path.reverse();
             path
         };
-        let target = path_to(&self.above, target);
+        let target = path_to(&self.containers, target);
         let mut here = Vec::new();
         if let Some((parent, segment)) = at {
-            here = path_to(&self.above, parent);
+            here = path_to(&self.containers, parent);
             here.push(segment);
         }
         let common = here.iter().zip(&target).take_while(|(here, there)| here == there).count();

@@ -1,7 +1,8 @@
-//! The engine's memory, counted and bounded.
+//! Counts and limits the memory of an engine.
 //!
-//! The engine's own limit cannot be asked how near it is. This one can: at `soft` the interrupt handler ends the
-//! function cleanly; at `hard`, where one allocation was too large for that, the engine throws `out of memory`.
+//! The limit that QuickJS has does not tell how much memory is in use. This allocator does, so that the interrupt
+//! handler can stop a function cleanly at [`ScriptSettings::memory`](super::settings::ScriptSettings::memory). The
+//! allocator's own limit is higher: an allocation that exceeds it fails, and QuickJS throws `out of memory`.
 
 use std::{
     alloc::{Layout, alloc, alloc_zeroed, dealloc, realloc},
@@ -12,58 +13,60 @@ use std::{
 
 use rquickjs::allocator::Allocator;
 
-/// Before each block stands its size.
+/// Bytes before each block. They hold the size of the block, and keep it aligned.
 const HEADER: usize = 16;
 
-/// What one engine holds.
+/// The memory that one engine holds.
 #[derive(Debug)]
 pub(super) struct Memory {
     used: Cell<usize>,
-    hard: usize,
+    limit: usize,
+    /// Whether an allocation failed since [`Memory::take_refused`] was last called.
     refused: Cell<bool>,
 }
 
 impl Memory {
-    pub fn new(hard: usize) -> Rc<Memory> {
-        Rc::new(Memory { used: Cell::new(0), hard, refused: Cell::new(false) })
+    /// Counts memory up to a limit in bytes.
+    pub fn new(limit: usize) -> Rc<Memory> {
+        Rc::new(Memory { used: Cell::new(0), limit, refused: Cell::new(false) })
     }
 
-    /// In bytes.
+    /// Returns the bytes in use.
     pub fn used(&self) -> usize {
         self.used.get()
     }
 
-    /// Whether an allocation was refused since this was last asked.
+    /// Returns whether an allocation failed since the last call of this method.
     pub fn take_refused(&self) -> bool {
         self.refused.replace(false)
     }
 }
 
-/// Allocates on behalf of one engine.
-pub(super) struct Counting(pub Rc<Memory>);
+/// The allocator of one engine.
+pub(super) struct CountingAllocator(pub Rc<Memory>);
 
-impl Counting {
-    /// A block's layout, if there is room for it beside all others. `freed` goes when it comes.
+impl CountingAllocator {
+    /// Returns the layout of a new block if it fits within the limit once `freed` bytes are freed.
     fn admit(&self, size: usize, freed: usize) -> Option<Layout> {
         let layout = size.checked_add(HEADER).and_then(|size| Layout::from_size_align(size, HEADER).ok());
-        let fits = size <= self.0.hard && self.0.used.get().saturating_sub(freed) + size <= self.0.hard;
+        let fits = size <= self.0.limit && self.0.used.get().saturating_sub(freed) + size <= self.0.limit;
         if !fits {
             self.0.refused.set(true);
         }
         layout.filter(|_| fits)
     }
 
-    /// Takes a fresh block into account.
+    /// Counts a new block and writes its header. Returns the pointer for QuickJS.
     ///
     /// # Safety
-    /// `block` is null or was allocated with room for the header and `size`.
-    unsafe fn note(&self, block: *mut u8, size: usize) -> *mut u8 {
+    /// `block` must be null, or allocated with room for the header and `size` bytes.
+    unsafe fn count(&self, block: *mut u8, size: usize) -> *mut u8 {
         if block.is_null() {
             self.0.refused.set(true);
             return block;
         }
         self.0.used.set(self.0.used.get() + size);
-        // SAFETY: the block is at least a header long and aligned to it
+        // SAFETY: the block has room for the header and is aligned to it
         unsafe {
             block.cast::<usize>().write(size);
             block.add(HEADER)
@@ -71,20 +74,22 @@ impl Counting {
     }
 }
 
+/// Returns the size of a block.
+///
 /// # Safety
-/// `pointer` was given out by [`Counting`].
+/// `pointer` must come from [`CountingAllocator`].
 unsafe fn size_of(pointer: *mut u8) -> usize {
-    // SAFETY: the header stands before every block that was given out
+    // SAFETY: a header precedes every block
     unsafe { pointer.sub(HEADER).cast::<usize>().read() }
 }
 
-// SAFETY: blocks come from the global allocator with a header that holds their size; a pointer past the header is
-// aligned to 16 bytes and has `size` bytes behind it
-unsafe impl Allocator for Counting {
+// SAFETY: every block comes from the global allocator, with a header that holds its size; the pointer after the header
+// is aligned to 16 bytes, and `size` bytes follow it
+unsafe impl Allocator for CountingAllocator {
     fn alloc(&mut self, size: usize) -> *mut u8 {
         match self.admit(size, 0) {
-            // SAFETY: the layout has a size of at least the header's
-            Some(layout) => unsafe { self.note(alloc(layout), size) },
+            // SAFETY: the layout is at least as large as the header
+            Some(layout) => unsafe { self.count(alloc(layout), size) },
             None => ptr::null_mut(),
         }
     }
@@ -92,8 +97,8 @@ unsafe impl Allocator for Counting {
     fn calloc(&mut self, count: usize, size: usize) -> *mut u8 {
         let size = count.saturating_mul(size);
         match self.admit(size, 0) {
-            // SAFETY: as above
-            Some(layout) => unsafe { self.note(alloc_zeroed(layout), size) },
+            // SAFETY: as in `alloc`
+            Some(layout) => unsafe { self.count(alloc_zeroed(layout), size) },
             None => ptr::null_mut(),
         }
     }
@@ -102,7 +107,7 @@ unsafe impl Allocator for Counting {
         if pointer.is_null() {
             return;
         }
-        // SAFETY: the caller hands back what `alloc` gave, whose layout the header tells
+        // SAFETY: the caller passes a pointer from `alloc`, and the header holds its size
         unsafe {
             let size = size_of(pointer);
             self.0.used.set(self.0.used.get() - size);
@@ -114,7 +119,7 @@ unsafe impl Allocator for Counting {
         if pointer.is_null() {
             return self.alloc(size);
         }
-        // SAFETY: as in `dealloc`; the old block stays valid where the new one is refused
+        // SAFETY: as in `dealloc`; the old block stays valid if the new one does not fit
         unsafe {
             let old = size_of(pointer);
             let Some(layout) = self.admit(size, old) else { return ptr::null_mut() };
@@ -123,12 +128,12 @@ unsafe impl Allocator for Counting {
             if !block.is_null() {
                 self.0.used.set(self.0.used.get() - old);
             }
-            self.note(block, size)
+            self.count(block, size)
         }
     }
 
     unsafe fn usable_size(pointer: *mut u8) -> usize {
-        // SAFETY: the caller hands in what `alloc` gave
+        // SAFETY: the caller passes a pointer from `alloc`
         if pointer.is_null() { 0 } else { unsafe { size_of(pointer) } }
     }
 }

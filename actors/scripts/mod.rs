@@ -1,46 +1,65 @@
-//! Shipped functions: code from elsewhere, in a sandbox.
+//! Shipped functions: JavaScript that arrives in calls, and runs in a sandbox.
 //!
 //! ```text
-//! Routes --call--> Scripts --Input--> Engine (a thread of its own, QuickJS)
+//! Routes --call--> Scripts --Input--> Engine (QuickJS, on a thread of its own)
 //! Routes <-reply-- Scripts <-Output-- Engine
-//!                  Scripts --Perform--> World: the node's own handle, never a socket for one's own node
+//!                  Scripts --call---> Host (the node; a call on the same node uses no socket)
 //! ```
 //!
-//! # What is called, and how it answers
+//! # How a function is called, and how it answers
 //!
-//! Arguments are padded with `undefined` up to the number of parameters less one, then the callback is passed. A
-//! function that declares a parameter in that place, or a rest parameter, answers through the callback, and the first
-//! call of it counts; any other answers with what it returns. A promise is awaited. What is thrown, or what a promise
-//! is rejected with, is the error. Whichever way, nothing is answered past the deadline. The service that was put is
-//! `this`, and `globalThis` is one for all code on the node.
+//! The arguments are padded with `undefined` up to the number of parameters minus one, and the callback follows them. A
+//! function that declares a parameter in that position, or a rest parameter, answers through the callback; only the
+//! first call of the callback counts. Any other function answers with its return value. A promise is awaited. An
+//! exception, or the reason for which a promise is rejected, is the error of the call. No function can answer after the
+//! deadline. `this` is the service of a method, and all code on the node shares one `globalThis`.
 //!
-//! # What code sees
+//! # What code can reach
 //!
-//! `distribution` (the node's services under `local`, each group's under its name, `node.config`, `util`), `console`,
-//! timers, and the language. It sees no file, process, module or network. What it can reach is what any peer can
-//! reach by calls; what it can use up is bounded by [`ScriptSettings`].
+//! Code has `distribution` (the services of the node under `local`, those of each group under its name, `node.config`
+//! and `util`), `console`, timers, and the language. It has no files, processes, modules or network. It can reach
+//! exactly what any peer can reach with a call. [`ScriptSettings`] limits what it can use up.
 //!
-//! # What happens to code that does not end
+//! # What stops code that does not end
 //!
-//! | what it does | what stops it |
+//! | code that | is stopped by |
 //! |---|---|
-//! | loops, recurses, matches for ever | the engine's interrupt, at its processor time |
-//! | hoards memory | the same interrupt, or the allocator where one piece is too large |
-//! | leaves jobs that make jobs | counted between two of them; the engine is replaced where it stands |
-//! | sits in a built-in that never asks | the watchdog: the thread is left behind, another engine starts |
+//! | loops, recurses, or backtracks in a regular expression | the engine's interrupt, at its limit of processor time |
+//! | allocates too much memory | the same interrupt, or the allocator if one allocation is too large |
+//! | creates jobs that create jobs | the check between jobs; the engine replaces itself |
+//! | is in a built-in function that never checks | the watchdog, which abandons the thread; another engine starts |
 //!
-//! A thread cannot be killed, so one that is left behind goes on until its built-in returns, and then ends. At most
-//! [`ScriptSettings::stuck_engines`] of them are outstanding; past that, shipped calls are refused. A fresh engine has
-//! what was put, since services live in the route table as text and are evaluated when they are called; it has lost
-//! `globalThis` and what `createRPC` kept.
+//! A thread cannot be killed, so an abandoned one continues until its built-in function returns, and then ends. While
+//! [`ScriptSettings::stuck_engines`] of them run, shipped calls are refused. A new engine still has all services that
+//! were put, because the route table keeps their text and a call evaluates it. It has lost `globalThis` and the
+//! functions that were registered with `createRPC`.
+//!
+//! # The files
+//!
+//! A file imports only files above it and in its own row.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `settings.rs`, `directory.rs`, `errors.rs`, `host.rs` | limits, the names that code sees, errors, the host |
+//! | `clock.rs`, `heartbeat.rs`, `engine_config.rs`, `messages.rs` | an engine's parts and messages |
+//! | `memory.rs`, `task.rs`, `timers.rs`, `meter.rs` | what code uses, and when it is interrupted |
+//! | `prelude.js`, `prelude.rs`, `convert.rs`, `parameters.rs` | the JavaScript side, conversion |
+//! | `state.rs`, `host_functions.rs`, `invoke.rs` | what JavaScript closures share, calling and being called |
+//! | `engine.rs`, then `thread.rs` and `inline.rs` | the engine, and what drives it |
+//! | `runner.rs`, `entry.rs`, `without_node.rs` | the side of the node |
 //!
 //! # What is absent
 //!
-//! Modules, `require`, `fetch`, `process`. Keeping two senders of code apart: all code on a node shares one global
-//! object, as on the reference. Without the feature `scripts` there is no engine at all, and every shipped call answers
-//! `Unsupported`; callbacks, spawning and gossip need none.
+//! There are no modules, no `require`, `fetch` or `process`. Code from different senders is not kept apart: all code on
+//! a node shares one global object, as it does on the JavaScript reference. Without the feature `scripts` there is no
+//! engine, and every shipped call answers `Unsupported`; callbacks, spawning and gossip do not need one.
 
+mod directory;
+mod entry;
+mod errors;
+mod host;
 mod settings;
+mod without_node;
 
 #[cfg(feature = "scripts")]
 mod clock;
@@ -49,268 +68,40 @@ mod convert;
 #[cfg(feature = "scripts")]
 mod engine;
 #[cfg(feature = "scripts")]
-mod host;
+mod engine_config;
 #[cfg(feature = "scripts")]
-mod inner;
+mod heartbeat;
+#[cfg(feature = "scripts")]
+mod host_functions;
+#[cfg(feature = "scripts")]
+mod inline;
+#[cfg(feature = "scripts")]
+mod invoke;
 #[cfg(feature = "scripts")]
 mod memory;
 #[cfg(feature = "scripts")]
+mod messages;
+#[cfg(feature = "scripts")]
+mod meter;
+#[cfg(feature = "scripts")]
+mod parameters;
+#[cfg(feature = "scripts")]
+mod prelude;
+#[cfg(feature = "scripts")]
 mod runner;
 #[cfg(feature = "scripts")]
-mod source;
+mod state;
+#[cfg(feature = "scripts")]
+mod task;
 #[cfg(all(test, feature = "scripts"))]
 mod tests;
 #[cfg(feature = "scripts")]
 mod thread;
+#[cfg(feature = "scripts")]
+mod timers;
 
-use std::{
-    collections::BTreeMap,
-    rc::Rc,
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
-};
-
-use chinwag_protocol::{
-    call::{Call, CallError, ErrorKind, Reply},
-    identity::NodeAddr,
-    value::{Function, Value},
-};
-use futures_util::future::LocalBoxFuture;
-
+pub(crate) use directory::Directory;
+pub(crate) use entry::Scripts;
+pub(crate) use host::Host;
 pub use settings::{Console, ScriptSettings};
-
-use crate::{
-    arguments::message_and_remote,
-    clock::Clock,
-    request::{Origin, ReplyFuture, ready},
-    transport::Transport,
-};
-
-/// The names that shipped code sees, by group and service. Kept by the route table, read by the engine; by a node that
-/// takes no code not kept.
-#[derive(Clone, Debug)]
-pub(crate) struct Directory {
-    kept: bool,
-    names: Arc<RwLock<Names>>,
-}
-
-/// Group to service to methods.
-type Names = BTreeMap<String, BTreeMap<String, Vec<String>>>;
-
-impl Directory {
-    pub(crate) fn new(kept: bool) -> Directory {
-        Directory { kept, names: Arc::default() }
-    }
-
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, Names> {
-        self.names.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether there is nothing to say of a group: it is among them, or nobody asks.
-    pub(crate) fn knows(&self, gid: &str) -> bool {
-        !self.kept || self.read().contains_key(gid)
-    }
-
-    /// Changes the names.
-    pub(crate) fn change(&self, change: impl FnOnce(&mut Names)) {
-        if self.kept {
-            change(&mut self.names.write().unwrap_or_else(PoisonError::into_inner));
-        }
-    }
-}
-
-/// What shipped code can do outside of the engine.
-#[cfg_attr(not(feature = "scripts"), allow(dead_code))]
-pub(crate) trait World {
-    /// Makes a call on behalf of another.
-    fn perform(&self, origin: Origin, call: Call) -> LocalBoxFuture<'static, Reply>;
-
-    /// Makes a function callable by name: calls on it go to [`Scripts::call_remote`].
-    ///
-    /// # Errors
-    /// Where there are too many.
-    fn register(&self, name: &str) -> Result<(), CallError>;
-}
-
-/// What a function that overdraws a bound is answered with.
-#[cfg(feature = "scripts")]
-pub(crate) fn limit_exceeded(why: impl Into<String>) -> CallError {
-    CallError::new(ErrorKind::Other("LimitExceeded".to_owned()), why)
-}
-
-/// What innocent calls are answered with when their engine goes.
-#[cfg(feature = "scripts")]
-pub(crate) fn engine_replaced() -> CallError {
-    CallError::new(ErrorKind::Crashed, "another function broke the script engine, which was replaced")
-}
-
-/// What a node without an engine answers.
-fn takes_no_code() -> CallError {
-    CallError::new(ErrorKind::Unsupported, "this node runs no shipped functions")
-}
-
-/// A node's shipped functions. Starts an engine when the first is called.
-#[derive(Clone)]
-pub(crate) struct Scripts {
-    settings: ScriptSettings,
-    /// None on a node that takes no code.
-    #[cfg(feature = "scripts")]
-    runner: Option<Rc<runner::Runner>>,
-    directory: Directory,
-}
-
-impl std::fmt::Debug for Scripts {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Scripts").field(&self.settings).finish()
-    }
-}
-
-#[cfg_attr(not(feature = "scripts"), allow(unused_variables))]
-impl Scripts {
-    pub(crate) fn new(me: NodeAddr, settings: ScriptSettings, seed: [u8; 32], clock: Clock, born: u64) -> Scripts {
-        let directory = Directory::new(settings.enabled);
-        Scripts {
-            #[cfg(feature = "scripts")]
-            runner: settings.enabled.then(|| {
-                let wall = clock::Wall::new(clock, born);
-                runner::Runner::new(me, settings.clone(), directory.clone(), seed, wall)
-            }),
-            settings,
-            directory,
-        }
-    }
-
-    /// Says where calls of shipped code go.
-    pub(crate) fn attach(&self, world: Rc<dyn World>) {
-        #[cfg(feature = "scripts")]
-        if let Some(runner) = &self.runner {
-            runner.attach(world);
-        }
-    }
-
-    /// The names that code sees.
-    pub(crate) fn directory(&self) -> &Directory {
-        &self.directory
-    }
-
-    /// Whether code is run here.
-    pub(crate) fn enabled(&self) -> bool {
-        self.settings.enabled && cfg!(feature = "scripts")
-    }
-
-    /// Calls a method of a service that was put.
-    pub(crate) fn call_method(
-        &self,
-        service: Arc<Value>,
-        method: &str,
-        arguments: Vec<Value>,
-        origin: Origin,
-    ) -> ReplyFuture {
-        #[cfg(feature = "scripts")]
-        if let Some(runner) = &self.runner {
-            return runner.run(engine::What::Method(service, method.to_owned()), arguments, origin);
-        }
-        ready(Err(takes_no_code()))
-    }
-
-    /// Calls a function that came as text.
-    pub(crate) fn call_function(&self, function: &Function, arguments: Vec<Value>, origin: Origin) -> ReplyFuture {
-        #[cfg(feature = "scripts")]
-        if let Some(runner) = &self.runner {
-            return runner.run(engine::What::Function(function.clone()), arguments, origin);
-        }
-        ready(Err(takes_no_code()))
-    }
-
-    /// Calls a function that `createRPC` keeps.
-    pub(crate) fn call_remote(&self, name: &str, arguments: Vec<Value>, origin: Origin) -> ReplyFuture {
-        #[cfg(feature = "scripts")]
-        if let Some(runner) = &self.runner {
-            return runner.run(engine::What::Remote(name.to_owned()), arguments, origin);
-        }
-        ready(Err(takes_no_code()))
-    }
-
-    /// Runs text at top level. Answers what it comes to, as a prompt shows it.
-    pub(crate) fn evaluate(&self, source: String, origin: Origin) -> ReplyFuture {
-        #[cfg(feature = "scripts")]
-        if let Some(runner) = &self.runner {
-            return runner.run(engine::What::Source(source), Vec::new(), origin);
-        }
-        ready(Err(takes_no_code()))
-    }
-
-    /// Waits until shipped code has no call, timer or answer under way. Answers an error that nobody caught, if there
-    /// was one since this was last asked.
-    pub(crate) async fn idle(&self) -> Option<CallError> {
-        #[cfg(feature = "scripts")]
-        if let Some(runner) = &self.runner {
-            return runner.idle().await;
-        }
-        None
-    }
-
-    /// Ends the engine.
-    pub(crate) fn close(&self) {
-        #[cfg(feature = "scripts")]
-        if let Some(runner) = &self.runner {
-            runner.close();
-        }
-    }
-}
-
-/// Runs one function where there is no node: its `distribution.local.comm.send` goes straight to the transport, and
-/// nothing else is there. For a node that could not start and has to tell whoever waits for it. Returns when nothing
-/// that the function began is under way, or at the deadline.
-///
-/// # Errors
-/// What the function answers; [`ErrorKind::Unsupported`] where no engine is built in or wanted.
-pub async fn run_alone(
-    me: &NodeAddr,
-    transport: Rc<dyn Transport>,
-    settings: ScriptSettings,
-    function: &Function,
-    arguments: Vec<Value>,
-    deadline: Duration,
-) -> Reply {
-    let clock = Clock::default();
-    let scripts = Scripts::new(me.clone(), settings, [0; 32], clock, 0);
-    scripts.attach(Rc::new(Alone(transport)));
-    let local = BTreeMap::from([("comm".to_owned(), vec!["send".to_owned()])]);
-    scripts.directory().change(|names| {
-        names.insert("local".to_owned(), local);
-    });
-    let run = async {
-        let reply = scripts.call_function(function, arguments, Origin::starting(deadline, clock)).await;
-        match scripts.idle().await {
-            Some(error) => Err(error),
-            None => reply,
-        }
-    };
-    let late = |_| CallError::new(ErrorKind::DeadlineExceeded, "the function did not end in time");
-    let reply = tokio::time::timeout(deadline, run).await.map_err(late);
-    scripts.close();
-    reply?
-}
-
-/// A way out, and nothing else.
-#[cfg_attr(not(feature = "scripts"), allow(dead_code))]
-struct Alone(Rc<dyn Transport>);
-
-impl World for Alone {
-    fn perform(&self, origin: Origin, call: Call) -> LocalBoxFuture<'static, Reply> {
-        let prepared = message_and_remote("comm.send", &call.arguments).and_then(|(arguments, remote)| {
-            let missing = || CallError::argument("comm.send", 2, "remote", "the remote has no node");
-            let node = remote.node.ok_or_else(missing)?;
-            Ok((node, Call::new(remote.gid, remote.service, remote.method, arguments).within(origin.nested()?)))
-        });
-        match prepared {
-            Ok((node, call)) => self.0.call(&node, call),
-            Err(error) => Box::pin(std::future::ready(Err(error))),
-        }
-    }
-
-    fn register(&self, _: &str) -> Result<(), CallError> {
-        Err(CallError::new(ErrorKind::Unsupported, "there is no node to call back"))
-    }
-}
+pub use without_node::run_without_node;

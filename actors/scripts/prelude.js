@@ -1,8 +1,9 @@
-// What shipped code finds around it. Evaluated once, before any code from elsewhere; `host` is reachable from here only.
+// The environment of shipped code. The engine evaluates this file once, before any shipped code. Only this file can
+// reach `host`, which are the functions in host_functions.rs. It returns the functions that the engine calls.
 (function (host, config) {
   'use strict';
   const global = globalThis;
-  // whatever shipped code does to these afterwards, this file goes on with what it found
+  // this file keeps the originals, because shipped code can replace the globals
   const { apply, ownKeys, getOwnPropertyDescriptor, getPrototypeOf } = Reflect;
   const { create, defineProperty, getOwnPropertyNames, prototype: objectPrototype } = Object;
   const { isArray } = Array;
@@ -13,7 +14,7 @@
   const weakGet = WeakMap.prototype.get;
   const weakSet = WeakMap.prototype.set;
   const wellFormed = String.prototype.toWellFormed;
-  // in a simulation the time of day is the simulation's
+  // a simulation has a time of day of its own
   if (host.now() !== undefined) {
     const { construct } = Reflect;
     const RealDate = Date;
@@ -39,27 +40,27 @@
   const DateOf = Date;
   const errors = { Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError };
 
-  // callbacks of calls under way, timers, and functions that other nodes call, each by its number or name
+  // callbacks of pending calls and timers, by number, and functions that createRPC registered, by name
   const callbacks = create(null);
   const timers = create(null);
-  const remotes = create(null);
-  // native functions by path, and what stands for the text of functions of our own
+  const registered = create(null);
+  // the paths of native functions, and the targets of the methods below, which are sent as stubs
   const paths = new WeakMap();
   const stubs = new WeakMap();
 
-  const hidden = (object, name, value) =>
+  const defineHidden = (object, name, value) =>
     defineProperty(object, name, { value, writable: true, enumerable: false, configurable: true });
 
   // ---- calls ----
 
-  // the last argument is the callback if it is a function, save where a function is what the method is given
+  // a function in the last position is the callback, except where the method itself takes a function there
   const takesFunction = (service, method) => service === 'gossip' && method === 'at';
   const method = (gid, service, name) => {
     const call = (...args) => {
       let callback = 0;
       const last = args.length - 1;
       if (typeof args[last] === 'function' && !(takesFunction(service, name) && last < 2)) {
-        callback = host.number();
+        callback = host.nextNumber();
         callbacks[callback] = args.pop();
       }
       try {
@@ -73,8 +74,8 @@
     return call;
   };
 
-  // names are asked for when they are used: groups and services come and go
-  const names = (list, make, own) => {
+  // an object whose members are looked up each time, because groups and services come and go
+  const lookup = (list, make, own) => {
     const target = own || {};
     return new Proxy(target, {
       get: (object, key, self) => {
@@ -95,8 +96,8 @@
       },
     });
   };
-  const service = (gid, name) => names((key) => host.methods(gid, name, key), (key) => method(gid, name, key));
-  const group = (gid) => names((key) => host.services(gid, key), (key) => service(gid, key));
+  const service = (gid, name) => lookup((key) => host.methods(gid, name, key), (key) => method(gid, name, key));
+  const group = (gid) => lookup((key) => host.services(gid, key), (key) => service(gid, key));
 
   const getID = (value) => host.sha256(stringify(value));
   const getNID = (node) => getID({ ip: node.ip, port: node.port });
@@ -110,11 +111,11 @@
   const createRPC = (func) => {
     if (typeof func !== 'function') throw new errors.TypeError('createRPC takes a function');
     const name = host.register();
-    remotes[name] = func;
+    registered[name] = func;
     return host.evaluate(host.stub('local', name, 'call'));
   };
   const toAsync = (func) => (...args) => new Promise((done, failed) => {
-    // the error map of a group's answer is no failure
+    // a group answers with a map of errors, which is not a failure
     const failure = (error) => error && (typeof error !== 'object' || error instanceof errors.Error);
     func(...args, (error, value) => failure(error) ? failed(error) : done(value));
   });
@@ -125,7 +126,7 @@
       method('local', 'status', 'stop')((error) => { if (typeof callback === 'function') callback(error || undefined); });
     },
   };
-  const distribution = names(
+  const distribution = lookup(
     (gid) => host.groups(gid),
     group,
     {
@@ -153,7 +154,7 @@
     host.stopTimer(number);
   };
 
-  // ---- how things are shown ----
+  // ---- console ----
 
   const quoted = (text) => {
     const mark = !text.includes("'") ? "'" : !text.includes('"') ? '"' : !text.includes('`') ? '`' : "'";
@@ -171,7 +172,7 @@
     const stack = typeof error.stack === 'string' ? error.stack.trimEnd() : '';
     return stack ? `${head}\n${stack}` : head;
   };
-  const tooMuch = 100;
+  const mostShown = 100;
   const show = (value, depth, open, deepest) => {
     switch (typeof value) {
       case 'string': return quoted(value);
@@ -201,7 +202,7 @@
     if (list) {
       let holes = 0;
       const flush = () => { if (holes) parts.push(`<${holes} empty item${holes > 1 ? 's' : ''}>`); holes = 0; };
-      const shown = Math.min(value.length, tooMuch);
+      const shown = Math.min(value.length, mostShown);
       for (let i = 0; i < shown; i++) {
         if (!(i in value)) { holes++; continue; }
         flush();
@@ -220,7 +221,7 @@
       if (list && (key === 'length' || /^\d+$/.test(String(key)))) continue;
       const own = getOwnPropertyDescriptor(value, key);
       if (!own || !own.enumerable) continue;
-      if (++count > tooMuch) { parts.push('...'); break; }
+      if (++count > mostShown) { parts.push('...'); break; }
       const item = own.get ? (own.set ? '[Getter/Setter]' : '[Getter]') : own.set ? '[Setter]' : nested(own.value);
       parts.push(`${keyText(key)}: ${item}`);
     }
@@ -267,23 +268,23 @@
     dir: (value) => host.print(0, inspect(value)),
   };
 
-  // ---- what is there to see ----
+  // ---- globals ----
 
-  hidden(global, 'console', console);
-  hidden(global, 'global', global);
-  hidden(global, 'distribution', distribution);
-  hidden(global, 'nodeConfig', config);
-  hidden(global, 'setTimeout', start(false));
-  hidden(global, 'setInterval', start(true));
-  hidden(global, 'setImmediate', (func, ...args) => start(false)(func, 0, ...args));
-  hidden(global, 'clearTimeout', stop);
-  hidden(global, 'clearInterval', stop);
-  hidden(global, 'clearImmediate', stop);
-  hidden(global, 'queueMicrotask', (func) => {
+  defineHidden(global, 'console', console);
+  defineHidden(global, 'global', global);
+  defineHidden(global, 'distribution', distribution);
+  defineHidden(global, 'nodeConfig', config);
+  defineHidden(global, 'setTimeout', start(false));
+  defineHidden(global, 'setInterval', start(true));
+  defineHidden(global, 'setImmediate', (func, ...args) => start(false)(func, 0, ...args));
+  defineHidden(global, 'clearTimeout', stop);
+  defineHidden(global, 'clearInterval', stop);
+  defineHidden(global, 'clearImmediate', stop);
+  defineHidden(global, 'queueMicrotask', (func) => {
     if (typeof func !== 'function') throw new errors.TypeError('queueMicrotask takes a function');
     apply(then, resolve(), [() => func()]);
   });
-  hidden(Math, 'random', () => host.random());
+  defineHidden(Math, 'random', () => host.random());
 
   for (const name of getOwnPropertyNames(global)) {
     const held = getOwnPropertyDescriptor(global, name).value;
@@ -296,37 +297,37 @@
     }
   }
 
-  // ---- what the host calls ----
+  // ---- functions that the engine calls ----
 
   return {
-    // calls a shipped function whose answer is awaited; `calls` says that it answers through its callback
-    invoke: (func, self, args, calls) => {
+    // calls a shipped function and awaits its answer; `usesCallback` tells whether it answers through its callback
+    invoke: (func, self, args, usesCallback) => {
       const result = apply(func, self, args);
       if (result !== null && (typeof result === 'object' || typeof result === 'function')) {
         const next = result.then;
         if (typeof next === 'function') {
           const answer = args[args.length - 1];
-          const done = (value) => { if (!calls) answer(undefined, value); };
-          apply(then, resolve(result), [done, (error) => answer(error === undefined || error === null ? new errors.Error(`rejected with ${error}`) : error)]);
+          const done = (value) => { if (!usesCallback) answer(undefined, value); };
+          apply(then, resolve(result), [done, (error) => answer(error === undefined || error === null ? new errors.Error(`the promise was rejected with ${error}`) : error)]);
           return;
         }
       }
-      if (!calls) args[args.length - 1](undefined, result);
+      if (!usesCallback) args[args.length - 1](undefined, result);
     },
     settle: (number, error, value) => {
       const callback = callbacks[number];
       delete callbacks[number];
       if (callback) callback(error, value);
     },
-    forget: (number) => { delete callbacks[number]; },
+    forgetCallback: (number) => { delete callbacks[number]; },
     fire: (number) => {
       const timer = timers[number];
       if (!timer) return;
       if (!timer[2]) delete timers[number];
       apply(timer[0], global, timer[1]);
     },
-    drop: (number) => { delete timers[number]; },
-    remote: (name) => remotes[name],
+    forgetTimer: (number) => { delete timers[number]; },
+    registered: (name) => registered[name],
     broken: (error) => () => { throw error; },
     sourceOf: (func) => {
       const stub = apply(weakGet, stubs, [func]);
@@ -338,14 +339,14 @@
       let found = global;
       for (const key of path.split('.')) found = found === undefined || found === null ? undefined : found[key];
       if (typeof found === 'function') return found;
-      const missing = () => { throw new errors.ReferenceError(`there is no ${path} here`); };
+      const missing = () => { throw new errors.ReferenceError(`this node has no ${path}`); };
       apply(weakSet, paths, [missing, path]);
       return missing;
     },
     error: (name, message, cause) => {
       const Kind = errors[name] || errors.Error;
       const error = cause === undefined ? new Kind(message) : new Kind(message, { cause });
-      if (error.name !== name) hidden(error, 'name', name);
+      if (error.name !== name) defineHidden(error, 'name', name);
       return error;
     },
     date: (time) => new DateOf(time),

@@ -1,4 +1,5 @@
-//! The node's side of an engine: starts it, hands calls in and out, and gives it up when it does not return.
+//! Runs code for a node: starts the engine, passes messages between it and the host, and replaces an engine that does
+//! not return.
 
 use std::{
     cell::{Cell, RefCell},
@@ -22,114 +23,143 @@ use tokio::{
 };
 
 use super::{
-    Directory, World,
-    clock::{Pulse, Wall},
-    engine::{Engine, Input, Job, Output, Plan, What},
-    engine_replaced, limit_exceeded,
+    clock::WallClock,
+    directory::Directory,
+    engine_config::EngineConfig,
+    errors::{engine_replaced, limit_exceeded},
+    heartbeat::Heartbeat,
+    host::Host,
+    inline::InlineEngine,
+    messages::{Code, Input, Invocation, Output},
     settings::ScriptSettings,
-    thread::Thread,
+    thread::EngineThread,
 };
 use crate::request::{Origin, ReplyFuture, ready};
 
-/// How often the watchdog looks while code runs.
-const WATCH: Duration = Duration::from_millis(50);
+/// How often the watchdog checks the engine while code runs.
+const WATCHDOG_INTERVAL: Duration = Duration::from_millis(50);
 
-/// One node's engine, and those it had before.
+/// Runs code for one node, on one engine at a time.
 pub(super) struct Runner {
     me: NodeAddr,
     settings: ScriptSettings,
     directory: Directory,
     seed: [u8; 32],
-    wall: Wall,
-    world: RefCell<Option<Rc<dyn World>>>,
-    running: RefCell<Option<Running>>,
-    /// Who waits for an answer.
-    replies: RefCell<BTreeMap<u64, oneshot::Sender<Reply>>>,
-    numbers: Cell<u64>,
+    clock: WallClock,
+    /// `None` before the node has started and after it has stopped.
+    host: RefCell<Option<Rc<dyn Host>>>,
+    engine: RefCell<Option<RunningEngine>>,
+    /// The callers that wait for an answer, by the id of their invocation.
+    callers: RefCell<BTreeMap<u64, oneshot::Sender<Reply>>>,
+    last_id: Cell<u64>,
+    /// How many engines have been started.
     starts: Cell<u64>,
-    /// Timers and calls that code has under way.
-    work: Cell<usize>,
+    /// How many timers and calls of shipped code are pending.
+    pending: Cell<usize>,
+    /// The first error that no code caught since [`Runner::idle`] was last called.
     uncaught: RefCell<Option<CallError>>,
+    /// Notified when `callers` or `pending` changes.
     changed: Notify,
+    /// How many abandoned engines have not ended.
     stuck: Arc<AtomicUsize>,
 }
 
-struct Running {
-    way: Way,
-    pulse: Arc<Pulse>,
+struct RunningEngine {
+    handle: EngineHandle,
+    heartbeat: Arc<Heartbeat>,
 }
 
 #[derive(Clone)]
-enum Way {
-    Thread(Thread),
-    Inline(mpsc::UnboundedSender<Input>),
+enum EngineHandle {
+    Thread(EngineThread),
+    Inline(InlineEngine),
 }
 
-impl Way {
-    fn send(&self, input: Input) {
-        match self {
-            Way::Thread(thread) => thread.send(input),
-            // an engine that ended answers nobody
-            Way::Inline(inputs) => drop(inputs.send(input)),
+impl EngineHandle {
+    /// Returns whether both handles are of the same engine.
+    fn is(&self, other: &EngineHandle) -> bool {
+        match (self, other) {
+            (EngineHandle::Thread(this), EngineHandle::Thread(other)) => this.is(other),
+            (EngineHandle::Inline(this), EngineHandle::Inline(other)) => this.is(other),
+            _ => false,
         }
     }
 
-    /// Drops a call that has not begun.
-    fn forget(&self, id: u64) {
-        // of the simulator's, whose engine is never behind, nothing waits
-        if let Way::Thread(thread) = self {
-            thread.forget(id);
+    fn send(&self, input: Input) {
+        match self {
+            EngineHandle::Thread(thread) => thread.send(input),
+            EngineHandle::Inline(engine) => engine.send(input),
+        }
+    }
+
+    /// Removes an invocation that has not started.
+    fn cancel(&self, id: u64) {
+        // an inline engine takes every message at once, so nothing waits in its queue
+        if let EngineHandle::Thread(thread) = self {
+            thread.cancel(id);
         }
     }
 
     fn close(&self) {
-        if let Way::Thread(thread) = self {
+        if let EngineHandle::Thread(thread) = self {
             thread.close();
         }
+    }
+
+    /// Returns whether the engine ended by itself, after a panic.
+    fn has_ended(&self) -> bool {
+        matches!(self, EngineHandle::Thread(thread) if thread.has_ended())
     }
 }
 
 impl Runner {
-    pub fn new(me: NodeAddr, settings: ScriptSettings, directory: Directory, seed: [u8; 32], wall: Wall) -> Rc<Runner> {
+    pub fn new(
+        me: NodeAddr,
+        settings: ScriptSettings,
+        directory: Directory,
+        seed: [u8; 32],
+        clock: WallClock,
+    ) -> Rc<Runner> {
         Rc::new(Runner {
             me,
             settings,
             directory,
             seed,
-            wall,
-            world: RefCell::default(),
-            running: RefCell::default(),
-            replies: RefCell::default(),
-            numbers: Cell::new(0),
+            clock,
+            host: RefCell::default(),
+            engine: RefCell::default(),
+            callers: RefCell::default(),
+            last_id: Cell::new(0),
             starts: Cell::new(0),
-            work: Cell::new(0),
+            pending: Cell::new(0),
             uncaught: RefCell::default(),
             changed: Notify::new(),
             stuck: Arc::default(),
         })
     }
 
-    pub fn attach(&self, world: Rc<dyn World>) {
-        *self.world.borrow_mut() = Some(world);
+    /// Sets the host. No code runs before.
+    pub fn attach(&self, host: Rc<dyn Host>) {
+        *self.host.borrow_mut() = Some(host);
     }
 
-    /// Runs something, and answers it by its deadline.
-    pub fn run(self: &Rc<Runner>, what: What, arguments: Vec<Value>, origin: Origin) -> ReplyFuture {
-        let way = match self.way() {
-            Ok(way) => way,
+    /// Runs code. Answers by the deadline of `origin`.
+    pub fn run(self: &Rc<Runner>, code: Code, arguments: Vec<Value>, origin: Origin) -> ReplyFuture {
+        let engine = match self.engine() {
+            Ok(engine) => engine,
             Err(error) => return ready(Err(error)),
         };
-        let id = self.numbers.get() + 1;
-        self.numbers.set(id);
-        let (reply, answered) = oneshot::channel();
-        self.replies.borrow_mut().insert(id, reply);
+        let id = self.last_id.get() + 1;
+        self.last_id.set(id);
+        let (caller, reply) = oneshot::channel();
+        self.callers.borrow_mut().insert(id, caller);
         self.changed.notify_waiters();
-        let deadline = self.wall.clock.after(origin.time_left());
-        way.send(Input::Call(Job { id, origin, what, arguments }));
-        let waiting = Waiting { runner: Rc::downgrade(self), id };
+        let deadline = self.clock.clock.after(origin.time_left());
+        engine.send(Input::Run(Invocation { id, origin, code, arguments }));
+        let guard = CallerGuard { runner: Rc::downgrade(self), id };
         Box::pin(async move {
-            let _waiting = waiting;
-            match timeout_at(deadline, answered).await {
+            let _guard = guard;
+            match timeout_at(deadline, reply).await {
                 Ok(Ok(reply)) => reply,
                 Ok(Err(_)) => Err(engine_replaced()),
                 Err(_) => {
@@ -140,68 +170,66 @@ impl Runner {
         })
     }
 
-    /// The way to the engine, which is started if there is none.
-    fn way(self: &Rc<Runner>) -> Result<Way, CallError> {
-        if self.world.borrow().is_none() {
+    /// Returns the engine, and starts one if none runs.
+    fn engine(self: &Rc<Runner>) -> Result<EngineHandle, CallError> {
+        if self.host.borrow().is_none() {
             return Err(CallError::new(ErrorKind::Stopping, "the node is stopping"));
         }
-        if let Some(running) = &*self.running.borrow() {
-            let ended = matches!(&running.way, Way::Thread(thread) if thread.has_ended());
-            if !ended {
-                return Ok(running.way.clone());
-            }
+        if let Some(engine) = &*self.engine.borrow()
+            && !engine.handle.has_ended()
+        {
+            return Ok(engine.handle.clone());
         }
-        if self.stuck.load(Ordering::Acquire) >= self.settings.stuck_engines {
-            let message = format!(
-                "{} script engines do not return; shipped functions wait for them",
-                self.settings.stuck_engines
-            );
+        let limit = self.settings.stuck_engines;
+        if self.stuck.load(Ordering::Acquire) >= limit {
+            let message = format!("{limit} script engines are stuck; try again when one of them has ended");
             return Err(CallError::new(ErrorKind::Busy, message));
         }
-        let running = self.start()?;
-        let way = running.way.clone();
-        *self.running.borrow_mut() = Some(running);
-        Ok(way)
+        let engine = self.start()?;
+        let handle = engine.handle.clone();
+        *self.engine.borrow_mut() = Some(engine);
+        Ok(handle)
     }
 
-    fn start(self: &Rc<Runner>) -> Result<Running, CallError> {
-        let pulse = Arc::new(Pulse::new());
+    fn start(self: &Rc<Runner>) -> Result<RunningEngine, CallError> {
+        let heartbeat = Arc::new(Heartbeat::new());
         let mut seed = self.seed;
         let starts = self.starts.get() + 1;
         self.starts.set(starts);
         for (byte, start) in seed.iter_mut().zip(starts.to_le_bytes()) {
             *byte ^= start;
         }
-        let plan = Plan {
+        let config = EngineConfig {
             settings: self.settings.clone(),
             me: self.me.clone(),
             directory: self.directory.clone(),
             seed,
-            wall: self.wall,
-            pulse: pulse.clone(),
+            clock: self.clock,
+            heartbeat: heartbeat.clone(),
         };
-        let (outputs, emitted) = mpsc::unbounded_channel();
-        let way = if self.settings.inline.is_some() {
-            let (inputs, arriving) = mpsc::unbounded_channel();
-            actix::spawn(run_inline(plan, arriving, outputs));
-            Way::Inline(inputs)
+        let (outputs, received) = mpsc::unbounded_channel();
+        let is_inline = self.settings.inline.is_some();
+        let handle = if is_inline {
+            EngineHandle::Inline(InlineEngine::start(config, outputs))
         } else {
-            let failed =
-                |why: std::io::Error| CallError::new(ErrorKind::Busy, format!("no thread for an engine: {why}"));
-            Way::Thread(Thread::start(plan, outputs).map_err(failed)?)
+            let failed = |why: std::io::Error| {
+                CallError::new(ErrorKind::Busy, format!("a thread for a script engine did not start: {why}"))
+            };
+            EngineHandle::Thread(EngineThread::start(config, outputs).map_err(failed)?)
         };
-        actix::spawn(attend(Rc::downgrade(self), way.clone(), emitted));
-        if self.settings.inline.is_none() {
-            actix::spawn(watch(Rc::downgrade(self), pulse.clone()));
+        actix::spawn(handle_outputs(Rc::downgrade(self), handle.clone(), received));
+        if !is_inline {
+            actix::spawn(watch(Rc::downgrade(self), heartbeat.clone()));
         }
-        Ok(Running { way, pulse })
+        Ok(RunningEngine { handle, heartbeat })
     }
 
-    /// Whether code has anything under way.
+    /// Returns whether nothing of shipped code is pending.
     fn is_idle(&self) -> bool {
-        self.work.get() == 0 && self.replies.borrow().is_empty()
+        self.pending.get() == 0 && self.callers.borrow().is_empty()
     }
 
+    /// Waits until nothing of shipped code is pending. Returns the first error that no code caught since the last call.
     pub async fn idle(&self) -> Option<CallError> {
         loop {
             let changed = self.changed.notified();
@@ -212,112 +240,98 @@ impl Runner {
         }
     }
 
+    /// Stops the engine and detaches the host. No code runs afterwards.
     pub fn close(&self) {
-        self.world.borrow_mut().take();
-        if let Some(running) = self.running.borrow_mut().take() {
-            running.pulse.abandon();
-            running.way.close();
+        self.host.borrow_mut().take();
+        if let Some(engine) = self.engine.borrow_mut().take() {
+            engine.heartbeat.abandon();
+            engine.handle.close();
         }
-        self.replies.borrow_mut().clear();
-        self.work.set(0);
+        self.drop_callers();
+    }
+
+    /// Ends all calls with [`engine_replaced`], because no engine will answer them.
+    fn drop_callers(&self) {
+        self.callers.borrow_mut().clear();
+        self.pending.set(0);
         self.changed.notify_waiters();
     }
 
-    fn answer(&self, id: u64, reply: Reply) {
-        if let Some(waiting) = self.replies.borrow_mut().remove(&id) {
-            // whoever asked may have given up
-            let _ = waiting.send(reply);
-        }
-        self.changed.notify_waiters();
-    }
-
-    /// Does what the engine asks for.
-    fn attend(&self, way: &Way, output: Output) {
-        let world = self.world.borrow().clone();
+    fn handle_output(&self, engine: &EngineHandle, output: Output) {
+        let host = self.host.borrow().clone();
         match output {
-            Output::Answer { id, reply } => self.answer(id, reply),
-            Output::Perform { number, origin, gid, service, method, arguments } => {
-                let performed = match (world, Gid::new(gid).map_err(CallError::from)) {
-                    (Some(world), Ok(gid)) => world.perform(origin, Call::new(gid, service, method, arguments)),
-                    (Some(_), Err(error)) => ready(Err(error)),
-                    (None, _) => return,
+            Output::Answer { id, reply } => {
+                if let Some(caller) = self.callers.borrow_mut().remove(&id) {
+                    // the caller may have given up
+                    let _ = caller.send(reply);
+                }
+                self.changed.notify_waiters();
+            }
+            Output::Call { number, origin, gid, service, method, arguments } => {
+                let Some(host) = host else { return };
+                let reply = match Gid::new(gid) {
+                    Ok(gid) => host.call(origin, Call::new(gid, service, method, arguments)),
+                    Err(error) => ready(Err(error.into())),
                 };
-                let way = way.clone();
-                actix::spawn(async move { way.send(Input::Settle { number, reply: performed.await }) });
+                let engine = engine.clone();
+                actix::spawn(async move { engine.send(Input::Reply { number, reply: reply.await }) });
             }
             Output::Register { name } => {
-                if let Some(Err(error)) = world.map(|world| world.register(&name)) {
-                    log::warn!(target: "chinwag::scripts", "a callback cannot be called: {error}");
+                if let Some(Err(error)) = host.map(|host| host.register(&name)) {
+                    log::warn!(target: "chinwag::scripts", "createRPC could not register a function: {error}");
                 }
             }
-            Output::Work(work) => {
-                self.work.set(work);
+            Output::Pending(pending) => {
+                self.pending.set(pending);
                 self.changed.notify_waiters();
             }
             Output::Uncaught(error) => {
-                log::error!(target: "chinwag::scripts", "nobody caught {}: {error}", error.kind.name());
+                let kind = error.kind.name();
+                log::error!(target: "chinwag::scripts", "a shipped function did not catch {kind}: {error}");
                 self.uncaught.borrow_mut().get_or_insert(error);
             }
         }
     }
 
-    /// Leaves an engine that gives no sign behind, and hands what it has not begun to another.
-    fn give_up(self: &Rc<Runner>, pulse: &Arc<Pulse>, culprit: u64) {
-        let running = self.running.borrow_mut().take_if(|running| Arc::ptr_eq(&running.pulse, pulse));
-        let Some(Running { way: Way::Thread(thread), .. }) = running else { return };
-        pulse.abandon();
-        let waiting = thread.leave_behind(&self.stuck);
-        let outstanding = self.stuck.load(Ordering::Acquire);
+    /// Abandons an engine that shows no sign of life, and gives the invocations that it has not started to another.
+    fn abandon(self: &Rc<Runner>, heartbeat: &Arc<Heartbeat>, culprit: u64) {
+        let engine = self.engine.borrow_mut().take_if(|engine| Arc::ptr_eq(&engine.heartbeat, heartbeat));
+        let Some(RunningEngine { handle: EngineHandle::Thread(thread), .. }) = engine else { return };
+        heartbeat.abandon();
+        let inputs = thread.abandon(&self.stuck);
+        let stuck = self.stuck.load(Ordering::Acquire);
         log::error!(
             target: "chinwag::scripts",
-            "a shipped function does not return; its engine is left behind ({outstanding} of these) and replaced"
+            "a shipped function does not return; its engine is abandoned and replaced ({stuck} abandoned engines run)"
         );
-        let waiting = waiting.into_iter().filter_map(|input| match input {
-            Input::Call(job) => Some(job),
-            Input::Settle { .. } => None,
+        let not_started = inputs.into_iter().filter_map(|input| match input {
+            Input::Run(invocation) => Some(invocation),
+            Input::Reply { .. } => None,
         });
-        let mut begun = std::mem::take(&mut *self.replies.borrow_mut());
-        let waiting: Vec<(Job, oneshot::Sender<Reply>)> =
-            waiting.filter_map(|job| begun.remove(&job.id).map(|reply| (job, reply))).collect();
-        self.work.set(0);
-        for (id, reply) in begun {
+        let mut started = std::mem::take(&mut *self.callers.borrow_mut());
+        let not_started: Vec<(Invocation, oneshot::Sender<Reply>)> = not_started
+            .filter_map(|invocation| started.remove(&invocation.id).map(|caller| (invocation, caller)))
+            .collect();
+        self.pending.set(0);
+        for (id, caller) in started {
             let error = if id == culprit {
-                limit_exceeded("the function did not return, and its engine was given up")
+                limit_exceeded("the function did not return, and its engine was abandoned")
             } else {
                 engine_replaced()
             };
-            // whoever asked may have given up
-            let _ = reply.send(Err(error));
+            // the caller may have given up
+            let _ = caller.send(Err(error));
         }
-        for (job, reply) in waiting {
-            match self.way() {
-                Ok(way) => {
-                    self.replies.borrow_mut().insert(job.id, reply);
-                    way.send(Input::Call(job));
+        for (invocation, caller) in not_started {
+            match self.engine() {
+                Ok(engine) => {
+                    self.callers.borrow_mut().insert(invocation.id, caller);
+                    engine.send(Input::Run(invocation));
                 }
-                Err(error) => drop(reply.send(Err(error))),
+                Err(error) => drop(caller.send(Err(error))),
             }
         }
         self.changed.notify_waiters();
-    }
-}
-
-/// Forgets who waited, whether or not there was an answer. One that nobody waits for any more, and that has not begun, is
-/// not kept either: its place among the calls under way is free, and its arguments are as large as a body.
-struct Waiting {
-    runner: Weak<Runner>,
-    id: u64,
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        if let Some(runner) = self.runner.upgrade() {
-            let unanswered = runner.replies.borrow_mut().remove(&self.id).is_some();
-            if let Some(running) = runner.running.borrow().as_ref().filter(|_| unanswered) {
-                running.way.forget(self.id);
-            }
-            runner.changed.notify_waiters();
-        }
     }
 }
 
@@ -327,74 +341,55 @@ impl Drop for Runner {
     }
 }
 
-/// Does what an engine asks for, for as long as it lives.
-async fn attend(runner: Weak<Runner>, way: Way, mut outputs: mpsc::UnboundedReceiver<Output>) {
-    while let Some(output) = outputs.recv().await {
-        let Some(runner) = runner.upgrade() else { break };
-        let current = match (&way, runner.running.borrow().as_ref().map(|running| &running.way)) {
-            (Way::Thread(this), Some(Way::Thread(other))) => this.is(other),
-            (Way::Inline(this), Some(Way::Inline(other))) => this.same_channel(other),
-            _ => false,
-        };
-        // one that was left behind has no say
-        if !current {
-            return;
-        }
-        runner.attend(&way, output);
-    }
-    // it ended by itself: a panic
-    if let Some(runner) = runner.upgrade() {
-        let ended = matches!(&way, Way::Thread(thread) if thread.has_ended());
-        if ended {
-            runner.replies.borrow_mut().clear();
-            runner.work.set(0);
+/// Removes a caller that has its answer or has given up. If the invocation of such a caller has not started, removes it
+/// from the engine's queue, too: admission no longer counts it, and its arguments can be as large as a body.
+struct CallerGuard {
+    runner: Weak<Runner>,
+    id: u64,
+}
+
+impl Drop for CallerGuard {
+    fn drop(&mut self) {
+        if let Some(runner) = self.runner.upgrade() {
+            let is_unanswered = runner.callers.borrow_mut().remove(&self.id).is_some();
+            if let Some(engine) = runner.engine.borrow().as_ref().filter(|_| is_unanswered) {
+                engine.handle.cancel(self.id);
+            }
             runner.changed.notify_waiters();
         }
     }
 }
 
-/// Looks whether an engine gives signs of life, while it has something to do.
-async fn watch(runner: Weak<Runner>, pulse: Arc<Pulse>) {
-    loop {
-        let Some(runner) = runner.upgrade() else { return };
-        let current = runner.running.borrow().as_ref().is_some_and(|running| Arc::ptr_eq(&running.pulse, &pulse));
-        if !current {
+/// Handles the messages of an engine until it ends or is replaced.
+async fn handle_outputs(runner: Weak<Runner>, engine: EngineHandle, mut outputs: mpsc::UnboundedReceiver<Output>) {
+    while let Some(output) = outputs.recv().await {
+        let Some(runner) = runner.upgrade() else { break };
+        let is_current = runner.engine.borrow().as_ref().is_some_and(|current| current.handle.is(&engine));
+        if !is_current {
             return;
         }
-        let patience = runner.settings.processor_time + runner.settings.grace;
-        if let Some(culprit) = pulse.silent_for(patience) {
-            return runner.give_up(&pulse, culprit);
-        }
-        let idle = runner.is_idle();
-        drop(runner);
-        // an idle engine is looked at rarely, so that it costs nothing
-        tokio::time::sleep(if idle { WATCH * 10 } else { WATCH }).await;
+        runner.handle_output(&engine, output);
+    }
+    if let Some(runner) = runner.upgrade().filter(|_| engine.has_ended()) {
+        runner.drop_callers();
     }
 }
 
-/// Drives an engine on the node's own thread.
-async fn run_inline(plan: Plan, mut inputs: mpsc::UnboundedReceiver<Input>, outputs: mpsc::UnboundedSender<Output>) {
-    let emit = Rc::new(move |output| {
-        // nobody listens once the node is closed
-        let _ = outputs.send(output);
-    });
-    let mut engine = Engine::new(plan, emit);
+/// Abandons an engine when it shows no sign of life for too long. Returns when the engine is replaced.
+async fn watch(runner: Weak<Runner>, heartbeat: Arc<Heartbeat>) {
     loop {
-        let due = engine.next_timer();
-        let timer = async {
-            match due {
-                Some(due) => tokio::time::sleep_until(due).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            input = inputs.recv() => match input {
-                Some(input) => engine.take(input),
-                None => return,
-            },
-            () = timer => {}
+        let Some(runner) = runner.upgrade() else { return };
+        let is_current = |engine: &RunningEngine| Arc::ptr_eq(&engine.heartbeat, &heartbeat);
+        if !runner.engine.borrow().as_ref().is_some_and(is_current) {
+            return;
         }
-        engine.fire();
+        let patience = runner.settings.processor_time + runner.settings.grace;
+        if let Some(culprit) = heartbeat.silent_for(patience) {
+            return runner.abandon(&heartbeat, culprit);
+        }
+        let is_idle = runner.is_idle();
+        drop(runner);
+        // checking an idle engine rarely keeps an idle node cheap
+        tokio::time::sleep(if is_idle { WATCHDOG_INTERVAL * 10 } else { WATCHDOG_INTERVAL }).await;
     }
 }

@@ -1,46 +1,48 @@
-//! The bounds within which shipped code runs.
+//! How a node runs shipped functions, and the limits that they have.
 
 use std::{fmt, sync::Arc, time::Duration};
 
-/// Where a line that shipped code printed goes, and how urgent it is.
+/// Receives each line that shipped code prints, with its level.
 pub type Console = Arc<dyn Fn(log::Level, &str) + Send + Sync>;
 
-/// How shipped functions are run, and what each of them may cost.
+/// How a node runs shipped functions, and the limits that they have.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct ScriptSettings {
-    /// Whether this node runs code from elsewhere at all. Default: yes, where the engine is built in.
+    /// Whether this node runs shipped functions at all. Default: true if the feature `scripts` is enabled.
     pub enabled: bool,
-    /// Processor time of one call, with all that it has others call back. Default 1 s. What goes on after the answer
-    /// (timers, callbacks) may take as much again at once, and a tenth of the time in the long run.
+    /// The processor time of one call, including its timers and callbacks. Default 1 s. Code that continues after the
+    /// answer may use this much once more, plus a tenth of the time that passes.
     pub processor_time: Duration,
-    /// How long past that an engine may go without a sign of life, in time on the wall, before it is given up and
-    /// replaced. Default 500 ms, a guess: a garbage collection of a full heap takes a tenth of that.
+    /// The real time after which an engine that shows no sign of life is abandoned and replaced, beyond
+    /// `processor_time`. Default 500 ms, a guess: a garbage collection of a full heap takes a tenth of that.
     pub grace: Duration,
-    /// Memory of all shipped code of the node together, in bytes. Default 64 MiB. A single allocation may exceed it by
-    /// a quarter before it is refused.
+    /// The memory of all shipped code of the node together, in bytes. Default 64 MiB. A single allocation fails only if
+    /// it exceeds this by more than a quarter.
     pub memory: usize,
-    /// Stack of a call, in bytes. Default 256 KiB, some 1,000 frames.
+    /// The stack of a call, in bytes. Default 256 KiB, which is about 1,000 frames.
     pub stack: usize,
-    /// Timers that are set at the same time. Default 4,096.
+    /// The most timers that are set at the same time. Default 4,096.
     pub timers: usize,
-    /// Calls that shipped code has under way. Default 4,096.
+    /// The most calls that shipped code waits for at the same time. Default 4,096.
     pub pending_calls: usize,
-    /// Functions that `createRPC` keeps. Default 16,384; the node has a bound of its own over all callbacks.
+    /// The most functions that code can register with `createRPC`. Default 16,384. The node has a separate limit for
+    /// all callbacks.
     pub callbacks: usize,
-    /// Length of a line that is printed, in bytes; the rest is cut off. Default 8 KiB.
+    /// The length of a printed line, in bytes. Longer lines are cut off. Default 8 KiB.
     pub line: usize,
-    /// Values in one argument or answer, each element, key and step of a reference counted. Default 250,000.
+    /// The most values in one argument or answer. Each element, key and segment of a reference counts. Default 250,000.
     pub values: usize,
-    /// Bytes of text in one argument or answer. Default 8 MiB, as a message's.
+    /// The most bytes of text in one argument or answer. Default 8 MiB, which is also the limit of a message.
     pub bytes: usize,
-    /// Engines that did not return and have been given up, beyond which shipped calls are refused until one of them
-    /// ends. Default 2: each holds a thread, a processor and its memory.
+    /// The number of abandoned engines at which the node refuses shipped calls, until one of them ends. Default 2,
+    /// because each occupies a thread, a processor and its memory.
     pub stuck_engines: usize,
-    /// Runs the engine on the node's own thread, and bounds a call by this many interrupts instead of by time (the
-    /// engine counts one about every 10,000 steps). For the simulator, whose time a thread would not share.
+    /// Runs the engine on the thread of the node, and limits a call by this many interrupts instead of processor time.
+    /// An interrupt happens about every 10,000 steps. The simulator needs this, because another thread would not share
+    /// its virtual time. Default: none.
     pub inline: Option<u64>,
-    /// What becomes of printed lines. Default: a log line of `chinwag::scripts`.
+    /// Receives printed lines. Default: logs them with the target `chinwag::scripts`.
     pub console: Console,
 }
 
@@ -79,15 +81,14 @@ impl fmt::Debug for ScriptSettings {
     }
 }
 
-/// The same bounds and the same console.
+/// Two settings are equal if their limits are equal and they share one console.
 impl PartialEq for ScriptSettings {
     fn eq(&self, other: &ScriptSettings) -> bool {
-        let bounds = |settings: &ScriptSettings| {
-            let s = settings;
+        let limits = |s: &ScriptSettings| {
             let times = (s.enabled, s.processor_time, s.grace, s.inline, s.stuck_engines);
             (times, s.memory, s.stack, s.timers, s.pending_calls, s.callbacks, s.line, s.values, s.bytes)
         };
-        bounds(self) == bounds(other) && Arc::ptr_eq(&self.console, &other.console)
+        limits(self) == limits(other) && Arc::ptr_eq(&self.console, &other.console)
     }
 }
 

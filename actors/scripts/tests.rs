@@ -14,18 +14,18 @@ use chinwag_protocol::{
 };
 use futures_util::future::LocalBoxFuture;
 
-use super::{ScriptSettings, Scripts, World, run_alone};
+use super::{Host, ScriptSettings, Scripts, run_without_node};
 use crate::{clock::Clock, request::Origin, transport::Transport};
 
-/// Where calls of the code end: each is written down and answered with its method.
+/// A host that records every call, and answers it with the name of its method.
 #[derive(Default)]
-struct Outside {
+struct RecordingHost {
     calls: RefCell<Vec<String>>,
     registered: RefCell<Vec<String>>,
 }
 
-impl World for Outside {
-    fn perform(&self, _: Origin, call: Call) -> LocalBoxFuture<'static, Reply> {
+impl Host for RecordingHost {
+    fn call(&self, _: Origin, call: Call) -> LocalBoxFuture<'static, Reply> {
         self.calls.borrow_mut().push(call.to_string());
         let answer = Value::from(call.method);
         Box::pin(async move { Ok(Answer::Value(answer)) })
@@ -37,13 +37,13 @@ impl World for Outside {
     }
 }
 
-fn scripts(settings: ScriptSettings) -> (Scripts, Rc<Outside>) {
+fn scripts(settings: ScriptSettings) -> (Scripts, Rc<RecordingHost>) {
     let scripts = Scripts::new(NodeAddr::new("127.0.0.1", 8080), settings, [7; 32], Clock::default(), 0);
-    let outside = Rc::new(Outside::default());
-    scripts.attach(outside.clone());
+    let host = Rc::new(RecordingHost::default());
+    scripts.attach(host.clone());
     let local = [("status".to_owned(), vec!["get".to_owned()])].into();
     scripts.directory().change(|names| drop(names.insert("local".to_owned(), local)));
-    (scripts, outside)
+    (scripts, host)
 }
 
 fn settings() -> ScriptSettings {
@@ -65,28 +65,28 @@ async fn evaluate(scripts: &Scripts, source: &str) -> Result<String, CallError> 
     Ok(answer.into_value().deserialize()?)
 }
 
-/// Runs in a local task set, as actors do.
+/// Runs a test in a local task set, as actors run.
 fn in_actix<F: Future>(paused: bool, test: F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(paused).build().unwrap();
     tokio::task::LocalSet::new().block_on(&runtime, test)
 }
 
 #[test]
-fn inline_the_engine_lives_in_virtual_time_and_repeats_itself() {
+fn an_inline_engine_runs_in_virtual_time_and_is_deterministic() {
     let run = || {
         in_actix(true, async {
-            let (scripts, outside) = scripts(ScriptSettings { inline: Some(100), ..settings() });
+            let (scripts, host) = scripts(ScriptSettings { inline: Some(100), ..settings() });
             let began = tokio::time::Instant::now();
             let source = "(cb) => setTimeout(() => distribution.local.status.get('x', (e, v) => cb(e, [v, Math.random()])), 30000)";
             let answer = call(&scripts, source).await.unwrap();
             assert!(began.elapsed() >= Duration::from_secs(30));
-            assert_eq!(*outside.calls.borrow(), ["local.status.get"]);
+            assert_eq!(*host.calls.borrow(), ["local.status.get"]);
             let error = call(&scripts, "() => { for (;;); }").await.unwrap_err();
             assert_eq!(error.kind.name(), "LimitExceeded");
             let error = call(&scripts, "(cb) => { const f = () => queueMicrotask(f); f(); }").await.unwrap_err();
             assert_eq!(error.kind.name(), "LimitExceeded");
             let stub = call(&scripts, "() => distribution.util.wire.createRPC(() => 1)").await.unwrap();
-            let name = outside.registered.borrow()[0].clone();
+            let name = host.registered.borrow()[0].clone();
             assert!(matches!(&stub, Value::Function(stub) if stub.source().contains(&name)));
             (answer, stub)
         })
@@ -95,7 +95,7 @@ fn inline_the_engine_lives_in_virtual_time_and_repeats_itself() {
 }
 
 #[test]
-fn what_nobody_waits_for_any_more_is_let_go_of_before_its_turn() {
+fn a_queued_call_is_freed_when_its_caller_gives_up() {
     in_actix(false, async {
         let (scripts, _) = scripts(ScriptSettings { processor_time: Duration::from_secs(2), ..settings() });
         let service = Arc::new(Value::Object([("m", Value::Function(Function::new("() => 1")))].into_iter().collect()));
@@ -107,14 +107,14 @@ fn what_nobody_waits_for_any_more_is_let_go_of_before_its_turn() {
             assert_eq!(error.kind, ErrorKind::DeadlineExceeded);
             held.strong_count()
         };
-        // the first is begun first, and goes on meanwhile
+        // the busy function starts first, and runs while the other call waits
         let (busy, held) = futures_util::join!(busy, waiting);
         assert_eq!((busy, held), (Ok(Value::Undefined), 0));
     });
 }
 
 #[test]
-fn at_most_two_engines_are_left_behind() {
+fn calls_are_refused_while_two_abandoned_engines_run() {
     in_actix(false, async {
         let (scripts, _) = scripts(settings());
         let stuck = "() => new Array(4e7) + ''";
@@ -124,7 +124,7 @@ fn at_most_two_engines_are_left_behind() {
         }
         let refused = call(&scripts, "() => 1").await.unwrap_err();
         assert_eq!(refused.kind, ErrorKind::Busy);
-        // both are told to end as soon as they ask, and then there is an engine again
+        // both engines end at their next interrupt, and then a new one starts
         loop {
             match call(&scripts, "() => 1").await {
                 Ok(one) => break assert_eq!(one, Value::from(1)),
@@ -136,7 +136,7 @@ fn at_most_two_engines_are_left_behind() {
 }
 
 #[test]
-fn what_waits_behind_a_stuck_function_is_answered_by_the_next_engine() {
+fn a_call_queued_behind_a_stuck_function_runs_on_the_next_engine() {
     in_actix(false, async {
         let (scripts, _) = scripts(settings());
         let (stuck, good) = futures_util::join!(call(&scripts, "() => new Array(4e7) + ''"), call(&scripts, "() => 2"));
@@ -146,7 +146,7 @@ fn what_waits_behind_a_stuck_function_is_answered_by_the_next_engine() {
 }
 
 #[test]
-fn a_prompt_shows_what_source_comes_to() {
+fn evaluated_source_answers_its_formatted_value() {
     in_actix(false, async {
         let lines: Arc<Mutex<Vec<String>>> = Arc::default();
         let heard = lines.clone();
@@ -171,7 +171,7 @@ fn a_prompt_shows_what_source_comes_to() {
         }
         assert_eq!(*lines.lock().unwrap(), ["x is 5% { a: -0 }"]);
         assert_eq!(evaluate(&scripts, "nothing.here").await.unwrap_err().kind.name(), "ReferenceError");
-        // what goes on after the answer is waited for, and what nobody caught there is told
+        // `idle` waits for code that continues after its answer, and returns the error that this code did not catch
         evaluate(&scripts, "setTimeout(() => { console.log('late'); throw new TypeError('lost'); }, 20); 0")
             .await
             .unwrap();
@@ -182,11 +182,11 @@ fn a_prompt_shows_what_source_comes_to() {
     });
 }
 
-/// Answers every call with its first argument.
+/// Records every call, and answers it with null.
 #[derive(Default)]
-struct Echo(RefCell<Vec<(NodeAddr, Call)>>);
+struct RecordingTransport(RefCell<Vec<(NodeAddr, Call)>>);
 
-impl Transport for Echo {
+impl Transport for RecordingTransport {
     fn call(&self, to: &NodeAddr, call: Call) -> LocalBoxFuture<'static, Reply> {
         self.0.borrow_mut().push((to.clone(), call));
         Box::pin(async { Ok(Answer::Value(Value::Null)) })
@@ -194,10 +194,10 @@ impl Transport for Echo {
 }
 
 #[test]
-fn without_a_node_a_function_can_still_call_out() {
+fn a_function_without_a_node_can_call_another_node() {
     in_actix(false, async {
         let (me, parent) = (NodeAddr::new("127.0.0.1", 8081), NodeAddr::new("127.0.0.1", 8080));
-        let echo = Rc::new(Echo::default());
+        let transport = Rc::new(RecordingTransport::default());
         let callback = crate::stub::function(&parent, "4f1c", "call");
         let source = format!(
             "(error) => {{ const tell = ({}); if (error) {{ tell(error, null, () => {{}}); return; }} }}",
@@ -205,8 +205,10 @@ fn without_a_node_a_function_can_still_call_out() {
         );
         let error = Value::from(CallError::new(ErrorKind::SpawnFailed, "taken"));
         let time = Duration::from_secs(20);
-        run_alone(&me, echo.clone(), settings(), &Function::new(source), vec![error.clone()], time).await.unwrap();
-        let calls = echo.0.borrow();
+        run_without_node(&me, transport.clone(), settings(), &Function::new(source), vec![error.clone()], time)
+            .await
+            .unwrap();
+        let calls = transport.0.borrow();
         let [(to, call)] = &calls[..] else { panic!("{} calls", calls.len()) };
         assert_eq!((to, call.to_string().as_str()), (&parent, "local.4f1c.call"));
         assert_eq!(call.arguments, [error, Value::Null]);

@@ -1,7 +1,7 @@
-//! An engine on a thread of its own, and how it is left behind.
+//! Drives an engine on a thread of its own.
 //!
-//! What comes in waits in a queue that both sides can reach, so that it can be taken from an engine that does not
-//! return and given to its successor.
+//! Messages wait in a queue that the node can reach too, so that the messages of an engine that does not return can be
+//! given to its successor.
 
 use std::{
     collections::VecDeque,
@@ -16,129 +16,136 @@ use std::{
 
 use tokio::{sync::mpsc::UnboundedSender, time::Instant};
 
-use super::engine::{Engine, Input, Output, Plan};
+use super::{
+    engine::Engine,
+    engine_config::EngineConfig,
+    messages::{Input, Output},
+};
 
-/// Stack of the thread: the engine's own is bounded apart, and this is what the host's frames around it take.
+/// The stack of the thread. It holds the frames of the host; the engine has a smaller limit of its own.
 const STACK: usize = 4 << 20;
 
-/// Longest sleep. A wake-up that is missed costs no more than this.
-const NAP: Duration = Duration::from_secs(60);
+/// The longest time to wait for a notification, so that a missed one costs no more than this.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// The way to an engine's thread.
+/// A handle to the thread of an engine.
 #[derive(Clone)]
-pub(super) struct Thread {
-    line: Arc<Line>,
+pub(super) struct EngineThread {
+    mailbox: Arc<Mailbox>,
 }
 
-struct Line {
+struct Mailbox {
     queue: Mutex<Queue>,
-    arrived: Condvar,
+    /// Notified when a message arrives, or the queue is closed.
+    changed: Condvar,
 }
 
 #[derive(Default)]
 struct Queue {
-    waiting: VecDeque<Input>,
+    inputs: VecDeque<Input>,
+    /// Whether the thread must end as soon as it returns to the queue.
     closed: bool,
+    /// Whether the thread has ended.
     ended: bool,
-    /// Counts this thread among those that were left behind, once it was.
-    left_behind: Option<Arc<AtomicUsize>>,
+    /// The counter of abandoned threads, if it includes this thread.
+    abandoned: Option<Arc<AtomicUsize>>,
 }
 
-impl Line {
+impl Mailbox {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Thread {
-    /// Starts an engine.
+impl EngineThread {
+    /// Starts a thread with a new engine.
     ///
     /// # Errors
-    /// Where the system gives no thread.
-    pub fn start(plan: Plan, outputs: UnboundedSender<Output>) -> std::io::Result<Thread> {
-        let line = Arc::new(Line { queue: Mutex::default(), arrived: Condvar::new() });
-        let thread = Thread { line: line.clone() };
+    /// If the operating system cannot start a thread.
+    pub fn start(config: EngineConfig, outputs: UnboundedSender<Output>) -> std::io::Result<EngineThread> {
+        let mailbox = Arc::new(Mailbox { queue: Mutex::default(), changed: Condvar::new() });
+        let thread = EngineThread { mailbox: mailbox.clone() };
         std::thread::Builder::new().name("chinwag-scripts".to_owned()).stack_size(STACK).spawn(move || {
             let emit = Rc::new(move |output| {
-                // nobody listens to one that was left behind
+                // the node has dropped the receiver if it abandoned this engine
                 let _ = outputs.send(output);
             });
-            if catch_unwind(AssertUnwindSafe(|| run(&line, plan, emit))).is_err() {
+            if catch_unwind(AssertUnwindSafe(|| run(&mailbox, config, emit))).is_err() {
                 log::error!(target: "chinwag::scripts", "the script engine panicked and is replaced");
             }
-            let mut queue = line.lock();
+            let mut queue = mailbox.lock();
             queue.ended = true;
-            if let Some(count) = queue.left_behind.take() {
+            if let Some(count) = queue.abandoned.take() {
                 count.fetch_sub(1, Ordering::AcqRel);
             }
         })?;
         Ok(thread)
     }
 
-    /// Whether both lead to the same thread.
-    pub fn is(&self, other: &Thread) -> bool {
-        Arc::ptr_eq(&self.line, &other.line)
+    /// Returns whether both handles are of the same thread.
+    pub fn is(&self, other: &EngineThread) -> bool {
+        Arc::ptr_eq(&self.mailbox, &other.mailbox)
     }
 
-    /// Queues what is to be done.
     pub fn send(&self, input: Input) {
-        self.line.lock().waiting.push_back(input);
-        self.line.arrived.notify_one();
+        self.mailbox.lock().inputs.push_back(input);
+        self.mailbox.changed.notify_one();
     }
 
-    /// Drops a call that waits, if it still does.
-    pub fn forget(&self, id: u64) {
-        let mut queue = self.line.lock();
-        let place = queue.waiting.iter().position(|input| matches!(input, Input::Call(job) if job.id == id));
-        // what it holds is let go of when the queue is not held any more
-        let _job = place.and_then(|place| queue.waiting.remove(place));
+    /// Removes an invocation from the queue, if it has not started.
+    pub fn cancel(&self, id: u64) {
+        let mut queue = self.mailbox.lock();
+        let index =
+            queue.inputs.iter().position(|input| matches!(input, Input::Run(invocation) if invocation.id == id));
+        let removed = index.and_then(|index| queue.inputs.remove(index));
         drop(queue);
+        // the arguments can be large, so they are freed after the lock is released
+        drop(removed);
     }
 
-    /// Has the thread end when it returns.
+    /// Makes the thread end when it returns to the queue.
     pub fn close(&self) {
-        self.line.lock().closed = true;
-        self.line.arrived.notify_one();
+        self.mailbox.lock().closed = true;
+        self.mailbox.changed.notify_one();
     }
 
-    /// Whether it has ended.
     pub fn has_ended(&self) -> bool {
-        self.line.lock().ended
+        self.mailbox.lock().ended
     }
 
-    /// Leaves the thread to itself, counted until it ends, and takes back what it has not begun.
-    pub fn leave_behind(&self, count: &Arc<AtomicUsize>) -> VecDeque<Input> {
-        let mut queue = self.line.lock();
+    /// Abandons the thread, which `count` includes until it ends. Returns the messages that it has not taken.
+    pub fn abandon(&self, count: &Arc<AtomicUsize>) -> VecDeque<Input> {
+        let mut queue = self.mailbox.lock();
         queue.closed = true;
-        if !queue.ended && queue.left_behind.is_none() {
+        if !queue.ended && queue.abandoned.is_none() {
             count.fetch_add(1, Ordering::AcqRel);
-            queue.left_behind = Some(count.clone());
+            queue.abandoned = Some(count.clone());
         }
-        std::mem::take(&mut queue.waiting)
+        std::mem::take(&mut queue.inputs)
     }
 }
 
-/// Works until closed.
-fn run(line: &Line, plan: Plan, emit: Rc<dyn Fn(Output)>) {
-    let mut engine = Engine::new(plan, emit);
+/// Drives the engine until the queue is closed.
+fn run(mailbox: &Mailbox, config: EngineConfig, emit: Rc<dyn Fn(Output)>) {
+    let mut engine = Engine::new(config, emit);
     loop {
         let input = {
-            let mut queue = line.lock();
+            let mut queue = mailbox.lock();
             loop {
                 if queue.closed {
                     return;
                 }
-                if let Some(input) = queue.waiting.pop_front() {
+                if let Some(input) = queue.inputs.pop_front() {
                     break Some(input);
                 }
-                let nap = match engine.next_timer() {
+                let wait = match engine.next_timer() {
                     Some(due) => due.saturating_duration_since(Instant::now()),
-                    None => NAP,
+                    None => LONGEST_WAIT,
                 };
-                if nap.is_zero() {
+                if wait.is_zero() {
                     break None;
                 }
-                let woken = line.arrived.wait_timeout(queue, nap.min(NAP));
+                let woken = mailbox.changed.wait_timeout(queue, wait.min(LONGEST_WAIT));
                 queue = woken.unwrap_or_else(PoisonError::into_inner).0;
             }
         };

@@ -211,7 +211,7 @@ async fn tell_parent(on_start: &Function, why: &StartError, settings: scripts::S
             let call = Call::new(remote.gid, remote.service, remote.method, vec![error]).within(context);
             transport.call(&parent, call).await
         }
-        None => scripts::run_alone(me, transport, settings, on_start, vec![error], BAD_NEWS).await,
+        None => scripts::run_without_node(me, transport, settings, on_start, vec![error], BAD_NEWS).await,
     };
     if let Err(why) = told {
         log::warn!(target: "chinwag::node", "the parent was not told: {why}");

@@ -39,7 +39,7 @@ use crate::{
         StartService,
     },
     request::{Origin, ReplyFuture, Request, Response, crashed, ready, unknown_method, value},
-    scripts::World,
+    scripts::Host,
     state::NodeState,
     stub,
 };
@@ -157,7 +157,11 @@ impl Routes {
                 }
                 let origin = request.origin();
                 self.show_groups();
-                Response::Later(self.state.scripts.call_remote(&request.call.service, request.call.arguments, origin))
+                Response::Later(self.state.scripts.call_registered(
+                    &request.call.service,
+                    request.call.arguments,
+                    origin,
+                ))
             }
         }
     }
@@ -440,8 +444,8 @@ pub(crate) struct Outside {
     pub table: Rc<RefCell<Table>>,
 }
 
-impl World for Outside {
-    fn perform(&self, origin: Origin, call: Call) -> LocalBoxFuture<'static, Reply> {
+impl Host for Outside {
+    fn call(&self, origin: Origin, call: Call) -> LocalBoxFuture<'static, Reply> {
         let caller = self.caller.on_behalf_of(origin);
         Box::pin(async move { caller.call(call.gid, &call.service, &call.method, call.arguments).await })
     }

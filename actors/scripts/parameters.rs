@@ -1,31 +1,31 @@
-//! What the text of a function says of its parameters, without running it.
+//! Counts the parameters of a function from its source text, without running it.
 //!
-//! `length` does not tell: it stops at the first parameter with a default and leaves a rest parameter out, and both
-//! decide whether a function answers through its callback.
+//! The `length` of a function does not suffice: it does not count a parameter that has a default, or any after it, or a
+//! rest parameter. All of these decide whether a function answers through its callback.
 
-/// How a function takes its arguments.
+/// The parameters of a function.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Parameters {
-    /// Parameters with a place of their own.
+    /// The number of parameters, without a rest parameter.
     pub count: usize,
-    /// Whether the others come in an array.
+    /// Whether a rest parameter collects further arguments.
     pub rest: bool,
 }
 
 impl Parameters {
-    /// How many arguments come before the callback, of which `given` were given.
-    pub fn before_callback(self, given: usize) -> usize {
-        given.max(self.count.saturating_sub(1))
+    /// Returns how many arguments precede the callback, if the caller passed `passed`.
+    pub fn before_callback(self, passed: usize) -> usize {
+        passed.max(self.count.saturating_sub(1))
     }
 
-    /// Whether the argument at `place` has a parameter.
-    pub fn declares(self, place: usize) -> bool {
-        self.rest || place < self.count
+    /// Returns whether a parameter receives the argument at `index`.
+    pub fn declares(self, index: usize) -> bool {
+        self.rest || index < self.count
     }
 }
 
-/// Reads the parameters off a function's text. Nothing for what has no list of them there, a native function's text
-/// or one that is no function.
+/// Counts the parameters of a function. Returns `None` if the text is not that of a function, or is that of a native
+/// one.
 pub(super) fn parameters(source: &str) -> Option<Parameters> {
     let text = source.as_bytes();
     let mut at = skip_blank(text, 0);
@@ -60,7 +60,7 @@ pub(super) fn parameters(source: &str) -> Option<Parameters> {
     list(text, at + 1)
 }
 
-/// The list that starts at `at`, after its parenthesis.
+/// Counts the parameters in a list. `at` follows the opening parenthesis.
 fn list(text: &[u8], mut at: usize) -> Option<Parameters> {
     let mut parameters = Parameters::default();
     loop {
@@ -80,7 +80,7 @@ fn list(text: &[u8], mut at: usize) -> Option<Parameters> {
     }
 }
 
-/// To the comma or parenthesis that ends a parameter.
+/// Returns the index of the comma or parenthesis that ends a parameter.
 fn skip_parameter(text: &[u8], mut at: usize) -> usize {
     while at < text.len() && !matches!(text[at], b',' | b')') {
         at = skip_element(text, at);
@@ -88,12 +88,12 @@ fn skip_parameter(text: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// Past one token, or past a bracket and all that is in it.
+/// Returns the index after a token, or after a bracket that opens and everything up to its closing one.
 fn skip_element(text: &[u8], at: usize) -> usize {
     match text.get(at) {
         None => at,
         Some(b'(' | b'[' | b'{') => {
-            // how deep, not which: what is not balanced does not compile anyway
+            // kinds of brackets need not be told apart, because mismatched ones do not compile
             let (mut at, mut open) = (at + 1, 1_usize);
             while at < text.len() && open > 0 {
                 match text[at] {
@@ -125,7 +125,8 @@ fn skip_token(text: &[u8], at: usize) -> usize {
     }
 }
 
-/// Past a string or template. What a template computes is taken for text, which is right unless it quotes a backtick.
+/// Returns the index after a string or template. Treats the expressions in a template as text, which is wrong only if
+/// one contains a backtick.
 fn skip_quoted(text: &[u8], at: usize, quote: u8) -> usize {
     let mut at = at + 1;
     while at < text.len() && text[at] != quote {
@@ -134,7 +135,7 @@ fn skip_quoted(text: &[u8], at: usize, quote: u8) -> usize {
     (at + 1).min(text.len())
 }
 
-/// Past a regular expression, or a single slash if no other follows on the line.
+/// Returns the index after a regular expression, or after a slash that no other slash follows on its line.
 fn skip_regular_expression(text: &[u8], at: usize) -> usize {
     let (mut end, mut class) = (at + 1, false);
     while let Some(&byte) = text.get(end) {
@@ -151,7 +152,7 @@ fn skip_regular_expression(text: &[u8], at: usize) -> usize {
     at + 1
 }
 
-/// Past space and comments.
+/// Returns the index after white space and comments.
 fn skip_blank(text: &[u8], mut at: usize) -> usize {
     loop {
         let rest = text.get(at..).unwrap_or_default();
@@ -165,7 +166,7 @@ fn skip_blank(text: &[u8], mut at: usize) -> usize {
     }
 }
 
-/// Past `word`, where it stands at `at` as a whole.
+/// Returns the index after `word`, if exactly this word is at `at`.
 fn word(text: &[u8], at: usize, word: &[u8]) -> Option<usize> {
     let rest = text.get(at..)?.strip_prefix(word)?;
     rest.first().is_none_or(|&byte| !is_name(byte)).then_some(at + word.len())
@@ -180,7 +181,7 @@ mod tests {
     use super::{Parameters, parameters};
 
     #[test]
-    fn parameters_are_counted_as_they_are_declared() {
+    fn every_form_of_function_has_its_parameters_counted() {
         for (source, count, rest) in [
             ("() => 1", 0, false),
             ("x => x", 1, false),
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_function_has_none() {
+    fn text_that_is_not_a_function_has_no_parameters() {
         for source in
             ["", "42", "class A { constructor(x) {} }", "(", "(a, b", "function", "async", "'", "/*", "(a = '"]
         {
