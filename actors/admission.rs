@@ -9,14 +9,14 @@
 //! Calls from outside and calls made by calls are counted separately, so that two full nodes that relay calls to each
 //! other do not deadlock.
 
-use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use chinwag_protocol::{
     call::{Call, CallError, ErrorKind, Reply},
     peer,
 };
 use send_wrapper::SendWrapper;
-use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc::error::TrySendError};
 
 use crate::{
     doors::{Doors, stopping},
@@ -122,21 +122,27 @@ fn refuse(refused: TrySendError<Box<Incoming>>) {
 /// The calls under way, which the node's settings bound.
 #[derive(Debug)]
 pub(crate) struct Admission {
-    outside: Rc<Count>,
-    relayed: Rc<Count>,
+    outside: Bound,
+    relayed: Bound,
 }
 
 #[derive(Debug)]
-struct Count {
-    under_way: Cell<usize>,
+struct Bound {
+    places: Arc<Semaphore>,
     most: usize,
 }
+
+/// The place of a call among those under way. Dropping it gives the place back.
+pub(crate) type Permit = OwnedSemaphorePermit;
 
 impl Admission {
     /// Admits so many calls from outside at a time, and so many calls that other calls make.
     pub(crate) fn new(outside: usize, relayed: usize) -> Admission {
-        let count = |most| Rc::new(Count { under_way: Cell::new(0), most });
-        Admission { outside: count(outside), relayed: count(relayed) }
+        let bound = |most: usize| {
+            let most = most.min(Semaphore::MAX_PERMITS);
+            Bound { places: Arc::new(Semaphore::new(most)), most }
+        };
+        Admission { outside: bound(outside), relayed: bound(relayed) }
     }
 
     /// Admits a call of this depth.
@@ -144,26 +150,15 @@ impl Admission {
     /// # Errors
     /// [`ErrorKind::Busy`] if there are too many already.
     pub(crate) fn admit(&self, depth: u16) -> Result<Permit, CallError> {
-        let count = if depth == 0 { &self.outside } else { &self.relayed };
-        if count.under_way.get() >= count.most {
-            return Err(CallError::new(ErrorKind::Busy, format!("this node has {} calls under way", count.most)));
-        }
-        count.under_way.set(count.under_way.get() + 1);
-        Ok(Permit(count.clone()))
+        let Bound { places, most } = if depth == 0 { &self.outside } else { &self.relayed };
+        let busy = |_| CallError::new(ErrorKind::Busy, format!("this node has {most} calls under way"));
+        places.clone().try_acquire_owned().map_err(busy)
     }
 
     /// The calls under way: those from outside, and those that other calls made.
     pub(crate) fn under_way(&self) -> (usize, usize) {
-        (self.outside.under_way.get(), self.relayed.under_way.get())
-    }
-}
-
-/// The place of a call among those under way. Dropping it gives the place back.
-pub(crate) struct Permit(Rc<Count>);
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.0.under_way.set(self.0.under_way.get() - 1);
+        let under_way = |bound: &Bound| bound.most - bound.places.available_permits();
+        (under_way(&self.outside), under_way(&self.relayed))
     }
 }
 

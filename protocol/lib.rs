@@ -84,9 +84,11 @@ pub mod fanout;
 pub mod group;
 pub mod host;
 pub mod identity;
+pub mod member_list;
 pub mod overlay;
 mod pause;
 pub mod peer;
+
 pub mod rumor;
 pub mod swim;
 pub mod value;

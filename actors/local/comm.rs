@@ -11,7 +11,7 @@
 use std::{
     collections::{BTreeMap, btree_map},
     rc::Rc,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::atomic::Ordering,
     time::Duration,
 };
 
@@ -64,8 +64,10 @@ impl From<&NodeAddr> for Peer {
 
 /// The way to one peer.
 struct Lane {
-    places: Semaphore,
-    waiting: AtomicUsize,
+    /// The places of calls under way.
+    under_way: Semaphore,
+    /// The places of calls that wait for one of those.
+    waiting: Semaphore,
 }
 
 impl Comm {
@@ -82,8 +84,12 @@ impl Comm {
             return Box::pin(async move { doors.perform(call).await });
         }
         self.sweep();
-        let places = self.state.settings.calls_to_a_peer;
-        let fresh = || Rc::new(Lane { places: Semaphore::new(places), waiting: AtomicUsize::new(0) });
+        let settings = &self.state.settings;
+        let semaphore = |places: usize| Semaphore::new(places.min(Semaphore::MAX_PERMITS));
+        let fresh = || {
+            let (under_way, waiting) = (settings.calls_to_a_peer, settings.calls_waiting_for_a_peer);
+            Rc::new(Lane { under_way: semaphore(under_way), waiting: semaphore(waiting) })
+        };
         let lane = match self.lanes.entry(Peer::from(to)) {
             btree_map::Entry::Occupied(lane) => lane.get().clone(),
             btree_map::Entry::Vacant(place) => {
@@ -94,10 +100,6 @@ impl Comm {
                 place.insert(fresh()).clone()
             }
         };
-        if lane.waiting.load(Ordering::Relaxed) >= self.state.settings.calls_waiting_for_a_peer {
-            let message = format!("{} calls wait for {to} already", self.state.settings.calls_waiting_for_a_peer);
-            return ready(Err(CallError::new(ErrorKind::Busy, message)));
-        }
         let (to, state, doors) = (to.clone(), self.state.clone(), self.caller.doors().clone());
         Box::pin(async move {
             let reply = lane.pass(&to, call, state.clock, |to, call| state.transport.call(to, call)).await;
@@ -126,20 +128,19 @@ impl Lane {
     where
         F: Future<Output = Reply>,
     {
-        let _place = match self.places.try_acquire() {
+        let busy = |why: String| Err(CallError::new(ErrorKind::Busy, why));
+        let _under_way = match self.under_way.try_acquire() {
             Ok(place) => place,
             Err(_) => {
+                let Ok(_waiting) = self.waiting.try_acquire() else {
+                    return busy(format!("too many calls wait for {to} already"));
+                };
                 let deadline = clock.after(call.context.time_left);
-                self.waiting.fetch_add(1, Ordering::Relaxed);
-                let place = timeout_at(deadline, self.places.acquire()).await;
-                self.waiting.fetch_sub(1, Ordering::Relaxed);
+                let place = timeout_at(deadline, self.under_way.acquire()).await;
                 call.context.time_left = clock.until(deadline);
                 match place {
                     Ok(Ok(place)) if call.context.time_left > Duration::ZERO => place,
-                    _ => {
-                        let message = format!("no place on the way to {to} within the deadline");
-                        return Err(CallError::new(ErrorKind::Busy, message));
-                    }
+                    _ => return busy(format!("the calls under way to {to} left no place within the deadline")),
                 }
             }
         };

@@ -7,6 +7,7 @@ use chinwag_protocol::{
     call::{CallError, ErrorKind},
     group::{Group, GroupConfig, Member},
     identity::{Gid, Nid, NodeAddr},
+    member_list::Known,
     peer::{self, Body, Entry, Outgoing, Ping, Relay, Stated},
     swim::{Claim, Input, Outcome, Output, Status, Swim, Update},
     value::Value,
@@ -16,7 +17,7 @@ use tokio::time::timeout_at;
 
 use super::{
     roster::{Roster, Shared},
-    wire::{self, Known},
+    wire,
 };
 use crate::{
     admission::{self, Kind},
@@ -150,7 +151,8 @@ impl Membership {
 
     /// What follows whatever the machine did.
     pub(super) fn finish(&mut self, roster: &mut Roster, context: &mut Context<Membership>) {
-        roster.settle();
+        let Roster { list, swim, .. } = &mut *roster;
+        list.settle(swim);
         self.state.life.set(self.state.life.get().max(roster.swim.incarnation().life));
         let full = roster.swim.turned_away() > 0 && !std::mem::replace(&mut roster.warned_full, true);
         if full {
@@ -296,7 +298,7 @@ impl Membership {
     /// What is known of a member, this node included, beside its standing.
     pub(super) fn find(&self, roster: &Roster, nid: &Nid) -> Option<Known> {
         if *nid != self.state.nid {
-            return roster.known(nid);
+            return roster.list.known(nid);
         }
         let groups = &self.state.settings.membership.groups;
         let groups = (!groups.is_empty()).then(|| groups.clone());
@@ -418,7 +420,7 @@ impl Handler<Inputs> for Membership {
 
     fn handle(&mut self, Inputs { inputs, about }: Inputs, context: &mut Context<Membership>) {
         let (told, addresses) = wire::parts(about.into_iter().map(|entry| *entry).collect());
-        let fresh = self.roster.borrow_mut().note(addresses);
+        let fresh = self.roster.borrow_mut().list.note(addresses);
         self.drive(inputs.into_iter().chain(told.into_iter().map(Input::Told)), context);
         self.enroll(fresh);
     }
@@ -459,9 +461,9 @@ impl Handler<GroupChanged> for Membership {
         let shared = self.roster.clone();
         let mut roster = shared.borrow_mut();
         let (inputs, changed) = match change {
-            Change::Put(members) => (roster.operator_put(&gid, Some(&members)), true),
-            Change::Deleted => (roster.operator_put(&gid, None), true),
-            Change::Removed(sid, there) => (roster.operator_removed(&gid, &sid), there),
+            Change::Put(members) => (roster.list.operator_put(&gid, Some(&members)), true),
+            Change::Deleted => (roster.list.operator_put(&gid, None), true),
+            Change::Removed(sid, there) => (roster.list.operator_removed(&gid, &sid), there),
             Change::Added(new) => (Vec::new(), new),
         };
         // what becomes of `all` shows in itself

@@ -7,19 +7,20 @@ use chinwag_protocol::{
     call::{CallError, ErrorKind},
     group::{Group, GroupConfig, Member},
     identity::{Gid, Nid, NodeAddr},
+    member_list::Known,
     peer::{self, Answer, Body, Entry, Listed, MAX_GROUPS, Method, Part, Ping, Place, Pong, Relayed, Stated},
     swim::{self, Claim, Incarnation, Input, Outcome, PAGE, Relation, Statement, Status, Update},
     value::Value,
 };
 use futures_util::future::LocalBoxFuture;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{
     actor::Membership,
     comparing::Comparing,
     join,
     roster::{MAX_RELAYS, Shared},
-    wire::{self, Known, NO_FROM},
+    wire::{self, NO_FROM},
 };
 use crate::{
     events::Event,
@@ -151,13 +152,9 @@ impl Membership {
             Body::Relay(relay) => {
                 let budget = relay.budget.min(origin.time_left());
                 self.sender(from, &stated, None, context)?;
-                if self.roster.borrow().relays >= MAX_RELAYS {
-                    return Err(CallError::new(
-                        ErrorKind::Busy,
-                        format!("{MAX_RELAYS} probes for others are under way"),
-                    ));
-                }
-                Ok(Response::Later(self.relay(&relay.to, budget)))
+                let busy = |_| CallError::new(ErrorKind::Busy, format!("{MAX_RELAYS} probes for others are under way"));
+                let permit = self.roster.borrow().relays.clone().try_acquire_owned().map_err(busy)?;
+                Ok(Response::Later(self.relay(&relay.to, budget, permit)))
             }
             Body::Gossip(_) => Err(refused("membership does not answer it")),
         }
@@ -214,7 +211,7 @@ impl Membership {
             let is_said = updates.iter().any(|update| update.says_the_same_as(waiting));
             is_said && (entry.get("groups").is_none() || with_groups(waiting))
         });
-        let fresh = roster.note(addresses);
+        let fresh = roster.list.note(addresses);
         drop(roster);
         self.drive(updates.into_iter().map(Input::Update), context);
         self.enroll(fresh);
@@ -278,7 +275,8 @@ impl Membership {
             // an empty group counts, too
             room -= part.len().clamp(1, room);
             // with the first part of a group, those that are to come back into it: no more than fit into a page
-            let gone = if first == 0 { self.roster.borrow().gone_from(gid, &entry.config) } else { Group::default() };
+            let gone =
+                if first == 0 { self.roster.borrow().list.removed_from(gid, &entry.config) } else { Group::default() };
             let (config, members) = (GroupConfig::clone(&entry.config), part.in_written_order());
             parts.push(Part { config, members, gone: gone.in_written_order() });
             if next < entry.members.len() {
@@ -288,15 +286,14 @@ impl Membership {
         Listed { groups: parts, next: None }
     }
 
-    fn relay(&self, to: &NodeAddr, budget: Duration) -> LocalBoxFuture<'static, peer::Reply> {
+    fn relay(&self, to: &NodeAddr, budget: Duration, permit: OwnedSemaphorePermit) -> LocalBoxFuture<'static, peer::Reply> {
         let (roster, shared, nid) = (self.roster.clone(), self.roster.clone(), to.key());
         let ping = self.request(&roster.borrow(), Body::Ping(Ping::default()));
         let asking = self.state.ask(to, ping, budget);
-        let under_way = Relaying::begin(roster.clone());
         let (tell, told) = oneshot::channel();
         // the answer counts here too, also when whoever asked has given up
         self.report(async move {
-            let _under_way = under_way;
+            let _permit = permit;
             let outcome = match wire::pinged(&asking.await) {
                 // another cluster's node has the address: the member in question was not reached
                 Outcome::Answered(stated) if shared.borrow_mut().swim.relate(&stated, false) == Relation::Stranger => {
@@ -344,7 +341,7 @@ impl Handler<Joining> for Membership {
         let shared = self.roster.clone();
         let mut roster = shared.borrow_mut();
         // its groups are added by the task that admits it
-        let fresh = roster.note(vec![known]);
+        let fresh = roster.list.note(vec![known]);
         let heard = roster.swim.status(&peer).is_some_and(Status::is_known);
         let heard = roster.swim.incarnation_of(&peer).filter(|known| heard && known.life == incarnation.life);
         // others have said already that it is there, without its groups, so the machine has no news of it
@@ -353,24 +350,5 @@ impl Handler<Joining> for Membership {
         }
         drop(roster);
         self.drive([Input::Told(Update { peer, incarnation, claim: Claim::Alive, by: peer })], context);
-    }
-}
-
-/// A probe under way for another.
-struct Relaying(Shared);
-
-impl Relaying {
-    fn begin(roster: Shared) -> Relaying {
-        roster.borrow_mut().relays += 1;
-        Relaying(roster)
-    }
-}
-
-impl Drop for Relaying {
-    fn drop(&mut self) {
-        // one that is dropped while the roster is in use is not counted back; none is, as tasks run one at a time
-        if let Ok(mut roster) = self.0.try_borrow_mut() {
-            roster.relays -= 1;
-        }
     }
 }

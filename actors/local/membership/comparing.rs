@@ -7,6 +7,7 @@ use chinwag_protocol::{
     call::{CallError, ErrorKind},
     group::Member,
     identity::{Gid, Nid, NodeAddr},
+    member_list::Known,
     peer::{self, Body, Compared, Outgoing, Stated},
     swim::{self, Input},
 };
@@ -14,7 +15,7 @@ use chinwag_protocol::{
 use super::{
     actor::{Link, Membership},
     roster::Roster,
-    wire::{self, Known, NO_FROM},
+    wire::{self, NO_FROM},
 };
 use crate::state::NodeState;
 
@@ -137,7 +138,7 @@ impl Handler<TakePage> for Membership {
         let merges = merge == Merging::Joins || roster.swim.merges(&from, &stated);
         roster.admit_sender(&self.state, &stated, &name, merges)?;
         roster.swim.trust(self.state.now(), &stated);
-        let fresh = roster.note(addresses);
+        let fresh = roster.list.note(addresses);
         self.take_in(&mut roster, [Input::Heard { peer: from, stated }]);
         let (state, now) = (self.state.clone(), self.state.now());
         let (next, outputs) = state.chance(|chance| roster.swim.take_page(now, from, (&sync, &page), chance));
@@ -186,7 +187,7 @@ impl Handler<Comparing> for Membership {
         let sync = swim::Sync { parts: sync.parts, first: sync.first, news };
         let shared = self.roster.clone();
         let mut roster = shared.borrow_mut();
-        let fresh = roster.note(addresses);
+        let fresh = roster.list.note(addresses);
         let (state, now, from) = (self.state.clone(), self.state.now(), sender.member.nid);
         let answered = state.chance(|chance| roster.swim.answer_sync(now, from, &sync, chance));
         let (page, outputs) = answered.map_err(|why| refused(&why))?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use chinwag_protocol::{
     call::{Call, ErrorKind, Remote, Reply},
     identity::{Gid, Nid, NodeAddr, Sid},
+    member_list::{Removal, Removed},
     swim::{self, Claim, Update},
     value::Value,
 };
@@ -17,7 +18,7 @@ use tokio::sync::oneshot;
 
 use super::{
     actor::{FAREWELL, Membership},
-    roster::{Roster, Taken},
+    roster::Roster,
 };
 use crate::{
     events::Event,
@@ -196,7 +197,7 @@ impl Membership {
                     roster.tell(Event::Failed { peer, by });
                 }
                 let mine = by == self.state.nid;
-                let left = roster.dismiss(&peer, &mut groups, true, mine);
+                let left = roster.dismiss(&peer, &mut groups, Removal::Verdict { told: mine });
                 drop(groups);
                 if mine {
                     self.tell_mute(roster, left, |sid| ("rem", Value::from(sid.as_str())));
@@ -206,13 +207,13 @@ impl Membership {
                 if let Some(peer) = named(peer, incarnation) {
                     roster.tell(Event::Left(peer));
                 }
-                roster.dismiss(&peer, &mut groups, false, false);
+                roster.dismiss(&peer, &mut groups, Removal::Left);
             }
         }
     }
 
     /// Those that were told of a removal are told of the return.
-    fn tell_of_return(&self, roster: &Roster, back: Option<Taken>) {
+    fn tell_of_return(&self, roster: &Roster, back: Option<Removed>) {
         if let Some(back) = back.filter(|back| back.told) {
             let node = back.node.to_value();
             let groups = back.groups.into_iter().map(|(gid, sid, _)| (gid, sid)).collect();

@@ -6,6 +6,7 @@ use std::fmt;
 use chinwag_protocol::{
     call::{Call, CallError, ErrorKind, Reply},
     identity::{Gid, Nid, NodeAddr},
+    member_list::Known,
     peer::{self, Entry},
     swim::{Outcome, Statement, Status, Update},
     value::{Object, Value},
@@ -14,38 +15,11 @@ use chinwag_protocol::{
 /// The methods that `local.gossip` has beside its own.
 pub(crate) const METHODS: [&str; 5] = ["listing", "news", "ping", "relay", "sync"];
 
-/// What is known of a member beside its standing.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Known {
-    pub nid: Nid,
-    pub node: NodeAddr,
-    /// The life that the groups belong to.
-    pub life: u64,
-    /// The groups that it was started in; `None` where that was not said.
-    pub groups: Option<Vec<Gid>>,
-}
-
-impl Known {
-    /// Where a member is, and nothing else.
-    pub(crate) fn at(node: NodeAddr) -> Known {
-        Known { nid: node.key(), node, life: 0, groups: None }
-    }
-}
-
-impl From<Entry> for Known {
-    fn from(Entry { update, node, groups }: Entry) -> Known {
-        Known { nid: update.peer, node, life: update.incarnation.life, groups }
-    }
-}
-
 /// Why a request that its sender has to sign is refused.
 pub(super) const NO_FROM: &str = "it has no from";
 
-/// What came with a message.
-pub(crate) type Addresses = Vec<Known>;
-
 /// What entries say of members' standing, and what they say beside that.
-pub(crate) fn parts(entries: Vec<Entry>) -> (Vec<Update<Nid>>, Addresses) {
+pub(crate) fn parts(entries: Vec<Entry>) -> (Vec<Update<Nid>>, Vec<Known>) {
     entries.into_iter().map(|entry| (entry.update, Known::from(entry))).unzip()
 }
 
