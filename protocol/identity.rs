@@ -20,9 +20,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    host,
+    host, stringify,
     value::{EcoString, Object, Value},
-    wire::write,
 };
 
 /// Digits of a [`Sid`] where nothing collides.
@@ -281,7 +280,7 @@ impl Nid {
     fn of_address(ip: &str, port: u16) -> Nid {
         let mut json = Vec::with_capacity(ip.len() + 24);
         json.extend_from_slice(b"{\"ip\":");
-        write::string(ip, &mut json);
+        stringify::string(ip, &mut json);
         // to a vector, which takes everything
         let _ = write!(json, ",\"port\":{port}}}");
         Nid::of(&json)
@@ -351,60 +350,9 @@ impl<'de> Deserialize<'de> for Nid {
 /// assert!(identity::id(&Value::from("hello")).starts_with("5aa762ae"));
 /// ```
 pub fn id(value: &Value) -> String {
-    let mut json = String::new();
-    stringify(value, &mut json);
-    Nid::of_json(&json).to_string()
-}
-
-/// What ECMAScript's `JSON.stringify` makes of a value, or nothing where that makes `undefined`. A reference, which
-/// stands for structure that JSON cannot express, counts as absent.
-fn stringify(value: &Value, json: &mut String) -> bool {
-    match value {
-        Value::Undefined | Value::Function(_) | Value::Native(_) | Value::Reference(_) => return false,
-        Value::Null => json.push_str("null"),
-        Value::Boolean(value) => json.push_str(if *value { "true" } else { "false" }),
-        Value::Number(number) if number.is_finite() => json.push_str(ryu_js::Buffer::new().format_finite(*number)),
-        Value::Number(_) => json.push_str("null"),
-        // JSON.stringify throws on these; their decimal text keeps them apart
-        Value::BigInt(number) => json.push_str(number.as_str()),
-        Value::String(text) => json.push_str(&serde_json::Value::from(text.as_str()).to_string()),
-        Value::Date(date) => match date.to_string() {
-            text if text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-')) => {
-                json.push_str(&serde_json::Value::from(text).to_string());
-            }
-            _ => json.push_str("null"),
-        },
-        Value::Error(_) => json.push_str("{}"),
-        Value::Array(array) => {
-            json.push('[');
-            for (index, element) in array.iter().enumerate() {
-                if index > 0 {
-                    json.push(',');
-                }
-                if !element.is_some_and(|element| stringify(element, json)) {
-                    json.push_str("null");
-                }
-            }
-            json.push(']');
-        }
-        Value::Object(object) => {
-            json.push('{');
-            let start = json.len();
-            for (key, element) in object.iter() {
-                let before = json.len();
-                if before > start {
-                    json.push(',');
-                }
-                json.push_str(&serde_json::Value::from(key).to_string());
-                json.push(':');
-                if !stringify(element, json) {
-                    json.truncate(before);
-                }
-            }
-            json.push('}');
-        }
-    }
-    true
+    let mut json = Vec::new();
+    stringify::value(value, &mut json);
+    Nid::of(&json).to_string()
 }
 
 macro_rules! name {
@@ -532,14 +480,32 @@ mod tests {
 
     #[test]
     fn identifiers_are_the_references() {
-        let vectors: serde_json::Value = serde_json::from_str(include_str!("tests/vectors/ids.json")).unwrap();
-        for node in vectors["nodes"].as_array().unwrap() {
-            let address = NodeAddr::new(node["ip"].as_str().unwrap(), node["port"].as_u64().unwrap() as u16);
-            assert_eq!(address.nid().to_string(), node["nid"].as_str().unwrap());
-            assert_eq!(address.sid().as_str(), node["sid"].as_str().unwrap());
+        #[derive(Deserialize)]
+        struct Vectors {
+            nodes: Vec<Node>,
+            ids: Vec<Id>,
         }
-        for entry in vectors["ids"].as_array().unwrap() {
-            assert_eq!(id(&Value::from_json(entry["value"].clone())), entry["id"].as_str().unwrap(), "{entry}");
+        #[derive(Deserialize)]
+        struct Node {
+            ip: String,
+            port: u16,
+            nid: String,
+            sid: String,
+        }
+        #[derive(Deserialize)]
+        struct Id {
+            value: Value,
+            id: String,
+        }
+
+        let vectors: Vectors = serde_json::from_str(include_str!("tests/vectors/ids.json")).unwrap();
+        for node in vectors.nodes {
+            let address = NodeAddr::new(node.ip, node.port);
+            assert_eq!(address.nid().to_string(), node.nid);
+            assert_eq!(address.sid().as_str(), node.sid);
+        }
+        for entry in vectors.ids {
+            assert_eq!(id(&entry.value), entry.id, "{:?}", entry.value);
         }
     }
 

@@ -79,6 +79,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod bridge;
 pub mod call;
 pub mod fanout;
 pub mod group;
@@ -87,7 +88,11 @@ pub mod identity;
 pub mod overlay;
 mod pause;
 pub mod peer;
+mod peer_id;
 pub mod rumor;
+mod stringify;
 pub mod swim;
 pub mod value;
 pub mod wire;
+
+pub use peer_id::PeerId;

@@ -1,13 +1,17 @@
 //! The forms of all messages, as nodes of this project have written them from the first, and what is made of nonsense.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use serde_json::value::RawValue;
 
 use super::*;
 use crate::{
-    call::{ErrorKind, Remote},
+    call::{self, CallError, ErrorKind, Remote},
     group::{Group, GroupConfig, Member},
-    rumor::{History, Id, Page, Rumor, Stretch},
+    identity::{Gid, Nid, NodeAddr},
+    rumor::{self, History, Id, Page, Rumor, Stretch},
     swim::{Claim, ClusterId, Incarnation, MAX_ENTRIES, MAX_PARTS, MOST_NEWS, Statement, Update},
+    value::Value,
     wire::{self, Limits},
 };
 
@@ -20,8 +24,10 @@ fn gid(name: &str) -> Gid {
 }
 
 fn golden(name: &str) -> String {
-    let vectors: serde_json::Value = serde_json::from_str(include_str!("../tests/vectors/peer.json")).unwrap();
-    vectors[name].to_string()
+    // as text, because the order of keys counts
+    let vectors: BTreeMap<String, Box<RawValue>> =
+        serde_json::from_str(include_str!("../tests/vectors/peer.json")).unwrap();
+    vectors[name].get().to_owned()
 }
 
 fn value(json: serde_json::Value) -> Value {

@@ -4,8 +4,7 @@ use std::fmt;
 
 use serde::de::{Expected, Unexpected};
 
-use super::reference::Lost;
-use super::{Segment, extract::Excess};
+use super::reference::Segment;
 
 /// Why a value could not be turned into a type, or a type into a value: what is wrong, and where.
 ///
@@ -109,25 +108,6 @@ impl std::error::Error for ConversionError {}
 impl From<Mismatch> for ConversionError {
     fn from(mismatch: Mismatch) -> Self {
         Self { path: Vec::new(), mismatch }
-    }
-}
-
-impl From<Lost> for Mismatch {
-    fn from(lost: Lost) -> Self {
-        match lost {
-            Lost::Nowhere => Self::Dangling,
-            Lost::Circular => Self::Circular,
-            Lost::Costly => Self::TooLarge,
-        }
-    }
-}
-
-impl From<Excess> for Mismatch {
-    fn from(excess: Excess) -> Self {
-        match excess {
-            Excess::Depth => Self::TooDeep,
-            Excess::Values | Excess::Bytes => Self::TooLarge,
-        }
     }
 }
 

@@ -9,8 +9,11 @@
 
 use std::collections::HashMap;
 
-use super::reference::{Lost, Step, absolute, locate, relative};
-use super::{Array, Object, Value};
+use super::conversion::{ConversionError, Mismatch};
+use super::limits::Limits;
+use super::locate::{AMPLE, Lost, child, locate};
+use super::reference::{Segment, Step, absolute, relative};
+use super::tree::{Array, Object, Value};
 
 /// What extracting may still use up.
 #[derive(Clone, Debug)]
@@ -36,6 +39,45 @@ impl Bounds {
         self.values = self.values.checked_sub(values).ok_or(Excess::Values)?;
         self.bytes = self.bytes.checked_sub(bytes).ok_or(Excess::Bytes)?;
         Ok(())
+    }
+}
+
+impl Value {
+    /// A copy of the part that `path` leads to, self-contained: what it refers to outside of itself is copied in.
+    ///
+    /// [`clone`](Clone::clone) and a move do for a part without references, and for a part whose references
+    /// stay inside it.
+    ///
+    /// ```
+    /// use chinwag_protocol::value::{Object, Reference, Value};
+    ///
+    /// // [{k: 1}, {friend: <the first>}]
+    /// let first = Object::from_iter([("k", 1)]);
+    /// let second = Object::from_iter([("friend", Reference::new(2, [0]))]);
+    /// let both = Value::from(vec![first.clone().into(), second.into()]);
+    ///
+    /// let second = both.extract(&[1.into()])?;
+    /// assert_eq!(second.get("friend"), Some(&Value::from(first)));
+    /// # Ok::<(), chinwag_protocol::value::ConversionError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When `path` leads nowhere, or the part nests deeper than the default [`Limits`].
+    pub fn extract(&self, path: &[Segment]) -> Result<Self, ConversionError> {
+        let path = path.iter().map(Step::from).collect();
+        let (place, part) = locate(self, path, &mut AMPLE.clone()).map_err(Mismatch::from)?;
+        let mut bounds = Bounds { depth: Limits::default().depth, values: usize::MAX, bytes: usize::MAX };
+        Ok(extract(self, place, part, &mut bounds).map_err(Mismatch::from)?)
+    }
+}
+
+impl From<Excess> for Mismatch {
+    fn from(excess: Excess) -> Self {
+        match excess {
+            Excess::Depth => Self::TooDeep,
+            Excess::Values | Excess::Bytes => Self::TooLarge,
+        }
     }
 }
 
@@ -84,7 +126,7 @@ impl<'v> Extraction<'v, '_> {
     fn copy(&mut self, value: &'v Value) -> Result<Value, Excess> {
         match value {
             Value::Reference(reference) => {
-                let mut budget = super::reference::AMPLE;
+                let mut budget = AMPLE;
                 let target = absolute(&self.source, reference)
                     .ok_or(Lost::Nowhere)
                     .and_then(|path| locate(self.root, path, &mut budget));
@@ -154,7 +196,7 @@ impl<'v> Extraction<'v, '_> {
         let mut here = self.root;
         let mut found = self.copies.get(&std::ptr::from_ref(here)).map(|to| (to, 0));
         for (depth, &step) in path.iter().enumerate() {
-            here = super::reference::child(here, step)?.1;
+            here = child(here, step)?.1;
             if let Some(to) = self.copies.get(&std::ptr::from_ref(here)) {
                 found = Some((to, depth + 1));
             }

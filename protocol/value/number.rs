@@ -89,12 +89,6 @@ macro_rules! bigint_from {
 }
 bigint_from!(i64 u64 i128 u128);
 
-/// Appends a number as JavaScript prints it.
-pub(crate) fn write_number(number: f64, out: &mut Vec<u8>) {
-    let mut buffer = ryu_js::Buffer::new();
-    out.extend_from_slice(buffer.format(number).as_bytes());
-}
-
 /// The longest text that JavaScript prints for a number has 25 bytes (`-1.2345678901234567e-300`, near enough).
 const LONGEST: usize = 32;
 
@@ -140,4 +134,17 @@ pub(crate) fn parse_number(text: &str) -> Option<f64> {
     }
     // what overflows was not printed by JavaScript, which says Infinity
     text.parse().ok().filter(|number: &f64| number.is_finite())
+}
+
+/// The array index that `key` spells in JavaScript, if it does: canonical decimal below 2^32 - 1.
+pub(crate) fn array_index(key: &str) -> Option<u32> {
+    let digits = key.as_bytes();
+    match digits {
+        [] => None,
+        [b'0'] => Some(0),
+        [b'1'..=b'9', ..] if digits.len() <= 10 && digits.iter().all(u8::is_ascii_digit) => {
+            key.parse().ok().filter(|&index| index != u32::MAX)
+        }
+        _ => None,
+    }
 }

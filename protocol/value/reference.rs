@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use super::Value;
-
 /// One step down from a container to what it holds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Segment {
@@ -113,45 +111,6 @@ impl<'v> From<&'v Segment> for Step<'v> {
     }
 }
 
-/// Why a place was not found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lost {
-    /// Nothing is there.
-    Nowhere,
-    /// References on the way lead to each other, round and round.
-    Circular,
-    /// The way there was longer than the budget.
-    Costly,
-}
-
-/// How many references in a row are followed. Whatever JavaScript sends needs at most one a level.
-const HOPS: usize = 512;
-
-/// A budget for one walk over a tree that nobody hostile built, or that was checked before.
-pub(crate) const AMPLE: usize = 1 << 24;
-
-/// What `container` holds at `step`, and that step as the container itself names it.
-pub(crate) fn child<'v>(container: &'v Value, step: Step<'_>) -> Option<(Step<'v>, &'v Value)> {
-    match container {
-        Value::Array(array) => {
-            let index = match step {
-                Step::Index(index) => index,
-                Step::Key(key) => super::object::array_index(key)?,
-            };
-            let value = array.get(usize::try_from(index).ok()?)?;
-            Some((Step::Index(index), value))
-        }
-        Value::Object(object) => {
-            let (key, value) = match step {
-                Step::Index(index) => object.entry_at_index(index),
-                Step::Key(key) => object.entry(key),
-            }?;
-            Some((Step::Key(key), value))
-        }
-        _ => None,
-    }
-}
-
 /// The absolute path that a reference standing at `place` means, not looked at yet.
 pub(crate) fn absolute<'v>(place: &[Step<'v>], reference: &'v Reference) -> Option<Vec<Step<'v>>> {
     let up = usize::try_from(reference.up).ok().filter(|&up| up > 0)?;
@@ -169,38 +128,4 @@ pub(crate) fn relative(place: &[Step<'_>], target: &[Step<'_>]) -> Reference {
         up: u32::try_from(place.len() - common).unwrap_or(u32::MAX),
         path: target[common..].iter().map(|step| step.to_segment()).collect(),
     }
-}
-
-/// Walks from `root` along `path`, through references on the way and at its end, to a value that is
-/// no reference. Gives its real place, which passes through no reference, too.
-pub(crate) fn locate<'v: 'p, 'p>(
-    root: &'v Value,
-    mut path: Vec<Step<'p>>,
-    budget: &mut usize,
-) -> Result<(Vec<Step<'p>>, &'v Value), Lost> {
-    let mut spend = |cost: usize| {
-        *budget = budget.checked_sub(cost).ok_or(Lost::Costly)?;
-        Ok(())
-    };
-    for _ in 0..=HOPS {
-        let mut here = root;
-        let mut walked = 0;
-        let reference = loop {
-            if let Value::Reference(reference) = here {
-                break reference;
-            }
-            let Some(&step) = path.get(walked) else {
-                return Ok((path, here));
-            };
-            spend(step.cost())?;
-            let (step, value) = child(here, step).ok_or(Lost::Nowhere)?;
-            path[walked] = step;
-            here = value;
-            walked += 1;
-        };
-        let mut next = absolute(&path[..walked], reference).ok_or(Lost::Nowhere)?;
-        next.extend_from_slice(&path[walked..]);
-        path = next;
-    }
-    Err(Lost::Circular)
 }

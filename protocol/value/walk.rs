@@ -6,13 +6,15 @@
 
 use std::cell::{Cell, RefCell};
 
+use super::conversion::Mismatch;
 use super::extract::{Bounds, extract, has_reference};
-use super::reference::{AMPLE, Step, absolute, locate};
-use super::{Mismatch, Value};
-use crate::wire::Limits;
+use super::limits::Limits;
+use super::locate::{AMPLE, locate};
+use super::reference::{Step, absolute};
+use super::tree::Value;
 
 /// One walk, below one root: a value, or the cause of an error in it.
-pub(super) struct Walk<'v> {
+pub(crate) struct Walk<'v> {
     root: &'v Value,
     /// Where in the tree we are. References count from there.
     place: RefCell<Vec<Step<'v>>>,
@@ -29,23 +31,23 @@ pub(super) struct Walk<'v> {
 }
 
 /// A value on the walk.
-pub(super) struct Node<'w, 'v> {
-    pub(super) walk: &'w Walk<'v>,
+pub(crate) struct Node<'w, 'v> {
+    pub(crate) walk: &'w Walk<'v>,
     value: &'v Value,
 }
 
 /// Being at a value, references followed. Dropping it leaves.
-pub(super) struct Visit<'w, 'v> {
+pub(crate) struct Visit<'w, 'v> {
     walk: &'w Walk<'v>,
     /// Never a reference.
-    pub(super) value: &'v Value,
+    pub(crate) value: &'v Value,
     /// Where we were before a reference took us elsewhere.
     before: Option<Vec<Step<'v>>>,
 }
 
 impl<'v> Walk<'v> {
     /// A walk over a self-contained value, within the default limits.
-    pub(super) fn new(root: &'v Value) -> Self {
+    pub(crate) fn new(root: &'v Value) -> Self {
         let limits = Limits::default();
         Self {
             root,
@@ -59,7 +61,7 @@ impl<'v> Walk<'v> {
     }
 
     /// A walk over the cause of an error on this one, out of the same budget.
-    pub(super) fn cause(&self, cause: &'v Value) -> Self {
+    pub(crate) fn cause(&self, cause: &'v Value) -> Self {
         Self {
             root: cause,
             place: RefCell::default(),
@@ -72,20 +74,20 @@ impl<'v> Walk<'v> {
     }
 
     /// Accounts for a walk over a cause that has ended.
-    pub(super) fn resume(&self, cause: &Self) {
+    pub(crate) fn resume(&self, cause: &Self) {
         self.left.set(cause.left.get());
         self.text.set(cause.text.get());
     }
 
     /// The node at the root.
-    pub(super) fn node(&self) -> Node<'_, 'v> {
+    pub(crate) fn node(&self) -> Node<'_, 'v> {
         Node { walk: self, value: self.root }
     }
 }
 
 impl<'w, 'v> Node<'w, 'v> {
     /// Comes to this value, following references.
-    pub(super) fn visit(&self) -> Result<Visit<'w, 'v>, Mismatch> {
+    pub(crate) fn visit(&self) -> Result<Visit<'w, 'v>, Mismatch> {
         let walk = self.walk;
         let left = walk.left.get().checked_sub(1).ok_or(Mismatch::TooLarge)?;
         walk.left.set(left);
@@ -114,7 +116,7 @@ impl<'w, 'v> Node<'w, 'v> {
     }
 
     /// The value with what it refers to, self-contained.
-    pub(super) fn extract(&self) -> Result<Value, Mismatch> {
+    pub(crate) fn extract(&self) -> Result<Value, Mismatch> {
         let walk = self.walk;
         if walk.behind.get() == 0 && !has_reference(self.value) {
             return Ok(self.value.clone());
@@ -129,7 +131,7 @@ impl<'w, 'v> Node<'w, 'v> {
     }
 
     /// Whether this is `null` or `undefined`, or refers to it.
-    pub(super) fn is_nullish(&self) -> Result<bool, Mismatch> {
+    pub(crate) fn is_nullish(&self) -> Result<bool, Mismatch> {
         match self.value {
             Value::Reference(_) => Ok(self.visit()?.value.is_nullish()),
             value => Ok(value.is_nullish()),
@@ -139,7 +141,7 @@ impl<'w, 'v> Node<'w, 'v> {
 
 impl<'w, 'v> Visit<'w, 'v> {
     /// Does something with what this holds at `step`.
-    pub(super) fn descend<R>(&self, step: Step<'v>, value: &'v Value, act: impl FnOnce(Node<'w, 'v>) -> R) -> R {
+    pub(crate) fn descend<R>(&self, step: Step<'v>, value: &'v Value, act: impl FnOnce(Node<'w, 'v>) -> R) -> R {
         self.walk.place.borrow_mut().push(step);
         let result = act(Node { walk: self.walk, value });
         self.walk.place.borrow_mut().pop();

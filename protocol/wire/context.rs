@@ -5,7 +5,8 @@ use std::cell::{Cell, RefCell};
 use serde::de::{DeserializeSeed, Error};
 
 use super::error::offset_in;
-use super::{DecodeError, Limits, Reason};
+use super::{DecodeError, Reason};
+use crate::value::Limits;
 
 /// How often, on the whole, text may be read again: a value that comes before its type, and a value nested as a
 /// JSON string, are read twice, and inside each other more often. A guess: eight levels of one, any depth of the

@@ -50,52 +50,24 @@
 
 mod context;
 mod error;
-mod plain;
+mod object;
+pub(crate) mod plain;
 mod settle;
 mod text;
 mod typed;
-pub(crate) mod write;
 
 #[cfg(test)]
 mod tests;
 
 use crate::value::extract::{Bounds, Excess, extract};
+use crate::value::locate::{AMPLE, locate};
 use crate::value::reference::Step;
-use crate::value::{ErrorValue, Value};
+use crate::value::{ConversionError, ErrorValue, Value};
 
+pub use crate::value::Limits;
 pub use error::{DecodeError, Reason};
 
 use context::Context;
-
-/// What a message may cost at most.
-///
-/// ```
-/// use chinwag_protocol::wire::Limits;
-///
-/// let mut limits = Limits::default();
-/// limits.bytes = 64 * 1024;
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Limits {
-    /// Length of a message, in bytes. Default 8 MiB, a guess: some hundred times the largest group's member
-    /// map, and little enough for a hundred of them at once.
-    pub bytes: usize,
-    /// How deep values may nest; a value alone is one level, an error is two. Default 128, as serde_json has it:
-    /// deeper than what people write, and shallow enough for a thread of 2 MiB. A level takes some 1.5 KiB of stack
-    /// to read, 8 KiB without optimization: raise it only together with the stack.
-    pub depth: usize,
-    /// How many values a message may hold, with the holes of arrays, the steps of references, and what is copied
-    /// because it is shared. Default 1,000,000. A value takes 32 bytes, an object some 100 more, so a plain body
-    /// of 3 MB that is nothing but `{}` comes to about 130 MB.
-    pub values: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { bytes: 8 << 20, depth: 128, values: 1_000_000 }
-    }
-}
 
 /// Which of the two forms a message has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -126,7 +98,20 @@ pub fn encode(value: &Value) -> String {
 
 /// Appends the typed form of a value to `out`.
 pub fn encode_into(value: &Value, out: &mut Vec<u8>) {
-    write::value(value, out);
+    typed::value(value, out);
+}
+
+/// Returns the length of the typed form of a value in bytes, without writing it.
+///
+/// ```
+/// use chinwag_protocol::value::Value;
+/// use chinwag_protocol::wire::{encode, encoded_len};
+///
+/// let value = Value::from(vec![Value::from("nid"), Value::from(8080)]);
+/// assert_eq!(encoded_len(&value), encode(&value).len());
+/// ```
+pub fn encoded_len(value: &Value) -> usize {
+    typed::length(value)
 }
 
 /// The typed form of a call's arguments: the body of a request. Each must be self-contained.
@@ -141,7 +126,7 @@ pub fn encode_into(value: &Value, out: &mut Vec<u8>) {
 /// ```
 pub fn encode_arguments(values: &[Value]) -> Vec<u8> {
     let mut out = Vec::with_capacity(128);
-    write::array(values, &mut out);
+    typed::array(values, &mut out);
     out
 }
 
@@ -162,7 +147,7 @@ pub fn encode_arguments(values: &[Value]) -> Vec<u8> {
 pub fn encode_pair(error: &Value, value: &Value, form: Form) -> Vec<u8> {
     let mut out = Vec::with_capacity(128);
     match form {
-        Form::Typed => write::array([error, value], &mut out),
+        Form::Typed => typed::array([error, value], &mut out),
         Form::Plain => {
             let written = plain_pair(error, value, &mut out).or_else(|problem| {
                 out.clear();
@@ -178,11 +163,11 @@ pub fn encode_pair(error: &Value, value: &Value, form: Form) -> Vec<u8> {
     out
 }
 
-fn plain_pair(error: &Value, value: &Value, out: &mut Vec<u8>) -> Result<(), crate::value::ConversionError> {
+fn plain_pair(error: &Value, value: &Value, out: &mut Vec<u8>) -> Result<(), ConversionError> {
     out.push(b'[');
-    error.write_json(out)?;
+    plain::write(error, out)?;
     out.push(b',');
-    value.write_json(out)?;
+    plain::write(value, out)?;
     out.push(b']');
     Ok(())
 }
@@ -267,7 +252,7 @@ fn read(text: &str, form: Form, limits: &Limits) -> Result<Message, DecodeError>
     let (context, depth) = (&context, 0);
     let read = match form {
         Form::Typed => context.read(text, typed::Typed { context, depth }),
-        Form::Plain => context.read(text, plain::Plain { context, depth }),
+        Form::Plain => context.read(text, plain::Read { context, depth }),
     };
     let Ok(mut root) = read else {
         return Err(context.take_fault());
@@ -317,6 +302,5 @@ fn elements(message: Message, most: usize, limits: &Limits) -> Result<Vec<Value>
 
 /// What the reference at `index` of an array refers to.
 fn part_of(root: &Value, index: u32) -> Option<(Vec<Step<'_>>, &Value)> {
-    let mut budget = crate::value::reference::AMPLE;
-    crate::value::reference::locate(root, vec![Step::Index(index)], &mut budget).ok()
+    locate(root, vec![Step::Index(index)], &mut AMPLE.clone()).ok()
 }

@@ -6,7 +6,8 @@
 
 use super::context::Context;
 use super::{DecodeError, Reason};
-use crate::value::reference::{Lost, Step, absolute, locate, relative};
+use crate::value::locate::{Lost, locate};
+use crate::value::reference::{Step, absolute, relative};
 use crate::value::{Reference, Segment, Value, shortened};
 
 /// Settles the references below `root`. Messages without any should not come here: it takes two more passes.

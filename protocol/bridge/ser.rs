@@ -3,15 +3,15 @@
 use serde::ser::{self, Error as _, Serialize};
 
 use super::native::{BIGINT, DATE, ERROR, FUNCTION, VALUE};
-use super::{Array, ConversionError, Date, EcoString, ErrorValue, Function, Object, Value};
-use crate::wire::{self, Limits};
+use crate::value::{Array, ConversionError, Date, EcoString, ErrorValue, Function, Limits, Object, Value};
+use crate::wire;
 
 impl Value {
     /// The value that a Rust value stands for.
     ///
     /// Structs and maps become objects, sequences arrays, `None` and `()` null, a unit variant its name, any other
-    /// variant an object with its name as the only key. Integers beyond 2^53 become [`BigInt`](super::BigInt)s.
-    /// [`Value`], [`Function`], [`ErrorValue`], [`Date`] and [`BigInt`](super::BigInt) stay what they are.
+    /// variant an object with its name as the only key. Integers beyond 2^53 become [`BigInt`](crate::value::BigInt)s.
+    /// [`Value`], [`Function`], [`ErrorValue`], [`Date`] and [`BigInt`](crate::value::BigInt) stay what they are.
     ///
     /// ```
     /// use chinwag_protocol::value::{Function, Value};

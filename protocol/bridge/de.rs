@@ -6,20 +6,20 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
-use super::json::whole;
 use super::native::{BIGINT, DATE, ERROR, FUNCTION, VALUE, key_number};
-use super::reference::Step;
-use super::walk::{Node, Visit, Walk};
-use super::{ConversionError, Value};
+use crate::value::reference::Step;
+use crate::value::walk::{Node, Visit, Walk};
+use crate::value::{ConversionError, Value};
 use crate::wire;
+use crate::wire::plain::whole;
 
 impl Value {
     /// The Rust value that this stands for.
     ///
     /// `null` and `undefined` are `None` and `()`. A number is an integer where it has no fraction and fits; a
     /// BigInt is an integer where it fits, else text. To a type that wants text, a date is ISO text and a function
-    /// its source. References are what they refer to. [`Value`], [`Function`](super::Function),
-    /// [`ErrorValue`](super::ErrorValue), [`Date`](super::Date) and [`BigInt`](super::BigInt) are taken as they
+    /// its source. References are what they refer to. [`Value`], [`Function`](crate::value::Function),
+    /// [`ErrorValue`](crate::value::ErrorValue), [`Date`](crate::value::Date) and [`BigInt`](crate::value::BigInt) are taken as they
     /// are; inside `#[serde(flatten)]` and `#[serde(untagged)]`, where serde itself keeps the value in between,
     /// they arrive in plain form.
     ///
@@ -38,7 +38,7 @@ impl Value {
     /// # Errors
     ///
     /// When the type wants something else, with the place and what was found there; when it wants a tree and
-    /// the value holds itself, or is beyond the default [`Limits`](wire::Limits) once what it shares is
+    /// the value holds itself, or is beyond the default [`Limits`](crate::value::Limits) once what it shares is
     /// written out.
     pub fn deserialize<T: DeserializeOwned>(self) -> Result<T, ConversionError> {
         T::deserialize(Walk::new(&self).node())

@@ -10,7 +10,7 @@ fn limits() -> Limits {
 }
 
 fn vectors() -> Vec<(String, String)> {
-    let file = include_str!("../../tests/vectors/wire.json");
+    let file = include_str!("../tests/vectors/wire.json");
     let vectors: Vec<serde_json::Value> = serde_json::from_str(file).unwrap();
     let text = |vector: &serde_json::Value, key: &str| vector[key].as_str().unwrap().to_owned();
     let pairs = vectors.iter().map(|vector| (text(vector, "name"), text(vector, "wire")));
@@ -300,7 +300,7 @@ fn text_is_quoted_as_json_quotes_it_wherever_what_is_to_be_escaped_stands() {
         for before in 0..18 {
             let text = format!("{}{character}{}", "~".repeat(before), "é\"".repeat(before % 3));
             let mut quoted = Vec::new();
-            write::string(&text, &mut quoted);
+            crate::stringify::string(&text, &mut quoted);
             assert_eq!(String::from_utf8(quoted).unwrap(), serde_json::to_string(&text).unwrap());
         }
     }

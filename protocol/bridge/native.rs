@@ -1,4 +1,4 @@
-//! The types of this module as serde types, so that a service's own types may hold them.
+//! Values as serde types, so that a service's own types may hold them.
 //!
 //! Between a [`Value`] and a Rust type ([`Value::from_serialize`], [`Value::deserialize`]) they pass
 //! unharmed: a function stays a function, a date a date, a cycle a cycle. Towards a format that people read
@@ -13,10 +13,10 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
 
-use super::json::Plain;
-use super::walk::Walk;
-use super::{Array, BigInt, Date, ErrorValue, Function, Object, Value, number};
-use crate::wire::{self, Limits};
+use crate::value::walk::Walk;
+use crate::value::{Array, BigInt, Date, ErrorValue, Function, Limits, Object, Value, number};
+use crate::wire;
+use crate::wire::plain::Plain;
 
 pub(super) const VALUE: &str = "$chinwag::Value";
 pub(super) const FUNCTION: &str = "$chinwag::Function";

@@ -1,7 +1,7 @@
 //! Reading the typed form.
 //!
 //! One pass, straight into values. A reference is read as it stands and marked, to be looked up once everything
-//! is there; see [`settle`](super::settle).
+//! is there; see [`settle`](crate::wire::settle).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,16 +9,17 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::Reason;
-use super::context::Context;
-use super::text::{Nullable, Text};
-use crate::value::{Array, Date, EcoString, ErrorValue, Function, Object, Reference, Segment, Value};
-use crate::value::{number, object, shortened};
+use crate::value::{Array, Date, EcoString, ErrorValue, Function, Reference, Segment, Value};
+use crate::value::{number, shortened};
+use crate::wire::context::Context;
+use crate::wire::error::Reason;
+use crate::wire::object;
+use crate::wire::text::{Nullable, Text};
 
 /// A typed value, `depth` levels down.
-pub(super) struct Typed<'a, 'c> {
-    pub(super) context: &'a Context<'c>,
-    pub(super) depth: usize,
+pub(in crate::wire) struct Typed<'a, 'c> {
+    pub(in crate::wire) context: &'a Context<'c>,
+    pub(in crate::wire) depth: usize,
 }
 
 /// The types that there are.
@@ -222,18 +223,9 @@ impl<'de> Visitor<'de> for Members<'_, '_> {
         f.write_str("an object from key to value")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Value, A::Error> {
         let Self { context, depth } = self;
-        let depth = depth + 1;
-        let mut object = Object::new();
-        while let Some(key) = map.next_key_seed(Text)? {
-            if object.contains_key(&key) {
-                return Err(context.fault(Reason::Duplicate(shortened(&key))));
-            }
-            let member = map.next_value_seed(Typed { context, depth })?;
-            object.insert(key, member);
-        }
-        Ok(object.into())
+        object::read(context, map, || Typed { context, depth: depth + 1 })
     }
 }
 
@@ -255,7 +247,7 @@ impl<'de> Visitor<'de> for Elements<'_, '_> {
         let depth = depth + 1;
         let mut slots: Vec<Option<Value>> = Vec::new();
         while let Some(key) = map.next_key_seed(Text)? {
-            let index = object::array_index(&key).and_then(|index| usize::try_from(index).ok());
+            let index = number::array_index(&key).and_then(|index| usize::try_from(index).ok());
             let Some(index) = index else {
                 let text = shortened(&key);
                 let what = "array index";
@@ -372,7 +364,7 @@ impl Visitor<'_> for PathSegment<'_, '_> {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Segment, E> {
-        if let Some(index) = object::array_index(text) {
+        if let Some(index) = number::array_index(text) {
             return Ok(Segment::Index(index));
         }
         let plain =

@@ -6,8 +6,8 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::*;
-use crate::wire::{Limits, decode, decode_arguments, encode, encode_arguments};
+use crate::value::*;
+use crate::wire::{decode, decode_arguments, encode, encode_arguments};
 
 fn read(text: &str) -> Value {
     decode(text.as_bytes(), &Limits::default()).unwrap_or_else(|error| panic!("{text}: {error}"))
@@ -327,7 +327,7 @@ proptest! {
     #[test]
     fn javascript_order_holds(keys in vec(prop_oneof![any::<u32>().prop_map(|key| key.to_string()), "[a-z]{0,2}"], 0..20)) {
         let object: Object = keys.iter().map(|key| (key.clone(), 1)).collect();
-        let index = |key: &str| object::array_index(key);
+        let index = |key: &str| number::array_index(key);
         let mut expected: Vec<&str> = Vec::new();
         for key in &keys {
             if !expected.contains(&key.as_str()) {
