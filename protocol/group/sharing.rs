@@ -1,8 +1,11 @@
 //! One set for many nodes of one program, also after it has changed.
 
-use std::{cell::RefCell, collections::VecDeque, rc::Rc, sync::Arc};
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
 
-use super::Group;
+use super::members::Group;
 use crate::identity::{Nid, NodeAddr, Sid};
 
 /// How many changes are remembered. A guess: those that are under way among the nodes at one time.

@@ -1,6 +1,9 @@
 //! One node under several spellings of its address.
 
 use super::*;
+use crate::call::ErrorKind;
+use crate::identity::{Gid, NodeAddr};
+use crate::value::Value;
 
 fn node(port: u16) -> NodeAddr {
     NodeAddr::new("127.0.0.1", port)

@@ -1,0 +1,71 @@
+//! [`GroupConfig`]: the name of a group and its options.
+
+use crate::call::{CallError, ErrorKind};
+use crate::identity::{Gid, NameError};
+use crate::value::{Object, Value};
+
+/// What a group was put with: its name, and what its services are to know (fan-out and the like).
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupConfig {
+    /// The name.
+    pub gid: Gid,
+    /// Every other key, as given.
+    pub options: Object,
+}
+
+impl GroupConfig {
+    /// A group by name alone.
+    pub fn new(gid: Gid) -> GroupConfig {
+        GroupConfig { gid, options: Object::new() }
+    }
+
+    /// The same with an option, such as `subset`.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: impl Into<Value>) -> GroupConfig {
+        self.options.insert(key, value.into());
+        self
+    }
+
+    /// As the wire has it: the name alone, or an object where there is more to say.
+    pub fn to_value(&self) -> Value {
+        if self.options.is_empty() {
+            return Value::from(self.gid.as_str());
+        }
+        let mut object = self.options.clone();
+        object.insert("gid", Value::from(self.gid.as_str()));
+        Value::Object(object)
+    }
+
+    /// Reads a name, or `{gid, …}`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BadArgument`] where there is no name or it cannot be one.
+    pub fn from_value(value: &Value) -> Result<GroupConfig, CallError> {
+        let bad = |why: String| CallError::new(ErrorKind::BadArgument, why);
+        let (name, options) = match value {
+            Value::String(name) => (name.as_str(), Object::new()),
+            Value::Object(object) => {
+                let name = object.get("gid").and_then(Value::as_str);
+                let mut options = object.clone();
+                options.remove("gid");
+                (name.ok_or_else(|| bad("the group's configuration has no gid".to_owned()))?, options)
+            }
+            other => return Err(bad(format!("a group is named by a string or {{gid, …}}, not {}", other.type_name()))),
+        };
+        Ok(GroupConfig { gid: Gid::new(name).map_err(|why| bad(why.to_string()))?, options })
+    }
+}
+
+impl TryFrom<&str> for GroupConfig {
+    type Error = NameError;
+
+    fn try_from(name: &str) -> Result<GroupConfig, NameError> {
+        Ok(GroupConfig::new(Gid::new(name)?))
+    }
+}
+
+impl From<Gid> for GroupConfig {
+    fn from(gid: Gid) -> GroupConfig {
+        GroupConfig::new(gid)
+    }
+}
