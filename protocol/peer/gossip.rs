@@ -22,11 +22,10 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{
-    Method, Stated,
-    fields::{self, Hex, is_false},
-    object, written,
-};
+use super::fields::{self, Hex, is_false};
+use super::method::Method;
+use super::parts::{object, part, part_of_object, written};
+use super::stated::{self, Stated};
 use crate::{
     call::{CallError, ErrorKind, Remote},
     identity::{Gid, Nid, NodeAddr},
@@ -52,7 +51,7 @@ pub type Shared = Arc<Message>;
 impl Message {
     /// Its size on the wire.
     pub fn bytes(&self) -> usize {
-        wire::encode(&self.arguments).len() + self.mid.as_ref().map_or(0, |mid| wire::encode(mid).len())
+        wire::encoded_len(&self.arguments) + self.mid.as_ref().map_or(0, wire::encoded_len)
     }
 }
 
@@ -158,15 +157,15 @@ impl Gossip {
             let gid = what.get("gid").and_then(Value::as_str).ok_or_else(|| bad("it has no gid"))?;
             let gid = Gid::new(gid)?;
             let ours = what.get("chinwag");
-            let stated = ours.map(super::stated).unwrap_or_default();
-            let ours = ours.map(super::part_of_object::<Ours>).transpose().map_err(read)?;
+            let stated = ours.map(stated::stated).unwrap_or_default();
+            let ours = ours.map(part_of_object::<Ours>).transpose().map_err(read)?;
             let (direct, ours) = (ours.is_none(), ours.unwrap_or_default());
             let from = ours.from.as_ref().and_then(|from| from.parse().ok());
             let quiet = ours.quiet;
             let request = Request::Push(rumor(argument, ours)?);
             return Ok((Gossip { gid, quiet, direct, request }, from, stated));
         }
-        let Asking::<Vec<Id<Nid>>> { ids, hash, after, gid, from } = super::part(argument).map_err(read)?;
+        let Asking::<Vec<Id<Nid>>> { ids, hash, after, gid, from } = part(argument).map_err(read)?;
         let from = from.ok_or_else(|| bad("it does not say from whom"))?.parse::<NodeAddr>()?;
         let ids = || ids.map(Arc::from).ok_or_else(|| bad("it has no ids"));
         let request = match method {
@@ -175,7 +174,7 @@ impl Gossip {
             Method::Enter => Request::Enter { after },
             _ => Request::Compare { hash: hash.ok_or_else(|| bad("it has no hash"))?.0, after },
         };
-        Ok((Gossip { gid, quiet: false, direct: false, request }, Some(from), super::stated(argument)))
+        Ok((Gossip { gid, quiet: false, direct: false, request }, Some(from), stated::stated(argument)))
     }
 }
 
@@ -337,7 +336,7 @@ pub(super) fn read_answer(method: Method, value: Value) -> Result<Answer<Nid, Sh
         Method::Pull => {
             let rumors = value.get("rumors").and_then(Value::as_array).ok_or_else(|| bad("it has no rumors"))?;
             let read = |message: &Value| {
-                let ours = message.get("chinwag").map(super::part_of_object::<Ours>).transpose()?;
+                let ours = message.get("chinwag").map(part_of_object::<Ours>).transpose()?;
                 rumor(message, ours.unwrap_or_default())
             };
             let rumors = rumors.iter().flatten().map(read).collect::<Result<_, CallError>>()?;

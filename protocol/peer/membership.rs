@@ -20,87 +20,19 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::fields::{self, Hex, Whole, is_false};
+use super::fields::{self, Whole, is_false};
+use super::parts::written;
+use super::stated::Stated;
 use crate::{
     call::CallError,
     group::{Group, GroupConfig},
     identity::{Gid, Nid, NodeAddr},
-    swim::{Claim, ClusterId, FORMER_IDS, Incarnation, MAX_ENTRIES, MOST_NEWS, Statement, Update},
-    value::{ConversionError, EcoString, Object, Value},
+    swim::{Claim, Incarnation, MAX_ENTRIES, MOST_NEWS, Update},
+    value::{ConversionError, Object, Value},
 };
 
 /// Most groups that an entry may say its peer was started in.
 pub const MAX_GROUPS: usize = 256;
-
-/// What a node states of itself, and the name of its cluster. What cannot be read is a mute node's, which states nothing.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(from = "StatedForm", into = "StatedForm")]
-pub struct Stated {
-    /// What it states.
-    pub statement: Statement,
-    /// The name of its cluster; empty where it has none.
-    pub name: EcoString,
-}
-
-/// A statement as the wire has it.
-#[derive(Default, Serialize, Deserialize)]
-#[serde(default)]
-struct StatedForm {
-    #[serde(deserialize_with = "fields::lenient")]
-    life: Option<Whole>,
-    #[serde(deserialize_with = "fields::lenient")]
-    turn: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "fields::lenient")]
-    name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "fields::lenient")]
-    cluster: Option<Hex>,
-    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "former_ids")]
-    formerly: Vec<Hex>,
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "fields::lenient")]
-    view: Option<Hex>,
-}
-
-/// Ids that make no sense are left out, and so are those past [`FORMER_IDS`].
-fn former_ids<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Hex>, D::Error> {
-    #[derive(Deserialize)]
-    struct Id(#[serde(deserialize_with = "fields::lenient")] Option<Hex>);
-
-    let ids = Vec::<Id>::deserialize(deserializer).unwrap_or_default();
-    Ok(ids.into_iter().take(FORMER_IDS).filter_map(|id| id.0).collect())
-}
-
-impl From<Stated> for StatedForm {
-    fn from(Stated { statement, name }: Stated) -> StatedForm {
-        let Statement { incarnation, cluster, formerly, view } = statement;
-        StatedForm {
-            life: Some(Whole(incarnation.life)),
-            turn: Some(incarnation.turn),
-            name: (!name.is_empty()).then(|| name.into()),
-            cluster: cluster.map(|id| Hex(id.number())),
-            formerly: formerly.iter().flatten().map(|id| Hex(id.number())).collect(),
-            view: (view != 0).then_some(Hex(view)),
-        }
-    }
-}
-
-impl From<StatedForm> for Stated {
-    fn from(form: StatedForm) -> Stated {
-        let name = form.name.unwrap_or_default().into();
-        let (Some(life), Some(turn)) = (form.life, form.turn) else {
-            return Stated { name, ..Stated::default() };
-        };
-        let id = |id: Hex| ClusterId::new(id.0);
-        let mut statement = Statement {
-            cluster: form.cluster.and_then(id),
-            view: form.view.map_or(0, |view| view.0),
-            ..Statement::of(Incarnation { life: life.0, turn })
-        };
-        for (place, former) in statement.formerly.iter_mut().zip(form.formerly) {
-            *place = id(former);
-        }
-        Stated { statement, name }
-    }
-}
 
 /// What is said of a member, and what is known of it beside that.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -145,7 +77,7 @@ impl From<EntryForm> for Entry {
 impl Entry {
     /// As the wire has it.
     pub fn to_value(&self) -> Value {
-        super::written(self)
+        written(self)
     }
 }
 
@@ -319,7 +251,7 @@ impl Listed {
         let mut object = Object::new();
         object.insert("groups", self.groups.iter().map(group).collect::<Vec<_>>());
         if let Some(next) = &self.next {
-            object.insert("next", super::written(next));
+            object.insert("next", written(next));
         }
         Value::Object(object)
     }
