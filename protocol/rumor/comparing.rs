@@ -5,10 +5,10 @@ use std::hash::Hash;
 use rand::{Rng, RngExt};
 
 use super::choice::choose;
-use super::entering::Stage;
 use super::gossip::Gossip;
 use super::message::{Answer, Id, Page, Request, Stretch};
 use super::seen::Birth;
+use super::stage::Stage;
 use super::traffic::Sending;
 use super::{Context, Output, Timer, Token, View, micros};
 

@@ -7,10 +7,10 @@ use std::time::Duration;
 use rand::{Rng, RngExt};
 
 use super::config::Config;
-use super::entering::{Earlier, Stage};
 use super::message::{Answer, Id, Request};
 use super::pace::Pace;
 use super::seen::{Birth, Seen};
+use super::stage::{Earlier, Stage};
 use super::store::{Held, Store};
 use super::traffic::Traffic;
 use super::{BroadcastError, Context, Input, Load, Manner, Output, Timer, View, micros};

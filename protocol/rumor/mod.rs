@@ -135,6 +135,7 @@ mod pace;
 mod receiving;
 mod seen;
 mod spreading;
+mod stage;
 mod store;
 #[cfg(test)]
 mod tests;
