@@ -24,7 +24,7 @@ use swim_world::{Network, World};
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut given = std::env::args().skip(1);
     let mut argument = |default: u64| given.next().map_or(Ok(default), |text| text.parse());
-    let n = u16::try_from(argument(100)?)?;
+    let n = u32::try_from(argument(100)?)?;
     let loss = argument(0)? as f64 / 100.0;
     let (periods, seed, kills, pauses) = (argument(0)?, argument(1)?, argument(100)?, argument(0)? > 0);
     let mut chance = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
@@ -39,8 +39,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let before = world.requests;
     for passed in 0..periods {
         if pauses && passed % 5 == 0 {
-            for peer in index::sample(&mut chance, n.into(), usize::from(n).div_ceil(10)) {
-                world.stop(u16::try_from(peer)?, period);
+            for peer in index::sample(&mut chance, n as usize, n.div_ceil(10) as usize) {
+                world.stop(u32::try_from(peer)?, period);
             }
         }
         world.run(period);
@@ -92,7 +92,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         removed += world.false_removals().len();
         let mut times: Vec<Duration> = world.removals(victim, since).into_values().collect();
         times.sort_unstable();
-        if times.len() < usize::from(n) - 1 {
+        if times.len() < n as usize - 1 {
             missed += 1;
         } else {
             first.extend(times.first());

@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use rand::{Rng, RngExt};
 
-use super::machine::second;
-use super::standing::Member;
-use super::view::mix;
-use super::{Event, Output, Peer, Status, Swim, Timer};
+use super::interface::{Event, Output, Timer};
+use super::machine::{Swim, second};
+use super::standing::{Member, Status};
+use crate::peer_id::{PeerId, mix};
 
 /// How many peers one node asks at once, as a rule.
 const BLOCK: usize = 64;
@@ -32,7 +32,7 @@ const ASKERS: f64 = 5.0;
 /// meanwhile has come to this node by then, and at one second a period this is one gossip tick.
 const SOON: f64 = 0.2;
 
-impl<P: Peer> Swim<P> {
+impl<P: PeerId> Swim<P> {
     /// Decides when to ask a peer that was put. Not before all are known that were put with it, as their number decides.
     fn plan_ask<R: Rng + ?Sized>(&mut self, now: Duration, peer: P, chance: &mut R) {
         let interval = self.config.probe_interval;

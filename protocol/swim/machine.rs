@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use rand::{Rng, RngExt};
 
-use super::cluster::Cluster;
-use super::probe::Flight;
-use super::standing::Member;
+use super::config::{Config, ConfigError};
+use super::flight::Flight;
+use super::interface::{Event, Input, Output, Timer};
+use super::standing::{Claim, Incarnation, Member, Status, Update, supersedes};
+use super::statement::{Cluster, Statement};
 use super::suspicion::Suspicion;
-use super::view::{Comparison, entry_hash};
-use super::{
-    Claim, Config, ConfigError, Event, Incarnation, Input, Output, Peer, Statement, Status, Timer, Update, supersedes,
-};
+use super::sync::{Comparison, entry_hash};
+use crate::peer_id::PeerId;
 
 /// How far ahead of this node's clock a life may be. Behind it may be by any amount.
 ///
@@ -86,7 +86,7 @@ pub struct Swim<P> {
     pub(super) outbox: Vec<Output<P>>,
 }
 
-impl<P: Peer> Swim<P> {
+impl<P: PeerId> Swim<P> {
     /// A node that knows nobody, at the beginning of a life. `life` must be above 0 and above that of the same node's earlier
     /// starts: milliseconds since 1970 by the node's clock.
     ///

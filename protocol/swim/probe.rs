@@ -10,35 +10,12 @@ use std::time::Duration;
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt};
 
-use super::standing::Member;
-use super::{Incarnation, Outcome, Output, Peer, Relation, Statement, Status, Swim, Timer, Token};
-
-/// One probe under way: a direct request, then relays and further direct ones.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Flight<P> {
-    pub(super) peer: P,
-    /// What was known when it began: a failure says nothing of an incarnation that came since.
-    incarnation: Incarnation,
-    /// Whether it is the period's probe, by which local health is measured.
-    scheduled: bool,
-    /// When every request has ended, if the transport keeps its word.
-    pub(super) due: Duration,
-    /// When the relays are asked.
-    second_stage: Duration,
-    /// Whether they have been.
-    asked: bool,
-    relays: Vec<P>,
-    /// Requests whose outcome is not known yet.
-    open: u32,
-    /// Relays that have not answered.
-    silent: u32,
-    /// A direct request was refused: nobody listens at the peer's address, or another node does.
-    refused: bool,
-    /// Its first request told the peer that it is welcome.
-    welcome: bool,
-    /// This node stood still meanwhile: only success counts.
-    void: bool,
-}
+use super::flight::Flight;
+use super::interface::{Outcome, Output, Timer, Token};
+use super::machine::Swim;
+use super::standing::{Member, Status};
+use super::statement::{Relation, Statement};
+use crate::peer_id::PeerId;
 
 /// Tokens of one probe share their upper bits; the low byte numbers its requests: 0 the first, then the relays, then the
 /// further direct ones.
@@ -56,7 +33,7 @@ const LATE: u32 = 2;
 /// One period in so many probes any member in turn; in the others a neighbour is probed.
 const ROUND: u64 = 8;
 
-impl<P: Peer> Swim<P> {
+impl<P: PeerId> Swim<P> {
     /// The time that a scheduled probe may take at the present health.
     pub(super) fn whole_timeout(&self) -> Duration {
         (self.config.probe_timeout + self.config.relay_timeout) * (1 + self.health)

@@ -8,24 +8,24 @@ use rand_chacha::ChaCha8Rng;
 
 use super::*;
 
-const ME: u8 = 0;
+const ME: u32 = 0;
 const LIFE: u64 = 100;
 
 fn at(turn: u32) -> Incarnation {
     Incarnation { life: LIFE, turn }
 }
 
-fn says(by: u8, peer: u8, turn: u32, claim: Claim) -> Update<u8> {
+fn says(by: u32, peer: u32, turn: u32, claim: Claim) -> Update<u32> {
     Update { peer, incarnation: at(turn), claim, by }
 }
 
 /// One machine, its clock, and what it asked for last.
 struct Node {
-    swim: Swim<u8>,
+    swim: Swim<u32>,
     chance: ChaCha8Rng,
     now: Duration,
-    timers: Vec<(Duration, Timer<u8>)>,
-    events: Vec<Event<u8>>,
+    timers: Vec<(Duration, Timer<u32>)>,
+    events: Vec<Event<u32>>,
 }
 
 impl Node {
@@ -40,7 +40,7 @@ impl Node {
     }
 
     /// Started, among members that take part and were heard of.
-    fn among(peers: impl IntoIterator<Item = u8>) -> Self {
+    fn among(peers: impl IntoIterator<Item = u32>) -> Self {
         let mut node = Self::new(Config { witnesses: 0, ..Config::default() });
         node.tell(Input::Start);
         for peer in peers {
@@ -50,7 +50,7 @@ impl Node {
         node
     }
 
-    fn tell(&mut self, input: Input<u8>) -> Vec<Output<u8>> {
+    fn tell(&mut self, input: Input<u32>) -> Vec<Output<u32>> {
         let outputs = self.swim.handle(self.now, input, &mut self.chance);
         for output in &outputs {
             match output {
@@ -63,7 +63,7 @@ impl Node {
     }
 
     /// Runs the timers for a while; each request is answered at once as `answer` says.
-    fn run(&mut self, time: Duration, answer: impl Fn(u8) -> Outcome) -> Vec<Output<u8>> {
+    fn run(&mut self, time: Duration, answer: impl Fn(u32) -> Outcome) -> Vec<Output<u32>> {
         let end = self.now + time;
         let mut all = Vec::new();
         loop {
@@ -96,7 +96,7 @@ impl Node {
     }
 
     /// A peer sends its view in a comparison.
-    fn told_view(&mut self, from: u8, view: &[Update<u8>]) -> Vec<Output<u8>> {
+    fn told_view(&mut self, from: u32, view: &[Update<u32>]) -> Vec<Output<u32>> {
         let sync = Sync { parts: vec![0], first: 1, news: view.to_vec() };
         let (_, outputs) = self.swim.answer_sync(self.now, from, &sync, &mut self.chance).unwrap();
         self.events.extend(outputs.iter().filter_map(|output| match output {
@@ -106,17 +106,17 @@ impl Node {
         outputs
     }
 
-    fn status(&self, peer: u8) -> Option<Status> {
+    fn status(&self, peer: u32) -> Option<Status> {
         self.swim.status(&peer)
     }
 }
 
-fn well(_: u8) -> Outcome {
+fn well(_: u32) -> Outcome {
     Outcome::Answered(Statement::of(at(0)))
 }
 
 /// Everyone answers but these.
-fn without(lost: &'static [u8]) -> impl Fn(u8) -> Outcome {
+fn without(lost: &'static [u32]) -> impl Fn(u32) -> Outcome {
     move |peer| {
         if lost.contains(&peer) { Outcome::Lost } else { well(peer) }
     }
@@ -126,8 +126,8 @@ fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }
 
-fn broadcasts(outputs: &[Output<u8>]) -> Vec<Update<u8>> {
-    let broadcast = |output: &Output<u8>| match output {
+fn broadcasts(outputs: &[Output<u32>]) -> Vec<Update<u32>> {
+    let broadcast = |output: &Output<u32>| match output {
         Output::Broadcast(update) => Some(*update),
         _ => None,
     };
@@ -142,7 +142,7 @@ fn every_member_is_probed_within_two_passes() {
     for period in 1..1_000 {
         for output in node.run(seconds(1), well) {
             if let Output::Probe { peer, .. } = output {
-                last[usize::from(peer)] = period;
+                last[peer as usize] = period;
             }
         }
         for (peer, last) in last.iter().enumerate().skip(1) {
@@ -352,7 +352,7 @@ fn a_restart_within_a_second_is_no_failure() {
 }
 
 /// How many probes tell their peers that these are members.
-fn welcomes(outputs: &[Output<u8>]) -> usize {
+fn welcomes(outputs: &[Output<u32>]) -> usize {
     outputs.iter().filter(|output| matches!(output, Output::Probe { welcome: true, .. })).count()
 }
 
@@ -364,7 +364,7 @@ fn a_restarted_member_is_welcomed_by_all_who_hear_of_it_until_it_answers_each() 
     let said = Update { peer: 1, incarnation: again, claim: Claim::Alive, by: 2 };
     assert_eq!(welcomes(&node.tell(Input::Update(said))), 0);
     let answer = |lives: bool| {
-        move |peer: u8| match (peer, lives) {
+        move |peer: u32| match (peer, lives) {
             (1, true) => Outcome::Answered(Statement::of(again)),
             (1, false) => Outcome::Lost,
             _ => well(peer),
@@ -400,7 +400,7 @@ fn a_restarted_member_that_is_about_to_join_is_welcomed_again_once_it_has_joined
     assert_eq!(node.swim.relate(&Statement { cluster: id, ..Statement::of(at(0)) }, false), Relation::Member);
     node.tell(Input::Update(Update { peer: 1, incarnation: again, claim: Claim::Alive, by: 2 }));
     let answer = |cluster| {
-        move |peer: u8| match peer {
+        move |peer: u32| match peer {
             1 => Outcome::Answered(stated(cluster)),
             _ => well(peer),
         }
@@ -469,8 +469,8 @@ fn those_known_by_hearsay_have_no_vote_until_they_answer() {
 #[test]
 fn peers_that_were_put_are_asked_within_the_budget_and_each_node_of_a_group_asks_a_share() {
     // 200 nodes are put everywhere at once. Who asks whom first, if every answer were news at once?
-    let all: Vec<u8> = (0..200).collect();
-    let mut first: std::collections::BTreeMap<u8, (Duration, u8)> = std::collections::BTreeMap::new();
+    let all: Vec<u32> = (0..200).collect();
+    let mut first: std::collections::BTreeMap<u32, (Duration, u32)> = std::collections::BTreeMap::new();
     let mut early = 0;
     for me in &all {
         let mut swim = Swim::new(*me, LIFE, Config::default()).unwrap();
@@ -492,7 +492,7 @@ fn peers_that_were_put_are_asked_within_the_budget_and_each_node_of_a_group_asks
     }
     assert_eq!(first.len(), 200);
     assert!(first.values().all(|(at, _)| *at < seconds(2)), "{first:?}");
-    let askers: std::collections::BTreeSet<u8> = first.values().map(|(_, by)| *by).collect();
+    let askers: std::collections::BTreeSet<u32> = first.values().map(|(_, by)| *by).collect();
     assert!(askers.len() < 60, "{} ask", askers.len());
     // nobody has answered by then, and yet each peer is asked by few
     assert!(early < 1_000, "{early} asks in the first quarter of a second");
@@ -581,7 +581,7 @@ fn what_a_verdict_removed_is_tried_for_ever_and_taken_back() {
     // It answers, and does not know.
     let outputs = node.run(seconds(10), well);
     let verdict = says(ME, 3, 0, Claim::Dead);
-    let told = |output: &Output<u8>| matches!(output, Output::Tell { peer: 3, update, .. } if *update == verdict);
+    let told = |output: &Output<u32>| matches!(output, Output::Tell { peer: 3, update, .. } if *update == verdict);
     assert!(outputs.iter().any(told), "that is how it learns");
     assert_eq!(node.status(3), Some(Status::Failed), "it has not contradicted yet");
     let news = says(3, 3, 1, Claim::Alive);
@@ -803,8 +803,8 @@ fn claims() -> impl Strategy<Value = Claim> {
     prop_oneof![Just(Claim::Alive), Just(Claim::Suspect), Just(Claim::Dead), Just(Claim::Left)]
 }
 
-fn updates() -> impl Strategy<Value = Update<u8>> {
-    (1..4_u8, 0..2_u64, 0..3_u32, claims(), 1..9_u8).prop_map(|(peer, life, turn, claim, by)| Update {
+fn updates() -> impl Strategy<Value = Update<u32>> {
+    (1..4_u32, 0..2_u64, 0..3_u32, claims(), 1..9_u32).prop_map(|(peer, life, turn, claim, by)| Update {
         peer,
         incarnation: Incarnation { life, turn },
         claim,
@@ -1065,8 +1065,8 @@ fn an_answer_that_comes_when_others_were_asked_already_is_a_sign_that_this_node_
 
 #[test]
 fn only_who_accuses_asks_accusers_that_it_has_not_met() {
-    let probes = |outputs: &[Output<u8>]| -> Vec<u8> {
-        let probe = |output: &Output<u8>| match output {
+    let probes = |outputs: &[Output<u32>]| -> Vec<u32> {
+        let probe = |output: &Output<u32>| match output {
             Output::Probe { peer, .. } => Some(*peer),
             _ => None,
         };

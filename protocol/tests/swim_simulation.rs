@@ -12,7 +12,7 @@ fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }
 
-fn world(n: u16, loss: f64, seed: u64) -> World {
+fn world(n: u32, loss: f64, seed: u64) -> World {
     let network = Network { loss, ..Network::default() };
     World::new(n, 0, Config::default(), network, seed)
 }
@@ -42,7 +42,7 @@ fn nobody_is_removed_at_30_percent_loss() {
         let mut world = world(n, 0.3, 5);
         world.run(seconds(150));
         assert_eq!(world.false_removals(), [], "n = {n}");
-        let suspected = |event: &Event<u16>| matches!(event, Event::Suspected { .. });
+        let suspected = |event: &Event<u32>| matches!(event, Event::Suspected { .. });
         assert!(world.events.iter().any(|(_, _, event)| suspected(event)));
     }
 }
@@ -117,7 +117,7 @@ fn a_restarted_node_joins_again_before_or_after_it_is_missed() {
         world.restart(6, 2);
         world.run(seconds(30));
         assert_eq!(world.agreement().map(|view| view.len()), Some(10), "{pause}");
-        let back = |event: &Event<u16>| matches!(event, Event::Rejoined { peer: 6, .. });
+        let back = |event: &Event<u32>| matches!(event, Event::Rejoined { peer: 6, .. });
         let told = world.events.iter().filter(|(_, to, event)| *to != 6 && back(event)).count();
         assert_eq!(told, 9, "{pause}: once each");
     }
