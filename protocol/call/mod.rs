@@ -20,7 +20,7 @@ use std::{sync::Arc, time::Duration};
 
 pub use self::{
     arguments::{FromArguments, IntoArguments},
-    error::{Blame, CallError, ErrorKind},
+    error::{CallError, ErrorKind, Performed},
     methods::PROTOCOL_METHODS,
     reply::{Aggregate, Answer, GroupReply, Reply, reply_from_pair, reply_to_pair},
 };

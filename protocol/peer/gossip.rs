@@ -283,7 +283,7 @@ pub fn failed(answer: Answer<Nid, Shared>) -> Result<Answer<Nid, Shared>, CallEr
     }
 }
 
-/// What a failed request means: an answer, or that there is none.
+/// Returns the answer that a failed request stands for, or `None` if there is none.
 pub fn answer_of_failure(method: Method, error: &CallError) -> Option<Answer<Nid, Shared>> {
     match (method, &error.kind) {
         (_, ErrorKind::Busy) => Some(Answer::Busy),
@@ -294,23 +294,39 @@ pub fn answer_of_failure(method: Method, error: &CallError) -> Option<Answer<Nid
         // nobody is there, or nobody who knows the group: it has nothing to tell, now or later
         (Method::Enter, ErrorKind::Unreachable | ErrorKind::UnknownGroup) => Some(Answer::Seen(History::default())),
         (Method::Enter, _) if error.lacks_method() => Some(Answer::Seen(History::default())),
-        (Method::Recv, kind) => match kind {
-            ErrorKind::AlreadyReceived => Some(Answer::Had),
-            // a reference node has no other way to say so
-            ErrorKind::Other(_) if error.message == REFERENCE_HAD => Some(Answer::Had),
-            ErrorKind::Unreachable
-            | ErrorKind::DeadlineExceeded
-            | ErrorKind::Interrupted
-            | ErrorKind::BadAnswer
-            | ErrorKind::Stopping
-            | ErrorKind::UnknownGroup
-            | ErrorKind::BadArgument
-            | ErrorKind::BadCall
-            | ErrorKind::TooDeep => None,
-            // it was performed, and failed there
-            _ => Some(Answer::Fresh),
-        },
+        (Method::Recv, kind) => answer_of_failed_push(kind, &error.message),
         _ => None,
+    }
+}
+
+/// The same for a push. Its answer is what the message's own call answered there. Most errors are therefore errors of that
+/// call, which mean that the message arrived, whatever [`ErrorKind::performed`] says of the call itself.
+fn answer_of_failed_push(kind: &ErrorKind, message: &str) -> Option<Answer<Nid, Shared>> {
+    match kind {
+        ErrorKind::AlreadyReceived => Some(Answer::Had),
+        // the words of the reference
+        ErrorKind::Other(_) if message == REFERENCE_HAD => Some(Answer::Had),
+        ErrorKind::UnknownService
+        | ErrorKind::UnknownMethod
+        | ErrorKind::Reserved
+        | ErrorKind::NotFound
+        | ErrorKind::Crashed
+        | ErrorKind::Unsupported
+        | ErrorKind::SpawnFailed
+        | ErrorKind::Partial
+        | ErrorKind::Other(_) => Some(Answer::Fresh),
+        // errors of the push itself: it did not arrive, was not accepted, or nobody knows
+        ErrorKind::BadCall
+        | ErrorKind::BadArgument
+        | ErrorKind::UnknownGroup
+        | ErrorKind::Stale
+        | ErrorKind::Busy
+        | ErrorKind::DeadlineExceeded
+        | ErrorKind::Unreachable
+        | ErrorKind::Interrupted
+        | ErrorKind::BadAnswer
+        | ErrorKind::Stopping
+        | ErrorKind::TooDeep => None,
     }
 }
 

@@ -495,7 +495,7 @@ impl Handler<Take> for Membership {
 
 /// A peer has answered a call, or nobody has: an answer is a sign of life of a node that nobody has heard from yet.
 pub(crate) async fn answered(home: &Home, peer: &NodeAddr, reply: &chinwag_protocol::call::Reply) {
-    let nobody = reply.as_ref().is_err_and(|error| !wire::answered(error));
+    let nobody = reply.as_ref().is_err_and(|error| !error.kind.is_answer());
     if let (false, Ok(node)) = (nobody, home.node()) {
         // a node that takes no part in membership asks for nothing
         let _ = send(node, Take::of([Input::Answered(peer.key())])).await;

@@ -54,7 +54,7 @@ impl Signs {
 
     /// A peer has answered a request, or nobody has.
     pub(crate) fn answered(&self, home: &Home, peer: Nid, reply: &peer::Reply) {
-        let nobody = |error: &CallError| !wire::answered(error) || wire::is_named(error, wire::STRANGER);
+        let nobody = |error: &CallError| !error.kind.is_answer() || wire::is_named(error, wire::STRANGER);
         if !reply.as_ref().is_err_and(nobody) {
             self.asked(home, peer, Statement::default());
         }
