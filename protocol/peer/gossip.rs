@@ -29,7 +29,7 @@ use super::stated::{self, Stated};
 use crate::{
     call::{CallError, ErrorKind, Remote},
     identity::{Gid, Nid, NodeAddr},
-    rumor::{Answer, History, Id, MAX_OPAQUE_ID, Request, Rumor},
+    rumor::{Answer, History, Id, MAX_OPAQUE_ID, Request, Rumor, Urgency},
     value::{ConversionError, Object, Value},
     wire,
 };
@@ -190,7 +190,7 @@ fn push(gid: &Gid, from: Option<&NodeAddr>, rumor: &Rumor<Nid, Shared>, quiet: b
         from: from.map(NodeAddr::authority),
         former: rumor.former.map(|(life, sequence)| Former(life, sequence)),
         quiet,
-        calm: rumor.calm,
+        calm: rumor.urgency.is_calm(),
         replay: rumor.replay,
         numbered: matches!(rumor.id, Id::Numbered { .. }),
     };
@@ -254,7 +254,7 @@ fn rumor(value: &Value, ours: Ours) -> Result<Rumor<Nid, Shared>, CallError> {
         id,
         hop: ours.hop.unwrap_or(1.0).clamp(1.0, f64::from(u32::MAX)) as u32,
         age,
-        calm: ours.calm,
+        urgency: if ours.calm { Urgency::Calm } else { Urgency::Normal },
         replay: ours.replay,
         former: ours.former.map(|Former(life, sequence)| (life, sequence)),
         bytes,

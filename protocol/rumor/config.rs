@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::message::Urgency;
+
 /// How a group gossips. One `Arc` of it serves all nodes of a process.
 ///
 /// Each field states its unit, range, default and where the default comes from. The simulator meant is
@@ -163,7 +165,10 @@ impl Default for Config {
 
 impl Config {
     /// How old a rumor may be and still be taken.
-    pub(super) fn age_limit(&self, calm: bool) -> Duration {
-        if calm { self.calm_age.min(self.retained_age) } else { self.retained_age }
+    pub(super) fn age_limit(&self, urgency: Urgency) -> Duration {
+        match urgency {
+            Urgency::Normal => self.retained_age,
+            Urgency::Calm => self.calm_age.min(self.retained_age),
+        }
     }
 }

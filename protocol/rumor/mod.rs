@@ -26,7 +26,7 @@
 //! "want". Without loss both take two requests and three latencies. With loss, the one who lacks the rumor is the one
 //! who notices, and who knows other offerers: it asks one at a time, and the next when one fails.
 //!
-//! *Calm rumors go together.* One that [need not be everywhere at once](Manner::calm) is handed on at once after a silence.
+//! *Calm rumors go together.* One that [need not be everywhere at once](Urgency::Calm) is handed on at once after a silence.
 //! Those that come soon after it wait for [`Config::calm_interval`], and are then offered together. So a node sends no more
 //! than a few requests a second for them, however many there are.
 //!
@@ -140,11 +140,12 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod traffic;
+mod turn;
 mod wants;
 
 pub use config::Config;
 pub use gossip::{Gossip, Memory};
-pub use message::{Answer, History, Id, Page, Request, Rumor, Stretch};
+pub use message::{Answer, History, Id, Page, Request, Rumor, Stretch, Urgency};
 pub use receiving::MAX_OPAQUE_ID;
 
 /// The members of a group, as one node sees them. Shared by all who see the same: nothing here keeps a copy.
@@ -183,6 +184,21 @@ impl<P: Copy + Ord> View<P> for [P] {
         let before = others().filter(|other| *other < peer).max().or_else(|| others().max())?;
         let after = others().filter(|other| *other > peer).min().or_else(|| others().min())?;
         Some([before, after])
+    }
+}
+
+impl<P, V: View<P> + ?Sized> View<P> for &V {
+    fn len(&self) -> usize {
+        (**self).len()
+    }
+    fn peer(&self, place: usize) -> P {
+        (**self).peer(place)
+    }
+    fn around(&self, peer: P) -> Option<[P; 2]> {
+        (**self).around(peer)
+    }
+    fn takes_only_pushes(&self, peer: P) -> bool {
+        (**self).takes_only_pushes(peer)
     }
 }
 
@@ -285,8 +301,8 @@ pub enum Output<P, M> {
 /// How a rumor is to spread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Manner {
-    /// It need not be everywhere at once: see [`calm_fanout`](Config::calm_fanout) and [`calm_age`](Config::calm_age).
-    pub calm: bool,
+    /// How soon it has to be everywhere.
+    pub urgency: Urgency,
     /// Newcomers perform it too, for as long as it is held.
     pub replay: bool,
 }

@@ -19,7 +19,7 @@ mod schedules;
 type Node = Gossip<u32, &'static str>;
 type Outputs = Vec<Output<u32, &'static str>>;
 
-const CALM: Manner = Manner { calm: true, replay: false };
+const CALM: Manner = Manner { urgency: Urgency::Calm, replay: false };
 
 /// Above the default of `eager_bytes`.
 const LARGE: usize = 4096;
@@ -110,7 +110,16 @@ fn numbered(origin: u32, incarnation: u64, sequence: u64) -> Id<u32> {
 }
 
 fn rumor(id: Id<u32>, hop: u32) -> Rumor<u32, &'static str> {
-    Rumor { id, hop, age: Duration::ZERO, calm: false, replay: false, former: None, bytes: LARGE, message: "news" }
+    Rumor {
+        id,
+        hop,
+        age: Duration::ZERO,
+        urgency: Urgency::Normal,
+        replay: false,
+        former: None,
+        bytes: LARGE,
+        message: "news",
+    }
 }
 
 fn offer(id: &Id<u32>) -> Request<u32, &'static str> {

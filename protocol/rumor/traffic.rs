@@ -28,6 +28,15 @@ pub(super) struct Traffic<P> {
     pub(super) own: BTreeMap<(u64, u64), usize>,
 }
 
+/// Which of the two queues a rumor waits in.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Queue {
+    /// The queue of the rumors that are spread one by one, this node's own calm ones among them.
+    Main,
+    /// The queue of other nodes' calm rumors, which are spread together.
+    Calm,
+}
+
 /// A rumor to be spread.
 #[derive(Clone, Debug)]
 pub(super) struct Waiting<P> {

@@ -49,7 +49,7 @@ use chinwag_protocol::{
     group::{Entry, Member},
     identity::{Gid, Nid, NodeAddr, Sid},
     peer::{self, Method, Shared, Stated},
-    rumor::{self, Input, Manner, Output},
+    rumor::{self, Input, Manner, Output, Urgency},
     value::Value,
 };
 use futures_util::Stream as _;
@@ -560,7 +560,8 @@ impl Gossip {
         // refused here rather than by every member
         performance(&message)?.check_names()?;
         let own = self.home.groups.borrow().get(&gid)?.sid_of(&self.home.nid).cloned();
-        let (sent, manner) = (message.clone(), Manner { calm, replay });
+        let (sent, manner) =
+            (message.clone(), Manner { urgency: if calm { Urgency::Calm } else { Urgency::Normal }, replay });
         let (waiting, _) =
             self.drive(&gid, context, |room, entry, home, out| room.broadcast(entry, home, sent, manner, out))?;
         let performed = own.and_then(|sid| Some((sid, self.perform(&message)?)));

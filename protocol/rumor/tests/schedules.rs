@@ -109,7 +109,7 @@ impl Net {
             id: id.clone(),
             hop: 1,
             age: Duration::ZERO,
-            calm: false,
+            urgency: Urgency::Normal,
             replay: false,
             former: None,
             bytes,
