@@ -5,9 +5,9 @@
 //! | `calls`, `relayedCalls` | calls under way, from outside and made by calls | [`Settings`](crate::home::Settings) |
 //! | `services`, `callbacks` | what was put, and functions that others may call | [`routes`](crate::local::routes) |
 //! | `groups` | groups known | [`MAX_GROUPS`] |
-//! | `gossip.retained` … `gossip.strangers` | of the fullest group | [`rumor::Config`](chinwag_protocol::rumor::Config) |
+//! | `gossip.retained` … `gossip.strangers` | of the fullest group | [`rumor::GossipConfig`](chinwag_protocol::rumor::GossipConfig) |
 //! | `gossip.deletedGroupBytes`, `gossip.outcomes`, `gossip.outcomeBytes` | of all groups together | [`gossip`](crate::local::gossip) |
-//! | `membership.members` … `membership.subscribers` | of this node's view | [`swim::Config`](chinwag_protocol::swim::Config) |
+//! | `membership.members` … `membership.subscribers` | of this node's view | [`swim::SwimConfig`](chinwag_protocol::swim::SwimConfig) |
 //!
 //! An operator sees in it which queue it is that refuses with `Busy`, and that a node's memory is accounted for; a
 //! simulation checks that none is ever past its bound, and that what was under way comes to an end.

@@ -17,7 +17,7 @@ mod swim_world;
 
 use std::time::Duration;
 
-use chinwag_protocol::swim::{Config, Event, Status};
+use chinwag_protocol::swim::{MemberEvent, Status, SwimConfig};
 use rand::{RngExt, SeedableRng, seq::index};
 use swim_world::{Network, World};
 
@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (periods, seed, kills, pauses) = (argument(0)?, argument(1)?, argument(100)?, argument(0)? > 0);
     let mut chance = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
 
-    let config = Config::default();
+    let config = SwimConfig::default();
     let period = config.probe_interval;
     let network = Network { loss, ..Network::default() };
     let mut world = World::new(n, 0, config, network, seed);
@@ -50,8 +50,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         for (_, _, event) in &world.events {
             match event {
-                Event::Suspected { .. } => suspected += 1,
-                Event::Refuted { .. } => refuted += 1,
+                MemberEvent::Suspected { .. } => suspected += 1,
+                MemberEvent::Refuted { .. } => refuted += 1,
                 _ => {}
             }
         }

@@ -132,9 +132,9 @@ impl Gossip {
         }
     }
 
-    /// As the wire has it. A node that is mute states nothing.
+    /// As the wire has it. A node that is passive states nothing.
     pub(super) fn to_object(&self, from: Option<&NodeAddr>, stated: &Stated) -> Object {
-        let stated = if stated.statement.is_mute() { Object::new() } else { object(stated) };
+        let stated = if stated.statement.is_passive() { Object::new() } else { object(stated) };
         let mut form =
             Asking { ids: None, hash: None, after: None, gid: self.gid.clone(), from: from.map(NodeAddr::authority) };
         match &self.request {

@@ -148,7 +148,7 @@ pub struct Relayed {
     pub stated: Stated,
     /// Whether the other node has answered.
     pub reached: bool,
-    /// What that node states, unless it is mute.
+    /// What that node states, unless it is passive.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "fields::lenient")]
     pub peer: Option<Stated>,
 }

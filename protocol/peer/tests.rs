@@ -172,7 +172,7 @@ fn some_rumor(id: Id<Nid>, full: bool, mid: Option<Value>) -> Rumor<Nid, Shared>
 fn requests_of_gossip_have_their_forms() {
     let incarnation = Incarnation { life: 1_763_841_270_123, turn: 2 };
     let statement = Statement { cluster: ClusterId::new(255), ..Statement::of(incarnation) };
-    let (stated, mute) = (Stated { statement, name: "west".into() }, Stated::default());
+    let (stated, passive) = (Stated { statement, name: "west".into() }, Stated::default());
     let [numbered, opaque] = ids();
     let send = |name: &str, stated: &Stated, request, quiet| {
         written_and_read(name, stated, Body::Gossip(Gossip { gid: gid("town"), quiet, direct: false, request }));
@@ -182,14 +182,14 @@ fn requests_of_gossip_have_their_forms() {
     send("recv opaque", &stated, Request::Push(some_rumor(opaque.clone(), false, None)), false);
     let (text, mid) = (wire::encode(&Value::from(7)), Some(Value::from(7)));
     send("recv other mid", &stated, Request::Push(some_rumor(Id::Opaque(text.into()), false, mid)), false);
-    send("recv mute", &mute, Request::Push(some_rumor(numbered.clone(), false, None)), false);
+    send("recv mute", &passive, Request::Push(some_rumor(numbered.clone(), false, None)), false);
     send("offer both", &stated, Request::Offer(ids().into()), false);
     send("pull both", &stated, Request::Pull(ids().into()), false);
     send("compare first", &stated, Request::Compare { hash: u64::MAX - 1, after: None }, false);
     send("compare next", &stated, Request::Compare { hash: 0, after: Some(numbered) }, false);
     send("enter first", &stated, Request::Enter { after: None }, false);
     send("enter next", &stated, Request::Enter { after: Some(opaque) }, false);
-    send("enter mute", &mute, Request::Enter { after: None }, false);
+    send("enter mute", &passive, Request::Enter { after: None }, false);
 }
 
 #[test]
@@ -336,7 +336,7 @@ fn a_ping_is_read_whatever_it_says() {
         "from": "h:1", "life": 3, "turn": -1, "cluster": "1", "about": {"peer": 3}, "inquire": {"ip": "h"},
         "heard": {"g": 1, "h": "x", "": "1"}, "kept": "yes", "merge": 0.5
     });
-    assert_eq!(read(value(nonsense)), nothing, "a statement without an incarnation is a mute node's");
+    assert_eq!(read(value(nonsense)), nothing, "a statement without an incarnation is a passive node's");
     let more = json!({"life": 3, "turn": 0, "cluster": "x", "formerly": ["5", 7, "6"], "name": 7, "view": 9});
     let Statement { cluster, formerly, view, .. } = read(value(more)).stated.statement;
     let id = |number| ClusterId::new(number);

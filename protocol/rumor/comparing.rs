@@ -14,10 +14,10 @@ use crate::peer_id::PeerId;
 
 /// The youngest rumors that a peer which takes only whole messages may be sent on a tick. It remembers the last
 /// ten ids; what is among our last five it has not forgotten, if we hear about the same.
-const WHOLE_YOUNGEST: usize = 5;
+const REFERENCE_YOUNGEST: usize = 5;
 
 /// And for how many ticks after a rumor's birth: each such peer is picked about once per tick, by somebody.
-const WHOLE_TICKS: u32 = 10;
+const REFERENCE_TICKS: u32 = 10;
 
 impl<P: PeerId, M: Clone> Gossip<P, M> {
     pub(super) fn tick(&mut self, turn: &mut Turn<'_, P, M>) {
@@ -40,7 +40,7 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         // another one is drawn.
         let mut missed = false;
         for peer in choose(turn.view, self.me, 4, None, turn.chance) {
-            if turn.view.takes_only_pushes(peer) {
+            if turn.view.is_reference(peer) {
                 missed |= self.push_missed(turn, peer);
             } else {
                 return self.compare_with(turn, peer);
@@ -65,7 +65,7 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
     /// A peer is said to hold something else.
     pub(super) fn differs(&mut self, turn: &mut Turn<'_, P, M>, peer: P) {
         let since = micros(turn.now).saturating_sub(self.pace.compared);
-        let usable = peer != self.me && !turn.view.takes_only_pushes(peer) && self.has_entered();
+        let usable = peer != self.me && !turn.view.is_reference(peer) && self.has_entered();
         if usable && since >= micros(self.tick_length()) {
             self.wake(turn);
             self.compare_with(turn, peer);
@@ -161,8 +161,8 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
     /// Pushes to a peer that cannot compare what it most likely remembers, if it has seen it. Returns whether anything is
     /// so young.
     pub(super) fn push_missed(&mut self, turn: &mut Turn<'_, P, M>, peer: P) -> bool {
-        let oldest: Birth = micros(turn.now) - micros(self.tick_length() * WHOLE_TICKS);
-        let ids: Vec<_> = self.store.youngest().take(WHOLE_YOUNGEST).cloned().collect();
+        let oldest: Birth = micros(turn.now) - micros(self.tick_length() * REFERENCE_TICKS);
+        let ids: Vec<_> = self.store.youngest().take(REFERENCE_YOUNGEST).cloned().collect();
         let mut young = false;
         for id in ids {
             let Some(held) = self.store.get(&id).filter(|held| held.born >= oldest) else { continue };

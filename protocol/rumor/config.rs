@@ -9,7 +9,7 @@ use super::message::Urgency;
 /// Each field states its unit, range, default and where the default comes from. The simulator meant is
 /// `examples/spreading.rs` of this crate.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config {
+pub struct GossipConfig {
     /// Time between two comparisons with a random peer. From 1 ms; default 200 ms.
     ///
     /// A node that spreading missed waits for about one of these. Each costs one small request per node, also
@@ -60,7 +60,7 @@ pub struct Config {
     /// How often, at most, a node spreads the calm rumors of others: all that came meanwhile go together. From 0; default
     /// 100 ms.
     ///
-    /// It bounds what a burst of them costs: each node sends [`calm_fanout`](Config::calm_fanout) offers in so much time,
+    /// It bounds what a burst of them costs: each node sends [`calm_fanout`](GossipConfig::calm_fanout) offers in so much time,
     /// however many there are. One that comes after a longer silence does not wait. While peers are slow to answer the time
     /// is longer: twice as long as the first answer takes, up to ten times as long in all. Default: half a tick.
     pub calm_interval: Duration,
@@ -127,9 +127,9 @@ pub struct Config {
     pub entry_silence: Duration,
 }
 
-impl Default for Config {
+impl Default for GossipConfig {
     fn default() -> Self {
-        Config {
+        GossipConfig {
             tick: Duration::from_millis(200),
             idle_ticks: 16,
             offers: 4,
@@ -163,7 +163,7 @@ impl Default for Config {
     }
 }
 
-impl Config {
+impl GossipConfig {
     /// How old a rumor may be and still be taken.
     pub(super) fn age_limit(&self, urgency: Urgency) -> Duration {
         match urgency {

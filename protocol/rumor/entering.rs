@@ -19,7 +19,7 @@ const FIRST: usize = 3;
 /// How many peers it asks at most, beside the one that it was let in by.
 const MOST: usize = 8;
 
-/// In how many rounds the peers that stay silent are asked again within [`Config::entry_silence`].
+/// In how many rounds the peers that stay silent are asked again within [`GossipConfig::entry_silence`].
 const ROUNDS: u32 = 3;
 
 /// How many times as many ids a page of history has as a page of a comparison has stretches: an operator waits for it.
@@ -36,7 +36,7 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         if self.config.replay && !self.has_entered() {
             return self.entered(turn, Earlier::default());
         }
-        let through = through.filter(|peer| *peer != self.me && !turn.view.takes_only_pushes(*peer));
+        let through = through.filter(|peer| *peer != self.me && !turn.view.is_reference(*peer));
         match &mut self.stage {
             Stage::Inside => turn.out.push(Output::Entered),
             Stage::Entering(entering) => {
@@ -56,7 +56,7 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
                 }
                 let peers = through.into_iter().chain(drawn);
                 // who takes only whole messages has nothing to tell
-                let peers = peers.filter(|peer| !turn.view.takes_only_pushes(*peer));
+                let peers = peers.filter(|peer| !turn.view.is_reference(*peer));
                 let candidates: Vec<_> = peers.map(Candidate::new).collect();
                 if candidates.is_empty() {
                     return self.entered(turn, Earlier::default());

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use rand::{Rng, RngExt};
 
-use super::config::Config;
+use super::config::GossipConfig;
 use super::message::{Answer, Id, Request, Urgency};
 use super::pace::Pace;
 use super::seen::{Birth, Seen};
 use super::stage::{Earlier, Stage};
 use super::store::{Held, Store};
-use super::traffic::{Queue, Traffic, Waiting};
+use super::traffic::{Queue, QueuedRumor, Traffic};
 use super::turn::Turn;
 use super::{BroadcastError, Context, Input, Load, Manner, Output, Timer, View, micros};
 use crate::peer_id::PeerId;
@@ -27,7 +27,7 @@ const LAST_LIFE: u64 = (1 << 53) - 1;
 pub struct Gossip<P, M> {
     pub(super) me: P,
     pub(super) incarnation: u64,
-    pub(super) config: Arc<Config>,
+    pub(super) config: Arc<GossipConfig>,
     /// Of the last rumor started here.
     pub(super) sequence: u64,
     /// Of the last request sent.
@@ -71,13 +71,13 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
     /// The gossip of node `me`, in its life `incarnation`: a number that is higher after every restart.
     ///
     /// The node is in the group from the group's beginning, so that it performs whatever it receives.
-    pub fn new(me: P, incarnation: u64, config: Arc<Config>) -> Self {
+    pub fn new(me: P, incarnation: u64, config: Arc<GossipConfig>) -> Self {
         Gossip { stage: Stage::Inside, ..Gossip::newcomer(me, incarnation, config) }
     }
 
     /// The same for a node that comes into a group which may have existed before: it has to [enter](Input::Enter), and
     /// performs no rumor that was started before it has, unless the rumor or the group asks for it.
-    pub fn newcomer(me: P, incarnation: u64, config: Arc<Config>) -> Self {
+    pub fn newcomer(me: P, incarnation: u64, config: Arc<GossipConfig>) -> Self {
         Gossip {
             me,
             incarnation,
@@ -179,7 +179,7 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
 
     /// Goes on under another configuration. What is held beyond its bounds goes at once, the oldest first, but for what has yet
     /// to be spread.
-    pub fn configure(&mut self, config: Arc<Config>) {
+    pub fn configure(&mut self, config: Arc<GossipConfig>) {
         self.config = config;
         self.store.trim(&self.config);
     }
@@ -235,10 +235,10 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         let born = micros(turn.now);
         self.traffic_mut().own.insert((incarnation, sequence), 0);
         let Manner { urgency, replay } = manner;
-        let (former, sent_whole) = (None, Vec::new());
-        let held = Held { message, hop: 0, born, urgency, replay, former, own: true, bytes, waiting: true, sent_whole };
+        let (former, pushed_to) = (None, Vec::new());
+        let held = Held { message, hop: 0, born, urgency, replay, former, own: true, bytes, waiting: true, pushed_to };
         self.hold(&id, held);
-        self.enqueue(Queue::Main, Waiting { id: id.clone(), bytes, from: None });
+        self.enqueue(Queue::Main, QueuedRumor { id: id.clone(), bytes, from: None });
         if !urgency.is_calm() {
             self.wake(turn);
         }

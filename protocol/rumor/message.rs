@@ -46,8 +46,8 @@ pub enum Urgency {
     #[default]
     Normal,
     /// It can wait. A calm rumor goes to few peers, together with others; comparison brings it to the rest, and it is soon
-    /// forgotten. See [`calm_fanout`](super::Config::calm_fanout), [`calm_interval`](super::Config::calm_interval) and
-    /// [`calm_age`](super::Config::calm_age).
+    /// forgotten. See [`calm_fanout`](super::GossipConfig::calm_fanout), [`calm_interval`](super::GossipConfig::calm_interval) and
+    /// [`calm_age`](super::GossipConfig::calm_age).
     Calm,
 }
 

@@ -13,8 +13,8 @@
 //! *Young rumors are pushed, older ones offered.* An origin pushes to F peers, the group's fan-out, picked
 //! afresh; who hears of it for the first time pushes it to as many, as long as the payload has been handed on fewer
 //! than A = ceil(ln n / ln F) - 1 times: few of those pushes meet a node that has it. Later most would, so
-//! from there on only ids are sent, to few peers ([`Config::offers`]), who ask for what they lack. Hence payloads
-//! are sent little more than once per node. A payload no larger than the ids ([`Config::eager_bytes`]) is pushed to the end.
+//! from there on only ids are sent, to few peers ([`GossipConfig::offers`]), who ask for what they lack. Hence payloads
+//! are sent little more than once per node. A payload no larger than the ids ([`GossipConfig::eager_bytes`]) is pushed to the end.
 //!
 //! *Every relay sends to both of its neighbours, and to some random peers.* The members, in the order of their ids, form a
 //! ring ([`View::around`]). Random peers alone would miss one of n nodes unless each node sent to ln n + 3 of them, most in
@@ -27,7 +27,7 @@
 //! who notices, and who knows other offerers: it asks one at a time, and the next when one fails.
 //!
 //! *Calm rumors go together.* One that [need not be everywhere at once](Urgency::Calm) is handed on at once after a silence.
-//! Those that come soon after it wait for [`Config::calm_interval`], and are then offered together. So a node sends no more
+//! Those that come soon after it wait for [`GossipConfig::calm_interval`], and are then offered together. So a node sends no more
 //! than a few requests a second for them, however many there are.
 //!
 //! *Comparison heals what is left*: what both lost sight of, the sides of a partition. A
@@ -42,7 +42,7 @@
 //! and comparison brings it again.
 //!
 //! *Comparisons become rare while they find nothing.* Two in a row without a difference double the interval, up to
-//! [`Config::idle_ticks`] ticks. Anything new
+//! [`GossipConfig::idle_ticks`] ticks. Anything new
 //! (a rumor sent or received that is not calm, a pull that failed, a difference that a comparison found or that was
 //! [reported](Input::Differs)) brings it back to one tick at once, also while a long timer runs. Where the peers
 //! exchange their hashes with other requests, such as a failure detector's probes ([`Gossip::same`]), a node at rest makes no
@@ -54,14 +54,14 @@
 //! only if the rumor or the group asks for [replay](Manner::replay). The first member that has entered itself is enough;
 //! if all are new, so is the group. Numbers decide this and no clock: an origin numbers its rumors in the order in
 //! which it starts them. While a node enters, a push is performed, because only young rumors are pushed. An entry is
-//! bounded in time ([`Config::entry_time`]), so a node that nobody answers enters with what it knows.
+//! bounded in time ([`GossipConfig::entry_time`]), so a node that nobody answers enters with what it knows.
 //!
 //! *An origin with an old life starts again.* A node whose clock was put back begins a life that peers take for an old one,
 //! of which they remember nothing. They answer `Stale` with the latest life that they know, and the origin goes on in a
 //! later one. It sends what was refused again under a new id, which states the former one: who has performed the rumor
 //! under that id does not perform it again. A newcomer learns of such lives when it enters, before it has said anything.
 //!
-//! *Peers that take only whole messages* ([`View::takes_only_pushes`]) are equal members otherwise: they are
+//! *Peers that take only whole messages* ([`View::is_reference`]) are equal members otherwise: they are
 //! drawn like others and pushed what others are offered, each rumor at most once from each node. As they cannot
 //! compare, a tick that draws one sends it the youngest rumors it has not had from here: those only that it
 //! cannot have forgotten, so that it does not perform them again.
@@ -81,14 +81,14 @@
 //! ```
 //! use std::{sync::Arc, time::Duration};
 //! use chinwag_protocol::fanout::Fanout;
-//! use chinwag_protocol::rumor::{Answer, Config, Context, Gossip, Input, Output};
+//! use chinwag_protocol::rumor::{Answer, GossipConfig, Context, Gossip, Input, Output};
 //! use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 //!
 //! let members = [1u32, 2];
 //! let mut chance = ChaCha8Rng::seed_from_u64(7);
 //! let fanout = Fanout::Log.count(members.len());
 //! let mut context = Context { now: Duration::ZERO, view: &members[..], fanout, chance: &mut chance };
-//! let config = Arc::new(Config::default());
+//! let config = Arc::new(GossipConfig::default());
 //! let mut one = Gossip::new(1u32, 1, config.clone());
 //! let mut two = Gossip::new(2u32, 1, config);
 //!
@@ -143,7 +143,7 @@ mod traffic;
 mod turn;
 mod wants;
 
-pub use config::Config;
+pub use config::GossipConfig;
 pub use gossip::{Gossip, Memory};
 pub use message::{Answer, History, Id, Page, Request, Rumor, Stretch, Urgency};
 pub use receiving::MAX_OPAQUE_ID;
@@ -167,7 +167,7 @@ pub trait View<P> {
     fn around(&self, peer: P) -> Option<[P; 2]>;
 
     /// Whether this peer understands only `Push`, as nodes of the JavaScript reference do.
-    fn takes_only_pushes(&self, _peer: P) -> bool {
+    fn is_reference(&self, _peer: P) -> bool {
         false
     }
 }
@@ -197,8 +197,8 @@ impl<P, V: View<P> + ?Sized> View<P> for &V {
     fn around(&self, peer: P) -> Option<[P; 2]> {
         (**self).around(peer)
     }
-    fn takes_only_pushes(&self, peer: P) -> bool {
-        (**self).takes_only_pushes(peer)
+    fn is_reference(&self, peer: P) -> bool {
+        (**self).is_reference(peer)
     }
 }
 

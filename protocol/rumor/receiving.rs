@@ -9,7 +9,7 @@ use super::message::{Answer, Id, Rumor};
 use super::seen::{Birth, Mark};
 use super::spreading::{REPLACEMENTS, rumor};
 use super::store::Held;
-use super::traffic::{Queue, Sending, Sent, Waiting};
+use super::traffic::{Queue, QueuedRumor, Sending, Sent};
 use super::turn::Turn;
 use super::wants::Unanswered;
 use super::{Output, Token, micros};
@@ -64,15 +64,15 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
             // What was said before this node entered is left to comparison: it has been spread, and a push of it would look
             // young to another newcomer.
             let spread = !earlier && (!compared || age < self.tick_length() * FRESH_TICKS);
-            let sent_whole = from.filter(|from| turn.view.takes_only_pushes(*from)).into_iter().collect();
+            let pushed_to = from.filter(|from| turn.view.is_reference(*from)).into_iter().collect();
             let own = false;
             self.hold(
                 &id,
-                Held { message, hop, born, urgency, replay, former, own, bytes, waiting: spread, sent_whole },
+                Held { message, hop, born, urgency, replay, former, own, bytes, waiting: spread, pushed_to },
             );
             if spread {
                 let queue = if urgency.is_calm() { Queue::Calm } else { Queue::Main };
-                self.enqueue(queue, Waiting { id, bytes, from });
+                self.enqueue(queue, QueuedRumor { id, bytes, from });
             }
         }
         Answer::Fresh
@@ -161,7 +161,7 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         self.traffic_mut().own.insert((incarnation, sequence_now), 0);
         let former = held.former.or(Some((life, sequence)));
         self.hold(&to, Held { former, waiting: true, ..held });
-        self.enqueue(Queue::Main, Waiting { id: to.clone(), bytes, from: None });
+        self.enqueue(Queue::Main, QueuedRumor { id: to.clone(), bytes, from: None });
         turn.out.push(Output::Reissued { from: id.clone(), to });
         self.wake(turn);
     }
@@ -180,7 +180,7 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
     }
 
     /// Has a rumor wait to be spread.
-    pub(super) fn enqueue(&mut self, queue: Queue, waiting: Waiting<P>) {
+    pub(super) fn enqueue(&mut self, queue: Queue, waiting: QueuedRumor<P>) {
         let traffic = self.traffic_mut();
         traffic.queue_bytes += waiting.bytes;
         match queue {
@@ -275,7 +275,7 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
             return;
         }
         let whole = turn.view.len() <= turn.fanout + 1;
-        let peer = if whole && !turn.view.takes_only_pushes(failed) {
+        let peer = if whole && !turn.view.is_reference(failed) {
             Some(failed)
         } else {
             choose(turn.view, self.me, 1, Some(failed), turn.chance).first().copied()

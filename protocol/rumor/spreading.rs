@@ -8,7 +8,7 @@ use super::gossip::Gossip;
 use super::message::{Id, Request, Rumor};
 use super::seen::Birth;
 use super::store::Held;
-use super::traffic::{Sending, Sent, Traffic, Waiting};
+use super::traffic::{QueuedRumor, Sending, Sent, Traffic};
 use super::turn::Turn;
 use super::{Output, Timer, Token, micros};
 use crate::pause;
@@ -89,7 +89,7 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         }
         let mut ids = Vec::new();
         while ids.len() < self.config.batch.max(1)
-            && let Some(Waiting { id, .. }) = traffic.next_calm()
+            && let Some(QueuedRumor { id, .. }) = traffic.next_calm()
         {
             // one that is no longer held is too old
             if let Some(held) = self.store.get_mut(&id) {
@@ -131,7 +131,7 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         }
     }
 
-    pub(super) fn spread(&mut self, turn: &mut Turn<'_, P, M>, Waiting { id, bytes, from }: Waiting<P>) {
+    pub(super) fn spread(&mut self, turn: &mut Turn<'_, P, M>, QueuedRumor { id, bytes, from }: QueuedRumor<P>) {
         let members = turn.view.len();
         let depth = push_depth(members, turn.fanout);
         let Some(held) = self.store.get_mut(&id) else {
@@ -200,11 +200,11 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         let Some(held) = self.store.get_mut(id) else {
             return;
         };
-        if turn.view.takes_only_pushes(to) {
-            if held.sent_whole.contains(&to) {
+        if turn.view.is_reference(to) {
+            if held.pushed_to.contains(&to) {
                 return;
             }
-            held.sent_whole.push(to);
+            held.pushed_to.push(to);
         }
         let rumor = rumor(id, held, micros(turn.now));
         let token = self.sending(to, Sending::Push { id: Box::new(id.clone()), first });
@@ -213,7 +213,7 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
 
     /// Offers, or pushes to a peer that takes nothing else.
     pub(super) fn offer(&mut self, turn: &mut Turn<'_, P, M>, to: P, ids: &Arc<[Id<P>]>, replacements: u8) {
-        if turn.view.takes_only_pushes(to) {
+        if turn.view.is_reference(to) {
             for id in ids.iter() {
                 self.push(turn, to, id, false);
             }

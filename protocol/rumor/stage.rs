@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::config::Config;
+use super::config::GossipConfig;
 use super::message::Id;
 use super::seen::Birth;
 
@@ -104,7 +104,7 @@ impl<P: Copy + Ord> Earlier<P> {
         now > self.until
     }
 
-    pub(super) fn add(&mut self, id: Id<P>, config: &Config) {
+    pub(super) fn add(&mut self, id: Id<P>, config: &GossipConfig) {
         match id {
             Id::Numbered { origin, incarnation, sequence } => {
                 let room = self.lives.len() < config.origins.max(1);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::time::Duration;
 
-use super::config::Config;
+use super::config::GossipConfig;
 use super::message::{Id, Page, Stretch, Urgency, stable_hash};
 use super::seen::Birth;
 use crate::peer_id::PeerId;
@@ -23,7 +23,7 @@ pub(super) struct Held<P, M> {
     /// It is still to be spread, so it must not be dropped.
     pub(super) waiting: bool,
     /// Peers that take only whole messages and have had this one from here, or given it to us.
-    pub(super) sent_whole: Vec<P>,
+    pub(super) pushed_to: Vec<P>,
 }
 
 #[derive(Clone, Debug)]
@@ -84,7 +84,7 @@ impl<P: PeerId, M> Store<P, M> {
     }
 
     /// Drops the oldest until count and bytes are within bounds, sparing those still to be spread and the last one.
-    pub(super) fn trim(&mut self, config: &Config) {
+    pub(super) fn trim(&mut self, config: &GossipConfig) {
         while self.held.len() > 1 && (self.held.len() > config.retained_count || self.bytes > config.retained_bytes) {
             let oldest = self.by_birth.iter().map(|(_, id)| id).find(|id| !self.is_waiting(id)).cloned();
             match oldest {

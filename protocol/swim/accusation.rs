@@ -44,7 +44,7 @@ impl<P: PeerId> Swim<P> {
 
     /// The connection was refused, and no relay reached the peer either. A port that refuses is evidence, unlike
     /// silence, so nobody else has to confirm it; but a process may be restarting, so it has to be refused again after
-    /// [`restart_time`](super::Config::restart_time).
+    /// [`restart_time`](super::SwimConfig::restart_time).
     pub(super) fn refused<R: Rng + ?Sized>(&mut self, now: Duration, peer: P, chance: &mut R) {
         let Some(member) = self.find(&peer) else {
             return;
@@ -232,7 +232,7 @@ impl<P: PeerId> Swim<P> {
     /// not under suspicion themselves.
     fn voices(&self, peer: &P) -> usize {
         let able = |member: &&Member<P>| {
-            let takes_part = member.answered && !member.incarnation.is_mute();
+            let takes_part = member.answered && !member.incarnation.is_passive();
             member.status() == Status::Alive && takes_part && member.peer != *peer
         };
         1 + self.members.iter().filter(able).count()

@@ -6,14 +6,14 @@
 //! peer's block, when it would ask, so that as a rule one node asks all peers of a block at once, tells the others what
 //! it heard, and spares them the asking.
 //!
-//! A node asks at most [`Config::asks`](super::Config::asks) peers a period. A peer that does not answer is reported as
+//! A node asks at most [`SwimConfig::asks`](super::SwimConfig::asks) peers a period. A peer that does not answer is reported as
 //! unreachable, and asked again after a pause that grows with the number of members that share the asking.
 
 use std::time::Duration;
 
 use rand::{Rng, RngExt};
 
-use super::interface::{Event, Output, Timer};
+use super::interface::{MemberEvent, Output, Timer};
 use super::machine::{Swim, second};
 use super::standing::{Member, Status};
 use crate::peer_id::{PeerId, mix};
@@ -111,7 +111,7 @@ impl<P: PeerId> Swim<P> {
             return;
         };
         // Another member may have heard from it, or have removed it before this node listed it.
-        let able = |member: &&Member<P>| member.status() == Status::Alive && !member.incarnation.is_mute();
+        let able = |member: &&Member<P>| member.status() == Status::Alive && !member.incarnation.is_passive();
         let count = self.members.iter().filter(able).count();
         if count > 0
             && let Some(via) = self.members.iter().filter(able).nth(chance.random_range(0..count))
@@ -123,7 +123,7 @@ impl<P: PeerId> Swim<P> {
         if member.status() == Status::Pending {
             member.unreachable = true;
             member.second = second(now);
-            self.outbox.push(Output::Event(Event::Unreachable { peer }));
+            self.outbox.push(Output::Event(MemberEvent::Unreachable { peer }));
         }
     }
 }

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use rand::{Rng, RngExt};
 
-use super::interface::{Event, Output};
+use super::interface::{MemberEvent, Output};
 use super::machine::Swim;
 use super::standing::Member;
 use super::statement::{ClusterId, Relation, Statement};
@@ -68,7 +68,7 @@ impl<P: PeerId> Swim<P> {
     ///
     /// `merge` says that the other node asks for a merge: an operator there put this node in a group, or it joins.
     pub fn relate(&mut self, stated: &Statement, merge: bool) -> Relation {
-        if stated.is_mute() {
+        if stated.is_passive() {
             return Relation::Member;
         }
         let before = self.cluster.id();
@@ -97,7 +97,7 @@ impl<P: PeerId> Swim<P> {
         if let (Some(from), Some(into)) = (before, self.cluster.id())
             && from != into
         {
-            self.outbox.push(Output::Event(Event::Merged { from, into }));
+            self.outbox.push(Output::Event(MemberEvent::Merged { from, into }));
         }
         Relation::Member
     }
@@ -119,7 +119,7 @@ impl<P: PeerId> Swim<P> {
         if self.cluster.id.is_some() && !self.cluster.alone {
             return;
         }
-        let takes_part = |member: &&Member<P>| member.status().is_known() && !member.incarnation.is_mute();
+        let takes_part = |member: &&Member<P>| member.status().is_known() && !member.incarnation.is_passive();
         let mut company = self.members.iter().filter(takes_part).peekable();
         if company.peek().is_none() {
             self.cluster.since = None;
@@ -141,10 +141,10 @@ mod tests {
 
     use super::*;
     use crate::swim::statement::Cluster;
-    use crate::swim::{Config, Incarnation, Input};
+    use crate::swim::{Incarnation, Input, SwimConfig};
 
     fn node(id: u64) -> Swim<u32> {
-        let mut swim = Swim::new(id as u32, 1, Config::default()).unwrap();
+        let mut swim = Swim::new(id as u32, 1, SwimConfig::default()).unwrap();
         swim.cluster.id = ClusterId::new(id);
         swim
     }
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn the_lowest_member_draws_an_id_and_the_others_take_it() {
         let mut chance = ChaCha8Rng::seed_from_u64(1);
-        let mut nodes: Vec<Swim<u32>> = (1..=3).map(|me| Swim::new(me, 1, Config::default()).unwrap()).collect();
+        let mut nodes: Vec<Swim<u32>> = (1..=3).map(|me| Swim::new(me, 1, SwimConfig::default()).unwrap()).collect();
         let second = Duration::from_secs(1);
         nodes[0].draw_cluster_id(9 * second, &mut chance);
         assert_eq!(nodes[0].cluster(), None, "it is alone");
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn nodes_that_join_through_one_at_the_same_time_are_in_one_cluster() {
         let mut chance = ChaCha8Rng::seed_from_u64(1);
-        let fresh = |me| Swim::new(me, 1, Config::default()).unwrap();
+        let fresh = |me| Swim::new(me, 1, SwimConfig::default()).unwrap();
         let mut seed: Swim<u32> = fresh(9);
         seed.found_cluster(&mut chance);
         let id = seed.cluster();

@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-/// The knobs of failure detection. [`Config::default`] is meant for a data centre or one machine.
+/// The knobs of failure detection. [`SwimConfig::default`] is meant for a data centre or one machine.
 ///
 /// ```
-/// use chinwag_protocol::swim::Config;
+/// use chinwag_protocol::swim::SwimConfig;
 /// use std::time::Duration;
 ///
-/// let wide_area = Config { probe_timeout: Duration::from_millis(800), ..Config::default() };
+/// let wide_area = SwimConfig { probe_timeout: Duration::from_millis(800), ..SwimConfig::default() };
 /// assert!(wide_area.check().is_err(), "a probe must end within its period");
-/// let wide_area = Config { probe_interval: Duration::from_secs(2), ..wide_area };
+/// let wide_area = SwimConfig { probe_interval: Duration::from_secs(2), ..wide_area };
 /// assert!(wide_area.check().is_ok());
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Config {
+pub struct SwimConfig {
     /// The protocol period: one member is probed in each. Time, 10 ms to 1 h, default 1 s.
     ///
     /// Shorter finds failures sooner and costs more; each node sends and answers one probe a period, however
@@ -106,7 +106,7 @@ pub struct Config {
     pub remembered: u32,
 }
 
-impl Default for Config {
+impl Default for SwimConfig {
     fn default() -> Self {
         Self {
             probe_interval: Duration::from_secs(1),
@@ -130,9 +130,9 @@ impl Default for Config {
     }
 }
 
-/// A [`Config`] that cannot work. Nothing has been started; the caller's value is at fault.
+/// A [`SwimConfig`] that cannot work. Nothing has been started; the caller's value is at fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigError {
+pub enum SwimConfigError {
     /// A time outside its range.
     #[error("{knob} is {value:?}, it must lie between {least:?} and {most:?}")]
     Time {
@@ -167,12 +167,12 @@ pub enum ConfigError {
     },
 }
 
-impl Config {
+impl SwimConfig {
     /// Checks every knob against its range.
     ///
     /// # Errors
     /// The first knob that is out of range, with its value.
-    pub fn check(&self) -> Result<(), ConfigError> {
+    pub fn check(&self) -> Result<(), SwimConfigError> {
         const MILLISECOND: Duration = Duration::from_millis(1);
         const TICK: Duration = Duration::from_millis(10);
         const HOUR: Duration = Duration::from_secs(3_600);
@@ -188,7 +188,7 @@ impl Config {
             ("news_interval", self.news_interval, Duration::ZERO, HOUR),
         ] {
             if !(least..=most).contains(&value) {
-                return Err(ConfigError::Time { knob, value, least, most });
+                return Err(SwimConfigError::Time { knob, value, least, most });
             }
         }
         for (knob, value, least, most) in [
@@ -203,12 +203,12 @@ impl Config {
             ("members", self.members, 1, 1_000_000),
         ] {
             if !(least..=most).contains(&value) {
-                return Err(ConfigError::Count { knob, value, least, most });
+                return Err(SwimConfigError::Count { knob, value, least, most });
             }
         }
         let probe = self.probe_timeout + self.relay_timeout;
         if probe > self.probe_interval {
-            return Err(ConfigError::ProbeOutlastsPeriod { probe, interval: self.probe_interval });
+            return Err(SwimConfigError::ProbeOutlastsPeriod { probe, interval: self.probe_interval });
         }
         Ok(())
     }

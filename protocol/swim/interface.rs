@@ -102,7 +102,7 @@ pub enum Output<P> {
         budget: Duration,
     },
     /// Tell this peer a piece of news, almost always about itself. Reply: its statement, as [`Input::Heard`]. Never sent to
-    /// mute peers.
+    /// passive peers.
     Tell {
         /// The peer to tell.
         peer: P,
@@ -112,7 +112,7 @@ pub enum Output<P> {
         timeout: Duration,
     },
     /// Send this peer a comparison. Reply: a [`Page`] for [`Swim::take_page`]; then, or if it fails,
-    /// [`Swim::end_sync`]. Never sent to mute peers.
+    /// [`Swim::end_sync`]. Never sent to passive peers.
     Sync {
         /// The peer to compare with.
         peer: P,
@@ -122,7 +122,7 @@ pub enum Output<P> {
         timeout: Duration,
     },
     /// Ask this member what it knows of another peer, which does not answer this node. Reply: [`Swim::known_of`] there, as
-    /// [`Input::Told`]. Never sent to mute peers.
+    /// [`Input::Told`]. Never sent to passive peers.
     Inquire {
         /// The member to ask.
         via: P,
@@ -148,7 +148,7 @@ pub enum Output<P> {
         timer: Timer<P>,
     },
     /// Something that the application is to know.
-    Event(Event<P>),
+    Event(MemberEvent<P>),
 }
 
 /// Everything that can be due.
@@ -184,7 +184,7 @@ pub enum Timer<P> {
 /// the others, at last `Failed` or `Left`, after which `Rejoined` or `Joined` begins anew. A peer that this node only ever
 /// knew as removed begins with `Rejoined`. `Unreachable` comes at most once before `Joined`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Event<P> {
+pub enum MemberEvent<P> {
     /// It was heard from, or of, for the first time; or it is back after it had left.
     Joined {
         /// The peer.
@@ -213,7 +213,7 @@ pub enum Event<P> {
         /// Its incarnation.
         incarnation: Incarnation,
     },
-    /// A verdict removed it: take it out of its groups, remember which, and tell mute members, if `by` is this node.
+    /// A verdict removed it: take it out of its groups, remember which, and tell passive members, if `by` is this node.
     Failed {
         /// The peer.
         peer: P,

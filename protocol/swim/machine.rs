@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use rand::{Rng, RngExt};
 
-use super::config::{Config, ConfigError};
+use super::config::{SwimConfig, SwimConfigError};
 use super::flight::Flight;
-use super::interface::{Event, Input, Output, Timer};
+use super::interface::{Input, MemberEvent, Output, Timer};
 use super::standing::{Claim, Incarnation, Member, Status, Update, supersedes};
 use super::statement::{Cluster, Statement};
 use super::suspicion::Suspicion;
@@ -36,7 +36,7 @@ const RAISE_PAUSE: Duration = Duration::from_secs(60);
 pub struct Swim<P> {
     pub(super) me: P,
     pub(super) incarnation: Incarnation,
-    pub(super) config: Config,
+    pub(super) config: SwimConfig,
     pub(super) running: bool,
     left: bool,
     /// The life that this node was started with, by its clock.
@@ -92,7 +92,7 @@ impl<P: PeerId> Swim<P> {
     ///
     /// # Errors
     /// The configuration's first knob that is out of range.
-    pub fn new(me: P, life: u64, config: Config) -> Result<Self, ConfigError> {
+    pub fn new(me: P, life: u64, config: SwimConfig) -> Result<Self, SwimConfigError> {
         config.check()?;
         Ok(Self {
             me,
@@ -211,23 +211,23 @@ impl<P: PeerId> Swim<P> {
         self.members.len()
     }
 
-    /// How many peers were not taken in because [`Config::members`] are kept already.
+    /// How many peers were not taken in because [`SwimConfig::members`] are kept already.
     pub fn turned_away(&self) -> u64 {
         self.turned_away
     }
 
     /// Mute members, which have to be told of a verdict in their own words (`groups.rem`).
-    pub fn mute_members(&self) -> impl Iterator<Item = P> {
+    pub fn passive_members(&self) -> impl Iterator<Item = P> {
         self.members
             .iter()
-            .filter(|member| member.status().is_known() && member.incarnation.is_mute())
+            .filter(|member| member.status().is_known() && member.incarnation.is_passive())
             .map(|member| member.peer)
     }
 
-    /// Whether a peer that belongs in this node's groups has stated no incarnation so far: it is mute, or nobody has heard
+    /// Whether a peer that belongs in this node's groups has stated no incarnation so far: it is passive, or nobody has heard
     /// from it yet.
-    pub fn is_mute(&self, peer: &P) -> bool {
-        self.find(peer).is_some_and(|member| member.status().is_present() && member.incarnation.is_mute())
+    pub fn is_passive(&self, peer: &P) -> bool {
+        self.find(peer).is_some_and(|member| member.status().is_present() && member.incarnation.is_passive())
     }
 
     /// Whether an operator put a peer here that has not answered since, so that a request to it asks for a merge. Answers the
@@ -475,10 +475,10 @@ impl<P: PeerId> Swim<P> {
         restarted: bool,
     ) {
         use Status::{Alive, Expelled, Failed, Left, Pending, Suspect, Unreachable};
-        let joined = Event::Joined { peer, incarnation };
-        let rejoined = Event::Rejoined { peer, incarnation };
-        let suspected = Event::Suspected { peer, incarnation, by };
-        let events: [Option<Event<P>>; 2] = match (before, after) {
+        let joined = MemberEvent::Joined { peer, incarnation };
+        let rejoined = MemberEvent::Rejoined { peer, incarnation };
+        let suspected = MemberEvent::Suspected { peer, incarnation, by };
+        let events: [Option<MemberEvent<P>>; 2] = match (before, after) {
             (_, Pending | Unreachable | Expelled) | (Some(Expelled), _) => [None, None],
             (None | Some(Pending | Unreachable | Left), Alive) => [Some(joined), None],
             (None | Some(Pending | Unreachable | Left), Suspect) => [Some(joined), Some(suspected)],
@@ -488,13 +488,15 @@ impl<P: PeerId> Swim<P> {
             (Some(Alive | Suspect), Suspect) if restarted => [Some(rejoined), Some(suspected)],
             (Some(Alive), Alive) | (Some(Suspect), Suspect) => [None, None],
             (Some(Alive), Suspect) => [Some(suspected), None],
-            (Some(Suspect), Alive) => [Some(Event::Refuted { peer, incarnation }), None],
+            (Some(Suspect), Alive) => [Some(MemberEvent::Refuted { peer, incarnation }), None],
             (Some(Failed), Alive) => [Some(rejoined), None],
             (Some(Failed), Suspect) => [Some(rejoined), Some(suspected)],
             (Some(Pending | Unreachable | Alive | Suspect), Failed) => {
-                [Some(Event::Failed { peer, incarnation, by }), None]
+                [Some(MemberEvent::Failed { peer, incarnation, by }), None]
             }
-            (Some(Pending | Unreachable | Alive | Suspect), Left) => [Some(Event::Left { peer, incarnation }), None],
+            (Some(Pending | Unreachable | Alive | Suspect), Left) => {
+                [Some(MemberEvent::Left { peer, incarnation }), None]
+            }
         };
         self.outbox.extend(events.into_iter().flatten().map(Output::Event));
     }
@@ -509,7 +511,7 @@ impl<P: PeerId> Swim<P> {
             return false;
         }
         if update.incarnation.life != self.incarnation.life {
-            self.outbox.push(Output::Event(Event::AddressTaken { incarnation: update.incarnation }));
+            self.outbox.push(Output::Event(MemberEvent::AddressTaken { incarnation: update.incarnation }));
             // An earlier start of this node whose clock was ahead has one last life. Two processes with one address
             // answer each later life with another.
             if self.raised.is_some_and(|raised| now < raised + RAISE_PAUSE) {
@@ -535,8 +537,8 @@ impl<P: PeerId> Swim<P> {
 
     /// Tells a peer a piece of news, if it can make use of it.
     pub(super) fn tell(&mut self, peer: P, update: Update<P>) {
-        let mute = self.find(&peer).is_none_or(|member| member.incarnation.is_mute());
-        if self.running && !mute {
+        let passive = self.find(&peer).is_none_or(|member| member.incarnation.is_passive());
+        if self.running && !passive {
             self.outbox.push(Output::Tell { peer, update, timeout: self.whole_timeout() });
         }
     }
@@ -557,7 +559,7 @@ impl<P: PeerId> Swim<P> {
             self.members[at].merge = false;
         }
         self.withdraw(&peer);
-        if stated.is_mute() {
+        if stated.is_passive() {
             self.speak_for(now, peer);
         } else {
             let update = Update { peer, incarnation: stated.incarnation, claim: Claim::Alive, by: self.me };
@@ -597,7 +599,7 @@ impl<P: PeerId> Swim<P> {
         }
     }
 
-    /// A mute peer shows life. It cannot refute, so the one who sees it does that.
+    /// A passive peer shows life. It cannot refute, so the one who sees it does that.
     fn speak_for(&mut self, now: Duration, peer: P) {
         let Some(member) = self.find(&peer) else {
             return;

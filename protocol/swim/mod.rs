@@ -8,7 +8,7 @@
 //!            A -- dead(B, i, by A) -----------------> all       a refused connection is evidence: the verdict
 //! accuse     A -- suspect(B, i, by A) --> all, and to B itself  silence is not: news by gossip
 //! witness    C, D, E: about `witnesses` of those who hear it probe B at once, and accuse it too if they fail
-//! refute     B -- alive(B, i+1, by B) ---> all    B hears of it. A mute B cannot: a node that reaches it does it instead
+//! refute     B -- alive(B, i+1, by B) ---> all    B hears of it. A passive B cannot: a node that reaches it does it instead
 //! verdict    A -- dead(B, i, by A) ------> all    suspicion time over, A failed again, enough others accuse
 //! leave      B -- left(B, i, by B) ------> all    voluntarily; not a failure
 //! reconnect  A -- ping ------------------> B      now and then to a peer that a verdict removed; it answers, and
@@ -22,7 +22,7 @@
 //! ```
 //!
 //! Transport is request and reply. A relay can be any node that passes calls on, and any answer is a sign of life, so
-//! peers which know nothing of membership (*mute*: they state no incarnation) can be watched and can serve. A node that
+//! peers which know nothing of membership (*passive*: they state no incarnation) can be watched and can serve. A node that
 //! does take part makes a [`Statement`] in all it sends and answers: its [`Incarnation`], its cluster, and the hash of its
 //! view.
 //!
@@ -33,9 +33,9 @@
 //! - News names (peer, incarnation). A later incarnation beats all that was said of an earlier one, so a late verdict
 //!   cannot remove a node that is back ([`supersedes`] is the whole precedence).
 //! - A node declares a peer dead only on evidence of its own: its connection was refused, twice, at least
-//!   [`Config::restart_time`] apart, with no success in between and no relay that got through; or it has failed to reach the
+//!   [`SwimConfig::restart_time`] apart, with no success in between and no relay that got through; or it has failed to reach the
 //!   peer, twice, with nothing but failure since, and enough others confirm that. *Enough* counts those who could: members that have
-//!   answered this node, take part, and are not under suspicion. A lone pair, or one node among mute ones, decides alone.
+//!   answered this node, take part, and are not under suspicion. A lone pair, or one node among passive ones, decides alone.
 //! - A member that is known only by what others say can be probed, accused and removed. It has no vote here until it has
 //!   answered this node.
 //! - A peer that was put in a group and that nobody has heard from is [`Status::Pending`] or [`Status::Unreachable`]: no
@@ -54,7 +54,7 @@
 //! has the probe, the relays, suspicion, incarnations and the shuffled round-robin. *Lifeguard: Local Health Awareness for More Accurate
 //! Failure Detection* (Dadgar, Phillips & Currey, DSN-W 2018) has the local health counter (a node that keeps failing
 //! looks for the fault in itself first), the suspicion time that falls with independent confirmations, and the "buddy
-//! system" (the suspect is told directly). Neighbours, refusals as evidence, witnesses, shared asking, mute peers and
+//! system" (the suspect is told directly). Neighbours, refusals as evidence, witnesses, shared asking, passive peers and
 //! clusters are our own.
 //!
 //! # What is not here
@@ -70,13 +70,13 @@
 //! does no I/O, and the same inputs with the same generator give the same outputs.
 //!
 //! ```
-//! use chinwag_protocol::swim::{Config, Event, Input, Outcome, Output, Statement, Status, Swim};
+//! use chinwag_protocol::swim::{SwimConfig, MemberEvent, Input, Outcome, Output, Statement, Status, Swim};
 //! use rand::SeedableRng;
 //! use std::time::Duration;
 //!
 //! let (me, peer) = (1_u32, 2_u32);
 //! let mut chance = rand_chacha::ChaCha8Rng::seed_from_u64(7);
-//! let mut swim = Swim::new(me, 1_700_000_000_000, Config::default())?;
+//! let mut swim = Swim::new(me, 1_700_000_000_000, SwimConfig::default())?;
 //! let mut due = Vec::new();
 //! for input in [Input::Start, Input::Add(peer)] {
 //!     for output in swim.handle(Duration::ZERO, input, &mut chance) {
@@ -104,7 +104,7 @@
 //! let outcome = Outcome::Answered(Statement::default());
 //! let answer = Input::Outcome { token: probe.ok_or("no probe")?, outcome };
 //! let outputs = swim.handle(now, answer, &mut chance);
-//! assert!(outputs.iter().any(|output| matches!(output, Output::Event(Event::Joined { peer: 2, .. }))));
+//! assert!(outputs.iter().any(|output| matches!(output, Output::Event(MemberEvent::Joined { peer: 2, .. }))));
 //! assert!(outputs.iter().any(|output| matches!(output, Output::Broadcast(_))));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -131,8 +131,8 @@ mod model;
 mod tests;
 
 pub use bulletin::{Bulletin, MOST_BYTES, MOST_NEWS};
-pub use config::{Config, ConfigError};
-pub use interface::{Event, Input, Outcome, Output, Timer, Token};
+pub use config::{SwimConfig, SwimConfigError};
+pub use interface::{Input, MemberEvent, Outcome, Output, Timer, Token};
 pub use machine::{LIFE_AHEAD, Swim};
 pub use standing::{Claim, Incarnation, Status, Update, supersedes};
 pub use statement::{ClusterId, FORMER_IDS, Relation, Statement};

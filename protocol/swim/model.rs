@@ -11,7 +11,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use stateright::{Checker, Model, Property};
 
-use super::{Claim, Config, Incarnation, Input, Output, Statement, Status, Swim, Update};
+use super::{Claim, Incarnation, Input, Output, Statement, Status, Swim, SwimConfig, Update};
 
 const NODES: u32 = 3;
 const LIFE: u64 = 1;
@@ -124,7 +124,8 @@ fn normal(mut node: Swim<u32>) -> Swim<u32> {
 }
 
 fn boot(me: u32, life: u64) -> Swim<u32> {
-    let config = Config { witnesses: 0, relays: 0, confirmations: 1, stall_tolerance: LATE * 2, ..Config::default() };
+    let config =
+        SwimConfig { witnesses: 0, relays: 0, confirmations: 1, stall_tolerance: LATE * 2, ..SwimConfig::default() };
     let mut swim = Swim::new(me, life, config).expect("valid");
     let _ = swim.handle(START, Input::Start, &mut chance());
     swim

@@ -21,7 +21,7 @@ use crate::peer_id::PeerId;
 /// further direct ones.
 const REQUESTS: u32 = 8;
 
-/// A timer that is late by more than this share of [`stall_tolerance`](super::Config::stall_tolerance), a fifth, is a sign that
+/// A timer that is late by more than this share of [`stall_tolerance`](super::SwimConfig::stall_tolerance), a fifth, is a sign that
 /// this node is slow. A guess: on an idle machine none is, and where a hundred processes start at once on two cores,
 /// most are.
 const SLOW: u32 = 5;
@@ -298,7 +298,7 @@ impl<P: PeerId> Swim<P> {
         let Some(member) = self.find(&peer) else {
             return;
         };
-        if member.incarnation.is_mute() {
+        if member.incarnation.is_passive() {
             self.heard(now, peer, &Statement::default(), direct);
         } else {
             self.withdraw(&peer);

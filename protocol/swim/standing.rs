@@ -14,11 +14,11 @@ use serde::{Deserialize, Serialize};
 /// its life, so a node started again on the same address is a newer one, not a ghost of the older. Within
 /// its life a node takes another turn each time it has to contradict what others say of it.
 ///
-/// Life 0 belongs to *mute* peers: those which state no incarnation, and for which the nodes that reach
+/// Life 0 belongs to *passive* peers: those which state no incarnation, and for which the nodes that reach
 /// them count the turns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Incarnation {
-    /// When the node was started, in any unit that grows from start to start; 0 for mute peers.
+    /// When the node was started, in any unit that grows from start to start; 0 for passive peers.
     pub life: u64,
     /// How often it has been raised within that life.
     pub turn: u32,
@@ -52,7 +52,7 @@ impl Incarnation {
     }
 
     /// Whether this was counted by others, for a peer that states none.
-    pub const fn is_mute(self) -> bool {
+    pub const fn is_passive(self) -> bool {
         self.life == 0
     }
 }

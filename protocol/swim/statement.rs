@@ -30,7 +30,7 @@ impl ClusterId {
 /// What a node states of itself in every request and answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Statement {
-    /// Its incarnation, or one of life 0 for a *mute* node, which states nothing.
+    /// Its incarnation, or one of life 0 for a *passive* node, which states nothing.
     pub incarnation: Incarnation,
     /// Its cluster, or `None` while it has no other members.
     pub cluster: Option<ClusterId>,
@@ -47,8 +47,8 @@ impl Statement {
     }
 
     /// Whether it states nothing: a node of the reference, or one with membership switched off.
-    pub const fn is_mute(&self) -> bool {
-        self.incarnation.is_mute()
+    pub const fn is_passive(&self) -> bool {
+        self.incarnation.is_passive()
     }
 }
 

@@ -141,7 +141,7 @@ impl<P: PeerId> Swim<P> {
         let member = self.find(peer)?;
         let (incarnation, claim) = (member.incarnation, member.claim);
         let held = matches!(member.status(), Status::Suspect | Status::Failed | Status::Left);
-        (held && !incarnation.is_mute()).then_some(Update { peer: *peer, incarnation, claim, by: self.me })
+        (held && !incarnation.is_passive()).then_some(Update { peer: *peer, incarnation, claim, by: self.me })
     }
 
     /// Takes in the answer to a comparison; answers the next request, or `None` when both sides agree on what was
@@ -239,8 +239,8 @@ impl<P: PeerId> Swim<P> {
 
     pub(super) fn begin_comparison(&mut self, now: Duration, peer: P) {
         let under_way = self.comparison.as_ref().is_some_and(|comparison| now < comparison.until);
-        let mute = self.find(&peer).is_none_or(|member| member.incarnation.is_mute());
-        if under_way || mute || !self.running {
+        let passive = self.find(&peer).is_none_or(|member| member.incarnation.is_passive());
+        if under_way || passive || !self.running {
             return;
         }
         let timeout = self.whole_timeout();

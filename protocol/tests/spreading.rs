@@ -1,7 +1,7 @@
 //! The simulator's figures at sizes that a test can afford. The example `spreading` measures the rest.
 
 use chinwag_protocol::fanout::Fanout;
-use chinwag_protocol::rumor::Config;
+use chinwag_protocol::rumor::GossipConfig;
 
 #[path = "spreading/model.rs"]
 mod model;
@@ -9,7 +9,7 @@ mod model;
 use model::{Scenario, Summary, spread, summarize};
 
 fn scenario(members: u32, loss: f64, bytes: usize) -> Scenario {
-    Scenario { members, loss, fanout: Fanout::Log, bytes, config: Config::default() }
+    Scenario { members, loss, fanout: Fanout::Log, bytes, config: GossipConfig::default() }
 }
 
 /// A row of the targets: what a summary may come to at most.

@@ -29,7 +29,7 @@ fn reason(text: &str) -> Reason {
 }
 
 /// The form of older nodes: every nested value as a JSON string.
-fn legacy(text: &str) -> String {
+fn in_strings(text: &str) -> String {
     fn nested(typed: &serde_json::Value) -> serde_json::Value {
         let mut typed = typed.clone();
         match typed["type"].as_str().unwrap() {
@@ -78,7 +78,7 @@ fn every_vector_is_read_and_written_back_byte_for_byte() {
 fn every_vector_is_read_in_the_older_forms() {
     for (name, wire) in vectors() {
         let value = read(&wire);
-        assert_eq!(read(&legacy(&wire)), value, "{name}");
+        assert_eq!(read(&in_strings(&wire)), value, "{name}");
         assert_eq!(read(&reversed(&wire)), value, "{name}");
     }
 }

@@ -502,7 +502,7 @@ impl Gossip {
             // a node of the previous version does not know `enter`, and knows the others
             let tells = !matches!(asked, Method::Recv | Method::Enter);
             if tells && matches!(&reply, Err(error) if error.lacks_method()) {
-                room.takes_only_pushes(to, &entry.members);
+                room.note_reference(to, &entry.members);
             }
             let answer = match reply {
                 Ok(peer::Answer::Gossip(answer)) => Some(answer),
@@ -600,7 +600,7 @@ async fn settled(
     Ok(replies)
 }
 
-/// Has this node enter a group, if it has not. Answered once it has, within [`rumor::Config::entry_time`].
+/// Has this node enter a group, if it has not. Answered once it has, within [`rumor::GossipConfig::entry_time`].
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub(crate) struct Enter {

@@ -22,7 +22,7 @@ pub(crate) struct Writer {
 impl Writer {
     /// For requests of this sender. One that is mute states nothing.
     pub(crate) fn new(from: Member, stated: Stated) -> Writer {
-        let stated = if stated.statement.is_mute() { Stated::default() } else { stated };
+        let stated = if stated.statement.is_passive() { Stated::default() } else { stated };
         Writer { from, stated, last: None }
     }
 

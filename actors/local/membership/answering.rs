@@ -57,7 +57,7 @@ impl Membership {
         let (Some(member), stated) = (from, *stated) else { return Ok(None) };
         let node = &member.node;
         self.spelled(node);
-        if node.is_same_node(&self.home.me) && !stated.is_mute() {
+        if node.is_same_node(&self.home.me) && !stated.is_passive() {
             let mine = self.roster.borrow().swim.incarnation();
             if stated.incarnation.life != mine.life && stated.incarnation.life != self.home.incarnation {
                 self.address_taken(stated.incarnation.life);
@@ -71,7 +71,7 @@ impl Membership {
         let merge = merge || roster.swim.expects_to_join() && roster.seed == Some(member.nid);
         admit(&mut roster, &self.home, &stated, name, merge)?;
         drop(roster);
-        if !stated.is_mute() {
+        if !stated.is_passive() {
             self.drive([Input::Heard { peer: member.nid, stated }], context);
         }
         Ok(Some(Sender { member, stated }))
@@ -94,7 +94,7 @@ impl Membership {
         let peer = sender.member.nid;
         let held = roster.swim.held_against(&peer).or_else(|| {
             let incarnation = roster.swim.incarnation_of(&peer)?;
-            let later = incarnation > sender.stated.incarnation && !sender.stated.is_mute();
+            let later = incarnation > sender.stated.incarnation && !sender.stated.is_passive();
             later.then_some(Update { peer, incarnation, claim: Claim::Alive, by: self.home.nid })
         });
         self.entry(&roster, &held?)
@@ -316,7 +316,7 @@ impl Membership {
             let outcome = told.await.unwrap_or(Outcome::Lost);
             let stated = Stated { statement: roster.borrow().swim.statement(), name };
             let (reached, peer) = match outcome {
-                Outcome::Answered(behind) if behind.is_mute() => (true, None),
+                Outcome::Answered(behind) if behind.is_passive() => (true, None),
                 Outcome::Answered(behind) => (true, Some(Stated { statement: behind, name: stated.name.clone() })),
                 Outcome::Unreachable(_) | Outcome::Refused | Outcome::Lost => (false, None),
             };

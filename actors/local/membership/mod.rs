@@ -136,7 +136,7 @@ pub(crate) fn roster(home: &Home) -> Option<Shared> {
 /// An error for the sender where it belongs to another cluster.
 fn admit(roster: &mut Roster, home: &Home, stated: &Statement, name: &str, merge: bool) -> Result<(), CallError> {
     let mine = &home.settings.membership.cluster;
-    if !stated.is_mute() && name != mine {
+    if !stated.is_passive() && name != mine {
         return Err(wire::stranger(format!("{} is in the cluster {mine:?}, not {name:?}", home.me)));
     }
     match roster.swim.relate(stated, merge) {
@@ -286,7 +286,7 @@ impl Membership {
             }
             Output::Relay { token, via, peer, timeout, budget } => {
                 let ends = roster.address(&via).zip(roster.address(&peer));
-                let mute = roster.swim.incarnation_of(&via).is_none_or(|incarnation| incarnation.is_mute());
+                let mute = roster.swim.incarnation_of(&via).is_none_or(|incarnation| incarnation.is_passive());
                 let asking = ends.map(|(via, to)| {
                     if mute {
                         let asking = self.home.call(via, wire::relay_by_call(to), timeout);
@@ -301,7 +301,7 @@ impl Membership {
                         None => (Outcome::Lost, None),
                         Some(asking) => asking.await,
                     };
-                    let heard = behind.filter(|stated| !stated.is_mute());
+                    let heard = behind.filter(|stated| !stated.is_passive());
                     let heard = heard.map(|stated| Input::Heard { peer, stated });
                     Some(Take::of([Input::Outcome { token, outcome }].into_iter().chain(heard)))
                 });
@@ -338,7 +338,7 @@ impl Membership {
         self.report(async move {
             let peer::Answer::Pong(pong) = asking.await.ok()? else { return None };
             let stated = pong.stated.statement;
-            let heard = (!stated.is_mute()).then_some(Input::Heard { peer, stated })?;
+            let heard = (!stated.is_passive()).then_some(Input::Heard { peer, stated })?;
             Some(Take::told([heard], pong.about))
         });
     }

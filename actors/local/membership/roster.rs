@@ -399,7 +399,7 @@ impl Roster {
     }
 
     /// How much is held of what is bounded.
-    pub(crate) fn load(&self, config: &swim::Config) -> [(&'static str, Fill); 5] {
+    pub(crate) fn load(&self, config: &swim::SwimConfig) -> [(&'static str, Fill); 5] {
         let gone = self.swim.peers().filter(|(_, status, _)| !status.is_present()).count();
         [
             ("membership.members", Fill::new(self.swim.size(), config.members as usize)),

@@ -3,7 +3,7 @@
 //! | knob | unit, range | default |
 //! |---|---|---|
 //! | `on` | yes or no | yes |
-//! | `detection` | [`swim::Config`] | a data centre's; [`Settings::paced`] scales it |
+//! | `detection` | [`swim::SwimConfig`] | a data centre's; [`Settings::paced`] scales it |
 //! | `seeds` | `HOST:PORT`, any number | none |
 //! | `groups` | names, at most 256 | none |
 //! | `cluster` | a name | empty |
@@ -28,7 +28,7 @@ pub struct Settings {
     /// of any node that answers calls.
     pub on: bool,
     /// How failures are detected.
-    pub detection: swim::Config,
+    pub detection: swim::SwimConfig,
     /// Whom to join through: each in turn, again and again, until one answers.
     pub seeds: Vec<Seed>,
     /// Groups that it is to be in: on this node from the start, on the others once a seed has answered.
@@ -48,7 +48,7 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             on: true,
-            detection: swim::Config::default(),
+            detection: swim::SwimConfig::default(),
             seeds: Vec::new(),
             groups: Vec::new(),
             cluster: String::new(),
@@ -75,10 +75,10 @@ impl Settings {
     /// assert!(quick.detection.check().is_ok());
     /// ```
     pub fn paced(interval: Duration) -> Settings {
-        let whole = swim::Config::default();
+        let whole = swim::SwimConfig::default();
         let pace = interval.as_secs_f64() / whole.probe_interval.as_secs_f64();
         let scaled = |time: Duration| time.mul_f64(pace).max(Duration::from_millis(1));
-        let detection = swim::Config {
+        let detection = swim::SwimConfig {
             probe_interval: interval,
             probe_timeout: scaled(whole.probe_timeout),
             relay_timeout: scaled(whole.relay_timeout),

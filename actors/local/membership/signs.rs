@@ -39,7 +39,7 @@ impl Signs {
 
     /// A request of a peer has arrived, with what it states of itself; or an answer, with a mute statement.
     pub(crate) fn asked(&self, home: &Home, peer: Nid, stated: Statement) {
-        let incarnation = (!stated.is_mute()).then_some(stated.incarnation);
+        let incarnation = (!stated.is_passive()).then_some(stated.incarnation);
         let minds = |roster: &Shared| Some(roster.try_borrow().ok()?.swim.minds(&peer, incarnation));
         let (Some(true), Ok(node)) = (self.0.as_ref().and_then(minds), home.node().cloned()) else { return };
         let sign = match incarnation {

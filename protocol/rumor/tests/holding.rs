@@ -69,7 +69,7 @@ fn equal_nodes_say_so_in_one_number() {
 #[test]
 fn a_late_joiner_gets_all_in_bounded_steps() {
     let mut world = World::of(2);
-    let tight = |config: &mut Config| {
+    let tight = |config: &mut GossipConfig| {
         (config.page, config.batch, config.transfer_bytes, config.pulls) = (2, 3, 2 * LARGE, 1);
     };
     let (mut old, mut joiner) = (node_with(0, tight), node_with(1, tight));
@@ -123,7 +123,7 @@ fn the_asker_offers_what_the_other_lacks() {
 #[test]
 fn peers_that_take_only_whole_messages_get_each_once_and_nothing_else() {
     let (mut world, mut origin) = (World::of(10), node(0));
-    world.members.legacy = 1;
+    world.members.first_reference = 1;
     let mut reached: Vec<_> = sends(&world.broadcast(&mut origin, LARGE));
     let offered = rumor(numbered(77, 1, 1), 9);
     let (_, out) = world.ask(&mut origin, 77, Request::Push(offered));
@@ -148,13 +148,13 @@ fn peers_that_take_only_whole_messages_get_each_once_and_nothing_else() {
 }
 
 #[test]
-fn a_tick_does_not_send_a_legacy_peer_what_it_may_have_forgotten() {
+fn a_tick_does_not_send_a_reference_peer_what_it_may_have_forgotten() {
     let (mut world, mut origin) = (World::of(1), node(0));
     for _ in 0..8 {
         world.broadcast(&mut origin, LARGE);
         world.now += Duration::from_millis(10);
     }
-    world.members = Members { count: 2, legacy: 1 };
+    world.members = Members { count: 2, first_reference: 1 };
     let mut sent = sends(&world.tell(&mut origin, Input::Timer(Timer::Tick)));
     sent.retain(is_push);
     assert_eq!(sent.len(), 5);

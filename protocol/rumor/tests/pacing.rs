@@ -144,7 +144,7 @@ fn a_node_at_rest_asks_nobody_while_peers_state_the_same_hash() {
 #[test]
 fn a_node_does_not_slow_down_while_a_peer_that_cannot_compare_may_lack_a_rumor() {
     let (mut world, mut origin) = (World::of(3), node(0));
-    world.members.legacy = 1;
+    world.members.first_reference = 1;
     world.broadcast(&mut origin, LARGE);
     let found = intervals(&mut world, &mut origin, 20, None);
     assert!(within(&found[..9], 1, 1) && found[19] > 2, "{found:?}");

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::time::Duration;
 
 use chinwag_protocol::swim::{
-    Config, Event, Input, Outcome, Output, Page, Relation, Statement, Swim, Sync, Timer, Token, Update,
+    Input, MemberEvent, Outcome, Output, Page, Relation, Statement, Swim, SwimConfig, Sync, Timer, Token, Update,
 };
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -160,11 +160,11 @@ impl Held {
 /// The nodes, what is under way between them, and what their applications were told.
 pub struct World {
     pub now: Duration,
-    pub events: Vec<(Duration, Peer, Event<Peer>)>,
+    pub events: Vec<(Duration, Peer, MemberEvent<Peer>)>,
     /// Requests, answers not counted.
     pub requests: u64,
     network: Network,
-    config: Config,
+    config: SwimConfig,
     hosts: Vec<Host>,
     queue: BinaryHeap<Reverse<(Duration, u64, Peer, usize)>>,
     /// What is under way, and the places that are free.
@@ -178,8 +178,8 @@ pub struct World {
 }
 
 impl World {
-    /// A group of `n`, in which everyone knows everyone; the last `mute` of them take no part.
-    pub fn new(n: u32, mute: u32, config: Config, network: Network, seed: u64) -> Self {
+    /// A group of `n`, in which everyone knows everyone; the last `passive` of them take no part.
+    pub fn new(n: u32, passive: u32, config: SwimConfig, network: Network, seed: u64) -> Self {
         let mut world = Self {
             now: Duration::ZERO,
             events: Vec::new(),
@@ -210,7 +210,7 @@ impl World {
                 held: Held::default(),
             });
         }
-        for peer in 0..n - mute {
+        for peer in 0..n - passive {
             world.boot(peer);
             for other in (0..n).filter(|other| *other != peer) {
                 world.input(peer, Input::Add(other));
@@ -662,7 +662,7 @@ impl World {
     /// Verdicts against nodes that are up, as (when, who holds it, against whom).
     pub fn false_removals(&self) -> Vec<(Duration, Peer, Peer)> {
         let removed = self.events.iter().filter_map(|(at, by, event)| match event {
-            Event::Failed { peer, .. } if self.is_up(*peer) => Some((*at, *by, *peer)),
+            MemberEvent::Failed { peer, .. } if self.is_up(*peer) => Some((*at, *by, *peer)),
             _ => None,
         });
         removed.collect()
@@ -672,7 +672,7 @@ impl World {
     pub fn removals(&self, peer: Peer, since: Duration) -> BTreeMap<Peer, Duration> {
         let mut found = BTreeMap::new();
         for (at, by, event) in &self.events {
-            if let Event::Failed { peer: failed, .. } = event
+            if let MemberEvent::Failed { peer: failed, .. } = event
                 && *failed == peer
                 && *at >= since
             {

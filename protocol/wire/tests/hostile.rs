@@ -221,7 +221,7 @@ fn faults_say_where() {
 #[test]
 fn a_message_cut_anywhere_is_an_error() {
     for (name, wire) in vectors() {
-        for text in [wire.clone(), legacy(&wire), reversed(&wire).trim_end().to_owned()] {
+        for text in [wire.clone(), in_strings(&wire), reversed(&wire).trim_end().to_owned()] {
             for end in 0..text.len() {
                 let cut = &text.as_bytes()[..end];
                 assert!(decode(cut, &limits()).is_err(), "{name} cut at {end}");
