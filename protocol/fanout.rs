@@ -86,6 +86,7 @@ impl fmt::Display for Fanout {
 
 /// Why a text is not a fan-out. Nothing was changed; the text is at fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ParseFanoutError {
     /// A fan-out of zero would send nothing to anybody.
     #[error("a fan-out of {0:?} would reach nobody: it must be at least 1")]

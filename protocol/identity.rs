@@ -237,6 +237,7 @@ impl<'de> Deserialize<'de> for NodeAddr {
 
 /// Why something is not the address of a node. Nothing has changed; the caller is to mend it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum AddrError {
     /// Not an object.
     #[error("a node is an object with an ip and a port, not {0}")]

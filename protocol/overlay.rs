@@ -251,6 +251,7 @@ fn swapped(nodes: u32, degree: u32, chance: &mut impl Rng) -> Vec<BTreeSet<u32>>
 
 /// Why an overlay cannot be. Nothing has been built.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum OverlayError {
     /// There is nobody to connect.
     #[error("an overlay takes at least one node")]

@@ -17,6 +17,7 @@ use crate::{
 /// ```
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{message}")]
+#[non_exhaustive]
 pub struct CallError {
     /// The kind of failure.
     pub kind: ErrorKind,

@@ -90,6 +90,7 @@ pub fn reply_from_pair(error: Value, value: Value) -> Reply {
 
 /// What a group's members answered, each for itself.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[must_use = "some members may have failed"]
 pub struct GroupReply {
     /// The members that failed, and how.
     pub errors: BTreeMap<Sid, CallError>,
@@ -144,6 +145,7 @@ impl TryFrom<Answer> for GroupReply {
 
 /// What a group's members answered, folded into one value.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[must_use = "some members may have failed"]
 pub struct Aggregate<T> {
     /// The members that failed, and how: they are not in the value.
     pub errors: BTreeMap<Sid, CallError>,

@@ -6,6 +6,7 @@ use crate::value::{Object, Value};
 
 /// What a group was put with: its name, and what its services are to know (fan-out and the like).
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct GroupConfig {
     /// The name.
     pub gid: Gid,

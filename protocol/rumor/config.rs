@@ -9,6 +9,7 @@ use super::message::Urgency;
 /// Each field states its unit, range, default and where the default comes from. The simulator meant is
 /// `examples/spreading.rs` of this crate.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct GossipConfig {
     /// Time between two comparisons with a random peer. From 1 ms; default 200 ms.
     ///

@@ -326,6 +326,7 @@ pub struct Token {
 
 /// Why a rumor was not started. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum BroadcastError {
     /// The caller is faster than the group takes it.
     #[error("busy: {in_flight} own rumors are on their way; try again when one is settled")]

@@ -44,6 +44,7 @@ pub struct Page<P> {
 
 /// A [`Sync`] that cannot be answered. Nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SyncError {
     /// The number of parts is not a power of two up to [`MAX_PARTS`].
     #[error("a view has a power of two of parts, at most {MAX_PARTS}, not {0}")]

@@ -17,10 +17,6 @@ use chinwag_protocol::{
     swim,
 };
 
-/// The least that a paced node waits before it concludes that it stood still itself: what a loaded machine's
-/// scheduler takes. A guess.
-const LEAST_STALL: Duration = Duration::from_millis(100);
-
 /// How a node takes part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -75,21 +71,7 @@ impl Settings {
     /// assert!(quick.detection.check().is_ok());
     /// ```
     pub fn paced(interval: Duration) -> Settings {
-        let whole = swim::SwimConfig::default();
-        let pace = interval.as_secs_f64() / whole.probe_interval.as_secs_f64();
-        let scaled = |time: Duration| time.mul_f64(pace).max(Duration::from_millis(1));
-        let detection = swim::SwimConfig {
-            probe_interval: interval,
-            probe_timeout: scaled(whole.probe_timeout),
-            relay_timeout: scaled(whole.relay_timeout),
-            suspicion_min: scaled(whole.suspicion_min),
-            restart_time: scaled(whole.restart_time),
-            stall_tolerance: scaled(whole.stall_tolerance).max(LEAST_STALL),
-            reconnect_interval: scaled(whole.reconnect_interval).max(Duration::from_millis(10)),
-            news_interval: scaled(whole.news_interval),
-            ..whole
-        };
-        Settings { detection, ..Settings::default() }
+        Settings { detection: swim::SwimConfig::paced(interval), ..Settings::default() }
     }
 }
 
