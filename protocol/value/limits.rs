@@ -1,6 +1,6 @@
-//! [`Limits`]: what a value may cost.
+//! [`Limits`]: how much a message may cost.
 
-/// What a message may cost at most.
+/// How much a message may cost.
 ///
 /// ```
 /// use chinwag_protocol::wire::Limits;
@@ -11,16 +11,16 @@
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Length of a message, in bytes. Default 8 MiB, a guess: some hundred times the largest group's member
-    /// map, and little enough for a hundred of them at once.
+    /// The length of a message in bytes. Default 8 MiB, a guess: about a hundred times the member map of the largest group,
+    /// and small enough that a node can hold a hundred such messages.
     pub bytes: usize,
-    /// How deep values may nest; a value alone is one level, an error is two. Default 128, as serde_json has it:
-    /// deeper than what people write, and shallow enough for a thread of 2 MiB. A level takes some 1.5 KiB of stack
-    /// to read, 8 KiB without optimization: raise it only together with the stack.
+    /// The depth to which values may nest. A value on its own is one level, and an error is two. Default 128, like serde_json:
+    /// deeper than what people write, and shallow enough for a thread with a stack of 2 MiB. Reading a level takes about
+    /// 1.5 KiB of stack, or 8 KiB without optimization: raise this limit only together with the stack.
     pub depth: usize,
-    /// How many values a message may hold, with the holes of arrays, the steps of references, and what is copied
-    /// because it is shared. Default 1,000,000. A value takes 32 bytes, an object some 100 more, so a plain body
-    /// of 3 MB that is nothing but `{}` comes to about 130 MB.
+    /// The number of values that a message may hold. The holes of arrays, the steps of references and the copies of shared
+    /// values count, too. Default 1,000,000. A value takes 32 bytes and an object about 100 more, so a plain body of 3 MB
+    /// that consists of `{}` alone takes about 130 MB.
     pub values: usize,
 }
 

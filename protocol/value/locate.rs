@@ -5,24 +5,24 @@ use super::number::array_index;
 use super::reference::{Segment, Step, absolute};
 use super::tree::Value;
 
-/// Why a place was not found.
+/// Why a path or a reference leads to no value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lost {
-    /// Nothing is there.
+    /// There is no value.
     Nowhere,
-    /// References on the way lead to each other, round and round.
+    /// References on the way lead to each other in a circle.
     Circular,
-    /// The way there was longer than the budget.
+    /// The way is longer than the budget.
     Costly,
 }
 
-/// How many references in a row are followed. Whatever JavaScript sends needs at most one a level.
+/// The number of references in a row that are followed. What JavaScript sends needs at most one per level.
 const HOPS: usize = 512;
 
-/// A budget for one walk over a tree that nobody hostile built, or that was checked before.
+/// A budget for one walk over a tree that is trusted or that was checked before.
 pub(crate) const AMPLE: usize = 1 << 24;
 
-/// What `container` holds at `step`, and that step as the container itself names it.
+/// Returns the value that `container` holds at `step`, and the step as the container itself names it.
 pub(crate) fn child<'v>(container: &'v Value, step: Step<'_>) -> Option<(Step<'v>, &'v Value)> {
     match container {
         Value::Array(array) => {
@@ -44,8 +44,8 @@ pub(crate) fn child<'v>(container: &'v Value, step: Step<'_>) -> Option<(Step<'v
     }
 }
 
-/// Walks from `root` along `path`, through references on the way and at its end, to a value that is
-/// no reference. Gives its real place, which passes through no reference, too.
+/// Walks from `root` along `path`, following references on the way and at the end. Returns the value, which is no reference,
+/// and its real position, on the way to which there is none.
 pub(crate) fn locate<'v: 'p, 'p>(
     root: &'v Value,
     mut path: Vec<Step<'p>>,
@@ -89,8 +89,8 @@ impl From<Lost> for Mismatch {
 }
 
 impl Value {
-    /// What `path` leads to from here. References on the way and at its end are followed, counted from
-    /// here: this value must be self-contained.
+    /// Returns the value that `path` leads to from here, following references on the way and at the end. This value must be
+    /// self-contained.
     pub fn at(&self, path: &[Segment]) -> Option<&Self> {
         let path = path.iter().map(Step::from).collect();
         let found = locate(self, path, &mut AMPLE.clone());

@@ -2,16 +2,16 @@
 //!
 //! # A tree, with references as leaves
 //!
-//! JavaScript's values are a graph: two keys may hold one object, and an object may hold itself. The wire sends
+//! JavaScript's values are a graph: two keys can hold the same object, and an object can hold itself. The wire sends
 //! a tree in which the second occurrence is a *reference*, a path from the root of the message. [`Value`] is
-//! that tree, with one change: a [`Reference`] is kept relative to the place where it stands ("two up, then down
-//! `first`"), as a symbolic link may be. So a value can be put anywhere, an argument stored in a map, a map
-//! sent on as part of another message, with the plain constructors and without anything to be rebased; only what
-//! leads *out* of the part that is taken needs care, and that is what [`Value::extract`] is for. The wire's
-//! absolute paths come and go at its edge, in [`wire`](crate::wire).
+//! that tree, with one change: a [`Reference`] is relative to its own position ("two up, then down `first`"), like a
+//! relative symbolic link. A self-contained value can therefore be put anywhere with the plain constructors: an argument can
+//! be stored in a map, and the map sent as part of another message. Only a reference that leads *out* of a part needs care
+//! when that part is taken; [`Value::extract`] does it. The module [`wire`](crate::wire) translates to and from the absolute
+//! paths of the wire.
 //!
-//! A value is *self-contained* when its references stay inside it. Every value that this crate hands out is.
-//! One that is not comes of taking a container apart by hand; what then leads nowhere is `undefined`.
+//! A value is *self-contained* when its references stay inside it. Every value that this crate returns is. Taking a
+//! container apart by hand can leave references that lead nowhere; they read as `undefined`.
 //!
 //! ```
 //! use chinwag_protocol::value::{Object, Reference, Value};
@@ -29,22 +29,21 @@
 //!
 //! # Two bridges
 //!
-//! To a service's own types by serde: [`Value::from_serialize`] and [`Value::deserialize`]. [`Value`],
-//! [`Function`], [`ErrorValue`], [`Date`] and [`BigInt`] pass it unharmed, on their own or inside a type. And to
-//! plain JSON, for people: [`Value::from_json`] and [`Value::to_json`].
+//! [`Value::from_serialize`] and [`Value::deserialize`] convert between values and a service's own types with serde.
+//! [`Value`], [`Function`], [`ErrorValue`], [`Date`] and [`BigInt`] pass through unchanged, on their own or inside a type.
+//! [`Value::from_json`] and [`Value::to_json`] convert between values and plain JSON.
 //!
-//! Both show what is referred to in place of the reference. That can be endless or enormous, so both are bounded
-//! by the default [`Limits`](crate::wire::Limits).
+//! Both bridges show the target of a reference in place of the reference. That can be endless or enormous, so the default
+//! [`Limits`] bound both.
 //!
 //! # What is absent
 //!
-//! - Functions are text. Nothing here reads or runs one.
-//! - A string is Unicode text, so half a surrogate pair, which a JavaScript string may hold, has no form here:
-//!   the wire reads it as U+FFFD.
-//! - Maps, sets, buffers, regular expressions, class instances: the reference sends them as plain objects of
-//!   their enumerable keys, so that is what arrives.
-//! - Operations on values nest as deep as the value does. What comes in from outside is bounded in depth; a
-//!   program that builds a value a hundred thousand levels deep needs the stack for it.
+//! - Functions are text. Nothing here parses or runs one.
+//! - A string is Unicode text. A JavaScript string can hold half of a surrogate pair; the wire reads that as U+FFFD.
+//! - Maps, sets, buffers, regular expressions and class instances: the JavaScript reference sends them as plain objects of
+//!   their enumerable keys, so plain objects arrive.
+//! - Operations on values recurse as deep as the value nests. Values from outside are bounded in depth; a program that
+//!   builds a value a hundred thousand levels deep needs a stack for it.
 
 mod conversion;
 mod date;

@@ -14,14 +14,14 @@ use super::reference::Reference;
 /// A value that can cross the wire.
 #[derive(Clone, Debug, Default)]
 pub enum Value {
-    /// JavaScript's `undefined`: what an argument that was not passed is.
+    /// JavaScript's `undefined`, which is also the value of an argument that was not passed.
     #[default]
     Undefined,
     /// JavaScript's `null`.
     Null,
     /// `true` or `false`.
     Boolean(bool),
-    /// A number: JavaScript has but one kind, the double.
+    /// A number. JavaScript has one kind, the double.
     Number(f64),
     /// An integer of any size.
     BigInt(BigInt),
@@ -39,28 +39,35 @@ pub enum Value {
     Function(Function),
     /// The dotted path of a host function, such as `console.log`.
     Native(EcoString),
-    /// The same value as another one in the tree.
+    /// The same value as another one of the tree.
     Reference(Reference),
 }
 
-/// A function as the source text it is sent as. Cheap to clone.
+/// A function as source text. Cheap to clone.
+///
+/// ```
+/// use chinwag_protocol::value::Function;
+///
+/// let double = Function::new("(x) => 2 * x");
+/// assert_eq!(double.source(), "(x) => 2 * x");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Function(Arc<str>);
 
 impl Function {
-    /// The function with this source. It is not read here: whether it is one shows where it is run.
+    /// Creates a function from its source. The source is not parsed here; a node that runs the function does that.
     pub fn new(source: impl Into<Arc<str>>) -> Self {
         Self(source.into())
     }
 
-    /// Its source text.
+    /// Returns the source text.
     pub fn source(&self) -> &str {
         &self.0
     }
 }
 
 impl Value {
-    /// JavaScript's word for this kind of value: `"number"`, `"string"`, `"array"`, …
+    /// Returns the name of this kind of value on the wire: `"number"`, `"string"`, `"array"`, …
     pub const fn type_name(&self) -> &'static str {
         match self {
             Self::Undefined => "undefined",
@@ -79,12 +86,12 @@ impl Value {
         }
     }
 
-    /// Whether this is `null` or `undefined`.
+    /// Returns whether this is `null` or `undefined`.
     pub const fn is_nullish(&self) -> bool {
         matches!(self, Self::Null | Self::Undefined)
     }
 
-    /// The text, of a string.
+    /// Returns the text if this is a string.
     pub fn as_str(&self) -> Option<&str> {
         match self {
             Self::String(text) => Some(text),
@@ -92,7 +99,7 @@ impl Value {
         }
     }
 
-    /// The number, of a number.
+    /// Returns the number if this is a number.
     pub const fn as_f64(&self) -> Option<f64> {
         match self {
             Self::Number(number) => Some(*number),
@@ -100,7 +107,7 @@ impl Value {
         }
     }
 
-    /// The truth value, of a boolean.
+    /// Returns the truth value if this is a boolean.
     pub const fn as_bool(&self) -> Option<bool> {
         match self {
             Self::Boolean(boolean) => Some(*boolean),
@@ -108,7 +115,7 @@ impl Value {
         }
     }
 
-    /// The object, of an object.
+    /// Returns the object if this is an object.
     pub const fn as_object(&self) -> Option<&Object> {
         match self {
             Self::Object(object) => Some(object),
@@ -116,7 +123,7 @@ impl Value {
         }
     }
 
-    /// The array, of an array.
+    /// Returns the array if this is an array.
     pub const fn as_array(&self) -> Option<&Array> {
         match self {
             Self::Array(array) => Some(array),
@@ -124,13 +131,13 @@ impl Value {
         }
     }
 
-    /// What an object holds at `key`; `None` for anything else.
+    /// Returns the member at `key` if this is an object that has one.
     pub fn get(&self, key: &str) -> Option<&Self> {
         self.as_object()?.get(key)
     }
 }
 
-/// Equal as JavaScript's `Object.is` has it, save that 0 equals -0: `NaN` equals itself.
+/// Equality like that of JavaScript's `Object.is`, except that 0 equals -0. `NaN` equals itself.
 impl PartialEq for Value {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
@@ -154,9 +161,9 @@ impl Eq for Value {}
 
 /// A JavaScript array: elements in order, some of which may be missing.
 ///
-/// A *hole* is an index below the length at which nothing is stored. It reads as
-/// [`Value::Undefined`] in most of JavaScript, but it is a thing of its own on the wire, where its
-/// index is absent. Holes at the very end have no form there and are lost, by the reference as well.
+/// A *hole* is an index below the length at which nothing is stored. Most of JavaScript reads it as
+/// [`Value::Undefined`], but the wire tells the two apart: the index of a hole is absent there. Holes at the end of an array
+/// have no form on the wire and are lost, in the JavaScript reference, too.
 ///
 /// ```
 /// use chinwag_protocol::value::{Array, Value};
@@ -170,12 +177,12 @@ impl Eq for Value {}
 pub struct Array(Vec<Option<Value>>);
 
 impl Array {
-    /// An array without elements.
+    /// Creates an empty array.
     pub const fn new() -> Self {
         Self(Vec::new())
     }
 
-    /// An array without elements that can take `capacity` of them before it grows.
+    /// Creates an empty array with room for `capacity` elements.
     pub fn with_capacity(capacity: usize) -> Self {
         Self(Vec::with_capacity(capacity))
     }
@@ -185,55 +192,54 @@ impl Array {
         self.0.push(Some(value.into()));
     }
 
-    /// Appends a hole. It counts in [`len`](Self::len), and is lost on the wire unless an element follows.
+    /// Appends a hole. It counts in [`len`](Self::len), and is lost on the wire unless an element follows it.
     pub fn push_hole(&mut self) {
         self.0.push(None);
     }
 
-    /// The element at `index`: `None` for a hole and for an index past the end.
+    /// Returns the element at `index`, or `None` for a hole and for an index past the end.
     pub fn get(&self, index: usize) -> Option<&Value> {
         self.0.get(index)?.as_ref()
     }
 
-    /// The element at `index`, to be changed in place.
+    /// Returns the element at `index` for changing it in place.
     pub fn get_mut(&mut self, index: usize) -> Option<&mut Value> {
         self.0.get_mut(index)?.as_mut()
     }
 
-    /// The number of elements, holes included: JavaScript's `length`.
+    /// Returns the number of elements and holes: JavaScript's `length`.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is neither element nor hole.
+    /// Returns whether the array has neither elements nor holes.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The elements in order, a hole as `None`.
+    /// Iterates over the elements in order, a hole as `None`.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Option<&Value>> + DoubleEndedIterator {
         self.0.iter().map(Option::as_ref)
     }
 
-    /// The elements in order, to be changed in place, a hole as `None`.
+    /// Iterates over the elements in order for changing them in place, a hole as `None`.
     pub fn iter_mut(&mut self) -> impl ExactSizeIterator<Item = Option<&mut Value>> {
         self.0.iter_mut().map(Option::as_mut)
     }
 
-    /// The elements by value, a hole as [`Value::Undefined`].
+    /// Returns the elements, a hole as [`Value::Undefined`].
     ///
-    /// References in them still count from this array: a part that has any must be taken out with
-    /// [`Value::extract`] instead.
+    /// References in the elements are still relative to this array: use [`Value::extract`] for an element that has any.
     pub fn into_values(self) -> Vec<Value> {
         self.0.into_iter().map(Option::unwrap_or_default).collect()
     }
 
-    /// The elements with their holes, as stored.
+    /// Returns the elements and holes.
     pub(crate) fn slots(&self) -> &[Option<Value>] {
         &self.0
     }
 
-    /// An array of these elements and holes.
+    /// Creates an array of these elements and holes.
     pub(crate) const fn from_slots(slots: Vec<Option<Value>>) -> Self {
         Self(slots)
     }
@@ -257,14 +263,14 @@ impl<V: Into<Value>> Extend<V> for Array {
     }
 }
 
-/// A JavaScript object: keys and values, iterated in JavaScript's order.
+/// A JavaScript object: keys and values in JavaScript's order.
 ///
-/// That order is: keys that look like an array index (`"0"` to `"4294967294"`, no leading zero)
-/// first, ascending; then the others as they were first inserted. It shows in the bytes of the wire and
-/// so in ids, hence it is kept here rather than restored at the edge.
+/// In that order, keys that look like an array index (`"0"` to `"4294967294"`, no leading zero) come first, ascending; the
+/// others follow in the order in which they were inserted. The order decides the bytes on the wire, and thereby the
+/// ids of values.
 ///
-/// Two objects are equal when they hold the same keys and values, whatever the order. A clone is cheap: both share what
-/// they hold until one is changed.
+/// Two objects are equal if they hold the same keys and values, in whatever order. A clone is cheap: both objects share their
+/// members until one of them is changed.
 ///
 /// ```
 /// use chinwag_protocol::value::Object;
@@ -276,26 +282,26 @@ impl<V: Into<Value>> Extend<V> for Array {
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Object(Arc<Members>);
 
-/// Behind a pointer, so that a [`Value`] stays small: most values are not objects. Shared until one of those who share it
-/// changes it, so that one message to many is held once.
+/// The members of an object. They are behind a pointer, so that a [`Value`] stays small, and shared until one of the owners
+/// changes them, so that a message to many peers is held once.
 #[derive(Clone, Default, PartialEq, Eq)]
 struct Members {
-    /// Keys that look like an array index. The text is kept beside it, to be lent out.
+    /// The members whose keys look like an array index. The text of the key is kept beside it, so that it can be lent.
     indexed: BTreeMap<u32, (EcoString, Value)>,
-    /// All other keys, in insertion order.
+    /// The other members, in the order in which they were inserted.
     named: IndexMap<EcoString, Value>,
 }
 
-/// Up to how many keys are looked through one by one.
+/// The number of keys up to which a linear search is used.
 const FEW: usize = 8;
 
 impl Object {
-    /// An object without keys.
+    /// Creates an empty object.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets `key`, and gives back what it held before. A key that is already there keeps its place.
+    /// Sets the value at `key` and returns the previous one. A key that exists keeps its place in the order.
     pub fn insert(&mut self, key: impl Into<EcoString>, value: impl Into<Value>) -> Option<Value> {
         let (key, value) = (key.into(), value.into());
         let members = Arc::make_mut(&mut self.0);
@@ -305,11 +311,11 @@ impl Object {
         }
     }
 
-    /// The value at `key`.
+    /// Returns the value at `key`.
     pub fn get(&self, key: &str) -> Option<&Value> {
         match array_index(key) {
             Some(index) => self.0.indexed.get(&index).map(|(_, value)| value),
-            // comparing a few is faster than hashing one
+            // comparing a few keys is faster than hashing one
             None if self.0.named.len() <= FEW => {
                 self.0.named.iter().find(|(held, _)| *held == key).map(|(_, value)| value)
             }
@@ -317,7 +323,7 @@ impl Object {
         }
     }
 
-    /// The value at `key`, to be changed in place.
+    /// Returns the value at `key` for changing it in place.
     pub fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
         match array_index(key) {
             Some(index) => Arc::make_mut(&mut self.0).indexed.get_mut(&index).map(|(_, value)| value),
@@ -325,9 +331,9 @@ impl Object {
         }
     }
 
-    /// Takes `key` out and gives back what it held. The order of the others stays.
+    /// Removes `key` and returns its value. The order of the other keys stays.
     ///
-    /// References in what is given back still count from this object; see [`Value::extract`].
+    /// References in the value are still relative to this object; see [`Value::extract`].
     pub fn remove(&mut self, key: &str) -> Option<Value> {
         match array_index(key) {
             Some(index) => Arc::make_mut(&mut self.0).indexed.remove(&index).map(|(_, value)| value),
@@ -335,22 +341,22 @@ impl Object {
         }
     }
 
-    /// Whether `key` is there, whatever it holds.
+    /// Returns whether the object has this key.
     pub fn contains_key(&self, key: &str) -> bool {
         self.get(key).is_some()
     }
 
-    /// The number of keys.
+    /// Returns the number of keys.
     pub fn len(&self) -> usize {
         self.0.indexed.len() + self.0.named.len()
     }
 
-    /// Whether there is no key.
+    /// Returns whether the object has no keys.
     pub fn is_empty(&self) -> bool {
         self.0.indexed.is_empty() && self.0.named.is_empty()
     }
 
-    /// The key as it is held here, and its value.
+    /// Returns the key as it is stored here, and its value.
     pub(crate) fn entry(&self, key: &str) -> Option<(&str, &Value)> {
         match array_index(key) {
             Some(index) => self.entry_at_index(index),
@@ -358,32 +364,32 @@ impl Object {
         }
     }
 
-    /// The same for a key that is an index.
+    /// Returns the key and the value of an index.
     pub(crate) fn entry_at_index(&self, index: u32) -> Option<(&str, &Value)> {
         let (key, value) = self.0.indexed.get(&index)?;
         Some((key, value))
     }
 
-    /// Keys and values in JavaScript's order.
+    /// Iterates over keys and values in JavaScript's order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
         let indexed = self.0.indexed.values();
         let named = self.0.named.iter();
         indexed.map(|(key, value)| (key.as_str(), value)).chain(named.map(|(key, value)| (key.as_str(), value)))
     }
 
-    /// Keys and values in JavaScript's order, the values to be changed in place.
+    /// Iterates over keys and values in JavaScript's order, for changing the values in place.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (&str, &mut Value)> {
         let Members { indexed, named } = Arc::make_mut(&mut self.0);
         let (indexed, named) = (indexed.values_mut(), named.iter_mut());
         indexed.map(|(key, value)| (key.as_str(), value)).chain(named.map(|(key, value)| (key.as_str(), value)))
     }
 
-    /// The keys in JavaScript's order.
+    /// Iterates over the keys in JavaScript's order.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.iter().map(|(key, _)| key)
     }
 
-    /// The values in the order of their keys.
+    /// Iterates over the values in the order of their keys.
     pub fn values(&self) -> impl Iterator<Item = &Value> {
         self.iter().map(|(_, value)| value)
     }
@@ -424,31 +430,38 @@ impl IntoIterator for Object {
     }
 }
 
-/// An error as a value: what JavaScript's `Error` carries across the wire.
+/// A JavaScript `Error` as a value.
+///
+/// ```
+/// use chinwag_protocol::value::ErrorValue;
+///
+/// let error = ErrorValue::new("no such key").named("RangeError").caused_by("nid");
+/// assert_eq!(error.to_string(), "RangeError: no such key");
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ErrorValue {
     /// The kind of error: `Error`, `TypeError`, …
     pub name: String,
-    /// What went wrong.
+    /// The description of the error.
     pub message: String,
-    /// What made it go wrong; [`Value::Undefined`] for nothing. It is a root of its own: references in it start from it.
+    /// The cause of the error, or [`Value::Undefined`]. It is a root of its own: its references stay inside it.
     pub cause: Value,
 }
 
 impl ErrorValue {
-    /// An `Error` with this message and no cause.
+    /// Creates an `Error` with this message and no cause.
     pub fn new(message: impl Into<String>) -> Self {
         Self { name: "Error".to_owned(), message: message.into(), cause: Value::Undefined }
     }
 
-    /// The same under another name.
+    /// Returns the error under another name.
     #[must_use]
     pub fn named(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// The same with a cause, which must be self-contained.
+    /// Returns the error with a cause, which must be self-contained.
     #[must_use]
     pub fn caused_by(mut self, cause: impl Into<Value>) -> Self {
         self.cause = cause.into();
@@ -495,14 +508,14 @@ value_from! {
     Reference => |reference| Self::Reference(reference);
 }
 
-/// A number up to 2^53 in size; beyond that a [`BigInt`], for doubles do not count on exactly.
+/// A number up to 2^53 in size. A larger integer becomes a [`BigInt`], because doubles skip integers there.
 impl From<i64> for Value {
     fn from(integer: i64) -> Self {
         if integer.unsigned_abs() <= EXACT { Self::Number(integer as f64) } else { Self::BigInt(integer.into()) }
     }
 }
 
-/// A number up to 2^53; beyond that a [`BigInt`], for doubles do not count on exactly.
+/// A number up to 2^53. A larger integer becomes a [`BigInt`], because doubles skip integers there.
 impl From<u64> for Value {
     fn from(integer: u64) -> Self {
         if integer <= EXACT { Self::Number(integer as f64) } else { Self::BigInt(integer.into()) }

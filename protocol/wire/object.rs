@@ -1,4 +1,4 @@
-//! Reading an object, which is the same in both forms but for its members.
+//! Reading an object. The two forms differ only in how they read its members.
 
 use serde::de::{DeserializeSeed, MapAccess};
 
@@ -7,7 +7,7 @@ use super::context::Context;
 use super::text::Text;
 use crate::value::{Object, Value, shortened};
 
-/// Reads an object whose members are read by what `member` makes. A key that is there twice is refused.
+/// Reads an object. `member` creates the seed that reads a member. A key that occurs twice is rejected.
 pub(super) fn read<'de, A: MapAccess<'de>, S: DeserializeSeed<'de, Value = Value>>(
     context: &Context<'_>,
     mut map: A,

@@ -1,4 +1,4 @@
-//! Reading plain JSON: what people type.
+//! Reading the plain form.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use crate::value::{Array, Value};
 use crate::wire::context::Context;
 use crate::wire::object;
 
-/// A plain value, `depth` levels down.
+/// Reads a plain value that is `depth` levels below the root.
 pub(in crate::wire) struct Plain<'a, 'c> {
     pub(in crate::wire) context: &'a Context<'c>,
     pub(in crate::wire) depth: usize,

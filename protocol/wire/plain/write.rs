@@ -10,7 +10,7 @@ use crate::value::reference::Step;
 use crate::value::walk::{Node, Walk};
 use crate::value::{ConversionError, Value};
 
-/// Appends the plain form of `value` as JSON text, or nothing where there is none.
+/// Appends the plain form of `value` as JSON text. On an error, nothing is appended.
 pub(in crate::wire) fn write(value: &Value, out: &mut Vec<u8>) -> Result<(), ConversionError> {
     let before = out.len();
     serde_json::to_writer(&mut *out, &Plain(Walk::new(value).node())).map_err(|error| {
@@ -19,14 +19,14 @@ pub(in crate::wire) fn write(value: &Value, out: &mut Vec<u8>) -> Result<(), Con
     })
 }
 
-/// A value on a walk, to be written in the plain form.
+/// A value on a walk, which serializes in the plain form.
 pub(crate) struct Plain<'w, 'v>(pub(crate) Node<'w, 'v>);
 
 impl Serialize for Plain<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let visit = self.0.visit().map_err(S::Error::custom)?;
         match visit.value {
-            // a visit has followed all references
+            // a visit never ends at a reference
             Value::Undefined | Value::Null | Value::Reference(_) => serializer.serialize_unit(),
             Value::Boolean(boolean) => serializer.serialize_bool(*boolean),
             Value::Number(number) => match whole(*number) {
@@ -70,7 +70,7 @@ impl Serialize for Plain<'_, '_> {
     }
 }
 
-/// The integer that a number is, where doubles have all of them.
+/// Returns the number as an integer if it is one, up to 2^53.
 pub(crate) fn whole(number: f64) -> Option<i64> {
     let exact = number.fract() == 0.0 && number.abs() <= EXACT as f64;
     exact.then_some(number as i64)

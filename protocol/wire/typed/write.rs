@@ -5,7 +5,7 @@ use crate::value::locate::{AMPLE, child, locate};
 use crate::value::reference::{Step, absolute};
 use crate::value::{ErrorValue, Reference, Value};
 
-/// Appends the typed form of `values` as the elements of one array, each of them self-contained.
+/// Appends the typed form of an array with these elements, each of which is self-contained.
 pub(in crate::wire) fn array<'v>(values: impl IntoIterator<Item = &'v Value>, out: &mut impl Sink) {
     out.put(br#"{"type":"array","value":{"#);
     for (at, value) in (0..).zip(values) {
@@ -22,7 +22,7 @@ pub(in crate::wire) fn value(value: &Value, out: &mut impl Sink) {
     Writer::new(value, out).value(value);
 }
 
-/// Returns how many bytes the typed form of `value` has.
+/// Returns the length of the typed form of `value` in bytes.
 pub(in crate::wire) fn length(value: &Value) -> usize {
     let mut length = Length::default();
     Writer::new(value, &mut length).value(value);
@@ -31,10 +31,10 @@ pub(in crate::wire) fn length(value: &Value) -> usize {
 
 struct Writer<'v, 'o, S> {
     root: &'v Value,
-    /// Where the root stands in the message, when it is one of several.
+    /// The index of the root in the message, if the message has several.
     message_index: Option<u32>,
     place: Vec<Step<'v>>,
-    /// The containers that we are in, the root first.
+    /// The containers around the current position, the root first.
     open: Vec<&'v Value>,
     out: &'o mut S,
 }
@@ -112,14 +112,14 @@ impl<'v, 'o, S: Sink> Writer<'v, 'o, S> {
         self.put(br#","message":"#);
         self.text("string", &error.message);
         self.put(br#","cause":"#);
-        // a root of its own
+        // the cause is a root of its own
         Writer::new(&error.cause, self.out).value(&error.cause);
         self.put(b"}}}");
     }
 
     fn reference(&mut self, reference: &'v Reference) {
         let Some(path) = self.path_of(reference) else {
-            // It leads nowhere in this value, and a peer would die of it; in JavaScript what is nowhere is undefined.
+            // A peer of the reference would crash on a path that leads nowhere. JavaScript reads such a path as undefined.
             return self.value(&Value::Undefined);
         };
         self.put(br#"{"type":"reference","value":["#);
@@ -131,7 +131,7 @@ impl<'v, 'o, S: Sink> Writer<'v, 'o, S> {
                 Step::Key(key) => {
                     let mut quoted = Vec::with_capacity(key.len() + 2);
                     string(key, &mut quoted);
-                    // JSON text is text again
+                    // the key as JSON text, which is written as text again
                     string(&String::from_utf8_lossy(&quoted), self.out);
                 }
             }
@@ -139,12 +139,12 @@ impl<'v, 'o, S: Sink> Writer<'v, 'o, S> {
         self.put(b"]}");
     }
 
-    /// The absolute path that a reference standing here has on the wire, if it leads anywhere.
+    /// Returns the absolute path of a reference at the current position, or `None` if it leads nowhere.
     fn path_of(&self, reference: &'v Reference) -> Option<Vec<Step<'v>>> {
         let up = usize::try_from(reference.up).ok()?;
         let base = self.place.len().checked_sub(up)?;
         let mut path = absolute(&self.place, reference)?;
-        // what was decoded leads there straight: look only at its own part of the way
+        // references that were decoded lead to their target directly, so only their own part of the path is walked first
         let mut here = Some(*self.open.get(base)?);
         for step in &mut path[base..] {
             let found = here.and_then(|container| child(container, *step));
