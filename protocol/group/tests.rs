@@ -17,7 +17,7 @@ fn gid(name: &str) -> Gid {
 }
 
 #[test]
-fn a_set_is_in_written_order_as_it_is_when_it_was_written_and_read() {
+fn written_order_is_the_order_after_writing_and_reading() {
     let sids = ["b", "10", "a", "9", "01", "4294967295"].map(|sid| Sid::new(sid).unwrap());
     let mut group = Group::default();
     for (port, sid) in (1..).zip(sids) {
@@ -34,7 +34,7 @@ fn kind(result: Result<Arc<Group>, CallError>) -> ErrorKind {
 }
 
 #[test]
-fn one_that_was_forgotten_comes_back_as_it_was_known() {
+fn a_restored_node_has_its_former_sid() {
     let mut groups = Groups::new(node(1));
     let named = Group::from_value(&Value::Object([("507aa", node(2).to_value())].into_iter().collect())).unwrap();
     groups.put(GroupConfig::new(gid("g")), named.clone()).unwrap();
@@ -47,7 +47,7 @@ fn one_that_was_forgotten_comes_back_as_it_was_known() {
 }
 
 #[test]
-fn the_members_are_a_ring_whose_order_does_not_depend_on_who_came_first() {
+fn the_ring_of_members_does_not_depend_on_their_order() {
     let one: Group = (1..=9).map(node).collect();
     let localhost = NodeAddr::new("localhost", 5);
     assert_ne!(localhost.nid(), localhost.key());
@@ -76,7 +76,7 @@ fn the_members_are_a_ring_whose_order_does_not_depend_on_who_came_first() {
 }
 
 #[test]
-fn all_holds_this_node_and_whoever_was_met() {
+fn all_holds_this_node_and_every_node_it_met() {
     let mut groups = Groups::new(node(1));
     assert_eq!(groups.get(&Gid::all()).unwrap().len(), 1);
     groups.put(GroupConfig::new(gid("g")), [node(2), node(3)].into_iter().collect()).unwrap();
@@ -87,7 +87,7 @@ fn all_holds_this_node_and_whoever_was_met() {
 }
 
 #[test]
-fn a_shared_view_is_copied_only_by_who_changes_it() {
+fn a_shared_set_is_copied_when_a_node_changes_it() {
     let view: Arc<Group> = Arc::new((1..=3).map(node).collect());
     let config = Arc::new(GroupConfig::new(gid("g")));
     let (mut one, mut stranger) = (Groups::new(node(1)), Groups::new(node(9)));
@@ -101,7 +101,7 @@ fn a_shared_view_is_copied_only_by_who_changes_it() {
 }
 
 #[test]
-fn removing_from_one_group_leaves_the_others() {
+fn removing_a_node_from_a_group_keeps_it_in_others() {
     let mut groups = Groups::new(node(1));
     for name in ["a", "b"] {
         groups.put(GroupConfig::new(gid(name)), [node(2), node(3)].into_iter().collect()).unwrap();
@@ -113,7 +113,7 @@ fn removing_from_one_group_leaves_the_others() {
 }
 
 #[test]
-fn what_is_built_in_stays() {
+fn built_in_groups_cannot_be_changed_or_emptied() {
     let mut groups = Groups::new(node(1));
     assert_eq!(kind(groups.del(&Gid::all())), ErrorKind::Reserved);
     assert_eq!(kind(groups.del(&Gid::local())), ErrorKind::Reserved);
@@ -124,7 +124,7 @@ fn what_is_built_in_stays() {
 }
 
 #[test]
-fn a_group_that_is_not_there_is_an_error_without_effect() {
+fn an_unknown_group_is_an_error_without_effect() {
     let mut groups = Groups::new(node(1));
     assert_eq!(kind(groups.get(&gid("g"))), ErrorKind::UnknownGroup);
     assert_eq!(kind(groups.add(&gid("g"), node(2))), ErrorKind::UnknownGroup);
@@ -134,7 +134,7 @@ fn a_group_that_is_not_there_is_an_error_without_effect() {
 }
 
 #[test]
-fn keys_that_the_caller_chose_are_kept() {
+fn chosen_keys_are_kept() {
     let set = serde_json::json!({"507aa": {"ip": "127.0.0.1", "port": 8080}, "b": {"ip": "127.0.0.1", "port": 8081}});
     let group = Group::from_value(&Value::from_json(set.clone())).unwrap();
     assert_eq!(group.to_value(), Value::from_json(set));
@@ -142,7 +142,7 @@ fn keys_that_the_caller_chose_are_kept() {
 }
 
 #[test]
-fn a_malformed_set_is_refused_whole() {
+fn a_malformed_set_is_rejected() {
     for json in [
         serde_json::json!([1]),
         serde_json::json!({"a": 3}),
@@ -156,7 +156,7 @@ fn a_malformed_set_is_refused_whole() {
 }
 
 #[test]
-fn a_node_under_another_key_is_added_under_its_sid_too() {
+fn a_node_under_a_chosen_key_is_added_under_its_sid_too() {
     let (first, second) = (node(1), node(2));
     let set = Value::Object([("507aa", second.to_value())].into_iter().collect());
     let mut groups = Groups::new(first);
@@ -182,7 +182,7 @@ fn a_node_under_another_key_is_added_under_its_sid_too() {
 }
 
 #[test]
-fn the_keys_of_an_array_are_its_indices() {
+fn indices_are_the_keys_of_a_set_that_is_an_array() {
     let array = Value::from(vec![node(1).to_value(), node(2).to_value()]);
     let group = Group::from_value(&array).unwrap();
     assert_eq!(group.iter().map(|(sid, _)| sid.as_str()).collect::<Vec<_>>(), ["0", "1"]);
@@ -195,7 +195,7 @@ fn the_keys_of_an_array_are_its_indices() {
 }
 
 #[test]
-fn sids_that_collide_lose_nobody() {
+fn colliding_sids_are_lengthened() {
     // the first pair of ports of 127.0.0.1 whose NIDs share five digits
     let mut seen = BTreeMap::new();
     let pair = (1..=u16::MAX).find_map(|port| Some((seen.insert(node(port).sid(), port)?, port)));
@@ -212,7 +212,7 @@ fn sids_that_collide_lose_nobody() {
 }
 
 #[test]
-fn forgetting_takes_a_node_out_everywhere_but_never_oneself() {
+fn forgetting_removes_a_node_from_every_group_but_never_this_node() {
     let mut groups = Groups::new(node(1));
     groups.put(GroupConfig::new(gid("g")), [node(1), node(2)].into_iter().collect()).unwrap();
     let left = groups.forget(&node(2).nid());
@@ -221,7 +221,7 @@ fn forgetting_takes_a_node_out_everywhere_but_never_oneself() {
 }
 
 #[test]
-fn a_group_is_named_or_configured() {
+fn a_configuration_is_a_name_or_an_object() {
     let plain = GroupConfig::from_value(&Value::from("g")).unwrap();
     assert_eq!(plain.to_value(), Value::from("g"));
     let config = Value::from_json(serde_json::json!({"gid": "g", "subset": "log"}));
