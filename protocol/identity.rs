@@ -8,11 +8,11 @@
 //!
 //! # One node, several spellings
 //!
-//! `localhost:8080` and `127.0.0.1:8080` are one node with two NIDs, as a NID is the hash of an address as written. What
-//! is shown, sent and answered keeps the spelling and the NID that it came with. Whether two addresses are one node is
-//! decided by their [`key`](NodeAddr::key), the NID of the address in its canonical form (see [`host`]): groups hold a
-//! node once by it, and the protocols know nodes by it. For an address that is written in its canonical form, as nearly
-//! all are, the key is the NID.
+//! `localhost:8080` and `127.0.0.1:8080` are one node with two NIDs, as a NID is the hash of an address as written.
+//! What is shown, sent and answered keeps the spelling and the NID that it came with. Whether two addresses are one
+//! node is decided by their [`key`](NodeAddr::key), the NID of the address in its canonical form (see [`host`]): groups
+//! hold a node once by it, and the protocols know nodes by it. For an address that is written in its canonical form, as
+//! nearly all are, the key is the NID.
 
 use std::{borrow::Borrow, fmt, io::Write as _, net::IpAddr, str::FromStr};
 
@@ -93,8 +93,8 @@ impl NodeAddr {
         Nid::of_address(&self.ip, self.port)
     }
 
-    /// The [`nid`](NodeAddr::nid) that the node has in the canonical spelling of its address: the same for all spellings
-    /// of one address. What groups and protocols tell nodes apart by; people are shown the `nid`.
+    /// The [`nid`](NodeAddr::nid) that the node has in the canonical spelling of its address: the same for all
+    /// spellings of one address. What groups and protocols tell nodes apart by; people are shown the `nid`.
     ///
     /// ```
     /// use chinwag_protocol::identity::NodeAddr;

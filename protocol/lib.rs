@@ -18,8 +18,8 @@
 //!
 //! # The contract
 //!
-//! Nothing in here does anything: no socket, no thread, no timer, no file. A machine is a value that one node holds, and
-//! whoever drives it
+//! Nothing in here does anything: no socket, no thread, no timer, no file. A machine is a value that one node holds,
+//! and whoever drives it
 //!
 //! ```text
 //!   hands in   what happened, what time it is, a generator        handle(now, Input, chance)
@@ -41,11 +41,11 @@
 //!
 //! # How the two protocols lean on each other
 //!
-//! Membership has news to spread and no means of its own: what it decides goes out as a rumor, and comes in as
-//! one. Gossip needs peers that live and does not look for them: it draws from the group's view, which a verdict has
-//! changed. A rumor's request that is answered is a sign of life as good as a probe. Neither needs the other to be right:
-//! gossip to a dead peer is a failed request among many, made up for by comparison; a verdict that is late or lost is
-//! found out when views are exchanged.
+//! Membership has news to spread and no means of its own: what it decides goes out as a rumor, and comes in as one.
+//! Gossip needs peers that live and does not look for them: it draws from the group's view, which a verdict has
+//! changed. A rumor's request that is answered is a sign of life as good as a probe. Neither needs the other to be
+//! right: gossip to a dead peer is a failed request among many, made up for by comparison; a verdict that is late or
+//! lost is found out when views are exchanged.
 //!
 //! # What is absent
 //!

@@ -1,7 +1,7 @@
 //! Overlays: who knows whom, when not everybody knows everybody.
 //!
-//! A group's view is a node's own, so a set of views is a graph. These are the usual ones, over nodes `0..n`; every edge
-//! goes both ways, no node is its own neighbour, and every overlay is connected.
+//! A group's view is a node's own, so a set of views is a graph. These are the usual ones, over nodes `0..n`; every
+//! edge goes both ways, no node is its own neighbour, and every overlay is connected.
 //!
 //! | text | neighbours | takes | diameter |
 //! |---|---|---|---|
@@ -89,8 +89,8 @@ impl Neighbours {
         }
     }
 
-    /// The nodes that can be reached from `start` through nodes that are `up`, ascending, `start` among them; none where
-    /// it is not up itself.
+    /// The nodes that can be reached from `start` through nodes that are `up`, ascending, `start` among them; none
+    /// where it is not up itself.
     pub fn reachable(&self, start: u32, up: impl Fn(u32) -> bool) -> Vec<u32> {
         if start as usize >= self.len() || !up(start) {
             return Vec::new();

@@ -46,8 +46,8 @@ impl Sink for Length {
     }
 }
 
-/// Appends what `JSON.stringify` makes of a value. Returns whether that is anything: it makes `undefined` of functions, for
-/// example. A reference, which stands for structure that JSON cannot express, counts as absent.
+/// Appends what `JSON.stringify` makes of a value. Returns whether that is anything: it makes `undefined` of functions,
+/// for example. A reference, which stands for structure that JSON cannot express, counts as absent.
 pub(crate) fn value(value: &Value, out: &mut Vec<u8>) -> bool {
     match value {
         Value::Undefined | Value::Function(_) | Value::Native(_) | Value::Reference(_) => return false,
@@ -146,8 +146,8 @@ pub(crate) fn string(text: &str, out: &mut impl Sink) {
     out.put(b"\"");
 }
 
-/// Returns how many bytes at the beginning need no escape. In most text that is all of them, so the search takes eight bytes
-/// at a time.
+/// Returns how many bytes at the beginning need no escape. In most text that is all of them, so the search takes eight
+/// bytes at a time.
 fn verbatim(bytes: &[u8]) -> usize {
     let (words, _) = bytes.as_chunks::<8>();
     let sure = 8 * words.iter().take_while(|word| !any_escaped(u64::from_ne_bytes(**word))).count();
@@ -155,8 +155,8 @@ fn verbatim(bytes: &[u8]) -> usize {
     sure + bytes[sure..].iter().take_while(|byte| is_verbatim(byte)).count()
 }
 
-/// Whether one of eight bytes is a quotation mark, a backslash or a control character. (Warren, "Hacker's Delight", 6-1:
-/// a borrow reaches the highest bit of the first byte below what is subtracted.)
+/// Whether one of eight bytes is a quotation mark, a backslash or a control character. (Warren, "Hacker's Delight",
+/// 6-1: a borrow reaches the highest bit of the first byte below what is subtracted.)
 fn any_escaped(word: u64) -> bool {
     const EACH: u64 = u64::MAX / 255;
     let below = |word: u64, least: u64| word.wrapping_sub(EACH * least) & !word;

@@ -16,11 +16,11 @@ use crate::wire::plain::whole;
 impl Value {
     /// Converts the value to a Rust type.
     ///
-    /// `null` and `undefined` become `None` or `()`. A number becomes an integer if it has no fraction and fits. A BigInt
-    /// becomes an integer if it fits, and text otherwise. A date can become ISO text, and a function its source. A reference
-    /// becomes a copy of its target. [`Value`], [`Function`](crate::value::Function),
-    /// [`ErrorValue`](crate::value::ErrorValue), [`Date`](crate::value::Date) and [`BigInt`](crate::value::BigInt) stay as
-    /// they are, except inside `#[serde(flatten)]` and `#[serde(untagged)]`: there serde buffers the value, and they
+    /// `null` and `undefined` become `None` or `()`. A number becomes an integer if it has no fraction and fits. A
+    /// BigInt becomes an integer if it fits, and text otherwise. A date can become ISO text, and a function its source.
+    /// A reference becomes a copy of its target. [`Value`], [`Function`](crate::value::Function),
+    /// [`ErrorValue`](crate::value::ErrorValue), [`Date`](crate::value::Date) and [`BigInt`](crate::value::BigInt) stay
+    /// as they are, except inside `#[serde(flatten)]` and `#[serde(untagged)]`: there serde buffers the value, and they
     /// arrive in plain form.
     ///
     /// ```
@@ -37,9 +37,9 @@ impl Value {
     ///
     /// # Errors
     ///
-    /// If the type expects something else; the error names the position and what was found there. Also if the type needs a tree
-    /// and the value holds itself, or exceeds the default [`Limits`](crate::value::Limits) once every reference is replaced by
-    /// its target.
+    /// If the type expects something else; the error names the position and what was found there. Also if the type
+    /// needs a tree and the value holds itself, or exceeds the default [`Limits`](crate::value::Limits) once every
+    /// reference is replaced by its target.
     pub fn deserialize<T: DeserializeOwned>(self) -> Result<T, ConversionError> {
         T::deserialize(Walk::new(&self).node())
     }

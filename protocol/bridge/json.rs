@@ -9,9 +9,9 @@ use crate::wire::plain::Plain;
 impl Value {
     /// Converts plain JSON.
     ///
-    /// An integer beyond 2^53 loses digits, as it does when JavaScript parses JSON. The keys of an object come in the order of
-    /// `serde_json::Map`, which is alphabetical by default; [`decode_plain`](crate::wire::decode_plain) reads JSON text and
-    /// keeps the order of its keys.
+    /// An integer beyond 2^53 loses digits, as it does when JavaScript parses JSON. The keys of an object come in the
+    /// order of `serde_json::Map`, which is alphabetical by default; [`decode_plain`](crate::wire::decode_plain) reads
+    /// JSON text and keeps the order of its keys.
     ///
     /// ```
     /// use chinwag_protocol::value::Value;
@@ -38,12 +38,12 @@ impl Value {
 
     /// Returns the plain form of the value, for people and for programs that are not nodes.
     ///
-    /// The plain form holds less than the value. `undefined`, holes, `NaN` and infinities become `null`, functions their source
-    /// text, dates ISO text, BigInts decimal text, errors `{"name", "message", "cause"}` (without a cause if there is
-    /// none), and references their targets.
+    /// The plain form holds less than the value. `undefined`, holes, `NaN` and infinities become `null`, functions
+    /// their source text, dates ISO text, BigInts decimal text, errors `{"name", "message", "cause"}` (without a cause
+    /// if there is none), and references their targets.
     ///
-    /// The keys of an object come in the order of `serde_json::Map`, which is alphabetical by default. `serde_json::to_string`
-    /// writes the plain form of a value as text in JavaScript's order.
+    /// The keys of an object come in the order of `serde_json::Map`, which is alphabetical by default.
+    /// `serde_json::to_string` writes the plain form of a value as text in JavaScript's order.
     ///
     /// ```
     /// use chinwag_protocol::value::{ErrorValue, Value};
@@ -56,8 +56,8 @@ impl Value {
     ///
     /// # Errors
     ///
-    /// If the value holds itself, or exceeds the default [`Limits`](crate::value::Limits) once every reference is replaced by its
-    /// target.
+    /// If the value holds itself, or exceeds the default [`Limits`](crate::value::Limits) once every reference is
+    /// replaced by its target.
     pub fn to_json(&self) -> Result<serde_json::Value, ConversionError> {
         serde_json::to_value(Plain(Walk::new(self).node())).map_err(ConversionError::custom)
     }

@@ -1,12 +1,12 @@
 //! Values as serde types, so that a service's own types can hold them.
 //!
-//! They pass unchanged between a [`Value`] and a Rust type ([`Value::from_serialize`], [`Value::deserialize`]): a function
-//! stays a function, a date a date, a cycle a cycle. A human-readable format gets the plain form, and is read as plain
-//! values. Any other format gets the bytes of the typed form.
+//! They pass unchanged between a [`Value`] and a Rust type ([`Value::from_serialize`], [`Value::deserialize`]): a
+//! function stays a function, a date a date, a cycle a cycle. A human-readable format gets the plain form, and is read
+//! as plain values. Any other format gets the bytes of the typed form.
 //!
 //! To pass unchanged, a value is a *newtype struct* under a name of its own. Foreign formats ignore the name. Our own
-//! serializer and deserializer recognize it, and offer a format that is not human-readable inside it, so that the value is
-//! passed as bytes.
+//! serializer and deserializer recognize it, and offer a format that is not human-readable inside it, so that the value
+//! is passed as bytes.
 
 use std::fmt;
 

@@ -9,8 +9,8 @@ use crate::wire;
 impl Value {
     /// Converts a Rust value.
     ///
-    /// Structs and maps become objects, sequences become arrays, `None` and `()` become null. A unit variant becomes its name,
-    /// and any other variant an object with its name as the only key. Integers beyond 2^53 become
+    /// Structs and maps become objects, sequences become arrays, `None` and `()` become null. A unit variant becomes
+    /// its name, and any other variant an object with its name as the only key. Integers beyond 2^53 become
     /// [`BigInt`](crate::value::BigInt)s. [`Value`], [`Function`], [`ErrorValue`], [`Date`] and
     /// [`BigInt`](crate::value::BigInt) stay as they are.
     ///

@@ -27,8 +27,8 @@ pub struct CallError {
     pub cause: Value,
 }
 
-/// The kind of a failure. On the wire it is the error's `name`. [`performed`](ErrorKind::performed) says what each means for
-/// the call.
+/// The kind of a failure. On the wire it is the error's `name`. [`performed`](ErrorKind::performed) says what each
+/// means for the call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -175,8 +175,8 @@ impl ErrorKind {
     /// Returns whether a failure of this kind is an answer of the node that was called, so that the node is alive.
     ///
     /// Where it is unknown whether a call was performed, no answer came. Two cases may look like one: the mailbox of a
-    /// service outlives a node that has ended in the same process (`Crashed`), and a node that is stopping answers for the
-    /// last time (`Stopping`).
+    /// service outlives a node that has ended in the same process (`Crashed`), and a node that is stopping answers for
+    /// the last time (`Stopping`).
     pub const fn is_answer(&self) -> bool {
         match self.performed() {
             Performed::Yes => true,
@@ -199,14 +199,14 @@ impl CallError {
         CallError::new(ErrorKind::Unreachable, message).caused_by(cause)
     }
 
-    /// Returns whether the host refused the connection, which is evidence that no node runs at the address. The reason for
-    /// any other [`ErrorKind::Unreachable`] may be on this side, such as too many open files.
+    /// Returns whether the host refused the connection, which is evidence that no node runs at the address. The reason
+    /// for any other [`ErrorKind::Unreachable`] may be on this side, such as too many open files.
     pub fn is_refusal(&self) -> bool {
         self.kind == ErrorKind::Unreachable && self.cause.get("code").and_then(Value::as_str) == Some(REFUSED)
     }
 
-    /// Returns whether the node that was called has no such method, as nodes of the JavaScript reference do not have most
-    /// methods of the protocols.
+    /// Returns whether the node that was called has no such method, as nodes of the JavaScript reference do not have
+    /// most methods of the protocols.
     pub fn lacks_method(&self) -> bool {
         match &self.kind {
             ErrorKind::UnknownMethod => true,
@@ -233,7 +233,8 @@ impl CallError {
         CallError::new(ErrorKind::BadArgument, format!("{method}: argument {position} ({name}): {why}"))
     }
 
-    /// Reads an error from the wire. JavaScript can throw anything: a value that is not an error becomes the cause of one.
+    /// Reads an error from the wire. JavaScript can throw anything: a value that is not an error becomes the cause of
+    /// one.
     pub fn from_value(value: Value) -> CallError {
         match value {
             Value::Error(error) => {

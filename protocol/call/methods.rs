@@ -1,5 +1,5 @@
-//! What the name of a call's method says about the call: whether it belongs to the protocols, and whether it may be sent
-//! again when its answer was lost.
+//! What the name of a call's method says about the call: whether it belongs to the protocols, and whether it may be
+//! sent again when its answer was lost.
 //!
 //! | service | methods | protocol | repeatable |
 //! |---|---|---|---|
@@ -10,8 +10,8 @@
 //! | everything else | | no | no |
 //!
 //! A method is repeatable if performing it twice in a row leaves the node as performing it once does, and the second
-//! answer is as good as the first. `recv` is repeatable because a node performs each message id once. `comm.send` is not,
-//! because it performs whatever its arguments name, and neither is any service that is not built in.
+//! answer is as good as the first. `recv` is repeatable because a node performs each message id once. `comm.send` is
+//! not, because it performs whatever its arguments name, and neither is any service that is not built in.
 
 use super::Call;
 

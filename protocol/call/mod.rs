@@ -102,7 +102,8 @@ pub struct CallContext {
     pub depth: u16,
     /// Follows the call across nodes, for people reading logs.
     pub request: Option<Arc<str>>,
-    /// Whether the call came from elsewhere, or serves one that did. Not sent: whoever lets a call in from outside sets it.
+    /// Whether the call came from elsewhere, or serves one that did. Not sent: whoever lets a call in from outside sets
+    /// it.
     pub outside: bool,
 }
 

@@ -7,8 +7,8 @@
 //! cargo run --release -p chinwag-protocol --example membership -- 100 0 10000 1 0 1    # the same, with pauses
 //! ```
 //!
-//! First the group runs for `periods` periods in which nobody fails; then `kill` times a node is killed, watched
-//! for, and started again. With `pause` 1, a tenth of the nodes, drawn anew in every fifth period, stands still for a second
+//! First the group runs for `periods` periods in which nobody fails; then `kill` times a node is killed, watched for,
+//! and started again. With `pause` 1, a tenth of the nodes, drawn anew in every fifth period, stands still for a second
 //! each time. Default settings; latency 1 ms, a gossip tick of 200 ms.
 
 #[allow(dead_code, reason = "the tests use the rest")]

@@ -112,8 +112,8 @@ impl Groups {
         Ok(members)
     }
 
-    /// As [`put`](Groups::put), but the group remains the one that it was if its configuration is the same: for a set that
-    /// holds all members which the group has.
+    /// As [`put`](Groups::put), but the group remains the one that it was if its configuration is the same: for a set
+    /// that holds all members which the group has.
     ///
     /// # Errors
     /// As there.
@@ -146,8 +146,8 @@ impl Groups {
         Ok(())
     }
 
-    /// Adds a node to a group, and to `all`. One that is in the group under a key that a caller chose is added under its
-    /// SID too. Answers the set after.
+    /// Adds a node to a group, and to `all`. One that is in the group under a key that a caller chose is added under
+    /// its SID too. Answers the set after.
     ///
     /// # Errors
     /// [`ErrorKind::UnknownGroup`], [`ErrorKind::Reserved`] for `local`, [`ErrorKind::Busy`] past [`MAX_MEMBERS`];
@@ -249,8 +249,8 @@ impl Groups {
         true
     }
 
-    /// Removes a node, named by its [`key`](NodeAddr::key), from every group it is in, under all its SIDs. Answers which
-    /// those were, and under which SIDs it was found.
+    /// Removes a node, named by its [`key`](NodeAddr::key), from every group it is in, under all its SIDs. Answers
+    /// which those were, and under which SIDs it was found.
     pub fn forget(&mut self, nid: &Nid) -> Vec<(Gid, Sid)> {
         let mut left = Vec::new();
         if *nid == self.me.key() {

@@ -83,9 +83,9 @@ impl Group {
         self.sids.contains_key(nid)
     }
 
-    /// The members before and after this one in the order of their keys, which is a ring: the last comes before the first.
-    /// The node itself need not be a member. They are the same member where there is only one other; `None` where there
-    /// is no other.
+    /// The members before and after this one in the order of their keys, which is a ring: the last comes before the
+    /// first. The node itself need not be a member. They are the same member where there is only one other; `None`
+    /// where there is no other.
     pub fn around(&self, nid: &Nid) -> Option<[Nid; 2]> {
         // a member whose address is not written in its canonical form is here twice, and counts where its key is
         let is_other = |(name, sid): &(&Nid, &Sid)| {
@@ -149,8 +149,8 @@ impl Group {
         self.members.insert(sid, Member { nid: key, node });
     }
 
-    /// Adds a node under its SID, also where it is held under a key that a caller chose: then it is held under both, and
-    /// is found by its SID. A node that is here under another spelling of its address stays as it is.
+    /// Adds a node under its SID, also where it is held under a key that a caller chose: then it is held under both,
+    /// and is found by its SID. A node that is here under another spelling of its address stays as it is.
     pub fn add_under_sid(&mut self, node: NodeAddr) -> Sid {
         let key = node.key();
         let chosen = self.sids.get(&key).and_then(|sid| self.members.get(sid).map(|held| (sid, held)));
@@ -198,8 +198,8 @@ impl Group {
     /// empty set. A node may be held under several keys.
     ///
     /// # Errors
-    /// [`ErrorKind::BadArgument`] naming the entry that is no node or is named by no SID, or two that are one node under
-    /// two spellings of its address.
+    /// [`ErrorKind::BadArgument`] naming the entry that is no node or is named by no SID, or two that are one node
+    /// under two spellings of its address.
     pub fn from_value(value: &Value) -> Result<Group, CallError> {
         let bad = |why: String| CallError::new(ErrorKind::BadArgument, why);
         let mut group = Group::default();
@@ -227,8 +227,8 @@ impl Group {
         Ok(group)
     }
 
-    /// Reads a set of nodes that another node holds, by rules that need not be this node's: entries that this node would
-    /// refuse are left out, and of two that are one node the first is kept.
+    /// Reads a set of nodes that another node holds, by rules that need not be this node's: entries that this node
+    /// would refuse are left out, and of two that are one node the first is kept.
     ///
     /// # Errors
     /// [`ErrorKind::BadArgument`] where it is no set at all or too large a one.

@@ -11,9 +11,9 @@ use crate::identity::{Nid, NodeAddr, Sid};
 /// How many changes are remembered. A guess: those that are under way among the nodes at one time.
 const REMEMBERED: usize = 16;
 
-/// What nodes of one program that hold the same sets do to them, so that the same change of the same set makes one new set
-/// for all of them. Without it, ten thousand nodes that each drop one of ten thousand members would hold ten thousand
-/// copies.
+/// What nodes of one program that hold the same sets do to them, so that the same change of the same set makes one new
+/// set for all of them. Without it, ten thousand nodes that each drop one of ten thousand members would hold ten
+/// thousand copies.
 ///
 /// Nothing follows from it but how much memory is used. Cloning it shares it.
 ///

@@ -1,8 +1,8 @@
 //! How the fields of messages are written and read.
 //!
-//! A field that makes no sense is passed over where a message says that it is *lenient*: its type is read, and its error
-//! dropped. That is sound for a [`Value`](crate::value::Value), whose reader is past a field whatever became of it, and
-//! not for text that is read as it comes.
+//! A field that makes no sense is passed over where a message says that it is *lenient*: its type is read, and its
+//! error dropped. That is sound for a [`Value`](crate::value::Value), whose reader is past a field whatever became of
+//! it, and not for text that is read as it comes.
 
 use std::{fmt, marker::PhantomData, time::Duration};
 
@@ -218,7 +218,8 @@ pub(super) mod hashes {
     }
 }
 
-/// What a node has heard, as `{gid: hash}`. What makes no sense says nothing, and neither does what is past [`MAX_HEARD`].
+/// What a node has heard, as `{gid: hash}`. What makes no sense says nothing, and neither does what is past
+/// [`MAX_HEARD`].
 pub(super) mod heard {
     use super::*;
 

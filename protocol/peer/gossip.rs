@@ -11,12 +11,12 @@
 //! ```
 //!
 //! A node of the JavaScript reference takes `recv` alone and hands the object on with the keys it does not know. An id
-//! is text: `NID/incarnation/sequence` (followed by `@GID` in a `mid`), or what such a node made up. `from` is the sender's
-//! address, `HOST:PORT`, so that it can be asked although it is no member. `life` and `turn` are the sender's
+//! is text: `NID/incarnation/sequence` (followed by `@GID` in a `mid`), or what such a node made up. `from` is the
+//! sender's address, `HOST:PORT`, so that it can be asked although it is no member. `life` and `turn` are the sender's
 //! incarnation, a sign of life; a node that takes no part in membership leaves them out.
 //!
-//! A message and its `mid` are values of whatever kind. They are put in beside what serde writes, and taken out beside what
-//! it reads, as serde would have them written as text.
+//! A message and its `mid` are values of whatever kind. They are put in beside what serde writes, and taken out beside
+//! what it reads, as serde would have them written as text.
 
 use std::{sync::Arc, time::Duration};
 
@@ -213,8 +213,8 @@ fn mid(gid: &Gid, rumor: &Rumor<Nid, Shared>) -> Value {
     }
 }
 
-/// The text by which nodes of this project know a message of a node that numbers none, and its `mid` if it is not that text.
-/// A `mid` can be of any type, and a text of any length.
+/// The text by which nodes of this project know a message of a node that numbers none, and its `mid` if it is not that
+/// text. A `mid` can be of any type, and a text of any length.
 fn opaque_id(message: &Value) -> Result<(Id<Nid>, Option<Value>), CallError> {
     let mid = match message.get("mid") {
         None => Value::Undefined,
@@ -299,8 +299,8 @@ pub fn answer_of_failure(method: Method, error: &CallError) -> Option<Answer<Nid
     }
 }
 
-/// The same for a push. Its answer is what the message's own call answered there. Most errors are therefore errors of that
-/// call, which mean that the message arrived, whatever [`ErrorKind::performed`] says of the call itself.
+/// The same for a push. Its answer is what the message's own call answered there. Most errors are therefore errors of
+/// that call, which mean that the message arrived, whatever [`ErrorKind::performed`] says of the call itself.
 fn answer_of_failed_push(kind: &ErrorKind, message: &str) -> Option<Answer<Nid, Shared>> {
     match kind {
         ErrorKind::AlreadyReceived => Some(Answer::Had),

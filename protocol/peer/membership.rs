@@ -12,9 +12,9 @@
 //! entry:  {peer: {ip, port}, life, turn, claim: alive | suspect | dead | left, by[, groups]}
 //! ```
 //!
-//! A node is named by its address, from which its NID follows: a SID may differ between two nodes' views. The speaker of
-//! an entry, `by`, is a NID, as nobody needs to reach it. `groups` are those that the peer was started in. Hashes and
-//! the ids of clusters are hexadecimal text. News are at most [`MOST_NEWS`] entries.
+//! A node is named by its address, from which its NID follows: a SID may differ between two nodes' views. The speaker
+//! of an entry, `by`, is a NID, as nobody needs to reach it. `groups` are those that the peer was started in. Hashes
+//! and the ids of clusters are hexadecimal text. News are at most [`MOST_NEWS`] entries.
 
 use std::time::Duration;
 
@@ -238,7 +238,8 @@ pub struct Listed {
 }
 
 impl Listed {
-    /// As the wire has it. Configurations are values, so they do not pass through serde, which would write them as text.
+    /// As the wire has it. Configurations are values, so they do not pass through serde, which would write them as
+    /// text.
     pub(super) fn to_value(&self) -> Value {
         let group = |Part { config, members, gone }: &Part| -> Value {
             let mut object: Object =

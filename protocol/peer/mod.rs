@@ -8,11 +8,13 @@
 //! in a simulation Request ----------------------> Request, Answer ----------------------> Answer
 //! ```
 //!
-//! The methods are on a service that nodes of the JavaScript reference have, as such a node ends its process on a service
-//! that it does not have, and says "Method … not found" of a method. A node that takes no part in membership says the same.
+//! The methods are on a service that nodes of the JavaScript reference have, as such a node ends its process on a
+//! service that it does not have, and says "Method … not found" of a method. A node that takes no part in membership
+//! says the same.
 //!
-//! What cannot be read is refused as a bad argument, or is left out where nodes can do without it: each field says which.
-//! Payloads stay values ([`Message`], the options of groups), and so do the news, which are the payload of a rumor.
+//! What cannot be read is refused as a bad argument, or is left out where nodes can do without it: each field says
+//! which. Payloads stay values ([`Message`], the options of groups), and so do the news, which are the payload of a
+//! rumor.
 
 mod fields;
 mod gossip;

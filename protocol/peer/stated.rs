@@ -7,7 +7,8 @@ use super::parts::{object, part};
 use crate::swim::{ClusterId, FORMER_IDS, Incarnation, Statement};
 use crate::value::{EcoString, Value};
 
-/// What a node states of itself, and the name of its cluster. What cannot be read is a passive node's, which states nothing.
+/// What a node states of itself, and the name of its cluster. What cannot be read is a passive node's, which states
+/// nothing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(from = "StatedForm", into = "StatedForm")]
 pub struct Stated {

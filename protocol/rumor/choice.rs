@@ -15,7 +15,8 @@ pub(super) fn choose<P: Copy + Eq>(
     choose_around(view, me, 0, count, avoid, chance)
 }
 
-/// The same, but the first ones are neighbours of `me` in the [ring](View::around) of all members: up to `around` of them.
+/// The same, but the first ones are neighbours of `me` in the [ring](View::around) of all members: up to `around` of
+/// them.
 pub(super) fn choose_around<P: Copy + Eq>(
     view: &dyn View<P>,
     me: P,

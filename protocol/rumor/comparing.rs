@@ -158,8 +158,8 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         }
     }
 
-    /// Pushes to a peer that cannot compare what it most likely remembers, if it has seen it. Returns whether anything is
-    /// so young.
+    /// Pushes to a peer that cannot compare what it most likely remembers, if it has seen it. Returns whether anything
+    /// is so young.
     pub(super) fn push_missed(&mut self, turn: &mut Turn<'_, P, M>, peer: P) -> bool {
         let oldest: Birth = micros(turn.now) - micros(self.tick_length() * REFERENCE_TICKS);
         let ids: Vec<_> = self.store.youngest().take(REFERENCE_YOUNGEST).cloned().collect();

@@ -101,8 +101,8 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         self.incarnation
     }
 
-    /// Goes on in a later life: the node has learned that peers know one which is not earlier than its own. Does nothing
-    /// if the present life is as late already.
+    /// Goes on in a later life: the node has learned that peers know one which is not earlier than its own. Does
+    /// nothing if the present life is as late already.
     ///
     /// Rumors that were started before keep their ids. One that a peer refuses as [`Answer::Stale`] is started again.
     pub fn raise(&mut self, now: Duration, incarnation: u64) {
@@ -177,8 +177,8 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         self.config.retained_age + 2 * self.config.transit
     }
 
-    /// Goes on under another configuration. What is held beyond its bounds goes at once, the oldest first, but for what has yet
-    /// to be spread.
+    /// Goes on under another configuration. What is held beyond its bounds goes at once, the oldest first, but for what
+    /// has yet to be spread.
     pub fn configure(&mut self, config: Arc<GossipConfig>) {
         self.config = config;
         self.store.trim(&self.config);

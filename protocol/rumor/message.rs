@@ -45,9 +45,9 @@ pub enum Urgency {
     /// As soon as possible.
     #[default]
     Normal,
-    /// It can wait. A calm rumor goes to few peers, together with others; comparison brings it to the rest, and it is soon
-    /// forgotten. See [`calm_fanout`](super::GossipConfig::calm_fanout), [`calm_interval`](super::GossipConfig::calm_interval) and
-    /// [`calm_age`](super::GossipConfig::calm_age).
+    /// It can wait. A calm rumor goes to few peers, together with others; comparison brings it to the rest, and it is
+    /// soon forgotten. See [`calm_fanout`](super::GossipConfig::calm_fanout),
+    /// [`calm_interval`](super::GossipConfig::calm_interval) and [`calm_age`](super::GossipConfig::calm_age).
     Calm,
 }
 
@@ -191,8 +191,8 @@ pub enum Stretch<P> {
     Opaque(Arc<str>),
 }
 
-/// Hashes an id: the first bytes of the SHA-256 of an encoding of it, so that it is the same on every machine and for every
-/// version of Rust. Sums of these are compared, so a weaker hash could let differences cancel out.
+/// Hashes an id: the first bytes of the SHA-256 of an encoding of it, so that it is the same on every machine and for
+/// every version of Rust. Sums of these are compared, so a weaker hash could let differences cancel out.
 ///
 /// Were the hash of a peer to differ, equal nodes would read each other's pages in vain; nothing would be lost.
 pub(super) fn stable_hash<P: PeerId>(id: &Id<P>) -> u64 {

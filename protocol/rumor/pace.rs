@@ -14,8 +14,8 @@ const DOUBLE: u8 = 4;
 /// How many ticks a node waits at most for each peer that it has. Guessed.
 const TICKS_PER_PEER: usize = 4;
 
-/// By how many times longer each time, and at most, a node at rest waits while peers state that they hold the same. Guessed:
-/// the longest is how late it notices that they have ceased to.
+/// By how many times longer each time, and at most, a node at rest waits while peers state that they hold the same.
+/// Guessed: the longest is how late it notices that they have ceased to.
 const STRETCH: u8 = 4;
 const LONGEST_STRETCH: u8 = 16;
 
@@ -51,8 +51,8 @@ impl Pace {
         self.stated = self.stated.saturating_add(1);
     }
 
-    /// A tick begins. Where peers have stated often enough that they hold the same, a node at rest need not ask. Answers by
-    /// how many times it then waits longer; 1 where it has to ask.
+    /// A tick begins. Where peers have stated often enough that they hold the same, a node at rest need not ask.
+    /// Answers by how many times it then waits longer; 1 where it has to ask.
     pub(super) fn stretch(&mut self, members: usize, config: &GossipConfig) -> u32 {
         let at_rest = self.ticks(members, config) == most_ticks(members, config);
         // as often as it would have asked meanwhile

@@ -61,8 +61,8 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
             self.wake(turn);
         }
         if self.config.hop_limit.is_none_or(|limit| hop < limit) {
-            // What was said before this node entered is left to comparison: it has been spread, and a push of it would look
-            // young to another newcomer.
+            // What was said before this node entered is left to comparison: it has been spread, and a push of it would
+            // look young to another newcomer.
             let spread = !earlier && (!compared || age < self.tick_length() * FRESH_TICKS);
             let pushed_to = from.filter(|from| turn.view.is_reference(*from)).into_iter().collect();
             let own = false;
@@ -139,7 +139,8 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         known
     }
 
-    /// A peer has refused an own rumor, as it knows a later life of this node: sends it again, in a life later than that.
+    /// A peer has refused an own rumor, as it knows a later life of this node: sends it again, in a life later than
+    /// that.
     pub(super) fn refused_as_stale(&mut self, turn: &mut Turn<'_, P, M>, id: &Id<P>, known: u64) {
         let Id::Numbered { incarnation: life, sequence, .. } = *id else { return };
         // it may have been sent again already, and it waits for its next offer if there is no room

@@ -106,8 +106,8 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         }
     }
 
-    /// A request has ended. The first one of a turn of calm rumors that does tells how long requests take at present: the
-    /// next turn comes after a pause that is as long.
+    /// A request has ended. The first one of a turn of calm rumors that does tells how long requests take at present:
+    /// the next turn comes after a pause that is as long.
     pub(super) fn calm_answered(&mut self, now: Duration, number: u64) {
         let Some(traffic) = self.traffic.as_deref_mut() else { return };
         let Some((_, began)) = traffic.calm_turn.take_if(|(requests, _)| requests.contains(&number)) else { return };

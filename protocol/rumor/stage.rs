@@ -59,7 +59,8 @@ impl<P> Candidate<P> {
     }
 }
 
-/// What had been said when this node entered. Nobody can send any of it once the retention is over, so it is dropped then.
+/// What had been said when this node entered. Nobody can send any of it once the retention is over, so it is dropped
+/// then.
 #[derive(Clone, Debug)]
 pub(super) struct Earlier<P> {
     pub(super) until: Birth,

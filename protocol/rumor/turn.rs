@@ -6,8 +6,8 @@ use rand::Rng;
 
 use super::{Context, Output, View};
 
-/// What one call of the machine knows of the world, and the outputs that it collects. The [`Context`] of the call without its
-/// type parameters, so that the machine is compiled once for all kinds of views and generators.
+/// What one call of the machine knows of the world, and the outputs that it collects. The [`Context`] of the call
+/// without its type parameters, so that the machine is compiled once for all kinds of views and generators.
 pub(super) struct Turn<'a, P, M> {
     pub(super) now: Duration,
     pub(super) view: &'a dyn View<P>,

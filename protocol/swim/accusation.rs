@@ -110,8 +110,9 @@ impl<P: PeerId> Swim<P> {
         }
     }
 
-    /// Counts the speaker of a suspicion that is in force; says whether it is a new one. A speaker that has never answered
-    /// this node is asked first by every node that accuses too: a node known only by what others say has no vote.
+    /// Counts the speaker of a suspicion that is in force; says whether it is a new one. A speaker that has never
+    /// answered this node is asked first by every node that accuses too: a node known only by what others say has no
+    /// vote.
     pub(super) fn count_accuser(&mut self, now: Duration, update: Update<P>) -> bool {
         let bound = self.accusers_enough();
         let in_force = self.find(&update.peer).is_some_and(|member| {
@@ -133,8 +134,8 @@ impl<P: PeerId> Swim<P> {
             let fresh = suspicion.unverified.len() <= bound && !suspicion.unverified.contains(&update.by);
             if fresh {
                 suspicion.unverified.push(update.by);
-                // Only who accuses, too, passes a verdict. If all others asked as well, each accuser of a large group would
-                // have to answer all of it.
+                // Only who accuses, too, passes a verdict. If all others asked as well, each accuser of a large group
+                // would have to answer all of it.
                 if suspicion.mine {
                     self.verify(now, update.by);
                 }
@@ -228,8 +229,8 @@ impl<P: PeerId> Swim<P> {
         }
     }
 
-    /// How many could confirm a suspicion of `peer`: this node, and all others that take part, have answered it, and are
-    /// not under suspicion themselves.
+    /// How many could confirm a suspicion of `peer`: this node, and all others that take part, have answered it, and
+    /// are not under suspicion themselves.
     fn voices(&self, peer: &P) -> usize {
         let able = |member: &&Member<P>| {
             let takes_part = member.answered && !member.incarnation.is_passive();

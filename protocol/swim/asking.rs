@@ -6,8 +6,8 @@
 //! peer's block, when it would ask, so that as a rule one node asks all peers of a block at once, tells the others what
 //! it heard, and spares them the asking.
 //!
-//! A node asks at most [`SwimConfig::asks`](super::SwimConfig::asks) peers a period. A peer that does not answer is reported as
-//! unreachable, and asked again after a pause that grows with the number of members that share the asking.
+//! A node asks at most [`SwimConfig::asks`](super::SwimConfig::asks) peers a period. A peer that does not answer is
+//! reported as unreachable, and asked again after a pause that grows with the number of members that share the asking.
 
 use std::time::Duration;
 
@@ -33,7 +33,8 @@ const ASKERS: f64 = 5.0;
 const SOON: f64 = 0.2;
 
 impl<P: PeerId> Swim<P> {
-    /// Decides when to ask a peer that was put. Not before all are known that were put with it, as their number decides.
+    /// Decides when to ask a peer that was put. Not before all are known that were put with it, as their number
+    /// decides.
     fn plan_ask<R: Rng + ?Sized>(&mut self, now: Duration, peer: P, chance: &mut R) {
         let interval = self.config.probe_interval;
         let listed = self.known + self.unheard + 1;
@@ -48,8 +49,8 @@ impl<P: PeerId> Swim<P> {
     }
 
     /// A peer that nobody has heard from has answered a call without a statement, so it lives. When a group is put
-    /// everywhere, every member sees this of several others at once: each waits for a while of its own, in which another may
-    /// have asked and told it.
+    /// everywhere, every member sees this of several others at once: each waits for a while of its own, in which
+    /// another may have asked and told it.
     pub(super) fn ask_soon<R: Rng + ?Sized>(&mut self, now: Duration, peer: P, chance: &mut R) {
         self.put.retain(|other| *other != peer);
         self.asks.retain(|(_, other)| *other != peer);

@@ -15,9 +15,10 @@
 //! another id otherwise             a stranger: it is not heard, and it is not the member whose address it has
 //! ```
 //!
-//! A merge spreads by itself: a node that meets a statement which lists its own id as a former one takes over the new id.
-//! What an operator put is a request for a merge until both sides state the same id, however long they cannot reach each
-//! other. Only one node draws an id, because many nodes that are put everywhere at once would otherwise draw many. Nodes of the JavaScript reference state nothing and are never strangers.
+//! A merge spreads by itself: a node that meets a statement which lists its own id as a former one takes over the new
+//! id. What an operator put is a request for a merge until both sides state the same id, however long they cannot reach
+//! each other. Only one node draws an id, because many nodes that are put everywhere at once would otherwise draw many.
+//! Nodes of the JavaScript reference state nothing and are never strangers.
 
 use std::time::Duration;
 
@@ -29,8 +30,8 @@ use super::standing::Member;
 use super::statement::{ClusterId, Relation, Statement};
 use crate::peer_id::PeerId;
 
-/// After how many periods in company the first member draws an id. A guess: those that were put together know each other
-/// by then.
+/// After how many periods in company the first member draws an id. A guess: those that were put together know each
+/// other by then.
 const FIRST_TURN: u32 = 3;
 
 /// How many periods later the next member draws one, if nobody has. A guess: an id has come to everybody by then.
@@ -42,8 +43,8 @@ impl<P: PeerId> Swim<P> {
         self.cluster.id()
     }
 
-    /// Whether this node is about to join others through seeds. Until it has tried them, it takes no cluster's id unasked:
-    /// it may have the address of a dead member of another cluster, which still looks for that member.
+    /// Whether this node is about to join others through seeds. Until it has tried them, it takes no cluster's id
+    /// unasked: it may have the address of a dead member of another cluster, which still looks for that member.
     pub fn expect_to_join(&mut self, joins: bool) {
         self.cluster.joins = joins;
     }
@@ -102,9 +103,9 @@ impl<P: PeerId> Swim<P> {
         Relation::Member
     }
 
-    /// Draws an id for the cluster if it has none. Call it when a node joins through this one: nodes that join take the id
-    /// from the one that they join through, so that those which do so at the same time, and do not know each other yet,
-    /// are in one cluster. This node goes on looking for its own seeds, if it is about to join.
+    /// Draws an id for the cluster if it has none. Call it when a node joins through this one: nodes that join take the
+    /// id from the one that they join through, so that those which do so at the same time, and do not know each other
+    /// yet, are in one cluster. This node goes on looking for its own seeds, if it is about to join.
     pub fn found_cluster<R: Rng + ?Sized>(&mut self, chance: &mut R) {
         if self.cluster.id().is_none() {
             let joins = self.cluster.joins;

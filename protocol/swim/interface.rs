@@ -81,9 +81,9 @@ pub enum Output<P> {
         kept: bool,
         /// Ask for a merge of the clusters, should they be two, if the peer is in this life, or in any if this is 0.
         merge: Option<u64>,
-        /// Tell the peer, which was restarted, that it is a member and can join through this node. Every probe does so until
-        /// one is answered. Members that hear of the restart from others do the same with their regular probes, so that the
-        /// peer learns of it even if some of them fail.
+        /// Tell the peer, which was restarted, that it is a member and can join through this node. Every probe does so
+        /// until one is answered. Members that hear of the restart from others do the same with their regular probes,
+        /// so that the peer learns of it even if some of them fail.
         welcome: bool,
         /// What to tell the peer of what this node holds against it.
         about: Option<Update<P>>,
@@ -101,8 +101,8 @@ pub enum Output<P> {
         /// What to tell `via` it has for its own call: less than `timeout`, so that its "unreachable" still arrives.
         budget: Duration,
     },
-    /// Tell this peer a piece of news, almost always about itself. Reply: its statement, as [`Input::Heard`]. Never sent to
-    /// passive peers.
+    /// Tell this peer a piece of news, almost always about itself. Reply: its statement, as [`Input::Heard`]. Never
+    /// sent to passive peers.
     Tell {
         /// The peer to tell.
         peer: P,
@@ -121,8 +121,8 @@ pub enum Output<P> {
         /// When to give up.
         timeout: Duration,
     },
-    /// Ask this member what it knows of another peer, which does not answer this node. Reply: [`Swim::known_of`] there, as
-    /// [`Input::Told`]. Never sent to passive peers.
+    /// Ask this member what it knows of another peer, which does not answer this node. Reply: [`Swim::known_of`] there,
+    /// as [`Input::Told`]. Never sent to passive peers.
     Inquire {
         /// The member to ask.
         via: P,
@@ -180,9 +180,9 @@ pub enum Timer<P> {
     Ask,
 }
 
-/// What happened to a peer, or to this node. For each peer in order: `Joined`, any number of `Suspected` each followed by one of
-/// the others, at last `Failed` or `Left`, after which `Rejoined` or `Joined` begins anew. A peer that this node only ever
-/// knew as removed begins with `Rejoined`. `Unreachable` comes at most once before `Joined`.
+/// What happened to a peer, or to this node. For each peer in order: `Joined`, any number of `Suspected` each followed
+/// by one of the others, at last `Failed` or `Left`, after which `Rejoined` or `Joined` begins anew. A peer that this
+/// node only ever knew as removed begins with `Rejoined`. `Unreachable` comes at most once before `Joined`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MemberEvent<P> {
     /// It was heard from, or of, for the first time; or it is back after it had left.
@@ -237,8 +237,8 @@ pub enum MemberEvent<P> {
         /// Its incarnation.
         incarnation: Incarnation,
     },
-    /// Others know a life of this node's own address that is not this node's: either it was started earlier with a clock that was
-    /// ahead, or another process states the same address.
+    /// Others know a life of this node's own address that is not this node's: either it was started earlier with a
+    /// clock that was ahead, or another process states the same address.
     AddressTaken {
         /// The other life.
         incarnation: Incarnation,

@@ -41,7 +41,8 @@ pub struct Swim<P> {
     left: bool,
     /// The life that this node was started with, by its clock.
     born: u64,
-    /// By how much the clocks of peers that answered are ahead of this node's, in milliseconds, as far as their lives show.
+    /// By how much the clocks of peers that answered are ahead of this node's, in milliseconds, as far as their lives
+    /// show.
     behind: u64,
     /// When it last took a later life on account of others.
     raised: Option<Duration>,
@@ -87,8 +88,8 @@ pub struct Swim<P> {
 }
 
 impl<P: PeerId> Swim<P> {
-    /// A node that knows nobody, at the beginning of a life. `life` must be above 0 and above that of the same node's earlier
-    /// starts: milliseconds since 1970 by the node's clock.
+    /// A node that knows nobody, at the beginning of a life. `life` must be above 0 and above that of the same node's
+    /// earlier starts: milliseconds since 1970 by the node's clock.
     ///
     /// # Errors
     /// The configuration's first knob that is out of range.
@@ -224,14 +225,14 @@ impl<P: PeerId> Swim<P> {
             .map(|member| member.peer)
     }
 
-    /// Whether a peer that belongs in this node's groups has stated no incarnation so far: it is passive, or nobody has heard
-    /// from it yet.
+    /// Whether a peer that belongs in this node's groups has stated no incarnation so far: it is passive, or nobody has
+    /// heard from it yet.
     pub fn is_passive(&self, peer: &P) -> bool {
         self.find(peer).is_some_and(|member| member.status().is_present() && member.incarnation.is_passive())
     }
 
-    /// Whether an operator put a peer here that has not answered since, so that a request to it asks for a merge. Answers the
-    /// life of the peer that is known, or 0: another process that has its address by now was not put.
+    /// Whether an operator put a peer here that has not answered since, so that a request to it asks for a merge.
+    /// Answers the life of the peer that is known, or 0: another process that has its address by now was not put.
     pub fn asks_to_merge(&self, peer: &P) -> Option<u64> {
         self.find(peer).filter(|member| member.merge).map(|member| member.incarnation.life)
     }
@@ -241,8 +242,8 @@ impl<P: PeerId> Swim<P> {
         self.asks_to_merge(peer).is_some_and(|life| life == 0 || life == stated.incarnation.life)
     }
 
-    /// Whether a sign of life would change anything: [`Input::Heard`] with the incarnation that the peer states, or, with
-    /// `None`, [`Input::Answered`]. Usually false; the caller can then skip this input.
+    /// Whether a sign of life would change anything: [`Input::Heard`] with the incarnation that the peer states, or,
+    /// with `None`, [`Input::Answered`]. Usually false; the caller can then skip this input.
     pub fn minds(&self, peer: &P, stated: Option<Incarnation>) -> bool {
         let Some(member) = self.find(peer) else {
             return false;
@@ -329,8 +330,8 @@ impl<P: PeerId> Swim<P> {
         self.outbox.push(Output::Broadcast(Update { peer, incarnation, claim: Claim::Left, by: peer }));
     }
 
-    /// Makes members of peers that this node has heard from, all in the same life, as [`Input::Know`] does of each. For many
-    /// peers, given in order, this is quick and takes no more memory than they need.
+    /// Makes members of peers that this node has heard from, all in the same life, as [`Input::Know`] does of each. For
+    /// many peers, given in order, this is quick and takes no more memory than they need.
     pub fn acquaint(&mut self, peers: impl ExactSizeIterator<Item = P>, incarnation: Incarnation) {
         let room = (self.config.members as usize).min(self.members.len() + peers.len());
         self.members.reserve_exact(room.saturating_sub(self.members.len()));
@@ -566,9 +567,9 @@ impl<P: PeerId> Swim<P> {
             let news = self.merge(now, update);
             let restarted = news && life > 0 && stated.incarnation.life > life && before.is_known();
             match (before, self.status(&peer)) {
-                // What this node is the first to hear, the others learn from it: that a peer lives that was put, that it
-                // is back, that it was restarted. A peer that was put and that sends a request is asked by somebody, too:
-                // if all that it asks told the others of it, they would start as many rumors.
+                // What this node is the first to hear, the others learn from it: that a peer lives that was put, that
+                // it is back, that it was restarted. A peer that was put and that sends a request is asked by somebody,
+                // too: if all that it asks told the others of it, they would start as many rumors.
                 (Status::Pending | Status::Unreachable, Some(Status::Alive)) if news && answers => {
                     self.broadcast(update);
                 }

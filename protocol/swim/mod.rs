@@ -22,25 +22,26 @@
 //! ```
 //!
 //! Transport is request and reply. A relay can be any node that passes calls on, and any answer is a sign of life, so
-//! peers which know nothing of membership (*passive*: they state no incarnation) can be watched and can serve. A node that
-//! does take part makes a [`Statement`] in all it sends and answers: its [`Incarnation`], its cluster, and the hash of its
-//! view.
+//! peers which know nothing of membership (*passive*: they state no incarnation) can be watched and can serve. A node
+//! that does take part makes a [`Statement`] in all it sends and answers: its [`Incarnation`], its cluster, and the
+//! hash of its view.
 //!
 //! # What holds
 //!
-//! - Every member is watched by a few others over connections that they keep, and is probed by every other member in turn,
-//!   in an order drawn afresh for each pass (SWIM, 4.3). The load on a node does not grow with the group.
+//! - Every member is watched by a few others over connections that they keep, and is probed by every other member in
+//!   turn, in an order drawn afresh for each pass (SWIM, 4.3). The load on a node does not grow with the group.
 //! - News names (peer, incarnation). A later incarnation beats all that was said of an earlier one, so a late verdict
 //!   cannot remove a node that is back ([`supersedes`] is the whole precedence).
 //! - A node declares a peer dead only on evidence of its own: its connection was refused, twice, at least
-//!   [`SwimConfig::restart_time`] apart, with no success in between and no relay that got through; or it has failed to reach the
-//!   peer, twice, with nothing but failure since, and enough others confirm that. *Enough* counts those who could: members that have
-//!   answered this node, take part, and are not under suspicion. A lone pair, or one node among passive ones, decides alone.
-//! - A member that is known only by what others say can be probed, accused and removed. It has no vote here until it has
-//!   answered this node.
-//! - A peer that was put in a group and that nobody has heard from is [`Status::Pending`] or [`Status::Unreachable`]: no
-//!   failure removes it. It is asked soon, and what one node hears all nodes learn, so a node that dies soon after it was
-//!   put is removed like any other.
+//!   [`SwimConfig::restart_time`] apart, with no success in between and no relay that got through; or it has failed to
+//!   reach the peer, twice, with nothing but failure since, and enough others confirm that. *Enough* counts those who
+//!   could: members that have answered this node, take part, and are not under suspicion. A lone pair, or one node
+//!   among passive ones, decides alone.
+//! - A member that is known only by what others say can be probed, accused and removed. It has no vote here until it
+//!   has answered this node.
+//! - A peer that was put in a group and that nobody has heard from is [`Status::Pending`] or [`Status::Unreachable`]:
+//!   no failure removes it. It is asked soon, and what one node hears all nodes learn, so a node that dies soon after
+//!   it was put is removed like any other.
 //! - A peer that an operator removed stays removed until one adds it. A peer that a verdict removed is
 //!   probed for as long as this node lives, and readmitted at its next incarnation. Healed partitions so merge.
 //! - Two clusters stay apart until one is asked to merge with the other (`cluster.rs`).
@@ -50,24 +51,25 @@
 //!
 //! # The papers
 //!
-//! *SWIM: Scalable Weakly-consistent Infection-style Process Group Membership Protocol* (Das, Gupta & Motivala, DSN 2002)
-//! has the probe, the relays, suspicion, incarnations and the shuffled round-robin. *Lifeguard: Local Health Awareness for More Accurate
-//! Failure Detection* (Dadgar, Phillips & Currey, DSN-W 2018) has the local health counter (a node that keeps failing
-//! looks for the fault in itself first), the suspicion time that falls with independent confirmations, and the "buddy
-//! system" (the suspect is told directly). Neighbours, refusals as evidence, witnesses, shared asking, passive peers and
-//! clusters are our own.
+//! *SWIM: Scalable Weakly-consistent Infection-style Process Group Membership Protocol* (Das, Gupta & Motivala, DSN
+//! 2002) has the probe, the relays, suspicion, incarnations and the shuffled round-robin. *Lifeguard: Local Health
+//! Awareness for More Accurate Failure Detection* (Dadgar, Phillips & Currey, DSN-W 2018) has the local health counter
+//! (a node that keeps failing looks for the fault in itself first), the suspicion time that falls with independent
+//! confirmations, and the "buddy system" (the suspect is told directly). Neighbours, refusals as evidence, witnesses,
+//! shared asking, passive peers and clusters are our own.
 //!
 //! # What is not here
 //!
-//! Dissemination: news goes out as [`Output::Broadcast`] and the gossip layer brings it to everyone. The actor puts what is
-//! said in a short time into one message ([`Bulletin`]). Addresses: a peer is an opaque id. Groups: this machine knows who
-//! is there, the actor knows which groups that concerns. Finding the first member: the caller compares views with a seed
-//! ([`Swim::begin_joining`]). Byzantine peers: one that lies can have others removed, until they refute.
+//! Dissemination: news goes out as [`Output::Broadcast`] and the gossip layer brings it to everyone. The actor puts
+//! what is said in a short time into one message ([`Bulletin`]). Addresses: a peer is an opaque id. Groups: this
+//! machine knows who is there, the actor knows which groups that concerns. Finding the first member: the caller
+//! compares views with a seed ([`Swim::begin_joining`]). Byzantine peers: one that lies can have others removed, until
+//! they refute.
 //!
 //! # Driving it
 //!
-//! [`Swim::handle`] takes the time since the node's start, one [`Input`] and a generator, and gives what to do. It has no clock,
-//! does no I/O, and the same inputs with the same generator give the same outputs.
+//! [`Swim::handle`] takes the time since the node's start, one [`Input`] and a generator, and gives what to do. It has
+//! no clock, does no I/O, and the same inputs with the same generator give the same outputs.
 //!
 //! ```
 //! use chinwag_protocol::swim::{SwimConfig, MemberEvent, Input, Outcome, Output, Statement, Status, Swim};

@@ -124,8 +124,8 @@ pub fn supersedes(new: (Incarnation, Claim), old: (Incarnation, Claim)) -> bool 
 pub enum Status {
     /// An operator put it in a group, and it has not been asked yet.
     Pending,
-    /// An operator put it in a group, and nobody has ever had an answer from it. It stays where it was put, is asked now
-    /// and then, and is never accused or removed: nobody knows that it ever was alive.
+    /// An operator put it in a group, and nobody has ever had an answer from it. It stays where it was put, is asked
+    /// now and then, and is never accused or removed: nobody knows that it ever was alive.
     Unreachable,
     /// A member.
     Alive,
@@ -174,7 +174,8 @@ pub(super) struct Member<P> {
     pub(super) unreachable: bool,
     /// An operator put it here and it has not answered since: its cluster may be merged with this one.
     pub(super) merge: bool,
-    /// It was restarted, and this node has yet to tell it that it is a member: see [`Output::Probe`](super::Output::Probe).
+    /// It was restarted, and this node has yet to tell it that it is a member: see
+    /// [`Output::Probe`](super::Output::Probe).
     pub(super) welcome: bool,
     /// Probed already in this pass over the members.
     pub(super) visited: bool,
@@ -231,7 +232,8 @@ impl<P> Member<P> {
 
     /// Joins a claim into what is known; says whether anything changed.
     ///
-    /// Whatever somebody says of a peer, somebody has heard from it: an accusation or a verdict, too, is about a member.
+    /// Whatever somebody says of a peer, somebody has heard from it: an accusation or a verdict, too, is about a
+    /// member.
     pub(super) fn merge(&mut self, incarnation: Incarnation, claim: Claim) -> bool {
         let wins = supersedes((incarnation, claim), (self.incarnation, self.claim));
         let changed = wins || !self.heard;

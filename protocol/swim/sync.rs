@@ -37,8 +37,8 @@ pub struct Page<P> {
     pub entries: Vec<Update<P>>,
     /// Where to go on, or `None` after the last part.
     pub next: Option<usize>,
-    /// The number of parts that the answering node would have divided its view into. If that is more than were compared,
-    /// nothing else was: the sender begins again with as many.
+    /// The number of parts that the answering node would have divided its view into. If that is more than were
+    /// compared, nothing else was: the sender begins again with as many.
     pub parts: usize,
 }
 

@@ -26,7 +26,8 @@ use super::sync::{Comparison, MAX_ENTRIES, MAX_PARTS, PAGE, PART, Page, Sync, Sy
 use crate::peer_id::PeerId;
 
 impl<P: PeerId> Swim<P> {
-    /// The hash of this node's view: its members that are alive, and itself. Equal views have equal hashes on all nodes.
+    /// The hash of this node's view: its members that are alive, and itself. Equal views have equal hashes on all
+    /// nodes.
     pub fn view_hash(&self) -> u64 {
         let myself = if self.running { entry_hash(&self.me, self.incarnation) } else { 0 };
         self.others_hash ^ myself
@@ -67,7 +68,8 @@ impl<P: PeerId> Swim<P> {
         Sync { parts: self.part_hashes(self.parts()), first: 0, news: Vec::new() }
     }
 
-    /// Takes in the news of a comparison and answers it. The answer tells the peer, too, what this node holds against it.
+    /// Takes in the news of a comparison and answers it. The answer tells the peer, too, what this node holds against
+    /// it.
     ///
     /// # Errors
     /// [`SyncError`], when the request is out of bounds. Nothing has changed then.
@@ -192,16 +194,17 @@ impl<P: PeerId> Swim<P> {
         (Some(Sync { parts: self.part_hashes(parts), first: next.unwrap_or(parts), news }), outputs)
     }
 
-    /// Whether a peer and this node have been members of different groups so far, by a page of the peer's view: most of its
-    /// members are not members here.
+    /// Whether a peer and this node have been members of different groups so far, by a page of the peer's view: most of
+    /// its members are not members here.
     fn is_strange(&self, from: &P, view: &[Update<P>]) -> bool {
         let others = view.iter().map(|update| update.peer).filter(|peer| *peer != self.me && peer != from);
         let members = others.clone().filter(|peer| self.is_member(peer)).count();
         others.count() > 2 * members
     }
 
-    /// Takes in what a peer's view says, and passes on what is news to others: all of it where two groups have met, since
-    /// neither knows the other. Within a group a rumor has brought the news, so a node that missed it does not repeat it.
+    /// Takes in what a peer's view says, and passes on what is news to others: all of it where two groups have met,
+    /// since neither knows the other. Within a group a rumor has brought the news, so a node that missed it does not
+    /// repeat it.
     fn take_view<R: Rng + ?Sized>(
         &mut self,
         now: Duration,
@@ -221,8 +224,8 @@ impl<P: PeerId> Swim<P> {
         }
     }
 
-    /// A peer stated the hash of its view in an answer. Where it differs although this node's view is at rest, something
-    /// was missed: compares, with one peer at a time.
+    /// A peer stated the hash of its view in an answer. Where it differs although this node's view is at rest,
+    /// something was missed: compares, with one peer at a time.
     pub(super) fn compare_hashes(&mut self, now: Duration, peer: P, theirs: u64) {
         if theirs == 0 || theirs == self.view_hash() {
             self.differs_since = None;

@@ -70,7 +70,8 @@ fn without_loss_nobody_waits_for_a_comparison() {
     for (members, bytes, runs) in [(100, 4096, 300), (100, 100, 300), (1_000, 4096, 20), (1_000, 100, 20)] {
         for seed in 1..=runs {
             let run = spread(&scenario(members, 0.0, bytes), seed);
-            // a comparison is worth 200 latencies; ticks are spread over that time, so one may come by chance at any moment
+            // a comparison is worth 200 latencies; ticks are spread over that time, so one may come by chance at any
+            // moment
             assert!(
                 run.reached == members && run.latencies <= 30.0,
                 "{members} of {bytes} bytes, seed {seed}: {run:?}"

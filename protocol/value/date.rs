@@ -33,8 +33,8 @@ impl Date {
     /// JavaScript's `Invalid Date`.
     pub const INVALID: Self = Self(None);
 
-    /// Creates the date that is this number of milliseconds after the beginning of 1970 in UTC. It is invalid if the number
-    /// is outside of ±8.64e15.
+    /// Creates the date that is this number of milliseconds after the beginning of 1970 in UTC. It is invalid if the
+    /// number is outside of ±8.64e15.
     pub const fn new(milliseconds: i64) -> Self {
         if milliseconds >= -LAST && milliseconds <= LAST { Self(Some(milliseconds)) } else { Self::INVALID }
     }

@@ -1,10 +1,10 @@
 //! Taking a self-contained part out of a value.
 //!
-//! References are relative, so a part whose references stay inside it can be moved as it is. A reference that leads outside
-//! is replaced by a copy of its target; every further reference to that target, or to anything inside it, becomes a
-//! reference to the copy. Everything outside is copied at most once, so a part is never larger than the whole. Its *depth*
-//! can be larger, hence the bound on depth. Many parts of one message together can be much larger than the message,
-//! so the bounds are spent across calls.
+//! References are relative, so a part whose references stay inside it can be moved as it is. A reference that leads
+//! outside is replaced by a copy of its target; every further reference to that target, or to anything inside it,
+//! becomes a reference to the copy. Everything outside is copied at most once, so a part is never larger than the
+//! whole. Its *depth* can be larger, hence the bound on depth. Many parts of one message together can be much larger
+//! than the message, so the bounds are spent across calls.
 
 use std::collections::HashMap;
 
@@ -104,8 +104,8 @@ pub(crate) fn has_reference(value: &Value) -> bool {
 
 struct Extraction<'v, 'b> {
     root: &'v Value,
-    /// The position of the copy of a value, by the address of the original. This holds the part itself and the targets of
-    /// references; values inside those are found through them.
+    /// The position of the copy of a value, by the address of the original. This holds the part itself and the targets
+    /// of references; values inside those are found through them.
     copies: HashMap<*const Value, Vec<Step<'v>>>,
     /// The current position in the original.
     source: Vec<Step<'v>>,

@@ -44,8 +44,8 @@ pub(crate) fn child<'v>(container: &'v Value, step: Step<'_>) -> Option<(Step<'v
     }
 }
 
-/// Walks from `root` along `path`, following references on the way and at the end. Returns the value, which is no reference,
-/// and its real position, on the way to which there is none.
+/// Walks from `root` along `path`, following references on the way and at the end. Returns the value, which is no
+/// reference, and its real position, on the way to which there is none.
 pub(crate) fn locate<'v: 'p, 'p>(
     root: &'v Value,
     mut path: Vec<Step<'p>>,
@@ -89,8 +89,8 @@ impl From<Lost> for Mismatch {
 }
 
 impl Value {
-    /// Returns the value that `path` leads to from here, following references on the way and at the end. This value must be
-    /// self-contained.
+    /// Returns the value that `path` leads to from here, following references on the way and at the end. This value
+    /// must be self-contained.
     pub fn at(&self, path: &[Segment]) -> Option<&Self> {
         let path = path.iter().map(Step::from).collect();
         let found = locate(self, path, &mut AMPLE.clone());

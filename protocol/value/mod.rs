@@ -2,13 +2,13 @@
 //!
 //! # A tree, with references as leaves
 //!
-//! JavaScript's values are a graph: two keys can hold the same object, and an object can hold itself. The wire sends
-//! a tree in which the second occurrence is a *reference*, a path from the root of the message. [`Value`] is
-//! that tree, with one change: a [`Reference`] is relative to its own position ("two up, then down `first`"), like a
-//! relative symbolic link. A self-contained value can therefore be put anywhere with the plain constructors: an argument can
-//! be stored in a map, and the map sent as part of another message. Only a reference that leads *out* of a part needs care
-//! when that part is taken; [`Value::extract`] does it. The module [`wire`](crate::wire) translates to and from the absolute
-//! paths of the wire.
+//! JavaScript's values are a graph: two keys can hold the same object, and an object can hold itself. The wire sends a
+//! tree in which the second occurrence is a *reference*, a path from the root of the message. [`Value`] is that tree,
+//! with one change: a [`Reference`] is relative to its own position ("two up, then down `first`"), like a relative
+//! symbolic link. A self-contained value can therefore be put anywhere with the plain constructors: an argument can be
+//! stored in a map, and the map sent as part of another message. Only a reference that leads *out* of a part needs care
+//! when that part is taken; [`Value::extract`] does it. The module [`wire`](crate::wire) translates to and from the
+//! absolute paths of the wire.
 //!
 //! A value is *self-contained* when its references stay inside it. Every value that this crate returns is. Taking a
 //! container apart by hand can leave references that lead nowhere; they read as `undefined`.
@@ -30,18 +30,18 @@
 //! # Two bridges
 //!
 //! [`Value::from_serialize`] and [`Value::deserialize`] convert between values and a service's own types with serde.
-//! [`Value`], [`Function`], [`ErrorValue`], [`Date`] and [`BigInt`] pass through unchanged, on their own or inside a type.
-//! [`Value::from_json`] and [`Value::to_json`] convert between values and plain JSON.
+//! [`Value`], [`Function`], [`ErrorValue`], [`Date`] and [`BigInt`] pass through unchanged, on their own or inside a
+//! type. [`Value::from_json`] and [`Value::to_json`] convert between values and plain JSON.
 //!
-//! Both bridges show the target of a reference in place of the reference. That can be endless or enormous, so the default
-//! [`Limits`] bound both.
+//! Both bridges show the target of a reference in place of the reference. That can be endless or enormous, so the
+//! default [`Limits`] bound both.
 //!
 //! # What is absent
 //!
 //! - Functions are text. Nothing here parses or runs one.
 //! - A string is Unicode text. A JavaScript string can hold half of a surrogate pair; the wire reads that as U+FFFD.
-//! - Maps, sets, buffers, regular expressions and class instances: the JavaScript reference sends them as plain objects of
-//!   their enumerable keys, so plain objects arrive.
+//! - Maps, sets, buffers, regular expressions and class instances: the JavaScript reference sends them as plain objects
+//!   of their enumerable keys, so plain objects arrive.
 //! - Operations on values recurse as deep as the value nests. Values from outside are bounded in depth; a program that
 //!   builds a value a hundred thousand levels deep needs a stack for it.
 

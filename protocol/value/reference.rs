@@ -13,9 +13,9 @@ pub enum Segment {
 
 /// The position of another value, relative to the reference itself.
 ///
-/// `up` counts containers from the reference: 1 is the array or object that holds it, 2 the one around that. `path` then
-/// leads down. An object that holds itself under `"self"` is `{self: Reference { up: 1, path: [] }}`, wherever that object
-/// is in the tree.
+/// `up` counts containers from the reference: 1 is the array or object that holds it, 2 the one around that. `path`
+/// then leads down. An object that holds itself under `"self"` is `{self: Reference { up: 1, path: [] }}`, wherever
+/// that object is in the tree.
 ///
 /// The cause of an error is a root of its own: no reference leads out of it, and none leads in.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -162,8 +162,8 @@ impl Eq for Value {}
 /// A JavaScript array: elements in order, some of which may be missing.
 ///
 /// A *hole* is an index below the length at which nothing is stored. Most of JavaScript reads it as
-/// [`Value::Undefined`], but the wire tells the two apart: the index of a hole is absent there. Holes at the end of an array
-/// have no form on the wire and are lost, in the JavaScript reference, too.
+/// [`Value::Undefined`], but the wire tells the two apart: the index of a hole is absent there. Holes at the end of an
+/// array have no form on the wire and are lost, in the JavaScript reference, too.
 ///
 /// ```
 /// use chinwag_protocol::value::{Array, Value};
@@ -265,12 +265,12 @@ impl<V: Into<Value>> Extend<V> for Array {
 
 /// A JavaScript object: keys and values in JavaScript's order.
 ///
-/// In that order, keys that look like an array index (`"0"` to `"4294967294"`, no leading zero) come first, ascending; the
-/// others follow in the order in which they were inserted. The order decides the bytes on the wire, and thereby the
+/// In that order, keys that look like an array index (`"0"` to `"4294967294"`, no leading zero) come first, ascending;
+/// the others follow in the order in which they were inserted. The order decides the bytes on the wire, and thereby the
 /// ids of values.
 ///
-/// Two objects are equal if they hold the same keys and values, in whatever order. A clone is cheap: both objects share their
-/// members until one of them is changed.
+/// Two objects are equal if they hold the same keys and values, in whatever order. A clone is cheap: both objects share
+/// their members until one of them is changed.
 ///
 /// ```
 /// use chinwag_protocol::value::Object;
@@ -282,8 +282,8 @@ impl<V: Into<Value>> Extend<V> for Array {
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Object(Arc<Members>);
 
-/// The members of an object. They are behind a pointer, so that a [`Value`] stays small, and shared until one of the owners
-/// changes them, so that a message to many peers is held once.
+/// The members of an object. They are behind a pointer, so that a [`Value`] stays small, and shared until one of the
+/// owners changes them, so that a message to many peers is held once.
 #[derive(Clone, Default, PartialEq, Eq)]
 struct Members {
     /// The members whose keys look like an array index. The text of the key is kept beside it, so that it can be lent.

@@ -1,8 +1,8 @@
 //! Walking a tree as if each reference were its target.
 //!
-//! Ordinary types and plain JSON have no references, so both bridges see the target in place of every reference to it. That
-//! can be enormous (forty arrays of two references each are 2^40 leaves) or endless (a cycle), so a walk has a budget, a
-//! depth, and a list of the containers that it is in.
+//! Ordinary types and plain JSON have no references, so both bridges see the target in place of every reference to it.
+//! That can be enormous (forty arrays of two references each are 2^40 leaves) or endless (a cycle), so a walk has a
+//! budget, a depth, and a list of the containers that it is in.
 
 use std::cell::{Cell, RefCell};
 
@@ -22,7 +22,8 @@ pub(crate) struct Walk<'v> {
     open: RefCell<Vec<*const Value>>,
     /// The number of values that may still be visited.
     left: Cell<usize>,
-    /// The number of bytes of text that may still be visited through references. Text that is visited once needs no bound.
+    /// The number of bytes of text that may still be visited through references. Text that is visited once needs no
+    /// bound.
     text: Cell<usize>,
     /// The number of references that led to the current position.
     behind: Cell<usize>,

@@ -8,9 +8,9 @@ use super::error::offset_in;
 use super::{DecodeError, Reason};
 use crate::value::Limits;
 
-/// How much text may be read again, in lengths of the message. A value that comes before its type and a value nested as a JSON
-/// string are read twice, and more often inside each other. A guess: it allows eight levels of the former and any depth
-/// of the latter (whose text doubles with each level).
+/// How much text may be read again, in lengths of the message. A value that comes before its type and a value nested as
+/// a JSON string are read twice, and more often inside each other. A guess: it allows eight levels of the former and
+/// any depth of the latter (whose text doubles with each level).
 const REREADS: usize = 8;
 
 pub(super) struct Context<'c> {
@@ -35,7 +35,8 @@ impl<'c> Context<'c> {
         }
     }
 
-    /// Stores the fault, and returns an error for serde to pass on. The position of the fault is known once that error arrives.
+    /// Stores the fault, and returns an error for serde to pass on. The position of the fault is known once that error
+    /// arrives.
     pub(super) fn fault<E: Error>(&self, reason: Reason) -> E {
         let mut fault = self.fault.borrow_mut();
         fault.get_or_insert(DecodeError::new(reason, None));

@@ -90,8 +90,8 @@ impl DecodeError {
         &self.reason
     }
 
-    /// Returns the number of bytes that had been read when the fault was found, if that is known. The position is in the faulty
-    /// part or right behind it.
+    /// Returns the number of bytes that had been read when the fault was found, if that is known. The position is in
+    /// the faulty part or right behind it.
     pub const fn offset(&self) -> Option<usize> {
         self.offset
     }

@@ -25,18 +25,18 @@
 //!
 //! # The plain form
 //!
-//! The body of a call can be a plain JSON array, `["nid"]`. The answer comes in the same form: [`Arguments::form`] names it,
-//! and [`encode_pair`] takes it. The first character of a body tells the forms apart, because arguments are an array in the
-//! plain form and an object in the typed form.
+//! The body of a call can be a plain JSON array, `["nid"]`. The answer comes in the same form: [`Arguments::form`]
+//! names it, and [`encode_pair`] takes it. The first character of a body tells the forms apart, because arguments are
+//! an array in the plain form and an object in the typed form.
 //!
 //! # What a message may cost
 //!
-//! The reader builds [`Value`]s in one pass. [`Limits`] bounds the length of a message, its depth and the number of its values,
-//! so that reading ends in a value or in a [`DecodeError`] whatever the sender does:
+//! The reader builds [`Value`]s in one pass. [`Limits`] bounds the length of a message, its depth and the number of its
+//! values, so that reading ends in a value or in a [`DecodeError`] whatever the sender does:
 //!
 //! - depth is counted in values, before a value is entered, and also for text that is skipped or read again;
-//! - the stack that reading takes is proportional to the depth: with the defaults, at most about half of 2 MiB even without
-//!   optimization, so that any thread can read a message;
+//! - the stack that reading takes is proportional to the depth: with the defaults, at most about half of 2 MiB even
+//!   without optimization, so that any thread can read a message;
 //! - a hole in an array counts as a value, and so does a step of a reference's path;
 //! - text that is read more than once (a `value` before its `type`, a value inside a string) is bounded in total, by
 //!   eight times the length of the message;
@@ -44,8 +44,8 @@
 //!
 //! # What is absent
 //!
-//! There is no incremental reading: the body is collected first, and the HTTP layer stops at [`Limits::bytes`]. There is no
-//! binary form.
+//! There is no incremental reading: the body is collected first, and the HTTP layer stops at [`Limits::bytes`]. There
+//! is no binary form.
 
 mod context;
 mod error;
@@ -222,8 +222,8 @@ pub fn decode_arguments(bytes: &[u8], limits: &Limits) -> Result<Arguments, Deco
     Ok(Arguments { form, values })
 }
 
-/// Reads an answer, `[error, value]`, in either form. A missing element is `undefined`, further elements are ignored, and a
-/// value that both share is copied.
+/// Reads an answer, `[error, value]`, in either form. A missing element is `undefined`, further elements are ignored,
+/// and a value that both share is copied.
 ///
 /// # Errors
 ///

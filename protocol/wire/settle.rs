@@ -1,8 +1,8 @@
 //! Settling references: from the absolute paths of the wire to relative references whose targets exist.
 //!
-//! The reader keeps a reference as it was written, and marks how deep it was wrapped. Afterwards each reference is followed to
-//! its target, possibly through other references, and replaced by one that leads there directly: a settled value has no
-//! reference to a reference. A reference that leads nowhere or in a circle is rejected.
+//! The reader keeps a reference as it was written, and marks how deep it was wrapped. Afterwards each reference is
+//! followed to its target, possibly through other references, and replaced by one that leads there directly: a settled
+//! value has no reference to a reference. A reference that leads nowhere or in a circle is rejected.
 
 use super::context::Context;
 use super::{DecodeError, Reason};
@@ -12,8 +12,8 @@ use crate::value::{Reference, Segment, Value, shortened};
 
 /// Settles the references below `root`. This takes two more passes, so skip it for messages without references.
 pub(super) fn settle(root: &mut Value, context: &Context<'_>) -> Result<(), DecodeError> {
-    // The paths that were read are together not longer than the message. Following chains, or a path that is relative to a
-    // deeper level, can cost more, and so can keeping a long path for a short one. Both factors are guesses.
+    // The paths that were read are together not longer than the message. Following chains, or a path that is relative
+    // to a deeper level, can cost more, and so can keeping a long path for a short one. Both factors are guesses.
     let length = context.length();
     let mut budget = Budget {
         steps: length.saturating_mul(8).saturating_add(4096),

@@ -7,8 +7,8 @@ use serde::de::{DeserializeSeed, Deserializer, Error, Visitor};
 
 /// Reads a string.
 ///
-/// JavaScript sends half of a surrogate pair as an escape, which a Rust string cannot hold. serde_json rejects it in a string
-/// but accepts it in bytes, as the three bytes of WTF-8. So strings are read as bytes.
+/// JavaScript sends half of a surrogate pair as an escape, which a Rust string cannot hold. serde_json rejects it in a
+/// string but accepts it in bytes, as the three bytes of WTF-8. So strings are read as bytes.
 pub(super) struct Text;
 
 /// Reads a string or null.

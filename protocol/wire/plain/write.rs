@@ -1,7 +1,7 @@
 //! Writing the plain form.
 //!
-//! [`Plain`] is a walk in a form that serde can write. It serves the plain answers of the wire, [`Value::to_json`], and the
-//! [`Serialize`] of [`Value`] towards formats that people read.
+//! [`Plain`] is a walk in a form that serde can write. It serves the plain answers of the wire, [`Value::to_json`], and
+//! the [`Serialize`] of [`Value`] towards formats that people read.
 
 use serde::ser::{Error as _, Serialize, SerializeMap, SerializeSeq, Serializer};
 

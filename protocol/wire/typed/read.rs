@@ -1,7 +1,7 @@
 //! Reading the typed form.
 //!
-//! One pass builds the values. A reference is kept as it is written and marked; [`settle`](crate::wire::settle) looks up its
-//! target once the whole message has been read.
+//! One pass builds the values. A reference is kept as it is written and marked; [`settle`](crate::wire::settle) looks
+//! up its target once the whole message has been read.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -266,16 +266,17 @@ impl<'de> Visitor<'de> for Elements<'_, '_> {
     }
 }
 
-/// Reads the content of a reference: a path, or the malformed form that the JavaScript reference writes for a third occurrence.
+/// Reads the content of a reference: a path, or the malformed form that the JavaScript reference writes for a third
+/// occurrence.
 ///
-/// Its serializer looks for shared structure at every level again, and so takes the *path* of an earlier reference for a
-/// shared array if a later reference has the same target. It then writes
-/// `{"$reference": ["\"b\"", "\"y\"", "$reference"]}`: "the path of the reference at `b.y`", relative to the level at which
-/// it noticed, which is as deep as the wrapping. It writes `[{x: S, y: S, z: S}]` in this way, and cannot read it itself. The
-/// meaning is clear nevertheless: the target of `b.y`.
+/// Its serializer looks for shared structure at every level again, and so takes the *path* of an earlier reference for
+/// a shared array if a later reference has the same target. It then writes `{"$reference": ["\"b\"", "\"y\"",
+/// "$reference"]}`: "the path of the reference at `b.y`", relative to the level at which it noticed, which is as deep
+/// as the wrapping. It writes `[{x: S, y: S, z: S}]` in this way, and cannot read it itself. The meaning is clear
+/// nevertheless: the target of `b.y`.
 ///
-/// The result is marked: `up` holds the depth of the wrapping, and the path is relative to the position that many levels
-/// below the root.
+/// The result is marked: `up` holds the depth of the wrapping, and the path is relative to the position that many
+/// levels below the root.
 struct Path<'a, 'c> {
     context: &'a Context<'c>,
     wraps: u32,

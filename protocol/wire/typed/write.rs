@@ -119,7 +119,8 @@ impl<'v, 'o, S: Sink> Writer<'v, 'o, S> {
 
     fn reference(&mut self, reference: &'v Reference) {
         let Some(path) = self.path_of(reference) else {
-            // A peer of the reference would crash on a path that leads nowhere. JavaScript reads such a path as undefined.
+            // A peer of the reference would crash on a path that leads nowhere. JavaScript reads such a path as
+            // undefined.
             return self.value(&Value::Undefined);
         };
         self.put(br#"{"type":"reference","value":["#);
@@ -144,7 +145,8 @@ impl<'v, 'o, S: Sink> Writer<'v, 'o, S> {
         let up = usize::try_from(reference.up).ok()?;
         let base = self.place.len().checked_sub(up)?;
         let mut path = absolute(&self.place, reference)?;
-        // references that were decoded lead to their target directly, so only their own part of the path is walked first
+        // references that were decoded lead to their target directly, so only their own part of the path is walked
+        // first
         let mut here = Some(*self.open.get(base)?);
         for step in &mut path[base..] {
             let found = here.and_then(|container| child(container, *step));
