@@ -4,30 +4,39 @@ use crate::call::{CallError, ErrorKind};
 use crate::identity::{Gid, NameError};
 use crate::value::{Object, Value};
 
-/// What a group was put with: its name, and what its services are to know (fan-out and the like).
+/// The name of a group, and options for its services, such as the fan-out.
+///
+/// ```
+/// use chinwag_protocol::{group::GroupConfig, identity::Gid, value::Value};
+///
+/// let config = GroupConfig::new(Gid::new("browncs")?).with("subset", "log");
+/// assert_eq!(config.options.get("subset"), Some(&Value::from("log")));
+/// assert_eq!(GroupConfig::from_value(&config.to_value()).unwrap(), config);
+/// # Ok::<(), chinwag_protocol::identity::NameError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct GroupConfig {
-    /// The name.
+    /// The name of the group.
     pub gid: Gid,
-    /// Every other key, as given.
+    /// All other keys of the configuration.
     pub options: Object,
 }
 
 impl GroupConfig {
-    /// A group by name alone.
+    /// Creates a configuration without options.
     pub fn new(gid: Gid) -> GroupConfig {
         GroupConfig { gid, options: Object::new() }
     }
 
-    /// The same with an option, such as `subset`.
+    /// Returns the configuration with an option, such as `subset`.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl Into<Value>) -> GroupConfig {
         self.options.insert(key, value.into());
         self
     }
 
-    /// As the wire has it: the name alone, or an object where there is more to say.
+    /// Returns the form on the wire: the name alone, or an object if there are options.
     pub fn to_value(&self) -> Value {
         if self.options.is_empty() {
             return Value::from(self.gid.as_str());
@@ -40,7 +49,7 @@ impl GroupConfig {
     /// Reads a name, or `{gid, …}`.
     ///
     /// # Errors
-    /// [`ErrorKind::BadArgument`] where there is no name or it cannot be one.
+    /// [`ErrorKind::BadArgument`] if the name is missing or invalid.
     pub fn from_value(value: &Value) -> Result<GroupConfig, CallError> {
         let bad = |why: String| CallError::new(ErrorKind::BadArgument, why);
         let (name, options) = match value {

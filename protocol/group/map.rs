@@ -10,15 +10,15 @@ use super::sharing::{Change, Sharing};
 use crate::call::{CallError, ErrorKind};
 use crate::identity::{Gid, Nid, NodeAddr, SID_DIGITS, Sid};
 
-/// Most groups a node keeps. Unit: groups. A guess: enough for one per user, small enough to hold.
+/// The most groups of a node. A guess: enough for one group per user, and few enough to hold.
 pub const MAX_GROUPS: usize = 4_096;
 
-/// One group of a node.
+/// A group of a node.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// Its members.
+    /// The members.
     pub members: Arc<Group>,
-    /// What it was put with. Each put makes another, also where it says the same.
+    /// The configuration that the group was put with. Each put creates a new one, even if it is equal.
     pub config: Arc<GroupConfig>,
 }
 
@@ -42,21 +42,21 @@ pub struct Groups {
 }
 
 impl Groups {
-    /// The map of a node that has met nobody.
+    /// Creates the map of a node that has not met any other.
     pub fn new(me: NodeAddr) -> Groups {
         let local: Arc<Group> = Arc::new([me.clone()].into_iter().collect());
         let all = Entry { members: local.clone(), config: Arc::new(GroupConfig::new(Gid::all())) };
         Groups { me, local, entries: BTreeMap::from([(Gid::all(), all)]), sharing: None }
     }
 
-    /// The same map, which shares its sets with those of other nodes of this program.
+    /// Returns the map, which from now on shares its sets with the maps of other nodes of this program.
     #[must_use]
     pub fn sharing(mut self, sharing: Sharing) -> Groups {
         self.sharing = Some(sharing);
         self
     }
 
-    /// The group's members.
+    /// Returns the members of a group.
     ///
     /// # Errors
     /// [`ErrorKind::UnknownGroup`].
@@ -67,35 +67,35 @@ impl Groups {
         Ok(self.entry(gid)?.members.clone())
     }
 
-    /// The group with its configuration.
+    /// Returns a group with its configuration.
     ///
     /// # Errors
-    /// [`ErrorKind::UnknownGroup`]; `local` has none.
+    /// [`ErrorKind::UnknownGroup`], also for `local`, which has no configuration.
     pub fn entry(&self, gid: &Gid) -> Result<&Entry, CallError> {
         self.entries.get(gid).ok_or_else(|| unknown(gid))
     }
 
-    /// The names of all groups but `local`.
+    /// Iterates over the names of all groups except `local`.
     pub fn names(&self) -> impl Iterator<Item = &Gid> {
         self.entries.keys()
     }
 
-    /// The same in turn: those after `last`, then those up to it, each once.
+    /// Iterates over the same names once, starting after `last`.
     pub fn names_after(&self, last: &Gid) -> impl Iterator<Item = &Gid> {
         let after = self.entries.range::<Gid, _>((Bound::Excluded(last), Bound::Unbounded));
         after.chain(self.entries.range::<Gid, _>(..=last)).map(|(gid, _)| gid)
     }
 
-    /// The groups that a node is in, named by its [`key`](NodeAddr::key), `all` among them.
+    /// Iterates over the groups, including `all`, that the node with this [`key`](NodeAddr::key) is in.
     pub fn listing(&self, nid: &Nid) -> impl Iterator<Item = (&Gid, &Entry)> {
         self.entries.iter().filter(|(_, entry)| entry.members.contains(nid))
     }
 
-    /// Names a set of nodes, in place of what the name stood for before. Its nodes join `all`. `all` itself keeps this
-    /// node whatever it is set to.
+    /// Creates or replaces a group. Its members join `all`. A new set for `all` always keeps this node. Returns the
+    /// set.
     ///
     /// # Errors
-    /// [`ErrorKind::Reserved`] for `local`, [`ErrorKind::Busy`] past [`MAX_GROUPS`]; nothing has changed then.
+    /// [`ErrorKind::Reserved`] for `local`, and [`ErrorKind::Busy`] past [`MAX_GROUPS`]. Nothing has changed then.
     pub fn put(&mut self, config: GroupConfig, mut members: Group) -> Result<Arc<Group>, CallError> {
         let gid = config.gid.clone();
         self.writable(&gid)?;
@@ -112,11 +112,11 @@ impl Groups {
         Ok(members)
     }
 
-    /// As [`put`](Groups::put), but the group remains the one that it was if its configuration is the same: for a set
-    /// that holds all members which the group has.
+    /// Like [`put`](Groups::put), but a group with an equal configuration counts as the same group as before. Use it
+    /// for a set that contains all members of the group.
     ///
     /// # Errors
-    /// As there.
+    /// As in [`put`](Groups::put).
     pub fn widen(&mut self, config: GroupConfig, members: Group) -> Result<Arc<Group>, CallError> {
         let gid = config.gid.clone();
         let before = self.entries.get(&gid).map(|entry| entry.config.clone()).filter(|before| **before == config);
@@ -127,8 +127,8 @@ impl Groups {
         Ok(put)
     }
 
-    /// Names a set that others hold too, without copying it: many nodes of one program can have one view. Where this
-    /// node has met nobody and is in the set, the set also becomes its `all`.
+    /// Like [`put`](Groups::put), but without copying the set, so that many nodes of one program can share it. If this
+    /// node is in the set and has not met any other, the set also becomes its `all`.
     ///
     /// # Errors
     /// As [`put`](Groups::put).
@@ -146,12 +146,12 @@ impl Groups {
         Ok(())
     }
 
-    /// Adds a node to a group, and to `all`. One that is in the group under a key that a caller chose is added under
-    /// its SID too. Answers the set after.
+    /// Adds a node to a group and to `all`. A member under a key that a caller chose is also added under its SID.
+    /// Returns the new set.
     ///
     /// # Errors
-    /// [`ErrorKind::UnknownGroup`], [`ErrorKind::Reserved`] for `local`, [`ErrorKind::Busy`] past [`MAX_MEMBERS`];
-    /// nothing has changed then.
+    /// [`ErrorKind::UnknownGroup`], [`ErrorKind::Reserved`] for `local`, and [`ErrorKind::Busy`] past [`MAX_MEMBERS`].
+    /// Nothing has changed then.
     pub fn add(&mut self, gid: &Gid, node: NodeAddr) -> Result<Arc<Group>, CallError> {
         self.add_with(gid, node, |_, members, node| {
             let nid = node.nid();
@@ -162,10 +162,10 @@ impl Groups {
         })
     }
 
-    /// As [`add`](Groups::add), but a node that is in the group under any key stays as it is.
+    /// Like [`add`](Groups::add), but a member under any key stays as it is.
     ///
     /// # Errors
-    /// As there.
+    /// As in [`add`](Groups::add).
     pub fn enroll(&mut self, gid: &Gid, node: NodeAddr) -> Result<Arc<Group>, CallError> {
         self.add_with(gid, node, insert)
     }
@@ -186,11 +186,11 @@ impl Groups {
         self.get(gid)
     }
 
-    /// Removes a node from a group, and from no other. Answers the set after, also where the node was not in it. This
-    /// node cannot leave its own `all`.
+    /// Removes a node from this group alone. Returns the new set, even if the node was not a member. This node stays in
+    /// its own `all`.
     ///
     /// # Errors
-    /// [`ErrorKind::UnknownGroup`], [`ErrorKind::Reserved`] for `local`.
+    /// [`ErrorKind::UnknownGroup`], and [`ErrorKind::Reserved`] for `local`.
     pub fn rem(&mut self, gid: &Gid, sid: &str) -> Result<Arc<Group>, CallError> {
         self.writable(gid)?;
         let mine = self.me.key();
@@ -202,10 +202,10 @@ impl Groups {
         Ok(entry.members.clone())
     }
 
-    /// Forgets a group. Answers the set it was.
+    /// Deletes a group, and returns its set.
     ///
     /// # Errors
-    /// [`ErrorKind::UnknownGroup`], [`ErrorKind::Reserved`] for `local` and `all`.
+    /// [`ErrorKind::UnknownGroup`], and [`ErrorKind::Reserved`] for `local` and `all`.
     pub fn del(&mut self, gid: &Gid) -> Result<Arc<Group>, CallError> {
         self.writable(gid)?;
         if gid.is_all() {
@@ -225,9 +225,8 @@ impl Groups {
         }
     }
 
-    /// A node has said where it is, so that this spelling of its address is its own. `all` takes it over, under the SID
-    /// that follows from it, unless somebody chose the SID that the node has there. Other groups stay as they were put.
-    /// Answers whether `all` has changed.
+    /// Notes how a node spells its own address. `all` adopts the spelling and the SID that follows from it, unless a
+    /// caller chose the node's SID there. Other groups stay as they were put. Returns whether `all` has changed.
     pub fn stated(&mut self, node: &NodeAddr) -> bool {
         let Some(all) = self.entries.get_mut("all") else { return false };
         let key = node.key();
@@ -249,8 +248,8 @@ impl Groups {
         true
     }
 
-    /// Removes a node, named by its [`key`](NodeAddr::key), from every group it is in, under all its SIDs. Answers
-    /// which those were, and under which SIDs it was found.
+    /// Removes the node with this [`key`](NodeAddr::key) from every group, under all its SIDs. Returns the groups that
+    /// it was in, each with the SID under which it was found.
     pub fn forget(&mut self, nid: &Nid) -> Vec<(Gid, Sid)> {
         let mut left = Vec::new();
         if *nid == self.me.key() {
@@ -269,8 +268,8 @@ impl Groups {
         left
     }
 
-    /// Puts a node back into a group that it was taken from, under its old SID unless another holds that now. Answers
-    /// whether it was missing there; of a group that is gone nothing comes back.
+    /// Adds a node again to a group that it was removed from, under its former SID unless another node has that now.
+    /// Returns whether the group exists and the node was missing in it.
     pub fn restore(&mut self, gid: &Gid, sid: &Sid, node: &NodeAddr) -> bool {
         let Some(entry) = self.entries.get_mut(gid) else { return false };
         let key = node.key();
@@ -289,7 +288,7 @@ impl Groups {
     }
 }
 
-/// Adds without copying a shared set where that would change nothing.
+/// Adds a node, and copies a shared set only if that changes it.
 fn insert(sharing: Option<&Sharing>, members: &mut Arc<Group>, node: NodeAddr) {
     if members.by_nid(&node.key()).is_none_or(|held| held.node.is_spelled_like(&node) && held.node != node) {
         edit(sharing, members, Change::Add(node.clone()), |members| {
@@ -298,7 +297,7 @@ fn insert(sharing: Option<&Sharing>, members: &mut Arc<Group>, node: NodeAddr) {
     }
 }
 
-/// Changes a set: once for all nodes that share it, if they share their changes, too.
+/// Changes a set. Nodes that share their changes make the change once.
 fn edit(sharing: Option<&Sharing>, members: &mut Arc<Group>, change: Change, make: impl FnOnce(&mut Group)) {
     match sharing {
         Some(sharing) => sharing.change(members, change, make),

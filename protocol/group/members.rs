@@ -9,16 +9,16 @@ use crate::identity::{NameError, Nid, NodeAddr, SID_DIGITS, Sid};
 use crate::value::number::array_index;
 use crate::value::{Segment, Value};
 
-/// Most members of a group. Unit: nodes. Ten times what the simulator is asked to hold.
+/// The most members of a group: ten times the size of the largest simulation.
 pub const MAX_MEMBERS: usize = 1_000_000;
 
-/// A node in a group, with the identifier that the protocols use.
+/// A member of a group, with the identifier that the protocols use.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Member {
-    /// The node's [`key`](NodeAddr::key), by which the protocols know it, kept since every message needs it. It is the
-    /// node's NID unless its address is written in another than its canonical form.
+    /// The node's [`key`](NodeAddr::key), which every message needs. It is the node's NID if the address is written in
+    /// its canonical form.
     pub nid: Nid,
-    /// Where it is reached, as it was written.
+    /// The address of the node as it was written.
     pub node: NodeAddr,
 }
 
@@ -28,18 +28,31 @@ impl From<NodeAddr> for Member {
     }
 }
 
-/// A set of nodes by SID, in the order they were added. Cheap to share behind an [`Arc`].
+/// A set of nodes by SID, in the order in which they were added. Share it behind an [`Arc`](std::sync::Arc).
+///
+/// ```
+/// use chinwag_protocol::{group::Group, identity::NodeAddr};
+///
+/// let [first, second] = [8080, 8081].map(|port| NodeAddr::new("127.0.0.1", port));
+/// let mut group = Group::from([first.clone()]);
+/// let sid = group.add(second.clone());
+/// assert_eq!(group.get(sid.as_str()).unwrap().node, second);
+/// assert!(group.contains(&first.key()));
+/// group.remove(sid.as_str());
+/// assert_eq!(group.len(), 1);
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Group {
     members: IndexMap<Sid, Member>,
-    /// By key, and also by NID where that is another. In order, which is the same on all nodes that hold the set.
+    /// The SID of each member, by key and also by NID if that differs. The order is the same on all nodes that hold the
+    /// set.
     sids: BTreeMap<Nid, Sid>,
 }
 
-/// An entry of a set of nodes that is a value, unread: its key, its place in the value, and the node.
+/// An entry of a set of nodes that has not been read: its key, its position in the value, and the node.
 type Unread<'a> = (Result<Sid, NameError>, Segment, &'a Value);
 
-/// Two groups are equal when they hold the same nodes under the same SIDs.
+/// Two groups are equal if they hold the same nodes under the same SIDs.
 impl PartialEq for Group {
     fn eq(&self, other: &Group) -> bool {
         self.members == other.members
@@ -47,47 +60,46 @@ impl PartialEq for Group {
 }
 
 impl Group {
-    /// How many members there are.
+    /// Returns the number of members.
     pub fn len(&self) -> usize {
         self.members.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no members.
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()
     }
 
-    /// The member under this SID.
+    /// Returns the member under this SID.
     pub fn get(&self, sid: &str) -> Option<&Member> {
         self.members.get(sid)
     }
 
-    /// The `index`th member and its SID.
+    /// Returns the member at `index`, counted from 0, and its SID.
     pub fn member(&self, index: usize) -> Option<(&Sid, &Member)> {
         self.members.get_index(index)
     }
 
-    /// The SID under which a node is held, by its [`key`](NodeAddr::key), which finds it however its address is written
-    /// here, or by the NID of the address as it is written here.
+    /// Returns the SID of a node, by its [`key`](NodeAddr::key) or by the NID of the address as it is written here.
     pub fn sid_of(&self, nid: &Nid) -> Option<&Sid> {
         self.sids.get(nid)
     }
 
-    /// The member with this key or NID, as in [`sid_of`](Group::sid_of).
+    /// Returns the member with this key or NID, as in [`sid_of`](Group::sid_of).
     pub fn by_nid(&self, nid: &Nid) -> Option<&Member> {
         self.members.get(self.sids.get(nid)?)
     }
 
-    /// Whether a node with this key or NID is a member, as in [`sid_of`](Group::sid_of).
+    /// Returns whether a node with this key or NID is a member, as in [`sid_of`](Group::sid_of).
     pub fn contains(&self, nid: &Nid) -> bool {
         self.sids.contains_key(nid)
     }
 
-    /// The members before and after this one in the order of their keys, which is a ring: the last comes before the
-    /// first. The node itself need not be a member. They are the same member where there is only one other; `None`
-    /// where there is no other.
+    /// Returns the members before and after a node on the ring of all members in the order of their keys. The node
+    /// itself need not be a member. With one other member, both are that member; with none, the result is `None`.
     pub fn around(&self, nid: &Nid) -> Option<[Nid; 2]> {
-        // a member whose address is not written in its canonical form is here twice, and counts where its key is
+        // a member whose address is not in its canonical form is in the map twice, and counts at the position of its
+        // key
         let is_other = |(name, sid): &(&Nid, &Sid)| {
             *name != nid && self.members.get(*sid).is_some_and(|member| member.nid == **name)
         };
@@ -98,13 +110,13 @@ impl Group {
         Some([*below.or_else(last)?.0, *above.or_else(first)?.0])
     }
 
-    /// The members, in order.
+    /// Iterates over the members in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Sid, &Member)> {
         self.members.iter()
     }
 
-    /// The SID that a node has in this group, or would get: the first five digits of its NID, and more while those
-    /// are held by another node, as git lengthens an abbreviated hash.
+    /// Returns the SID that a node has in this group, or would get: the first five digits of its NID, or more if
+    /// another node has those, as git lengthens an abbreviated hash.
     pub fn sid_for(&self, nid: &Nid) -> Sid {
         if let Some(sid) = self.sids.get(nid) {
             return sid.clone();
@@ -112,12 +124,12 @@ impl Group {
         self.own_sid(nid)
     }
 
-    /// The same, whatever other keys the node is held under.
+    /// Returns the SID that a node would get, whatever other keys it has.
     fn own_sid(&self, nid: &Nid) -> Sid {
         let mut digits = SID_DIGITS;
         loop {
             let sid = nid.sid_of(digits);
-            // all 64 digits can be taken only by a key that a caller chose
+            // only a key that a caller chose can take all 64 digits
             if digits >= 64 || self.members.get(&sid).is_none_or(|member| member.node.nid() == *nid) {
                 return sid;
             }
@@ -125,8 +137,8 @@ impl Group {
         }
     }
 
-    /// Adds a node under [`sid_for`](Group::sid_for) it, or refreshes what is known of one that is here. A node that is
-    /// here under another spelling of its address stays as it is. Answers its SID.
+    /// Adds a node under its [`sid_for`](Group::sid_for), or updates the further keys of a member. A member under
+    /// another spelling of its address stays as it is. Returns the SID of the node.
     pub fn add(&mut self, node: NodeAddr) -> Sid {
         let key = node.key();
         if let Some(sid) = self.sids.get(&key).cloned() {
@@ -140,7 +152,7 @@ impl Group {
         sid
     }
 
-    /// Holds a node under a key, and finds it by this key from now on.
+    /// Stores a node under a SID, and makes its key and its NID lead to that SID.
     pub(super) fn hold(&mut self, sid: Sid, key: Nid, node: NodeAddr) {
         self.sids.insert(key, sid.clone());
         if !node.is_canonical() {
@@ -149,8 +161,8 @@ impl Group {
         self.members.insert(sid, Member { nid: key, node });
     }
 
-    /// Adds a node under its SID, also where it is held under a key that a caller chose: then it is held under both,
-    /// and is found by its SID. A node that is here under another spelling of its address stays as it is.
+    /// Adds a node under its own SID even if it has a key that a caller chose. The node then has both keys, and is
+    /// found by its SID. A member under another spelling of its address stays as it is.
     pub fn add_under_sid(&mut self, node: NodeAddr) -> Sid {
         let key = node.key();
         let chosen = self.sids.get(&key).and_then(|sid| self.members.get(sid).map(|held| (sid, held)));
@@ -164,7 +176,7 @@ impl Group {
         }
     }
 
-    /// Removes what is under this SID. The node stays where it is held under another key.
+    /// Removes the entry under this SID. The node stays a member if it has another key.
     pub fn remove(&mut self, sid: &str) -> Option<Member> {
         let member = self.members.shift_remove(sid)?;
         let other = self.members.iter().find(|(_, other)| other.nid == member.nid).map(|(sid, _)| sid.clone());
@@ -181,24 +193,24 @@ impl Group {
         Some(member)
     }
 
-    /// The same set in the order in which it is read off the wire: SIDs that JavaScript takes for indices, which are of
-    /// digits alone, come first. A set that is handed over without being written is the same set then.
+    /// Returns the set in the order in which it would be read from the wire: SIDs that JavaScript takes for indices
+    /// come first. A set that is passed on without being written is then the same as one that is written and read.
     #[must_use]
     pub fn in_written_order(mut self) -> Group {
         self.members.sort_by_cached_key(|sid, _| array_index(sid.as_str()).map_or((1, 0), |index| (0, index)));
         self
     }
 
-    /// As the wire has it: SID to node.
+    /// Returns the form on the wire: an object from SID to node.
     pub fn to_value(&self) -> Value {
         Value::Object(self.members.iter().map(|(sid, member)| (sid.as_str(), member.node.to_value())).collect())
     }
 
-    /// Reads a set of nodes, an object from SID to node, or an array, whose indices are the keys; nothing at all is the
-    /// empty set. A node may be held under several keys.
+    /// Reads a set of nodes: an object from SID to node, or an array, whose indices become the keys. `null` and
+    /// `undefined` are the empty set. A node can have several keys.
     ///
     /// # Errors
-    /// [`ErrorKind::BadArgument`] naming the entry that is no node or is named by no SID, or two that are one node
+    /// [`ErrorKind::BadArgument`], naming the entry whose key or node is invalid, or two entries that are one node
     /// under two spellings of its address.
     pub fn from_value(value: &Value) -> Result<Group, CallError> {
         let bad = |why: String| CallError::new(ErrorKind::BadArgument, why);
@@ -206,7 +218,7 @@ impl Group {
         for (sid, place, entry) in Group::entries(value)? {
             let sid = sid.map_err(|why| bad(why.to_string()))?;
             let node = match entry {
-                // the same object as under another key
+                // the object is also under another key
                 Value::Reference(_) => NodeAddr::from_value(&value.extract(&[place])?),
                 entry => NodeAddr::from_value(entry),
             };
@@ -227,11 +239,11 @@ impl Group {
         Ok(group)
     }
 
-    /// Reads a set of nodes that another node holds, by rules that need not be this node's: entries that this node
-    /// would refuse are left out, and of two that are one node the first is kept.
+    /// Reads a set of nodes from a peer, which may have other rules: invalid entries are skipped, and of two entries
+    /// that are one node the first is kept.
     ///
     /// # Errors
-    /// [`ErrorKind::BadArgument`] where it is no set at all or too large a one.
+    /// [`ErrorKind::BadArgument`] if it is not a set or has too many entries.
     pub fn from_peer(value: &Value) -> Result<Group, CallError> {
         let mut group = Group::default();
         for (sid, _, entry) in Group::entries(value)? {
@@ -244,7 +256,7 @@ impl Group {
         Ok(group)
     }
 
-    /// The entries of a set of nodes that is a value, unread: the key, its place in the value, and the node.
+    /// Returns the entries of a set of nodes without reading them.
     fn entries(value: &Value) -> Result<Vec<Unread<'_>>, CallError> {
         let bad = |why: String| CallError::new(ErrorKind::BadArgument, why);
         let entries: Vec<_> = match value {
@@ -288,7 +300,7 @@ impl FromIterator<NodeAddr> for Group {
     }
 }
 
-/// Whether a key is the one that the node itself gives rise to, and not one that a caller chose.
+/// Returns whether a key is derived from the NID, and not one that a caller chose.
 pub(super) fn is_sid_of(sid: &Sid, nid: &Nid) -> bool {
     sid.as_str().len() >= SID_DIGITS && nid.to_string().starts_with(sid.as_str())
 }

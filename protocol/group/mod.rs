@@ -1,15 +1,16 @@
-//! Groups: one node's view of sets of nodes.
+//! Groups: a node's view of sets of nodes.
 //!
-//! The map from group names to sets is a node's own. Another node may hold another set under the same name, which is
-//! how a group becomes a ring or a tree rather than a clique. Two names are built in: `local` is the node itself, and
-//! `all` is every node it has met, itself included; neither can be deleted. Nodes met through [`Groups::put`] and
-//! [`Groups::add`] join `all`; removing a node from one group leaves it in the others.
+//! Each node has a map of its own from group names to sets. Another node can hold another set under the same name, so
+//! that a group can be a ring or a tree instead of a clique. Two groups are built in and cannot be deleted: `local` is
+//! the node itself, and `all` is every node that it has met, including itself. Nodes in [`Groups::put`] and
+//! [`Groups::add`] join `all`. Removing a node from one group keeps it in the others.
 //!
 //! A group holds a node once, however its address is spelled: `localhost:8080` and `127.0.0.1:8080` are one member (see
-//! [`NodeAddr::key`]). The spelling and the SID that came first stay, as they are somebody's choice. Only `all`, whose
-//! members nobody chose the spelling of, takes over how a node spells [its own address](Groups::stated).
+//! [`NodeAddr::key`](crate::identity::NodeAddr::key)). The first spelling and the first SID stay, because a user may
+//! have chosen them. In `all`, nobody chooses spellings, so it adopts the spelling in which a node states [its own
+//! address](Groups::stated).
 //!
-//! What is not here: who is alive (see [`swim`](crate::swim)), and any wish that two views agree.
+//! This module does not know which nodes are alive (see [`swim`](crate::swim)), and does not make views agree.
 
 mod config;
 mod map;

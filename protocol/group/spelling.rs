@@ -13,7 +13,7 @@ fn gid(name: &str) -> Gid {
     Gid::new(name).unwrap()
 }
 
-/// Other ways to write `node(port)`.
+/// Other spellings of `node(port)`.
 fn spellings(port: u16) -> [NodeAddr; 3] {
     ["localhost", "LOCALHOST", "::ffff:127.0.0.1"].map(|ip| NodeAddr::new(ip, port))
 }
