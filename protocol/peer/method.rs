@@ -1,25 +1,26 @@
 //! [`Method`]: the methods of `local.gossip` that carry requests.
 
-/// The methods of `local.gossip` that these requests call. (`news`, the payload of a rumor, is not among them.)
+/// The methods of `local.gossip` that these requests call. (`news` is not one of them, because it is the payload of a
+/// rumor.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
-    /// A push of gossip's.
+    /// A push of gossip.
     Recv,
-    /// An offer of gossip's.
+    /// An offer of gossip.
     Offer,
-    /// A pull of gossip's.
+    /// A pull of gossip.
     Pull,
-    /// A comparison of gossip's.
+    /// A comparison of gossip.
     Compare,
-    /// A newcomer's question to gossip.
+    /// A newcomer's request for the history of a group.
     Enter,
-    /// [`Ping`].
+    /// A [`Ping`](super::Ping).
     Ping,
-    /// [`Relay`].
+    /// A [`Relay`](super::Relay).
     Relay,
-    /// [`Sync`].
+    /// A [`Sync`](super::Sync).
     Sync,
-    /// [`Listing`].
+    /// A [`Listing`](super::Listing).
     Listing,
 }
 
@@ -36,7 +37,7 @@ impl Method {
         Method::Listing,
     ];
 
-    /// Its name on the wire.
+    /// Returns the name on the wire.
     pub const fn name(self) -> &'static str {
         match self {
             Method::Recv => "recv",
@@ -51,12 +52,12 @@ impl Method {
         }
     }
 
-    /// The method of this name.
+    /// Returns the method of this name.
     pub fn of_name(name: &str) -> Option<Method> {
         Method::ALL.into_iter().find(|method| method.name() == name)
     }
 
-    /// Whether gossip answers it, and not membership.
+    /// Returns whether gossip answers the method, and not membership.
     pub const fn is_gossip(self) -> bool {
         matches!(self, Method::Recv | Method::Offer | Method::Pull | Method::Compare | Method::Enter)
     }

@@ -1,5 +1,5 @@
-//! What nodes ask of each other on behalf of gossip and membership, and the answers: the messages themselves, and their
-//! form on the wire, where each is a call on a method of `local.gossip`.
+//! The requests of gossip and membership between nodes and their answers, and their form on the wire, where each
+//! request is a call on a method of `local.gossip`.
 //!
 //! ```text
 //! Request { from, stated, body }  ->  Reply = Result<Answer, CallError>
@@ -8,13 +8,13 @@
 //! in a simulation Request ----------------------> Request, Answer ----------------------> Answer
 //! ```
 //!
-//! The methods are on a service that nodes of the JavaScript reference have, as such a node ends its process on a
-//! service that it does not have, and says "Method … not found" of a method. A node that takes no part in membership
-//! says the same.
+//! The methods belong to a service that reference nodes have: a reference node ends its process on a call to a service
+//! that it does not have, but answers "Method … not found" for a method. A node with membership switched off gives the
+//! same answer.
 //!
-//! What cannot be read is refused as a bad argument, or is left out where nodes can do without it: each field says
-//! which. Payloads stay values ([`Message`], the options of groups), and so do the news, which are the payload of a
-//! rumor.
+//! A malformed field is rejected as a bad argument, or ignored if nodes can do without it; the documentation of each
+//! field says which. Payloads ([`Message`], the options of groups) stay values, and so do news, which are the payload
+//! of a rumor.
 
 mod fields;
 mod gossip;

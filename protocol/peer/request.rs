@@ -18,51 +18,51 @@ use crate::value::{ConversionError, Object, Value};
 /// A request of one node to another.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
-    /// Who makes it: the address alone. A node of the reference does not say.
+    /// The sender, with its address alone. A reference node does not state it.
     pub from: Option<Member>,
-    /// What the sender states of itself.
+    /// The statement of the sender.
     pub stated: Stated,
-    /// What is asked.
+    /// The content of the request.
     pub body: Body,
 }
 
-/// What is asked.
+/// The content of a request.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Body {
     /// A request of gossip.
     Gossip(Gossip),
-    /// Is the node there?
+    /// Asks whether the node is alive.
     Ping(Ping),
-    /// Is another node there?
+    /// Asks whether another node is alive.
     Relay(Relay),
-    /// A comparison of views.
+    /// Compares views.
     Sync(Sync),
-    /// Which groups list the sender?
+    /// Asks which groups contain the sender.
     Listing(Listing),
 }
 
-/// What comes back of a request.
+/// The outcome of a request.
 pub type Reply = Result<Answer, CallError>;
 
-/// What a request that did not fail is answered with.
+/// The answer to a request that did not fail.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
-    /// By gossip. What [`failed`] makes an error of does not occur.
+    /// The answer of gossip, except those that [`failed`](super::failed) turns into errors.
     Gossip(rumor::Answer<Nid, Shared>),
-    /// To a push: what the method performed answered.
+    /// The answer to a push, which is that of the call that the message made.
     Performed(call::Answer),
-    /// To a ping.
+    /// The answer to a ping.
     Pong(Pong),
-    /// To a relay.
+    /// The answer to a relay.
     Relayed(Relayed),
-    /// To a comparison of views.
+    /// The answer to a comparison of views.
     Compared(Compared),
-    /// To a listing.
+    /// The answer to a listing.
     Listed(Listed),
 }
 
 impl Answer {
-    /// As the wire has it: the answer of the node `me`, in the group `gid` if it is gossip's.
+    /// Returns the answer of the node `me` as the answer to a call. `gid` is the group of a request of gossip.
     pub fn to_call_answer(self, gid: &Gid, me: &NodeAddr) -> call::Answer {
         call::Answer::Value(match self {
             Answer::Performed(answer) => return answer,
@@ -76,7 +76,7 @@ impl Answer {
 }
 
 impl Request {
-    /// The method that it calls.
+    /// Returns the method that carries the request.
     pub fn method(&self) -> Method {
         match &self.body {
             Body::Gossip(gossip) => gossip.method(),
@@ -87,7 +87,7 @@ impl Request {
         }
     }
 
-    /// The group that it is about: membership speaks of `all`.
+    /// Returns the group of the request, which is `all` for membership.
     pub fn gid(&self) -> Gid {
         match &self.body {
             Body::Gossip(gossip) => gossip.gid.clone(),
@@ -95,12 +95,12 @@ impl Request {
         }
     }
 
-    /// Whether its sender keeps the connection open over which it goes.
+    /// Returns whether the sender keeps the connection of this request open.
     pub const fn keeps_connection(&self) -> bool {
         matches!(&self.body, Body::Ping(Ping { kept: true, .. }))
     }
 
-    /// The call that carries it.
+    /// Returns the call that carries the request.
     fn to_call(&self) -> Call {
         let argument = match &self.body {
             Body::Gossip(gossip) => gossip.to_object(self.from.as_ref().map(|from| &from.node), &self.stated),
@@ -123,10 +123,10 @@ impl Request {
         Call::new(Gid::local(), "gossip", self.method().name(), vec![Value::Object(argument)])
     }
 
-    /// Reads what a method is called with.
+    /// Reads the arguments of a call on `method`.
     ///
     /// # Errors
-    /// [`ErrorKind::BadArgument`](call::ErrorKind::BadArgument), saying what makes no sense.
+    /// [`ErrorKind::BadArgument`](call::ErrorKind::BadArgument), naming what is malformed.
     pub fn read(method: Method, arguments: &[Value]) -> Result<Request, CallError> {
         let argument = arguments.first().unwrap_or(&Value::Undefined);
         let read = if method.is_gossip() {
@@ -166,7 +166,8 @@ impl fmt::Display for Request {
     }
 }
 
-/// A request on its way: cheap to clone, so that it can go to many, and written as a call at most once.
+/// A request that is being sent. It is cheap to clone, so that it can go to many peers, and is converted to a call at
+/// most once.
 #[derive(Clone, Debug)]
 pub struct Outgoing(Arc<Sent>);
 
@@ -177,17 +178,17 @@ struct Sent {
 }
 
 impl Outgoing {
-    /// The request.
+    /// Returns the request.
     pub fn request(&self) -> &Request {
         &self.0.request
     }
 
-    /// The call that carries it.
+    /// Returns the call that carries the request.
     pub fn call(&self) -> Call {
         Call::clone(self.0.call.get_or_init(|| Box::new(self.0.request.to_call())))
     }
 
-    /// The request, for the one who receives it.
+    /// Returns the request for its receiver.
     pub fn into_request(self) -> Request {
         Arc::try_unwrap(self.0).map_or_else(|shared| shared.request.clone(), |alone| alone.request)
     }
@@ -200,18 +201,18 @@ impl From<Request> for Outgoing {
 }
 
 impl Method {
-    /// Reads the reply to a call on it.
+    /// Reads the reply to a call on this method.
     ///
     /// # Errors
-    /// That of a call that failed; an error of the peer's own where what it answered is no answer to this: somebody is
-    /// there, whatever it says.
+    /// The error of a call that failed. If the answer does not fit the method, the error is one of the peer's own,
+    /// because a peer that answers is alive.
     pub fn read_reply(self, reply: call::Reply) -> Reply {
         let answer = reply?;
         let nonsense = |why: &dyn fmt::Display| CallError::other(format!("no answer to {}: {why}", self.name()));
         let refused = |why: ConversionError| nonsense(&why);
         match self {
             Method::Recv => Ok(Answer::Performed(answer)),
-            // any answer says that somebody is there
+            // any answer means that the node is alive
             Method::Ping => {
                 let value = value_of(answer).unwrap_or_default();
                 let pong: Pong = part_of_object(&value).unwrap_or_default();
@@ -239,7 +240,7 @@ impl Method {
     }
 }
 
-/// What the service of one node has answered.
+/// Returns the value that the service of one node answered.
 fn value_of(answer: call::Answer) -> Option<Value> {
     match answer {
         call::Answer::Value(value) => Some(value),

@@ -7,18 +7,18 @@ use super::parts::{object, part};
 use crate::swim::{ClusterId, FORMER_IDS, Incarnation, Statement};
 use crate::value::{EcoString, Value};
 
-/// What a node states of itself, and the name of its cluster. What cannot be read is a passive node's, which states
-/// nothing.
+/// What a node states of itself, and the name of its cluster. A malformed statement counts as that of a passive node,
+/// which states nothing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(from = "StatedForm", into = "StatedForm")]
 pub struct Stated {
-    /// What it states.
+    /// The statement.
     pub statement: Statement,
-    /// The name of its cluster; empty where it has none.
+    /// The name of the node's cluster, which is empty by default.
     pub name: EcoString,
 }
 
-/// A statement as the wire has it.
+/// The form of a statement on the wire.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
 struct StatedForm {
@@ -36,7 +36,7 @@ struct StatedForm {
     view: Option<Hex>,
 }
 
-/// Ids that make no sense are left out, and so are those past [`FORMER_IDS`].
+/// Ignores malformed ids and those past [`FORMER_IDS`].
 fn former_ids<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Hex>, D::Error> {
     #[derive(Deserialize)]
     struct Id(#[serde(deserialize_with = "fields::lenient")] Option<Hex>);
@@ -78,14 +78,14 @@ impl From<StatedForm> for Stated {
     }
 }
 
-/// An answer, behind what the node states that gives it.
+/// Converts an answer to a value, after the statement of the node that answers.
 pub(super) fn stating<T: Serialize>(stated: &Stated, answer: &T) -> Value {
     let mut object = object(stated);
     object.extend(self::object(answer));
     Value::Object(object)
 }
 
-/// What a node states in a message.
+/// Reads the statement in a message.
 pub(super) fn stated(message: &Value) -> Stated {
     part(message).unwrap_or_default()
 }

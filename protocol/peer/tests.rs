@@ -79,7 +79,7 @@ fn answered_and_read(name: &str, method: Method, answer: Answer) {
 }
 
 #[test]
-fn requests_of_membership_have_their_forms() {
+fn requests_of_membership_match_the_vectors() {
     let welcome = Some(vec![gid("town"), gid("village")]);
     let ping = Ping {
         about: Some(Box::new(entry(Claim::Dead))),
@@ -103,7 +103,7 @@ fn requests_of_membership_have_their_forms() {
 }
 
 #[test]
-fn answers_of_membership_have_their_forms() {
+fn answers_of_membership_match_the_vectors() {
     let about = Some(Box::new(entry(Claim::Alive)));
     answered_and_read("pong full", Method::Ping, Answer::Pong(Pong { stated: full(), about }));
     answered_and_read("pong bare", Method::Ping, Answer::Pong(Pong { stated: bare(), about: None }));
@@ -136,7 +136,7 @@ fn answers_of_membership_have_their_forms() {
 }
 
 #[test]
-fn news_have_their_form_and_are_not_too_many() {
+fn news_match_the_vectors_and_are_bounded() {
     let news = [Claim::Alive, Claim::Suspect, Claim::Dead, Claim::Left].map(entry);
     let array = |entries: &[Entry]| Value::from(entries.iter().map(Entry::to_value).collect::<Vec<_>>());
     assert_eq!(wire::encode(&array(&news)), golden("news"));
@@ -169,7 +169,7 @@ fn some_rumor(id: Id<Nid>, full: bool, mid: Option<Value>) -> Rumor<Nid, Shared>
 }
 
 #[test]
-fn requests_of_gossip_have_their_forms() {
+fn requests_of_gossip_match_the_vectors() {
     let incarnation = Incarnation { life: 1_763_841_270_123, turn: 2 };
     let statement = Statement { cluster: ClusterId::new(255), ..Statement::of(incarnation) };
     let (stated, passive) = (Stated { statement, name: "west".into() }, Stated::default());
@@ -193,7 +193,7 @@ fn requests_of_gossip_have_their_forms() {
 }
 
 #[test]
-fn answers_of_gossip_have_their_forms() {
+fn answers_of_gossip_match_the_vectors() {
     use rumor::Answer;
     let answer = |name: &str, method, answer| answered_and_read(name, method, super::Answer::Gossip(answer));
     answer("noted", Method::Offer, Answer::Noted);
@@ -251,7 +251,7 @@ fn a_reference_nodes_message_has_an_opaque_id() {
 }
 
 #[test]
-fn what_is_no_request_is_refused_by_method() {
+fn malformed_requests_are_rejected_naming_the_method() {
     use serde_json::json;
     let message = json!({"message": [1], "remote": {"service": "s", "method": "m"}, "mid": "abc", "gid": "g"});
     let with = |key: &str, what: serde_json::Value| {
@@ -306,7 +306,7 @@ fn what_is_no_request_is_refused_by_method() {
 }
 
 #[test]
-fn entries_that_make_no_sense_are_refused() {
+fn malformed_entries_are_rejected() {
     let whole = entry(Claim::Dead).to_value();
     for (key, nonsense) in [
         ("peer", Value::Null),
@@ -324,7 +324,7 @@ fn entries_that_make_no_sense_are_refused() {
 }
 
 #[test]
-fn a_ping_is_read_whatever_it_says() {
+fn a_malformed_ping_is_still_a_ping() {
     use serde_json::json;
     let read = |argument| Request::read(Method::Ping, &[argument]).unwrap();
     let nothing = Request { from: None, stated: Stated::default(), body: Body::Ping(Ping::default()) };
@@ -344,7 +344,7 @@ fn a_ping_is_read_whatever_it_says() {
 }
 
 #[test]
-fn hashes_of_what_was_heard_are_read_up_to_their_number() {
+fn hashes_past_the_limit_are_ignored() {
     let heard = (0..2 * MAX_HEARD).map(|number| (format!("g{number}"), Value::from("1")));
     let heard = Value::Object([("heard", Value::Object(heard.collect()))].into_iter().collect());
     let Body::Ping(ping) = Request::read(Method::Ping, &[heard]).unwrap().body else { panic!("a ping") };
@@ -365,7 +365,7 @@ fn any_answer_to_a_ping_is_a_sign_of_life() {
 }
 
 #[test]
-fn a_request_to_several_is_written_once() {
+fn a_request_to_several_peers_is_converted_once() {
     let ping = Request { from: None, stated: bare(), body: Body::Ping(Ping { kept: true, ..Ping::default() }) };
     let outgoing = Outgoing::from(ping.clone());
     let other = outgoing.clone();
