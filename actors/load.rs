@@ -5,9 +5,9 @@
 //! | `calls`, `relayedCalls` | calls under way, from outside and made by calls | [`Settings`](crate::settings::Settings) |
 //! | `services`, `callbacks` | services that were put, and functions that others may call | [`routes`](crate::local::routes) |
 //! | `groups` | groups that the node knows | [`MAX_GROUPS`](chinwag_protocol::group::MAX_GROUPS) |
-//! | `gossip.retained` … `gossip.strangers` | the fullest group's | [`rumor::Config`](chinwag_protocol::rumor::Config) |
+//! | `gossip.retained` … `gossip.strangers` | the fullest group's | [`rumor::GossipConfig`](chinwag_protocol::rumor::GossipConfig) |
 //! | `gossip.deletedGroupBytes`, `gossip.outcomes`, `gossip.outcomeBytes` | those of all groups together | [`gossip`](crate::local::gossip) |
-//! | `membership.members` … `membership.subscribers` | this node's view | [`swim::Config`](chinwag_protocol::swim::Config) |
+//! | `membership.members` … `membership.subscribers` | this node's view | [`swim::SwimConfig`](chinwag_protocol::swim::SwimConfig) |
 //!
 //! An operator sees in it which queue refuses with `Busy`, and that a node's memory is accounted for. A simulation checks
 //! that no bound is ever exceeded, and that whatever is under way comes to an end.

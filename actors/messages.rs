@@ -17,6 +17,7 @@ use chinwag_protocol::{
     group::{Entry, Group, GroupConfig},
     identity::{Gid, Nid, NodeAddr},
     peer,
+    rumor::Urgency,
     swim::Input,
     value::{Function, Value},
 };
@@ -155,14 +156,13 @@ pub(crate) struct Broadcast {
     pub arguments: Value,
     pub remote: Remote,
     pub origin: Origin,
-    /// Whether the rumor may spread slowly.
-    pub calm: bool,
+    pub urgency: Urgency,
     /// Whether nodes that enter the group later perform it too.
     pub replay: bool,
 }
 
 /// Makes this node enter a group, unless it has. Answered once it has entered, within
-/// [`rumor::Config::entry_time`](chinwag_protocol::rumor::Config::entry_time).
+/// [`rumor::GossipConfig::entry_time`](chinwag_protocol::rumor::GossipConfig::entry_time).
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub(crate) struct Enter {

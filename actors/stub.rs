@@ -14,7 +14,7 @@ use chinwag_protocol::{
     identity::{Gid, NodeAddr},
     value::{Function, Value},
 };
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
 const BEFORE: &str = "(...args) => { const callback = args.pop(); const remote = ";
 const AFTER: &str = "; distribution.local.comm.send(args, remote, (error, value) => { if (typeof callback === 'function') callback(error, value); }); }";
@@ -26,10 +26,10 @@ pub fn function(node: &NodeAddr, service: &str, method: &str) -> Function {
 
 /// The same for a service of a group, as that node sees the group.
 pub fn function_of(node: &NodeAddr, gid: &Gid, service: &str, method: &str) -> Function {
-    let mut remote = json!({"node": {"ip": node.ip(), "port": node.port()}, "service": service, "method": method});
-    if !gid.is_local() {
-        remote["gid"] = gid.as_str().into();
-    }
+    let node = NodeAddr::new(node.ip(), node.port());
+    let remote = Remote::new(service, method).on(node).of(gid.clone());
+    // text, a port and names: nothing that JSON has no form for
+    let remote = serde_json::to_string(&remote.to_value()).unwrap_or_default();
     Function::new(format!("{BEFORE}{remote}{AFTER}"))
 }
 

@@ -58,7 +58,8 @@ async fn measure(options: Options) -> Report {
     for message in 0..messages {
         let began = Instant::now();
         let arguments = (vec![Value::from(message as u64)], counter.clone());
-        town.asking.group(GROUP).gossip().send(arguments, &Remote::new("comm", "send")).await.expect("it is sent");
+        let _ =
+            town.asking.group(GROUP).gossip().send(arguments, &Remote::new("comm", "send")).await.expect("it is sent");
         let last = async {
             while let Some((heard, at)) = town.counted.recv().await {
                 counted[heard as usize] += 1;

@@ -22,7 +22,11 @@ fn main() -> Result<(), Impossible> {
             let last = (0..net.len()).flat_map(|index| net.heard(index)).map(|hearing| hearing.at).max();
             // the message was performed once on each node, however many copies arrived
             let twice = (0..net.len()).filter(|index| net.heard(*index).len() > 1).count();
-            format!("all 99 by {:?}, {twice} of them twice, {} requests", last.unwrap_or_default(), net.counts().requests)
+            format!(
+                "all 99 by {:?}, {twice} of them twice, {} requests",
+                last.unwrap_or_default(),
+                net.counts().requests
+            )
         })?;
         println!("seed {seed}: {line}");
     }

@@ -1,4 +1,4 @@
-//! How many peers one send of a rumor contacts, as a function of the group's size.
+//! The fan-out: how many peers a sender contacts with a rumor, as a function of the group's size.
 //!
 //! | text | peers in a group of n | at n = 100 | at n = 10,000 |
 //! |---|---|---|---|
@@ -13,15 +13,15 @@
 //! systems"). Completeness does not rest on it here: [`rumor`](crate::rumor) sends offers to a few
 //! more peers than that, and compares notes afterwards.
 //!
-//! A group whose fan-out is a function of its user's own needs no variant: the caller computes
-//! the number and passes it to [`rumor`](crate::rumor), which knows only numbers.
+//! A fan-out that is a function of the user's own needs no variant here: the caller computes the number and passes it
+//! to [`rumor`](crate::rumor), which knows only numbers.
 //!
 //! ```
 //! use chinwag_protocol::fanout::Fanout;
 //!
 //! let fanout: Fanout = "log+2".parse()?;
 //! assert_eq!(fanout.count(100), 7);
-//! assert_eq!(fanout.count(3), 2); // a group smaller than its fan-out is sent to whole
+//! assert_eq!(fanout.count(3), 2); // there are only two other members
 //! assert_eq!(fanout.to_string(), "log+2");
 //! # Ok::<(), chinwag_protocol::fanout::ParseFanoutError>(())
 //! ```
@@ -30,27 +30,25 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::str::FromStr;
 
-/// How many peers one send contacts.
-///
-/// The members counted include the sender; the sender is never among the peers.
+/// How many peers a sender contacts with a rumor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Fanout {
-    /// This many, whatever the group's size.
+    /// This many, for any size of the group.
     Fixed(NonZeroU32),
-    /// ceil(ln n), the reference's choice.
+    /// ceil(ln n), as in the JavaScript reference.
     #[default]
     Log,
-    /// ceil(ln n) and this many more.
+    /// This many more than ceil(ln n).
     LogPlus(u32),
     /// ceil(sqrt n).
     Sqrt,
-    /// Everyone.
+    /// All other members.
     All,
 }
 
 impl Fanout {
-    /// The number of peers to contact in a group of `members`, the sender among them: at least 1 and at
-    /// most `members - 1`, so 0 only for a group that holds nobody else.
+    /// Returns the number of peers to contact in a group of `members` nodes, including the sender. It is at least 1 and
+    /// at most `members - 1`, so it is 0 only if there are no other members.
     pub fn count(self, members: usize) -> usize {
         let others = members.saturating_sub(1);
         let wanted = match self {
@@ -67,7 +65,7 @@ impl Fanout {
     }
 }
 
-/// ceil(ln n), by one library's logarithm, so that every machine draws the same number of peers.
+/// Returns ceil(ln n). It uses the logarithm of a library, so that the number is the same on every machine.
 pub fn log_ceiling(members: usize) -> usize {
     libm::ceil(libm::log(members.max(1) as f64)) as usize
 }
@@ -84,16 +82,17 @@ impl fmt::Display for Fanout {
     }
 }
 
-/// Why a text is not a fan-out. Nothing was changed; the text is at fault.
+/// Why a text is not a fan-out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ParseFanoutError {
-    /// A fan-out of zero would send nothing to anybody.
+    /// A fan-out of zero would contact nobody.
     #[error("a fan-out of {0:?} would reach nobody: it must be at least 1")]
     Zero(String),
-    /// A number outside the range of 32 bits.
+    /// The number does not fit into 32 bits.
     #[error("the number in fan-out {0:?} is too large: the most is 4294967295")]
     TooLarge(String),
-    /// None of the forms.
+    /// The text has none of the forms.
     #[error("unknown fan-out {0:?}: expected a number, \"log\", \"log+N\", \"sqrt\" or \"all\"")]
     Unknown(String),
 }
@@ -101,7 +100,7 @@ pub enum ParseFanoutError {
 impl FromStr for Fanout {
     type Err = ParseFanoutError;
 
-    /// Reads what [`Display`](fmt::Display) writes. Spaces around the text are ignored, case is not.
+    /// Parses the output of [`Display`](fmt::Display). Spaces around the text are ignored; case matters.
     ///
     /// # Errors
     /// [`ParseFanoutError`], quoting the text.
@@ -120,7 +119,7 @@ impl FromStr for Fanout {
         if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(ParseFanoutError::Unknown(text.to_owned()));
         }
-        // Digits alone can fail to parse in one way only.
+        // digits fail to parse only if the number is too large
         let number: u32 = digits.parse().map_err(|_| ParseFanoutError::TooLarge(text.to_owned()))?;
         if logarithmic {
             Ok(Fanout::LogPlus(number))
@@ -136,7 +135,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn the_tables_figures() {
+    fn the_counts_are_those_of_the_table() {
         for (text, hundred, ten_thousand) in
             [("3", 3, 3), ("log", 5, 10), ("log+2", 7, 12), ("sqrt", 10, 100), ("all", 99, 9_999)]
         {
@@ -147,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn never_nobody_and_never_more_than_the_others() {
+    fn the_count_is_at_least_one_and_at_most_all_others() {
         for fanout in [Fanout::Log, Fanout::LogPlus(u32::MAX), Fanout::Sqrt, Fanout::All] {
             assert_eq!(fanout.count(0), 0, "{fanout}");
             assert_eq!(fanout.count(1), 0, "{fanout}");
@@ -158,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_says_why_and_quotes_it() {
+    fn an_invalid_text_is_quoted_with_the_reason() {
         let error = |text: &str| text.parse::<Fanout>().unwrap_err();
         assert_eq!(error("0"), ParseFanoutError::Zero("0".into()));
         assert_eq!(error("4294967296"), ParseFanoutError::TooLarge("4294967296".into()));
@@ -170,7 +169,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn display_is_read_back(number in 1u32.., more: u32) {
+        fn parse_reverses_display(number in 1u32.., more: u32) {
             let fixed = Fanout::Fixed(NonZeroU32::new(number).unwrap());
             prop_assert_eq!(fixed.to_string().parse(), Ok(fixed));
             let plus = Fanout::LogPlus(more);
@@ -178,7 +177,7 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_a_fanout_or_an_error(text in ".*") {
+        fn parsing_any_text_does_not_panic(text in ".*") {
             let _ = text.parse::<Fanout>().map(|fanout| fanout.count(10));
         }
     }

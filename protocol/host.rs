@@ -1,4 +1,4 @@
-//! Hosts as people write them: which spellings name the same host, and which of them can be dialled.
+//! Spellings of hosts: which spellings name the same host, and to which hosts it is possible to connect.
 //!
 //! | written | canonical |
 //! |---|---|
@@ -8,39 +8,39 @@
 //! | `fe80::1`, `fe80::1%eth0` | `fe80::1` |
 //! | `host2`, `HOST2`, `host2.` | `host2` |
 //!
-//! Canonical forms are compared; what was written stays what is sent, hashed and shown.
+//! Hosts are compared by their canonical forms, and sent, hashed and shown as they were written.
 //!
-//! `localhost` is `127.0.0.1`, and never `::1`: a node that binds one of these two does not listen on the other, so
-//! they can be two nodes. No other name is resolved: what a name stands for differs between machines and over time.
+//! `localhost` is `127.0.0.1`, and never `::1`: a node that binds one of the two does not listen on the other, so they
+//! can be two nodes. No other name is resolved, because the address of a name differs between machines and over time.
 
 use std::{
     borrow::Cow,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-/// What `localhost` stands for.
+/// The address of `localhost`.
 pub const LOCALHOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
-/// Longest name of a host, in bytes: what DNS carries as text (RFC 1035).
+/// The length of the longest host name in bytes, as text in DNS (RFC 1035).
 pub const MAX_HOST_BYTES: usize = 253;
 
-/// Longest part between two dots of such a name, in bytes.
+/// The length of the longest part between two dots of a host name in bytes.
 const MAX_LABEL_BYTES: usize = 63;
 
-/// The IP address that a host is, where it is one and not a name: an IPv6 address may stand in brackets and carry a
-/// zone. An IPv4 address in IPv6 form (`::ffff:127.0.0.1`) is the IPv4 address.
+/// Parses a host that is an IP address and not a name. An IPv6 address can be in brackets and have a zone. An IPv4
+/// address in IPv6 form (`::ffff:127.0.0.1`) is the IPv4 address.
 pub fn literal(host: &str) -> Option<IpAddr> {
     let inner = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let text = inner.unwrap_or(host);
     if !text.contains(':') {
-        // brackets are for IPv6
+        // only IPv6 addresses have brackets
         return if inner.is_none() { text.parse::<Ipv4Addr>().ok().map(IpAddr::V4) } else { None };
     }
     let address = text.split_once('%').map_or(text, |(address, _)| address);
     Some(address.parse::<Ipv6Addr>().ok()?.to_canonical())
 }
 
-/// The one spelling by which hosts are compared.
+/// Returns the canonical form of a host, by which hosts are compared.
 ///
 /// ```
 /// use chinwag_protocol::host::canonical;
@@ -49,7 +49,7 @@ pub fn literal(host: &str) -> Option<IpAddr> {
 /// assert_ne!(canonical("localhost"), canonical("::1"));
 /// ```
 pub fn canonical(host: &str) -> Cow<'_, str> {
-    // by far the most frequent, and the parser takes no other spelling of it
+    // the most frequent case, of which the parser accepts no other spelling
     if host.parse::<Ipv4Addr>().is_ok() {
         return Cow::Borrowed(host);
     }
@@ -67,7 +67,7 @@ pub fn canonical(host: &str) -> Cow<'_, str> {
     }
 }
 
-/// Whether a text is written like a host, and so can stand in a URL and reach out of none.
+/// Returns whether a text has the form of a host, so that it is safe as the host of a URL.
 pub fn is_host(text: &str) -> bool {
     if text.contains([':', '[', ']']) {
         let zone = text.trim_end_matches(']').split_once('%').map_or("", |(_, zone)| zone);
@@ -78,15 +78,15 @@ pub fn is_host(text: &str) -> bool {
         && name.split('.').all(|label| (1..=MAX_LABEL_BYTES).contains(&label.len()) && label.bytes().all(is_name_byte))
 }
 
-/// Underscores are in no host name by the standards, and in many by custom.
+/// The standards do not allow underscores in host names, but many have them.
 fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
 }
 
-/// Why nobody can connect to a host, whatever network they are in; `None` where they may be able to.
+/// Returns why it is impossible to connect to a host from any network, or `None` if it may be possible.
 ///
-/// A name that does not resolve and an address at which nobody listens can be dialled: that fails later, and may stop
-/// failing.
+/// A name that does not resolve and an address at which nobody listens count as possible: connecting fails later, and
+/// may succeed another time.
 pub fn undialable(host: &str) -> Option<&'static str> {
     match literal(host) {
         Some(_) if host.contains('%') => {
@@ -102,7 +102,7 @@ pub fn undialable(host: &str) -> Option<&'static str> {
     }
 }
 
-/// Whether the last part of a name is a number, as it is in no name (RFC 1123, WHATWG URL).
+/// Returns whether the last part of a name is a number, which is invalid (RFC 1123, WHATWG URL).
 fn ends_in_a_number(name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);
     let last = name.rsplit('.').next().unwrap_or_default();
@@ -114,8 +114,8 @@ fn ends_in_a_number(name: &str) -> bool {
         )
 }
 
-/// The host that an authority names (`HOST` or `HOST:PORT`, as in an HTTP `Host` header), an IPv6 address without its
-/// brackets; `None` where it is none, in whole.
+/// Returns the host of an authority (`HOST` or `HOST:PORT`, as in an HTTP `Host` header), an IPv6 address without its
+/// brackets. Returns `None` if the text as a whole is not an authority.
 ///
 /// ```
 /// use chinwag_protocol::host::of_authority;
@@ -128,12 +128,12 @@ pub fn of_authority(authority: &str) -> Option<&str> {
         Some(inner) => inner.split_once(']').filter(|(host, _)| host.contains(':'))?,
         None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
     };
-    // RFC 3986 lets the digits be missing
+    // RFC 3986 allows an empty port
     let port = rest.is_empty() || rest.strip_prefix(':').is_some_and(|port| port.is_empty() || is_port(port));
     (port && is_host(host)).then_some(host)
 }
 
-/// Whether a text is a port in digits alone.
+/// Returns whether a text is a port that consists of digits.
 pub(crate) fn is_port(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok()
 }
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_are_told_from_what_could_leave_a_url() {
+    fn texts_that_could_escape_the_host_of_a_url_are_not_hosts() {
         let longest = ["x".repeat(63), "x".repeat(63), "x".repeat(63), "x".repeat(61)].join(".");
         for host in
             ["a", "a.", "a_b-c.d", "127.0.0.1", "::1", "[::1]", "fe80::1%eth0", "xn--bcher-kva.example", &longest]
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_can_connect_to_is_told_from_what_may_be_there() {
+    fn undialable_hosts_are_told_from_others() {
         for (host, says) in [
             ("0.0.0.0", "every address"),
             ("::", "every address"),
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn an_authority_is_a_host_with_or_without_a_port_and_nothing_else() {
+    fn an_authority_is_a_host_with_an_optional_port() {
         for (authority, host) in [
             ("localhost", "localhost"),
             ("localhost:8080", "localhost"),

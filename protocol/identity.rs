@@ -1,18 +1,18 @@
-//! Who is who: addresses of nodes, and the names derived from them.
+//! Addresses of nodes, and the identifiers of nodes and groups.
 //!
-//! A node is known by where it listens. Its **NID** is the SHA-256 of that address as JSON, its **SID** the NID's
-//! first five hexadecimal digits, and a **GID** is whatever a person called a group. The NID is what the protocols
-//! use; the SID is what people read and what keys a group's map. Five digits are 20 bits, so two of a thousand nodes
-//! share one with probability 0.38: where that happens a group lengthens the later one's SID
-//! (see [`Group::sid_for`](crate::group::Group::sid_for)), so nobody is lost.
+//! The address at which a node listens identifies it. Its **NID** is the SHA-256 of the address as JSON, and its
+//! **SID** is the first five hexadecimal digits of the NID. A **GID** is the name that a person gave to a group. The
+//! protocols use NIDs; people read SIDs, which are also the keys of a group's map. Five digits are 20 bits, so two of a
+//! thousand nodes share a SID with probability 0.38. If that happens, the group lengthens the SID of the later node
+//! (see [`Group::sid_for`](crate::group::Group::sid_for)).
 //!
 //! # One node, several spellings
 //!
-//! `localhost:8080` and `127.0.0.1:8080` are one node with two NIDs, as a NID is the hash of an address as written. What
-//! is shown, sent and answered keeps the spelling and the NID that it came with. Whether two addresses are one node is
-//! decided by their [`key`](NodeAddr::key), the NID of the address in its canonical form (see [`host`]): groups hold a
-//! node once by it, and the protocols know nodes by it. For an address that is written in its canonical form, as nearly
-//! all are, the key is the NID.
+//! `localhost:8080` and `127.0.0.1:8080` are one node with two NIDs, because a NID is the hash of an address as
+//! written. Addresses that are shown, sent and answered keep their spelling and their NID. Two addresses are one node
+//! if they have the same [`key`](NodeAddr::key), which is the NID of the address in its canonical form (see [`host`]).
+//! Groups hold a node once per key, and the protocols identify nodes by their keys. Nearly all addresses are written in
+//! their canonical form; then the key is the NID.
 
 use std::{borrow::Borrow, fmt, io::Write as _, net::IpAddr, str::FromStr};
 
@@ -20,18 +20,17 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    host,
+    host, stringify,
     value::{EcoString, Object, Value},
-    wire::write,
 };
 
-/// Digits of a [`Sid`] where nothing collides.
+/// The number of digits of a [`Sid`] that does not collide with another.
 pub const SID_DIGITS: usize = 5;
 
-/// Longest name of a group, service or method, in bytes: they stand in paths and in every message.
+/// The length of the longest name of a group, service or method in bytes. Names are part of paths and of every message.
 pub const MAX_NAME_BYTES: usize = 256;
 
-/// The address of a node, as the wire carries it: where it is reached, and whatever else its configuration said.
+/// The address of a node, and further keys of its configuration.
 ///
 /// ```
 /// use chinwag_protocol::identity::NodeAddr;
@@ -46,12 +45,12 @@ pub struct NodeAddr {
 }
 
 impl NodeAddr {
-    /// The node reached at `ip` (an IP address or a host name) and `port`.
+    /// Creates the address of the node at `ip` (an IP address or a host name) and `port`.
     pub fn new(ip: impl Into<EcoString>, port: u16) -> NodeAddr {
         NodeAddr { ip: ip.into(), port, extra: None }
     }
 
-    /// The same node with further keys kept beside `ip` and `port` (`onStart` among them).
+    /// Returns the address with further keys beside `ip` and `port`, such as `onStart`.
     #[must_use]
     pub fn with_extra(mut self, mut extra: Object) -> NodeAddr {
         extra.remove("ip");
@@ -60,27 +59,27 @@ impl NodeAddr {
         self
     }
 
-    /// IP address or host name.
+    /// Returns the IP address or host name.
     pub fn ip(&self) -> &str {
         &self.ip
     }
 
-    /// TCP port.
+    /// Returns the TCP port.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// A key of the configuration other than `ip` and `port`.
+    /// Returns a key of the configuration other than `ip` and `port`.
     pub fn extra(&self, key: &str) -> Option<&Value> {
         self.extra.as_ref()?.get(key)
     }
 
-    /// The IP address, where [`ip`](NodeAddr::ip) is not a name.
+    /// Returns the IP address, unless [`ip`](NodeAddr::ip) is a host name.
     pub fn address(&self) -> Option<IpAddr> {
         host::literal(&self.ip)
     }
 
-    /// `HOST:PORT` as a URL has it, an IPv6 address in brackets.
+    /// Returns `HOST:PORT` as in a URL, with an IPv6 address in brackets.
     pub fn authority(&self) -> String {
         if self.ip.contains(':') && !self.ip.starts_with('[') {
             format!("[{}]:{}", self.ip, self.port)
@@ -89,13 +88,13 @@ impl NodeAddr {
         }
     }
 
-    /// The node's identifier. Depends on `ip` and `port` alone, as they are written.
+    /// Returns the node's identifier, which depends on nothing but `ip` and `port` as they are written.
     pub fn nid(&self) -> Nid {
         Nid::of_address(&self.ip, self.port)
     }
 
-    /// The [`nid`](NodeAddr::nid) that the node has in the canonical spelling of its address: the same for all spellings
-    /// of one address. What groups and protocols tell nodes apart by; people are shown the `nid`.
+    /// Returns the [`nid`](NodeAddr::nid) of the address in its canonical form, which is the same for all spellings of
+    /// an address. Groups and protocols identify nodes by it; people see the `nid`.
     ///
     /// ```
     /// use chinwag_protocol::identity::NodeAddr;
@@ -107,32 +106,32 @@ impl NodeAddr {
         Nid::of_address(&host::canonical(&self.ip), self.port)
     }
 
-    /// Whether both are one node, however its address is written and whatever else is said of it.
+    /// Returns whether both are one node, however its address is written and whatever further keys there are.
     pub fn is_same_node(&self, other: &NodeAddr) -> bool {
         self.port == other.port && (self.ip == other.ip || host::canonical(&self.ip) == host::canonical(&other.ip))
     }
 
-    /// Whether its address is written in its canonical form, so that its [`key`](NodeAddr::key) is its NID.
+    /// Returns whether the address is written in its canonical form, so that its [`key`](NodeAddr::key) is its NID.
     pub fn is_canonical(&self) -> bool {
         host::canonical(&self.ip) == self.ip.as_str()
     }
 
-    /// The same node, its address written as in `other`.
+    /// Returns the node with its address spelled as in `other`.
     #[must_use]
     pub fn spelled_like(&self, other: &NodeAddr) -> NodeAddr {
         NodeAddr { ip: other.ip.clone(), ..self.clone() }
     }
 
-    /// Whether both are one node and write its address alike, and so have one NID.
+    /// Returns whether both are one node under the same spelling, so that they have the same NID.
     pub fn is_spelled_like(&self, other: &NodeAddr) -> bool {
         self.port == other.port && self.ip == other.ip
     }
 
-    /// Whether somebody may be able to connect to it. A node at which nobody listens passes.
+    /// Checks that it is possible to connect to the address, whether or not a node listens there.
     ///
     /// # Errors
-    /// [`AddrError::Ip`] for a host that no URL can have, [`AddrError::Undialable`] for port 0 and for addresses that
-    /// are no node's (`0.0.0.0`, `::`, multicast, broadcast).
+    /// [`AddrError::Ip`] for a host that cannot be part of a URL, and [`AddrError::Undialable`] for port 0 and for
+    /// addresses that are not those of a node (`0.0.0.0`, `::`, multicast, broadcast).
     pub fn check(&self) -> Result<(), AddrError> {
         check_host(&self.ip)?;
         let zero = (self.port == 0).then_some("port 0 stands for any free port");
@@ -142,12 +141,12 @@ impl NodeAddr {
         }
     }
 
-    /// The first digits of the [`nid`](NodeAddr::nid).
+    /// Returns the first digits of the [`nid`](NodeAddr::nid).
     pub fn sid(&self) -> Sid {
         self.nid().sid()
     }
 
-    /// As the wire has it: `{ip, port, …}`.
+    /// Returns the form on the wire, `{ip, port, …}`.
     pub fn to_value(&self) -> Value {
         let mut object = Object::new();
         object.insert("ip", Value::from(self.ip.as_str()));
@@ -161,20 +160,19 @@ impl NodeAddr {
     /// Reads a node object.
     ///
     /// # Errors
-    /// When it is not an object, or its `ip` is not text naming a host, or its `port` is not a whole number from 1 to
-    /// 65535, or [nobody can connect to it](NodeAddr::check).
+    /// If it is not an object, its `ip` is not the text of a host, its `port` is not a whole number from 1 to 65535, or
+    /// [it is impossible to connect to it](NodeAddr::check).
     pub fn from_value(value: &Value) -> Result<NodeAddr, AddrError> {
         let node = NodeAddr::from_config(value)?;
         node.check()?;
         Ok(node)
     }
 
-    /// Reads the configuration of a node that is to be started, which may name what only a node that binds it can use:
+    /// Reads the configuration of a node that will be started. It can name what is of use to the node itself alone:
     /// port 0, or every address of its machine.
     ///
     /// # Errors
-    /// When it is not an object, or its `ip` is not text naming a host, or its `port` is not a whole number from 0 to
-    /// 65535.
+    /// If it is not an object, its `ip` is not the text of a host, or its `port` is not a whole number from 0 to 65535.
     pub fn from_config(value: &Value) -> Result<NodeAddr, AddrError> {
         let object = value.as_object().ok_or_else(|| AddrError::NotAnObject(value.type_name()))?;
         let ip = match object.get("ip") {
@@ -204,7 +202,7 @@ impl fmt::Display for NodeAddr {
     }
 }
 
-/// Reads `HOST:PORT`, an IPv6 address in brackets.
+/// Parses `HOST:PORT`, with an IPv6 address in brackets.
 impl FromStr for NodeAddr {
     type Err = AddrError;
 
@@ -214,7 +212,7 @@ impl FromStr for NodeAddr {
         let number = port.parse().ok().filter(|_| host::is_port(port)).ok_or_else(|| AddrError::Port(shown(port)))?;
         let bare = match host.strip_prefix('[') {
             Some(inner) => inner.strip_suffix(']').filter(|inner| inner.contains(':')),
-            // where the address ends would be a guess
+            // it is unclear where the address ends
             None if host.contains(':') => return Err(AddrError::Unbracketed(shown(text))),
             None => Some(host),
         };
@@ -236,40 +234,50 @@ impl<'de> Deserialize<'de> for NodeAddr {
     }
 }
 
-/// Why something is not the address of a node. Nothing has changed; the caller is to mend it.
+/// Why something is not the address of a node. The value itself has to be corrected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum AddrError {
-    /// Not an object.
+    /// It is not an object.
     #[error("a node is an object with an ip and a port, not {0}")]
     NotAnObject(&'static str),
-    /// A key is absent.
+    /// A key is missing.
     #[error("the node has no {0}")]
     Missing(&'static str),
-    /// The host is not one.
+    /// The host is malformed.
     #[error("not an IP address or host name: {0:?}")]
     Ip(String),
-    /// The port is not one.
+    /// The port is malformed or out of range.
     #[error("not a port (0 to 65535): {0}")]
     Port(String),
-    /// An IPv6 address and a port without brackets between them.
+    /// An IPv6 address with a port is not in brackets.
     #[error("an IPv6 address with a port is written [ADDRESS]:PORT, not {0}")]
     Unbracketed(String),
-    /// Nobody can connect to it, whoever listens there.
+    /// It is impossible to connect to the address.
     #[error("{address} cannot be the address of a node: {why}")]
     Undialable {
-        /// `HOST:PORT`.
+        /// The address, as `HOST:PORT`.
         address: String,
-        /// What it is instead.
+        /// The reason.
         why: &'static str,
     },
 }
 
-/// A node's identifier: 32 bytes of SHA-256, shown as 64 hexadecimal digits.
+/// A node's identifier: the 32 bytes of a SHA-256, shown as 64 hexadecimal digits.
+///
+/// ```
+/// use chinwag_protocol::identity::{Nid, NodeAddr};
+///
+/// let nid = NodeAddr::new("127.0.0.1", 8080).nid();
+/// assert_eq!(nid.to_string().parse::<Nid>()?, nid);
+/// assert_eq!(nid.sid().as_str(), &nid.to_string()[..5]);
+/// # Ok::<(), chinwag_protocol::identity::NameError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Nid([u8; 32]);
 
 impl Nid {
-    /// The identifier of a thing whose `JSON.stringify` text this is.
+    /// Returns the identifier of the value whose `JSON.stringify` text this is.
     pub fn of_json(json: &str) -> Nid {
         Nid::of(json.as_bytes())
     }
@@ -281,25 +289,25 @@ impl Nid {
     fn of_address(ip: &str, port: u16) -> Nid {
         let mut json = Vec::with_capacity(ip.len() + 24);
         json.extend_from_slice(b"{\"ip\":");
-        write::string(ip, &mut json);
-        // to a vector, which takes everything
+        stringify::string(ip, &mut json);
+        // writing to a vector cannot fail
         let _ = write!(json, ",\"port\":{port}}}");
         Nid::of(&json)
     }
 
-    /// The first [`SID_DIGITS`] digits.
+    /// Returns the first [`SID_DIGITS`] digits.
     pub fn sid(&self) -> Sid {
         self.sid_of(SID_DIGITS)
     }
 
-    /// The first `digits` digits, at most all 64.
+    /// Returns the first `digits` digits, or all 64 if that is more.
     pub fn sid_of(&self, digits: usize) -> Sid {
         let mut text = self.to_string();
         text.truncate(digits);
         Sid(text.into())
     }
 
-    /// The bytes.
+    /// Returns the bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -308,7 +316,7 @@ impl Nid {
 impl fmt::Display for Nid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut digits = [0; 64];
-        // 32 bytes are 64 digits, and digits are text
+        // 32 bytes are 64 digits, and digits are ASCII
         let _ = hex::encode_to_slice(self.0, &mut digits);
         f.write_str(std::str::from_utf8(&digits).unwrap_or_default())
     }
@@ -344,67 +352,16 @@ impl<'de> Deserialize<'de> for Nid {
     }
 }
 
-/// The identifier of a value: lower-case hexadecimal SHA-256 of its `JSON.stringify` text.
+/// Returns the identifier of a value: the SHA-256 of its `JSON.stringify` text in lower-case hexadecimal.
 ///
 /// ```
 /// use chinwag_protocol::{identity, value::Value};
 /// assert!(identity::id(&Value::from("hello")).starts_with("5aa762ae"));
 /// ```
 pub fn id(value: &Value) -> String {
-    let mut json = String::new();
-    stringify(value, &mut json);
-    Nid::of_json(&json).to_string()
-}
-
-/// What ECMAScript's `JSON.stringify` makes of a value, or nothing where that makes `undefined`. A reference, which
-/// stands for structure that JSON cannot express, counts as absent.
-fn stringify(value: &Value, json: &mut String) -> bool {
-    match value {
-        Value::Undefined | Value::Function(_) | Value::Native(_) | Value::Reference(_) => return false,
-        Value::Null => json.push_str("null"),
-        Value::Boolean(value) => json.push_str(if *value { "true" } else { "false" }),
-        Value::Number(number) if number.is_finite() => json.push_str(ryu_js::Buffer::new().format_finite(*number)),
-        Value::Number(_) => json.push_str("null"),
-        // JSON.stringify throws on these; their decimal text keeps them apart
-        Value::BigInt(number) => json.push_str(number.as_str()),
-        Value::String(text) => json.push_str(&serde_json::Value::from(text.as_str()).to_string()),
-        Value::Date(date) => match date.to_string() {
-            text if text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-')) => {
-                json.push_str(&serde_json::Value::from(text).to_string());
-            }
-            _ => json.push_str("null"),
-        },
-        Value::Error(_) => json.push_str("{}"),
-        Value::Array(array) => {
-            json.push('[');
-            for (index, element) in array.iter().enumerate() {
-                if index > 0 {
-                    json.push(',');
-                }
-                if !element.is_some_and(|element| stringify(element, json)) {
-                    json.push_str("null");
-                }
-            }
-            json.push(']');
-        }
-        Value::Object(object) => {
-            json.push('{');
-            let start = json.len();
-            for (key, element) in object.iter() {
-                let before = json.len();
-                if before > start {
-                    json.push(',');
-                }
-                json.push_str(&serde_json::Value::from(key).to_string());
-                json.push(':');
-                if !stringify(element, json) {
-                    json.truncate(before);
-                }
-            }
-            json.push('}');
-        }
-    }
-    true
+    let mut json = Vec::new();
+    stringify::value(value, &mut json);
+    Nid::of(&json).to_string()
 }
 
 macro_rules! name {
@@ -414,17 +371,17 @@ macro_rules! name {
         pub struct $name(EcoString);
 
         impl $name {
-            /// Takes the name over.
+            /// Creates the name.
             ///
             /// # Errors
-            /// When the text is empty, too long or holds characters that cannot stand in a path.
+            /// If the text is empty, too long, or has characters that cannot be part of a path.
             pub fn new(text: impl Into<EcoString>) -> Result<$name, NameError> {
                 let text = text.into();
                 let fits: fn(&str) -> bool = $fits;
                 if fits(&text) { Ok($name(text)) } else { Err(NameError::new($kind, &text)) }
             }
 
-            /// The text.
+            /// Returns the text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -471,17 +428,25 @@ macro_rules! name {
 }
 
 name! {
-    /// The key of a node in a group's map: as a rule the first five digits of its NID, more where those are taken, or
-    /// whatever the one who made the group chose.
+    /// The key of a node in a group's map. As a rule it is the first five digits of the NID, or more digits if those
+    /// are taken. The creator of a group can also choose keys.
     Sid, "SID (1 to 256 bytes)", |text| !text.is_empty() && text.len() <= MAX_NAME_BYTES
 }
 
 name! {
-    /// The name of a group. `local` stands for the node itself, `all` for every node it knows.
+    /// The name of a group. `local` is the node itself, and `all` is every node that it knows.
+    ///
+    /// ```
+    /// use chinwag_protocol::identity::Gid;
+    ///
+    /// assert!(Gid::new("all")?.is_all());
+    /// assert!(Gid::new("a/b").is_err());
+    /// # Ok::<(), chinwag_protocol::identity::NameError>(())
+    /// ```
     Gid, "group name (1 to 256 bytes, no slash, question mark, hash or control character)", is_path_segment
 }
 
-/// Whether `text` can name a group, service or method, which stand in the path of a request.
+/// Returns whether `text` can name a group, service or method. These names are part of the path of a request.
 pub fn is_path_segment(text: &str) -> bool {
     !text.is_empty()
         && text.len() <= MAX_NAME_BYTES
@@ -491,28 +456,28 @@ pub fn is_path_segment(text: &str) -> bool {
 }
 
 impl Gid {
-    /// The node itself.
+    /// Returns the group that is the node itself.
     pub fn local() -> Gid {
         Gid("local".into())
     }
 
-    /// Every node that is known.
+    /// Returns the group of every node that is known.
     pub fn all() -> Gid {
         Gid("all".into())
     }
 
-    /// Whether this is `local`.
+    /// Returns whether this is `local`.
     pub fn is_local(&self) -> bool {
         &*self.0 == "local"
     }
 
-    /// Whether this is `all`.
+    /// Returns whether this is `all`.
     pub fn is_all(&self) -> bool {
         &*self.0 == "all"
     }
 }
 
-/// A name that cannot be one.
+/// A text that is not a valid name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a {kind}: {text:?}")]
 pub struct NameError {
@@ -531,15 +496,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn identifiers_are_the_references() {
-        let vectors: serde_json::Value = serde_json::from_str(include_str!("tests/vectors/ids.json")).unwrap();
-        for node in vectors["nodes"].as_array().unwrap() {
-            let address = NodeAddr::new(node["ip"].as_str().unwrap(), node["port"].as_u64().unwrap() as u16);
-            assert_eq!(address.nid().to_string(), node["nid"].as_str().unwrap());
-            assert_eq!(address.sid().as_str(), node["sid"].as_str().unwrap());
+    fn identifiers_are_those_of_the_reference() {
+        #[derive(Deserialize)]
+        struct Vectors {
+            nodes: Vec<Node>,
+            ids: Vec<Id>,
         }
-        for entry in vectors["ids"].as_array().unwrap() {
-            assert_eq!(id(&Value::from_json(entry["value"].clone())), entry["id"].as_str().unwrap(), "{entry}");
+        #[derive(Deserialize)]
+        struct Node {
+            ip: String,
+            port: u16,
+            nid: String,
+            sid: String,
+        }
+        #[derive(Deserialize)]
+        struct Id {
+            value: Value,
+            id: String,
+        }
+
+        let vectors: Vectors = serde_json::from_str(include_str!("tests/vectors/ids.json")).unwrap();
+        for node in vectors.nodes {
+            let address = NodeAddr::new(node.ip, node.port);
+            assert_eq!(address.nid().to_string(), node.nid);
+            assert_eq!(address.sid().as_str(), node.sid);
+        }
+        for entry in vectors.ids {
+            assert_eq!(id(&entry.value), entry.id, "{:?}", entry.value);
         }
     }
 
@@ -553,7 +536,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_node_is_refused_by_name() {
+    fn an_invalid_address_is_rejected_with_the_reason() {
         for (json, says) in [
             (serde_json::json!(3), "not number"),
             (serde_json::json!({"port": 1}), "no ip"),
@@ -577,7 +560,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_at_which_nobody_listens_is_a_node() {
+    fn an_address_at_which_nobody_listens_is_accepted() {
         // those of the course's examples among them
         for (ip, port) in [("127.0.0.1", 8080), ("192.0.2.1", 1), ("nowhere.invalid", 65_535), ("h", 1), ("[::1]", 9)] {
             let json = serde_json::json!({"ip": ip, "port": port});
@@ -587,14 +570,14 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_is_to_be_started_may_take_any_free_port() {
+    fn a_configuration_may_name_port_0_and_every_address() {
         let config = Value::from_json(serde_json::json!({"ip": "0.0.0.0", "port": 0}));
         assert_eq!(NodeAddr::from_config(&config).unwrap(), NodeAddr::new("0.0.0.0", 0));
         assert!(NodeAddr::from_value(&config).is_err());
     }
 
     #[test]
-    fn spellings_of_one_address_have_one_key_and_nids_of_their_own() {
+    fn spellings_of_one_address_have_the_same_key_and_different_nids() {
         let node = NodeAddr::new("127.0.0.1", 8080);
         for spelling in ["localhost", "LOCALHOST", "::ffff:127.0.0.1", "[::ffff:7f00:1]"] {
             let other = NodeAddr::new(spelling, 8080);
@@ -609,7 +592,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_read_as_written() {
+    fn parsed_addresses_keep_their_spelling() {
         for text in ["127.0.0.1:8080", "[::1]:80", "node-3.example:1"] {
             assert_eq!(text.parse::<NodeAddr>().unwrap().to_string(), text);
         }

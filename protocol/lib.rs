@@ -1,61 +1,61 @@
-//! The protocols of chinwag as pure state machines and values: what nodes say to each other, and what each makes of it.
+//! The protocols of chinwag as pure state machines and values: the messages between nodes, and what each node does with
+//! them.
 //!
 //! | what nodes exchange | where |
 //! |---|---|
-//! | *who*: an address, the identifiers made of it, a group's name | [`identity`] |
-//! | *a call* on a service and its reply, of one node or of a group by member | [`call`] |
-//! | *values*: what a call carries, with the sharing and the cycles that JavaScript allows | [`value`] |
-//! | *bytes*: the form in which nodes write values, and the plain one of people | [`wire`] |
-//! | *a rumor*, which everybody is to perform once | [`rumor`] |
+//! | *addresses* and the identifiers of nodes and groups | [`identity`] |
+//! | *calls* on services and their replies, of one node or of each member of a group | [`call`] |
+//! | *values*, which calls carry, with the sharing and the cycles that JavaScript allows | [`value`] |
+//! | *bytes*: the form in which nodes write values, and the plain form for people | [`wire`] |
+//! | *rumors*, which every node performs once | [`rumor`] |
 //! | *probes and verdicts*: who is alive | [`swim`] |
-//! | *requests* of both protocols, from node to node | [`peer`] |
+//! | *requests* of both protocols from node to node | [`peer`] |
 //!
-//! | what a node decides by itself | where |
+//! | what each node decides on its own | where |
 //! |---|---|
-//! | which set of nodes a group's name stands for, here | [`group`] |
+//! | which nodes are in a group | [`group`] |
 //! | how many peers a round contacts | [`fanout`] |
-//! | who knows whom, when not everybody knows everybody | [`overlay`] |
+//! | which nodes know which others | [`overlay`] |
 //!
 //! # The contract
 //!
-//! Nothing in here does anything: no socket, no thread, no timer, no file. A machine is a value that one node holds, and
-//! whoever drives it
+//! This crate has no sockets, threads, timers or files. A machine is a value that a node holds, and its driver
 //!
 //! ```text
-//!   hands in   what happened, what time it is, a generator        handle(now, Input, chance)
-//!   is given   what is to be done, in order                       -> [Output]
-//!   does it, and hands in what came of it                         Input, with the request's token
+//!   passes      what happened, the time, a random generator         handle(now, Input, chance)
+//!   receives    what has to be done, in order                       -> [Output]
+//!   does that, and passes the results                               Input, with the request's token
 //! ```
 //!
-//! - *Time* is told, as the time since the node started by its own clock. A machine that needs waking says when
-//!   (`Output::Timer`), and bears being woken late.
-//! - *Chance* is lent with each call. The machines draw in an order that their inputs alone decide, and nothing that
-//!   iterates in hash order reaches an output; logarithms that decide anything come from one library. So the same
-//!   inputs and the same seed give the same outputs on every machine, which is what lets the simulator replay a run.
-//! - *Requests* go out with a token; its answer or its failure comes back with it, once, in any order and after any
-//!   time. There are no timeouts in here: the transport has them, and a timeout is a failure like another.
-//! - *Bounds* are part of a machine's configuration, each with its unit, its range and where its default comes from.
-//!   What is past one is refused in so many words and changes nothing.
-//! - *What comes from outside* can be anything. It is read into values within [`wire::Limits`] or refused with
-//!   the place and the reason, and no input makes a machine panic.
+//! - *Time* is a parameter: the time since the node started, by its own clock. A machine that needs to be woken says
+//!   when (`Output::Timer`), and tolerates late timers.
+//! - *Randomness* comes from a generator that each call lends. The order in which a machine draws depends on its inputs
+//!   alone, nothing that iterates in hash order reaches an output, and logarithms that affect a decision come from one
+//!   library. So the same inputs and the same seed give the same outputs on every machine, and the simulator can replay
+//!   a run.
+//! - *Requests* have tokens. The answer or the failure comes back with the token, once, in any order and after any
+//!   time. There are no timeouts here: the transport has them, and reports a timeout as a failure.
+//! - *Bounds* are part of a machine's configuration, each with its unit, its range and the origin of its default. Input
+//!   that exceeds a bound is rejected with an explicit error and changes nothing.
+//! - *Input from outside* can be anything. It is either read into values within [`wire::Limits`] or rejected with the
+//!   position and the reason, and no input makes a machine panic.
 //!
-//! # How the two protocols lean on each other
+//! # How the two protocols use each other
 //!
-//! Membership has news to spread and no means of its own: what it decides goes out as a rumor, and comes in as
-//! one. Gossip needs peers that live and does not look for them: it draws from the group's view, which a verdict has
-//! changed. A rumor's request that is answered is a sign of life as good as a probe. Neither needs the other to be right:
-//! gossip to a dead peer is a failed request among many, made up for by comparison; a verdict that is late or lost is
-//! found out when views are exchanged.
+//! Membership spreads its news as rumors. Gossip draws its peers from the group's view, from which membership removes
+//! dead nodes. An answered request of gossip is a sign of life like an answered probe. Both tolerate errors of the
+//! other: a request of gossip to a dead peer fails, and comparison makes up for it; a verdict that is late or lost is
+//! noticed when views are compared.
 //!
 //! # What is absent
 //!
-//! Agreement. There is no leader, no order between messages of different nodes, and no view that all share at one
-//! moment; what is promised is that news of live nodes reaches live nodes, once each, and that views become equal
-//! when failures stop. For the promise and its limits: Demers et al. 1987, "Epidemic algorithms for replicated
-//! database maintenance"; Birman 2007, "The promise, and limitations, of gossip protocols". The papers behind each
-//! protocol stand in its module.
+//! There is no agreement: no leader, no order between messages of different nodes, and no view that all nodes share at
+//! the same time. The protocols promise that news of live nodes reaches live nodes, once each, and that views become
+//! equal when failures stop. On this promise and its limits, see Demers et al. 1987, "Epidemic algorithms for
+//! replicated database maintenance", and Birman 2007, "The promise, and limitations, of gossip protocols". Each module
+//! names the papers behind its protocol.
 //!
-//! # A call on its way
+//! # Example: a call
 //!
 //! ```
 //! use chinwag_protocol::call::{Answer, Call, reply_from_pair, reply_to_pair};
@@ -63,22 +63,25 @@
 //! use chinwag_protocol::value::Value;
 //! use chinwag_protocol::wire::{self, Form, Limits};
 //!
-//! // the caller: names in the path, arguments in the body
+//! // The caller puts the names into the path and the arguments into the body.
 //! let call = Call::new(Gid::local(), "status", "get", vec![Value::from("port")]);
 //! let body = wire::encode_arguments(&call.arguments);
 //!
-//! // the node that is called: reads them, in whichever form they came, and answers in it
+//! // The node that is called reads the arguments in either form, and answers in the same form.
 //! let read = wire::decode_arguments(&body, &Limits::default())?;
 //! assert_eq!((read.form, &read.values), (Form::Typed, &call.arguments));
 //! let (error, value) = reply_to_pair(Ok(Answer::Value(Value::from(8080))));
 //! let body = wire::encode_pair(&error, &value, read.form);
 //!
-//! // the caller again
+//! // The caller reads the answer.
 //! let (error, value) = wire::decode_pair(&body, &Limits::default())?;
 //! assert_eq!(reply_from_pair(error, value)?.into_value(), Value::from(8080));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#![warn(unreachable_pub)]
+
+mod bridge;
 pub mod call;
 pub mod fanout;
 pub mod group;
@@ -88,8 +91,11 @@ pub mod member_list;
 pub mod overlay;
 mod pause;
 pub mod peer;
-
+mod peer_id;
 pub mod rumor;
+mod stringify;
 pub mod swim;
 pub mod value;
 pub mod wire;
+
+pub use peer_id::PeerId;

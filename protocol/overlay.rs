@@ -1,17 +1,17 @@
-//! Overlays: who knows whom, when not everybody knows everybody.
+//! Overlays: which nodes know which others, if not every node knows all.
 //!
-//! A group's view is a node's own, so a set of views is a graph. These are the usual ones, over nodes `0..n`; every edge
-//! goes both ways, no node is its own neighbour, and every overlay is connected.
+//! Each node has a view of its own of a group, so the views of all nodes form a graph. This module has the usual graphs
+//! over the nodes `0..n`. Every edge goes both ways, no node is its own neighbour, and every overlay is connected.
 //!
 //! | text | neighbours | takes | diameter |
 //! |---|---|---|---|
 //! | `line` | one before, one after | n >= 1 | n - 1 |
 //! | `ring` | one before, one after, closed | n >= 3 | n / 2 |
-//! | `star` | node 0 is everybody's | n >= 2 | 2 |
+//! | `star` | node 0 is the neighbour of all | n >= 2 | 2 |
 //! | `torus` | four, on the most nearly square grid | n = a b; a, b >= 3 | (a + b) / 2 |
 //! | `hypercube` | those whose number differs in one bit | n = 2^d | d |
 //! | `regular:K` | K, drawn at random | K < n, K n even | about ln n / ln (K - 1) |
-//! | `clique` | everybody | n >= 1 | 1 |
+//! | `clique` | all others | n >= 1 | 1 |
 //!
 //! ```
 //! use chinwag_protocol::overlay::Overlay;
@@ -21,7 +21,7 @@
 //! let neighbours = overlay.neighbours(12, &mut ChaCha8Rng::seed_from_u64(1))?;
 //! assert_eq!(neighbours.of(0).collect::<Vec<_>>(), [1, 3, 4, 8]);
 //! assert_eq!(overlay.neighbours(13, &mut ChaCha8Rng::seed_from_u64(1)).unwrap_err().to_string(),
-//!     "a torus is a grid of at least 3 by 3: 13 nodes make none");
+//!     "a torus is a grid of at least 3 by 3: 13 nodes do not form one");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -32,42 +32,53 @@ use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use rand::{Rng, RngExt as _};
 
-/// Swaps tried per edge when a regular graph is drawn. From 1; ten is the usual choice: the switch chain has forgotten
-/// where it began after a few (Milo et al. 2003, "On the uniform generation of random graphs with prescribed degree
-/// sequences").
+/// The number of swaps per edge when a regular graph is drawn. At least 1; ten is the usual choice, as a few suffice to
+/// make the result independent of the start (Milo et al. 2003, "On the uniform generation of random graphs with
+/// prescribed degree sequences").
 const SWAPS_PER_EDGE: usize = 10;
 
-/// Who knows whom.
+/// The shape of the graph of nodes that know each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Overlay {
-    /// Each knows the one before and the one after.
+    /// Each node knows the one before and the one after it.
     Line,
-    /// A line whose ends meet.
+    /// A line whose two ends know each other.
     Ring,
-    /// Everybody knows node 0, which knows everybody.
+    /// All nodes know node 0, which knows all of them.
     Star,
-    /// A grid whose opposite edges meet.
+    /// A grid in which the nodes on opposite edges know each other.
     Torus,
-    /// Neighbours differ in one bit of their number.
+    /// Nodes know each other if their numbers differ in one bit.
     Hypercube,
-    /// So many neighbours each, drawn at random: an expander, which gossip crosses nearly as fast as a clique.
+    /// Each node knows this many others, drawn at random. The graph is an expander: gossip spreads nearly as fast as in
+    /// a clique.
     RandomRegular(u32),
-    /// Everybody knows everybody.
+    /// Every node knows all others.
     #[default]
     Clique,
 }
 
-/// Who knows whom, worked out.
+/// The neighbours of each node.
+///
+/// ```
+/// use chinwag_protocol::overlay::Overlay;
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+///
+/// let ring = Overlay::Ring.neighbours(6, &mut ChaCha8Rng::seed_from_u64(1))?;
+/// assert_eq!(ring.of(0).collect::<Vec<_>>(), [1, 5]);
+/// assert_eq!(ring.reachable(0, |node| node != 2 && node != 5), [0, 1]);
+/// # Ok::<(), chinwag_protocol::overlay::OverlayError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Neighbours {
-    /// Everybody knows everybody: one view does for all of `n` nodes.
+    /// Every node knows all others, so one view serves all of this many nodes.
     Everyone(u32),
-    /// By node, ascending.
+    /// The neighbours of each node, ascending.
     Lists(Vec<Vec<u32>>),
 }
 
 impl Neighbours {
-    /// How many nodes there are.
+    /// Returns the number of nodes.
     pub fn len(&self) -> usize {
         match self {
             Neighbours::Everyone(count) => *count as usize,
@@ -75,12 +86,12 @@ impl Neighbours {
         }
     }
 
-    /// Whether there are none. No overlay makes that.
+    /// Returns whether there are no nodes, which no overlay produces.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// A node's neighbours, ascending, itself not among them. None for a node that is not there.
+    /// Iterates over a node's neighbours, ascending. A node that does not exist has none.
     pub fn of(&self, node: u32) -> Box<dyn Iterator<Item = u32> + '_> {
         match self {
             Neighbours::Everyone(count) if node < *count => Box::new((0..*count).filter(move |&other| other != node)),
@@ -89,8 +100,8 @@ impl Neighbours {
         }
     }
 
-    /// The nodes that can be reached from `start` through nodes that are `up`, ascending, `start` among them; none where
-    /// it is not up itself.
+    /// Returns the nodes that can be reached from `start` through nodes that are `up`, ascending and including `start`.
+    /// The result is empty if `start` is not up.
     pub fn reachable(&self, start: u32, up: impl Fn(u32) -> bool) -> Vec<u32> {
         if start as usize >= self.len() || !up(start) {
             return Vec::new();
@@ -112,10 +123,10 @@ impl Neighbours {
 }
 
 impl Overlay {
-    /// The graph over `nodes` nodes. `chance` is drawn from by [`Overlay::RandomRegular`] alone.
+    /// Builds the graph of `nodes` nodes. Only [`Overlay::RandomRegular`] uses `chance`.
     ///
     /// # Errors
-    /// [`OverlayError`] where no such graph exists.
+    /// [`OverlayError`] if no such graph exists.
     pub fn neighbours(self, nodes: u32, chance: &mut impl Rng) -> Result<Neighbours, OverlayError> {
         if nodes == 0 {
             return Err(OverlayError::NoNodes);
@@ -147,7 +158,8 @@ impl Overlay {
     }
 }
 
-/// Each knows the `degree / 2` before and after it and, for an odd degree, the one opposite.
+/// Builds the graph in which each node knows the `degree / 2` before and after it and, for an odd degree, the one
+/// opposite.
 fn circulant(nodes: u32, degree: u32) -> Vec<Vec<u32>> {
     let neighbours = |node: u32| {
         let sides = (1..=degree / 2).flat_map(move |step| [(node + step) % nodes, (node + nodes - step) % nodes]);
@@ -172,7 +184,7 @@ fn torus(nodes: u32) -> Result<Vec<Vec<u32>>, OverlayError> {
     Ok((0..nodes).map(around).collect())
 }
 
-/// A connected graph of this degree, nearly uniform among all of them: a circulant one, its edges swapped in pairs.
+/// Draws a connected graph of this degree, nearly uniformly, by swapping pairs of edges of a circulant graph.
 fn random_regular(nodes: u32, degree: u32, chance: &mut impl Rng) -> Result<Vec<Vec<u32>>, OverlayError> {
     let refused = |why| Err(OverlayError::Degree { degree, nodes, why });
     if degree >= nodes {
@@ -184,18 +196,18 @@ fn random_regular(nodes: u32, degree: u32, chance: &mut impl Rng) -> Result<Vec<
     if degree < 2 && nodes > degree + 1 {
         return refused(Degree::Apart);
     }
-    // more than half of all: draw whom each does not know
+    // for more than half of all nodes, draw the nodes that each does not know
     if degree > (nodes - 1) / 2 {
         let missing = nodes - 1 - degree;
         let strangers = swapped(nodes, missing, chance);
         let known = |(node, strangers): (u32, &BTreeSet<u32>)| {
             (0..nodes).filter(|other| *other != node && !strangers.contains(other)).collect()
         };
-        // at least half of all others are neighbours, so two nodes always share one: connected
+        // at least half of all others are neighbours, so any two nodes share one, and the graph is connected
         return Ok((0..nodes).zip(&strangers).map(known).collect());
     }
     if degree == 2 {
-        // of the unions of rings that swapping makes, few are one ring
+        // swapping makes unions of rings, few of which are a single ring
         return Ok(shuffled_ring(nodes, chance));
     }
     loop {
@@ -249,49 +261,50 @@ fn swapped(nodes: u32, degree: u32, chance: &mut impl Rng) -> Vec<BTreeSet<u32>>
     lists
 }
 
-/// Why an overlay cannot be. Nothing has been built.
+/// Why an overlay does not exist.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum OverlayError {
-    /// There is nobody to connect.
+    /// There are no nodes.
     #[error("an overlay takes at least one node")]
     NoNodes,
-    /// Fewer than three nodes make no ring.
+    /// There are fewer than three nodes.
     #[error("a ring takes at least 3 nodes, not {0}")]
     Ring(u32),
-    /// One node makes no star.
+    /// There is one node.
     #[error("a star takes at least 2 nodes, not {0}")]
     Star(u32),
-    /// No grid has so many nodes.
-    #[error("a torus is a grid of at least 3 by 3: {0} nodes make none")]
+    /// No grid of at least 3 by 3 has this many nodes.
+    #[error("a torus is a grid of at least 3 by 3: {0} nodes do not form one")]
     Torus(u32),
-    /// Not a power of two.
+    /// The number of nodes is not a power of two.
     #[error("a hypercube takes a power of two of nodes, not {0}")]
     Hypercube(u32),
     /// No regular graph has this degree.
     #[error("no overlay of {nodes} nodes has degree {degree}: {why}")]
     Degree {
-        /// The degree asked for.
+        /// The degree.
         degree: u32,
-        /// Over so many nodes.
+        /// The number of nodes.
         nodes: u32,
-        /// What stands in the way.
+        /// The reason.
         why: Degree,
     },
-    /// The text names none.
+    /// The text does not name an overlay.
     #[error(
         "unknown overlay {0:?}: expected \"line\", \"ring\", \"star\", \"torus\", \"hypercube\", \"regular:K\" or \"clique\""
     )]
     Unknown(String),
 }
 
-/// What is wrong with a degree.
+/// Why no regular graph has a degree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Degree {
-    /// There are not so many others.
+    /// There are not that many other nodes.
     TooMany,
-    /// Degree times nodes is twice the number of edges, and so even.
+    /// The degree times the number of nodes is odd, but has to be twice the number of edges.
     Odd,
-    /// Fewer than two neighbours each leave the nodes apart.
+    /// With fewer than two neighbours each, the nodes are not connected.
     Apart,
 }
 
@@ -322,7 +335,7 @@ impl fmt::Display for Overlay {
 impl FromStr for Overlay {
     type Err = OverlayError;
 
-    /// Reads what [`Display`](fmt::Display) writes.
+    /// Parses the output of [`Display`](fmt::Display).
     ///
     /// # Errors
     /// [`OverlayError::Unknown`], quoting the text.
@@ -370,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn each_overlay_has_its_degrees() {
+    fn each_overlay_has_the_expected_degrees() {
         assert_eq!(degrees(Overlay::Line, 4), [1, 2, 2, 1]);
         assert_eq!(degrees(Overlay::Line, 1), [0]);
         assert_eq!(degrees(Overlay::Star, 4), [3, 1, 1, 1]);
@@ -396,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_refused_with_the_reason() {
+    fn an_impossible_overlay_is_rejected_with_the_reason() {
         for (overlay, nodes, says) in [
             ("clique", 0, "at least one node"),
             ("ring", 2, "at least 3"),
@@ -419,14 +432,14 @@ mod tests {
     }
 
     #[test]
-    fn a_seed_draws_one_graph_and_another_seed_another() {
+    fn different_seeds_draw_different_graphs() {
         let overlay = Overlay::RandomRegular(4);
         assert_eq!(lists(overlay, 100, 1), lists(overlay, 100, 1));
         assert_ne!(lists(overlay, 100, 1), lists(overlay, 100, 2));
     }
 
     #[test]
-    fn what_is_down_separates() {
+    fn nodes_that_are_down_separate_others() {
         let line = Overlay::Line.neighbours(5, &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
         assert_eq!(line.reachable(0, |node| node != 2), [0, 1]);
         assert!(line.reachable(2, |node| node != 2).is_empty());

@@ -418,7 +418,7 @@ pub enum ConfigError {
     NotText(&'static str),
     /// A knob of membership is out of its range.
     #[error("membership: {0}")]
-    Membership(#[from] swim::ConfigError),
+    Membership(#[from] swim::SwimConfigError),
     /// The address is none of this machine's, or none at all.
     #[error("unknown IP address or host {ip:?}: {why}")]
     UnknownHost {

@@ -44,7 +44,7 @@ fn more_groups_can_be_put_and_deleted_than_a_node_may_have_at_once() {
             for number in 0..MAX_GROUPS + 10 {
                 let gid = format!("g{number}");
                 node.groups().put(gid.as_str(), [net.addr(0)]).await.unwrap();
-                tell_to_count(&node, &gid).await;
+                let _ = tell_to_count(&node, &gid).await;
                 node.groups().del(&gid).await.unwrap();
             }
             assert_eq!(count(&node).await, Value::from((MAX_GROUPS + 10) as u64));
@@ -67,7 +67,7 @@ fn a_group_that_is_put_again_misses_no_message_and_performs_none_twice() {
                 node.groups().put("g", addresses(&net)).await.unwrap();
                 // each node has performed its own message and the other's
                 for (sender, sent) in [(&node, 2 * round - 1), (&other, 2 * round)] {
-                    tell_to_count(sender, "g").await;
+                    let _ = tell_to_count(sender, "g").await;
                     net.advance(ms(1_000)).await;
                     assert_eq!((count(&node).await, count(&other).await), (Value::from(sent), Value::from(sent)));
                 }

@@ -47,7 +47,7 @@ async fn put(net: &Net, node: usize, config: &GroupConfig, members: &Group) {
 
 async fn send(net: &Net, from: usize, gid: &str, message: &str) {
     let remote = Remote::new("record", "hear");
-    net.node(from).group(gid).gossip().send((message,), &remote).await.unwrap();
+    let _ = net.node(from).group(gid).gossip().send((message,), &remote).await.unwrap();
 }
 
 fn network(seed: u64, nodes: usize) -> Simulation {
@@ -87,7 +87,7 @@ fn a_message_whose_sender_asks_for_replay_is_performed_by_those_who_come_later()
             put(&net, node, &group("club"), &members(&net, 0..5)).await;
         }
         let gossip = net.node(0).group("club");
-        gossip.gossip().send_replayed(("kept",), &Remote::new("record", "hear")).await.unwrap();
+        let _ = gossip.gossip().send_replayed(("kept",), &Remote::new("record", "hear")).await.unwrap();
         send(&net, 0, "club", "not kept").await;
         net.advance(seconds(5)).await;
         for node in 0..6 {

@@ -180,7 +180,7 @@ async fn gossip_reaches_ours_and_theirs() {
         // the handout's rumor: every node that hears it calls the counter of the one that asks
         let counter = Remote::new("counter", "count").on(asking.addr().clone()).to_value();
         let message = (Vec::<Value>::new(), counter);
-        asking.group("mixed").gossip().send(message, &Remote::new("comm", "send")).await.unwrap();
+        let _ = asking.group("mixed").gossip().send(message, &Remote::new("comm", "send")).await.unwrap();
         until("all four have heard", async || heard().await >= f64::from(4 * round)).await;
     }
     // theirs send, ours pass it on

@@ -99,7 +99,7 @@ fn a_gossiped_stop_does_not_stop_a_node_that_comes_later() {
             street.open(member, None).groups().put("club", members.clone()).await.unwrap();
         }
         sender.groups().put("club", members.clone()).await.unwrap();
-        sender.group("club").gossip().send((), &Remote::new("status", "stop")).await.unwrap();
+        let _ = sender.group("club").gossip().send((), &Remote::new("status", "stop")).await.unwrap();
         until("all members are stopped", async || street.stopped.borrow().len() == 3).await;
         tokio::time::sleep(Duration::from_secs(2)).await;
         for member in &members {
@@ -114,7 +114,7 @@ fn a_gossiped_stop_does_not_stop_a_node_that_comes_later() {
         tokio::time::sleep(Duration::from_secs(10)).await;
         assert!(!street.stopped.borrow().contains(&at(5)));
         // one that is sent now does stop it
-        sender.group("club").gossip().send((), &Remote::new("status", "stop")).await.unwrap();
+        let _ = sender.group("club").gossip().send((), &Remote::new("status", "stop")).await.unwrap();
         until("it is stopped", async || street.stopped.borrow().contains(&at(5))).await;
     });
 }

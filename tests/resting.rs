@@ -56,7 +56,12 @@ fn a_node_that_missed_a_message_hears_of_it_with_the_next_probe_that_it_answers(
             let key = format!("key{last}");
             let nothing: [NodeAddr; 0] = [];
             let sent = tokio::time::Instant::now();
-            nodes[0].group("town").gossip().send((key.as_str(), nothing), &Remote::new("groups", "put")).await.unwrap();
+            let _ = nodes[0]
+                .group("town")
+                .gossip()
+                .send((key.as_str(), nothing), &Remote::new("groups", "put"))
+                .await
+                .unwrap();
             let has = async || missing.groups().get(key.as_str()).await.is_ok();
             until("it has it too", has).await;
             let waited = sent.elapsed();
@@ -92,7 +97,7 @@ fn a_group_that_is_put_everywhere_at_once_costs_each_node_a_bounded_number_of_re
         sleep(1).await;
         street.asked.borrow_mut().clear();
         nodes[0].groups().put("town", members.clone()).await.unwrap();
-        nodes[0].group("town").groups().put("town", members.clone()).await.unwrap();
+        let _ = nodes[0].group("town").groups().put("town", members.clone()).await.unwrap();
         for node in &nodes {
             for member in &members {
                 until("everybody is known to live", || lives(node, member.nid())).await;

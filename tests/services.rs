@@ -332,17 +332,17 @@ async fn a_group_is_called_as_one() {
     // the members' own maps
     let extra = NodeAddr::new("127.0.0.1", 1);
     assert_eq!(named(&g.groups().put("h", addresses(&nodes)).await.unwrap()), sids);
-    g.groups().add("h", extra.clone()).await.unwrap();
+    let _ = g.groups().add("h", extra.clone()).await.unwrap();
     assert!(g.groups().get("h").await.unwrap().values.values().all(|set| set.as_object().unwrap().len() == 4));
-    g.groups().rem("h", extra.sid().as_str()).await.unwrap();
+    let _ = g.groups().rem("h", extra.sid().as_str()).await.unwrap();
     assert_eq!(nodes[2].groups().get("h").await.unwrap().len(), 3);
-    g.groups().del("h").await.unwrap();
+    let _ = g.groups().del("h").await.unwrap();
     assert_eq!(kind(nodes[1].groups().get("h").await), ErrorKind::UnknownGroup);
     assert_eq!(g.groups().del("h").await.unwrap().errors.len(), 3);
 
     // the members' own route tables
     let stub = nodes[0].routes().get("counter").await.unwrap();
-    g.routes().put(stub, "shared").await.unwrap();
+    let _ = g.routes().put(stub, "shared").await.unwrap();
     let counted = g.comm().send((1,), &Remote::new("shared", "add")).await.unwrap();
     assert_eq!(counted.values.len(), 3);
     assert_eq!(nodes[0].call(Gid::local(), "counter", "read", ()).await.unwrap(), Answer::Value(Value::from(3)));
@@ -405,7 +405,7 @@ async fn groups_overlap_and_views_differ() {
     nodes[0].groups().put("left", [at[0].clone(), at[1].clone()]).await.unwrap();
     nodes[0].groups().put("right", [at[1].clone(), at[2].clone()]).await.unwrap();
     for gid in ["left", "right"] {
-        nodes[0].group(gid).comm().send((), &Remote::new("counter", "count")).await.unwrap();
+        let _ = nodes[0].group(gid).comm().send((), &Remote::new("counter", "count")).await.unwrap();
     }
     for (node, counted) in nodes.iter().zip([1, 2, 1]) {
         let read = node.call(Gid::local(), "counter", "read", ()).await.unwrap();
@@ -510,7 +510,7 @@ async fn gossip_reaches_each_member_once() {
     group(&nodes, "g").await;
     let read = async |node: &Node| node.call(Gid::local(), "counter", "read", ()).await.unwrap().into_value();
     for round in 1..=5 {
-        nodes[round % 8].group("g").gossip().send((), &Remote::new("counter", "count")).await.unwrap();
+        let _ = nodes[round % 8].group("g").gossip().send((), &Remote::new("counter", "count")).await.unwrap();
         for node in &nodes {
             until("everyone has heard", async || read(node).await == Value::from(round as u32)).await;
         }
@@ -540,7 +540,7 @@ async fn one_that_only_sends_to_a_group_performs_nothing_of_it() {
     let read = async |node: &Node| node.call(Gid::local(), "counter", "read", ()).await.unwrap().into_value();
     for heard in 1..=40 {
         let sender = if heard % 2 == 0 { &outsider } else { &nodes[0] };
-        sender.group("g").gossip().send((), &Remote::new("counter", "count")).await.unwrap();
+        let _ = sender.group("g").gossip().send((), &Remote::new("counter", "count")).await.unwrap();
         for node in &nodes {
             until("every member has heard", async || read(node).await == Value::from(heard)).await;
         }

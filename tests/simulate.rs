@@ -165,7 +165,7 @@ fn what_cannot_be_is_refused_in_one_line() {
         (&["--nodes", "-1"], "'-1' for '--nodes"),
         (&["--overlay", "tree"], "\"tree\""),
         (&["--overlay", "regular:3", "--nodes", "11"], "even"),
-        (&["--overlay", "torus", "--nodes", "11"], "11 nodes make none"),
+        (&["--overlay", "torus", "--nodes", "11"], "11 nodes do not form one"),
         (&["--overlay", "hypercube"], "power of two"),
         (&["--swarm", "0"], "at least one seed"),
         (&["--swarm", "1", "--plot", "x.svg"], "--plot"),

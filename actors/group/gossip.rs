@@ -14,6 +14,7 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
 
 use chinwag_protocol::{
     call::{CallError, ErrorKind, FromArguments, Reply},
+    rumor::Urgency,
     value::{Function, Object, Value},
 };
 use tokio::task::AbortHandle;
@@ -74,7 +75,7 @@ async fn send(scope: Scope, arguments: Vec<Value>) -> Reply {
         arguments: arguments.into_iter().next().unwrap_or_default(),
         remote,
         origin: scope.caller().origin(),
-        calm: false,
+        urgency: Urgency::Normal,
         replay,
     };
     scope.caller().doors().gossip.deliver(message).await?

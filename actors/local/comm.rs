@@ -32,7 +32,6 @@ use crate::{
     arguments::message_and_remote,
     caller::Caller,
     clock::Clock,
-    local::membership::wire,
     messages::{Inputs, SendCall},
     request::{ReplyFuture, Request, ready, unknown_method},
     state::NodeState,
@@ -104,7 +103,7 @@ impl Comm {
         Box::pin(async move {
             let reply = lane.pass(&to, call, state.clock, |to, call| state.transport.call(to, call)).await;
             // an answer is a sign of life of a node that nobody has heard from yet
-            let answered = reply.as_ref().err().is_none_or(wire::answered);
+            let answered = reply.as_ref().err().is_none_or(|error| error.kind.is_answer());
             if answered && state.unheard.load(Ordering::Relaxed) {
                 // a node that does not take part in membership has no use for it
                 let _ = doors.ask_membership(Inputs::of([Input::Answered(to.key())])).await;

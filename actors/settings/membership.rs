@@ -3,7 +3,7 @@
 //! | knob | unit, range | default |
 //! |---|---|---|
 //! | `on` | yes or no | yes |
-//! | `detection` | [`swim::Config`] | a data centre's; [`MembershipSettings::paced`] scales it |
+//! | `detection` | [`swim::SwimConfig`] | a data centre's; [`MembershipSettings::paced`] scales it |
 //! | `seeds` | `HOST:PORT`, any number | none |
 //! | `groups` | names, at most 256 | none |
 //! | `cluster` | a name | empty |
@@ -17,10 +17,6 @@ use chinwag_protocol::{
     swim,
 };
 
-/// The least that a paced node waits before it concludes that it stood still itself: what a loaded machine's
-/// scheduler takes. A guess.
-const LEAST_STALL: Duration = Duration::from_millis(100);
-
 /// How a node takes part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MembershipSettings {
@@ -28,7 +24,7 @@ pub struct MembershipSettings {
     /// of any node that answers calls.
     pub on: bool,
     /// How failures are detected.
-    pub detection: swim::Config,
+    pub detection: swim::SwimConfig,
     /// Whom to join through: each in turn, again and again, until one answers.
     pub seeds: Vec<Seed>,
     /// Groups that it is to be in: on this node from the start, on the others once a seed has answered.
@@ -48,7 +44,7 @@ impl Default for MembershipSettings {
     fn default() -> MembershipSettings {
         MembershipSettings {
             on: true,
-            detection: swim::Config::default(),
+            detection: swim::SwimConfig::default(),
             seeds: Vec::new(),
             groups: Vec::new(),
             cluster: String::new(),
@@ -75,21 +71,7 @@ impl MembershipSettings {
     /// assert!(quick.detection.check().is_ok());
     /// ```
     pub fn paced(interval: Duration) -> MembershipSettings {
-        let whole = swim::Config::default();
-        let pace = interval.as_secs_f64() / whole.probe_interval.as_secs_f64();
-        let scaled = |time: Duration| time.mul_f64(pace).max(Duration::from_millis(1));
-        let detection = swim::Config {
-            probe_interval: interval,
-            probe_timeout: scaled(whole.probe_timeout),
-            relay_timeout: scaled(whole.relay_timeout),
-            suspicion_min: scaled(whole.suspicion_min),
-            restart_time: scaled(whole.restart_time),
-            stall_tolerance: scaled(whole.stall_tolerance).max(LEAST_STALL),
-            reconnect_interval: scaled(whole.reconnect_interval).max(Duration::from_millis(10)),
-            news_interval: scaled(whole.news_interval),
-            ..whole
-        };
-        MembershipSettings { detection, ..MembershipSettings::default() }
+        MembershipSettings { detection: swim::SwimConfig::paced(interval), ..MembershipSettings::default() }
     }
 }
 

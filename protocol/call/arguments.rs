@@ -1,19 +1,19 @@
-//! The arguments of a call, to and from ordinary types.
+//! Conversions between the arguments of a call and ordinary types.
 
 use super::{CallError, ErrorKind};
 use crate::value::Value;
 
-/// Arguments for a call, from ordinary types: a tuple, or values as they are.
+/// The arguments of a call as ordinary types: a tuple, or a vector of values.
 ///
 /// ```
 /// use chinwag_protocol::{call::IntoArguments, value::Value};
 /// assert_eq!(("nid", 3).into_arguments().unwrap(), [Value::from("nid"), Value::from(3)]);
 /// ```
 pub trait IntoArguments {
-    /// The values.
+    /// Converts the arguments to values.
     ///
     /// # Errors
-    /// When an argument has no form on the wire.
+    /// [`ErrorKind::BadArgument`], naming the position, if an argument has no form on the wire.
     fn into_arguments(self) -> Result<Vec<Value>, CallError>;
 }
 
@@ -29,7 +29,7 @@ impl IntoArguments for () {
     }
 }
 
-/// The arguments of a call, read into ordinary types one by one.
+/// Ordinary types that the arguments of a call are read into: a tuple, or a vector of values.
 ///
 /// ```
 /// use chinwag_protocol::{call::FromArguments, value::Value};
@@ -39,10 +39,10 @@ impl IntoArguments for () {
 /// assert!(error.to_string().contains("say: argument 2"), "{error}");
 /// ```
 pub trait FromArguments: Sized {
-    /// Reads them.
+    /// Converts the arguments of `method`.
     ///
     /// # Errors
-    /// [`ErrorKind::BadArgument`], naming the method, the position and what was expected there.
+    /// [`ErrorKind::BadArgument`], naming the method, the position and the type that was expected there.
     fn from_arguments(method: &str, arguments: Vec<Value>) -> Result<Self, CallError>;
 }
 

@@ -1,27 +1,38 @@
-//! Why a call failed, and whose fault it was.
+//! Why a call failed, and whether it was performed.
 
 use crate::{
     identity::{AddrError, NameError},
     value::{ConversionError, ErrorValue, Value},
 };
 
-/// Why a call failed, whose fault it was, and what it is about.
+/// Why a call failed.
+///
+/// ```
+/// use chinwag_protocol::call::{CallError, ErrorKind, Performed};
+///
+/// let error = CallError::new(ErrorKind::DeadlineExceeded, "browncs.status.get did not answer in time");
+/// assert_eq!(error.to_string(), "browncs.status.get did not answer in time");
+/// assert_eq!(error.kind.name(), "DeadlineExceeded");
+/// assert_eq!(error.kind.performed(), Performed::Unknown);
+/// ```
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{message}")]
+#[non_exhaustive]
 pub struct CallError {
-    /// What happened.
+    /// The kind of failure.
     pub kind: ErrorKind,
-    /// For people; quotes what was refused.
+    /// The description for people. It quotes what was refused.
     pub message: String,
-    /// Whatever else belongs to it, `undefined` as a rule.
+    /// Further data about the failure, most often `undefined`.
     pub cause: Value,
 }
 
-/// What happened to a call that failed. On the wire it is the error's `name`.
+/// The kind of a failure. On the wire it is the error's `name`. [`performed`](ErrorKind::performed) says what each
+/// means for the call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The call itself is malformed: a body, a name, a path.
+    /// The call itself is malformed: its body, a name, or its path.
     BadCall,
     /// An argument is missing or of the wrong type.
     BadArgument,
@@ -31,95 +42,114 @@ pub enum ErrorKind {
     UnknownService,
     /// The service has no such method.
     UnknownMethod,
-    /// What is named exists but may not be changed.
+    /// The thing that the call names exists but cannot be changed.
     Reserved,
-    /// What was asked about is not there.
+    /// The thing that the call asks for does not exist.
     NotFound,
-    /// The message has been received before.
+    /// The message was received before.
     AlreadyReceived,
-    /// The message belongs to a life of its origin that later ones have superseded here. Nothing has been done.
+    /// The message belongs to an earlier life of its origin than the node knows.
     Stale,
-    /// The node, or the way to it, has as many calls under way as it takes. Nothing has been done.
+    /// The node, or the way to it, has as many calls under way as it accepts.
     Busy,
-    /// No answer within the deadline. It may still have been performed.
+    /// No answer came within the deadline.
     DeadlineExceeded,
-    /// No connection to the node. Nothing has been done.
+    /// There is no connection to the node.
     Unreachable,
-    /// The connection broke, so it is unknown whether the call was performed.
+    /// The connection broke before the answer arrived.
     Interrupted,
     /// What came back is not an answer.
     BadAnswer,
     /// The service failed while it answered, and has been replaced.
     Crashed,
-    /// The node is stopping.
+    /// The node is stopping or has stopped.
     Stopping,
     /// Calls are nested too deep.
     TooDeep,
     /// The node is not set up to do this.
     Unsupported,
-    /// A new node did not come up.
+    /// A new node did not start.
     SpawnFailed,
     /// Some members of a group failed.
     Partial,
-    /// The service's own error, under the name it gave it.
+    /// An error of the service's own, under the name that the service gave it.
     Other(String),
+}
+
+/// Whether a call that failed was performed nevertheless, which decides whether it can safely be made again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Performed {
+    /// It was refused before it had any effect.
+    No,
+    /// It may have been performed, in whole or in part: the answer is missing.
+    Unknown,
+    /// It was performed, and the failure is its answer.
+    Yes,
 }
 
 /// The code of a refused connection.
 const REFUSED: &str = "ECONNREFUSED";
 
-/// Whose fault a failed call is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Blame {
-    /// The caller's: the same call will fail again.
-    Caller,
-    /// The node's that was called.
-    Callee,
-    /// Neither's: the same call may succeed later.
-    Circumstance,
-}
-
-/// Each kind that has a name of its own, and that name.
-const KIND_NAMES: [(ErrorKind, &str); 20] = [
-    (ErrorKind::BadCall, "BadCall"),
-    (ErrorKind::BadArgument, "BadArgument"),
-    (ErrorKind::UnknownGroup, "UnknownGroup"),
-    (ErrorKind::UnknownService, "UnknownService"),
-    (ErrorKind::UnknownMethod, "UnknownMethod"),
-    (ErrorKind::Reserved, "Reserved"),
-    (ErrorKind::NotFound, "NotFound"),
-    (ErrorKind::AlreadyReceived, "AlreadyReceived"),
-    (ErrorKind::Stale, "Stale"),
-    (ErrorKind::Busy, "Busy"),
-    (ErrorKind::DeadlineExceeded, "DeadlineExceeded"),
-    (ErrorKind::Unreachable, "Unreachable"),
-    (ErrorKind::Interrupted, "Interrupted"),
-    (ErrorKind::BadAnswer, "BadAnswer"),
-    (ErrorKind::Crashed, "Crashed"),
-    (ErrorKind::Stopping, "Stopping"),
-    (ErrorKind::TooDeep, "TooDeep"),
-    (ErrorKind::Unsupported, "Unsupported"),
-    (ErrorKind::SpawnFailed, "SpawnFailed"),
-    (ErrorKind::Partial, "Partial"),
+/// Every kind but [`ErrorKind::Other`].
+const NAMED: [ErrorKind; 20] = [
+    ErrorKind::BadCall,
+    ErrorKind::BadArgument,
+    ErrorKind::UnknownGroup,
+    ErrorKind::UnknownService,
+    ErrorKind::UnknownMethod,
+    ErrorKind::Reserved,
+    ErrorKind::NotFound,
+    ErrorKind::AlreadyReceived,
+    ErrorKind::Stale,
+    ErrorKind::Busy,
+    ErrorKind::DeadlineExceeded,
+    ErrorKind::Unreachable,
+    ErrorKind::Interrupted,
+    ErrorKind::BadAnswer,
+    ErrorKind::Crashed,
+    ErrorKind::Stopping,
+    ErrorKind::TooDeep,
+    ErrorKind::Unsupported,
+    ErrorKind::SpawnFailed,
+    ErrorKind::Partial,
 ];
 
 impl ErrorKind {
-    /// The error's name on the wire.
+    /// Returns the error's name on the wire.
     pub fn name(&self) -> &str {
         match self {
+            ErrorKind::BadCall => "BadCall",
+            ErrorKind::BadArgument => "BadArgument",
+            ErrorKind::UnknownGroup => "UnknownGroup",
+            ErrorKind::UnknownService => "UnknownService",
+            ErrorKind::UnknownMethod => "UnknownMethod",
+            ErrorKind::Reserved => "Reserved",
+            ErrorKind::NotFound => "NotFound",
+            ErrorKind::AlreadyReceived => "AlreadyReceived",
+            ErrorKind::Stale => "Stale",
+            ErrorKind::Busy => "Busy",
+            ErrorKind::DeadlineExceeded => "DeadlineExceeded",
+            ErrorKind::Unreachable => "Unreachable",
+            ErrorKind::Interrupted => "Interrupted",
+            ErrorKind::BadAnswer => "BadAnswer",
+            ErrorKind::Crashed => "Crashed",
+            ErrorKind::Stopping => "Stopping",
+            ErrorKind::TooDeep => "TooDeep",
+            ErrorKind::Unsupported => "Unsupported",
+            ErrorKind::SpawnFailed => "SpawnFailed",
+            ErrorKind::Partial => "Partial",
             ErrorKind::Other(name) => name,
-            kind => KIND_NAMES.iter().find(|(named, _)| named == kind).map_or("Error", |(_, name)| name),
         }
     }
 
-    /// The kind an error of this name is of.
+    /// Returns the kind of an error that has this name on the wire.
     pub fn of_name(name: &str) -> ErrorKind {
-        let known = KIND_NAMES.iter().find(|(_, known)| *known == name);
-        known.map_or_else(|| ErrorKind::Other(name.to_owned()), |(kind, _)| kind.clone())
+        let known = NAMED.iter().find(|kind| kind.name() == name);
+        known.cloned().unwrap_or_else(|| ErrorKind::Other(name.to_owned()))
     }
 
-    /// Whose fault it is.
-    pub fn blame(&self) -> Blame {
+    /// Returns whether a call that failed in this way was performed.
+    pub const fn performed(&self) -> Performed {
         match self {
             ErrorKind::BadCall
             | ErrorKind::BadArgument
@@ -127,71 +157,84 @@ impl ErrorKind {
             | ErrorKind::UnknownService
             | ErrorKind::UnknownMethod
             | ErrorKind::Reserved
-            | ErrorKind::NotFound
             | ErrorKind::AlreadyReceived
             | ErrorKind::Stale
-            | ErrorKind::TooDeep => Blame::Caller,
-            ErrorKind::BadAnswer
-            | ErrorKind::Crashed
-            | ErrorKind::Unsupported
-            | ErrorKind::SpawnFailed
-            | ErrorKind::Partial
-            | ErrorKind::Other(_) => Blame::Callee,
-            ErrorKind::Busy
-            | ErrorKind::DeadlineExceeded
+            | ErrorKind::Busy
             | ErrorKind::Unreachable
+            | ErrorKind::TooDeep
+            | ErrorKind::Unsupported => Performed::No,
+            ErrorKind::DeadlineExceeded
             | ErrorKind::Interrupted
-            | ErrorKind::Stopping => Blame::Circumstance,
+            | ErrorKind::BadAnswer
+            | ErrorKind::Crashed
+            | ErrorKind::Stopping => Performed::Unknown,
+            ErrorKind::NotFound | ErrorKind::SpawnFailed | ErrorKind::Partial | ErrorKind::Other(_) => Performed::Yes,
+        }
+    }
+
+    /// Returns whether a failure of this kind is an answer of the node that was called, so that the node is alive.
+    ///
+    /// Where it is unknown whether a call was performed, no answer came. Two cases may look like one: the mailbox of a
+    /// service outlives a node that has ended in the same process (`Crashed`), and a node that is stopping answers for
+    /// the last time (`Stopping`).
+    pub const fn is_answer(&self) -> bool {
+        match self.performed() {
+            Performed::Yes => true,
+            Performed::No => !matches!(self, ErrorKind::Unreachable),
+            Performed::Unknown => false,
         }
     }
 }
 
 impl CallError {
-    /// An error without a cause.
+    /// Creates an error without a cause.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> CallError {
         CallError { kind, message: message.into(), cause: Value::Undefined }
     }
 
-    /// Nobody listens at the node's address: its host refused the connection. Like Node.js, the cause names the code.
+    /// Creates the error for a refused connection: nobody listens at the node's address. As in Node.js, the cause names
+    /// the code.
     pub fn refused(message: impl Into<String>) -> CallError {
         let cause = Value::Object([("code", Value::from(REFUSED))].into_iter().collect());
         CallError::new(ErrorKind::Unreachable, message).caused_by(cause)
     }
 
-    /// Whether the host refused the connection, which is evidence that no node runs at the address. Another
-    /// [`ErrorKind::Unreachable`] may have its reason on this side, such as too many open files.
+    /// Returns whether the host refused the connection, which is evidence that no node runs at the address. The reason
+    /// for any other [`ErrorKind::Unreachable`] may be on this side, such as too many open files.
     pub fn is_refusal(&self) -> bool {
         self.kind == ErrorKind::Unreachable && self.cause.get("code").and_then(Value::as_str) == Some(REFUSED)
     }
 
-    /// Whether the node that was called has no such method: a peer of another kind, or one that takes no part.
+    /// Returns whether the node that was called has no such method, as nodes of the JavaScript reference do not have
+    /// most methods of the protocols.
     pub fn lacks_method(&self) -> bool {
         match &self.kind {
             ErrorKind::UnknownMethod => true,
-            // a reference node has no other way to say so
+            // the words of the reference
             ErrorKind::Other(_) => self.message.starts_with("Method ") && self.message.contains("not found in service"),
             _ => false,
         }
     }
 
-    /// An error of a service's own, as JavaScript's `new Error(message)`.
+    /// Creates an error of a service's own, like JavaScript's `new Error(message)`.
     pub fn other(message: impl Into<String>) -> CallError {
         CallError::new(ErrorKind::Other("Error".to_owned()), message)
     }
 
-    /// The same error with what else belongs to it.
+    /// Returns the error with a cause.
     #[must_use]
     pub fn caused_by(mut self, cause: Value) -> CallError {
         self.cause = cause;
         self
     }
 
-    /// An argument that does not fit: which method, which position (counted from 1), and why.
+    /// Creates the error for an argument that a method refuses. Positions count from 1.
     pub fn argument(method: &str, position: usize, name: &str, why: impl std::fmt::Display) -> CallError {
         CallError::new(ErrorKind::BadArgument, format!("{method}: argument {position} ({name}): {why}"))
     }
 
-    /// Reads an error off the wire. What is not an error there (JavaScript can throw anything) becomes the cause of one.
+    /// Reads an error from the wire. JavaScript can throw anything: a value that is not an error becomes the cause of
+    /// one.
     pub fn from_value(value: Value) -> CallError {
         match value {
             Value::Error(error) => {
@@ -199,7 +242,7 @@ impl CallError {
                 CallError { kind: ErrorKind::of_name(&name), message, cause }
             }
             Value::String(text) => CallError::other(text),
-            // an error that came as plain JSON
+            // an error in plain JSON
             Value::Object(object) if object.get("message").and_then(Value::as_str).is_some() => {
                 let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or("Error").to_owned();
                 let cause = object.get("cause").filter(|cause| !cause.is_nullish()).cloned().unwrap_or_default();
@@ -220,7 +263,7 @@ impl From<CallError> for Value {
     }
 }
 
-/// What a service answered does not convert: the service's own fault.
+/// The value that a service answered cannot be converted, which is the service's fault.
 impl From<ConversionError> for CallError {
     fn from(error: ConversionError) -> CallError {
         CallError::new(ErrorKind::BadAnswer, error.to_string())
@@ -262,10 +305,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_has_a_name_of_its_own() {
-        for (kind, name) in KIND_NAMES {
-            assert_eq!(kind.name(), name);
-            assert_eq!(ErrorKind::of_name(name), kind);
+    fn every_kind_is_found_by_its_name() {
+        for kind in NAMED {
+            assert_eq!(ErrorKind::of_name(kind.name()), kind);
         }
         assert_eq!(ErrorKind::of_name("TypeError"), ErrorKind::Other("TypeError".to_owned()));
     }

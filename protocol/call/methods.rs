@@ -1,5 +1,5 @@
-//! What the name of a call's method says about the call: whether it belongs to the protocols, and whether it may be sent
-//! again when its answer was lost.
+//! What the method of a call decides: whether the call belongs to the protocols, and whether it may be sent again if
+//! its answer was lost.
 //!
 //! | service | methods | protocol | repeatable |
 //! |---|---|---|---|
@@ -9,19 +9,19 @@
 //! | `local.membership` | `list` | no | yes |
 //! | everything else | | no | no |
 //!
-//! A method is repeatable if performing it twice in a row leaves the node as performing it once does, and the second
-//! answer is as good as the first. `recv` is repeatable because a node performs each message id once. `comm.send` is not,
-//! because it performs whatever its arguments name, and neither is any service that is not built in.
+//! A method is repeatable if performing it twice in a row has the same effect as performing it once, and the second
+//! answer is as good as the first. `recv` is repeatable because a node performs each message id once. `comm.send` is
+//! not, because it performs whatever its arguments name; nor is any service that is not built in.
 
 use super::Call;
 
-/// The methods of `local.gossip` by which nodes keep gossip and membership going.
+/// The methods of `local.gossip` that gossip and membership use.
 pub const PROTOCOL_METHODS: [&str; 10] =
     ["compare", "enter", "listing", "news", "offer", "ping", "pull", "recv", "relay", "sync"];
 
 impl Call {
-    /// Whether nodes make this call on each other's behalf to keep gossip and membership going. A node that is stopping
-    /// still answers these calls, because the peers that it told of its farewell ask it for the rumor.
+    /// Returns whether this is a call of gossip or membership. A node that is stopping still answers these calls,
+    /// because the peers that it told of its farewell ask it for the rumor.
     ///
     /// ```
     /// use chinwag_protocol::{call::Call, identity::Gid};
@@ -32,7 +32,8 @@ impl Call {
         self.gid.is_local() && self.service == "gossip" && PROTOCOL_METHODS.contains(&self.method.as_str())
     }
 
-    /// Whether a transport may send this call a second time if the connection ended before any of the answer arrived.
+    /// Returns whether a transport may send this call a second time if the connection ended before any of the answer
+    /// arrived.
     ///
     /// ```
     /// use chinwag_protocol::{call::Call, identity::Gid};

@@ -1,4 +1,4 @@
-//! Calls and their answers: the one message that reaches every service, and the one that comes back.
+//! Calls and replies: the message that every service takes, and the message that comes back.
 //!
 //! ```text
 //! Call { gid, service, method, arguments, context }  ->  Reply = Result<Answer, CallError>
@@ -8,8 +8,8 @@
 //! a call that failed        ->  CallError                                 on the wire  [error, null]
 //! ```
 //!
-//! A group's `value` is a map from SID to value, or an aggregate of it (a sum). One member's failure stands in `errors`
-//! and never fails the call.
+//! The `value` of a group is a map from SID to value, or an aggregate over it, such as a sum. The failure of a member
+//! is in `errors`, and never makes the call fail.
 
 mod arguments;
 mod error;
@@ -20,7 +20,7 @@ use std::{sync::Arc, time::Duration};
 
 pub use self::{
     arguments::{FromArguments, IntoArguments},
-    error::{Blame, CallError, ErrorKind},
+    error::{CallError, ErrorKind, Performed},
     methods::PROTOCOL_METHODS,
     reply::{Aggregate, Answer, GroupReply, Reply, reply_from_pair, reply_to_pair},
 };
@@ -29,32 +29,32 @@ use crate::{
     value::{EcoString, Object, Value},
 };
 
-/// How deep calls may be nested in calls, so that nothing calls itself forever.
+/// The depth to which calls may be nested in calls, so that no service calls itself forever.
 pub const MAX_DEPTH: u16 = 16;
 
-/// How long a call may take unless its caller says otherwise.
+/// The time that a call may take unless its caller sets another.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
 
-/// The longest a caller may ask a node to work for it.
+/// The longest time that a caller can set for a call.
 pub const MAX_DEADLINE: Duration = Duration::from_secs(600);
 
 /// A call on a service of one node or of a group.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
-    /// `local`, or the group whose service is meant.
+    /// The group whose service is called, or `local` for a service of the node itself.
     pub gid: Gid,
-    /// The service's name in the route table.
+    /// The name of the service in the route table.
     pub service: EcoString,
-    /// One of its methods.
+    /// The method of the service.
     pub method: EcoString,
-    /// The arguments, each a value of its own; the callback is not among them.
+    /// The arguments, each a self-contained value, without the callback.
     pub arguments: Vec<Value>,
-    /// What travels with the call.
+    /// The context that travels with the call.
     pub context: CallContext,
 }
 
 impl Call {
-    /// A call with the default deadline, nested in no other.
+    /// Creates a call with the default deadline that is not nested in another.
     ///
     /// ```
     /// use chinwag_protocol::{call::Call, identity::Gid, value::Value};
@@ -65,17 +65,17 @@ impl Call {
         Call { gid, service: service.into(), method: method.into(), arguments, context: CallContext::default() }
     }
 
-    /// The same call in another context.
+    /// Returns the call in another context.
     #[must_use]
     pub fn within(mut self, context: CallContext) -> Call {
         self.context = context;
         self
     }
 
-    /// Whether its names can stand in the path of a request.
+    /// Checks that the names can be part of the path of a request.
     ///
     /// # Errors
-    /// [`ErrorKind::BadCall`], naming what cannot.
+    /// [`ErrorKind::BadCall`], naming the one that cannot.
     pub fn check_names(&self) -> Result<(), CallError> {
         for (what, name) in [("service", &self.service), ("method", &self.method)] {
             if !is_path_segment(name) {
@@ -93,16 +93,26 @@ impl std::fmt::Display for Call {
     }
 }
 
-/// What travels with a call from node to node.
+/// The context of a call, which travels with it from node to node.
+///
+/// ```
+/// use chinwag_protocol::call::CallContext;
+/// use std::time::Duration;
+///
+/// let context = CallContext::default();
+/// let nested = context.nested(Duration::from_secs(2)).unwrap();
+/// assert_eq!((nested.depth, nested.time_left), (1, Duration::from_secs(2)));
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct CallContext {
-    /// How long the caller will still wait. A relay passes on what is left.
+    /// How much longer the caller waits. A relay passes on the time that is left.
     pub time_left: Duration,
-    /// How many calls this one is nested in; refused past [`MAX_DEPTH`].
+    /// The number of calls that this one is nested in, at most [`MAX_DEPTH`].
     pub depth: u16,
-    /// Follows the call across nodes, for people reading logs.
+    /// An id that follows the call across nodes and appears in their logs.
     pub request: Option<Arc<str>>,
-    /// Whether the call came from elsewhere, or serves one that did. Not sent: whoever lets a call in from outside sets it.
+    /// Whether the call came from another node or program, or serves a call that did. It is not sent; the entry point
+    /// of outside calls sets it.
     pub outside: bool,
 }
 
@@ -113,10 +123,10 @@ impl Default for CallContext {
 }
 
 impl CallContext {
-    /// The context of a call that serves this one, with `time_left` to spend.
+    /// Creates the context of a call that serves this one and may take `time_left`.
     ///
     /// # Errors
-    /// [`ErrorKind::TooDeep`] where calls are nested past [`MAX_DEPTH`].
+    /// [`ErrorKind::TooDeep`] if the call would be nested deeper than [`MAX_DEPTH`].
     pub fn nested(&self, time_left: Duration) -> Result<CallContext, CallError> {
         if self.depth >= MAX_DEPTH {
             let message = format!("calls are nested {MAX_DEPTH} deep; something calls itself");
@@ -126,12 +136,20 @@ impl CallContext {
     }
 }
 
-/// Which service's method on which node: the second argument of `comm.send`.
+/// A method of a service, possibly on a certain node: the second argument of `comm.send`.
+///
+/// ```
+/// use chinwag_protocol::{call::Remote, identity::NodeAddr, value::Value};
+///
+/// let remote = Remote::new("status", "get").on(NodeAddr::new("127.0.0.1", 8081));
+/// assert_eq!(remote.to_value().get("method"), Some(&Value::from("get")));
+/// assert_eq!(Remote::from_value(&remote.to_value()).unwrap(), remote);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Remote {
-    /// The node, where it is not the group that decides.
+    /// The node, unless the group decides which nodes are called.
     pub node: Option<NodeAddr>,
-    /// `local` unless said otherwise.
+    /// The group whose service is called. Default `local`.
     pub gid: Gid,
     /// The service.
     pub service: EcoString,
@@ -140,26 +158,26 @@ pub struct Remote {
 }
 
 impl Remote {
-    /// A local service's method, on no node in particular.
+    /// Creates a method of a local service, on no particular node.
     pub fn new(service: impl Into<EcoString>, method: impl Into<EcoString>) -> Remote {
         Remote { node: None, gid: Gid::local(), service: service.into(), method: method.into() }
     }
 
-    /// The same on this node.
+    /// Returns the method on `node`.
     #[must_use]
     pub fn on(mut self, node: NodeAddr) -> Remote {
         self.node = Some(node);
         self
     }
 
-    /// The same service as a group's.
+    /// Returns the method of the service of the group `gid`.
     #[must_use]
     pub fn of(mut self, gid: Gid) -> Remote {
         self.gid = gid;
         self
     }
 
-    /// As the wire has it.
+    /// Returns the form on the wire.
     pub fn to_value(&self) -> Value {
         let mut object = Object::new();
         if let Some(node) = &self.node {

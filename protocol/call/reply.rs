@@ -1,4 +1,4 @@
-//! What comes back of a call: of one node, of a group by member, of a group in one.
+//! Replies to calls: of one node, of each member of a group, or aggregated over a group.
 
 use std::collections::BTreeMap;
 
@@ -8,25 +8,25 @@ use crate::{
     value::{EcoString, Value},
 };
 
-/// What comes back of a call.
+/// The outcome of a call.
 pub type Reply = Result<Answer, CallError>;
 
-/// What a call that did not fail answered.
+/// The answer to a call that did not fail.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
-    /// Of a service of one node.
+    /// The answer of a service of one node.
     Value(Value),
-    /// Of a group's service.
+    /// The answer of a service of a group.
     Group {
-        /// What failed, by member.
+        /// The failures, by member.
         errors: BTreeMap<Sid, CallError>,
-        /// A map from SID to value, or an aggregate of it.
+        /// A map from SID to value, or an aggregate over it.
         value: Value,
     },
 }
 
 impl Answer {
-    /// As the wire has it: the error's place and the value's.
+    /// Returns the error and the value of the answer on the wire.
     pub fn into_pair(self) -> (Value, Value) {
         match self {
             Answer::Value(value) => (Value::Null, value),
@@ -34,7 +34,7 @@ impl Answer {
         }
     }
 
-    /// The value alone.
+    /// Returns the value.
     pub fn into_value(self) -> Value {
         match self {
             Answer::Value(value) | Answer::Group { value, .. } => value,
@@ -66,7 +66,7 @@ impl<T: Into<Value>> From<Aggregate<T>> for Answer {
     }
 }
 
-/// A reply as the wire has it: the error's place and the value's.
+/// Returns the error and the value of a reply on the wire.
 pub fn reply_to_pair(reply: Reply) -> (Value, Value) {
     match reply {
         Ok(answer) => answer.into_pair(),
@@ -74,8 +74,18 @@ pub fn reply_to_pair(reply: Reply) -> (Value, Value) {
     }
 }
 
-/// Reads a reply off the wire. An object of errors in the error's place is what a group's service answers; anything
-/// else that is not null there failed the call.
+/// Reads a reply from the wire. An object in place of the error holds the errors of a group's members; anything else
+/// there that is not null means that the call failed.
+///
+/// ```
+/// use chinwag_protocol::call::{reply_from_pair, reply_to_pair};
+/// use chinwag_protocol::value::Value;
+///
+/// let reply = reply_from_pair(Value::Null, Value::from(8080));
+/// assert_eq!(reply_to_pair(reply), (Value::Null, Value::from(8080)));
+/// let failed = reply_from_pair(Value::from("no such key"), Value::Null);
+/// assert_eq!(failed.unwrap_err().message, "no such key");
+/// ```
 pub fn reply_from_pair(error: Value, value: Value) -> Reply {
     match error {
         Value::Null | Value::Undefined => Ok(Answer::Value(value)),
@@ -88,18 +98,35 @@ pub fn reply_from_pair(error: Value, value: Value) -> Reply {
     }
 }
 
-/// What a group's members answered, each for itself.
+/// The answers and failures of a group's members.
+///
+/// ```
+/// use chinwag_protocol::call::{Answer, CallError, GroupReply};
+/// use chinwag_protocol::identity::Sid;
+/// use chinwag_protocol::value::Value;
+///
+/// let mut reply = GroupReply::default();
+/// for (sid, heap) in [("507aa", Some(5.0)), ("8bc87", None), ("d3272", Some(7.0))] {
+///     let answer = heap.map(|heap| Answer::Value(Value::from(heap)));
+///     reply.record(sid.parse()?, answer.ok_or_else(|| CallError::other("no answer")));
+/// }
+/// let total = reply.aggregate(|values| values.values().filter_map(Value::as_f64).sum::<f64>());
+/// assert_eq!(total.value, 12.0);
+/// assert_eq!(total.errors.keys().map(Sid::as_str).collect::<Vec<_>>(), ["8bc87"]);
+/// # Ok::<(), chinwag_protocol::identity::NameError>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
+#[must_use = "some members may have failed"]
 pub struct GroupReply {
-    /// The members that failed, and how.
+    /// The failures, by member.
     pub errors: BTreeMap<Sid, CallError>,
-    /// What the others answered.
+    /// The answers of the other members.
     pub values: BTreeMap<Sid, Value>,
 }
 
 impl GroupReply {
-    /// Puts down what one member answered. Where a member answered for a group of its own, its value counts, and its
-    /// errors, if it had any, stand as one.
+    /// Records the reply of one member. If the member answered for a group of its own, its value counts, and its errors
+    /// become one error of kind [`ErrorKind::Partial`].
     pub fn record(&mut self, sid: Sid, reply: Reply) {
         match reply {
             Ok(Answer::Value(value)) => {
@@ -119,7 +146,7 @@ impl GroupReply {
         }
     }
 
-    /// Folds the values into one, the errors kept.
+    /// Folds the values into one, and keeps the errors.
     pub fn aggregate<T>(self, fold: impl FnOnce(BTreeMap<Sid, Value>) -> T) -> Aggregate<T> {
         Aggregate { errors: self.errors, value: fold(self.values) }
     }
@@ -142,12 +169,13 @@ impl TryFrom<Answer> for GroupReply {
     }
 }
 
-/// What a group's members answered, folded into one value.
+/// The answers of a group's members, folded into one value.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[must_use = "some members may have failed"]
 pub struct Aggregate<T> {
-    /// The members that failed, and how: they are not in the value.
+    /// The failures, by member. These members are not part of the value.
     pub errors: BTreeMap<Sid, CallError>,
-    /// The sum (or whatever the service folds into) over the others.
+    /// The sum, or another aggregate, over the other members.
     pub value: T,
 }
 

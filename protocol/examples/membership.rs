@@ -7,8 +7,8 @@
 //! cargo run --release -p chinwag-protocol --example membership -- 100 0 10000 1 0 1    # the same, with pauses
 //! ```
 //!
-//! First the group runs for `periods` periods in which nobody fails; then `kill` times a node is killed, watched
-//! for, and started again. With `pause` 1, a tenth of the nodes, drawn anew in every fifth period, stands still for a second
+//! First the group runs for `periods` periods in which nobody fails; then `kill` times a node is killed, watched for,
+//! and started again. With `pause` 1, a tenth of the nodes, drawn anew in every fifth period, stands still for a second
 //! each time. Default settings; latency 1 ms, a gossip tick of 200 ms.
 
 #[allow(dead_code, reason = "the tests use the rest")]
@@ -17,19 +17,19 @@ mod swim_world;
 
 use std::time::Duration;
 
-use chinwag_protocol::swim::{Config, Event, Status};
+use chinwag_protocol::swim::{MemberEvent, Status, SwimConfig};
 use rand::{RngExt, SeedableRng, seq::index};
 use swim_world::{Network, World};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut given = std::env::args().skip(1);
     let mut argument = |default: u64| given.next().map_or(Ok(default), |text| text.parse());
-    let n = u16::try_from(argument(100)?)?;
+    let n = u32::try_from(argument(100)?)?;
     let loss = argument(0)? as f64 / 100.0;
     let (periods, seed, kills, pauses) = (argument(0)?, argument(1)?, argument(100)?, argument(0)? > 0);
     let mut chance = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
 
-    let config = Config::default();
+    let config = SwimConfig::default();
     let period = config.probe_interval;
     let network = Network { loss, ..Network::default() };
     let mut world = World::new(n, 0, config, network, seed);
@@ -39,8 +39,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let before = world.requests;
     for passed in 0..periods {
         if pauses && passed % 5 == 0 {
-            for peer in index::sample(&mut chance, n.into(), usize::from(n).div_ceil(10)) {
-                world.stop(u16::try_from(peer)?, period);
+            for peer in index::sample(&mut chance, n as usize, n.div_ceil(10) as usize) {
+                world.stop(u32::try_from(peer)?, period);
             }
         }
         world.run(period);
@@ -50,8 +50,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         for (_, _, event) in &world.events {
             match event {
-                Event::Suspected { .. } => suspected += 1,
-                Event::Refuted { .. } => refuted += 1,
+                MemberEvent::Suspected { .. } => suspected += 1,
+                MemberEvent::Refuted { .. } => refuted += 1,
                 _ => {}
             }
         }
@@ -92,7 +92,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         removed += world.false_removals().len();
         let mut times: Vec<Duration> = world.removals(victim, since).into_values().collect();
         times.sort_unstable();
-        if times.len() < usize::from(n) - 1 {
+        if times.len() < n as usize - 1 {
             missed += 1;
         } else {
             first.extend(times.first());

@@ -16,7 +16,7 @@
 use std::process::ExitCode;
 
 use chinwag_protocol::fanout::Fanout;
-use chinwag_protocol::rumor::Config;
+use chinwag_protocol::rumor::GossipConfig;
 
 #[path = "../tests/spreading/model.rs"]
 mod model;
@@ -40,7 +40,7 @@ fn run(arguments: impl Iterator<Item = String>) -> Result<(), String> {
     let mut seed = 1;
     let mut fanout = Fanout::default();
     let mut bytes = 4096;
-    let mut config = Config::default();
+    let mut config = GossipConfig::default();
     for argument in arguments {
         let (key, value) = argument.split_once('=').ok_or_else(|| format!("expected key=value: {argument:?}"))?;
         match key {

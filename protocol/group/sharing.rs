@@ -1,18 +1,21 @@
-//! One set for many nodes of one program, also after it has changed.
+//! Sharing sets between the nodes of one program, even after changes.
 
-use std::{cell::RefCell, collections::VecDeque, rc::Rc, sync::Arc};
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
 
-use super::Group;
+use super::members::Group;
 use crate::identity::{Nid, NodeAddr, Sid};
 
-/// How many changes are remembered. A guess: those that are under way among the nodes at one time.
+/// The number of changes that are remembered. A guess: those that the nodes make at about the same time.
 const REMEMBERED: usize = 16;
 
-/// What nodes of one program that hold the same sets do to them, so that the same change of the same set makes one new set
-/// for all of them. Without it, ten thousand nodes that each drop one of ten thousand members would hold ten thousand
-/// copies.
+/// The changes that nodes of one program make to the sets that they share. The same change of the same set results in
+/// one new set for all of them. Without it, ten thousand nodes that each remove one of ten thousand members would hold
+/// ten thousand copies.
 ///
-/// Nothing follows from it but how much memory is used. Cloning it shares it.
+/// It affects nothing but the use of memory. Clones share their changes.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -39,7 +42,7 @@ struct Changed {
     after: Arc<Group>,
 }
 
-/// What is done to a set. The same done to the same set has the same result.
+/// A change of a set. The same change of the same set has the same result.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Change {
     Add(NodeAddr),
@@ -48,7 +51,7 @@ pub(super) enum Change {
 }
 
 impl Sharing {
-    /// Changes a set. One that nobody else holds is changed in place.
+    /// Changes a set, in place if nobody else holds it.
     pub(super) fn change(&self, members: &mut Arc<Group>, change: Change, make: impl FnOnce(&mut Group)) {
         if let Some(own) = Arc::get_mut(members) {
             return make(own);

@@ -1,6 +1,9 @@
 //! One node under several spellings of its address.
 
 use super::*;
+use crate::call::ErrorKind;
+use crate::identity::{Gid, NodeAddr};
+use crate::value::Value;
 
 fn node(port: u16) -> NodeAddr {
     NodeAddr::new("127.0.0.1", port)
@@ -10,7 +13,7 @@ fn gid(name: &str) -> Gid {
     Gid::new(name).unwrap()
 }
 
-/// Other ways to write `node(port)`.
+/// Other spellings of `node(port)`.
 fn spellings(port: u16) -> [NodeAddr; 3] {
     ["localhost", "LOCALHOST", "::ffff:127.0.0.1"].map(|ip| NodeAddr::new(ip, port))
 }
@@ -48,7 +51,7 @@ fn a_removed_member_leaves_no_trace_under_either_of_its_nids() {
 }
 
 #[test]
-fn a_set_that_names_a_node_in_two_spellings_is_refused_and_both_are_named() {
+fn a_set_with_two_spellings_of_a_node_is_rejected_naming_both() {
     let set = serde_json::json!({"a": {"ip": "localhost", "port": 1}, "b": {"ip": "127.0.0.1", "port": 1}});
     let error = Group::from_value(&Value::from_json(set)).unwrap_err();
     assert_eq!(error.kind, ErrorKind::BadArgument);
@@ -58,7 +61,7 @@ fn a_set_that_names_a_node_in_two_spellings_is_refused_and_both_are_named() {
 }
 
 #[test]
-fn of_a_peers_set_what_cannot_be_held_is_left_out() {
+fn invalid_entries_of_a_peers_set_are_skipped() {
     let set = serde_json::json!({
         "a": {"ip": "localhost", "port": 1}, "b": {"ip": "127.0.0.1", "port": 1}, "c": {"ip": "0.0.0.0", "port": 1},
         "d": 3, "e": {"ip": "127.0.0.1", "port": 2},
@@ -70,7 +73,7 @@ fn of_a_peers_set_what_cannot_be_held_is_left_out() {
 }
 
 #[test]
-fn this_node_is_known_by_every_spelling_of_its_address() {
+fn this_node_is_recognized_by_every_spelling_of_its_address() {
     for me in spellings(1) {
         let mut groups = Groups::new(me.clone());
         groups.put(GroupConfig::new(gid("g")), [node(1), node(2)].into_iter().collect()).unwrap();
@@ -82,7 +85,7 @@ fn this_node_is_known_by_every_spelling_of_its_address() {
 }
 
 #[test]
-fn all_takes_over_how_a_node_spells_its_own_address() {
+fn all_adopts_the_spelling_that_a_node_states_of_itself() {
     let mut groups = Groups::new(node(1));
     let [localhost, ..] = spellings(2);
     let localhost = localhost.with_extra([("zone", "a")].into_iter().collect());

@@ -2,7 +2,7 @@ use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
-use crate::swim::{Config, Incarnation};
+use crate::swim::{Incarnation, SwimConfig};
 
 /// A node with the members of its group `x` in `all`, too, and a machine that has heard from them.
 struct Town {
@@ -30,7 +30,7 @@ impl Town {
         let mut groups = Groups::new(me.clone());
         let members: Group = ports.iter().map(|port| node(*port)).collect();
         groups.put(GroupConfig::new(gid("x")), members).unwrap();
-        let mut swim = Swim::new(me.key(), 1, Config::default()).unwrap();
+        let mut swim = Swim::new(me.key(), 1, SwimConfig::default()).unwrap();
         let mut peers: Vec<Nid> = ports.iter().map(|port| node(*port).key()).filter(|nid| *nid != me.key()).collect();
         peers.sort_unstable();
         swim.acquaint(peers.into_iter(), Incarnation::of_life(1));
@@ -41,7 +41,7 @@ impl Town {
 
     fn feed(&mut self, inputs: Vec<Input<Nid>>) {
         for input in inputs {
-            self.swim.handle(std::time::Duration::from_secs(1), input, &mut self.chance);
+            let _ = self.swim.handle(std::time::Duration::from_secs(1), input, &mut self.chance);
         }
     }
 
@@ -175,7 +175,7 @@ fn a_newcomer_expects_the_peers_that_were_removed_before_it_came() {
 
     // one that is back already is put into the group at once
     let mut town = Town::of(&[1, 2]);
-    town.groups.put(GroupConfig::new(gid("y")), [node(1)]).unwrap();
+    town.groups.put(GroupConfig::new(gid("y")), [node(1)].into()).unwrap();
     let config = town.groups.entry(&gid("y")).unwrap().config.clone();
     assert!(town.list.expect(&config, &[node(2)].into(), &me, &mut town.groups, &town.swim));
     assert!(town.has("y", 2));

@@ -1,8 +1,8 @@
-//! How the fields of messages are written and read.
+//! Writing and reading the fields of messages.
 //!
-//! A field that makes no sense is passed over where a message says that it is *lenient*: its type is read, and its error
-//! dropped. That is sound for a [`Value`](crate::value::Value), whose reader is past a field whatever became of it, and
-//! not for text that is read as it comes.
+//! A *lenient* field is ignored if it is malformed: its type is read, and the error dropped. That works for a
+//! [`Value`](crate::value::Value), whose reader has passed a field even if reading it failed. It would not work for a
+//! stream of text.
 
 use std::{fmt, marker::PhantomData, time::Duration};
 
@@ -16,13 +16,13 @@ use crate::{
     swim::MAX_PARTS,
 };
 
-/// Most groups whose hashes one probe carries. A guess: with names of ordinary length, some hundred bytes.
+/// The most groups whose hashes a probe carries. A guess: with names of ordinary length, a few hundred bytes.
 pub const MAX_HEARD: usize = 8;
 
-/// The largest number up to which every whole number is a number of its own: 2^53.
+/// 2^53: every whole number up to it is a double of its own.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// A hash, or the id of a cluster: hexadecimal text.
+/// A hash or the id of a cluster, as hexadecimal text.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Hex(pub u64);
 
@@ -39,7 +39,7 @@ impl<'de> Deserialize<'de> for Hex {
     }
 }
 
-/// A whole number that is a number on the wire: milliseconds since 1970 take 41 bits.
+/// A whole number that is a number on the wire. Milliseconds since 1970 take 41 bits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Whole(pub u64);
 
@@ -57,14 +57,14 @@ impl<'de> Deserialize<'de> for Whole {
     }
 }
 
-/// A node by its address alone: `{ip, port}`.
+/// The address of a node, `{ip, port}`.
 #[derive(Serialize, Deserialize)]
 struct Address<T> {
     ip: T,
     port: u16,
 }
 
-/// Reads text that stands for something else.
+/// Reads text and parses it.
 pub(super) fn parsed<'de, D: Deserializer<'de>, T>(
     deserializer: D,
     expected: &'static str,
@@ -88,22 +88,22 @@ pub(super) fn parsed<'de, D: Deserializer<'de>, T>(
     deserializer.deserialize_str(Text(expected, parse))
 }
 
-/// Reads what may make no sense.
+/// Reads a lenient field.
 pub(super) fn lenient<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     Ok(T::deserialize(deserializer).ok())
 }
 
-/// Reads whether something is so: it is where the field says `true`.
+/// Reads a flag, which is set if the field is `true`.
 pub(super) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     Ok(bool::deserialize(deserializer).unwrap_or(false))
 }
 
-/// Whether a flag is not written.
+/// Returns whether a flag is omitted.
 pub(super) const fn is_false(flag: &bool) -> bool {
     !*flag
 }
 
-/// Reads at most so many elements, and refuses more before it reads any.
+/// Reads a list of at most `MOST` elements. A longer one is rejected before any element is read.
 pub(super) fn bounded<'de, D: Deserializer<'de>, T: Deserialize<'de>, const MOST: usize>(
     deserializer: D,
 ) -> Result<Vec<T>, D::Error> {
@@ -143,7 +143,7 @@ pub(super) fn some_bounded<'de, D: Deserializer<'de>, T: Deserialize<'de>, const
     bounded::<D, T, MOST>(deserializer).map(Some)
 }
 
-/// Where a node is, as `{ip, port}`.
+/// The address of a node, as `{ip, port}`.
 pub(super) mod address {
     use super::*;
 
@@ -159,7 +159,7 @@ pub(super) mod address {
     }
 }
 
-/// The same where it may be absent or make no sense.
+/// The address of a node, which can be absent and is lenient.
 pub(super) mod some_address {
     use super::*;
 
@@ -177,7 +177,7 @@ pub(super) mod some_address {
     }
 }
 
-/// The number of a life, where it may be absent or make no sense.
+/// The number of a life, which can be absent and is lenient.
 pub(super) mod some_life {
     use super::*;
 
@@ -190,7 +190,7 @@ pub(super) mod some_life {
     }
 }
 
-/// A duration in milliseconds. One that makes no sense is none.
+/// A duration in milliseconds. A malformed one is zero.
 pub(super) mod milliseconds {
     use super::*;
 
@@ -204,7 +204,7 @@ pub(super) mod milliseconds {
     }
 }
 
-/// The hash of each part of a view.
+/// The hashes of the parts of a view.
 pub(super) mod hashes {
     use super::*;
 
@@ -218,7 +218,8 @@ pub(super) mod hashes {
     }
 }
 
-/// What a node has heard, as `{gid: hash}`. What makes no sense says nothing, and neither does what is past [`MAX_HEARD`].
+/// The hashes of what a node holds, as `{gid: hash}`. Malformed entries are ignored, and so are those past
+/// [`MAX_HEARD`].
 pub(super) mod heard {
     use super::*;
 
@@ -254,7 +255,7 @@ pub(super) mod heard {
     }
 }
 
-/// A place in a view, which has at most [`MAX_PARTS`] parts.
+/// The index of a part of a view, which has at most [`MAX_PARTS`] parts.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(super) struct Part(usize);
 
@@ -266,18 +267,18 @@ impl<'de> Deserialize<'de> for Part {
     }
 }
 
-/// How many parts a view has.
+/// Reads the number of parts of a view.
 pub(super) fn part<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
     Part::deserialize(deserializer).map(|part| part.0)
 }
 
-/// Which parts of a view.
+/// Reads the indices of parts of a view.
 pub(super) fn parts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<usize>, D::Error> {
     let parts = bounded::<D, Part, MAX_PARTS>(deserializer)?;
     Ok(parts.into_iter().map(|part| part.0).collect())
 }
 
-/// The part of a view with which the next page begins, if there is one.
+/// Reads the part with which the next page begins, if there is one.
 pub(super) fn next_part<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
     Ok(part(deserializer).ok())
 }

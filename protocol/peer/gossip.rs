@@ -1,4 +1,4 @@
-//! What gossip says: each request of [`rumor`](crate::rumor) as an object, and its answer.
+//! The requests and answers of gossip: those of [`rumor`](crate::rumor) as objects.
 //!
 //! ```text
 //! recv({message, remote, mid, gid, chinwag: {hop, age, from, life, turn[, quiet][, calm][, replay][, former]}})
@@ -10,66 +10,64 @@
 //! enter({[after, ]gid, from, life, turn})           {entered, ids, more[, known]}
 //! ```
 //!
-//! A node of the JavaScript reference takes `recv` alone and hands the object on with the keys it does not know. An id
-//! is text: `NID/incarnation/sequence` (followed by `@GID` in a `mid`), or what such a node made up. `from` is the sender's
-//! address, `HOST:PORT`, so that it can be asked although it is no member. `life` and `turn` are the sender's
-//! incarnation, a sign of life; a node that takes no part in membership leaves them out.
+//! A reference node accepts `recv` alone, and passes the object on with the keys that it does not know. An id is text:
+//! `NID/incarnation/sequence` (followed by `@GID` in a `mid`), or the text that a reference node chose. `from` is the
+//! sender's address, `HOST:PORT`, so that a sender that is not a member can be asked for more. `life` and `turn` are
+//! the sender's incarnation, which is a sign of life; a passive node omits them.
 //!
-//! A message and its `mid` are values of whatever kind. They are put in beside what serde writes, and taken out beside what
-//! it reads, as serde would have them written as text.
+//! A message and its `mid` are values of any kind. They bypass serde, which would write them as text.
 
 use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{
-    Method, Stated,
-    fields::{self, Hex, is_false},
-    object, written,
-};
+use super::fields::{self, Hex, is_false};
+use super::method::Method;
+use super::parts::{object, part, part_of_object, written};
+use super::stated::{self, Stated};
 use crate::{
     call::{CallError, ErrorKind, Remote},
     identity::{Gid, Nid, NodeAddr},
-    rumor::{Answer, History, Id, MAX_OPAQUE_ID, Request, Rumor},
+    rumor::{Answer, History, Id, MAX_OPAQUE_ID, Request, Rumor, Urgency},
     value::{ConversionError, Object, Value},
     wire,
 };
 
-/// What is performed: `remote` with these arguments.
+/// The content of a rumor: a call of `remote` with these arguments.
 #[derive(Debug, PartialEq)]
 pub struct Message {
-    /// As it was sent; an array of arguments.
+    /// The array of arguments, as it was sent.
     pub arguments: Value,
-    /// What is called with them.
+    /// The method that is called.
     pub remote: Remote,
-    /// The id under which the message came, if the text of its opaque id is not all of it.
+    /// The id with which the message came, if it is more than the text of the opaque id.
     pub mid: Option<Value>,
 }
 
-/// Cheap to clone, as every request that carries it does.
+/// A message that is cheap to clone, because every request that carries it clones it.
 pub type Shared = Arc<Message>;
 
 impl Message {
-    /// Its size on the wire.
+    /// Returns the size on the wire in bytes.
     pub fn bytes(&self) -> usize {
-        wire::encode(&self.arguments).len() + self.mid.as_ref().map_or(0, |mid| wire::encode(mid).len())
+        wire::encoded_len(&self.arguments) + self.mid.as_ref().map_or(0, wire::encoded_len)
     }
 }
 
-/// A request of gossip, and in which group it is made.
+/// A request of gossip in a group.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gossip {
     /// The group.
     pub gid: Gid,
-    /// Its sender does not wait for what the method answers.
+    /// Whether the sender does not wait for the answer of the call that the message makes.
     pub quiet: bool,
-    /// It came from a node of the reference and has been through none of ours.
+    /// Whether it came from a reference node, without passing a node of this project.
     pub direct: bool,
-    /// What is asked.
+    /// The request.
     pub request: Request<Nid, Shared>,
 }
 
-/// What nodes of this project add to a message.
+/// The keys that nodes of this project add to a message.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Ours {
@@ -91,7 +89,7 @@ struct Ours {
     numbered: bool,
 }
 
-/// The life and sequence that a rumor had first.
+/// The life and sequence under which a rumor was first started.
 struct Former(u64, u64);
 
 impl Serialize for Former {
@@ -107,7 +105,7 @@ fn former<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Former>, 
     })
 }
 
-/// Every request but `recv`. Each has some of the first three.
+/// The form of every request except `recv`. Each request has some of the first three fields.
 #[derive(Serialize, Deserialize)]
 struct Asking<I> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -122,7 +120,7 @@ struct Asking<I> {
 }
 
 impl Gossip {
-    /// The method that carries it.
+    /// Returns the method that carries the request.
     pub fn method(&self) -> Method {
         match &self.request {
             Request::Push(_) => Method::Recv,
@@ -133,9 +131,9 @@ impl Gossip {
         }
     }
 
-    /// As the wire has it. A node that is mute states nothing.
+    /// Returns the form on the wire. A passive node states nothing.
     pub(super) fn to_object(&self, from: Option<&NodeAddr>, stated: &Stated) -> Object {
-        let stated = if stated.statement.is_mute() { Object::new() } else { object(stated) };
+        let stated = if stated.statement.is_passive() { Object::new() } else { object(stated) };
         let mut form =
             Asking { ids: None, hash: None, after: None, gid: self.gid.clone(), from: from.map(NodeAddr::authority) };
         match &self.request {
@@ -149,7 +147,7 @@ impl Gossip {
         object
     }
 
-    /// Reads what one of these methods is called with: also from whom it comes, and what the sender states.
+    /// Reads the argument of a call on `method`: the request, the sender, and the sender's statement.
     pub(super) fn read(method: Method, argument: &Value) -> Result<(Gossip, Option<NodeAddr>, Stated), CallError> {
         let expected = || bad(format!("expected an object, got {}", argument.type_name()));
         let what = argument.as_object().ok_or_else(expected)?;
@@ -158,16 +156,16 @@ impl Gossip {
             let gid = what.get("gid").and_then(Value::as_str).ok_or_else(|| bad("it has no gid"))?;
             let gid = Gid::new(gid)?;
             let ours = what.get("chinwag");
-            let stated = ours.map(super::stated).unwrap_or_default();
-            let ours = ours.map(super::part_of_object::<Ours>).transpose().map_err(read)?;
+            let stated = ours.map(stated::stated).unwrap_or_default();
+            let ours = ours.map(part_of_object::<Ours>).transpose().map_err(read)?;
             let (direct, ours) = (ours.is_none(), ours.unwrap_or_default());
             let from = ours.from.as_ref().and_then(|from| from.parse().ok());
             let quiet = ours.quiet;
             let request = Request::Push(rumor(argument, ours)?);
             return Ok((Gossip { gid, quiet, direct, request }, from, stated));
         }
-        let Asking::<Vec<Id<Nid>>> { ids, hash, after, gid, from } = super::part(argument).map_err(read)?;
-        let from = from.ok_or_else(|| bad("it does not say from whom"))?.parse::<NodeAddr>()?;
+        let Asking::<Vec<Id<Nid>>> { ids, hash, after, gid, from } = part(argument).map_err(read)?;
+        let from = from.ok_or_else(|| bad("it has no sender"))?.parse::<NodeAddr>()?;
         let ids = || ids.map(Arc::from).ok_or_else(|| bad("it has no ids"));
         let request = match method {
             Method::Offer => Request::Offer(ids()?),
@@ -175,7 +173,7 @@ impl Gossip {
             Method::Enter => Request::Enter { after },
             _ => Request::Compare { hash: hash.ok_or_else(|| bad("it has no hash"))?.0, after },
         };
-        Ok((Gossip { gid, quiet: false, direct: false, request }, Some(from), super::stated(argument)))
+        Ok((Gossip { gid, quiet: false, direct: false, request }, Some(from), stated::stated(argument)))
     }
 }
 
@@ -183,7 +181,7 @@ fn bad(why: impl Into<String>) -> CallError {
     CallError::new(ErrorKind::BadArgument, why)
 }
 
-/// A whole message.
+/// Returns the form of a whole message on the wire.
 fn push(gid: &Gid, from: Option<&NodeAddr>, rumor: &Rumor<Nid, Shared>, quiet: bool, stated: Object) -> Object {
     let ours = Ours {
         hop: Some(rumor.hop.into()),
@@ -191,7 +189,7 @@ fn push(gid: &Gid, from: Option<&NodeAddr>, rumor: &Rumor<Nid, Shared>, quiet: b
         from: from.map(NodeAddr::authority),
         former: rumor.former.map(|(life, sequence)| Former(life, sequence)),
         quiet,
-        calm: rumor.calm,
+        calm: rumor.urgency.is_calm(),
         replay: rumor.replay,
         numbered: matches!(rumor.id, Id::Numbered { .. }),
     };
@@ -206,7 +204,8 @@ fn push(gid: &Gid, from: Option<&NodeAddr>, rumor: &Rumor<Nid, Shared>, quiet: b
     object
 }
 
-/// The id by which a reference node knows a message. It keeps one list of them for all groups, so the group is in it.
+/// Returns the id by which a reference node knows a message. It contains the group, because a reference node keeps one
+/// list of ids for all groups.
 fn mid(gid: &Gid, rumor: &Rumor<Nid, Shared>) -> Value {
     match &rumor.id {
         id @ Id::Numbered { .. } => Value::from(format!("{id}@{gid}")),
@@ -214,8 +213,8 @@ fn mid(gid: &Gid, rumor: &Rumor<Nid, Shared>) -> Value {
     }
 }
 
-/// The text by which nodes of this project know a message of a node that numbers none, and its `mid` if it is not that text.
-/// A `mid` can be of any type, and a text of any length.
+/// Returns the opaque id of a message from a node that does not number its messages, and its `mid` if that differs from
+/// the text of the id. A `mid` can be of any type, and a text of any length.
 fn opaque_id(message: &Value) -> Result<(Id<Nid>, Option<Value>), CallError> {
     let mid = match message.get("mid") {
         None => Value::Undefined,
@@ -227,14 +226,14 @@ fn opaque_id(message: &Value) -> Result<(Id<Nid>, Option<Value>), CallError> {
         Value::String(text) if short(text) => Ok((Id::Opaque(text.as_str().into()), None)),
         _ => {
             let text = wire::encode(&mid);
-            // the NID of a text is its SHA-256
+            // the NID of JSON text is its SHA-256
             let text = if short(&text) { text } else { Nid::of_json(&text).to_string() };
             Ok((Id::Opaque(text.into()), Some(mid)))
         }
     }
 }
 
-/// Reads a whole message, from one of ours or from a reference node.
+/// Reads a whole message from a node of this project or a reference node.
 fn rumor(value: &Value, ours: Ours) -> Result<Rumor<Nid, Shared>, CallError> {
     let remote = Remote::from_value(value.get("remote").unwrap_or(&Value::Undefined))?;
     let (id, mid) = if ours.numbered {
@@ -255,7 +254,7 @@ fn rumor(value: &Value, ours: Ours) -> Result<Rumor<Nid, Shared>, CallError> {
         id,
         hop: ours.hop.unwrap_or(1.0).clamp(1.0, f64::from(u32::MAX)) as u32,
         age,
-        calm: ours.calm,
+        urgency: if ours.calm { Urgency::Calm } else { Urgency::Normal },
         replay: ours.replay,
         former: ours.former.map(|Former(life, sequence)| (life, sequence)),
         bytes,
@@ -263,16 +262,16 @@ fn rumor(value: &Value, ours: Ours) -> Result<Rumor<Nid, Shared>, CallError> {
     })
 }
 
-/// What a node of the reference says of a message that it remembers.
+/// The error message of a reference node for a message that it has received before.
 const REFERENCE_HAD: &str = "Message already received";
 
-/// An answer that the wire has as an error is one: also between nodes to which nothing is written.
+/// Turns the answers that are errors on the wire into errors.
 ///
 /// # Errors
-/// Those.
+/// For [`Answer::Had`], [`Answer::Stale`] and [`Answer::Busy`].
 pub fn failed(answer: Answer<Nid, Shared>) -> Result<Answer<Nid, Shared>, CallError> {
     match answer {
-        // in the reference's words, which its nodes and ours look for
+        // reference nodes and nodes of this project both look for these words
         Answer::Had => Err(CallError::new(ErrorKind::AlreadyReceived, REFERENCE_HAD)),
         Answer::Stale { incarnation } => {
             let why = format!("this node knows life {incarnation} of the message's origin, which is later");
@@ -284,7 +283,7 @@ pub fn failed(answer: Answer<Nid, Shared>) -> Result<Answer<Nid, Shared>, CallEr
     }
 }
 
-/// What a failed request means: an answer, or that there is none.
+/// Returns the answer that a failed request stands for, or `None` if there is none.
 pub fn answer_of_failure(method: Method, error: &CallError) -> Option<Answer<Nid, Shared>> {
     match (method, &error.kind) {
         (_, ErrorKind::Busy) => Some(Answer::Busy),
@@ -292,30 +291,46 @@ pub fn answer_of_failure(method: Method, error: &CallError) -> Option<Answer<Nid
             let life: fields::Whole = error.cause.get("life")?.clone().deserialize().ok()?;
             Some(Answer::Stale { incarnation: life.0 })
         }
-        // nobody is there, or nobody who knows the group: it has nothing to tell, now or later
+        // a peer that does not exist or does not know the group has no history
         (Method::Enter, ErrorKind::Unreachable | ErrorKind::UnknownGroup) => Some(Answer::Seen(History::default())),
         (Method::Enter, _) if error.lacks_method() => Some(Answer::Seen(History::default())),
-        (Method::Recv, kind) => match kind {
-            ErrorKind::AlreadyReceived => Some(Answer::Had),
-            // a reference node has no other way to say so
-            ErrorKind::Other(_) if error.message == REFERENCE_HAD => Some(Answer::Had),
-            ErrorKind::Unreachable
-            | ErrorKind::DeadlineExceeded
-            | ErrorKind::Interrupted
-            | ErrorKind::BadAnswer
-            | ErrorKind::Stopping
-            | ErrorKind::UnknownGroup
-            | ErrorKind::BadArgument
-            | ErrorKind::BadCall
-            | ErrorKind::TooDeep => None,
-            // it was performed, and failed there
-            _ => Some(Answer::Fresh),
-        },
+        (Method::Recv, kind) => answer_of_failed_push(kind, &error.message),
         _ => None,
     }
 }
 
-/// What a request is answered with, as the wire has it. A push has an answer of its own, what was performed.
+/// The same for a push. Its answer is what the message's own call answered there. Most errors are therefore errors of
+/// that call, which mean that the message arrived, whatever [`ErrorKind::performed`] says of the call itself.
+fn answer_of_failed_push(kind: &ErrorKind, message: &str) -> Option<Answer<Nid, Shared>> {
+    match kind {
+        ErrorKind::AlreadyReceived => Some(Answer::Had),
+        // the words of the reference
+        ErrorKind::Other(_) if message == REFERENCE_HAD => Some(Answer::Had),
+        ErrorKind::UnknownService
+        | ErrorKind::UnknownMethod
+        | ErrorKind::Reserved
+        | ErrorKind::NotFound
+        | ErrorKind::Crashed
+        | ErrorKind::Unsupported
+        | ErrorKind::SpawnFailed
+        | ErrorKind::Partial
+        | ErrorKind::Other(_) => Some(Answer::Fresh),
+        // errors of the push itself: it did not arrive, was not accepted, or nobody knows
+        ErrorKind::BadCall
+        | ErrorKind::BadArgument
+        | ErrorKind::UnknownGroup
+        | ErrorKind::Stale
+        | ErrorKind::Busy
+        | ErrorKind::DeadlineExceeded
+        | ErrorKind::Unreachable
+        | ErrorKind::Interrupted
+        | ErrorKind::BadAnswer
+        | ErrorKind::Stopping
+        | ErrorKind::TooDeep => None,
+    }
+}
+
+/// Returns the form of an answer on the wire. The answer to a push is that of the call that its message made.
 pub(super) fn answer_to_value(gid: &Gid, me: &NodeAddr, answer: &Answer<Nid, Shared>) -> Value {
     match answer {
         Answer::Noted | Answer::Fresh | Answer::Had | Answer::Busy | Answer::Stale { .. } => Value::Null,
@@ -337,7 +352,7 @@ pub(super) fn read_answer(method: Method, value: Value) -> Result<Answer<Nid, Sh
         Method::Pull => {
             let rumors = value.get("rumors").and_then(Value::as_array).ok_or_else(|| bad("it has no rumors"))?;
             let read = |message: &Value| {
-                let ours = message.get("chinwag").map(super::part_of_object::<Ours>).transpose()?;
+                let ours = message.get("chinwag").map(part_of_object::<Ours>).transpose()?;
                 rumor(message, ours.unwrap_or_default())
             };
             let rumors = rumors.iter().flatten().map(read).collect::<Result<_, CallError>>()?;

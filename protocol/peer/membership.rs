@@ -1,4 +1,4 @@
-//! What membership says: requests, answers, and the entries that both carry.
+//! The requests and answers of membership, and the entries that both carry.
 //!
 //! ```text
 //! ping({STATED[, about, inquire, heard: {gid: hash, ...},      {STATED[, about]}
@@ -12,109 +12,42 @@
 //! entry:  {peer: {ip, port}, life, turn, claim: alive | suspect | dead | left, by[, groups]}
 //! ```
 //!
-//! A node is named by its address, from which its NID follows: a SID may differ between two nodes' views. The speaker of
-//! an entry, `by`, is a NID, as nobody needs to reach it. `groups` are those that the peer was started in. Hashes and
-//! the ids of clusters are hexadecimal text. News are at most [`MOST_NEWS`] entries.
+//! Messages identify a node by its address, from which its NID follows, because SIDs can differ between the views of
+//! two nodes. The source of an entry, `by`, is a NID, as nobody needs to connect to it. `groups` are the groups that
+//! the peer was started in. Hashes and the ids of clusters are hexadecimal text. A message of news has at most
+//! [`MOST_NEWS`] entries.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::fields::{self, Hex, Whole, is_false};
+use super::fields::{self, Whole, is_false};
+use super::parts::written;
+use super::stated::Stated;
 use crate::{
     call::CallError,
     group::{Group, GroupConfig},
     identity::{Gid, Nid, NodeAddr},
-    swim::{Claim, ClusterId, FORMER_IDS, Incarnation, MAX_ENTRIES, MOST_NEWS, Statement, Update},
-    value::{ConversionError, EcoString, Object, Value},
+    swim::{Claim, Incarnation, MAX_ENTRIES, MOST_NEWS, Update},
+    value::{ConversionError, Object, Value},
 };
 
-/// Most groups that an entry may say its peer was started in.
+/// The most groups in which an entry can say that its peer was started.
 pub const MAX_GROUPS: usize = 256;
 
-/// What a node states of itself, and the name of its cluster. What cannot be read is a mute node's, which states nothing.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(from = "StatedForm", into = "StatedForm")]
-pub struct Stated {
-    /// What it states.
-    pub statement: Statement,
-    /// The name of its cluster; empty where it has none.
-    pub name: EcoString,
-}
-
-/// A statement as the wire has it.
-#[derive(Default, Serialize, Deserialize)]
-#[serde(default)]
-struct StatedForm {
-    #[serde(deserialize_with = "fields::lenient")]
-    life: Option<Whole>,
-    #[serde(deserialize_with = "fields::lenient")]
-    turn: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "fields::lenient")]
-    name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "fields::lenient")]
-    cluster: Option<Hex>,
-    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "former_ids")]
-    formerly: Vec<Hex>,
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "fields::lenient")]
-    view: Option<Hex>,
-}
-
-/// Ids that make no sense are left out, and so are those past [`FORMER_IDS`].
-fn former_ids<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Hex>, D::Error> {
-    #[derive(Deserialize)]
-    struct Id(#[serde(deserialize_with = "fields::lenient")] Option<Hex>);
-
-    let ids = Vec::<Id>::deserialize(deserializer).unwrap_or_default();
-    Ok(ids.into_iter().take(FORMER_IDS).filter_map(|id| id.0).collect())
-}
-
-impl From<Stated> for StatedForm {
-    fn from(Stated { statement, name }: Stated) -> StatedForm {
-        let Statement { incarnation, cluster, formerly, view } = statement;
-        StatedForm {
-            life: Some(Whole(incarnation.life)),
-            turn: Some(incarnation.turn),
-            name: (!name.is_empty()).then(|| name.into()),
-            cluster: cluster.map(|id| Hex(id.number())),
-            formerly: formerly.iter().flatten().map(|id| Hex(id.number())).collect(),
-            view: (view != 0).then_some(Hex(view)),
-        }
-    }
-}
-
-impl From<StatedForm> for Stated {
-    fn from(form: StatedForm) -> Stated {
-        let name = form.name.unwrap_or_default().into();
-        let (Some(life), Some(turn)) = (form.life, form.turn) else {
-            return Stated { name, ..Stated::default() };
-        };
-        let id = |id: Hex| ClusterId::new(id.0);
-        let mut statement = Statement {
-            cluster: form.cluster.and_then(id),
-            view: form.view.map_or(0, |view| view.0),
-            ..Statement::of(Incarnation { life: life.0, turn })
-        };
-        for (place, former) in statement.formerly.iter_mut().zip(form.formerly) {
-            *place = id(former);
-        }
-        Stated { statement, name }
-    }
-}
-
-/// What is said of a member, and what is known of it beside that.
+/// News of a member, with its address and groups.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(from = "EntryForm", into = "EntryForm")]
 pub struct Entry {
-    /// What is said.
+    /// The news.
     pub update: Update<Nid>,
-    /// Where the member is: the address alone.
+    /// The address of the member, without further keys.
     pub node: NodeAddr,
-    /// The groups that it was started in; `None` where that is not said.
+    /// The groups that the member was started in, or `None` if the entry does not say.
     pub groups: Option<Vec<Gid>>,
 }
 
-/// An entry as the wire has it.
+/// The form of an entry on the wire.
 #[derive(Serialize, Deserialize)]
 struct EntryForm {
     #[serde(with = "fields::address")]
@@ -143,16 +76,16 @@ impl From<EntryForm> for Entry {
 }
 
 impl Entry {
-    /// As the wire has it.
+    /// Returns the form on the wire.
     pub fn to_value(&self) -> Value {
-        super::written(self)
+        written(self)
     }
 }
 
 /// Reads the entries of a message of news.
 ///
 /// # Errors
-/// Where it is no array of at most [`MOST_NEWS`] entries.
+/// If it is not an array of at most [`MOST_NEWS`] entries.
 pub fn read_news(value: Value) -> Result<Vec<Entry>, ConversionError> {
     #[derive(Deserialize)]
     struct News(#[serde(deserialize_with = "fields::bounded::<_, _, MOST_NEWS>")] Vec<Entry>);
@@ -160,24 +93,24 @@ pub fn read_news(value: Value) -> Result<Vec<Entry>, ConversionError> {
     Ok(value.deserialize::<News>()?.0)
 }
 
-/// Asks whether a node is there. Answered [`Pong`], or with anything else by a node that takes no part.
+/// Asks whether a node is alive. The answer is a [`Pong`], or anything else from a passive node.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Ping {
-    /// News for the receiver alone, most often what the sender holds against it.
+    /// News for the receiver alone, most often that the sender suspects it.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "fields::lenient")]
     pub about: Option<Box<Entry>>,
-    /// The sender asks what is known of this node.
+    /// The node that the sender asks about.
     #[serde(skip_serializing_if = "Option::is_none", with = "fields::some_address")]
     pub inquire: Option<NodeAddr>,
-    /// The hashes of what the sender has heard by gossip, by group; at most [`MAX_HEARD`](super::MAX_HEARD).
+    /// The hashes of the rumors that the sender holds, for at most [`MAX_HEARD`](super::MAX_HEARD) groups.
     #[serde(skip_serializing_if = "Vec::is_empty", with = "fields::heard")]
     pub heard: Vec<(Gid, u64)>,
-    /// The receiver was restarted: it is a member, and these groups list it.
+    /// The groups that contain the receiver, if it was restarted and may not know that it is a member.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[serde(deserialize_with = "fields::some_bounded::<_, _, MAX_GROUPS>")]
     pub welcome: Option<Vec<Gid>>,
-    /// The sender keeps the connection open.
+    /// Whether the sender keeps the connection open.
     #[serde(skip_serializing_if = "is_false", deserialize_with = "fields::flag")]
     pub kept: bool,
     /// The life of the receiver for which the sender asks for a merge of the clusters, or 0 for any.
@@ -189,21 +122,21 @@ pub struct Ping {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Pong {
-    /// What the node states that answers.
+    /// The statement of the node that answers.
     #[serde(skip)]
     pub stated: Stated,
-    /// What it holds against the sender, or knows of the node in question.
+    /// News about the sender, or about the node that the ping asked about.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "fields::lenient")]
     pub about: Option<Box<Entry>>,
 }
 
-/// Asks for a ping of another node. Answered [`Relayed`].
+/// Asks a node to ping another. The answer is [`Relayed`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Relay {
     /// The node to ping.
     #[serde(with = "fields::address")]
     pub to: NodeAddr,
-    /// How long it may take.
+    /// The time that the ping may take.
     #[serde(default, with = "fields::milliseconds")]
     pub budget: Duration,
 }
@@ -211,17 +144,17 @@ pub struct Relay {
 /// The answer to a [`Relay`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Relayed {
-    /// What the relay states.
+    /// The statement of the relay.
     #[serde(skip)]
     pub stated: Stated,
-    /// Whether the other node has answered.
+    /// Whether the other node answered.
     pub reached: bool,
-    /// What that node states, unless it is mute.
+    /// The statement of that node, unless it is passive.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "fields::lenient")]
     pub peer: Option<Stated>,
 }
 
-/// A comparison of views: see [`swim::Sync`](crate::swim::Sync). Answered [`Compared`].
+/// Compares views: see [`swim::Sync`](crate::swim::Sync). The answer is [`Compared`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sync {
     /// The hash of each part of the sender's view.
@@ -235,10 +168,10 @@ pub struct Sync {
     /// The life of the receiver for which the sender asks for a merge of the clusters, or 0 for any.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "fields::some_life")]
     pub merge: Option<u64>,
-    /// The sender joins: it is to be dialled back and made a member.
+    /// Whether the sender joins, so that the receiver should connect to it and make it a member.
     #[serde(default, skip_serializing_if = "is_false", deserialize_with = "fields::flag")]
     pub joining: bool,
-    /// The groups that the sender was started in, if it joins.
+    /// The groups that a joining sender was started in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[serde(deserialize_with = "fields::some_bounded::<_, _, MAX_GROUPS>")]
     pub groups: Option<Vec<Gid>>,
@@ -247,41 +180,41 @@ pub struct Sync {
 /// The answer to a [`Sync`]: see [`swim::Page`](crate::swim::Page).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Compared {
-    /// What the node states that answers.
+    /// The statement of the node that answers.
     #[serde(skip)]
     pub stated: Stated,
-    /// Its address.
+    /// The address of that node.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "fields::some_address")]
     pub from: Option<NodeAddr>,
-    /// The number of parts that it would have divided its view into.
+    /// The number of parts into which that node would have divided its view.
     #[serde(deserialize_with = "fields::part")]
     pub parts: usize,
-    /// The parts that differ, among those up to `next`.
+    /// The parts before `next` that differ.
     #[serde(deserialize_with = "fields::parts")]
     pub differing: Vec<usize>,
-    /// What it knows in those parts, and where the request was wrong.
+    /// The entries of those parts, and corrections of the request's news.
     #[serde(deserialize_with = "fields::bounded::<_, _, MAX_ENTRIES>")]
     pub entries: Vec<Entry>,
-    /// Where to go on, or `None` after the last part.
+    /// The part with which to continue, or `None` after the last part.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "fields::next_part")]
     pub next: Option<usize>,
 }
 
-/// Asks for the groups that list the sender, page by page. Answered [`Listed`].
+/// Asks for a page of the groups that contain the sender. The answer is [`Listed`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Listing {
-    /// Where the page begins, or `None` at the beginning.
+    /// The position at which the page begins, or `None` for the first page.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "fields::lenient")]
     pub after: Option<Place>,
 }
 
-/// Where a listing of groups goes on: at the member in this place of this group.
+/// A position in a listing of groups: a member of a group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// The group.
     pub gid: Gid,
-    /// Which of its members, from 0.
+    /// The index of the member, from 0.
     pub place: usize,
 }
 
@@ -290,9 +223,9 @@ pub struct Place {
 pub struct Part {
     /// The group's configuration.
     pub config: GroupConfig,
-    /// Members.
+    /// Members of the group.
     pub members: Group,
-    /// Nodes that a verdict took out of the group, and that come back into it when they return.
+    /// Nodes that a verdict removed from the group, and that rejoin it when they return.
     pub gone: Group,
 }
 
@@ -301,12 +234,12 @@ pub struct Part {
 pub struct Listed {
     /// Parts of groups.
     pub groups: Vec<Part>,
-    /// Where the next page begins, or `None` after the last one.
+    /// The position at which the next page begins, or `None` after the last page.
     pub next: Option<Place>,
 }
 
 impl Listed {
-    /// As the wire has it. Configurations are values, so they do not pass through serde, which would write them as text.
+    /// Returns the form on the wire. It is built without serde, because serde would write configurations as text.
     pub(super) fn to_value(&self) -> Value {
         let group = |Part { config, members, gone }: &Part| -> Value {
             let mut object: Object =
@@ -319,7 +252,7 @@ impl Listed {
         let mut object = Object::new();
         object.insert("groups", self.groups.iter().map(group).collect::<Vec<_>>());
         if let Some(next) = &self.next {
-            object.insert("next", super::written(next));
+            object.insert("next", written(next));
         }
         Value::Object(object)
     }

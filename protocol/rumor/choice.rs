@@ -5,24 +5,25 @@ use rand::{Rng, RngExt};
 use super::View;
 
 /// Up to `count` different peers, drawn afresh: neither `me` nor `avoid`, and all there are if there are fewer.
-pub(super) fn choose<P: Copy + Eq, V: View<P> + ?Sized, R: Rng + ?Sized>(
-    view: &V,
+pub(super) fn choose<P: Copy + Eq>(
+    view: &dyn View<P>,
     me: P,
     count: usize,
     avoid: Option<P>,
-    chance: &mut R,
+    chance: &mut dyn Rng,
 ) -> Vec<P> {
     choose_around(view, me, 0, count, avoid, chance)
 }
 
-/// The same, but the first ones are neighbours of `me` in the [ring](View::around) of all members: up to `around` of them.
-pub(super) fn choose_around<P: Copy + Eq, V: View<P> + ?Sized, R: Rng + ?Sized>(
-    view: &V,
+/// The same, but the first ones are neighbours of `me` in the [ring](View::around) of all members: up to `around` of
+/// them.
+pub(super) fn choose_around<P: Copy + Eq>(
+    view: &dyn View<P>,
     me: P,
     around: usize,
     count: usize,
     avoid: Option<P>,
-    chance: &mut R,
+    chance: &mut dyn Rng,
 ) -> Vec<P> {
     let members = view.len();
     let mut chosen = Vec::with_capacity(count.min(members));
@@ -66,7 +67,7 @@ pub(super) fn choose_around<P: Copy + Eq, V: View<P> + ?Sized, R: Rng + ?Sized>(
 }
 
 /// Up to `count` peers that come after `me` in the [ring](View::around) of all members, the next one first.
-pub(super) fn following<P: Copy + Eq, V: View<P> + ?Sized>(view: &V, me: P, count: usize, avoid: Option<P>) -> Vec<P> {
+pub(super) fn following<P: Copy + Eq>(view: &dyn View<P>, me: P, count: usize, avoid: Option<P>) -> Vec<P> {
     let (mut chosen, mut last) = (Vec::new(), me);
     while chosen.len() < count
         && let Some([_, next]) = view.around(last)
@@ -82,7 +83,7 @@ pub(super) fn following<P: Copy + Eq, V: View<P> + ?Sized>(view: &V, me: P, coun
 }
 
 /// In 64 bits, whatever a machine's `usize` is, so that a seed means the same everywhere.
-fn draw<R: Rng + ?Sized>(below: usize, chance: &mut R) -> usize {
+fn draw(below: usize, chance: &mut dyn Rng) -> usize {
     chance.random_range(0..below as u64) as usize
 }
 
@@ -124,7 +125,7 @@ mod tests {
         for count in [1, 5] {
             let mut drawn = [0u32; 10];
             for _ in 0..8_000 {
-                for peer in choose(&members[..], 3, count, None, &mut chance) {
+                for peer in choose(&&members[..], 3, count, None, &mut chance) {
                     drawn[peer as usize] += 1;
                 }
             }
@@ -141,11 +142,11 @@ mod tests {
     #[test]
     fn who_follows_is_everybody_else_in_the_end() {
         let members = [3u32, 9, 1, 7, 5];
-        assert_eq!(following(&members[..], 5, 2, None), [7, 9]);
-        assert_eq!(following(&members[..], 5, 9, Some(9)), [7, 1, 3]);
-        assert_eq!(following(&members[..], 4, 9, None), [5, 7, 9, 1, 3]);
-        assert!(following(&members[..1], 3, 9, None).is_empty());
-        assert!(following(&members[..2], 3, 9, Some(9)).is_empty());
+        assert_eq!(following(&&members[..], 5, 2, None), [7, 9]);
+        assert_eq!(following(&&members[..], 5, 9, Some(9)), [7, 1, 3]);
+        assert_eq!(following(&&members[..], 4, 9, None), [5, 7, 9, 1, 3]);
+        assert!(following(&&members[..1], 3, 9, None).is_empty());
+        assert!(following(&&members[..2], 3, 9, Some(9)).is_empty());
     }
 
     proptest! {
@@ -154,7 +155,7 @@ mod tests {
             mut members in proptest::collection::vec(0u8..40, 0..60), around in 0usize..3, count in 0usize..60,
             avoid: Option<u8>, seed: u64,
         ) {
-            let chosen = choose_around(&members[..], 7, around, count, avoid, &mut ChaCha8Rng::seed_from_u64(seed));
+            let chosen = choose_around(&&members[..], 7, around, count, avoid, &mut ChaCha8Rng::seed_from_u64(seed));
             members.sort_unstable();
             members.dedup();
             members.retain(|peer| *peer != 7 && Some(*peer) != avoid);

@@ -1,39 +1,35 @@
 //! Once per tick, comparing notes with somebody.
 
-use std::hash::Hash;
-
-use rand::{Rng, RngExt};
+use rand::RngExt;
 
 use super::choice::choose;
-use super::entering::Stage;
 use super::gossip::Gossip;
 use super::message::{Answer, Id, Page, Request, Stretch};
 use super::seen::Birth;
+use super::stage::Stage;
 use super::traffic::Sending;
-use super::{Context, Output, Timer, Token, View, micros};
+use super::turn::Turn;
+use super::{Output, Timer, Token, micros};
+use crate::peer_id::PeerId;
 
 /// The youngest rumors that a peer which takes only whole messages may be sent on a tick. It remembers the last
 /// ten ids; what is among our last five it has not forgotten, if we hear about the same.
-const WHOLE_YOUNGEST: usize = 5;
+const REFERENCE_YOUNGEST: usize = 5;
 
 /// And for how many ticks after a rumor's birth: each such peer is picked about once per tick, by somebody.
-const WHOLE_TICKS: u32 = 10;
+const REFERENCE_TICKS: u32 = 10;
 
-impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
-    pub(super) fn tick<V: View<P> + ?Sized, R: Rng + ?Sized>(
-        &mut self,
-        context: &mut Context<'_, V, R>,
-        out: &mut Vec<Output<P, M>>,
-    ) {
-        let members = context.view.len();
+impl<P: PeerId, M: Clone> Gossip<P, M> {
+    pub(super) fn tick(&mut self, turn: &mut Turn<'_, P, M>) {
+        let members = turn.view.len();
         let stretch = self.pace.stretch(members, &self.config);
         let ticks = self.pace.ticks(members, &self.config).saturating_mul(stretch);
-        let after = (self.tick_length() * ticks).mul_f64(context.chance.random_range(0.9..1.1));
-        self.pace.set(micros(context.now + after));
-        out.push(Output::Timer { after, timer: Timer::Tick });
-        self.expire(context.now);
+        let after = (self.tick_length() * ticks).mul_f64(turn.chance.random_range(0.9..1.1));
+        self.pace.set(micros(turn.now + after));
+        turn.out.push(Output::Timer { after, timer: Timer::Tick });
+        self.expire(turn.now);
         match self.stage {
-            Stage::Outside => self.enter(context, None, out),
+            Stage::Outside => self.enter(turn, None),
             Stage::Entering(_) => return,
             Stage::Inside => {}
         }
@@ -43,11 +39,11 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         // One peer as a rule. If it is one that cannot compare, it is sent what it may have missed, and
         // another one is drawn.
         let mut missed = false;
-        for peer in choose(context.view, self.me, 4, None, context.chance) {
-            if context.view.takes_only_pushes(peer) {
-                missed |= self.push_missed(context, peer, out);
+        for peer in choose(turn.view, self.me, 4, None, turn.chance) {
+            if turn.view.is_reference(peer) {
+                missed |= self.push_missed(turn, peer);
             } else {
-                return self.compare_with(context, peer, out);
+                return self.compare_with(turn, peer);
             }
         }
         // there is nobody to compare with
@@ -58,47 +54,33 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         }
     }
 
-    pub(super) fn compare_with<V: View<P> + ?Sized, R: Rng + ?Sized>(
-        &mut self,
-        context: &Context<'_, V, R>,
-        peer: P,
-        out: &mut Vec<Output<P, M>>,
-    ) {
-        self.pace.compared = micros(context.now);
+    pub(super) fn compare_with(&mut self, turn: &mut Turn<'_, P, M>, peer: P) {
+        self.pace.compared = micros(turn.now);
         self.number += 1;
         self.comparison = self.number;
         let after = self.resume.as_deref().cloned();
-        self.request_page(peer, after, out);
+        self.request_page(peer, after, turn.out);
     }
 
     /// A peer is said to hold something else.
-    pub(super) fn differs<V: View<P> + ?Sized, R: Rng + ?Sized>(
-        &mut self,
-        context: &mut Context<'_, V, R>,
-        peer: P,
-        out: &mut Vec<Output<P, M>>,
-    ) {
-        let since = micros(context.now).saturating_sub(self.pace.compared);
-        let usable = peer != self.me && !context.view.takes_only_pushes(peer) && self.has_entered();
+    pub(super) fn differs(&mut self, turn: &mut Turn<'_, P, M>, peer: P) {
+        let since = micros(turn.now).saturating_sub(self.pace.compared);
+        let usable = peer != self.me && !turn.view.is_reference(peer) && self.has_entered();
         if usable && since >= micros(self.tick_length()) {
-            self.wake(context, out);
-            self.compare_with(context, peer, out);
+            self.wake(turn);
+            self.compare_with(turn, peer);
         }
     }
 
     /// Something is new: from now on notes are compared once per tick.
-    pub(super) fn wake<V: View<P> + ?Sized, R: Rng + ?Sized>(
-        &mut self,
-        context: &mut Context<'_, V, R>,
-        out: &mut Vec<Output<P, M>>,
-    ) {
+    pub(super) fn wake(&mut self, turn: &mut Turn<'_, P, M>) {
         self.pace.quicken();
-        let (now, tick) = (micros(context.now), self.tick_length());
+        let (now, tick) = (micros(turn.now), self.tick_length());
         if self.pace.is_late(now + micros(tick.mul_f64(1.1))) {
             // anywhere within a tick, as all who hear of the same wake up together
-            let after = tick.mul_f64(context.chance.random_range(0.0..1.0));
-            self.pace.set(micros(context.now + after));
-            out.push(Output::Timer { after, timer: Timer::Tick });
+            let after = tick.mul_f64(turn.chance.random_range(0.0..1.0));
+            self.pace.set(micros(turn.now + after));
+            turn.out.push(Output::Timer { after, timer: Timer::Tick });
         }
     }
 
@@ -107,18 +89,12 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         out.push(Output::Send { token, to, request: Request::Compare { hash: self.store.hash(), after } });
     }
 
-    pub(super) fn compared<V: View<P> + ?Sized, R: Rng + ?Sized>(
-        &mut self,
-        context: &mut Context<'_, V, R>,
-        from: P,
-        answer: Answer<P, M>,
-        out: &mut Vec<Output<P, M>>,
-    ) {
+    pub(super) fn compared(&mut self, turn: &mut Turn<'_, P, M>, from: P, answer: Answer<P, M>) {
         self.comparison = 0;
         match answer {
             Answer::Differs(page) => {
-                self.wake(context, out);
-                self.compare(context, from, page, out);
+                self.wake(turn);
+                self.compare(turn, from, page);
             }
             Answer::Same => {
                 self.resume = None;
@@ -129,20 +105,14 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
     }
 
     /// Reads a page of what a peer holds: asks for what is missing here, offers what is missing there.
-    fn compare<V: View<P> + ?Sized, R: Rng + ?Sized>(
-        &mut self,
-        context: &Context<'_, V, R>,
-        from: P,
-        page: Page<P>,
-        out: &mut Vec<Output<P, M>>,
-    ) {
+    fn compare(&mut self, turn: &mut Turn<'_, P, M>, from: P, page: Page<P>) {
         let Page { after, held, next } = page;
         for stretch in &held {
             if let Stretch::Numbered { origin, incarnation, last, .. } = stretch
                 && *origin == self.me
             {
                 // an earlier process had this life, or a later one
-                self.make_room_above(context.now, *incarnation, *last > self.sequence);
+                self.make_room_above(turn.now, *incarnation, *last > self.sequence);
             }
         }
         let mut lacking = Vec::new();
@@ -176,7 +146,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         // One batch per page: what is left over is found on the next tick.
         lacking.truncate(self.config.batch.max(1));
         if !lacking.is_empty() {
-            self.send(from, Sending::Offer { ids: lacking.into(), replacements: 0 }, out);
+            self.send(from, Sending::Offer { ids: lacking.into(), replacements: 0 }, turn.out);
         }
         // A page must end after it began, or the comparison would never end.
         let next = next.filter(|next| after.is_none_or(|after| *next > after));
@@ -184,26 +154,21 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         if next.is_some() {
             self.number += 1;
             self.comparison = self.number;
-            self.request_page(from, next, out);
+            self.request_page(from, next, turn.out);
         }
     }
 
-    /// Pushes to a peer that cannot compare what it most likely remembers, if it has seen it. Returns whether anything is
-    /// so young.
-    pub(super) fn push_missed<V: View<P> + ?Sized, R: Rng + ?Sized>(
-        &mut self,
-        context: &Context<'_, V, R>,
-        peer: P,
-        out: &mut Vec<Output<P, M>>,
-    ) -> bool {
-        let oldest: Birth = micros(context.now) - micros(self.tick_length() * WHOLE_TICKS);
-        let ids: Vec<_> = self.store.youngest().take(WHOLE_YOUNGEST).cloned().collect();
+    /// Pushes to a peer that cannot compare what it most likely remembers, if it has seen it. Returns whether anything
+    /// is so young.
+    pub(super) fn push_missed(&mut self, turn: &mut Turn<'_, P, M>, peer: P) -> bool {
+        let oldest: Birth = micros(turn.now) - micros(self.tick_length() * REFERENCE_TICKS);
+        let ids: Vec<_> = self.store.youngest().take(REFERENCE_YOUNGEST).cloned().collect();
         let mut young = false;
         for id in ids {
             let Some(held) = self.store.get(&id).filter(|held| held.born >= oldest) else { continue };
             young = true;
             if !held.waiting {
-                self.push(context, peer, &id, false, out);
+                self.push(turn, peer, &id, false);
             }
         }
         young

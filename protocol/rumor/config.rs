@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use super::message::Urgency;
+
 /// How a group gossips. One `Arc` of it serves all nodes of a process.
 ///
 /// Each field states its unit, range, default and where the default comes from. The simulator meant is
 /// `examples/spreading.rs` of this crate.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config {
+#[non_exhaustive]
+pub struct GossipConfig {
     /// Time between two comparisons with a random peer. From 1 ms; default 200 ms.
     ///
     /// A node that spreading missed waits for about one of these. Each costs one small request per node, also
@@ -16,21 +19,22 @@ pub struct Config {
     pub tick: Duration,
     /// How many ticks pass, at most, between two comparisons while they find no difference. From 1; default 16.
     ///
-    /// Each pair of comparisons without one doubles the interval, and whatever is new brings it back to one tick. A node
-    /// that spreading missed and nobody compares with waits for so long at the worst. A node with fewer than four peers
-    /// waits four ticks for each at most: over a star, the hub draws one leaf of all, so the leaves have to ask. Default:
-    /// at 200 ms, one request in three seconds.
+    /// Each pair of comparisons without one doubles the interval, and whatever is new brings it back to one tick. A
+    /// node that spreading missed and nobody compares with waits for so long at the worst. A node with fewer than four
+    /// peers waits four ticks for each at most: over a star, the hub draws one leaf of all, so the leaves have to ask.
+    /// Default: at 200 ms, one request in three seconds.
     pub idle_ticks: u32,
     /// How many random peers each node offers a rumor to, besides its two neighbours. From 0; default 4.
     ///
-    /// Each step is one request per node. Default: simulated without loss, the last node has a rumor after 8 and 12 latencies
-    /// at the median with 3, after 8 and 9 with 4 (n = 100 and 1,000).
+    /// Each step is one request per node. Default: simulated without loss, the last node has a rumor after 8 and 12
+    /// latencies at the median with 3, after 8 and 9 with 4 (n = 100 and 1,000).
     pub offers: usize,
     /// The same for a payload that is pushed to the end, which spares the pull and so two of three latencies. From 0;
     /// default 1.
     ///
-    /// Default: simulated at n = 100, the last node has a rumor after 5 latencies at the median and 6 at the 90th percentile;
-    /// with 2, after 5 and 5, for a third more requests. At 10% loss they are 6 and 45, with 2 they are 5 and 10.
+    /// Default: simulated at n = 100, the last node has a rumor after 5 latencies at the median and 6 at the 90th
+    /// percentile; with 2, after 5 and 5, for a third more requests. At 10% loss they are 6 and 45, with 2 they are 5
+    /// and 10.
     pub pushes: usize,
     /// Payloads of at most this many bytes are pushed where larger ones are offered. From 0; default 1,024.
     ///
@@ -52,15 +56,16 @@ pub struct Config {
     pub retained_age: Duration,
     /// How many peers a calm rumor goes to from each node, at most, the two neighbours among them. From 1; default 3.
     ///
-    /// Each step is one request per node, over a new connection as a rule, as random peers are seldom met twice. Default:
-    /// the fewest with which everybody has it without a comparison, as long as no request is lost.
+    /// Each step is one request per node, over a new connection as a rule, as random peers are seldom met twice.
+    /// Default: the fewest with which everybody has it without a comparison, as long as no request is lost.
     pub calm_fanout: usize,
-    /// How often, at most, a node spreads the calm rumors of others: all that came meanwhile go together. From 0; default
-    /// 100 ms.
+    /// How often, at most, a node spreads the calm rumors of others: all that came meanwhile go together. From 0;
+    /// default 100 ms.
     ///
-    /// It bounds what a burst of them costs: each node sends [`calm_fanout`](Config::calm_fanout) offers in so much time,
-    /// however many there are. One that comes after a longer silence does not wait. While peers are slow to answer the time
-    /// is longer: twice as long as the first answer takes, up to ten times as long in all. Default: half a tick.
+    /// It bounds what a burst of them costs: each node sends [`calm_fanout`](GossipConfig::calm_fanout) offers in so
+    /// much time, however many there are. One that comes after a longer silence does not wait. While peers are slow to
+    /// answer the time is longer: twice as long as the first answer takes, up to ten times as long in all. Default:
+    /// half a tick.
     pub calm_interval: Duration,
     /// How long after its birth a calm rumor can be had, if that is less than `retained_age`. Default 60 s.
     ///
@@ -96,8 +101,8 @@ pub struct Config {
     /// Requests under way at once from this node in this group, comparisons apart. From 1; default 256.
     ///
     /// While they are used up, rumors wait, and those to be offered gather into one offer. A rumor's turn comes while
-    /// fewer are under way and goes to all its peers, so there may be one rumor's peers more, less one. Guessed: seventeen
-    /// rumors' worth at n = 100,000.
+    /// fewer are under way and goes to all its peers, so there may be one rumor's peers more, less one. Guessed:
+    /// seventeen rumors' worth at n = 100,000.
     pub requests: usize,
     /// Pulls among those. From 1; default 16. More rumors wait, and those that one peer offered gather into one pull;
     /// times `transfer_bytes`, this bounds what is under way to one node. Guessed.
@@ -120,14 +125,14 @@ pub struct Config {
     pub entry_time: Duration,
     /// The same while nobody has answered at all, and no peer is known to be alive. From 1 ms; default 300 ms.
     ///
-    /// It is what a new group costs whose other members do not exist. Those that are silent are asked again twice in it,
-    /// as requests are lost. Guessed.
+    /// It is what a new group costs whose other members do not exist. Those that are silent are asked again twice in
+    /// it, as requests are lost. Guessed.
     pub entry_silence: Duration,
 }
 
-impl Default for Config {
+impl Default for GossipConfig {
     fn default() -> Self {
-        Config {
+        GossipConfig {
             tick: Duration::from_millis(200),
             idle_ticks: 16,
             offers: 4,
@@ -161,9 +166,12 @@ impl Default for Config {
     }
 }
 
-impl Config {
+impl GossipConfig {
     /// How old a rumor may be and still be taken.
-    pub(super) fn age_limit(&self, calm: bool) -> Duration {
-        if calm { self.calm_age.min(self.retained_age) } else { self.retained_age }
+    pub(super) fn age_limit(&self, urgency: Urgency) -> Duration {
+        match urgency {
+            Urgency::Normal => self.retained_age,
+            Urgency::Calm => self.calm_age.min(self.retained_age),
+        }
     }
 }

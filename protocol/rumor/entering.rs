@@ -1,19 +1,17 @@
 //! Entering a group: a newcomer learns what was said before, so that it does not perform it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::Hash;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::Rng;
-
 use super::choice::following;
-use super::config::Config;
 use super::gossip::Gossip;
 use super::message::{Answer, History, Id, Request};
-use super::seen::Birth;
-use super::{Context, Output, Timer, Token, View, micros};
+use super::stage::{Candidate, Earlier, Entering, Open, Stage};
+use super::turn::Turn;
+use super::{Output, Timer, Token, micros};
+use crate::peer_id::PeerId;
 
 /// How many peers a newcomer asks first. One that has entered is enough; the others are for loss.
 const FIRST: usize = 3;
@@ -21,144 +19,26 @@ const FIRST: usize = 3;
 /// How many peers it asks at most, beside the one that it was let in by.
 const MOST: usize = 8;
 
-/// In how many rounds the peers that stay silent are asked again within [`Config::entry_silence`].
+/// In how many rounds the peers that stay silent are asked again within [`GossipConfig::entry_silence`].
 const ROUNDS: u32 = 3;
 
 /// How many times as many ids a page of history has as a page of a comparison has stretches: an operator waits for it.
 const PAGES: usize = 4;
 
-/// How far a node has come into the group.
-#[derive(Clone, Debug)]
-pub(super) enum Stage<P> {
-    /// It has met nobody in the group yet.
-    Outside,
-    /// It has asked for what was said before.
-    Entering(Box<Entering<P>>),
-    /// What is new to it is to be performed.
-    Inside,
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct Entering<P> {
-    begun: Birth,
-    /// A peer that knows what was said is known to be alive, so that it is worth to wait for it.
-    alive: bool,
-    /// The peers to be asked, in this order.
-    candidates: Vec<Candidate<P>>,
-    /// How many of them have been asked.
-    asked: usize,
-    /// The requests without an answer.
-    open: Vec<Open>,
-    earlier: Earlier<P>,
-}
-
-/// A request without an answer.
-#[derive(Clone, Copy, Debug)]
-struct Open {
-    number: u64,
-    /// The place of the candidate that it was sent to.
-    to: usize,
-    /// Which page it asks for. One that was asked for twice may come twice.
-    page: usize,
-}
-
-#[derive(Clone, Debug)]
-struct Candidate<P> {
-    peer: P,
-    /// How many pages it has sent.
-    pages: usize,
-    /// The last id of the last one.
-    after: Option<Id<P>>,
-    /// It has told all that it knows.
-    done: bool,
-}
-
-impl<P> Candidate<P> {
-    fn new(peer: P) -> Self {
-        Candidate { peer, pages: 0, after: None, done: false }
-    }
-}
-
-/// What had been said when this node entered. Nobody can send any of it once the retention is over, so it is dropped then.
-#[derive(Clone, Debug)]
-pub(super) struct Earlier<P> {
-    until: Birth,
-    /// By origin and life: all up to this sequence.
-    lives: BTreeMap<(P, u64), u64>,
-    opaque: BTreeSet<Arc<str>>,
-}
-
-impl<P> Default for Earlier<P> {
-    fn default() -> Self {
-        Earlier { until: Birth::MAX, lives: BTreeMap::new(), opaque: BTreeSet::new() }
-    }
-}
-
-impl<P: Copy + Ord> Earlier<P> {
-    fn contains(&self, id: &Id<P>) -> bool {
-        match id {
-            Id::Numbered { origin, incarnation, sequence } => {
-                self.lives.get(&(*origin, *incarnation)).is_some_and(|last| sequence <= last)
-            }
-            Id::Opaque(text) => self.opaque.contains(text),
-        }
-    }
-
-    /// Whether a rumor was started before, under its present id or the one that it had first.
-    pub(super) fn covers(&self, id: &Id<P>, former: Option<(u64, u64)>) -> bool {
-        let formerly = match (id, former) {
-            (Id::Numbered { origin, .. }, Some((incarnation, sequence))) => {
-                self.contains(&Id::Numbered { origin: *origin, incarnation, sequence })
-            }
-            _ => false,
-        };
-        formerly || self.contains(id)
-    }
-
-    /// How many lives and opaque ids are remembered.
-    pub(super) fn size(&self) -> (usize, usize) {
-        (self.lives.len(), self.opaque.len())
-    }
-
-    pub(super) fn is_over(&self, now: Birth) -> bool {
-        now > self.until
-    }
-
-    fn add(&mut self, id: Id<P>, config: &Config) {
-        match id {
-            Id::Numbered { origin, incarnation, sequence } => {
-                let room = self.lives.len() < config.origins.max(1);
-                match self.lives.get_mut(&(origin, incarnation)) {
-                    Some(last) => *last = sequence.max(*last),
-                    None if room => drop(self.lives.insert((origin, incarnation), sequence)),
-                    None => {}
-                }
-            }
-            Id::Opaque(text) if self.opaque.len() < config.opaque_ids.max(1) => drop(self.opaque.insert(text)),
-            Id::Opaque(_) => {}
-        }
-    }
-}
-
-impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
+impl<P: PeerId, M: Clone> Gossip<P, M> {
     /// Whether what is new to this node is to be performed, asked for and compared.
     pub fn has_entered(&self) -> bool {
         matches!(self.stage, Stage::Inside)
     }
 
     /// Enters the group, if it has not been entered and there is anybody else in it.
-    pub(super) fn enter<V: View<P> + ?Sized, R: Rng + ?Sized>(
-        &mut self,
-        context: &mut Context<'_, V, R>,
-        through: Option<P>,
-        out: &mut Vec<Output<P, M>>,
-    ) {
+    pub(super) fn enter(&mut self, turn: &mut Turn<'_, P, M>, through: Option<P>) {
         if self.config.replay && !self.has_entered() {
-            return self.entered(context, Earlier::default(), out);
+            return self.entered(turn, Earlier::default());
         }
-        let through = through.filter(|peer| *peer != self.me && !context.view.takes_only_pushes(*peer));
+        let through = through.filter(|peer| *peer != self.me && !turn.view.is_reference(*peer));
         match &mut self.stage {
-            Stage::Inside => out.push(Output::Entered),
+            Stage::Inside => turn.out.push(Output::Entered),
             Stage::Entering(entering) => {
                 let Some(peer) = through else { return };
                 entering.alive = true;
@@ -167,30 +47,30 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
                 }
                 // in front of those that have not been asked
                 entering.candidates.insert(entering.asked, Candidate::new(peer));
-                self.ask_candidates(1, out);
+                self.ask_candidates(1, turn.out);
             }
             Stage::Outside => {
-                let drawn = following(context.view, self.me, MOST, through);
+                let drawn = following(turn.view, self.me, MOST, through);
                 if drawn.is_empty() && through.is_none() {
-                    return out.push(Output::Entered);
+                    return turn.out.push(Output::Entered);
                 }
                 let peers = through.into_iter().chain(drawn);
                 // who takes only whole messages has nothing to tell
-                let peers = peers.filter(|peer| !context.view.takes_only_pushes(*peer));
+                let peers = peers.filter(|peer| !turn.view.is_reference(*peer));
                 let candidates: Vec<_> = peers.map(Candidate::new).collect();
                 if candidates.is_empty() {
-                    return self.entered(context, Earlier::default(), out);
+                    return self.entered(turn, Earlier::default());
                 }
                 self.stage = Stage::Entering(Box::new(Entering {
-                    begun: micros(context.now),
+                    begun: micros(turn.now),
                     alive: through.is_some(),
                     candidates,
                     asked: 0,
                     open: Vec::new(),
                     earlier: Earlier::default(),
                 }));
-                out.push(Output::Timer { after: self.entry_round(), timer: Timer::Entry });
-                self.ask_candidates(FIRST, out);
+                turn.out.push(Output::Timer { after: self.entry_round(), timer: Timer::Entry });
+                self.ask_candidates(FIRST, turn.out);
             }
         }
     }
@@ -222,12 +102,11 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
     }
 
     /// Takes the answer to a request for history, or its failure. Returns whether the token belongs to one.
-    pub(super) fn entry_answer<V: View<P> + ?Sized, R: Rng + ?Sized>(
+    pub(super) fn entry_answer(
         &mut self,
-        context: &mut Context<'_, V, R>,
+        turn: &mut Turn<'_, P, M>,
         token: Token,
         answer: Option<&mut Answer<P, M>>,
-        out: &mut Vec<Output<P, M>>,
     ) -> bool {
         let Stage::Entering(entering) = &mut self.stage else { return false };
         let Some(place) = entering.open.iter().position(|open| open.number == token.number) else { return false };
@@ -252,71 +131,58 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         }
         let (done, waits) = (candidate.done, entering.candidates.iter().take(entering.asked).any(|other| !other.done));
         if let Some(life) = incarnation {
-            self.make_room_above(context.now, life, self.sequence == 0);
+            self.make_room_above(turn.now, life, self.sequence == 0);
         }
         if !done {
-            self.ask_for_history(at, out);
+            self.ask_for_history(at, turn.out);
         } else if entered {
-            self.finish_entry(context, out);
+            self.finish_entry(turn);
         } else if !waits {
-            self.ask_candidates(MOST, out);
+            self.ask_candidates(MOST, turn.out);
             let Stage::Entering(entering) = &self.stage else { return true };
             if entering.candidates.iter().all(|candidate| candidate.done) {
                 // everybody is as new as this node is
-                self.finish_entry(context, out);
+                self.finish_entry(turn);
             }
         }
         true
     }
 
     /// Asks the silent peers again, and further ones, while there is time.
-    pub(super) fn entry_timer<V: View<P> + ?Sized, R: Rng + ?Sized>(
-        &mut self,
-        context: &mut Context<'_, V, R>,
-        out: &mut Vec<Output<P, M>>,
-    ) {
+    pub(super) fn entry_timer(&mut self, turn: &mut Turn<'_, P, M>) {
         let Stage::Entering(entering) = &mut self.stage else { return };
         let limit =
             if entering.alive { self.config.entry_time } else { self.config.entry_silence.min(self.config.entry_time) };
-        let left = micros(limit) - (micros(context.now) - entering.begun);
+        let left = micros(limit) - (micros(turn.now) - entering.begun);
         if left <= 0 {
-            return self.finish_entry(context, out);
+            return self.finish_entry(turn);
         }
         let silent: Vec<usize> = (0..entering.asked).filter(|at| !entering.candidates[*at].done).collect();
         let after = self.entry_round().min(Duration::from_micros(left.unsigned_abs()));
-        out.push(Output::Timer { after, timer: Timer::Entry });
+        turn.out.push(Output::Timer { after, timer: Timer::Entry });
         for at in silent {
-            self.ask_for_history(at, out);
+            self.ask_for_history(at, turn.out);
         }
-        self.ask_candidates(MOST, out);
+        self.ask_candidates(MOST, turn.out);
     }
 
-    fn finish_entry<V: View<P> + ?Sized, R: Rng + ?Sized>(
-        &mut self,
-        context: &mut Context<'_, V, R>,
-        out: &mut Vec<Output<P, M>>,
-    ) {
+    fn finish_entry(&mut self, turn: &mut Turn<'_, P, M>) {
         let Stage::Entering(entering) = &mut self.stage else { return };
         for Open { number, .. } in entering.open.drain(..) {
-            out.push(Output::Cancel { token: Token { number } });
+            turn.out.push(Output::Cancel { token: Token { number } });
         }
         let earlier = std::mem::take(&mut entering.earlier);
-        self.entered(context, earlier, out);
+        self.entered(turn, earlier);
     }
 
-    fn entered<V: View<P> + ?Sized, R: Rng + ?Sized>(
-        &mut self,
-        context: &mut Context<'_, V, R>,
-        mut earlier: Earlier<P>,
-        out: &mut Vec<Output<P, M>>,
-    ) {
+    fn entered(&mut self, turn: &mut Turn<'_, P, M>, mut earlier: Earlier<P>) {
         self.stage = Stage::Inside;
         if earlier.size() != (0, 0) {
-            earlier.until = micros(context.now) + micros(self.config.retained_age) + 2 * micros(self.config.transit);
+            earlier.until = micros(turn.now) + micros(self.config.retained_age) + 2 * micros(self.config.transit);
             self.earlier = Some(Box::new(earlier));
         }
-        out.push(Output::Entered);
-        self.wake(context, out);
+        turn.out.push(Output::Entered);
+        self.wake(turn);
     }
 
     /// A page of what has been said in this group, for a newcomer.

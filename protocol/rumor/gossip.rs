@@ -1,19 +1,20 @@
 //! The state machine: one per node and group.
 
-use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rand::{Rng, RngExt};
 
-use super::config::Config;
-use super::entering::{Earlier, Stage};
-use super::message::{Answer, Id, Request};
+use super::config::GossipConfig;
+use super::message::{Answer, Id, Request, Urgency};
 use super::pace::Pace;
 use super::seen::{Birth, Seen};
+use super::stage::{Earlier, Stage};
 use super::store::{Held, Store};
-use super::traffic::Traffic;
+use super::traffic::{Queue, QueuedRumor, Traffic};
+use super::turn::Turn;
 use super::{BroadcastError, Context, Input, Load, Manner, Output, Timer, View, micros};
+use crate::peer_id::PeerId;
 
 /// The last life that a node takes: the largest integer that every node of the reference can tell from its neighbours.
 const LAST_LIFE: u64 = (1 << 53) - 1;
@@ -26,7 +27,7 @@ const LAST_LIFE: u64 = (1 << 53) - 1;
 pub struct Gossip<P, M> {
     pub(super) me: P,
     pub(super) incarnation: u64,
-    pub(super) config: Arc<Config>,
+    pub(super) config: Arc<GossipConfig>,
     /// Of the last rumor started here.
     pub(super) sequence: u64,
     /// Of the last request sent.
@@ -66,17 +67,17 @@ impl<P: Copy + Ord> Memory<P> {
     }
 }
 
-impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
+impl<P: PeerId, M: Clone> Gossip<P, M> {
     /// The gossip of node `me`, in its life `incarnation`: a number that is higher after every restart.
     ///
     /// The node is in the group from the group's beginning, so that it performs whatever it receives.
-    pub fn new(me: P, incarnation: u64, config: Arc<Config>) -> Self {
+    pub fn new(me: P, incarnation: u64, config: Arc<GossipConfig>) -> Self {
         Gossip { stage: Stage::Inside, ..Gossip::newcomer(me, incarnation, config) }
     }
 
     /// The same for a node that comes into a group which may have existed before: it has to [enter](Input::Enter), and
     /// performs no rumor that was started before it has, unless the rumor or the group asks for it.
-    pub fn newcomer(me: P, incarnation: u64, config: Arc<Config>) -> Self {
+    pub fn newcomer(me: P, incarnation: u64, config: Arc<GossipConfig>) -> Self {
         Gossip {
             me,
             incarnation,
@@ -100,8 +101,8 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         self.incarnation
     }
 
-    /// Goes on in a later life: the node has learned that peers know one which is not earlier than its own. Does nothing
-    /// if the present life is as late already.
+    /// Goes on in a later life: the node has learned that peers know one which is not earlier than its own. Does
+    /// nothing if the present life is as late already.
     ///
     /// Rumors that were started before keep their ids. One that a peer refuses as [`Answer::Stale`] is started again.
     pub fn raise(&mut self, now: Duration, incarnation: u64) {
@@ -176,9 +177,9 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         self.config.retained_age + 2 * self.config.transit
     }
 
-    /// Goes on under another configuration. What is held beyond its bounds goes at once, the oldest first, but for what has yet
-    /// to be spread.
-    pub fn configure(&mut self, config: Arc<Config>) {
+    /// Goes on under another configuration. What is held beyond its bounds goes at once, the oldest first, but for what
+    /// has yet to be spread.
+    pub fn configure(&mut self, config: Arc<GossipConfig>) {
         self.config = config;
         self.store.trim(&self.config);
     }
@@ -214,6 +215,16 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         bytes: usize,
         out: &mut Vec<Output<P, M>>,
     ) -> Result<Id<P>, BroadcastError> {
+        self.begin(&mut context.turn(out), manner, message, bytes)
+    }
+
+    fn begin(
+        &mut self,
+        turn: &mut Turn<'_, P, M>,
+        manner: Manner,
+        message: M,
+        bytes: usize,
+    ) -> Result<Id<P>, BroadcastError> {
         let own = self.traffic.as_ref().map_or(0, |traffic| traffic.own.len());
         if own >= self.config.own_in_flight.max(1) || !self.has_room(bytes) {
             return Err(BroadcastError::Busy { in_flight: own });
@@ -221,17 +232,17 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         self.sequence += 1;
         let (origin, incarnation, sequence) = (self.me, self.incarnation, self.sequence);
         let id = Id::Numbered { origin, incarnation, sequence };
-        let born = micros(context.now);
+        let born = micros(turn.now);
         self.traffic_mut().own.insert((incarnation, sequence), 0);
-        let Manner { calm, replay } = manner;
-        let (former, sent_whole) = (None, Vec::new());
-        let held = Held { message, hop: 0, born, calm, replay, former, own: true, bytes, waiting: true, sent_whole };
+        let Manner { urgency, replay } = manner;
+        let (former, pushed_to) = (None, Vec::new());
+        let held = Held { message, hop: 0, born, urgency, replay, former, own: true, bytes, waiting: true, pushed_to };
         self.hold(&id, held);
-        self.enqueue(id.clone(), bytes, None, false);
-        if !calm {
-            self.wake(context, out);
+        self.enqueue(Queue::Main, QueuedRumor { id: id.clone(), bytes, from: None });
+        if !urgency.is_calm() {
+            self.wake(turn);
         }
-        self.work(context, out);
+        self.work(turn);
         Ok(id)
     }
 
@@ -244,22 +255,26 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         request: Request<P, M>,
         out: &mut Vec<Output<P, M>>,
     ) -> Answer<P, M> {
+        self.answer(&mut context.turn(out), from, request)
+    }
+
+    fn answer(&mut self, turn: &mut Turn<'_, P, M>, from: Option<P>, request: Request<P, M>) -> Answer<P, M> {
         if matches!(self.stage, Stage::Outside)
             && let Some(from) = from
             && from != self.me
         {
             // the first of the group that is met
-            self.enter(context, Some(from), out);
+            self.enter(turn, Some(from));
         }
         let answer = match request {
-            Request::Push(rumor) => self.accept(context, from, rumor, out),
+            Request::Push(rumor) => self.accept(turn, from, rumor),
             Request::Offer(ids) => self.offered(from, &ids),
-            Request::Pull(ids) => self.supply(&ids, context.now),
-            Request::Compare { hash, .. } if hash == self.hash(context.now) => Answer::Same,
+            Request::Pull(ids) => self.supply(&ids, turn.now),
+            Request::Compare { hash, .. } if hash == self.hash(turn.now) => Answer::Same,
             Request::Compare { after, .. } => Answer::Differs(self.store.page(after, self.config.page)),
-            Request::Enter { after } => Answer::Seen(self.history(from, after.as_ref(), context.now)),
+            Request::Enter { after } => Answer::Seen(self.history(from, after.as_ref(), turn.now)),
         };
-        self.work(context, out);
+        self.work(turn);
         answer
     }
 
@@ -270,40 +285,44 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         input: Input<P, M>,
         out: &mut Vec<Output<P, M>>,
     ) {
+        self.take(&mut context.turn(out), input);
+    }
+
+    fn take(&mut self, turn: &mut Turn<'_, P, M>, input: Input<P, M>) {
         match input {
             Input::Start => {
                 // Anywhere within the first tick, so that nodes started together do not tick together.
-                let after = self.tick_length().mul_f64(context.chance.random_range(0.0..1.0));
-                self.pace.set(micros(context.now + after));
-                out.push(Output::Timer { after, timer: Timer::Tick });
+                let after = self.tick_length().mul_f64(turn.chance.random_range(0.0..1.0));
+                self.pace.set(micros(turn.now + after));
+                turn.out.push(Output::Timer { after, timer: Timer::Tick });
                 self.forget_calm_timer();
             }
-            Input::Enter { through } => self.enter(context, through, out),
-            Input::Timer(Timer::Tick) => self.tick(context, out),
-            Input::Timer(Timer::Entry) => self.entry_timer(context, out),
+            Input::Enter { through } => self.enter(turn, through),
+            Input::Timer(Timer::Tick) => self.tick(turn),
+            Input::Timer(Timer::Entry) => self.entry_timer(turn),
             Input::Timer(Timer::Calm) => self.forget_calm_timer(),
-            Input::Differs { peer } => self.differs(context, peer, out),
+            Input::Differs { peer } => self.differs(turn, peer),
             Input::Answer { token, from, mut answer } => {
-                if let Some(sent) = self.finish(token, context.now, out) {
-                    self.answered(context, token, sent, answer, out);
+                if let Some(sent) = self.finish(token, turn.now, turn.out) {
+                    self.answered(turn, token, sent, answer);
                 } else if token.number == self.comparison {
-                    self.compared(context, from, answer, out);
+                    self.compared(turn, from, answer);
                 } else {
-                    self.entry_answer(context, token, Some(&mut answer), out);
+                    self.entry_answer(turn, token, Some(&mut answer));
                 }
             }
             Input::Failure { token } => {
-                if let Some(sent) = self.finish(token, context.now, out) {
-                    self.failed(context, token, sent, out);
+                if let Some(sent) = self.finish(token, turn.now, turn.out) {
+                    self.failed(turn, token, sent);
                 } else if token.number == self.comparison {
                     self.comparison = 0;
                     self.pace.failed();
                 } else {
-                    self.entry_answer(context, token, None, out);
+                    self.entry_answer(turn, token, None);
                 }
             }
         }
-        self.work(context, out);
+        self.work(turn);
     }
 
     /// How much is held, remembered and under way.
@@ -339,7 +358,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
     /// Drops what is too old to be of use to anybody.
     pub(super) fn expire(&mut self, now: Duration) {
         let now = micros(now);
-        self.store.expire(now - micros(self.config.retained_age), now - micros(self.config.age_limit(true)));
+        self.store.expire(now - micros(self.config.retained_age), now - micros(self.config.age_limit(Urgency::Calm)));
         self.seen.expire(now, &self.config);
         if self.earlier.as_ref().is_some_and(|earlier| earlier.is_over(now)) {
             self.earlier = None;

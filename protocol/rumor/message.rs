@@ -1,12 +1,14 @@
 //! What nodes say to each other, each request with its answer.
 
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::peer_id::PeerId;
 
 /// What makes a rumor this rumor and no other.
 ///
@@ -37,6 +39,25 @@ impl<P: fmt::Display> fmt::Display for Id<P> {
     }
 }
 
+/// How soon a rumor has to be everywhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Urgency {
+    /// As soon as possible.
+    #[default]
+    Normal,
+    /// It can wait. A calm rumor goes to few peers, together with others; comparison brings it to the rest, and it is
+    /// soon forgotten. See [`calm_fanout`](super::GossipConfig::calm_fanout),
+    /// [`calm_interval`](super::GossipConfig::calm_interval) and [`calm_age`](super::GossipConfig::calm_age).
+    Calm,
+}
+
+impl Urgency {
+    /// Whether this is [`Urgency::Calm`].
+    pub const fn is_calm(self) -> bool {
+        matches!(self, Urgency::Calm)
+    }
+}
+
 /// A message on its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rumor<P, M> {
@@ -46,8 +67,8 @@ pub struct Rumor<P, M> {
     pub hop: u32,
     /// How long it has been held by nodes since its birth. Time on the way is not in it, so it is a lower bound.
     pub age: Duration,
-    /// It need not be everywhere at once: it goes to few, comparison brings it to the others, and it is soon forgotten.
-    pub calm: bool,
+    /// How soon it has to be everywhere.
+    pub urgency: Urgency,
     /// Newcomers perform it too, for as long as it is held.
     pub replay: bool,
     /// The life and sequence under which its origin started it first, if it had to be sent again under a later life.
@@ -170,43 +191,18 @@ pub enum Stretch<P> {
     Opaque(Arc<str>),
 }
 
-/// The same on every machine for one id: FNV-1a over little-endian bytes, then the finalizer of MurmurHash3,
-/// as FNV's high bits are weak. Sums of these are compared, so a bias would let differences cancel out.
+/// Hashes an id: the first bytes of the SHA-256 of an encoding of it, so that it is the same on every machine and for
+/// every version of Rust. Sums of these are compared, so a weaker hash could let differences cancel out.
 ///
-/// Were a peer's to differ, equal nodes would read each other's pages in vain; nothing would be lost.
-pub(super) fn stable_hash<P: Hash>(id: &Id<P>) -> u64 {
-    let mut hasher = Fnv(0xcbf2_9ce4_8422_2325);
-    id.hash(&mut hasher);
-    let mut mixed = hasher.finish();
-    mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-    mixed ^ (mixed >> 33)
-}
-
-struct Fnv(u64);
-
-impl Hasher for Fnv {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    }
-    fn write_u16(&mut self, number: u16) {
-        self.write(&number.to_le_bytes());
-    }
-    fn write_u32(&mut self, number: u32) {
-        self.write(&number.to_le_bytes());
-    }
-    fn write_u64(&mut self, number: u64) {
-        self.write(&number.to_le_bytes());
-    }
-    fn write_usize(&mut self, number: usize) {
-        self.write(&(number as u64).to_le_bytes());
-    }
-    fn write_isize(&mut self, number: isize) {
-        self.write(&(number as i64).to_le_bytes());
-    }
-    fn finish(&self) -> u64 {
-        self.0
-    }
+/// Were the hash of a peer to differ, equal nodes would read each other's pages in vain; nothing would be lost.
+pub(super) fn stable_hash<P: PeerId>(id: &Id<P>) -> u64 {
+    let hasher = match id {
+        Id::Numbered { origin, incarnation, sequence } => Sha256::new()
+            .chain_update([0])
+            .chain_update(origin.bytes())
+            .chain_update(incarnation.to_le_bytes())
+            .chain_update(sequence.to_le_bytes()),
+        Id::Opaque(text) => Sha256::new().chain_update([1]).chain_update(text.as_bytes()),
+    };
+    hasher.finalize().first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
 }

@@ -10,25 +10,25 @@
 //! A is new in the group                A ── Enter ────────────────▶ B    A ◀── Seen(history) ──────── B
 //! ```
 //!
-//! *Young rumors are pushed, older ones offered.* An origin pushes to F peers, the group's fan-out, picked
-//! afresh; who hears of it for the first time pushes it to as many, as long as the payload has been handed on fewer
-//! than A = ceil(ln n / ln F) - 1 times: few of those pushes meet a node that has it. Later most would, so
-//! from there on only ids are sent, to few peers ([`Config::offers`]), who ask for what they lack. Hence payloads
-//! are sent little more than once per node. A payload no larger than the ids ([`Config::eager_bytes`]) is pushed to the end.
+//! *Young rumors are pushed, older ones offered.* An origin pushes to F peers, the group's fan-out, picked afresh; who
+//! hears of it for the first time pushes it to as many, as long as the payload has been handed on fewer than A =
+//! ceil(ln n / ln F) - 1 times: few of those pushes meet a node that has it. Later most would, so from there on only
+//! ids are sent, to few peers ([`GossipConfig::offers`]), who ask for what they lack. Hence payloads are sent little
+//! more than once per node. A payload no larger than the ids ([`GossipConfig::eager_bytes`]) is pushed to the end.
 //!
-//! *Every relay sends to both of its neighbours, and to some random peers.* The members, in the order of their ids, form a
-//! ring ([`View::around`]). Random peers alone would miss one of n nodes unless each node sent to ln n + 3 of them, most in
-//! vain. With the ring they need not reach everybody: without loss, a node that they miss hears of the rumor from the side,
-//! and a stretch of such nodes is short. With loss, or where views differ, what both miss is left to comparison.
-//! An origin sends to random peers only; the ring is closed without it.
+//! *Every relay sends to both of its neighbours, and to some random peers.* The members, in the order of their ids,
+//! form a ring ([`View::around`]). Random peers alone would miss one of n nodes unless each node sent to ln n + 3 of
+//! them, most in vain. With the ring they need not reach everybody: without loss, a node that they miss hears of the
+//! rumor from the side, and a stretch of such nodes is short. With loss, or where views differ, what both miss is left
+//! to comparison. An origin sends to random peers only; the ring is closed without it.
 //!
 //! *A pull is an answer the offered node asks for itself*, rather than the offerer pushing on an answer that says
 //! "want". Without loss both take two requests and three latencies. With loss, the one who lacks the rumor is the one
 //! who notices, and who knows other offerers: it asks one at a time, and the next when one fails.
 //!
-//! *Calm rumors go together.* One that [need not be everywhere at once](Manner::calm) is handed on at once after a silence.
-//! Those that come soon after it wait for [`Config::calm_interval`], and are then offered together. So a node sends no more
-//! than a few requests a second for them, however many there are.
+//! *Calm rumors go together.* One that [need not be everywhere at once](Urgency::Calm) is handed on at once after a
+//! silence. Those that come soon after it wait for [`GossipConfig::calm_interval`], and are then offered together. So a
+//! node sends no more than a few requests a second for them, however many there are.
 //!
 //! *Comparison heals what is left*: what both lost sight of, the sides of a partition. A
 //! hash of the ids held comes first, and is all there is at rest: eight bytes per node and tick. If it differs,
@@ -42,26 +42,27 @@
 //! and comparison brings it again.
 //!
 //! *Comparisons become rare while they find nothing.* Two in a row without a difference double the interval, up to
-//! [`Config::idle_ticks`] ticks. Anything new
-//! (a rumor sent or received that is not calm, a pull that failed, a difference that a comparison found or that was
-//! [reported](Input::Differs)) brings it back to one tick at once, also while a long timer runs. Where the peers
-//! exchange their hashes with other requests, such as a failure detector's probes ([`Gossip::same`]), a node at rest makes no
-//! comparison of its own.
+//! [`GossipConfig::idle_ticks`] ticks. Anything new (a rumor sent or received that is not calm, a pull that failed, a
+//! difference that a comparison found or that was [reported](Input::Differs)) brings it back to one tick at once, also
+//! while a long timer runs. Where the peers exchange their hashes with other requests, such as a failure detector's
+//! probes ([`Gossip::same`]), a node at rest makes no comparison of its own.
 //!
 //! *A newcomer performs what is started after it has entered.* Before it compares notes, a node that may be new in the
-//! group asks up to eight members, the next ones in the ring, what has been said: per origin and life the highest sequence, and the opaque ids. Whatever
-//! these cover is older than the entry. The node still obtains and holds it, for others who missed it, but performs it
-//! only if the rumor or the group asks for [replay](Manner::replay). The first member that has entered itself is enough;
-//! if all are new, so is the group. Numbers decide this and no clock: an origin numbers its rumors in the order in
-//! which it starts them. While a node enters, a push is performed, because only young rumors are pushed. An entry is
-//! bounded in time ([`Config::entry_time`]), so a node that nobody answers enters with what it knows.
+//! group asks up to eight members, the next ones in the ring, what has been said: per origin and life the highest
+//! sequence, and the opaque ids. Whatever these cover is older than the entry. The node still obtains and holds it, for
+//! others who missed it, but performs it only if the rumor or the group asks for [replay](Manner::replay). The first
+//! member that has entered itself is enough; if all are new, so is the group. Numbers decide this and no clock: an
+//! origin numbers its rumors in the order in which it starts them. While a node enters, a push is performed, because
+//! only young rumors are pushed. An entry is bounded in time ([`GossipConfig::entry_time`]), so a node that nobody
+//! answers enters with what it knows.
 //!
-//! *An origin with an old life starts again.* A node whose clock was put back begins a life that peers take for an old one,
-//! of which they remember nothing. They answer `Stale` with the latest life that they know, and the origin goes on in a
-//! later one. It sends what was refused again under a new id, which states the former one: who has performed the rumor
-//! under that id does not perform it again. A newcomer learns of such lives when it enters, before it has said anything.
+//! *An origin with an old life starts again.* A node whose clock was put back begins a life that peers take for an old
+//! one, of which they remember nothing. They answer `Stale` with the latest life that they know, and the origin goes on
+//! in a later one. It sends what was refused again under a new id, which states the former one: who has performed the
+//! rumor under that id does not perform it again. A newcomer learns of such lives when it enters, before it has said
+//! anything.
 //!
-//! *Peers that take only whole messages* ([`View::takes_only_pushes`]) are equal members otherwise: they are
+//! *Peers that take only whole messages* ([`View::is_reference`]) are equal members otherwise: they are
 //! drawn like others and pushed what others are offered, each rumor at most once from each node. As they cannot
 //! compare, a tick that draws one sends it the youngest rumors it has not had from here: those only that it
 //! cannot have forgotten, so that it does not perform them again.
@@ -81,14 +82,14 @@
 //! ```
 //! use std::{sync::Arc, time::Duration};
 //! use chinwag_protocol::fanout::Fanout;
-//! use chinwag_protocol::rumor::{Answer, Config, Context, Gossip, Input, Output};
+//! use chinwag_protocol::rumor::{Answer, GossipConfig, Context, Gossip, Input, Output};
 //! use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 //!
 //! let members = [1u32, 2];
 //! let mut chance = ChaCha8Rng::seed_from_u64(7);
 //! let fanout = Fanout::Log.count(members.len());
 //! let mut context = Context { now: Duration::ZERO, view: &members[..], fanout, chance: &mut chance };
-//! let config = Arc::new(Config::default());
+//! let config = Arc::new(GossipConfig::default());
 //! let mut one = Gossip::new(1u32, 1, config.clone());
 //! let mut two = Gossip::new(2u32, 1, config);
 //!
@@ -108,19 +109,21 @@
 //!
 //! # What is not here
 //!
-//! No order between rumors, not even those of one origin. No acknowledgement from everybody: `Settled`
-//! speaks of the first peers. No trees (Plumtree's are cheaper while nothing fails; here every send draws afresh, so
-//! there is nothing to repair). No membership: who is in the group is told with every call. No counters by which a rumor
-//! dies (Karp's): n + o(n) payloads come from stopping the pushes in time instead.
+//! No order between rumors, not even those of one origin. No acknowledgement from everybody: `Settled` speaks of the
+//! first peers. No trees (Plumtree's are cheaper while nothing fails; here every send draws afresh, so there is nothing
+//! to repair). No membership: who is in the group is told with every call. No counters by which a rumor dies (Karp's):
+//! n + o(n) payloads come from stopping the pushes in time instead.
 //!
 //! # Papers
 //!
-//! - Demers et al. 1987, "Epidemic algorithms for replicated database maintenance": rumors, and anti-entropy behind them.
+//! - Demers et al. 1987, "Epidemic algorithms for replicated database maintenance": rumors, and anti-entropy behind
+//!   them.
 //! - Karp, Schindelhauer, Shenker and Vöcking 2000, "Randomized rumor spreading": push while few know, pull afterwards.
 //! - Mercier, Hayez and Matos 2017, "Optimal epidemic dissemination": n + o(n) payloads by pushing young rumors and
 //!   announcing older ones; where A comes from.
 //! - Voulgaris and van Steen 2007, "Hybrid dissemination": random peers for speed, and a ring so that nobody is missed.
-//! - Leitão, Pereira and Rodrigues 2007, "Epidemic broadcast trees" (Plumtree): lazy push, and asking one announcer at a time.
+//! - Leitão, Pereira and Rodrigues 2007, "Epidemic broadcast trees" (Plumtree): lazy push, and asking one announcer at
+//!   a time.
 
 use std::time::Duration;
 
@@ -135,15 +138,17 @@ mod pace;
 mod receiving;
 mod seen;
 mod spreading;
+mod stage;
 mod store;
 #[cfg(test)]
 mod tests;
 mod traffic;
+mod turn;
 mod wants;
 
-pub use config::Config;
+pub use config::GossipConfig;
 pub use gossip::{Gossip, Memory};
-pub use message::{Answer, History, Id, Page, Request, Rumor, Stretch};
+pub use message::{Answer, History, Id, Page, Request, Rumor, Stretch, Urgency};
 pub use receiving::MAX_OPAQUE_ID;
 
 /// The members of a group, as one node sees them. Shared by all who see the same: nothing here keeps a copy.
@@ -159,13 +164,13 @@ pub trait View<P> {
     /// The member at a place from 0 to `len() - 1`. Which is where must not depend on chance.
     fn peer(&self, place: usize) -> P;
 
-    /// The members before and after this peer in an order that is the same for all who see the same members, and that is a
-    /// ring: the last one comes before the first. The same member twice if there is only one other; `None` if there is
-    /// no other.
+    /// The members before and after this peer in an order that is the same for all who see the same members, and that
+    /// is a ring: the last one comes before the first. The same member twice if there is only one other; `None` if
+    /// there is no other.
     fn around(&self, peer: P) -> Option<[P; 2]>;
 
     /// Whether this peer understands only `Push`, as nodes of the JavaScript reference do.
-    fn takes_only_pushes(&self, _peer: P) -> bool {
+    fn is_reference(&self, _peer: P) -> bool {
         false
     }
 }
@@ -182,6 +187,21 @@ impl<P: Copy + Ord> View<P> for [P] {
         let before = others().filter(|other| *other < peer).max().or_else(|| others().max())?;
         let after = others().filter(|other| *other > peer).min().or_else(|| others().min())?;
         Some([before, after])
+    }
+}
+
+impl<P, V: View<P> + ?Sized> View<P> for &V {
+    fn len(&self) -> usize {
+        (**self).len()
+    }
+    fn peer(&self, place: usize) -> P {
+        (**self).peer(place)
+    }
+    fn around(&self, peer: P) -> Option<[P; 2]> {
+        (**self).around(peer)
+    }
+    fn is_reference(&self, peer: P) -> bool {
+        (**self).is_reference(peer)
     }
 }
 
@@ -284,8 +304,8 @@ pub enum Output<P, M> {
 /// How a rumor is to spread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Manner {
-    /// It need not be everywhere at once: see [`calm_fanout`](Config::calm_fanout) and [`calm_age`](Config::calm_age).
-    pub calm: bool,
+    /// How soon it has to be everywhere.
+    pub urgency: Urgency,
     /// Newcomers perform it too, for as long as it is held.
     pub replay: bool,
 }
@@ -309,6 +329,7 @@ pub struct Token {
 
 /// Why a rumor was not started. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum BroadcastError {
     /// The caller is faster than the group takes it.
     #[error("busy: {in_flight} own rumors are on their way; try again when one is settled")]

@@ -1,6 +1,6 @@
 //! How often a node compares notes: once per tick while something is new, and less often while nothing is.
 
-use super::config::Config;
+use super::config::GossipConfig;
 use super::seen::Birth;
 
 /// What a comparison without a difference counts for, and one that failed. Failures count too, as a group of nodes that
@@ -14,8 +14,8 @@ const DOUBLE: u8 = 4;
 /// How many ticks a node waits at most for each peer that it has. Guessed.
 const TICKS_PER_PEER: usize = 4;
 
-/// By how many times longer each time, and at most, a node at rest waits while peers state that they hold the same. Guessed:
-/// the longest is how late it notices that they have ceased to.
+/// By how many times longer each time, and at most, a node at rest waits while peers state that they hold the same.
+/// Guessed: the longest is how late it notices that they have ceased to.
 const STRETCH: u8 = 4;
 const LONGEST_STRETCH: u8 = 16;
 
@@ -41,7 +41,7 @@ impl Default for Pace {
 
 impl Pace {
     /// How many ticks pass until the next comparison, in a view of so many.
-    pub(super) fn ticks(&self, members: usize, config: &Config) -> u32 {
+    pub(super) fn ticks(&self, members: usize, config: &GossipConfig) -> u32 {
         let doublings = u32::from(self.quiet / DOUBLE).min(u32::BITS - 1);
         (1u32 << doublings).min(most_ticks(members, config))
     }
@@ -51,9 +51,9 @@ impl Pace {
         self.stated = self.stated.saturating_add(1);
     }
 
-    /// A tick begins. Where peers have stated often enough that they hold the same, a node at rest need not ask. Answers by
-    /// how many times it then waits longer; 1 where it has to ask.
-    pub(super) fn stretch(&mut self, members: usize, config: &Config) -> u32 {
+    /// A tick begins. Where peers have stated often enough that they hold the same, a node at rest need not ask.
+    /// Answers by how many times it then waits longer; 1 where it has to ask.
+    pub(super) fn stretch(&mut self, members: usize, config: &GossipConfig) -> u32 {
         let at_rest = self.ticks(members, config) == most_ticks(members, config);
         // as often as it would have asked meanwhile
         let enough = std::mem::take(&mut self.stated) >= self.stretch;
@@ -89,7 +89,7 @@ impl Pace {
 }
 
 /// How many ticks pass between two comparisons at rest, in a view of so many.
-fn most_ticks(members: usize, config: &Config) -> u32 {
+fn most_ticks(members: usize, config: &GossipConfig) -> u32 {
     let most = match members.saturating_sub(1) {
         // alone, it has nobody to ask
         0 => config.idle_ticks,

@@ -1,10 +1,7 @@
 //! Taking in rumors, handing them out, and what becomes of requests.
 
-use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
-
-use rand::Rng;
 
 use super::choice::choose;
 use super::gossip::Gossip;
@@ -12,9 +9,11 @@ use super::message::{Answer, Id, Rumor};
 use super::seen::{Birth, Mark};
 use super::spreading::{REPLACEMENTS, rumor};
 use super::store::Held;
-use super::traffic::{Sending, Sent, Waiting};
+use super::traffic::{Queue, QueuedRumor, Sending, Sent};
+use super::turn::Turn;
 use super::wants::Unanswered;
-use super::{Context, Output, Token, View, micros};
+use super::{Output, Token, micros};
+use crate::peer_id::PeerId;
 
 /// An opaque id longer than this many bytes is refused: it is kept for long, and real ones have 64.
 pub const MAX_OPAQUE_ID: usize = 256;
@@ -24,16 +23,10 @@ pub const MAX_OPAQUE_ID: usize = 256;
 /// asking everybody, and to the many after a partition within a few ticks.
 const FRESH_TICKS: u32 = 5;
 
-impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
-    pub(super) fn accept<V: View<P> + ?Sized, R: Rng + ?Sized>(
-        &mut self,
-        context: &mut Context<'_, V, R>,
-        from: Option<P>,
-        rumor: Rumor<P, M>,
-        out: &mut Vec<Output<P, M>>,
-    ) -> Answer<P, M> {
-        let Rumor { id, hop, age, calm, replay, former, bytes, message } = rumor;
-        let now = micros(context.now);
+impl<P: PeerId, M: Clone> Gossip<P, M> {
+    pub(super) fn accept(&mut self, turn: &mut Turn<'_, P, M>, from: Option<P>, rumor: Rumor<P, M>) -> Answer<P, M> {
+        let Rumor { id, hop, age, urgency, replay, former, bytes, message } = rumor;
+        let now = micros(turn.now);
         let born = now - micros(age);
         if let Some(incarnation) = self.superseding(&id) {
             return Answer::Stale { incarnation };
@@ -41,8 +34,8 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         if self.has_seen(&id) {
             return Answer::Had;
         }
-        if age > self.config.age_limit(calm) {
-            self.arrived(&id, out);
+        if age > self.config.age_limit(urgency) {
+            self.arrived(&id, turn.out);
             return Answer::Had;
         }
         let too_long = matches!(&id, Id::Opaque(text) if text.len() > MAX_OPAQUE_ID);
@@ -53,29 +46,33 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
             Mark::New => {}
             Mark::Full => return Answer::Busy,
             Mark::Seen => {
-                self.arrived(&id, out);
+                self.arrived(&id, turn.out);
                 return Answer::Had;
             }
         }
-        let compared = self.arrived(&id, out);
+        let compared = self.arrived(&id, turn.out);
         let known = self.known_as(&id, former, born, now);
         let earlier = self.earlier.as_ref().is_some_and(|earlier| earlier.covers(&id, former));
         // what was said before this node entered is held for others all the same
         if !known && (!earlier || replay || self.config.replay) {
-            out.push(Output::Perform { id: id.clone(), message: message.clone() });
+            turn.out.push(Output::Perform { id: id.clone(), message: message.clone() });
         }
-        if !calm {
-            self.wake(context, out);
+        if !urgency.is_calm() {
+            self.wake(turn);
         }
         if self.config.hop_limit.is_none_or(|limit| hop < limit) {
-            // What was said before this node entered is left to comparison: it has been spread, and a push of it would look
-            // young to another newcomer.
+            // What was said before this node entered is left to comparison: it has been spread, and a push of it would
+            // look young to another newcomer.
             let spread = !earlier && (!compared || age < self.tick_length() * FRESH_TICKS);
-            let sent_whole = from.filter(|from| context.view.takes_only_pushes(*from)).into_iter().collect();
+            let pushed_to = from.filter(|from| turn.view.is_reference(*from)).into_iter().collect();
             let own = false;
-            self.hold(&id, Held { message, hop, born, calm, replay, former, own, bytes, waiting: spread, sent_whole });
+            self.hold(
+                &id,
+                Held { message, hop, born, urgency, replay, former, own, bytes, waiting: spread, pushed_to },
+            );
             if spread {
-                self.enqueue(id, bytes, from, calm);
+                let queue = if urgency.is_calm() { Queue::Calm } else { Queue::Main };
+                self.enqueue(queue, QueuedRumor { id, bytes, from });
             }
         }
         Answer::Fresh
@@ -142,14 +139,9 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         known
     }
 
-    /// A peer has refused an own rumor, as it knows a later life of this node: sends it again, in a life later than that.
-    pub(super) fn refused_as_stale<V: View<P> + ?Sized, R: Rng + ?Sized>(
-        &mut self,
-        context: &mut Context<'_, V, R>,
-        id: &Id<P>,
-        known: u64,
-        out: &mut Vec<Output<P, M>>,
-    ) {
+    /// A peer has refused an own rumor, as it knows a later life of this node: sends it again, in a life later than
+    /// that.
+    pub(super) fn refused_as_stale(&mut self, turn: &mut Turn<'_, P, M>, id: &Id<P>, known: u64) {
         let Id::Numbered { incarnation: life, sequence, .. } = *id else { return };
         // it may have been sent again already, and it waits for its next offer if there is no room
         let Some(bytes) = self.store.get(id).filter(|held| held.own && !held.waiting).map(|held| held.bytes) else {
@@ -158,7 +150,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         if known < life || !self.has_room(bytes) {
             return;
         }
-        self.make_room_above(context.now, known, true);
+        self.make_room_above(turn.now, known, true);
         // the last life of all may have been reached
         if self.incarnation <= known {
             return;
@@ -170,9 +162,9 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         self.traffic_mut().own.insert((incarnation, sequence_now), 0);
         let former = held.former.or(Some((life, sequence)));
         self.hold(&to, Held { former, waiting: true, ..held });
-        self.enqueue(to.clone(), bytes, None, false);
-        out.push(Output::Reissued { from: id.clone(), to });
-        self.wake(context, out);
+        self.enqueue(Queue::Main, QueuedRumor { id: to.clone(), bytes, from: None });
+        turn.out.push(Output::Reissued { from: id.clone(), to });
+        self.wake(turn);
     }
 
     pub(super) fn has_room(&self, bytes: usize) -> bool {
@@ -188,12 +180,14 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         self.store.trim(&self.config);
     }
 
-    /// Has a rumor wait to be spread; `calm` for one of another node that waits for the common turn of such rumors.
-    pub(super) fn enqueue(&mut self, id: Id<P>, bytes: usize, from: Option<P>, calm: bool) {
+    /// Has a rumor wait to be spread.
+    pub(super) fn enqueue(&mut self, queue: Queue, waiting: QueuedRumor<P>) {
         let traffic = self.traffic_mut();
-        traffic.queue_bytes += bytes;
-        let queue = if calm { &mut traffic.calm } else { &mut traffic.queue };
-        queue.push_back(Waiting { id, bytes, from });
+        traffic.queue_bytes += waiting.bytes;
+        match queue {
+            Queue::Main => traffic.queue.push_back(waiting),
+            Queue::Calm => traffic.calm.push_back(waiting),
+        }
     }
 
     pub(super) fn supply(&self, ids: &[Id<P>], now: Duration) -> Answer<P, M> {
@@ -225,39 +219,32 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         Some(sent)
     }
 
-    pub(super) fn answered<V: View<P> + ?Sized, R: Rng + ?Sized>(
-        &mut self,
-        context: &mut Context<'_, V, R>,
-        token: Token,
-        sent: Sent<P>,
-        answer: Answer<P, M>,
-        out: &mut Vec<Output<P, M>>,
-    ) {
+    pub(super) fn answered(&mut self, turn: &mut Turn<'_, P, M>, token: Token, sent: Sent<P>, answer: Answer<P, M>) {
         let ids = match &sent.what {
             Sending::Pull(ids) => ids,
             Sending::Push { id, .. } => {
                 if let Answer::Stale { incarnation } = answer {
-                    self.refused_as_stale(context, id, incarnation, out);
+                    self.refused_as_stale(turn, id, incarnation);
                 }
                 return;
             }
             Sending::Offer { ids, .. } => {
                 if let Answer::Stale { incarnation } = answer {
                     for id in ids.iter() {
-                        self.refused_as_stale(context, id, incarnation, out);
+                        self.refused_as_stale(turn, id, incarnation);
                     }
                 }
                 return;
             }
         };
         let Answer::Rumors { rumors, more } = answer else {
-            return self.failed(context, token, sent, out);
+            return self.failed(turn, token, sent);
         };
         let progress = !rumors.is_empty();
         for rumor in rumors {
             // Only what was asked for: an answer is no way around a full queue.
             if ids.contains(&rumor.id) {
-                self.accept(context, Some(sent.to), rumor, out);
+                self.accept(turn, Some(sent.to), rumor);
             }
         }
         let outcome = if more && progress { Unanswered::LeftOver } else { Unanswered::NotHeld };
@@ -266,49 +253,36 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         }
     }
 
-    pub(super) fn failed<V: View<P> + ?Sized, R: Rng + ?Sized>(
-        &mut self,
-        context: &mut Context<'_, V, R>,
-        token: Token,
-        sent: Sent<P>,
-        out: &mut Vec<Output<P, M>>,
-    ) {
+    pub(super) fn failed(&mut self, turn: &mut Turn<'_, P, M>, token: Token, sent: Sent<P>) {
         match sent.what {
             Sending::Pull(ids) => {
                 for id in ids.iter() {
                     self.traffic_mut().wants.unanswered(id, sent.to, token.number, Unanswered::Failed);
                 }
                 // there may be nobody else to ask
-                self.wake(context, out);
+                self.wake(turn);
             }
-            Sending::Push { id, .. } => self.replace(context, sent.to, Arc::new([*id]), REPLACEMENTS, out),
-            Sending::Offer { ids, replacements } => self.replace(context, sent.to, ids, replacements, out),
+            Sending::Push { id, .. } => self.replace(turn, sent.to, Arc::new([*id]), REPLACEMENTS),
+            Sending::Offer { ids, replacements } => self.replace(turn, sent.to, ids, replacements),
         }
     }
 
     /// Makes up for a push or an offer that failed, with an offer to somebody else: the loss of one request
     /// leaves the spreading as wide as before. Where the group is sent to whole there is nobody else.
-    pub(super) fn replace<V: View<P> + ?Sized, R: Rng + ?Sized>(
-        &mut self,
-        context: &mut Context<'_, V, R>,
-        failed: P,
-        ids: Arc<[Id<P>]>,
-        replacements: u8,
-        out: &mut Vec<Output<P, M>>,
-    ) {
+    pub(super) fn replace(&mut self, turn: &mut Turn<'_, P, M>, failed: P, ids: Arc<[Id<P>]>, replacements: u8) {
         // nothing makes up for what is no longer held, and comparison for what is calm
-        let calm = |id| self.store.get(id).is_none_or(|held| held.calm);
+        let calm = |id| self.store.get(id).is_none_or(|held| held.urgency.is_calm());
         if replacements == 0 || ids.iter().all(calm) {
             return;
         }
-        let whole = context.view.len() <= context.fanout + 1;
-        let peer = if whole && !context.view.takes_only_pushes(failed) {
+        let whole = turn.view.len() <= turn.fanout + 1;
+        let peer = if whole && !turn.view.is_reference(failed) {
             Some(failed)
         } else {
-            choose(context.view, self.me, 1, Some(failed), context.chance).first().copied()
+            choose(turn.view, self.me, 1, Some(failed), turn.chance).first().copied()
         };
         if let Some(peer) = peer {
-            self.offer(context, peer, &ids, replacements - 1, out);
+            self.offer(turn, peer, &ids, replacements - 1);
         }
     }
 }

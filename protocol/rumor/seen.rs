@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::config::Config;
+use super::config::GossipConfig;
 use super::message::Id;
 use super::micros;
 
@@ -79,7 +79,7 @@ impl<P> Default for Seen<P> {
 
 impl<P: Copy + Ord> Seen<P> {
     /// Whether this id is known to be seen. `false` also for one of which nothing is known.
-    pub(super) fn contains(&self, id: &Id<P>, config: &Config) -> bool {
+    pub(super) fn contains(&self, id: &Id<P>, config: &GossipConfig) -> bool {
         match id {
             Id::Numbered { origin, incarnation, sequence } => match self.lives.get(&(*origin, *incarnation)) {
                 Some(life) => life.contains(*sequence),
@@ -90,7 +90,7 @@ impl<P: Copy + Ord> Seen<P> {
     }
 
     /// Marks as seen a rumor born at `born`.
-    pub(super) fn mark(&mut self, id: &Id<P>, born: Birth, now: Birth, config: &Config) -> Mark {
+    pub(super) fn mark(&mut self, id: &Id<P>, born: Birth, now: Birth, config: &GossipConfig) -> Mark {
         match id {
             Id::Numbered { origin, incarnation, sequence } => {
                 self.mark_numbered((*origin, *incarnation), *sequence, born, now, config)
@@ -100,7 +100,7 @@ impl<P: Copy + Ord> Seen<P> {
     }
 
     /// Forgets opaque ids so old that their rumors are refused for their age.
-    pub(super) fn expire(&mut self, now: Birth, config: &Config) {
+    pub(super) fn expire(&mut self, now: Birth, config: &GossipConfig) {
         let limit = now - micros(config.retained_age) - 2 * micros(config.transit);
         while self.opaque_by_birth.first().is_some_and(|(born, _)| *born < limit) {
             self.forget_oldest_opaque();
@@ -124,7 +124,7 @@ impl<P: Copy + Ord> Seen<P> {
     }
 
     /// The latest life of its origin that is known, if this id is refused for belonging to an earlier one.
-    pub(super) fn superseding(&self, id: &Id<P>, config: &Config) -> Option<u64> {
+    pub(super) fn superseding(&self, id: &Id<P>, config: &GossipConfig) -> Option<u64> {
         match id {
             Id::Numbered { origin, incarnation, .. }
                 if !self.lives.contains_key(&(*origin, *incarnation))
@@ -158,7 +158,7 @@ impl<P: Copy + Ord> Seen<P> {
 
     /// Marks all that this node started in a life that it has given up. It has to be known whatever the bounds say, as
     /// the node would perform its own rumors otherwise.
-    pub(super) fn mark_own(&mut self, me: P, incarnation: u64, watermark: u64, now: Birth, config: &Config) {
+    pub(super) fn mark_own(&mut self, me: P, incarnation: u64, watermark: u64, now: Birth, config: &GossipConfig) {
         if self.lives.len() >= config.origins.max(1) {
             self.make_room(now, config);
         }
@@ -186,13 +186,13 @@ impl<P: Copy + Ord> Seen<P> {
         self.opaque_horizon = self.opaque_horizon.max(limit);
     }
 
-    fn superseded(&self, origin: P, incarnation: u64, config: &Config) -> bool {
+    fn superseded(&self, origin: P, incarnation: u64, config: &GossipConfig) -> bool {
         let mut lives = self.lives.range((origin, 0)..=(origin, u64::MAX));
         let oldest = lives.next().map(|((_, oldest), _)| *oldest);
         oldest.is_some_and(|oldest| incarnation < oldest && lives.count() + 1 >= config.lives.max(1))
     }
 
-    fn mark_numbered(&mut self, key: (P, u64), sequence: u64, born: Birth, now: Birth, config: &Config) -> Mark {
+    fn mark_numbered(&mut self, key: (P, u64), sequence: u64, born: Birth, now: Birth, config: &GossipConfig) -> Mark {
         if let Some(life) = self.lives.get_mut(&key) {
             return life.mark(sequence, born, now, config);
         }
@@ -212,7 +212,7 @@ impl<P: Copy + Ord> Seen<P> {
     }
 
     /// Drops an origin's oldest life if there is one too many. The next one answers for it from now on.
-    fn supersede(&mut self, origin: P, config: &Config) {
+    fn supersede(&mut self, origin: P, config: &GossipConfig) {
         let mut lives = self.lives.range((origin, 0)..=(origin, u64::MAX));
         let oldest = lives.next().map(|(key, life)| (*key, life.youngest));
         let next = lives.next().map(|(key, _)| *key);
@@ -229,7 +229,7 @@ impl<P: Copy + Ord> Seen<P> {
     /// Forgets the origins that have been silent longest: an eighth of all at once, so that the search is paid
     /// for by many. An origin goes with all its lives, since they tell which of its lives is superseded. Those
     /// heard a moment ago stay: copies of what they said may still be under way.
-    fn make_room(&mut self, now: Birth, config: &Config) -> bool {
+    fn make_room(&mut self, now: Birth, config: &GossipConfig) -> bool {
         let mut origins: Vec<(Birth, P)> = Vec::new();
         for ((origin, _), life) in &self.lives {
             match origins.last_mut() {
@@ -251,7 +251,7 @@ impl<P: Copy + Ord> Seen<P> {
         self.lives.len() < before
     }
 
-    fn mark_opaque(&mut self, text: &Arc<str>, born: Birth, now: Birth, config: &Config) -> Mark {
+    fn mark_opaque(&mut self, text: &Arc<str>, born: Birth, now: Birth, config: &GossipConfig) -> Mark {
         let too_old = is_beyond(self.opaque_horizon, born, config);
         if too_old || self.opaque.contains_key(text) {
             return Mark::Seen;
@@ -288,7 +288,7 @@ impl Life {
         sequence <= self.watermark || self.stretches.get(at).is_some_and(|stretch| stretch.first <= sequence)
     }
 
-    fn mark(&mut self, sequence: u64, born: Birth, now: Birth, config: &Config) -> Mark {
+    fn mark(&mut self, sequence: u64, born: Birth, now: Birth, config: &GossipConfig) -> Mark {
         self.close_gaps_before(now - micros(config.retained_age) - micros(config.transit));
         loop {
             if self.contains(sequence) || is_beyond(self.horizon, born, config) {
@@ -344,7 +344,7 @@ impl Life {
 }
 
 /// Whether something may have been forgotten together with what set this horizon. Births are known to within
-/// [`Config::transit`].
-fn is_beyond(horizon: Birth, born: Birth, config: &Config) -> bool {
+/// [`GossipConfig::transit`].
+fn is_beyond(horizon: Birth, born: Birth, config: &GossipConfig) -> bool {
     born <= horizon.saturating_add(micros(config.transit))
 }

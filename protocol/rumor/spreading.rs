@@ -1,19 +1,18 @@
 //! Working off what waits: pulls, pushes and offers.
 
-use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
-
-use rand::Rng;
 
 use super::choice::{choose_around, push_depth};
 use super::gossip::Gossip;
 use super::message::{Id, Request, Rumor};
 use super::seen::Birth;
 use super::store::Held;
-use super::traffic::{Sending, Sent, Traffic, Waiting};
-use super::{Context, Output, Timer, Token, View, micros};
+use super::traffic::{QueuedRumor, Sending, Sent, Traffic};
+use super::turn::Turn;
+use super::{Output, Timer, Token, micros};
 use crate::pause;
+use crate::peer_id::PeerId;
 
 /// How often a push or an offer that failed is made up for by an offer to somebody else.
 ///
@@ -24,13 +23,9 @@ pub(super) const REPLACEMENTS: u8 = 1;
 /// Neighbours in the ring of all members.
 pub(super) const AROUND: usize = 2;
 
-impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
+impl<P: PeerId, M: Clone> Gossip<P, M> {
     /// Starts as much of what waits as the bounds allow. Pulls go first: they bring what others wait for.
-    pub(super) fn work<V: View<P> + ?Sized, R: Rng + ?Sized>(
-        &mut self,
-        context: &mut Context<'_, V, R>,
-        out: &mut Vec<Output<P, M>>,
-    ) {
+    pub(super) fn work(&mut self, turn: &mut Turn<'_, P, M>) {
         loop {
             let limit = self.config.requests.max(1);
             let room = self.has_room(0);
@@ -45,27 +40,23 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
                 && traffic.pulls() < self.config.pulls.max(1)
                 && let Some((to, ids)) = traffic.wants.next(self.number + 1, self.config.batch)
             {
-                self.send(to, Sending::Pull(ids.into()), out);
+                self.send(to, Sending::Pull(ids.into()), turn.out);
                 continue;
             }
             let Some(waiting) = traffic.next_waiting() else {
                 break;
             };
-            self.spread(context, waiting, out);
+            self.spread(turn, waiting);
         }
-        self.spread_calm(context, out);
+        self.spread_calm(turn);
         if self.traffic.as_deref().is_some_and(Traffic::is_empty) {
             self.traffic = None;
         }
     }
 
     /// Spreads the calm rumors of others that wait, unless others were spread just now.
-    fn spread_calm<V: View<P> + ?Sized, R: Rng + ?Sized>(
-        &mut self,
-        context: &mut Context<'_, V, R>,
-        out: &mut Vec<Output<P, M>>,
-    ) {
-        let now = micros(context.now);
+    fn spread_calm(&mut self, turn: &mut Turn<'_, P, M>) {
+        let now = micros(turn.now);
         while let Some(traffic) = self.traffic.as_deref_mut()
             && !traffic.calm.is_empty()
             && traffic.sent.len() < self.config.requests.max(1)
@@ -73,36 +64,32 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
             if now < self.calm_due {
                 if !std::mem::replace(&mut traffic.calm_timer, true) {
                     let after = Duration::from_micros((self.calm_due - now).unsigned_abs());
-                    out.push(Output::Timer { after, timer: Timer::Calm });
+                    turn.out.push(Output::Timer { after, timer: Timer::Calm });
                 }
                 return;
             }
             let first = self.number + 1;
-            self.spread_all_calm(context, out);
+            self.spread_all_calm(turn);
             let requests = first..=self.number;
             if let Some(traffic) = self.traffic.as_deref_mut().filter(|_| !requests.is_empty()) {
-                traffic.calm_turn = Some((requests, context.now));
-                self.calm_due = micros(context.now + self.config.calm_interval * pause::LONGEST);
+                traffic.calm_turn = Some((requests, turn.now));
+                self.calm_due = micros(turn.now + self.config.calm_interval * pause::LONGEST);
             }
         }
     }
 
     /// Spreads the calm rumors of others that wait, all together. One alone is spread like any other rumor; several are
     /// offered, so that each of a few peers has one request for all of them.
-    fn spread_all_calm<V: View<P> + ?Sized, R: Rng + ?Sized>(
-        &mut self,
-        context: &mut Context<'_, V, R>,
-        out: &mut Vec<Output<P, M>>,
-    ) {
+    fn spread_all_calm(&mut self, turn: &mut Turn<'_, P, M>) {
         let Some(traffic) = self.traffic.as_deref_mut() else { return };
         if traffic.calm.len() == 1
             && let Some(waiting) = traffic.next_calm()
         {
-            return self.spread(context, waiting, out);
+            return self.spread(turn, waiting);
         }
         let mut ids = Vec::new();
         while ids.len() < self.config.batch.max(1)
-            && let Some(Waiting { id, .. }) = traffic.next_calm()
+            && let Some(QueuedRumor { id, .. }) = traffic.next_calm()
         {
             // one that is no longer held is too old
             if let Some(held) = self.store.get_mut(&id) {
@@ -111,16 +98,16 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
             }
         }
         if !ids.is_empty() {
-            let (ids, count) = (ids.into(), self.calm_count(context.fanout));
-            for peer in choose_around(context.view, self.me, neighbours_among(count), count, None, context.chance) {
+            let (ids, count) = (ids.into(), self.calm_count(turn.fanout));
+            for peer in choose_around(turn.view, self.me, neighbours_among(count), count, None, turn.chance) {
                 // comparison makes up for one that fails
-                self.offer(context, peer, &ids, 0, out);
+                self.offer(turn, peer, &ids, 0);
             }
         }
     }
 
-    /// A request has ended. The first one of a turn of calm rumors that does tells how long requests take at present: the
-    /// next turn comes after a pause that is as long.
+    /// A request has ended. The first one of a turn of calm rumors that does tells how long requests take at present:
+    /// the next turn comes after a pause that is as long.
     pub(super) fn calm_answered(&mut self, now: Duration, number: u64) {
         let Some(traffic) = self.traffic.as_deref_mut() else { return };
         let Some((_, began)) = traffic.calm_turn.take_if(|(requests, _)| requests.contains(&number)) else { return };
@@ -144,18 +131,13 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         }
     }
 
-    pub(super) fn spread<V: View<P> + ?Sized, R: Rng + ?Sized>(
-        &mut self,
-        context: &mut Context<'_, V, R>,
-        Waiting { id, bytes, from }: Waiting<P>,
-        out: &mut Vec<Output<P, M>>,
-    ) {
-        let members = context.view.len();
-        let depth = push_depth(members, context.fanout);
+    pub(super) fn spread(&mut self, turn: &mut Turn<'_, P, M>, QueuedRumor { id, bytes, from }: QueuedRumor<P>) {
+        let members = turn.view.len();
+        let depth = push_depth(members, turn.fanout);
         let Some(held) = self.store.get_mut(&id) else {
             // It waited until it was too old, or was reissued meanwhile.
             if matches!(&id, Id::Numbered { origin, .. } if *origin == self.me) {
-                self.traffic_mut().settle(&id, out);
+                self.traffic_mut().settle(&id, turn.out);
             }
             return;
         };
@@ -164,32 +146,32 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         let young = held.hop < depth;
         // Young rumors go to as many peers as the group's fan-out says. For older ones a larger number would be wasted,
         // as most peers have them already.
-        let (own, calm) = (held.own, held.calm);
+        let (own, calm) = (held.own, held.urgency.is_calm());
         let count = if calm {
-            self.calm_count(context.fanout)
+            self.calm_count(turn.fanout)
         } else if young {
-            context.fanout.max(1)
+            turn.fanout.max(1)
         } else {
             AROUND + if eager { self.config.pushes } else { self.config.offers }
         };
         let around = if own { 0 } else { neighbours_among(count) };
         if !young && !eager {
             let (ids, from) = if calm { (Arc::from([id]), from) } else { self.gather(id, from, depth) };
-            for peer in choose_around(context.view, self.me, around, count, from, context.chance) {
-                self.offer(context, peer, &ids, REPLACEMENTS, out);
+            for peer in choose_around(turn.view, self.me, around, count, from, turn.chance) {
+                self.offer(turn, peer, &ids, REPLACEMENTS);
             }
             return;
         }
-        let peers = choose_around(context.view, self.me, around, count, from, context.chance);
+        let peers = choose_around(turn.view, self.me, around, count, from, turn.chance);
         if own && let Id::Numbered { incarnation, sequence, .. } = &id {
             // One more than there are, taken back below, so that one sent to nobody settles too.
             self.traffic_mut().own.insert((*incarnation, *sequence), peers.len() + 1);
         }
         for peer in peers {
-            self.push(context, peer, &id, own, out);
+            self.push(turn, peer, &id, own);
         }
         if own {
-            self.traffic_mut().settle(&id, out);
+            self.traffic_mut().settle(&id, turn.out);
         }
     }
 
@@ -204,7 +186,7 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
             && let Some(held) = store.get_mut(&next.id)
             && held.hop >= depth
             && held.bytes > config.eager_bytes
-            && !held.calm
+            && !held.urgency.is_calm()
             && let Some(next) = traffic.next_waiting()
         {
             held.waiting = false;
@@ -214,43 +196,29 @@ impl<P: Copy + Ord + Hash, M: Clone> Gossip<P, M> {
         (ids.into(), from)
     }
 
-    pub(super) fn push<V: View<P> + ?Sized, R: Rng + ?Sized>(
-        &mut self,
-        context: &Context<'_, V, R>,
-        to: P,
-        id: &Id<P>,
-        first: bool,
-        out: &mut Vec<Output<P, M>>,
-    ) {
+    pub(super) fn push(&mut self, turn: &mut Turn<'_, P, M>, to: P, id: &Id<P>, first: bool) {
         let Some(held) = self.store.get_mut(id) else {
             return;
         };
-        if context.view.takes_only_pushes(to) {
-            if held.sent_whole.contains(&to) {
+        if turn.view.is_reference(to) {
+            if held.pushed_to.contains(&to) {
                 return;
             }
-            held.sent_whole.push(to);
+            held.pushed_to.push(to);
         }
-        let rumor = rumor(id, held, micros(context.now));
+        let rumor = rumor(id, held, micros(turn.now));
         let token = self.sending(to, Sending::Push { id: Box::new(id.clone()), first });
-        out.push(Output::Send { token, to, request: Request::Push(rumor) });
+        turn.out.push(Output::Send { token, to, request: Request::Push(rumor) });
     }
 
     /// Offers, or pushes to a peer that takes nothing else.
-    pub(super) fn offer<V: View<P> + ?Sized, R: Rng + ?Sized>(
-        &mut self,
-        context: &Context<'_, V, R>,
-        to: P,
-        ids: &Arc<[Id<P>]>,
-        replacements: u8,
-        out: &mut Vec<Output<P, M>>,
-    ) {
-        if context.view.takes_only_pushes(to) {
+    pub(super) fn offer(&mut self, turn: &mut Turn<'_, P, M>, to: P, ids: &Arc<[Id<P>]>, replacements: u8) {
+        if turn.view.is_reference(to) {
             for id in ids.iter() {
-                self.push(context, to, id, false, out);
+                self.push(turn, to, id, false);
             }
         } else {
-            self.send(to, Sending::Offer { ids: ids.clone(), replacements }, out);
+            self.send(to, Sending::Offer { ids: ids.clone(), replacements }, turn.out);
         }
     }
 
@@ -283,7 +251,7 @@ pub(super) fn rumor<P: Clone, M: Clone>(id: &Id<P>, held: &Held<P, M>, now: Birt
         id: id.clone(),
         hop: held.hop.saturating_add(1),
         age: held.age(now),
-        calm: held.calm,
+        urgency: held.urgency,
         replay: held.replay,
         former: held.former,
         bytes: held.bytes,

@@ -1,20 +1,20 @@
 //! The rumors held for those who still lack them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::Hash;
 use std::ops::Bound;
 use std::time::Duration;
 
-use super::config::Config;
-use super::message::{Id, Page, Stretch, stable_hash};
+use super::config::GossipConfig;
+use super::message::{Id, Page, Stretch, Urgency, stable_hash};
 use super::seen::Birth;
+use crate::peer_id::PeerId;
 
 #[derive(Clone, Debug)]
 pub(super) struct Held<P, M> {
     pub(super) message: M,
     pub(super) hop: u32,
     pub(super) born: Birth,
-    pub(super) calm: bool,
+    pub(super) urgency: Urgency,
     pub(super) replay: bool,
     pub(super) former: Option<(u64, u64)>,
     /// It was started by this node, since it began.
@@ -23,7 +23,7 @@ pub(super) struct Held<P, M> {
     /// It is still to be spread, so it must not be dropped.
     pub(super) waiting: bool,
     /// Peers that take only whole messages and have had this one from here, or given it to us.
-    pub(super) sent_whole: Vec<P>,
+    pub(super) pushed_to: Vec<P>,
 }
 
 #[derive(Clone, Debug)]
@@ -44,7 +44,7 @@ impl<P, M> Default for Store<P, M> {
     }
 }
 
-impl<P: Copy + Ord + Hash, M> Store<P, M> {
+impl<P: PeerId, M> Store<P, M> {
     pub(super) fn get(&self, id: &Id<P>) -> Option<&Held<P, M>> {
         self.held.get(id).map(|held| &**held)
     }
@@ -68,7 +68,7 @@ impl<P: Copy + Ord + Hash, M> Store<P, M> {
     pub(super) fn insert(&mut self, id: Id<P>, held: Held<P, M>) {
         self.remove(&id);
         self.bytes += held.bytes;
-        self.calm += usize::from(held.calm);
+        self.calm += usize::from(held.urgency.is_calm());
         self.hash = self.hash.wrapping_add(stable_hash(&id));
         self.by_birth.insert((held.born, id.clone()));
         self.held.insert(id, Box::new(held));
@@ -77,14 +77,14 @@ impl<P: Copy + Ord + Hash, M> Store<P, M> {
     pub(super) fn remove(&mut self, id: &Id<P>) -> Option<Held<P, M>> {
         let held = self.held.remove(id)?;
         self.bytes -= held.bytes;
-        self.calm -= usize::from(held.calm);
+        self.calm -= usize::from(held.urgency.is_calm());
         self.hash = self.hash.wrapping_sub(stable_hash(id));
         self.by_birth.remove(&(held.born, id.clone()));
         Some(*held)
     }
 
     /// Drops the oldest until count and bytes are within bounds, sparing those still to be spread and the last one.
-    pub(super) fn trim(&mut self, config: &Config) {
+    pub(super) fn trim(&mut self, config: &GossipConfig) {
         while self.held.len() > 1 && (self.held.len() > config.retained_count || self.bytes > config.retained_bytes) {
             let oldest = self.by_birth.iter().map(|(_, id)| id).find(|id| !self.is_waiting(id)).cloned();
             match oldest {
@@ -97,7 +97,7 @@ impl<P: Copy + Ord + Hash, M> Store<P, M> {
     /// Drops what was born before `limit`, and what is calm and was born before a limit of its own.
     pub(super) fn expire(&mut self, limit: Birth, calm_limit: Birth) {
         let too_old = |(born, id): &&(Birth, Id<P>)| {
-            *born < limit || self.held.get(id).is_some_and(|held| held.calm && *born < calm_limit)
+            *born < limit || self.held.get(id).is_some_and(|held| held.urgency.is_calm() && *born < calm_limit)
         };
         // a group without calm ones need not be gone through
         let last = if self.calm == 0 { limit } else { limit.max(calm_limit) };

@@ -19,15 +19,15 @@ mod schedules;
 type Node = Gossip<u32, &'static str>;
 type Outputs = Vec<Output<u32, &'static str>>;
 
-const CALM: Manner = Manner { calm: true, replay: false };
+const CALM: Manner = Manner { urgency: Urgency::Calm, replay: false };
 
 /// Above the default of `eager_bytes`.
 const LARGE: usize = 4096;
 
-/// Members 0 to n - 1, of which those from `legacy` on take only whole messages.
+/// Members 0 to n - 1, of which those from `first_reference` on are reference nodes.
 struct Members {
     count: u32,
-    legacy: u32,
+    first_reference: u32,
 }
 
 impl View<u32> for Members {
@@ -41,8 +41,8 @@ impl View<u32> for Members {
         let count = self.count;
         (count > 1).then(|| [(peer + count - 1) % count, (peer + 1) % count])
     }
-    fn takes_only_pushes(&self, peer: u32) -> bool {
-        peer >= self.legacy
+    fn is_reference(&self, peer: u32) -> bool {
+        peer >= self.first_reference
     }
 }
 
@@ -57,7 +57,7 @@ struct World {
 impl World {
     fn of(count: u32) -> Self {
         let fanout = crate::fanout::Fanout::Log.count(count as usize);
-        let members = Members { count, legacy: u32::MAX };
+        let members = Members { count, first_reference: u32::MAX };
         World { members, fanout, chance: ChaCha8Rng::seed_from_u64(1), now: Duration::from_secs(1) }
     }
 
@@ -96,11 +96,11 @@ impl World {
 type Sent = (Token, u32, Request<u32, &'static str>);
 
 fn node(me: u32) -> Node {
-    Gossip::new(me, 1, Arc::new(Config::default()))
+    Gossip::new(me, 1, Arc::new(GossipConfig::default()))
 }
 
-fn node_with(me: u32, change: impl FnOnce(&mut Config)) -> Node {
-    let mut config = Config::default();
+fn node_with(me: u32, change: impl FnOnce(&mut GossipConfig)) -> Node {
+    let mut config = GossipConfig::default();
     change(&mut config);
     Gossip::new(me, 1, Arc::new(config))
 }
@@ -110,7 +110,16 @@ fn numbered(origin: u32, incarnation: u64, sequence: u64) -> Id<u32> {
 }
 
 fn rumor(id: Id<u32>, hop: u32) -> Rumor<u32, &'static str> {
-    Rumor { id, hop, age: Duration::ZERO, calm: false, replay: false, former: None, bytes: LARGE, message: "news" }
+    Rumor {
+        id,
+        hop,
+        age: Duration::ZERO,
+        urgency: Urgency::Normal,
+        replay: false,
+        former: None,
+        bytes: LARGE,
+        message: "news",
+    }
 }
 
 fn offer(id: &Id<u32>) -> Request<u32, &'static str> {
@@ -395,7 +404,7 @@ fn what_exceeds_the_bounds_of_a_new_configuration_goes_at_once() {
         }
     }
     assert_eq!(receiver.load().retained, 5);
-    receiver.configure(Arc::new(Config { retained_count: 3, ..Config::default() }));
+    receiver.configure(Arc::new(GossipConfig { retained_count: 3, ..GossipConfig::default() }));
     assert_eq!(receiver.load().retained, 3);
     assert!(receiver.has_seen(&numbered(7, 1, 1)));
 }

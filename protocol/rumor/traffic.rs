@@ -13,24 +13,33 @@ use super::wants::Wants;
 #[derive(Clone, Debug)]
 pub(super) struct Traffic<P> {
     pub(super) wants: Wants<P>,
-    pub(super) queue: VecDeque<Waiting<P>>,
+    pub(super) queue: VecDeque<QueuedRumor<P>>,
     /// Calm rumors of others, which wait for their common turn.
-    pub(super) calm: VecDeque<Waiting<P>>,
+    pub(super) calm: VecDeque<QueuedRumor<P>>,
     /// The bytes of both.
     pub(super) queue_bytes: usize,
     /// Whether the timer for their turn runs.
     pub(super) calm_timer: bool,
     /// The requests of their last turn, while none of them has been answered, and when it began.
     pub(super) calm_turn: Option<(RangeInclusive<u64>, Duration)>,
-    /// Requests under way. At most [`Config::requests`], so a search through them is short.
+    /// Requests under way. At most [`GossipConfig::requests`], so a search through them is short.
     pub(super) sent: Vec<(u64, Sent<P>)>,
     /// Own rumors being sent, by life and sequence: pushes without an answer. 0 is one that waits in the queue.
     pub(super) own: BTreeMap<(u64, u64), usize>,
 }
 
+/// Which of the two queues a rumor waits in.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Queue {
+    /// The queue of the rumors that are spread one by one, this node's own calm ones among them.
+    Main,
+    /// The queue of other nodes' calm rumors, which are spread together.
+    Calm,
+}
+
 /// A rumor to be spread.
 #[derive(Clone, Debug)]
-pub(super) struct Waiting<P> {
+pub(super) struct QueuedRumor<P> {
     pub(super) id: Id<P>,
     pub(super) bytes: usize,
     /// Where it came from: nobody there lacks it.
@@ -83,7 +92,7 @@ impl<P: Copy + Ord> Traffic<P> {
         self.queue.len() + self.calm.len()
     }
 
-    pub(super) fn next_calm(&mut self) -> Option<Waiting<P>> {
+    pub(super) fn next_calm(&mut self) -> Option<QueuedRumor<P>> {
         let waiting = self.calm.pop_front()?;
         self.queue_bytes -= waiting.bytes;
         Some(waiting)
@@ -93,7 +102,7 @@ impl<P: Copy + Ord> Traffic<P> {
         self.sent.iter().filter(|(_, sent)| matches!(sent.what, Sending::Pull(_))).count()
     }
 
-    pub(super) fn next_waiting(&mut self) -> Option<Waiting<P>> {
+    pub(super) fn next_waiting(&mut self) -> Option<QueuedRumor<P>> {
         let waiting = self.queue.pop_front()?;
         self.queue_bytes -= waiting.bytes;
         Some(waiting)

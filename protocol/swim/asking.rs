@@ -6,17 +6,17 @@
 //! peer's block, when it would ask, so that as a rule one node asks all peers of a block at once, tells the others what
 //! it heard, and spares them the asking.
 //!
-//! A node asks at most [`Config::asks`](super::Config::asks) peers a period. A peer that does not answer is reported as
-//! unreachable, and asked again after a pause that grows with the number of members that share the asking.
+//! A node asks at most [`SwimConfig::asks`](super::SwimConfig::asks) peers a period. A peer that does not answer is
+//! reported as unreachable, and asked again after a pause that grows with the number of members that share the asking.
 
 use std::time::Duration;
 
 use rand::{Rng, RngExt};
 
-use super::machine::second;
-use super::standing::Member;
-use super::view::mix;
-use super::{Event, Output, Peer, Status, Swim, Timer};
+use super::interface::{MemberEvent, Output, Timer};
+use super::machine::{Swim, second};
+use super::standing::{Member, Status};
+use crate::peer_id::{PeerId, mix};
 
 /// How many peers one node asks at once, as a rule.
 const BLOCK: usize = 64;
@@ -32,8 +32,9 @@ const ASKERS: f64 = 5.0;
 /// meanwhile has come to this node by then, and at one second a period this is one gossip tick.
 const SOON: f64 = 0.2;
 
-impl<P: Peer> Swim<P> {
-    /// Decides when to ask a peer that was put. Not before all are known that were put with it, as their number decides.
+impl<P: PeerId> Swim<P> {
+    /// Decides when to ask a peer that was put. Not before all are known that were put with it, as their number
+    /// decides.
     fn plan_ask<R: Rng + ?Sized>(&mut self, now: Duration, peer: P, chance: &mut R) {
         let interval = self.config.probe_interval;
         let listed = self.known + self.unheard + 1;
@@ -48,8 +49,8 @@ impl<P: Peer> Swim<P> {
     }
 
     /// A peer that nobody has heard from has answered a call without a statement, so it lives. When a group is put
-    /// everywhere, every member sees this of several others at once: each waits for a while of its own, in which another may
-    /// have asked and told it.
+    /// everywhere, every member sees this of several others at once: each waits for a while of its own, in which
+    /// another may have asked and told it.
     pub(super) fn ask_soon<R: Rng + ?Sized>(&mut self, now: Duration, peer: P, chance: &mut R) {
         self.put.retain(|other| *other != peer);
         self.asks.retain(|(_, other)| *other != peer);
@@ -111,7 +112,7 @@ impl<P: Peer> Swim<P> {
             return;
         };
         // Another member may have heard from it, or have removed it before this node listed it.
-        let able = |member: &&Member<P>| member.status() == Status::Alive && !member.incarnation.is_mute();
+        let able = |member: &&Member<P>| member.status() == Status::Alive && !member.incarnation.is_passive();
         let count = self.members.iter().filter(able).count();
         if count > 0
             && let Some(via) = self.members.iter().filter(able).nth(chance.random_range(0..count))
@@ -123,7 +124,7 @@ impl<P: Peer> Swim<P> {
         if member.status() == Status::Pending {
             member.unreachable = true;
             member.second = second(now);
-            self.outbox.push(Output::Event(Event::Unreachable { peer }));
+            self.outbox.push(Output::Event(MemberEvent::Unreachable { peer }));
         }
     }
 }

@@ -17,8 +17,8 @@ use crate::pause;
 
 /// How long the first piece of news waits, as a share of the interval: one twentieth.
 ///
-/// What belongs together is said within one turn of a busy node or two (a newcomer, and the groups that it is added to).
-/// A guess.
+/// What belongs together is said within one turn of a busy node or two (a newcomer, and the groups that it is added
+/// to). A guess.
 const LINGER: u32 = 20;
 
 /// Most pieces of news in one message. A guess: some 400 bytes each, so that a message of them is in the order of
@@ -46,8 +46,8 @@ impl<T> Bulletin<T> {
         Self { interval, waiting: Vec::new(), bytes: 0, due: Duration::ZERO, began: None }
     }
 
-    /// Takes one more piece, of so many bytes. Follow it by [`take`](Self::take), so that no more than one message's worth
-    /// waits.
+    /// Takes one more piece, of so many bytes. Follow it by [`take`](Self::take), so that no more than one message's
+    /// worth waits.
     pub fn add(&mut self, now: Duration, piece: T, bytes: usize) {
         if self.waiting.is_empty() {
             self.due = self.due.max(now + self.interval / LINGER);
@@ -66,8 +66,8 @@ impl<T> Bulletin<T> {
         });
     }
 
-    /// The last message has reached its first peers. The longer that took, the busier they are, and the longer the next one
-    /// waits.
+    /// The last message has reached its first peers. The longer that took, the busier they are, and the longer the next
+    /// one waits.
     pub fn said(&mut self, now: Duration) {
         if let Some(began) = self.began.take() {
             self.due = self.due.min(pause::due(began, now, self.interval));
@@ -79,8 +79,8 @@ impl<T> Bulletin<T> {
         (!self.waiting.is_empty()).then_some(self.due)
     }
 
-    /// Takes a message's worth that is due, in the order in which it was added; in a hurry everything is. To be asked again
-    /// until there is none.
+    /// Takes a message's worth that is due, in the order in which it was added; in a hurry everything is. To be asked
+    /// again until there is none.
     pub fn take(&mut self, now: Duration, hurry: bool) -> Option<Vec<T>> {
         let full = self.waiting.len() >= MOST_NEWS || self.bytes >= MOST_BYTES;
         if self.waiting.is_empty() || !(full || hurry || now >= self.due) {

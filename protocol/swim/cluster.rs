@@ -15,144 +15,36 @@
 //! another id otherwise             a stranger: it is not heard, and it is not the member whose address it has
 //! ```
 //!
-//! A merge spreads by itself: a node that meets a statement which lists its own id as a former one takes over the new id.
-//! What an operator put is a request for a merge until both sides state the same id, however long they cannot reach each
-//! other. Only one node draws an id, because many nodes that are put everywhere at once would otherwise draw many. Nodes of the JavaScript reference state nothing and are never strangers.
+//! A merge spreads by itself: a node that meets a statement which lists its own id as a former one takes over the new
+//! id. What an operator put is a request for a merge until both sides state the same id, however long they cannot reach
+//! each other. Only one node draws an id, because many nodes that are put everywhere at once would otherwise draw many.
+//! Nodes of the JavaScript reference state nothing and are never strangers.
 
-use std::num::NonZeroU64;
 use std::time::Duration;
 
 use rand::{Rng, RngExt};
 
+use super::interface::{MemberEvent, Output};
+use super::machine::Swim;
 use super::standing::Member;
-use super::{Event, Incarnation, Output, Peer, Swim};
+use super::statement::{ClusterId, Relation, Statement};
+use crate::peer_id::PeerId;
 
-/// After how many periods in company the first member draws an id. A guess: those that were put together know each other
-/// by then.
+/// After how many periods in company the first member draws an id. A guess: those that were put together know each
+/// other by then.
 const FIRST_TURN: u32 = 3;
 
 /// How many periods later the next member draws one, if nobody has. A guess: an id has come to everybody by then.
 const TURN: u32 = 10;
 
-/// How many former ids a node states. A guess: merges that follow each other more quickly than they spread are rare.
-pub const FORMER_IDS: usize = 4;
-
-/// The id of a cluster, drawn at random.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ClusterId(NonZeroU64);
-
-impl ClusterId {
-    /// The id with this number; `None` for 0, which no cluster has.
-    pub const fn new(number: u64) -> Option<Self> {
-        match NonZeroU64::new(number) {
-            Some(number) => Some(Self(number)),
-            None => None,
-        }
-    }
-
-    /// Its number.
-    pub const fn number(self) -> u64 {
-        self.0.get()
-    }
-}
-
-/// What a node states of itself in every request and answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Statement {
-    /// Its incarnation, or one of life 0 for a *mute* node, which states nothing.
-    pub incarnation: Incarnation,
-    /// Its cluster, or `None` while it has no other members.
-    pub cluster: Option<ClusterId>,
-    /// Ids that were merged into its cluster's, the latest last.
-    pub formerly: [Option<ClusterId>; FORMER_IDS],
-    /// The hash of its view ([`Swim::view_hash`]), or 0 where it was not stated.
-    pub view: u64,
-}
-
-impl Statement {
-    /// What a node states of which only the incarnation is known.
-    pub fn of(incarnation: Incarnation) -> Self {
-        Self { incarnation, ..Self::default() }
-    }
-
-    /// Whether it states nothing: a node of the reference, or one with membership switched off.
-    pub const fn is_mute(&self) -> bool {
-        self.incarnation.is_mute()
-    }
-}
-
-/// How another node relates to this node's cluster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Relation {
-    /// It belongs to this cluster, or it may.
-    Member,
-    /// It belongs to another cluster.
-    Stranger,
-}
-
-/// This node's own cluster.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Cluster {
-    id: Option<ClusterId>,
-    formerly: [Option<ClusterId>; FORMER_IDS],
-    /// The last other member is gone: the id is no longer stated and gives way to any other.
-    alone: bool,
-    /// Since when this node has had other members without an id.
-    since: Option<Duration>,
-    /// This node is about to join others: see [`Swim::expect_to_join`].
-    joins: bool,
-}
-
-impl Cluster {
-    pub(super) fn id(&self) -> Option<ClusterId> {
-        if self.alone { None } else { self.id }
-    }
-
-    pub(super) fn formerly(&self) -> [Option<ClusterId>; FORMER_IDS] {
-        if self.alone { Default::default() } else { self.formerly }
-    }
-
-    /// The last other member is gone, or there is one again.
-    pub(super) fn set_alone(&mut self, alone: bool) {
-        self.alone = alone;
-    }
-
-    fn remember(&mut self, id: Option<ClusterId>) {
-        if id.is_none() || id == self.id || self.formerly.contains(&id) {
-            return;
-        }
-        match self.formerly.iter().position(Option::is_none) {
-            Some(free) => self.formerly[free] = id,
-            None => {
-                self.formerly.rotate_left(1);
-                self.formerly[FORMER_IDS - 1] = id;
-            }
-        }
-    }
-
-    /// Takes over an id, with the former ids that go with it.
-    fn adopt(&mut self, id: ClusterId, formerly: &[Option<ClusterId>]) {
-        let before = self.id();
-        if before.is_none() {
-            self.formerly = Default::default();
-        }
-        self.id = Some(id);
-        self.alone = false;
-        self.joins = false;
-        for former in formerly.iter().chain([&before]) {
-            self.remember(*former);
-        }
-    }
-}
-
-impl<P: Peer> Swim<P> {
+impl<P: PeerId> Swim<P> {
     /// The cluster that this node states to be in.
     pub fn cluster(&self) -> Option<ClusterId> {
         self.cluster.id()
     }
 
-    /// Whether this node is about to join others through seeds. Until it has tried them, it takes no cluster's id unasked:
-    /// it may have the address of a dead member of another cluster, which still looks for that member.
+    /// Whether this node is about to join others through seeds. Until it has tried them, it takes no cluster's id
+    /// unasked: it may have the address of a dead member of another cluster, which still looks for that member.
     pub fn expect_to_join(&mut self, joins: bool) {
         self.cluster.joins = joins;
     }
@@ -177,7 +69,7 @@ impl<P: Peer> Swim<P> {
     ///
     /// `merge` says that the other node asks for a merge: an operator there put this node in a group, or it joins.
     pub fn relate(&mut self, stated: &Statement, merge: bool) -> Relation {
-        if stated.is_mute() {
+        if stated.is_passive() {
             return Relation::Member;
         }
         let before = self.cluster.id();
@@ -206,14 +98,14 @@ impl<P: Peer> Swim<P> {
         if let (Some(from), Some(into)) = (before, self.cluster.id())
             && from != into
         {
-            self.outbox.push(Output::Event(Event::Merged { from, into }));
+            self.outbox.push(Output::Event(MemberEvent::Merged { from, into }));
         }
         Relation::Member
     }
 
-    /// Draws an id for the cluster if it has none. Call it when a node joins through this one: nodes that join take the id
-    /// from the one that they join through, so that those which do so at the same time, and do not know each other yet,
-    /// are in one cluster. This node goes on looking for its own seeds, if it is about to join.
+    /// Draws an id for the cluster if it has none. Call it when a node joins through this one: nodes that join take the
+    /// id from the one that they join through, so that those which do so at the same time, and do not know each other
+    /// yet, are in one cluster. This node goes on looking for its own seeds, if it is about to join.
     pub fn found_cluster<R: Rng + ?Sized>(&mut self, chance: &mut R) {
         if self.cluster.id().is_none() {
             let joins = self.cluster.joins;
@@ -228,7 +120,7 @@ impl<P: Peer> Swim<P> {
         if self.cluster.id.is_some() && !self.cluster.alone {
             return;
         }
-        let takes_part = |member: &&Member<P>| member.status().is_known() && !member.incarnation.is_mute();
+        let takes_part = |member: &&Member<P>| member.status().is_known() && !member.incarnation.is_passive();
         let mut company = self.members.iter().filter(takes_part).peekable();
         if company.peek().is_none() {
             self.cluster.since = None;
@@ -249,28 +141,29 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
-    use crate::swim::Config;
+    use crate::swim::statement::Cluster;
+    use crate::swim::{Incarnation, Input, SwimConfig};
 
-    fn node(id: u64) -> Swim<u8> {
-        let mut swim = Swim::new(id as u8, 1, Config::default()).unwrap();
+    fn node(id: u64) -> Swim<u32> {
+        let mut swim = Swim::new(id as u32, 1, SwimConfig::default()).unwrap();
         swim.cluster.id = ClusterId::new(id);
         swim
     }
 
-    fn relate(one: &mut Swim<u8>, other: &Swim<u8>, merge: bool) -> Relation {
+    fn relate(one: &mut Swim<u32>, other: &Swim<u32>, merge: bool) -> Relation {
         one.relate(&other.statement(), merge)
     }
 
     #[test]
     fn the_lowest_member_draws_an_id_and_the_others_take_it() {
         let mut chance = ChaCha8Rng::seed_from_u64(1);
-        let mut nodes: Vec<Swim<u8>> = (1..=3).map(|me| Swim::new(me, 1, Config::default()).unwrap()).collect();
+        let mut nodes: Vec<Swim<u32>> = (1..=3).map(|me| Swim::new(me, 1, SwimConfig::default()).unwrap()).collect();
         let second = Duration::from_secs(1);
         nodes[0].draw_cluster_id(9 * second, &mut chance);
         assert_eq!(nodes[0].cluster(), None, "it is alone");
         for (node, me) in nodes.iter_mut().zip(1..) {
             for other in (1..=3).filter(|other| *other != me) {
-                let _ = node.handle(second, super::super::Input::Know(other, Incarnation::of_life(1)), &mut chance);
+                let _ = node.handle(second, Input::Know(other, Incarnation::of_life(1)), &mut chance);
             }
         }
         for now in 10..=13 {
@@ -293,8 +186,8 @@ mod tests {
     #[test]
     fn nodes_that_join_through_one_at_the_same_time_are_in_one_cluster() {
         let mut chance = ChaCha8Rng::seed_from_u64(1);
-        let fresh = |me| Swim::new(me, 1, Config::default()).unwrap();
-        let mut seed: Swim<u8> = fresh(9);
+        let fresh = |me| Swim::new(me, 1, SwimConfig::default()).unwrap();
+        let mut seed: Swim<u32> = fresh(9);
         seed.found_cluster(&mut chance);
         let id = seed.cluster();
         assert!(id.is_some(), "the seed has one before anybody is in");

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use rand::{Rng, RngExt};
 
-use super::cluster::Cluster;
-use super::probe::Flight;
-use super::standing::Member;
+use super::config::{SwimConfig, SwimConfigError};
+use super::flight::Flight;
+use super::interface::{Input, MemberEvent, Output, Timer};
+use super::standing::{Claim, Incarnation, Member, Status, Update, supersedes};
+use super::statement::{Cluster, Statement};
 use super::suspicion::Suspicion;
-use super::view::{Comparison, entry_hash};
-use super::{
-    Claim, Config, ConfigError, Event, Incarnation, Input, Output, Peer, Statement, Status, Timer, Update, supersedes,
-};
+use super::sync::{Comparison, entry_hash};
+use crate::peer_id::PeerId;
 
 /// How far ahead of this node's clock a life may be. Behind it may be by any amount.
 ///
@@ -36,12 +36,13 @@ const RAISE_PAUSE: Duration = Duration::from_secs(60);
 pub struct Swim<P> {
     pub(super) me: P,
     pub(super) incarnation: Incarnation,
-    pub(super) config: Config,
+    pub(super) config: SwimConfig,
     pub(super) running: bool,
     left: bool,
     /// The life that this node was started with, by its clock.
     born: u64,
-    /// By how much the clocks of peers that answered are ahead of this node's, in milliseconds, as far as their lives show.
+    /// By how much the clocks of peers that answered are ahead of this node's, in milliseconds, as far as their lives
+    /// show.
     behind: u64,
     /// When it last took a later life on account of others.
     raised: Option<Duration>,
@@ -86,13 +87,13 @@ pub struct Swim<P> {
     pub(super) outbox: Vec<Output<P>>,
 }
 
-impl<P: Peer> Swim<P> {
-    /// A node that knows nobody, at the beginning of a life. `life` must be above 0 and above that of the same node's earlier
-    /// starts: milliseconds since 1970 by the node's clock.
+impl<P: PeerId> Swim<P> {
+    /// A node that knows nobody, at the beginning of a life. `life` must be above 0 and above that of the same node's
+    /// earlier starts: milliseconds since 1970 by the node's clock.
     ///
     /// # Errors
     /// The configuration's first knob that is out of range.
-    pub fn new(me: P, life: u64, config: Config) -> Result<Self, ConfigError> {
+    pub fn new(me: P, life: u64, config: SwimConfig) -> Result<Self, SwimConfigError> {
         config.check()?;
         Ok(Self {
             me,
@@ -211,27 +212,27 @@ impl<P: Peer> Swim<P> {
         self.members.len()
     }
 
-    /// How many peers were not taken in because [`Config::members`] are kept already.
+    /// How many peers were not taken in because [`SwimConfig::members`] are kept already.
     pub fn turned_away(&self) -> u64 {
         self.turned_away
     }
 
     /// Mute members, which have to be told of a verdict in their own words (`groups.rem`).
-    pub fn mute_members(&self) -> impl Iterator<Item = P> {
+    pub fn passive_members(&self) -> impl Iterator<Item = P> {
         self.members
             .iter()
-            .filter(|member| member.status().is_known() && member.incarnation.is_mute())
+            .filter(|member| member.status().is_known() && member.incarnation.is_passive())
             .map(|member| member.peer)
     }
 
-    /// Whether a peer that belongs in this node's groups has stated no incarnation so far: it is mute, or nobody has heard
-    /// from it yet.
-    pub fn is_mute(&self, peer: &P) -> bool {
-        self.find(peer).is_some_and(|member| member.status().is_present() && member.incarnation.is_mute())
+    /// Whether a peer that belongs in this node's groups has stated no incarnation so far: it is passive, or nobody has
+    /// heard from it yet.
+    pub fn is_passive(&self, peer: &P) -> bool {
+        self.find(peer).is_some_and(|member| member.status().is_present() && member.incarnation.is_passive())
     }
 
-    /// Whether an operator put a peer here that has not answered since, so that a request to it asks for a merge. Answers the
-    /// life of the peer that is known, or 0: another process that has its address by now was not put.
+    /// Whether an operator put a peer here that has not answered since, so that a request to it asks for a merge.
+    /// Answers the life of the peer that is known, or 0: another process that has its address by now was not put.
     pub fn asks_to_merge(&self, peer: &P) -> Option<u64> {
         self.find(peer).filter(|member| member.merge).map(|member| member.incarnation.life)
     }
@@ -241,8 +242,8 @@ impl<P: Peer> Swim<P> {
         self.asks_to_merge(peer).is_some_and(|life| life == 0 || life == stated.incarnation.life)
     }
 
-    /// Whether a sign of life would change anything: [`Input::Heard`] with the incarnation that the peer states, or, with
-    /// `None`, [`Input::Answered`]. Usually false; the caller can then skip this input.
+    /// Whether a sign of life would change anything: [`Input::Heard`] with the incarnation that the peer states, or,
+    /// with `None`, [`Input::Answered`]. Usually false; the caller can then skip this input.
     pub fn minds(&self, peer: &P, stated: Option<Incarnation>) -> bool {
         let Some(member) = self.find(peer) else {
             return false;
@@ -329,8 +330,8 @@ impl<P: Peer> Swim<P> {
         self.outbox.push(Output::Broadcast(Update { peer, incarnation, claim: Claim::Left, by: peer }));
     }
 
-    /// Makes members of peers that this node has heard from, all in the same life, as [`Input::Know`] does of each. For many
-    /// peers, given in order, this is quick and takes no more memory than they need.
+    /// Makes members of peers that this node has heard from, all in the same life, as [`Input::Know`] does of each. For
+    /// many peers, given in order, this is quick and takes no more memory than they need.
     pub fn acquaint(&mut self, peers: impl ExactSizeIterator<Item = P>, incarnation: Incarnation) {
         let room = (self.config.members as usize).min(self.members.len() + peers.len());
         self.members.reserve_exact(room.saturating_sub(self.members.len()));
@@ -475,10 +476,10 @@ impl<P: Peer> Swim<P> {
         restarted: bool,
     ) {
         use Status::{Alive, Expelled, Failed, Left, Pending, Suspect, Unreachable};
-        let joined = Event::Joined { peer, incarnation };
-        let rejoined = Event::Rejoined { peer, incarnation };
-        let suspected = Event::Suspected { peer, incarnation, by };
-        let events: [Option<Event<P>>; 2] = match (before, after) {
+        let joined = MemberEvent::Joined { peer, incarnation };
+        let rejoined = MemberEvent::Rejoined { peer, incarnation };
+        let suspected = MemberEvent::Suspected { peer, incarnation, by };
+        let events: [Option<MemberEvent<P>>; 2] = match (before, after) {
             (_, Pending | Unreachable | Expelled) | (Some(Expelled), _) => [None, None],
             (None | Some(Pending | Unreachable | Left), Alive) => [Some(joined), None],
             (None | Some(Pending | Unreachable | Left), Suspect) => [Some(joined), Some(suspected)],
@@ -488,13 +489,15 @@ impl<P: Peer> Swim<P> {
             (Some(Alive | Suspect), Suspect) if restarted => [Some(rejoined), Some(suspected)],
             (Some(Alive), Alive) | (Some(Suspect), Suspect) => [None, None],
             (Some(Alive), Suspect) => [Some(suspected), None],
-            (Some(Suspect), Alive) => [Some(Event::Refuted { peer, incarnation }), None],
+            (Some(Suspect), Alive) => [Some(MemberEvent::Refuted { peer, incarnation }), None],
             (Some(Failed), Alive) => [Some(rejoined), None],
             (Some(Failed), Suspect) => [Some(rejoined), Some(suspected)],
             (Some(Pending | Unreachable | Alive | Suspect), Failed) => {
-                [Some(Event::Failed { peer, incarnation, by }), None]
+                [Some(MemberEvent::Failed { peer, incarnation, by }), None]
             }
-            (Some(Pending | Unreachable | Alive | Suspect), Left) => [Some(Event::Left { peer, incarnation }), None],
+            (Some(Pending | Unreachable | Alive | Suspect), Left) => {
+                [Some(MemberEvent::Left { peer, incarnation }), None]
+            }
         };
         self.outbox.extend(events.into_iter().flatten().map(Output::Event));
     }
@@ -509,7 +512,7 @@ impl<P: Peer> Swim<P> {
             return false;
         }
         if update.incarnation.life != self.incarnation.life {
-            self.outbox.push(Output::Event(Event::AddressTaken { incarnation: update.incarnation }));
+            self.outbox.push(Output::Event(MemberEvent::AddressTaken { incarnation: update.incarnation }));
             // An earlier start of this node whose clock was ahead has one last life. Two processes with one address
             // answer each later life with another.
             if self.raised.is_some_and(|raised| now < raised + RAISE_PAUSE) {
@@ -535,8 +538,8 @@ impl<P: Peer> Swim<P> {
 
     /// Tells a peer a piece of news, if it can make use of it.
     pub(super) fn tell(&mut self, peer: P, update: Update<P>) {
-        let mute = self.find(&peer).is_none_or(|member| member.incarnation.is_mute());
-        if self.running && !mute {
+        let passive = self.find(&peer).is_none_or(|member| member.incarnation.is_passive());
+        if self.running && !passive {
             self.outbox.push(Output::Tell { peer, update, timeout: self.whole_timeout() });
         }
     }
@@ -557,16 +560,16 @@ impl<P: Peer> Swim<P> {
             self.members[at].merge = false;
         }
         self.withdraw(&peer);
-        if stated.is_mute() {
+        if stated.is_passive() {
             self.speak_for(now, peer);
         } else {
             let update = Update { peer, incarnation: stated.incarnation, claim: Claim::Alive, by: self.me };
             let news = self.merge(now, update);
             let restarted = news && life > 0 && stated.incarnation.life > life && before.is_known();
             match (before, self.status(&peer)) {
-                // What this node is the first to hear, the others learn from it: that a peer lives that was put, that it
-                // is back, that it was restarted. A peer that was put and that sends a request is asked by somebody, too:
-                // if all that it asks told the others of it, they would start as many rumors.
+                // What this node is the first to hear, the others learn from it: that a peer lives that was put, that
+                // it is back, that it was restarted. A peer that was put and that sends a request is asked by somebody,
+                // too: if all that it asks told the others of it, they would start as many rumors.
                 (Status::Pending | Status::Unreachable, Some(Status::Alive)) if news && answers => {
                     self.broadcast(update);
                 }
@@ -597,7 +600,7 @@ impl<P: Peer> Swim<P> {
         }
     }
 
-    /// A mute peer shows life. It cannot refute, so the one who sees it does that.
+    /// A passive peer shows life. It cannot refute, so the one who sees it does that.
     fn speak_for(&mut self, now: Duration, peer: P) {
         let Some(member) = self.find(&peer) else {
             return;

@@ -11,9 +11,9 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use stateright::{Checker, Model, Property};
 
-use super::{Claim, Config, Incarnation, Input, Output, Statement, Status, Swim, Update};
+use super::{Claim, Incarnation, Input, Output, Statement, Status, Swim, SwimConfig, Update};
 
-const NODES: u8 = 3;
+const NODES: u32 = 3;
 const LIFE: u64 = 1;
 const START: Duration = Duration::ZERO;
 /// Past any suspicion time.
@@ -21,43 +21,43 @@ const LATE: Duration = Duration::from_secs(3_600);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct State {
-    nodes: Vec<Swim<u8>>,
-    said: BTreeSet<Update<u8>>,
-    down: Option<u8>,
+    nodes: Vec<Swim<u32>>,
+    said: BTreeSet<Update<u32>>,
+    down: Option<u32>,
     restarted: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Action {
     /// A probe fails, and so does the retry.
-    Fail { at: u8, peer: u8 },
+    Fail { at: u32, peer: u32 },
     /// A probe is answered, or a call arrives. If that leads to an exchange of views, it may be lost.
-    Reach { at: u8, peer: u8, exchange: bool },
+    Reach { at: u32, peer: u32, exchange: bool },
     /// The suspicion time is over.
-    Decide { at: u8, peer: u8 },
+    Decide { at: u32, peer: u32 },
     /// Gossip brings an update.
-    Hear { at: u8, update: Update<u8> },
+    Hear { at: u32, update: Update<u32> },
     /// A process ends.
-    Crash { at: u8 },
+    Crash { at: u32 },
     /// It is started again on the same address, and joins through another.
-    Restart { at: u8, seed: u8 },
+    Restart { at: u32, seed: u32 },
 }
 
 struct Group {
     /// Whom probes can miss.
-    missed: &'static [u8],
+    missed: &'static [u32],
     /// The last turn that a node may take.
     turns: u32,
     crash: bool,
 }
 
 impl State {
-    fn up(&self, node: u8) -> bool {
+    fn up(&self, node: u32) -> bool {
         self.down != Some(node)
     }
 
     /// Carries out what a machine asks for. Requests to itself are left out: actions stand for them.
-    fn settle(&mut self, at: u8, exchange: bool) {
+    fn settle(&mut self, at: u32, exchange: bool) {
         for output in std::mem::take(&mut self.node(at).outbox) {
             match output {
                 Output::Broadcast(update) => {
@@ -73,12 +73,12 @@ impl State {
         }
     }
 
-    fn node(&mut self, at: u8) -> &mut Swim<u8> {
-        &mut self.nodes[usize::from(at)]
+    fn node(&mut self, at: u32) -> &mut Swim<u32> {
+        &mut self.nodes[at as usize]
     }
 
     /// Both end with the same view.
-    fn compare(&mut self, from: u8, to: u8) {
+    fn compare(&mut self, from: u32, to: u32) {
         let mut next = Some(self.node(from).begin_joining(&to));
         while let Some(sync) = next {
             let (page, outputs) = self.node(to).answer_sync(START, from, &sync, &mut chance()).expect("it is valid");
@@ -91,7 +91,7 @@ impl State {
         }
     }
 
-    fn input(&mut self, at: u8, input: Input<u8>) {
+    fn input(&mut self, at: u32, input: Input<u32>) {
         let outputs = self.node(at).handle(START, input, &mut chance());
         self.node(at).outbox = outputs;
         self.settle(at, false);
@@ -101,9 +101,9 @@ impl State {
     fn is_quiet(&self) -> bool {
         (0..NODES).filter(|at| self.up(*at)).all(|at| {
             self.said.iter().all(|said| {
-                let mut node = self.nodes[usize::from(at)].clone();
+                let mut node = self.nodes[at as usize].clone();
                 let outputs = node.handle(START, Input::Update(*said), &mut chance());
-                outputs.is_empty() && normal(node) == normal(self.nodes[usize::from(at)].clone())
+                outputs.is_empty() && normal(node) == normal(self.nodes[at as usize].clone())
             })
         })
     }
@@ -115,7 +115,7 @@ fn chance() -> ChaCha8Rng {
 }
 
 /// When something happened is not part of the core, nor are the comparisons that a timer would begin.
-fn normal(mut node: Swim<u8>) -> Swim<u8> {
+fn normal(mut node: Swim<u32>) -> Swim<u32> {
     for member in &mut node.members {
         member.second = 0;
     }
@@ -123,8 +123,9 @@ fn normal(mut node: Swim<u8>) -> Swim<u8> {
     node
 }
 
-fn boot(me: u8, life: u64) -> Swim<u8> {
-    let config = Config { witnesses: 0, relays: 0, confirmations: 1, stall_tolerance: LATE * 2, ..Config::default() };
+fn boot(me: u32, life: u64) -> Swim<u32> {
+    let config =
+        SwimConfig { witnesses: 0, relays: 0, confirmations: 1, stall_tolerance: LATE * 2, ..SwimConfig::default() };
     let mut swim = Swim::new(me, life, config).expect("valid");
     let _ = swim.handle(START, Input::Start, &mut chance());
     swim
@@ -173,26 +174,26 @@ impl Model for Group {
         match action {
             Action::Fail { at, peer } => {
                 // Once for the accusation, once for the retry; more change nothing.
-                if !state.nodes[usize::from(at)].suspicions.get(&peer).is_some_and(|case| case.mine) {
-                    state.nodes[usize::from(at)].accuse(START, peer);
-                    state.nodes[usize::from(at)].accuse(START, peer);
+                if !state.nodes[at as usize].suspicions.get(&peer).is_some_and(|case| case.mine) {
+                    state.nodes[at as usize].accuse(START, peer);
+                    state.nodes[at as usize].accuse(START, peer);
                 }
                 state.settle(at, false);
             }
             Action::Reach { at, peer, exchange } => {
-                let stated = state.nodes[usize::from(peer)].incarnation();
+                let stated = state.nodes[peer as usize].incarnation();
                 // At most one exchange a second: let it be another second.
-                state.nodes[usize::from(at)].heard(LATE, peer, &Statement::of(stated), true);
+                state.nodes[at as usize].heard(LATE, peer, &Statement::of(stated), true);
                 state.settle(at, exchange);
             }
             Action::Decide { at, peer } => {
-                state.nodes[usize::from(at)].judge(LATE, peer);
+                state.nodes[at as usize].judge(LATE, peer);
                 state.settle(at, false);
             }
             Action::Hear { at, update } => state.input(at, Input::Update(update)),
             Action::Crash { at } => state.down = Some(at),
             Action::Restart { at, seed } => {
-                state.nodes[usize::from(at)] = boot(at, LIFE + 1);
+                state.nodes[at as usize] = boot(at, LIFE + 1);
                 let (peer, incarnation) = (at, Incarnation::of_life(LIFE + 1));
                 state.said.insert(Update { peer, incarnation, claim: Claim::Alive, by: peer });
                 state.down = None;
@@ -209,14 +210,14 @@ impl Model for Group {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        fn views(state: &State) -> impl Iterator<Item = (u8, u8, Status, Incarnation)> + '_ {
+        fn views(state: &State) -> impl Iterator<Item = (u32, u32, Status, Incarnation)> + '_ {
             (0..NODES).zip(&state.nodes).filter(|(at, _)| state.up(*at)).flat_map(|(at, node)| {
                 node.peers().map(move |(peer, status, incarnation)| (at, peer, status, incarnation))
             })
         }
         let mut properties = vec![
             Property::always("nobody is ahead of the node itself", |_, state: &State| {
-                views(state).all(|(_, peer, _, known)| known <= state.nodes[usize::from(peer)].incarnation())
+                views(state).all(|(_, peer, _, known)| known <= state.nodes[peer as usize].incarnation())
             }),
             Property::always("a verdict follows an accusation by its author", |_, state: &State| {
                 state.said.iter().filter(|said| said.claim == Claim::Dead).all(|verdict| {
@@ -243,7 +244,7 @@ impl Model for Group {
                             return true;
                         };
                         let living = state.up(peer);
-                        (!living || (status == Status::Alive && known == state.nodes[usize::from(peer)].incarnation()))
+                        (!living || (status == Status::Alive && known == state.nodes[peer as usize].incarnation()))
                             && seen.all(|view| (view.2, view.3) == (status, known))
                     })
             }),

@@ -1,62 +1,39 @@
 //! Probing: whom, how, what an outcome says of the peer, and what it says of oneself.
 //!
-//! In seven periods of eight a node probes one of its *neighbours*, the next members after it in the order of their ids,
-//! over a connection that it keeps open; in the eighth it probes any member, in turn. Every member so has a few nodes
-//! that watch it all the time, at the cost of one small request on a connection that is open already, and that notice at
-//! once when the connection closes; and no failure of a whole neighbourhood goes unnoticed.
+//! In seven periods of eight a node probes one of its *neighbours*, the next members after it in the order of their
+//! ids, over a connection that it keeps open; in the eighth it probes any member, in turn. Every member so has a few
+//! nodes that watch it all the time, at the cost of one small request on a connection that is open already, and that
+//! notice at once when the connection closes; and no failure of a whole neighbourhood goes unnoticed.
 
 use std::time::Duration;
 
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt};
 
-use super::standing::Member;
-use super::{Incarnation, Outcome, Output, Peer, Relation, Statement, Status, Swim, Timer, Token};
+use super::flight::Flight;
+use super::interface::{Outcome, Output, Timer, Token};
+use super::machine::Swim;
+use super::standing::{Member, Status};
+use super::statement::{Relation, Statement};
+use crate::peer_id::PeerId;
 
-/// One probe under way: a direct request, then relays and further direct ones.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Flight<P> {
-    pub(super) peer: P,
-    /// What was known when it began: a failure says nothing of an incarnation that came since.
-    incarnation: Incarnation,
-    /// Whether it is the period's probe, by which local health is measured.
-    scheduled: bool,
-    /// When every request has ended, if the transport keeps its word.
-    pub(super) due: Duration,
-    /// When the relays are asked.
-    second_stage: Duration,
-    /// Whether they have been.
-    asked: bool,
-    relays: Vec<P>,
-    /// Requests whose outcome is not known yet.
-    open: u32,
-    /// Relays that have not answered.
-    silent: u32,
-    /// A direct request was refused: nobody listens at the peer's address, or another node does.
-    refused: bool,
-    /// Its first request told the peer that it is welcome.
-    welcome: bool,
-    /// This node stood still meanwhile: only success counts.
-    void: bool,
-}
-
-/// Tokens of one probe share their upper bits; the low byte numbers its requests: 0 the first, then the relays, then the
-/// further direct ones.
+/// Tokens of one probe share their upper bits; the low byte numbers its requests: 0 the first, then the relays, then
+/// the further direct ones.
 const REQUESTS: u32 = 8;
 
-/// A timer that is late by more than this share of [`stall_tolerance`](super::Config::stall_tolerance), a fifth, is a sign that
-/// this node is slow. A guess: on an idle machine none is, and where a hundred processes start at once on two cores,
-/// most are.
+/// A timer that is late by more than this share of [`stall_tolerance`](super::SwimConfig::stall_tolerance), a fifth, is
+/// a sign that this node is slow. A guess: on an idle machine none is, and where a hundred processes start at once on
+/// two cores, most are.
 const SLOW: u32 = 5;
 
-/// By how much an answer that comes after the relays were asked worsens local health. A guess: an answer in time improves it by
-/// one, so that one probe in three may be late.
+/// By how much an answer that comes after the relays were asked worsens local health. A guess: an answer in time
+/// improves it by one, so that one probe in three may be late.
 const LATE: u32 = 2;
 
 /// One period in so many probes any member in turn; in the others a neighbour is probed.
 const ROUND: u64 = 8;
 
-impl<P: Peer> Swim<P> {
+impl<P: PeerId> Swim<P> {
     /// The time that a scheduled probe may take at the present health.
     pub(super) fn whole_timeout(&self) -> Duration {
         (self.config.probe_timeout + self.config.relay_timeout) * (1 + self.health)
@@ -93,8 +70,8 @@ impl<P: Peer> Swim<P> {
         }
     }
 
-    /// Goes on to the next neighbour in the same period, as nobody listens at the address of the last one, of which this node
-    /// has only heard. Otherwise a few hundred made-up members would take all probes for minutes.
+    /// Goes on to the next neighbour in the same period, as nobody listens at the address of the last one, of which
+    /// this node has only heard. Otherwise a few hundred made-up members would take all probes for minutes.
     fn walk_on(&mut self, now: Duration) {
         if self.walked >= self.config.asks {
             return;
@@ -304,8 +281,8 @@ impl<P: Peer> Swim<P> {
         };
         match (flight.scheduled, flight.asked) {
             (true, false) => self.health = self.health.saturating_sub(1),
-            // The first request was not lost, so this node or the way to the peer is slower than this node takes it to be, and
-            // the relays were asked in vain.
+            // The first request was not lost, so this node or the way to the peer is slower than this node takes it to
+            // be, and the relays were asked in vain.
             (true, true) if first => self.worsen(LATE),
             (true, true) | (false, _) => {}
         }
@@ -321,7 +298,7 @@ impl<P: Peer> Swim<P> {
         let Some(member) = self.find(&peer) else {
             return;
         };
-        if member.incarnation.is_mute() {
+        if member.incarnation.is_passive() {
             self.heard(now, peer, &Statement::default(), direct);
         } else {
             self.withdraw(&peer);

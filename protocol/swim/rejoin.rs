@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use rand::{Rng, RngExt};
 
-use super::machine::second;
-use super::{Peer, Status, Swim, Timer};
+use super::interface::Timer;
+use super::machine::{Swim, second};
+use super::standing::Status;
+use crate::peer_id::PeerId;
 
-impl<P: Peer> Swim<P> {
+impl<P: PeerId> Swim<P> {
     /// Tells a peer that it was removed, at most once a second: it seems not to know.
     pub(super) fn remind_removed(&mut self, now: Duration, peer: P) {
         let Ok(at) = self.position(&peer) else {

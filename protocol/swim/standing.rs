@@ -14,11 +14,11 @@ use serde::{Deserialize, Serialize};
 /// its life, so a node started again on the same address is a newer one, not a ghost of the older. Within
 /// its life a node takes another turn each time it has to contradict what others say of it.
 ///
-/// Life 0 belongs to *mute* peers: those which state no incarnation, and for which the nodes that reach
+/// Life 0 belongs to *passive* peers: those which state no incarnation, and for which the nodes that reach
 /// them count the turns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Incarnation {
-    /// When the node was started, in any unit that grows from start to start; 0 for mute peers.
+    /// When the node was started, in any unit that grows from start to start; 0 for passive peers.
     pub life: u64,
     /// How often it has been raised within that life.
     pub turn: u32,
@@ -52,7 +52,7 @@ impl Incarnation {
     }
 
     /// Whether this was counted by others, for a peer that states none.
-    pub const fn is_mute(self) -> bool {
+    pub const fn is_passive(self) -> bool {
         self.life == 0
     }
 }
@@ -124,8 +124,8 @@ pub fn supersedes(new: (Incarnation, Claim), old: (Incarnation, Claim)) -> bool 
 pub enum Status {
     /// An operator put it in a group, and it has not been asked yet.
     Pending,
-    /// An operator put it in a group, and nobody has ever had an answer from it. It stays where it was put, is asked now
-    /// and then, and is never accused or removed: nobody knows that it ever was alive.
+    /// An operator put it in a group, and nobody has ever had an answer from it. It stays where it was put, is asked
+    /// now and then, and is never accused or removed: nobody knows that it ever was alive.
     Unreachable,
     /// A member.
     Alive,
@@ -174,7 +174,8 @@ pub(super) struct Member<P> {
     pub(super) unreachable: bool,
     /// An operator put it here and it has not answered since: its cluster may be merged with this one.
     pub(super) merge: bool,
-    /// It was restarted, and this node has yet to tell it that it is a member: see [`Output::Probe`](super::Output::Probe).
+    /// It was restarted, and this node has yet to tell it that it is a member: see
+    /// [`Output::Probe`](super::Output::Probe).
     pub(super) welcome: bool,
     /// Probed already in this pass over the members.
     pub(super) visited: bool,
@@ -231,7 +232,8 @@ impl<P> Member<P> {
 
     /// Joins a claim into what is known; says whether anything changed.
     ///
-    /// Whatever somebody says of a peer, somebody has heard from it: an accusation or a verdict, too, is about a member.
+    /// Whatever somebody says of a peer, somebody has heard from it: an accusation or a verdict, too, is about a
+    /// member.
     pub(super) fn merge(&mut self, incarnation: Incarnation, claim: Claim) -> bool {
         let wins = supersedes((incarnation, claim), (self.incarnation, self.claim));
         let changed = wins || !self.heard;

@@ -1,36 +1,34 @@
-//! From an accusation to a verdict, or to nothing.
+//! [`Suspicion`]: the case against one peer.
 
 use std::time::Duration;
 
-use rand::{Rng, RngExt};
-
-use super::standing::Member;
-use super::{Claim, Incarnation, Peer, Status, Swim, Timer, Update};
+use super::standing::Incarnation;
+use crate::peer_id::PeerId;
 
 /// The case against one peer at one incarnation. Dropped with the incarnation, the verdict, or the farewell.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Suspicion<P> {
     pub(super) incarnation: Incarnation,
     /// When this node first heard of it, or woke up.
-    since: Duration,
+    pub(super) since: Duration,
     /// Who could not reach it, in order, no more than can matter.
     pub(super) accusers: Vec<P>,
     /// Accusers that have never answered this node: they count once they have.
-    unverified: Vec<P>,
+    pub(super) unverified: Vec<P>,
     /// When this node's requests began to be refused, without an answer since.
-    refused_since: Option<Duration>,
+    pub(super) refused_since: Option<Duration>,
     /// Whether this node has tried and failed, and not succeeded since.
     pub(super) mine: bool,
     /// How often it has tried again since and failed.
-    failures: u32,
+    pub(super) failures: u32,
     /// When it tries again.
     pub(super) retry_due: Option<Duration>,
     /// When the timer for the verdict is set.
-    verdict_due: Option<Duration>,
+    pub(super) verdict_due: Option<Duration>,
 }
 
-impl<P: Peer> Suspicion<P> {
-    fn new(incarnation: Incarnation, since: Duration) -> Self {
+impl<P: PeerId> Suspicion<P> {
+    pub(super) fn new(incarnation: Incarnation, since: Duration) -> Self {
         Self {
             incarnation,
             since,
@@ -50,7 +48,7 @@ impl<P: Peer> Suspicion<P> {
     }
 
     /// Forgets one's own part in it.
-    fn withdraw(&mut self, me: P) {
+    pub(super) fn withdraw(&mut self, me: P) {
         self.mine = false;
         self.failures = 0;
         self.refused_since = None;
@@ -63,244 +61,5 @@ impl<P: Peer> Suspicion<P> {
         self.since = now;
         self.retry_due = None;
         self.verdict_due = None;
-    }
-}
-
-impl<P: Peer> Swim<P> {
-    /// This node could not reach a member, directly or through others.
-    pub(super) fn accuse(&mut self, now: Duration, peer: P) {
-        let Some(member) = self.find(&peer) else {
-            return;
-        };
-        if !member.status().is_known() {
-            return;
-        }
-        let update = Update { peer, incarnation: member.incarnation, claim: Claim::Suspect, by: self.me };
-        self.merge(now, update);
-        let enough = self.accusers_enough();
-        let known = self.suspicions.get(&peer).map_or(0, |suspicion| suspicion.accusers.len());
-        let first = self.count_accuser(now, update);
-        if let Some(suspicion) = self.suspicions.get_mut(&peer) {
-            if std::mem::replace(&mut suspicion.mine, true) {
-                suspicion.failures += 1;
-            } else {
-                for accuser in suspicion.unverified.clone() {
-                    self.verify(now, accuser);
-                }
-            }
-        }
-        // Lifeguard, IV-B: only as many accusations travel as can matter.
-        if first && known < enough {
-            self.broadcast(update);
-        }
-        self.tell(peer, update);
-        self.arm_retry(now, peer);
-        self.judge(now, peer);
-    }
-
-    /// The connection was refused, and no relay reached the peer either. A port that refuses is evidence, unlike
-    /// silence, so nobody else has to confirm it; but a process may be restarting, so it has to be refused again after
-    /// [`restart_time`](super::Config::restart_time).
-    pub(super) fn refused<R: Rng + ?Sized>(&mut self, now: Duration, peer: P, chance: &mut R) {
-        let Some(member) = self.find(&peer) else {
-            return;
-        };
-        let (incarnation, by) = (member.incarnation, self.me);
-        if member.status().is_known() {
-            // The others find out by themselves, or hear the verdict.
-            self.merge(now, Update { peer, incarnation, claim: Claim::Suspect, by });
-        }
-        let suspicion = self.suspicions.entry(peer).or_insert_with(|| Suspicion::new(incarnation, now));
-        let since = *suspicion.refused_since.get_or_insert(now);
-        if now >= since + self.config.restart_time {
-            self.suspicions.remove(&peer);
-            let update = Update { peer, incarnation, claim: Claim::Dead, by };
-            if self.merge(now, update) {
-                self.broadcast(update);
-            }
-            return;
-        }
-        // The nodes that noticed at the same moment do not all decide at the same moment.
-        let at = since + self.config.restart_time + self.config.probe_interval.mul_f64(chance.random_range(0.0..0.2));
-        suspicion.retry_due = Some(at);
-        self.set_timer(at, Timer::Retry { peer });
-    }
-
-    fn arm_retry(&mut self, now: Duration, peer: P) {
-        let at = now + self.config.probe_interval / 2 * (1 + self.health);
-        if let Some(suspicion) = self.suspicions.get_mut(&peer)
-            && suspicion.retry_due.is_none()
-        {
-            suspicion.retry_due = Some(at);
-            self.set_timer(at, Timer::Retry { peer });
-        }
-    }
-
-    /// An accuser keeps trying: each failure is further evidence, one success is the end of it.
-    pub(super) fn retry(&mut self, now: Duration, peer: P) {
-        let Some(suspicion) = self.suspicions.get_mut(&peer) else {
-            return;
-        };
-        let Some(due) = suspicion.retry_due else {
-            return;
-        };
-        if now < due {
-            self.set_timer(due, Timer::Retry { peer });
-            return;
-        }
-        suspicion.retry_due = None;
-        if suspicion.mine || suspicion.refused_since.is_some() {
-            let under_way = self.flights.values().any(|flight| flight.peer == peer);
-            self.probe(now, peer, false);
-            if under_way {
-                self.arm_retry(now, peer);
-            }
-        }
-    }
-
-    /// Reached, or heard from: whatever others say, this node no longer accuses it.
-    pub(super) fn withdraw(&mut self, peer: &P) {
-        let me = self.me;
-        if let Some(suspicion) = self.suspicions.get_mut(peer) {
-            suspicion.withdraw(me);
-        }
-    }
-
-    /// Counts the speaker of a suspicion that is in force; says whether it is a new one. A speaker that has never answered
-    /// this node is asked first by every node that accuses too: a node known only by what others say has no vote.
-    pub(super) fn count_accuser(&mut self, now: Duration, update: Update<P>) -> bool {
-        let bound = self.accusers_enough();
-        let in_force = self.find(&update.peer).is_some_and(|member| {
-            let known = (member.claim, member.incarnation);
-            !member.expelled && known == (Claim::Suspect, update.incarnation)
-        });
-        if !in_force {
-            return false;
-        }
-        let suspicion = self.suspicions.entry(update.peer).or_insert_with(|| Suspicion::new(update.incarnation, now));
-        // Past the bound only their number could grow, and that no longer matters; there is always room for oneself.
-        let own = update.by == self.me;
-        let verified = own
-            || self.members.binary_search_by(|member| member.peer.cmp(&update.by)).is_ok_and(|at| {
-                let member = &self.members[at];
-                member.answered && member.status().is_known()
-            });
-        if !verified {
-            let fresh = suspicion.unverified.len() <= bound && !suspicion.unverified.contains(&update.by);
-            if fresh {
-                suspicion.unverified.push(update.by);
-                // Only who accuses, too, passes a verdict. If all others asked as well, each accuser of a large group would
-                // have to answer all of it.
-                if suspicion.mine {
-                    self.verify(now, update.by);
-                }
-            }
-            return fresh;
-        }
-        match suspicion.accusers.binary_search(&update.by) {
-            Err(at) if own || suspicion.accusers.len() <= bound => {
-                suspicion.accusers.insert(at, update.by);
-                true
-            }
-            Ok(_) | Err(_) => false,
-        }
-    }
-
-    /// Asks an accuser that has never answered this node.
-    fn verify(&mut self, now: Duration, accuser: P) {
-        if self.is_member(&accuser) {
-            self.probe(now, accuser, false);
-        }
-    }
-
-    /// A peer has answered this node for the first time: what it accused others of counts from now on.
-    pub(super) fn admit_votes(&mut self, now: Duration, voter: P) {
-        let waiting = self.suspicions.iter_mut().filter(|(_, suspicion)| suspicion.unverified.contains(&voter));
-        let accused: Vec<(P, Incarnation)> = waiting
-            .map(|(peer, suspicion)| {
-                suspicion.unverified.retain(|by| *by != voter);
-                (*peer, suspicion.incarnation)
-            })
-            .collect();
-        for (peer, incarnation) in accused {
-            self.count_accuser(now, Update { peer, incarnation, claim: Claim::Suspect, by: voter });
-            self.judge(now, peer);
-        }
-    }
-
-    /// Those who hear of a suspicion check it, a few of them, unless it is confirmed already.
-    pub(super) fn bear_witness<R: Rng + ?Sized>(&mut self, now: Duration, peer: P, chance: &mut R) {
-        let Some(suspicion) = self.suspicions.get(&peer) else {
-            return;
-        };
-        if !self.running || !self.is_member(&peer) || suspicion.mine {
-            return;
-        }
-        // Most draw that they need not, and are spared to count the voices.
-        let drawn = chance.random_range(0..self.known.max(1) as u64);
-        if drawn < u64::from(self.config.witnesses)
-            && suspicion.accusers.len() < self.accusers_needed(self.voices(&peer))
-        {
-            self.probe(now, peer, false);
-        }
-    }
-
-    /// The timer for the verdict fired, perhaps an earlier one.
-    pub(super) fn verdict_due(&mut self, now: Duration, peer: P) {
-        if let Some(suspicion) = self.suspicions.get_mut(&peer) {
-            suspicion.verdict_due = None;
-        }
-        self.judge(now, peer);
-    }
-
-    /// Decides, if this node may and it is time; else sees to it that it looks again.
-    pub(super) fn judge(&mut self, now: Duration, peer: P) {
-        let voices = self.voices(&peer);
-        let needed = self.accusers_needed(voices);
-        let group = 1 + self.known;
-        let Some(suspicion) = self.suspicions.get_mut(&peer) else {
-            return;
-        };
-        if !suspicion.mine {
-            return;
-        }
-        let confirmed = suspicion.accusers.len().saturating_sub(1);
-        let due = suspicion.since + self.config.suspicion_time(group, confirmed, needed - 1);
-        if now < due {
-            if suspicion.verdict_due != Some(due) {
-                suspicion.verdict_due = Some(due);
-                self.set_timer(due, Timer::Verdict { peer });
-            }
-            return;
-        }
-        if suspicion.accusers.len() < needed || suspicion.failures == 0 {
-            // Looked at again when somebody confirms, and whenever a retry fails.
-            return;
-        }
-        let incarnation = suspicion.incarnation;
-        let update = Update { peer, incarnation, claim: Claim::Dead, by: self.me };
-        if self.merge(now, update) {
-            self.broadcast(update);
-        }
-    }
-
-    /// How many could confirm a suspicion of `peer`: this node, and all others that take part, have answered it, and are
-    /// not under suspicion themselves.
-    fn voices(&self, peer: &P) -> usize {
-        let able = |member: &&Member<P>| {
-            let takes_part = member.answered && !member.incarnation.is_mute();
-            member.status() == Status::Alive && takes_part && member.peer != *peer
-        };
-        1 + self.members.iter().filter(able).count()
-    }
-
-    /// How many accusers a verdict takes: all who could confirm, or as many as are configured.
-    fn accusers_needed(&self, voices: usize) -> usize {
-        self.accusers_enough().min(voices)
-    }
-
-    /// How many accusers a verdict takes in a group that has them.
-    fn accusers_enough(&self) -> usize {
-        self.config.confirmations as usize + 1
     }
 }

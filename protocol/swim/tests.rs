@@ -8,28 +8,28 @@ use rand_chacha::ChaCha8Rng;
 
 use super::*;
 
-const ME: u8 = 0;
+const ME: u32 = 0;
 const LIFE: u64 = 100;
 
 fn at(turn: u32) -> Incarnation {
     Incarnation { life: LIFE, turn }
 }
 
-fn says(by: u8, peer: u8, turn: u32, claim: Claim) -> Update<u8> {
+fn says(by: u32, peer: u32, turn: u32, claim: Claim) -> Update<u32> {
     Update { peer, incarnation: at(turn), claim, by }
 }
 
 /// One machine, its clock, and what it asked for last.
 struct Node {
-    swim: Swim<u8>,
+    swim: Swim<u32>,
     chance: ChaCha8Rng,
     now: Duration,
-    timers: Vec<(Duration, Timer<u8>)>,
-    events: Vec<Event<u8>>,
+    timers: Vec<(Duration, Timer<u32>)>,
+    events: Vec<MemberEvent<u32>>,
 }
 
 impl Node {
-    fn new(config: Config) -> Self {
+    fn new(config: SwimConfig) -> Self {
         Self {
             swim: Swim::new(ME, LIFE, config).unwrap(),
             chance: ChaCha8Rng::seed_from_u64(1),
@@ -40,8 +40,8 @@ impl Node {
     }
 
     /// Started, among members that take part and were heard of.
-    fn among(peers: impl IntoIterator<Item = u8>) -> Self {
-        let mut node = Self::new(Config { witnesses: 0, ..Config::default() });
+    fn among(peers: impl IntoIterator<Item = u32>) -> Self {
+        let mut node = Self::new(SwimConfig { witnesses: 0, ..SwimConfig::default() });
         node.tell(Input::Start);
         for peer in peers {
             node.tell(Input::Know(peer, at(0)));
@@ -50,7 +50,7 @@ impl Node {
         node
     }
 
-    fn tell(&mut self, input: Input<u8>) -> Vec<Output<u8>> {
+    fn tell(&mut self, input: Input<u32>) -> Vec<Output<u32>> {
         let outputs = self.swim.handle(self.now, input, &mut self.chance);
         for output in &outputs {
             match output {
@@ -63,7 +63,7 @@ impl Node {
     }
 
     /// Runs the timers for a while; each request is answered at once as `answer` says.
-    fn run(&mut self, time: Duration, answer: impl Fn(u8) -> Outcome) -> Vec<Output<u8>> {
+    fn run(&mut self, time: Duration, answer: impl Fn(u32) -> Outcome) -> Vec<Output<u32>> {
         let end = self.now + time;
         let mut all = Vec::new();
         loop {
@@ -96,7 +96,7 @@ impl Node {
     }
 
     /// A peer sends its view in a comparison.
-    fn told_view(&mut self, from: u8, view: &[Update<u8>]) -> Vec<Output<u8>> {
+    fn told_view(&mut self, from: u32, view: &[Update<u32>]) -> Vec<Output<u32>> {
         let sync = Sync { parts: vec![0], first: 1, news: view.to_vec() };
         let (_, outputs) = self.swim.answer_sync(self.now, from, &sync, &mut self.chance).unwrap();
         self.events.extend(outputs.iter().filter_map(|output| match output {
@@ -106,17 +106,17 @@ impl Node {
         outputs
     }
 
-    fn status(&self, peer: u8) -> Option<Status> {
+    fn status(&self, peer: u32) -> Option<Status> {
         self.swim.status(&peer)
     }
 }
 
-fn well(_: u8) -> Outcome {
+fn well(_: u32) -> Outcome {
     Outcome::Answered(Statement::of(at(0)))
 }
 
 /// Everyone answers but these.
-fn without(lost: &'static [u8]) -> impl Fn(u8) -> Outcome {
+fn without(lost: &'static [u32]) -> impl Fn(u32) -> Outcome {
     move |peer| {
         if lost.contains(&peer) { Outcome::Lost } else { well(peer) }
     }
@@ -126,8 +126,8 @@ fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }
 
-fn broadcasts(outputs: &[Output<u8>]) -> Vec<Update<u8>> {
-    let broadcast = |output: &Output<u8>| match output {
+fn broadcasts(outputs: &[Output<u32>]) -> Vec<Update<u32>> {
+    let broadcast = |output: &Output<u32>| match output {
         Output::Broadcast(update) => Some(*update),
         _ => None,
     };
@@ -142,7 +142,7 @@ fn every_member_is_probed_within_two_passes() {
     for period in 1..1_000 {
         for output in node.run(seconds(1), well) {
             if let Output::Probe { peer, .. } = output {
-                last[usize::from(peer)] = period;
+                last[peer as usize] = period;
             }
         }
         for (peer, last) in last.iter().enumerate().skip(1) {
@@ -180,7 +180,7 @@ fn an_unanswered_probe_goes_through_relays_and_one_answer_is_enough() {
 }
 
 #[test]
-fn an_accusation_is_broadcast_and_told_to_the_accused_unless_it_is_mute() {
+fn an_accusation_is_broadcast_and_told_to_the_accused_unless_it_is_passive() {
     let mut node = Node::among(1..=5);
     let outputs = node.run(seconds(12), without(&[3]));
     let accusation = says(ME, 3, 0, Claim::Suspect);
@@ -189,7 +189,7 @@ fn an_accusation_is_broadcast_and_told_to_the_accused_unless_it_is_mute() {
         outputs.iter().any(|output| matches!(output, Output::Tell { peer: 3, update, .. } if *update == accusation))
     );
 
-    let mut node = Node::new(Config::default());
+    let mut node = Node::new(SwimConfig::default());
     node.tell(Input::Start);
     node.tell(Input::Add(3));
     node.tell(Input::Heard { peer: 3, stated: Statement::default() });
@@ -213,7 +213,7 @@ fn no_verdict_without_confirmations_and_one_with_them() {
     let incarnation = at(0);
     assert_eq!(
         node.events,
-        [Event::Suspected { peer: 3, incarnation, by: ME }, Event::Failed { peer: 3, incarnation, by: ME }]
+        [MemberEvent::Suspected { peer: 3, incarnation, by: ME }, MemberEvent::Failed { peer: 3, incarnation, by: ME }]
     );
 }
 
@@ -237,7 +237,7 @@ fn who_has_not_failed_to_reach_it_does_not_decide() {
 }
 
 #[test]
-fn a_lone_pair_decides_and_so_does_one_among_mute_peers() {
+fn a_lone_pair_decides_and_so_does_one_among_passive_peers() {
     let mut node = Node::among(1..=1);
     node.run(seconds(2), without(&[1]));
     assert_eq!(node.status(1), Some(Status::Suspect), "the suspicion time is not over");
@@ -248,13 +248,13 @@ fn a_lone_pair_decides_and_so_does_one_among_mute_peers() {
     for peer in 1..=4 {
         node.tell(Input::Add(peer));
     }
-    let mute = |peer| {
+    let passive = |peer| {
         if peer == 2 { Outcome::Lost } else { Outcome::Answered(Statement::default()) }
     };
     node.tell(Input::Heard { peer: 2, stated: Statement::default() });
-    node.run(seconds(30), mute);
+    node.run(seconds(30), passive);
     assert_eq!(node.status(2), Some(Status::Failed));
-    assert_eq!(node.swim.mute_members().collect::<Vec<_>>(), [1, 3, 4]);
+    assert_eq!(node.swim.passive_members().collect::<Vec<_>>(), [1, 3, 4]);
 }
 
 #[test]
@@ -285,11 +285,11 @@ fn a_peer_that_nobody_has_heard_is_unreachable_whatever_fails_and_joins_when_it_
         let asked = outputs.iter().filter(|output| matches!(output, Output::Probe { peer: 9, .. })).count();
         assert!((40..=80).contains(&asked), "about every five seconds: {asked}");
         assert_eq!(node.status(9), Some(Status::Unreachable));
-        assert_eq!(node.events, [Event::Unreachable { peer: 9 }], "once");
+        assert_eq!(node.events, [MemberEvent::Unreachable { peer: 9 }], "once");
         assert!(node.swim.since(&9).is_some_and(|since| since < seconds(4)));
         assert_eq!(broadcasts(&outputs), []);
         let outputs = node.run(seconds(10), well);
-        assert_eq!(node.events[1..], [Event::Joined { peer: 9, incarnation: at(0) }]);
+        assert_eq!(node.events[1..], [MemberEvent::Joined { peer: 9, incarnation: at(0) }]);
         assert_eq!(broadcasts(&outputs), [says(ME, 9, 0, Claim::Alive)], "what one hears is news to all");
     }
 }
@@ -300,7 +300,7 @@ fn a_verdict_of_others_counts_against_a_peer_that_this_node_has_not_heard() {
     node.tell(Input::Add(9));
     node.tell(Input::Update(says(4, 9, 0, Claim::Dead)));
     assert_eq!(node.status(9), Some(Status::Failed));
-    assert_eq!(node.events, [Event::Failed { peer: 9, incarnation: at(0), by: 4 }]);
+    assert_eq!(node.events, [MemberEvent::Failed { peer: 9, incarnation: at(0), by: 4 }]);
 }
 
 #[test]
@@ -346,13 +346,13 @@ fn a_restart_within_a_second_is_no_failure() {
     assert_eq!(node.status(1), Some(Status::Suspect));
     let again = Statement::of(Incarnation::of_life(LIFE + 1));
     let outputs = node.run(seconds(5), |_| Outcome::Answered(again));
-    assert!(!node.events.iter().any(|event| matches!(event, Event::Failed { .. })));
-    assert!(node.events.contains(&Event::Rejoined { peer: 1, incarnation: again.incarnation }));
+    assert!(!node.events.iter().any(|event| matches!(event, MemberEvent::Failed { .. })));
+    assert!(node.events.contains(&MemberEvent::Rejoined { peer: 1, incarnation: again.incarnation }));
     assert_eq!(welcomes(&outputs), 1, "the new process knows nobody");
 }
 
 /// How many probes tell their peers that these are members.
-fn welcomes(outputs: &[Output<u8>]) -> usize {
+fn welcomes(outputs: &[Output<u32>]) -> usize {
     outputs.iter().filter(|output| matches!(output, Output::Probe { welcome: true, .. })).count()
 }
 
@@ -364,7 +364,7 @@ fn a_restarted_member_is_welcomed_by_all_who_hear_of_it_until_it_answers_each() 
     let said = Update { peer: 1, incarnation: again, claim: Claim::Alive, by: 2 };
     assert_eq!(welcomes(&node.tell(Input::Update(said))), 0);
     let answer = |lives: bool| {
-        move |peer: u8| match (peer, lives) {
+        move |peer: u32| match (peer, lives) {
             (1, true) => Outcome::Answered(Statement::of(again)),
             (1, false) => Outcome::Lost,
             _ => well(peer),
@@ -400,7 +400,7 @@ fn a_restarted_member_that_is_about_to_join_is_welcomed_again_once_it_has_joined
     assert_eq!(node.swim.relate(&Statement { cluster: id, ..Statement::of(at(0)) }, false), Relation::Member);
     node.tell(Input::Update(Update { peer: 1, incarnation: again, claim: Claim::Alive, by: 2 }));
     let answer = |cluster| {
-        move |peer: u8| match peer {
+        move |peer: u32| match peer {
             1 => Outcome::Answered(stated(cluster)),
             _ => well(peer),
         }
@@ -433,7 +433,7 @@ fn a_member_that_refuses_only_this_node_stays() {
         node.timers.clear();
         node.swim.period_due = node.now;
     }
-    assert!(!node.events.iter().any(|event| matches!(event, Event::Failed { .. })));
+    assert!(!node.events.iter().any(|event| matches!(event, MemberEvent::Failed { .. })));
 }
 
 #[test]
@@ -469,11 +469,11 @@ fn those_known_by_hearsay_have_no_vote_until_they_answer() {
 #[test]
 fn peers_that_were_put_are_asked_within_the_budget_and_each_node_of_a_group_asks_a_share() {
     // 200 nodes are put everywhere at once. Who asks whom first, if every answer were news at once?
-    let all: Vec<u8> = (0..200).collect();
-    let mut first: std::collections::BTreeMap<u8, (Duration, u8)> = std::collections::BTreeMap::new();
+    let all: Vec<u32> = (0..200).collect();
+    let mut first: std::collections::BTreeMap<u32, (Duration, u32)> = std::collections::BTreeMap::new();
     let mut early = 0;
     for me in &all {
-        let mut swim = Swim::new(*me, LIFE, Config::default()).unwrap();
+        let mut swim = Swim::new(*me, LIFE, SwimConfig::default()).unwrap();
         let mut chance = ChaCha8Rng::seed_from_u64(u64::from(*me));
         let _ = swim.handle(Duration::ZERO, Input::Start, &mut chance);
         for peer in all.iter().filter(|peer| *peer != me) {
@@ -492,13 +492,13 @@ fn peers_that_were_put_are_asked_within_the_budget_and_each_node_of_a_group_asks
     }
     assert_eq!(first.len(), 200);
     assert!(first.values().all(|(at, _)| *at < seconds(2)), "{first:?}");
-    let askers: std::collections::BTreeSet<u8> = first.values().map(|(_, by)| *by).collect();
+    let askers: std::collections::BTreeSet<u32> = first.values().map(|(_, by)| *by).collect();
     assert!(askers.len() < 60, "{} ask", askers.len());
     // nobody has answered by then, and yet each peer is asked by few
     assert!(early < 1_000, "{early} asks in the first quarter of a second");
 
     // A lone operator puts more than a period's budget.
-    let mut node = Node::new(Config { asks: 10, ..Config::default() });
+    let mut node = Node::new(SwimConfig { asks: 10, ..SwimConfig::default() });
     node.tell(Input::Start);
     for peer in 1..=100 {
         node.tell(Input::Add(peer));
@@ -513,7 +513,7 @@ fn peers_that_were_put_are_asked_within_the_budget_and_each_node_of_a_group_asks
 
 #[test]
 fn members_are_bounded() {
-    let mut node = Node::new(Config { members: 3, ..Config::default() });
+    let mut node = Node::new(SwimConfig { members: 3, ..SwimConfig::default() });
     node.tell(Input::Start);
     for peer in 1..=3 {
         node.tell(Input::Update(says(peer, peer, 0, Claim::Alive)));
@@ -548,7 +548,7 @@ fn another_life_at_this_address_is_reported_and_answered_once_a_minute() {
     assert_eq!(node.swim.incarnation(), Incarnation::of_life(LIFE + 51), "an earlier start, perhaps");
     node.tell(Input::Told(other(LIFE + 60)));
     assert_eq!(node.swim.incarnation(), Incarnation::of_life(LIFE + 51), "no race of two processes");
-    let taken = |life| Event::AddressTaken { incarnation: Incarnation::of_life(life) };
+    let taken = |life| MemberEvent::AddressTaken { incarnation: Incarnation::of_life(life) };
     assert_eq!(node.events, [taken(LIFE + 50), taken(LIFE + 60)]);
 }
 
@@ -567,7 +567,7 @@ fn what_an_operator_removed_stays_removed_until_one_adds_it() {
     node.tell(Input::Add(3));
     assert_eq!(node.status(3), Some(Status::Pending));
     node.run(seconds(20), well);
-    assert_eq!(node.events, [Event::Joined { peer: 3, incarnation: at(0) }]);
+    assert_eq!(node.events, [MemberEvent::Joined { peer: 3, incarnation: at(0) }]);
 }
 
 #[test]
@@ -581,19 +581,19 @@ fn what_a_verdict_removed_is_tried_for_ever_and_taken_back() {
     // It answers, and does not know.
     let outputs = node.run(seconds(10), well);
     let verdict = says(ME, 3, 0, Claim::Dead);
-    let told = |output: &Output<u8>| matches!(output, Output::Tell { peer: 3, update, .. } if *update == verdict);
+    let told = |output: &Output<u32>| matches!(output, Output::Tell { peer: 3, update, .. } if *update == verdict);
     assert!(outputs.iter().any(told), "that is how it learns");
     assert_eq!(node.status(3), Some(Status::Failed), "it has not contradicted yet");
     let news = says(3, 3, 1, Claim::Alive);
     let outputs = node.told_view(3, &[news]);
     assert_eq!(broadcasts(&outputs), [news], "the others are told");
-    assert_eq!(node.events, [Event::Rejoined { peer: 3, incarnation: at(1) }]);
+    assert_eq!(node.events, [MemberEvent::Rejoined { peer: 3, incarnation: at(1) }]);
     // Or it has been started again meanwhile.
     node.tell(Input::Update(says(4, 3, 1, Claim::Dead)));
     node.events.clear();
     let incarnation = Incarnation::of_life(LIFE + 1);
     let outputs = node.tell(Input::Heard { peer: 3, stated: Statement::of(incarnation) });
-    assert_eq!(node.events, [Event::Rejoined { peer: 3, incarnation }]);
+    assert_eq!(node.events, [MemberEvent::Rejoined { peer: 3, incarnation }]);
     assert_eq!(broadcasts(&outputs).len(), 1);
 }
 
@@ -618,11 +618,11 @@ fn leaving_is_no_failure_and_ends_everything() {
     let mut node = Node::among(1..=5);
     node.tell(Input::Update(says(3, 3, 0, Claim::Left)));
     node.tell(Input::Update(says(4, 3, 0, Claim::Dead)));
-    assert_eq!(node.events, [Event::Left { peer: 3, incarnation: at(0) }]);
+    assert_eq!(node.events, [MemberEvent::Left { peer: 3, incarnation: at(0) }]);
     let outputs = node.run(seconds(60), well);
     assert!(!outputs.iter().any(|output| matches!(output, Output::Probe { peer: 3, .. })), "not tried");
     node.tell(Input::Update(says(3, 3, 1, Claim::Alive)));
-    assert_eq!(node.events[1..], [Event::Joined { peer: 3, incarnation: at(1) }]);
+    assert_eq!(node.events[1..], [MemberEvent::Joined { peer: 3, incarnation: at(1) }]);
 
     assert_eq!(node.tell(Input::Leave), [Output::Broadcast(says(ME, ME, 0, Claim::Left))]);
     assert!(node.tell(Input::Update(says(3, ME, 0, Claim::Suspect))).is_empty());
@@ -641,7 +641,7 @@ fn a_restart_is_a_new_incarnation_and_drops_the_old_case() {
     assert_eq!(node.status(3), Some(Status::Alive));
     assert_eq!(
         node.events,
-        [Event::Suspected { peer: 3, incarnation: at(5), by: 4 }, Event::Rejoined { peer: 3, incarnation }]
+        [MemberEvent::Suspected { peer: 3, incarnation: at(5), by: 4 }, MemberEvent::Rejoined { peer: 3, incarnation }]
     );
 }
 
@@ -672,26 +672,26 @@ fn a_node_that_stood_still_accuses_nobody() {
 }
 
 #[test]
-fn whoever_reaches_a_mute_peer_speaks_for_it() {
+fn whoever_reaches_a_passive_peer_speaks_for_it() {
     let mut node = Node::among(1..=5);
-    let mute = |turn, claim, by| Update { peer: 9, incarnation: Incarnation { life: 0, turn }, claim, by };
+    let passive = |turn, claim, by| Update { peer: 9, incarnation: Incarnation { life: 0, turn }, claim, by };
     node.tell(Input::Add(9));
     node.tell(Input::Heard { peer: 9, stated: Statement::default() });
-    node.tell(Input::Update(mute(0, Claim::Suspect, 4)));
+    node.tell(Input::Update(passive(0, Claim::Suspect, 4)));
     let outputs = node.tell(Input::Heard { peer: 9, stated: Statement::default() });
-    assert_eq!(broadcasts(&outputs), [mute(1, Claim::Alive, ME)]);
-    node.tell(Input::Update(mute(1, Claim::Dead, 4)));
+    assert_eq!(broadcasts(&outputs), [passive(1, Claim::Alive, ME)]);
+    node.tell(Input::Update(passive(1, Claim::Dead, 4)));
     let outputs =
         node.run(seconds(10), |peer| if peer == 9 { Outcome::Answered(Statement::default()) } else { well(peer) });
-    assert_eq!(broadcasts(&outputs), [mute(2, Claim::Alive, ME)]);
+    assert_eq!(broadcasts(&outputs), [passive(2, Claim::Alive, ME)]);
     assert!(matches!(
         node.events[..],
         [
-            Event::Joined { .. },
-            Event::Suspected { .. },
-            Event::Refuted { .. },
-            Event::Failed { .. },
-            Event::Rejoined { .. }
+            MemberEvent::Joined { .. },
+            MemberEvent::Suspected { .. },
+            MemberEvent::Refuted { .. },
+            MemberEvent::Failed { .. },
+            MemberEvent::Rejoined { .. }
         ]
     ));
 }
@@ -709,7 +709,7 @@ fn local_health_falls_when_nobody_answers_and_not_when_relays_do() {
 
 #[test]
 fn the_suspicion_time_falls_with_each_confirmation() {
-    let config = Config::default();
+    let config = SwimConfig::default();
     let times: Vec<_> = (0..5).map(|confirmed| config.suspicion_time(100, confirmed, 3).as_millis()).collect();
     assert_eq!(times, [6_600, 4_400, 3_113, 2_200, 2_200]);
     assert_eq!(config.suspicion_time(1_000, 3, 3), seconds(3), "log10(n) periods");
@@ -734,19 +734,19 @@ fn some_of_those_who_hear_of_a_suspicion_check_it() {
 
 #[test]
 fn before_the_start_nothing_is_sent() {
-    let mut node = Node::new(Config::default());
+    let mut node = Node::new(SwimConfig::default());
     node.tell(Input::Add(1));
     node.tell(Input::Heard { peer: 1, stated: Statement::of(at(0)) });
     node.tell(Input::Told(says(2, 2, 0, Claim::Alive)));
     let outputs = node.tell(Input::Told(says(2, 1, 0, Claim::Dead)));
-    assert!(matches!(outputs[..], [Output::Event(Event::Failed { .. })]));
+    assert!(matches!(outputs[..], [Output::Event(MemberEvent::Failed { .. })]));
     assert!(node.timers.is_empty());
     assert!(node.tell(Input::Told(says(2, ME, 0, Claim::Dead))).is_empty());
 }
 
 #[test]
 fn removed_peers_are_remembered_up_to_a_bound_and_the_operators_longest() {
-    let mut node = Node::new(Config { remembered: 3, ..Config::default() });
+    let mut node = Node::new(SwimConfig { remembered: 3, ..SwimConfig::default() });
     node.tell(Input::Remove(1));
     for (peer, claim) in [(2, Claim::Dead), (3, Claim::Left), (4, Claim::Dead), (5, Claim::Dead)] {
         node.now += seconds(1);
@@ -773,13 +773,18 @@ fn news_told_to_one_is_passed_on_but_a_list_handed_to_a_newcomer_is_not() {
 
 #[test]
 fn a_configuration_out_of_range_is_refused_with_its_value() {
-    let refused = |config: Config| config.check().unwrap_err().to_string();
-    assert_eq!(refused(Config { relays: 65, ..Config::default() }), "relays is 65, it must lie between 0 and 64");
+    let refused = |config: SwimConfig| config.check().unwrap_err().to_string();
     assert_eq!(
-        refused(Config { relay_timeout: seconds(1), ..Config::default() }),
+        refused(SwimConfig { relays: 65, ..SwimConfig::default() }),
+        "relays is 65, it must lie between 0 and 64"
+    );
+    assert_eq!(
+        refused(SwimConfig { relay_timeout: seconds(1), ..SwimConfig::default() }),
         "a probe takes 1.3s, more than its period of 1s"
     );
-    assert!(refused(Config { probe_interval: Duration::ZERO, ..Config::default() }).starts_with("probe_interval"));
+    assert!(
+        refused(SwimConfig { probe_interval: Duration::ZERO, ..SwimConfig::default() }).starts_with("probe_interval")
+    );
 }
 
 #[test]
@@ -803,8 +808,8 @@ fn claims() -> impl Strategy<Value = Claim> {
     prop_oneof![Just(Claim::Alive), Just(Claim::Suspect), Just(Claim::Dead), Just(Claim::Left)]
 }
 
-fn updates() -> impl Strategy<Value = Update<u8>> {
-    (1..4_u8, 0..2_u64, 0..3_u32, claims(), 1..9_u8).prop_map(|(peer, life, turn, claim, by)| Update {
+fn updates() -> impl Strategy<Value = Update<u32>> {
+    (1..4_u32, 0..2_u64, 0..3_u32, claims(), 1..9_u32).prop_map(|(peer, life, turn, claim, by)| Update {
         peer,
         incarnation: Incarnation { life, turn },
         claim,
@@ -827,7 +832,7 @@ fn compare(one: &mut Swim<u32>, two: &mut Swim<u32>) -> (usize, usize) {
 }
 
 fn machine(me: u32, members: impl IntoIterator<Item = (u32, u32)>) -> Swim<u32> {
-    let mut swim = Swim::new(me, LIFE, Config::default()).unwrap();
+    let mut swim = Swim::new(me, LIFE, SwimConfig::default()).unwrap();
     let mut chance = ChaCha8Rng::seed_from_u64(1);
     let _ = swim.handle(Duration::ZERO, Input::Start, &mut chance);
     for (peer, turn) in members {
@@ -952,7 +957,7 @@ proptest! {
         let mut views = Vec::new();
         let again: Vec<_> = repeated.iter().filter(|_| !news.is_empty()).map(|index| *index.get(&news)).collect();
         for order in [news.clone(), [again, shuffled].concat()] {
-            let mut node = Node::new(Config { confirmations: 64, ..Config::default() });
+            let mut node = Node::new(SwimConfig { confirmations: 64, ..SwimConfig::default() });
             if pending {
                 node.tell(Input::Add(2));
             }
@@ -968,7 +973,7 @@ proptest! {
 
     #[test]
     fn events_alternate_whatever_is_heard(news in prop::collection::vec(updates(), 0..60)) {
-        let mut node = Node::new(Config::default());
+        let mut node = Node::new(SwimConfig::default());
         node.tell(Input::Start);
         for update in news {
             node.tell(Input::Told(update));
@@ -978,13 +983,13 @@ proptest! {
             let mut last = None;
             for event in &node.events {
                 let (who, kind) = match event {
-                    Event::Joined { peer, .. } => (*peer, 'j'),
-                    Event::Suspected { peer, .. } => (*peer, 's'),
-                    Event::Refuted { peer, .. } => (*peer, 'r'),
-                    Event::Failed { peer, .. } => (*peer, 'f'),
-                    Event::Left { peer, .. } => (*peer, 'l'),
-                    Event::Rejoined { peer, .. } => (*peer, 'b'),
-                    Event::Unreachable { .. } | Event::AddressTaken { .. } | Event::Merged { .. } => continue,
+                    MemberEvent::Joined { peer, .. } => (*peer, 'j'),
+                    MemberEvent::Suspected { peer, .. } => (*peer, 's'),
+                    MemberEvent::Refuted { peer, .. } => (*peer, 'r'),
+                    MemberEvent::Failed { peer, .. } => (*peer, 'f'),
+                    MemberEvent::Left { peer, .. } => (*peer, 'l'),
+                    MemberEvent::Rejoined { peer, .. } => (*peer, 'b'),
+                    MemberEvent::Unreachable { .. } | MemberEvent::AddressTaken { .. } | MemberEvent::Merged { .. } => continue,
                 };
                 if who != peer {
                     continue;
@@ -1007,7 +1012,7 @@ proptest! {
         news in prop::collection::vec(updates(), 0..30),
         stated in prop::option::of((0..3_u64, 0..4_u32)),
     ) {
-        let mut node = Node::new(Config::default());
+        let mut node = Node::new(SwimConfig::default());
         node.tell(Input::Start);
         node.tell(Input::Add(3));
         for update in news {
@@ -1065,8 +1070,8 @@ fn an_answer_that_comes_when_others_were_asked_already_is_a_sign_that_this_node_
 
 #[test]
 fn only_who_accuses_asks_accusers_that_it_has_not_met() {
-    let probes = |outputs: &[Output<u8>]| -> Vec<u8> {
-        let probe = |output: &Output<u8>| match output {
+    let probes = |outputs: &[Output<u32>]| -> Vec<u32> {
+        let probe = |output: &Output<u32>| match output {
             Output::Probe { peer, .. } => Some(*peer),
             _ => None,
         };

@@ -19,86 +19,15 @@ use std::time::Duration;
 
 use rand::Rng;
 
-use super::{Claim, Incarnation, Output, Peer, Status, Swim, Update};
+use super::interface::Output;
+use super::machine::Swim;
+use super::standing::{Claim, Incarnation, Status, Update};
+use super::sync::{Comparison, MAX_ENTRIES, MAX_PARTS, PAGE, PART, Page, Sync, SyncError, entry_hash, part_of};
+use crate::peer_id::PeerId;
 
-/// About how many entries of a view go into one message. A guess: some 120 bytes each on the wire.
-pub const PAGE: usize = 256;
-
-/// Most parts that a view is divided into, so that their hashes fit into one message.
-pub const MAX_PARTS: usize = 256;
-
-/// Most entries that are accepted in one message: a page, one part that exceeds it, and corrections.
-pub const MAX_ENTRIES: usize = 8 * PAGE;
-
-/// About how many members one part holds in a small view.
-const PART: usize = 16;
-
-/// A request to compare views.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Sync<P> {
-    /// The hash of each part of the sender's view. Their number is a power of two.
-    pub parts: Vec<u64>,
-    /// The first part that is to be compared; the number of parts when only `news` is sent.
-    pub first: usize,
-    /// What the receiver lacks or has older, as far as the sender knows.
-    pub news: Vec<Update<P>>,
-}
-
-/// The answer to a [`Sync`].
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Page<P> {
-    /// The parts that differ, among those up to `next`.
-    pub differing: Vec<usize>,
-    /// What the answering node knows in those parts, and where the request was wrong.
-    pub entries: Vec<Update<P>>,
-    /// Where to go on, or `None` after the last part.
-    pub next: Option<usize>,
-    /// The number of parts that the answering node would have divided its view into. If that is more than were compared,
-    /// nothing else was: the sender begins again with as many.
-    pub parts: usize,
-}
-
-/// A [`Sync`] that cannot be answered. Nothing has changed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SyncError {
-    /// The number of parts is not a power of two up to [`MAX_PARTS`].
-    #[error("a view has a power of two of parts, at most {MAX_PARTS}, not {0}")]
-    Parts(usize),
-    /// More news than fit into one message.
-    #[error("a message carries at most {MAX_ENTRIES} entries of a view, not {0}")]
-    Entries(usize),
-}
-
-/// A comparison under way.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Comparison<P> {
-    pub(super) peer: P,
-    /// When it is given up: the peer has not answered.
-    pub(super) until: Duration,
-}
-
-/// Mixes 64 bits (the finalizer of SplitMix64; Steele, Lea and Flood 2014).
-pub(super) const fn mix(bits: u64) -> u64 {
-    let bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    bits ^ (bits >> 31)
-}
-
-/// The hash of one entry. The hash of a view is the exclusive or of its entries', so that it does not depend on order
-/// and can follow each change.
-pub(super) fn entry_hash<P: Peer>(peer: &P, incarnation: Incarnation) -> u64 {
-    mix(mix(peer.bits() ^ 0x9e37_79b9_7f4a_7c15) ^ mix(incarnation.life.rotate_left(32) ^ u64::from(incarnation.turn)))
-}
-
-fn part_of<P: Peer>(peer: &P, parts: usize) -> usize {
-    match parts.trailing_zeros() {
-        0 => 0,
-        bits => (peer.bits() >> (64 - bits)) as usize,
-    }
-}
-
-impl<P: Peer> Swim<P> {
-    /// The hash of this node's view: its members that are alive, and itself. Equal views have equal hashes on all nodes.
+impl<P: PeerId> Swim<P> {
+    /// The hash of this node's view: its members that are alive, and itself. Equal views have equal hashes on all
+    /// nodes.
     pub fn view_hash(&self) -> u64 {
         let myself = if self.running { entry_hash(&self.me, self.incarnation) } else { 0 };
         self.others_hash ^ myself
@@ -139,7 +68,8 @@ impl<P: Peer> Swim<P> {
         Sync { parts: self.part_hashes(self.parts()), first: 0, news: Vec::new() }
     }
 
-    /// Takes in the news of a comparison and answers it. The answer tells the peer, too, what this node holds against it.
+    /// Takes in the news of a comparison and answers it. The answer tells the peer, too, what this node holds against
+    /// it.
     ///
     /// # Errors
     /// [`SyncError`], when the request is out of bounds. Nothing has changed then.
@@ -213,7 +143,7 @@ impl<P: Peer> Swim<P> {
         let member = self.find(peer)?;
         let (incarnation, claim) = (member.incarnation, member.claim);
         let held = matches!(member.status(), Status::Suspect | Status::Failed | Status::Left);
-        (held && !incarnation.is_mute()).then_some(Update { peer: *peer, incarnation, claim, by: self.me })
+        (held && !incarnation.is_passive()).then_some(Update { peer: *peer, incarnation, claim, by: self.me })
     }
 
     /// Takes in the answer to a comparison; answers the next request, or `None` when both sides agree on what was
@@ -264,16 +194,17 @@ impl<P: Peer> Swim<P> {
         (Some(Sync { parts: self.part_hashes(parts), first: next.unwrap_or(parts), news }), outputs)
     }
 
-    /// Whether a peer and this node have been members of different groups so far, by a page of the peer's view: most of its
-    /// members are not members here.
+    /// Whether a peer and this node have been members of different groups so far, by a page of the peer's view: most of
+    /// its members are not members here.
     fn is_strange(&self, from: &P, view: &[Update<P>]) -> bool {
         let others = view.iter().map(|update| update.peer).filter(|peer| *peer != self.me && peer != from);
         let members = others.clone().filter(|peer| self.is_member(peer)).count();
         others.count() > 2 * members
     }
 
-    /// Takes in what a peer's view says, and passes on what is news to others: all of it where two groups have met, since
-    /// neither knows the other. Within a group a rumor has brought the news, so a node that missed it does not repeat it.
+    /// Takes in what a peer's view says, and passes on what is news to others: all of it where two groups have met,
+    /// since neither knows the other. Within a group a rumor has brought the news, so a node that missed it does not
+    /// repeat it.
     fn take_view<R: Rng + ?Sized>(
         &mut self,
         now: Duration,
@@ -293,8 +224,8 @@ impl<P: Peer> Swim<P> {
         }
     }
 
-    /// A peer stated the hash of its view in an answer. Where it differs although this node's view is at rest, something
-    /// was missed: compares, with one peer at a time.
+    /// A peer stated the hash of its view in an answer. Where it differs although this node's view is at rest,
+    /// something was missed: compares, with one peer at a time.
     pub(super) fn compare_hashes(&mut self, now: Duration, peer: P, theirs: u64) {
         if theirs == 0 || theirs == self.view_hash() {
             self.differs_since = None;
@@ -311,8 +242,8 @@ impl<P: Peer> Swim<P> {
 
     pub(super) fn begin_comparison(&mut self, now: Duration, peer: P) {
         let under_way = self.comparison.as_ref().is_some_and(|comparison| now < comparison.until);
-        let mute = self.find(&peer).is_none_or(|member| member.incarnation.is_mute());
-        if under_way || mute || !self.running {
+        let passive = self.find(&peer).is_none_or(|member| member.incarnation.is_passive());
+        if under_way || passive || !self.running {
             return;
         }
         let timeout = self.whole_timeout();

@@ -1,7 +1,7 @@
 //! The simulator's figures at sizes that a test can afford. The example `spreading` measures the rest.
 
 use chinwag_protocol::fanout::Fanout;
-use chinwag_protocol::rumor::Config;
+use chinwag_protocol::rumor::GossipConfig;
 
 #[path = "spreading/model.rs"]
 mod model;
@@ -9,7 +9,7 @@ mod model;
 use model::{Scenario, Summary, spread, summarize};
 
 fn scenario(members: u32, loss: f64, bytes: usize) -> Scenario {
-    Scenario { members, loss, fanout: Fanout::Log, bytes, config: Config::default() }
+    Scenario { members, loss, fanout: Fanout::Log, bytes, config: GossipConfig::default() }
 }
 
 /// A row of the targets: what a summary may come to at most.
@@ -70,7 +70,8 @@ fn without_loss_nobody_waits_for_a_comparison() {
     for (members, bytes, runs) in [(100, 4096, 300), (100, 100, 300), (1_000, 4096, 20), (1_000, 100, 20)] {
         for seed in 1..=runs {
             let run = spread(&scenario(members, 0.0, bytes), seed);
-            // a comparison is worth 200 latencies; ticks are spread over that time, so one may come by chance at any moment
+            // a comparison is worth 200 latencies; ticks are spread over that time, so one may come by chance at any
+            // moment
             assert!(
                 run.reached == members && run.latencies <= 30.0,
                 "{members} of {bytes} bytes, seed {seed}: {run:?}"

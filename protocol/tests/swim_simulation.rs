@@ -5,16 +5,16 @@ mod swim_world;
 
 use std::time::Duration;
 
-use chinwag_protocol::swim::{Config, Event, Input, Status};
+use chinwag_protocol::swim::{Input, MemberEvent, Status, SwimConfig};
 use swim_world::{Network, World};
 
 fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }
 
-fn world(n: u16, loss: f64, seed: u64) -> World {
+fn world(n: u32, loss: f64, seed: u64) -> World {
     let network = Network { loss, ..Network::default() };
-    World::new(n, 0, Config::default(), network, seed)
+    World::new(n, 0, SwimConfig::default(), network, seed)
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn nobody_is_removed_at_30_percent_loss() {
         let mut world = world(n, 0.3, 5);
         world.run(seconds(150));
         assert_eq!(world.false_removals(), [], "n = {n}");
-        let suspected = |event: &Event<u16>| matches!(event, Event::Suspected { .. });
+        let suspected = |event: &MemberEvent<u32>| matches!(event, MemberEvent::Suspected { .. });
         assert!(world.events.iter().any(|(_, _, event)| suspected(event)));
     }
 }
@@ -68,10 +68,9 @@ fn a_process_stopped_for_less_than_the_suspicion_time_stays_and_accuses_nobody()
         world.stop(4, Duration::from_millis(2_400));
         world.run(seconds(60));
         assert_eq!(world.false_removals(), [], "seed {seed}");
-        let accused = world
-            .events
-            .iter()
-            .any(|(_, _, event)| matches!(event, Event::Suspected { by: 4, .. } | Event::Failed { by: 4, .. }));
+        let accused = world.events.iter().any(|(_, _, event)| {
+            matches!(event, MemberEvent::Suspected { by: 4, .. } | MemberEvent::Failed { by: 4, .. })
+        });
         assert!(!accused, "seed {seed}");
     }
 }
@@ -117,16 +116,16 @@ fn a_restarted_node_joins_again_before_or_after_it_is_missed() {
         world.restart(6, 2);
         world.run(seconds(30));
         assert_eq!(world.agreement().map(|view| view.len()), Some(10), "{pause}");
-        let back = |event: &Event<u16>| matches!(event, Event::Rejoined { peer: 6, .. });
+        let back = |event: &MemberEvent<u32>| matches!(event, MemberEvent::Rejoined { peer: 6, .. });
         let told = world.events.iter().filter(|(_, to, event)| *to != 6 && back(event)).count();
         assert_eq!(told, 9, "{pause}: once each");
     }
 }
 
 #[test]
-fn a_node_that_leaves_is_no_failure_and_mute_peers_are_watched() {
+fn a_node_that_leaves_is_no_failure_and_passive_peers_are_watched() {
     let network = Network::default();
-    let mut world = World::new(12, 6, Config::default(), network, 2);
+    let mut world = World::new(12, 6, SwimConfig::default(), network, 2);
     world.run(seconds(20));
     world.input(1, Input::Leave);
     world.run(seconds(1));
@@ -136,7 +135,7 @@ fn a_node_that_leaves_is_no_failure_and_mute_peers_are_watched() {
     for peer in [0, 2, 3, 4, 5] {
         assert_eq!(world.swim(peer).status(&1), Some(Status::Left));
         assert_eq!(world.swim(peer).status(&9), Some(Status::Failed));
-        assert_eq!(world.swim(peer).mute_members().count(), 5);
+        assert_eq!(world.swim(peer).passive_members().count(), 5);
     }
     assert_eq!(world.false_removals(), []);
 }

@@ -1,13 +1,12 @@
-//! [`ConversionError`]: why a value is not what was asked for, and where.
+//! [`ConversionError`]: why a conversion between a value and a type failed, and where.
 
 use std::fmt;
 
 use serde::de::{Expected, Unexpected};
 
-use super::reference::Lost;
-use super::{Segment, extract::Excess};
+use super::reference::Segment;
 
-/// Why a value could not be turned into a type, or a type into a value: what is wrong, and where.
+/// Why a value could not be converted to a type, or a type to a value, and where in the value the problem is.
 ///
 /// ```
 /// use chinwag_protocol::value::{Object, Value};
@@ -25,22 +24,22 @@ pub struct ConversionError {
     mismatch: Mismatch,
 }
 
-/// What is wrong.
+/// The problem with a value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Mismatch {
-    /// It is something else.
+    /// It is of another type.
     #[error("expected {expected}, found {found}")]
     Found {
-        /// What was asked for.
+        /// The type that was expected.
         expected: String,
-        /// What was there, shortened.
+        /// The value that was found, shortened.
         found: String,
     },
     /// A key is missing.
     #[error("{0:?} is missing")]
     Missing(&'static str),
-    /// It holds itself, which no tree can.
+    /// It holds itself, so it has no form as a tree.
     #[error("it holds itself")]
     Circular,
     /// A reference leads nowhere.
@@ -49,18 +48,18 @@ pub enum Mismatch {
     /// It nests too deep.
     #[error("it nests too deep")]
     TooDeep,
-    /// Written out in full, what it shares is too much.
+    /// It is too large once every reference is replaced by its target.
     #[error("it is too large once what it shares is written out")]
     TooLarge,
-    /// Whatever else the type objects to.
+    /// The type rejected it for a reason of its own.
     #[error("{0}")]
     Refused(String),
 }
 
-/// The longest text that an error quotes, in characters.
+/// The length of the longest text that an error quotes, in characters.
 const QUOTED: usize = 64;
 
-/// `text`, or its beginning.
+/// Returns `text`, or its beginning if it is long.
 pub(crate) fn shortened(text: &str) -> String {
     match text.char_indices().nth(QUOTED) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -69,17 +68,17 @@ pub(crate) fn shortened(text: &str) -> String {
 }
 
 impl ConversionError {
-    /// Where it is wrong: the way down from the value that was converted.
+    /// Returns the path from the value that was converted to the problem.
     pub fn path(&self) -> &[Segment] {
         &self.path
     }
 
-    /// What is wrong.
+    /// Returns the problem.
     pub const fn mismatch(&self) -> &Mismatch {
         &self.mismatch
     }
 
-    /// The same seen from the container that holds the value at `segment`.
+    /// Returns the error as the container sees it that holds the value at `segment`.
     #[must_use]
     pub fn within(mut self, segment: impl Into<Segment>) -> Self {
         self.path.insert(0, segment.into());
@@ -109,25 +108,6 @@ impl std::error::Error for ConversionError {}
 impl From<Mismatch> for ConversionError {
     fn from(mismatch: Mismatch) -> Self {
         Self { path: Vec::new(), mismatch }
-    }
-}
-
-impl From<Lost> for Mismatch {
-    fn from(lost: Lost) -> Self {
-        match lost {
-            Lost::Nowhere => Self::Dangling,
-            Lost::Circular => Self::Circular,
-            Lost::Costly => Self::TooLarge,
-        }
-    }
-}
-
-impl From<Excess> for Mismatch {
-    fn from(excess: Excess) -> Self {
-        match excess {
-            Excess::Depth => Self::TooDeep,
-            Excess::Values | Excess::Bytes => Self::TooLarge,
-        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! [`Date`]: a point in time as ECMAScript has it.
+//! [`Date`]: a JavaScript date.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,12 +6,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use time::{Month, OffsetDateTime, PrimitiveDateTime, Time};
 
-/// The last millisecond, before or after the epoch, that a JavaScript date can be.
+/// The most milliseconds by which a JavaScript date can differ from the epoch.
 const LAST: i64 = 8_640_000_000_000_000;
 
 /// A JavaScript date: milliseconds since 1970 in UTC, or invalid.
 ///
-/// Its text is that of `toISOString`: years beyond 0 to 9999 have a sign and six digits.
+/// Its text is that of `toISOString`: years outside of 0 to 9999 have a sign and six digits.
 ///
 /// ```
 /// use chinwag_protocol::value::Date;
@@ -24,33 +24,34 @@ const LAST: i64 = 8_640_000_000_000_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Date(Option<i64>);
 
-/// Text that is not a date as JavaScript's `toISOString` prints one.
+/// The text is not a date in the form of JavaScript's `toISOString`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a date of the form 2024-02-27T00:00:00.123Z")]
 pub struct NotDate(String);
 
 impl Date {
-    /// JavaScript's `Invalid Date`: a date that is none.
+    /// JavaScript's `Invalid Date`.
     pub const INVALID: Self = Self(None);
 
-    /// The date so many milliseconds after 1970 began in UTC; invalid further than 8.64e15 from it.
+    /// Creates the date that is this number of milliseconds after the beginning of 1970 in UTC. It is invalid if the
+    /// number is outside of ±8.64e15.
     pub const fn new(milliseconds: i64) -> Self {
         if milliseconds >= -LAST && milliseconds <= LAST { Self(Some(milliseconds)) } else { Self::INVALID }
     }
 
-    /// Milliseconds since 1970 began in UTC; `None` for an invalid date.
+    /// Returns the milliseconds since the beginning of 1970 in UTC, or `None` for an invalid date.
     pub const fn milliseconds(self) -> Option<i64> {
         self.0
     }
 
-    /// The same as the system's clock has it; `None` for an invalid date and for one the system cannot tell.
+    /// Returns the date as a system time, or `None` if it is invalid or the system cannot represent it.
     pub fn to_system_time(self) -> Option<SystemTime> {
         let milliseconds = self.0?;
         let distance = Duration::from_millis(milliseconds.unsigned_abs());
         if milliseconds < 0 { UNIX_EPOCH.checked_sub(distance) } else { UNIX_EPOCH.checked_add(distance) }
     }
 
-    /// The date of an ISO text of exactly the form that JavaScript prints.
+    /// Parses an ISO text of exactly the form that JavaScript prints.
     fn parse(text: &str) -> Option<Self> {
         let years = match text.as_bytes().first()? {
             b'+' | b'-' => 7,
@@ -105,7 +106,7 @@ impl FromStr for Date {
     }
 }
 
-/// To the millisecond, rounded towards the past.
+/// Rounds down to the millisecond.
 impl From<SystemTime> for Date {
     fn from(moment: SystemTime) -> Self {
         let milliseconds = match moment.duration_since(UNIX_EPOCH) {

@@ -1,29 +1,31 @@
-//! Taking a part out of a value so that it can stand alone.
+//! Taking a self-contained part out of a value.
 //!
-//! References are relative, so a part whose references stay inside it can simply be moved. One
-//! that points outside gets its target copied in where it stands; every further reference to that target, or
-//! to anything inside it, becomes a reference to the copy. So each thing outside is copied at most once, and a
-//! part is never larger than the whole it was taken from. Its *depth* can be larger, which is why there is a
-//! bound on that; and many parts taken from one message can together be much larger than the message, which is
-//! why the bounds are spent across calls.
+//! References are relative, so a part whose references stay inside it can be moved as it is. A reference that leads
+//! outside is replaced by a copy of its target; every further reference to that target, or to anything inside it,
+//! becomes a reference to the copy. Everything outside is copied at most once, so a part is never larger than the
+//! whole. Its *depth* can be larger, hence the bound on depth. Many parts of one message together can be much larger
+//! than the message, so the bounds are spent across calls.
 
 use std::collections::HashMap;
 
-use super::reference::{Lost, Step, absolute, locate, relative};
-use super::{Array, Object, Value};
+use super::conversion::{ConversionError, Mismatch};
+use super::limits::Limits;
+use super::locate::{AMPLE, Lost, child, locate};
+use super::reference::{Segment, Step, absolute, relative};
+use super::tree::{Array, Object, Value};
 
-/// What extracting may still use up.
+/// How much extraction may still cost.
 #[derive(Clone, Debug)]
 pub(crate) struct Bounds {
-    /// How deep the part may nest.
+    /// The depth to which the part may nest.
     pub(crate) depth: usize,
-    /// How many values may still be made.
+    /// The number of values that may still be created.
     pub(crate) values: usize,
-    /// How many bytes of text may still be copied.
+    /// The number of bytes of text that may still be copied.
     pub(crate) bytes: usize,
 }
 
-/// Which bound was reached.
+/// The bound that was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Excess {
     Depth,
@@ -39,8 +41,47 @@ impl Bounds {
     }
 }
 
-/// The part of `root` at `place` (a real place, as [`locate`] gives it), self-contained. A reference that
-/// leads nowhere becomes `undefined`.
+impl Value {
+    /// Returns a self-contained copy of the part that `path` leads to: values outside of the part that it refers to are
+    /// copied into it.
+    ///
+    /// A part without references that lead out of it can also be moved or cloned.
+    ///
+    /// ```
+    /// use chinwag_protocol::value::{Object, Reference, Value};
+    ///
+    /// // [{k: 1}, {friend: <the first>}]
+    /// let first = Object::from_iter([("k", 1)]);
+    /// let second = Object::from_iter([("friend", Reference::new(2, [0]))]);
+    /// let both = Value::from(vec![first.clone().into(), second.into()]);
+    ///
+    /// let second = both.extract(&[1.into()])?;
+    /// assert_eq!(second.get("friend"), Some(&Value::from(first)));
+    /// # Ok::<(), chinwag_protocol::value::ConversionError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If `path` leads nowhere, or the part nests deeper than the default [`Limits`].
+    pub fn extract(&self, path: &[Segment]) -> Result<Self, ConversionError> {
+        let path = path.iter().map(Step::from).collect();
+        let (place, part) = locate(self, path, &mut AMPLE.clone()).map_err(Mismatch::from)?;
+        let mut bounds = Bounds { depth: Limits::default().depth, values: usize::MAX, bytes: usize::MAX };
+        Ok(extract(self, place, part, &mut bounds).map_err(Mismatch::from)?)
+    }
+}
+
+impl From<Excess> for Mismatch {
+    fn from(excess: Excess) -> Self {
+        match excess {
+            Excess::Depth => Self::TooDeep,
+            Excess::Values | Excess::Bytes => Self::TooLarge,
+        }
+    }
+}
+
+/// Returns a self-contained copy of the part of `root` at `place`, which is a real position as [`locate`] returns it. A
+/// reference that leads nowhere becomes `undefined`.
 pub(crate) fn extract<'v>(
     root: &'v Value,
     place: Vec<Step<'v>>,
@@ -51,7 +92,7 @@ pub(crate) fn extract<'v>(
     extraction.copy_first(part)
 }
 
-/// Whether there is a reference anywhere in `value`, causes of errors aside: they are roots of their own.
+/// Returns whether there is a reference in `value`. The causes of errors do not count, as they are roots of their own.
 pub(crate) fn has_reference(value: &Value) -> bool {
     match value {
         Value::Reference(_) => true,
@@ -63,28 +104,28 @@ pub(crate) fn has_reference(value: &Value) -> bool {
 
 struct Extraction<'v, 'b> {
     root: &'v Value,
-    /// Where the copy of a value is, by the address of the original. Holds the part itself and what
-    /// references led to; what is inside those is found through them.
+    /// The position of the copy of a value, by the address of the original. This holds the part itself and the targets
+    /// of references; values inside those are found through them.
     copies: HashMap<*const Value, Vec<Step<'v>>>,
-    /// Where we are in the original.
+    /// The current position in the original.
     source: Vec<Step<'v>>,
-    /// Where we are in the copy.
+    /// The current position in the copy.
     copy: Vec<Step<'v>>,
     bounds: &'b mut Bounds,
 }
 
 impl<'v> Extraction<'v, '_> {
-    /// Copies what has not been copied before, and remembers where.
+    /// Copies a value that has not been copied before, and remembers the position of the copy.
     fn copy_first(&mut self, value: &'v Value) -> Result<Value, Excess> {
         self.copies.insert(std::ptr::from_ref(value), self.copy.clone());
         self.copy_contents(value)
     }
 
-    /// Copies `value`, or refers to the copy that there is.
+    /// Copies `value`, or refers to its copy if there is one.
     fn copy(&mut self, value: &'v Value) -> Result<Value, Excess> {
         match value {
             Value::Reference(reference) => {
-                let mut budget = super::reference::AMPLE;
+                let mut budget = AMPLE;
                 let target = absolute(&self.source, reference)
                     .ok_or(Lost::Nowhere)
                     .and_then(|path| locate(self.root, path, &mut budget));
@@ -149,17 +190,17 @@ impl<'v> Extraction<'v, '_> {
         copy
     }
 
-    /// Where in the copy the thing at `path` of the original is, or will be.
+    /// Returns where in the copy the value at `path` of the original is, or will be.
     fn copied(&self, path: &[Step<'v>]) -> Option<Vec<Step<'v>>> {
         let mut here = self.root;
         let mut found = self.copies.get(&std::ptr::from_ref(here)).map(|to| (to, 0));
         for (depth, &step) in path.iter().enumerate() {
-            here = super::reference::child(here, step)?.1;
+            here = child(here, step)?.1;
             if let Some(to) = self.copies.get(&std::ptr::from_ref(here)) {
                 found = Some((to, depth + 1));
             }
         }
-        // the innermost: what lies inside a thing copied before was not copied again with what is around it
+        // the innermost one: a value inside a target that was copied before was not copied again with its container
         let (to, depth) = found?;
         let mut place = to.clone();
         place.extend_from_slice(&path[depth..]);
@@ -173,7 +214,7 @@ impl<'v> Extraction<'v, '_> {
         Ok(Value::Reference(reference))
     }
 
-    /// Charges for a clone.
+    /// Spends the cost of a clone.
     fn weigh(&mut self, value: &Value) -> Result<(), Excess> {
         match value {
             Value::String(text) | Value::Native(text) => self.bounds.spend(1, text.len()),
@@ -197,7 +238,7 @@ impl<'v> Extraction<'v, '_> {
                 let text = reference.path.iter().map(|part| Step::from(part).cost());
                 self.bounds.spend(1 + reference.path.len(), text.sum())
             }
-            // a function's text is shared, not copied
+            // the text of a function is shared, not copied
             _ => self.bounds.spend(1, 0),
         }
     }

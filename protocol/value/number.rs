@@ -1,14 +1,14 @@
-//! Numbers as JavaScript prints them, and [`BigInt`].
+//! [`BigInt`], and numbers and array indices as JavaScript prints them.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The largest integer up to which every integer has its own `f64`: 2^53.
+/// 2^53: every integer up to it has an `f64` of its own.
 pub(crate) const EXACT: u64 = 1 << 53;
 
-/// An integer of any size, kept as the decimal text that the wire has.
+/// An integer of any size, held as decimal text, which is its form on the wire.
 ///
-/// Nothing is computed with it here: it is taken apart by [`to_i64`](Self::to_i64) and its like, or handed on.
+/// It has no arithmetic: convert it with [`to_i64`](Self::to_i64) and its siblings, or pass it on.
 ///
 /// ```
 /// use chinwag_protocol::value::BigInt;
@@ -27,27 +27,27 @@ pub struct BigInt(String);
 pub struct NotDecimal(pub(crate) String);
 
 impl BigInt {
-    /// Its decimal digits, after a minus sign when it is negative.
+    /// Returns the decimal digits, after a minus sign if the integer is negative.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// As `i64`, when it fits.
+    /// Returns the integer as `i64` if it fits.
     pub fn to_i64(&self) -> Option<i64> {
         self.0.parse().ok()
     }
 
-    /// As `u64`, when it fits.
+    /// Returns the integer as `u64` if it fits.
     pub fn to_u64(&self) -> Option<u64> {
         self.0.parse().ok()
     }
 
-    /// As `i128`, when it fits.
+    /// Returns the integer as `i128` if it fits.
     pub fn to_i128(&self) -> Option<i128> {
         self.0.parse().ok()
     }
 
-    /// As `u128`, when it fits.
+    /// Returns the integer as `u128` if it fits.
     pub fn to_u128(&self) -> Option<u128> {
         self.0.parse().ok()
     }
@@ -89,16 +89,10 @@ macro_rules! bigint_from {
 }
 bigint_from!(i64 u64 i128 u128);
 
-/// Appends a number as JavaScript prints it.
-pub(crate) fn write_number(number: f64, out: &mut Vec<u8>) {
-    let mut buffer = ryu_js::Buffer::new();
-    out.extend_from_slice(buffer.format(number).as_bytes());
-}
-
-/// The longest text that JavaScript prints for a number has 25 bytes (`-1.2345678901234567e-300`, near enough).
+/// More bytes than JavaScript prints for any number: the longest has 25 (about `-1.2345678901234567e-300`).
 const LONGEST: usize = 32;
 
-/// Reads a number as JavaScript prints it, and nothing else: no `inf`, no `0x`, no space.
+/// Parses a number exactly as JavaScript prints it: `inf`, `0x` and spaces are rejected.
 pub(crate) fn parse_number(text: &str) -> Option<f64> {
     match text {
         "NaN" => return Some(f64::NAN),
@@ -138,6 +132,19 @@ pub(crate) fn parse_number(text: &str) -> Option<f64> {
     if end != bytes.len() {
         return None;
     }
-    // what overflows was not printed by JavaScript, which says Infinity
+    // JavaScript prints Infinity for a number that overflows
     text.parse().ok().filter(|number: &f64| number.is_finite())
+}
+
+/// Returns the array index that `key` is in JavaScript, if it is one: a canonical decimal below 2^32 - 1.
+pub(crate) fn array_index(key: &str) -> Option<u32> {
+    let digits = key.as_bytes();
+    match digits {
+        [] => None,
+        [b'0'] => Some(0),
+        [b'1'..=b'9', ..] if digits.len() <= 10 && digits.iter().all(u8::is_ascii_digit) => {
+            key.parse().ok().filter(|&index| index != u32::MAX)
+        }
+        _ => None,
+    }
 }

@@ -2,39 +2,37 @@
 
 use std::fmt;
 
-use super::Value;
-
 /// One step down from a container to what it holds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Segment {
-    /// Into an array.
+    /// The element of an array.
     Index(u32),
-    /// Into an object.
+    /// The member of an object.
     Key(String),
 }
 
-/// "The same value as the one over there": go up, then down.
+/// The position of another value, relative to the reference itself.
 ///
-/// `up` counts containers from the place where the reference stands: 1 is the array or object that
-/// holds it, 2 the one around that. `path` then leads down. An object that holds itself under
-/// `"self"` is `{self: Reference { up: 1, path: [] }}`, wherever that object stands.
+/// `up` counts containers from the reference: 1 is the array or object that holds it, 2 the one around that. `path`
+/// then leads down. An object that holds itself under `"self"` is `{self: Reference { up: 1, path: [] }}`, wherever
+/// that object is in the tree.
 ///
-/// An error's cause is a root of its own: a reference inside it never leads out, and none leads in.
+/// The cause of an error is a root of its own: no reference leads out of it, and none leads in.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Reference {
-    /// How many containers to go up. 0 would be the reference itself and resolves to nothing.
+    /// The number of containers to go up. 0 would be the reference itself, and leads nowhere.
     pub up: u32,
-    /// The way down from there.
+    /// The path down from there.
     pub path: Vec<Segment>,
 }
 
 impl Reference {
-    /// A reference to the container `up` levels above.
+    /// Creates a reference to the container `up` levels above.
     pub const fn ancestor(up: u32) -> Self {
         Self { up, path: Vec::new() }
     }
 
-    /// A reference to what `path` leads to from the container `up` levels above.
+    /// Creates a reference to the value that `path` leads to from the container `up` levels above.
     ///
     /// ```
     /// use chinwag_protocol::value::{Object, Reference, Value};
@@ -77,17 +75,17 @@ impl fmt::Display for Segment {
     }
 }
 
-/// A [`Segment`] that borrows its key: places are kept while walking, and a walk should not allocate.
+/// A [`Segment`] that borrows its key, so that walking a tree does not allocate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step<'v> {
-    /// Into an array.
+    /// The element of an array.
     Index(u32),
-    /// Into an object.
+    /// The member of an object.
     Key(&'v str),
 }
 
 impl Step<'_> {
-    /// The segment it is.
+    /// Returns the segment that owns its key.
     pub(crate) fn to_segment(self) -> Segment {
         match self {
             Self::Index(index) => Segment::Index(index),
@@ -95,7 +93,7 @@ impl Step<'_> {
         }
     }
 
-    /// What keeping it costs, for a budget in bytes.
+    /// Returns the cost of keeping the step, for a budget in bytes.
     pub(crate) const fn cost(self) -> usize {
         match self {
             Self::Index(_) => 1,
@@ -113,46 +111,7 @@ impl<'v> From<&'v Segment> for Step<'v> {
     }
 }
 
-/// Why a place was not found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lost {
-    /// Nothing is there.
-    Nowhere,
-    /// References on the way lead to each other, round and round.
-    Circular,
-    /// The way there was longer than the budget.
-    Costly,
-}
-
-/// How many references in a row are followed. Whatever JavaScript sends needs at most one a level.
-const HOPS: usize = 512;
-
-/// A budget for one walk over a tree that nobody hostile built, or that was checked before.
-pub(crate) const AMPLE: usize = 1 << 24;
-
-/// What `container` holds at `step`, and that step as the container itself names it.
-pub(crate) fn child<'v>(container: &'v Value, step: Step<'_>) -> Option<(Step<'v>, &'v Value)> {
-    match container {
-        Value::Array(array) => {
-            let index = match step {
-                Step::Index(index) => index,
-                Step::Key(key) => super::object::array_index(key)?,
-            };
-            let value = array.get(usize::try_from(index).ok()?)?;
-            Some((Step::Index(index), value))
-        }
-        Value::Object(object) => {
-            let (key, value) = match step {
-                Step::Index(index) => object.entry_at_index(index),
-                Step::Key(key) => object.entry(key),
-            }?;
-            Some((Step::Key(key), value))
-        }
-        _ => None,
-    }
-}
-
-/// The absolute path that a reference standing at `place` means, not looked at yet.
+/// Returns the absolute path that a reference at `place` means, without checking that anything is there.
 pub(crate) fn absolute<'v>(place: &[Step<'v>], reference: &'v Reference) -> Option<Vec<Step<'v>>> {
     let up = usize::try_from(reference.up).ok().filter(|&up| up > 0)?;
     let base = place.get(..place.len().checked_sub(up)?)?;
@@ -162,45 +121,11 @@ pub(crate) fn absolute<'v>(place: &[Step<'v>], reference: &'v Reference) -> Opti
     Some(path)
 }
 
-/// The reference that, standing at `place`, means `target`.
+/// Returns the reference that means `target` if it is at `place`.
 pub(crate) fn relative(place: &[Step<'_>], target: &[Step<'_>]) -> Reference {
     let common = place.iter().zip(target).take_while(|(here, there)| here == there).count();
     Reference {
         up: u32::try_from(place.len() - common).unwrap_or(u32::MAX),
         path: target[common..].iter().map(|step| step.to_segment()).collect(),
     }
-}
-
-/// Walks from `root` along `path`, through references on the way and at its end, to a value that is
-/// no reference. Gives its real place, which passes through no reference, too.
-pub(crate) fn locate<'v: 'p, 'p>(
-    root: &'v Value,
-    mut path: Vec<Step<'p>>,
-    budget: &mut usize,
-) -> Result<(Vec<Step<'p>>, &'v Value), Lost> {
-    let mut spend = |cost: usize| {
-        *budget = budget.checked_sub(cost).ok_or(Lost::Costly)?;
-        Ok(())
-    };
-    for _ in 0..=HOPS {
-        let mut here = root;
-        let mut walked = 0;
-        let reference = loop {
-            if let Value::Reference(reference) = here {
-                break reference;
-            }
-            let Some(&step) = path.get(walked) else {
-                return Ok((path, here));
-            };
-            spend(step.cost())?;
-            let (step, value) = child(here, step).ok_or(Lost::Nowhere)?;
-            path[walked] = step;
-            here = value;
-            walked += 1;
-        };
-        let mut next = absolute(&path[..walked], reference).ok_or(Lost::Nowhere)?;
-        next.extend_from_slice(&path[walked..]);
-        path = next;
-    }
-    Err(Lost::Circular)
 }

@@ -1,51 +1,54 @@
-//! Walking a tree as if its references were what they refer to.
+//! Walking a tree as if each reference were its target.
 //!
-//! Ordinary types and plain JSON have no references, so both bridges see the target instead, as often as it is
-//! referred to. That can grow without measure (forty arrays of two references each are 2^40 leaves) and
-//! without end (a cycle), so a walk has a budget, a depth, and a list of the containers it is in.
+//! Ordinary types and plain JSON have no references, so both bridges see the target in place of every reference to it.
+//! That can be enormous (forty arrays of two references each are 2^40 leaves) or endless (a cycle), so a walk has a
+//! budget, a depth, and a list of the containers that it is in.
 
 use std::cell::{Cell, RefCell};
 
+use super::conversion::Mismatch;
 use super::extract::{Bounds, extract, has_reference};
-use super::reference::{AMPLE, Step, absolute, locate};
-use super::{Mismatch, Value};
-use crate::wire::Limits;
+use super::limits::Limits;
+use super::locate::{AMPLE, locate};
+use super::reference::{Step, absolute};
+use super::tree::Value;
 
 /// One walk, below one root: a value, or the cause of an error in it.
-pub(super) struct Walk<'v> {
+pub(crate) struct Walk<'v> {
     root: &'v Value,
-    /// Where in the tree we are. References count from there.
+    /// The current position in the tree, to which references are relative.
     place: RefCell<Vec<Step<'v>>>,
-    /// The containers we are in, by address, whether we came to them by the tree or by reference.
+    /// The addresses of the containers that the walk is in, whether it entered them directly or through a reference.
     open: RefCell<Vec<*const Value>>,
-    /// How many more values may be visited.
+    /// The number of values that may still be visited.
     left: Cell<usize>,
-    /// How many more bytes of text may be met by way of references. What is met once only is bounded by itself.
+    /// The number of bytes of text that may still be visited through references. Text that is visited once needs no
+    /// bound.
     text: Cell<usize>,
-    /// How many references we are behind.
+    /// The number of references that led to the current position.
     behind: Cell<usize>,
-    /// How many more levels may be entered.
+    /// The number of levels that may be entered.
     levels: usize,
 }
 
 /// A value on the walk.
-pub(super) struct Node<'w, 'v> {
-    pub(super) walk: &'w Walk<'v>,
+pub(crate) struct Node<'w, 'v> {
+    pub(crate) walk: &'w Walk<'v>,
     value: &'v Value,
 }
 
-/// Being at a value, references followed. Dropping it leaves.
-pub(super) struct Visit<'w, 'v> {
+/// A value that is being visited, after following references. Dropping it ends the visit.
+pub(crate) struct Visit<'w, 'v> {
     walk: &'w Walk<'v>,
-    /// Never a reference.
-    pub(super) value: &'v Value,
-    /// Where we were before a reference took us elsewhere.
+    /// The value, which is never a reference.
+    pub(crate) value: &'v Value,
+    /// The position before a reference was followed.
     before: Option<Vec<Step<'v>>>,
 }
 
 impl<'v> Walk<'v> {
-    /// A walk over a self-contained value, within the default limits.
-    pub(super) fn new(root: &'v Value) -> Self {
+    /// Begins a walk over a self-contained value, within the default limits.
+    pub(crate) fn new(root: &'v Value) -> Self {
         let limits = Limits::default();
         Self {
             root,
@@ -58,8 +61,8 @@ impl<'v> Walk<'v> {
         }
     }
 
-    /// A walk over the cause of an error on this one, out of the same budget.
-    pub(super) fn cause(&self, cause: &'v Value) -> Self {
+    /// Begins a walk over the cause of an error on this walk, with the same budget.
+    pub(crate) fn cause(&self, cause: &'v Value) -> Self {
         Self {
             root: cause,
             place: RefCell::default(),
@@ -71,21 +74,21 @@ impl<'v> Walk<'v> {
         }
     }
 
-    /// Accounts for a walk over a cause that has ended.
-    pub(super) fn resume(&self, cause: &Self) {
+    /// Takes back the budget from a walk over a cause that has ended.
+    pub(crate) fn resume(&self, cause: &Self) {
         self.left.set(cause.left.get());
         self.text.set(cause.text.get());
     }
 
-    /// The node at the root.
-    pub(super) fn node(&self) -> Node<'_, 'v> {
+    /// Returns the root.
+    pub(crate) fn node(&self) -> Node<'_, 'v> {
         Node { walk: self, value: self.root }
     }
 }
 
 impl<'w, 'v> Node<'w, 'v> {
-    /// Comes to this value, following references.
-    pub(super) fn visit(&self) -> Result<Visit<'w, 'v>, Mismatch> {
+    /// Visits this value, following references.
+    pub(crate) fn visit(&self) -> Result<Visit<'w, 'v>, Mismatch> {
         let walk = self.walk;
         let left = walk.left.get().checked_sub(1).ok_or(Mismatch::TooLarge)?;
         walk.left.set(left);
@@ -113,8 +116,8 @@ impl<'w, 'v> Node<'w, 'v> {
         Ok(visit)
     }
 
-    /// The value with what it refers to, self-contained.
-    pub(super) fn extract(&self) -> Result<Value, Mismatch> {
+    /// Returns a self-contained copy of the value.
+    pub(crate) fn extract(&self) -> Result<Value, Mismatch> {
         let walk = self.walk;
         if walk.behind.get() == 0 && !has_reference(self.value) {
             return Ok(self.value.clone());
@@ -128,8 +131,8 @@ impl<'w, 'v> Node<'w, 'v> {
         Ok(value)
     }
 
-    /// Whether this is `null` or `undefined`, or refers to it.
-    pub(super) fn is_nullish(&self) -> Result<bool, Mismatch> {
+    /// Returns whether this is `null` or `undefined`, or refers to it.
+    pub(crate) fn is_nullish(&self) -> Result<bool, Mismatch> {
         match self.value {
             Value::Reference(_) => Ok(self.visit()?.value.is_nullish()),
             value => Ok(value.is_nullish()),
@@ -138,8 +141,8 @@ impl<'w, 'v> Node<'w, 'v> {
 }
 
 impl<'w, 'v> Visit<'w, 'v> {
-    /// Does something with what this holds at `step`.
-    pub(super) fn descend<R>(&self, step: Step<'v>, value: &'v Value, act: impl FnOnce(Node<'w, 'v>) -> R) -> R {
+    /// Calls `act` with the value that this one holds at `step`.
+    pub(crate) fn descend<R>(&self, step: Step<'v>, value: &'v Value, act: impl FnOnce(Node<'w, 'v>) -> R) -> R {
         self.walk.place.borrow_mut().push(step);
         let result = act(Node { walk: self.walk, value });
         self.walk.place.borrow_mut().pop();
@@ -157,7 +160,7 @@ impl Drop for Visit<'_, '_> {
     }
 }
 
-/// How much text a value has of its own.
+/// Returns the number of bytes of a value's own text.
 fn text_in(value: &Value) -> usize {
     match value {
         Value::String(text) | Value::Native(text) => text.len(),

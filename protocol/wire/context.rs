@@ -1,15 +1,16 @@
-//! What all parts of one reading share: the limits, what is left of them, and the first fault.
+//! The state that all parts of a reader share: the limits, how much of them is left, and the first fault.
 
 use std::cell::{Cell, RefCell};
 
 use serde::de::{DeserializeSeed, Error};
 
 use super::error::offset_in;
-use super::{DecodeError, Limits, Reason};
+use super::{DecodeError, Reason};
+use crate::value::Limits;
 
-/// How often, on the whole, text may be read again: a value that comes before its type, and a value nested as a
-/// JSON string, are read twice, and inside each other more often. A guess: eight levels of one, any depth of the
-/// other (whose text doubles with each level).
+/// How much text may be read again, in lengths of the message. A value that comes before its type and a value nested as
+/// a JSON string are read twice, and more often inside each other. A guess: it allows eight levels of the former and
+/// any depth of the latter (whose text doubles with each level).
 const REREADS: usize = 8;
 
 pub(super) struct Context<'c> {
@@ -34,14 +35,15 @@ impl<'c> Context<'c> {
         }
     }
 
-    /// Keeps the fault, and gives serde an error to carry out. The place is known once it arrives there.
+    /// Stores the fault, and returns an error for serde to pass on. The position of the fault is known once that error
+    /// arrives.
     pub(super) fn fault<E: Error>(&self, reason: Reason) -> E {
         let mut fault = self.fault.borrow_mut();
         fault.get_or_insert(DecodeError::new(reason, None));
         E::custom("refused")
     }
 
-    /// Accounts for so many values.
+    /// Counts values against the limit.
     pub(super) fn count<E: Error>(&self, values: usize) -> Result<(), E> {
         match self.values.get().checked_sub(values) {
             Some(left) => {
@@ -52,28 +54,28 @@ impl<'c> Context<'c> {
         }
     }
 
-    /// Refuses what nests too deep.
+    /// Counts a value, and rejects it if it nests too deep.
     pub(super) fn enter<E: Error>(&self, depth: usize) -> Result<(), E> {
         self.count(1)?;
         if depth < self.limits.depth { Ok(()) } else { Err(self.fault(Reason::TooDeep(self.limits.depth))) }
     }
 
-    /// Remembers that there is a reference.
+    /// Notes that the message has a reference.
     pub(super) fn refer(&self) {
         self.referred.set(true);
     }
 
-    /// Whether there was a reference.
+    /// Returns whether the message has a reference.
     pub(super) const fn referred(&self) -> bool {
         self.referred.get()
     }
 
-    /// The length of the message.
+    /// Returns the length of the message.
     pub(super) const fn length(&self) -> usize {
         self.text.len()
     }
 
-    /// Reads `text`, which is the message or stands in it.
+    /// Reads `text`, which is the message or a part of it.
     pub(super) fn read<'de, S: DeserializeSeed<'de>>(
         &self,
         text: &'de str,
@@ -89,7 +91,7 @@ impl<'c> Context<'c> {
         read
     }
 
-    /// Reads `text`, which stands in the message, once more.
+    /// Reads `text`, which is a part of the message, another time.
     pub(super) fn read_again<'de, S: DeserializeSeed<'de>, E: Error>(
         &self,
         text: &'de str,
@@ -104,7 +106,7 @@ impl<'c> Context<'c> {
         self.read(text, seed).map_err(|_| E::custom("refused"))
     }
 
-    /// Notes where in the message the first fault showed, and which it was if serde found it.
+    /// Notes where in the message the first fault is, and what it is if serde found it.
     fn locate(&self, error: &serde_json::Error, text: &str) {
         let begin = (text.as_ptr() as usize)
             .checked_sub(self.text.as_ptr() as usize)
@@ -120,7 +122,7 @@ impl<'c> Context<'c> {
         }
     }
 
-    /// The fault that ended the reading.
+    /// Returns the fault that ended the reading.
     pub(super) fn take_fault(&self) -> DecodeError {
         let unknown = || DecodeError::new(Reason::NotJson("unreadable".to_owned()), None);
         self.fault.take().unwrap_or_else(unknown)

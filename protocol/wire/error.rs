@@ -4,14 +4,14 @@ use std::fmt;
 
 use crate::value::shortened;
 
-/// Why a message could not be read. Nothing of it was kept, and the fault is the sender's.
+/// Why a message could not be read. Nothing of it is kept, and the sender is at fault.
 ///
 /// ```
 /// use chinwag_protocol::wire::{Limits, Reason, decode};
 ///
 /// let error = decode(br#"{"type":"number","value":"0x1F"}"#, &Limits::default()).unwrap_err();
 /// assert!(matches!(error.reason(), Reason::Malformed { what: "number", .. }));
-/// assert_eq!(error.to_string(), r#""0x1F" is no number, near byte 32"#);
+/// assert_eq!(error.to_string(), r#""0x1F" is not a valid number, near byte 32"#);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DecodeError {
@@ -19,7 +19,7 @@ pub struct DecodeError {
     offset: Option<usize>,
 }
 
-/// What is wrong with a message. Whatever is quoted of it is shortened.
+/// What is wrong with a message. Quotes from it are shortened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Reason {
@@ -34,10 +34,10 @@ pub enum Reason {
     /// It nests deeper than [`Limits::depth`](super::Limits::depth).
     #[error("values nest deeper than {0} levels")]
     TooDeep(usize),
-    /// It holds more values than [`Limits::values`](super::Limits::values), holes and copies included.
+    /// It holds more values than [`Limits::values`](super::Limits::values), including holes and copies.
     #[error("more than {0} values")]
     TooMany(usize),
-    /// Reading it would take more work, or more memory, than a message of its length may ask for.
+    /// Reading it would take more work or memory than a message of its length may cause.
     #[error("too much work for a message of this length: {0}")]
     TooCostly(&'static str),
     /// It is not UTF-8.
@@ -49,33 +49,33 @@ pub enum Reason {
     /// It ends too early.
     #[error("it ends too early")]
     Truncated,
-    /// It is JSON, but not of the shape that stands here.
+    /// It is JSON, but not of the expected shape.
     #[error("{0}")]
     Shape(String),
-    /// A value of a type that nobody knows.
+    /// A value has an unknown type.
     #[error("unknown type {0:?}")]
     UnknownType(String),
-    /// Text that is not what its type wants.
-    #[error("{text:?} is no {what}")]
+    /// A text does not fit the type of its value.
+    #[error("{text:?} is not a valid {what}")]
     Malformed {
-        /// What it should be.
+        /// What the text should be.
         what: &'static str,
-        /// What it is.
+        /// The text.
         text: String,
     },
-    /// A key that is there twice.
-    #[error("key {0:?} is there twice")]
+    /// An object has a key twice.
+    #[error("duplicate key {0:?}")]
     Duplicate(String),
-    /// A typed value has exactly `type` and `value`; this key is missing or not one of them.
+    /// A typed value has exactly the keys `type` and `value`; this one is missing or is neither.
     #[error("a typed value has the keys \"type\" and \"value\": {0}")]
     Envelope(String),
-    /// A reference to nothing.
+    /// A reference leads nowhere.
     #[error("a reference leads nowhere: {0}")]
     Dangling(String),
-    /// References that lead to each other.
+    /// References lead to each other in a circle.
     #[error("references lead in a circle: {0}")]
     Circular(String),
-    /// It was to be an array, of arguments or of an answer, and is something else.
+    /// Arguments and answers are arrays, and the message is something else.
     #[error("expected an array, found {0}")]
     NotArray(&'static str),
 }
@@ -85,18 +85,18 @@ impl DecodeError {
         Self { reason, offset }
     }
 
-    /// What is wrong.
+    /// Returns what is wrong.
     pub const fn reason(&self) -> &Reason {
         &self.reason
     }
 
-    /// How many bytes had been read when it showed, where that is known. It lies in the thing at fault or right
-    /// behind it.
+    /// Returns the number of bytes that had been read when the fault was found, if that is known. The position is in
+    /// the faulty part or right behind it.
     pub const fn offset(&self) -> Option<usize> {
         self.offset
     }
 
-    /// The error that serde reports on reading `text`, which begins `before` bytes into the message.
+    /// Converts the error that serde reports for `text`, which begins `before` bytes into the message.
     pub(super) fn from_json(error: &serde_json::Error, text: &str, before: Option<usize>) -> Self {
         let offset = before.map(|before| before + offset_in(text, error.line(), error.column()));
         let message = error.to_string();
@@ -110,7 +110,7 @@ impl DecodeError {
     }
 }
 
-/// The byte that a line and a column, as serde counts them, mean.
+/// Converts a line and a column, as serde counts them, to an offset in bytes.
 pub(super) fn offset_in(text: &str, line: usize, column: usize) -> usize {
     let begin: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
     (begin + column).min(text.len())

@@ -1,4 +1,4 @@
-//! Values as bytes: the typed form that nodes speak, and the plain one that people type.
+//! Values as bytes: the typed form, in which nodes write values, and the plain form, in which people do.
 //!
 //! # The typed form
 //!
@@ -14,110 +14,81 @@
 //! # Ok::<(), chinwag_protocol::wire::DecodeError>(())
 //! ```
 //!
-//! What is written is, byte for byte, what the published JavaScript implementation writes. What is read is that,
-//! and further:
+//! The output is byte for byte that of the published JavaScript implementation. The reader accepts that, and further:
 //!
 //! - `value` before `type`;
-//! - a nested value as a JSON *string* of the same thing, which older nodes send;
-//! - keys of an object and of an array in any order;
-//! - references to things that stand later, and references to references;
-//! - the malformed reference that implementation writes for the third occurrence of one object inside an argument,
-//!   which it cannot read itself.
+//! - a nested value as a JSON *string* of its typed form, which older nodes send;
+//! - the keys of an object or of an array in any order;
+//! - references to later values, and references to references;
+//! - the malformed reference that the JavaScript implementation writes for the third occurrence of an object in an
+//!   argument, and cannot read itself.
 //!
 //! # The plain form
 //!
-//! A call's body may be a plain JSON array, `["nid"]`. It is answered in kind: [`Arguments::form`] says which
-//! it was, [`encode_pair`] takes it. A typed body is told from a plain one by its first character, for arguments
-//! are an array in the plain form and an object in the typed one.
+//! The body of a call can be a plain JSON array, `["nid"]`. The answer comes in the same form: [`Arguments::form`]
+//! names it, and [`encode_pair`] takes it. The first character of a body tells the forms apart, because arguments are
+//! an array in the plain form and an object in the typed form.
 //!
 //! # What a message may cost
 //!
-//! A message is read in one pass, into [`Value`]s and nothing else. [`Limits`] bounds its length, its depth
-//! and the number of values, so whoever sends it, reading ends in a value or in a [`DecodeError`]:
+//! The reader builds [`Value`]s in one pass. [`Limits`] bounds the length of a message, its depth and the number of its
+//! values, so that reading ends in a value or in a [`DecodeError`] whatever the sender does:
 //!
-//! - depth is counted in values, before one is entered, and holds for what is skipped or read again;
-//! - the stack that reading takes is proportional to depth: at the default, at most about half of 2 MiB even without
-//!   optimization, so it can be done on any thread;
+//! - depth is counted in values, before a value is entered, and also for text that is skipped or read again;
+//! - the stack that reading takes is proportional to the depth: with the defaults, at most about half of 2 MiB even
+//!   without optimization, so that any thread can read a message;
 //! - a hole in an array counts as a value, and so does a step of a reference's path;
-//! - what is read more than once (a `value` before its `type`, a value inside a string) is bounded in sum, by
+//! - text that is read more than once (a `value` before its `type`, a value inside a string) is bounded in total, by
 //!   eight times the length of the message;
-//! - what is copied, because two arguments share it, counts as if it had been sent twice.
+//! - a value that is copied because two arguments share it counts as if it had been sent twice.
 //!
 //! # What is absent
 //!
-//! There is no reading piece by piece: a body is collected first, and the HTTP layer stops at
-//! [`Limits::bytes`]. There is no binary form.
+//! There is no incremental reading: the body is collected first, and the HTTP layer stops at [`Limits::bytes`]. There
+//! is no binary form.
 
 mod context;
 mod error;
-mod plain;
+mod object;
+pub(crate) mod plain;
 mod settle;
 mod text;
 mod typed;
-pub(crate) mod write;
 
 #[cfg(test)]
 mod tests;
 
 use crate::value::extract::{Bounds, Excess, extract};
+use crate::value::locate::{AMPLE, locate};
 use crate::value::reference::Step;
-use crate::value::{ErrorValue, Value};
+use crate::value::{ConversionError, ErrorValue, Value};
 
+pub use crate::value::Limits;
 pub use error::{DecodeError, Reason};
 
 use context::Context;
 
-/// What a message may cost at most.
-///
-/// ```
-/// use chinwag_protocol::wire::Limits;
-///
-/// let mut limits = Limits::default();
-/// limits.bytes = 64 * 1024;
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Limits {
-    /// Length of a message, in bytes. Default 8 MiB, a guess: some hundred times the largest group's member
-    /// map, and little enough for a hundred of them at once.
-    pub bytes: usize,
-    /// How deep values may nest; a value alone is one level, an error is two. Default 128, as serde_json has it:
-    /// deeper than what people write, and shallow enough for a thread of 2 MiB. A level takes some 1.5 KiB of stack
-    /// to read, 8 KiB without optimization: raise it only together with the stack.
-    pub depth: usize,
-    /// How many values a message may hold, with the holes of arrays, the steps of references, and what is copied
-    /// because it is shared. Default 1,000,000. A value takes 32 bytes, an object some 100 more, so a plain body
-    /// of 3 MB that is nothing but `{}` comes to about 130 MB.
-    pub values: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { bytes: 8 << 20, depth: 128, values: 1_000_000 }
-    }
-}
-
-/// Which of the two forms a message has.
+/// The form of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Form {
-    /// `{"type": …, "value": …}`: what nodes speak.
+    /// `{"type": …, "value": …}`, which nodes write.
     Typed,
-    /// Plain JSON: what people type.
+    /// Plain JSON, which people write.
     Plain,
 }
 
-/// The arguments of a call, and the form they came in, in which it is to be answered.
+/// The arguments of a call, and their form, in which the call has to be answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arguments {
-    /// The form they came in.
+    /// The form of the message.
     pub form: Form,
-    /// Each self-contained.
+    /// The arguments, each of which is self-contained.
     pub values: Vec<Value>,
 }
 
-/// The typed form of a value.
+/// Returns the typed form of a value.
 ///
-/// A reference that leads nowhere in it is written as `undefined`.
+/// A reference that leads nowhere in the value is written as `undefined`.
 pub fn encode(value: &Value) -> String {
     let mut out = Vec::with_capacity(128);
     encode_into(value, &mut out);
@@ -126,10 +97,23 @@ pub fn encode(value: &Value) -> String {
 
 /// Appends the typed form of a value to `out`.
 pub fn encode_into(value: &Value, out: &mut Vec<u8>) {
-    write::value(value, out);
+    typed::value(value, out);
 }
 
-/// The typed form of a call's arguments: the body of a request. Each must be self-contained.
+/// Returns the length of the typed form of a value in bytes, without writing it.
+///
+/// ```
+/// use chinwag_protocol::value::Value;
+/// use chinwag_protocol::wire::{encode, encoded_len};
+///
+/// let value = Value::from(vec![Value::from("nid"), Value::from(8080)]);
+/// assert_eq!(encoded_len(&value), encode(&value).len());
+/// ```
+pub fn encoded_len(value: &Value) -> usize {
+    typed::length(value)
+}
+
+/// Returns the typed form of a call's arguments, which is the body of a request. Each must be self-contained.
 ///
 /// ```
 /// use chinwag_protocol::wire::encode_arguments;
@@ -141,13 +125,13 @@ pub fn encode_into(value: &Value, out: &mut Vec<u8>) {
 /// ```
 pub fn encode_arguments(values: &[Value]) -> Vec<u8> {
     let mut out = Vec::with_capacity(128);
-    write::array(values, &mut out);
+    typed::array(values, &mut out);
     out
 }
 
-/// An answer, `[error, value]`, in the form in which the arguments came. Each must be self-contained.
+/// Returns an answer, `[error, value]`, in the form of the arguments. Both must be self-contained.
 ///
-/// A value that has no plain form, because it holds itself, is answered by an error that says so.
+/// A value that holds itself has no plain form; in its place, the answer is an error that says so.
 ///
 /// ```
 /// use chinwag_protocol::value::{ErrorValue, Value};
@@ -162,7 +146,7 @@ pub fn encode_arguments(values: &[Value]) -> Vec<u8> {
 pub fn encode_pair(error: &Value, value: &Value, form: Form) -> Vec<u8> {
     let mut out = Vec::with_capacity(128);
     match form {
-        Form::Typed => write::array([error, value], &mut out),
+        Form::Typed => typed::array([error, value], &mut out),
         Form::Plain => {
             let written = plain_pair(error, value, &mut out).or_else(|problem| {
                 out.clear();
@@ -178,11 +162,11 @@ pub fn encode_pair(error: &Value, value: &Value, form: Form) -> Vec<u8> {
     out
 }
 
-fn plain_pair(error: &Value, value: &Value, out: &mut Vec<u8>) -> Result<(), crate::value::ConversionError> {
+fn plain_pair(error: &Value, value: &Value, out: &mut Vec<u8>) -> Result<(), ConversionError> {
     out.push(b'[');
-    error.write_json(out)?;
+    plain::write(error, out)?;
     out.push(b',');
-    value.write_json(out)?;
+    plain::write(value, out)?;
     out.push(b']');
     Ok(())
 }
@@ -191,7 +175,7 @@ fn plain_pair(error: &Value, value: &Value, out: &mut Vec<u8>) -> Result<(), cra
 ///
 /// # Errors
 ///
-/// When it is not one, or costs more than `limits`. See [`Reason`].
+/// If it is malformed, or costs more than `limits`. See [`Reason`].
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Value, DecodeError> {
     let text = checked(bytes, limits)?;
     read(text, Form::Typed, limits).map(|message| message.root)
@@ -201,13 +185,23 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Value, DecodeError> {
 ///
 /// # Errors
 ///
-/// When it is not JSON, or costs more than `limits`. See [`Reason`].
+/// If it is not JSON, or costs more than `limits`. See [`Reason`].
+///
+/// # Examples
+///
+/// ```
+/// use chinwag_protocol::wire::{Limits, decode_plain};
+///
+/// let value = decode_plain(br#"{"port": 8080}"#, &Limits::default())?;
+/// assert_eq!(value.get("port"), Some(&8080.into()));
+/// # Ok::<(), chinwag_protocol::wire::DecodeError>(())
+/// ```
 pub fn decode_plain(bytes: &[u8], limits: &Limits) -> Result<Value, DecodeError> {
     let text = checked(bytes, limits)?;
     read(text, Form::Plain, limits).map(|message| message.root)
 }
 
-/// Reads the arguments of a call, in either form. What several of them share is copied.
+/// Reads the arguments of a call in either form. A value that several arguments share is copied.
 ///
 /// ```
 /// use chinwag_protocol::wire::{Form, Limits, decode_arguments};
@@ -220,7 +214,7 @@ pub fn decode_plain(bytes: &[u8], limits: &Limits) -> Result<Value, DecodeError>
 ///
 /// # Errors
 ///
-/// When they are neither, or cost more than `limits`. See [`Reason`].
+/// If they have neither form, or cost more than `limits`. See [`Reason`].
 pub fn decode_arguments(bytes: &[u8], limits: &Limits) -> Result<Arguments, DecodeError> {
     let text = checked(bytes, limits)?;
     let form = form_of(text);
@@ -228,12 +222,12 @@ pub fn decode_arguments(bytes: &[u8], limits: &Limits) -> Result<Arguments, Deco
     Ok(Arguments { form, values })
 }
 
-/// Reads an answer, `[error, value]`, in either form. What is absent is `undefined`, what comes after the second
-/// is not looked at, and what both share is copied.
+/// Reads an answer, `[error, value]`, in either form. A missing element is `undefined`, further elements are ignored,
+/// and a value that both share is copied.
 ///
 /// # Errors
 ///
-/// When it is no array, or costs more than `limits`. See [`Reason`].
+/// If it is not an array, or costs more than `limits`. See [`Reason`].
 pub fn decode_pair(bytes: &[u8], limits: &Limits) -> Result<(Value, Value), DecodeError> {
     let text = checked(bytes, limits)?;
     let mut values = elements(read(text, form_of(text), limits)?, 2, limits)?.into_iter();
@@ -241,7 +235,7 @@ pub fn decode_pair(bytes: &[u8], limits: &Limits) -> Result<(Value, Value), Deco
     Ok((error, values.next().unwrap_or_default()))
 }
 
-/// The message as text, when it is that and not too long.
+/// Returns the message as text, if it is UTF-8 and not too long.
 fn checked<'t>(bytes: &'t [u8], limits: &Limits) -> Result<&'t str, DecodeError> {
     if bytes.len() > limits.bytes {
         let (length, limit) = (bytes.len(), limits.bytes);
@@ -250,7 +244,7 @@ fn checked<'t>(bytes: &'t [u8], limits: &Limits) -> Result<&'t str, DecodeError>
     std::str::from_utf8(bytes).map_err(|wrong| DecodeError::new(Reason::NotText, Some(wrong.valid_up_to())))
 }
 
-/// The form of a message that is to be an array.
+/// Returns the form of a message that should be an array.
 fn form_of(text: &str) -> Form {
     if text.trim_start().starts_with('{') { Form::Typed } else { Form::Plain }
 }
@@ -258,7 +252,7 @@ fn form_of(text: &str) -> Form {
 /// A message that was read.
 struct Message {
     root: Value,
-    /// Whether there is a reference in it.
+    /// Whether the message has a reference.
     referred: bool,
 }
 
@@ -267,7 +261,7 @@ fn read(text: &str, form: Form, limits: &Limits) -> Result<Message, DecodeError>
     let (context, depth) = (&context, 0);
     let read = match form {
         Form::Typed => context.read(text, typed::Typed { context, depth }),
-        Form::Plain => context.read(text, plain::Plain { context, depth }),
+        Form::Plain => context.read(text, plain::Read { context, depth }),
     };
     let Ok(mut root) = read else {
         return Err(context.take_fault());
@@ -279,7 +273,7 @@ fn read(text: &str, form: Form, limits: &Limits) -> Result<Message, DecodeError>
     Ok(Message { root, referred })
 }
 
-/// The first `most` elements of the array that a message is, each self-contained.
+/// Returns the first `most` elements of a message that is an array, each of them self-contained.
 fn elements(message: Message, most: usize, limits: &Limits) -> Result<Vec<Value>, DecodeError> {
     let Message { root, referred } = message;
     let Value::Array(array) = &root else {
@@ -315,8 +309,7 @@ fn elements(message: Message, most: usize, limits: &Limits) -> Result<Vec<Value>
     Ok(values)
 }
 
-/// What the reference at `index` of an array refers to.
+/// Returns the target of the reference at `index` of an array.
 fn part_of(root: &Value, index: u32) -> Option<(Vec<Step<'_>>, &Value)> {
-    let mut budget = crate::value::reference::AMPLE;
-    crate::value::reference::locate(root, vec![Step::Index(index)], &mut budget).ok()
+    locate(root, vec![Step::Index(index)], &mut AMPLE.clone()).ok()
 }

@@ -1,18 +1,19 @@
-//! Settling references: from the wire's absolute paths, looked up, to relative ones.
+//! Settling references: from the absolute paths of the wire to relative references whose targets exist.
 //!
-//! While reading, a reference is kept as it was written, marked by how it was wrapped. Afterwards each is
-//! followed to its end, which may be by way of others, and replaced by one that leads there directly: a
-//! settled value has no reference to a reference. One that leads nowhere, or round in a circle, is refused.
+//! The reader keeps a reference as it was written, and marks how deep it was wrapped. Afterwards each reference is
+//! followed to its target, possibly through other references, and replaced by one that leads there directly: a settled
+//! value has no reference to a reference. A reference that leads nowhere or in a circle is rejected.
 
 use super::context::Context;
 use super::{DecodeError, Reason};
-use crate::value::reference::{Lost, Step, absolute, locate, relative};
+use crate::value::locate::{Lost, locate};
+use crate::value::reference::{Step, absolute, relative};
 use crate::value::{Reference, Segment, Value, shortened};
 
-/// Settles the references below `root`. Messages without any should not come here: it takes two more passes.
+/// Settles the references below `root`. This takes two more passes, so skip it for messages without references.
 pub(super) fn settle(root: &mut Value, context: &Context<'_>) -> Result<(), DecodeError> {
-    // Paths that were read are no longer, together, than the message. What may be more is following one that is
-    // counted from further down, or chains, and keeping a long path for a short one. Both factors are guesses.
+    // The paths that were read are together not longer than the message. Following chains, or a path that is relative
+    // to a deeper level, can cost more, and so can keeping a long path for a short one. Both factors are guesses.
     let length = context.length();
     let mut budget = Budget {
         steps: length.saturating_mul(8).saturating_add(4096),
@@ -21,28 +22,28 @@ pub(super) fn settle(root: &mut Value, context: &Context<'_>) -> Result<(), Deco
     settle_root(root, &mut budget)
 }
 
-/// What settling may still use up, counted as [`Step::cost`] does.
+/// How much settling may still cost, in units of [`Step::cost`].
 struct Budget {
-    /// By walking.
+    /// The cost of walking.
     steps: usize,
-    /// By what the settled references hold.
+    /// The cost of the paths that the settled references hold.
     kept: usize,
 }
 
-/// The same for a root inside the message: the cause of an error.
+/// Settles the references below a root, which can be the cause of an error inside the message.
 fn settle_root(root: &mut Value, budget: &mut Budget) -> Result<(), DecodeError> {
     let mut marked = Marked { place: Vec::new(), budget };
     marked.unmark(root)?;
     let mut settled = Vec::new();
     let mut search = Search { root, place: Vec::new(), budget, settled: &mut settled };
     search.look_up(root)?;
-    // from behind, so that they can be popped; the last pass goes the same way as the one before
+    // reversed, so that the last pass can pop them in the order of the second
     settled.reverse();
     assign(root, &mut settled);
     Ok(())
 }
 
-/// First pass: what is marked becomes an ordinary relative reference, not looked up yet.
+/// First pass: turns marked references into ordinary relative ones, without looking them up.
 struct Marked<'b> {
     place: Vec<Segment>,
     budget: &'b mut Budget,
@@ -52,12 +53,12 @@ impl Marked<'_> {
     fn unmark(&mut self, value: &mut Value) -> Result<(), DecodeError> {
         match value {
             Value::Reference(reference) => {
-                // as many levels below the root as it was wrapped, and as many up from here as that leaves
+                // the path is relative to the level that is as deep as the wrapping
                 let base = usize::try_from(reference.up).unwrap_or(usize::MAX);
                 let up = self.place.len().checked_sub(base);
                 let up = up.and_then(|up| u32::try_from(up).ok());
                 reference.up = up.ok_or_else(|| refusal(Lost::Nowhere, reference))?;
-                // a reference that is all there is: it can only mean itself
+                // a reference at the root can only mean itself
                 if reference.up == 0 {
                     return Err(refusal(Lost::Circular, reference));
                 }
@@ -87,7 +88,7 @@ impl Marked<'_> {
     }
 }
 
-/// Second pass: where they lead, in the order in which they stand.
+/// Second pass: looks up the targets, in the order of the references.
 struct Search<'v, 's> {
     root: &'v Value,
     place: Vec<Step<'v>>,
@@ -136,7 +137,7 @@ impl<'v> Search<'v, '_> {
     }
 }
 
-/// Third pass: puts them in.
+/// Third pass: stores the settled references.
 fn assign(value: &mut Value, settled: &mut Vec<Reference>) {
     match value {
         Value::Reference(reference) => {

@@ -1,17 +1,17 @@
-//! Reading strings: borrowed where they stand as they are, half surrogate pairs replaced.
+//! Reading strings: borrowed where they have no escapes, with half surrogate pairs replaced.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, Visitor};
 
-/// A string.
+/// Reads a string.
 ///
-/// JavaScript sends half a surrogate pair as an escape, which no Rust string can hold. serde_json refuses it in a
-/// string but lets it through in bytes, as three bytes of their own kind (WTF-8). So strings are read as bytes.
+/// JavaScript sends half of a surrogate pair as an escape, which a Rust string cannot hold. serde_json rejects it in a
+/// string but accepts it in bytes, as the three bytes of WTF-8. So strings are read as bytes.
 pub(super) struct Text;
 
-/// A string or null.
+/// Reads a string or null.
 pub(super) struct Nullable;
 
 impl<'de> DeserializeSeed<'de> for Text {
@@ -78,7 +78,7 @@ impl<'de> Visitor<'de> for Nullable {
     }
 }
 
-/// The text of bytes in which half surrogate pairs stand: one U+FFFD for each.
+/// Converts bytes that contain half surrogate pairs to text, with one U+FFFD for each.
 fn replaced(mut bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     loop {

@@ -71,7 +71,7 @@ fn named(why: &CallError) -> String {
         Value::Undefined | Value::Null => String::new(),
         Value::String(text) if text.is_empty() => String::new(),
         Value::String(text) => format!("\n{text}"),
-        cause => cause.to_json().map_or_else(|_| String::new(), |cause| format!(" ({cause})")),
+        cause => serde_json::to_string(cause).map_or_else(|_| String::new(), |cause| format!(" ({cause})")),
     };
     format!("{}: {why}{cause}", why.kind.name())
 }
@@ -89,12 +89,12 @@ fn argument(number: usize, text: &str) -> Result<Value, String> {
 }
 
 fn print(value: &Value) -> ExitCode {
-    let json = match value.to_json() {
+    let json = match serde_json::to_string_pretty(value) {
         Ok(json) => json,
         Err(why) => return fail(&format!("the answer has no form in JSON: {why}")),
     };
     let mut stdout = io::stdout();
-    match writeln!(stdout, "{json:#}").and_then(|()| stdout.flush()) {
+    match writeln!(stdout, "{json}").and_then(|()| stdout.flush()) {
         Ok(()) => ExitCode::SUCCESS,
         // the call was made, and whoever was reading has read enough
         Err(why) if why.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,

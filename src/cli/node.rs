@@ -160,12 +160,23 @@ fn announce(node: &Node, json: bool, outputs: &Outputs) {
     let (sid, address) = (node.sid(), node.addr());
     let line = if json {
         let (ip, port, nid) = (address.ip(), address.port(), node.nid().to_string());
-        serde_json::json!({"sid": sid.as_str(), "nid": nid, "ip": ip, "port": port, "pid": std::process::id()})
-            .to_string()
+        let pid = std::process::id();
+        json_text([
+            ("sid", sid.as_str().into()),
+            ("nid", nid.into()),
+            ("ip", ip.into()),
+            ("port", port.into()),
+            ("pid", pid.into()),
+        ])
     } else {
         format!("{sid} listens on {address}")
     };
     outputs.out.line(line);
+}
+
+/// An object as JSON text, its keys in this order.
+fn json_text<const N: usize>(members: [(&str, Value); N]) -> String {
+    serde_json::to_string(&Value::from(Object::from_iter(members))).unwrap_or_default()
 }
 
 /// Calls what the configuration says to call. A stub of ours is told the configuration at once; any other function is
@@ -188,7 +199,8 @@ async fn call_on_start(node: &Node, on_start: Value) {
 fn server_handle(node: &Node) -> Value {
     let address = node.server().address();
     let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
-    let shown = serde_json::json!({"address": address.ip(), "port": address.port(), "family": family});
+    let ip = address.ip().to_string();
+    let shown = json_text([("address", ip.into()), ("port", address.port().into()), ("family", family.into())]);
     let close = "(callback) => { distribution.local.status.stop(() => { if (callback) callback(); }); }";
     let functions = [("address", format!("() => ({shown})")), ("close", close.to_owned())];
     functions.into_iter().map(|(name, source)| (name, Function::new(source))).collect::<Object>().into()

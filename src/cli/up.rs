@@ -120,7 +120,7 @@ async fn town(asking: &Node, nodes: u16, mut counted: watch::Receiver<u64>, out:
     let began = Instant::now();
     let counter = Remote::new("counter", "count").on(asking.addr().clone());
     let message = (Vec::<Value>::new(), counter.to_value());
-    asking.group(GROUP).gossip().send(message, &Remote::new("comm", "send")).await?;
+    let _ = asking.group(GROUP).gossip().send(message, &Remote::new("comm", "send")).await?;
     let everyone = u64::from(nodes);
     let counting = async {
         loop {

@@ -64,6 +64,6 @@ fn lines(events: Events, heartbeat: Duration) -> impl futures_util::Stream<Item 
 
 fn line(event: &Event) -> String {
     // an event holds nothing that JSON has no form for
-    let json = event.to_value().to_json().unwrap_or_default();
+    let json = serde_json::to_string(&event.to_value()).unwrap_or_default();
     format!("event: {}\ndata: {json}\n\n", event.name())
 }

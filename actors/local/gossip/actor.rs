@@ -441,7 +441,7 @@ impl Gossip {
             // a node of the previous version does not know `enter`, and knows the others
             let tells = !matches!(asked, Method::Recv | Method::Enter);
             if tells && matches!(&reply, Err(error) if error.lacks_method()) {
-                room.takes_only_pushes(to, &entry.members);
+                room.note_reference(to, &entry.members);
             }
             let answer = match reply {
                 Ok(peer::Answer::Gossip(answer)) => Some(answer),
@@ -480,12 +480,12 @@ impl Gossip {
         message: Broadcast,
         context: &mut Context<Gossip>,
     ) -> Result<impl Future<Output = Result<GroupReply, CallError>> + use<>, CallError> {
-        let Broadcast { gid, arguments, remote, origin, calm, replay } = message;
+        let Broadcast { gid, arguments, remote, origin, urgency, replay } = message;
         let message = Shared::new(peer::Message { arguments, remote, mid: None });
         // refused here rather than by every member
         performance(&message)?.check_names()?;
         let own = self.state.groups.borrow().get(&gid)?.sid_of(&self.state.nid).cloned();
-        let (sent, manner) = (message.clone(), Manner { calm, replay });
+        let (sent, manner) = (message.clone(), Manner { urgency, replay });
         let (waiting, _) =
             self.drive(&gid, context, |room, entry, state, out| room.broadcast(entry, state, sent, manner, out))?;
         let performed = own.map(|sid| (sid, self.perform(&message)));

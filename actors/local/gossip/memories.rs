@@ -106,7 +106,7 @@ mod tests {
         call::Remote,
         identity::NodeAddr,
         peer::Message,
-        rumor::{Answer, Config, Context, Id, Request, Rumor},
+        rumor::{Answer, Context, GossipConfig, Id, Request, Rumor, Urgency},
         value::Value,
     };
     use rand::SeedableRng as _;
@@ -125,7 +125,7 @@ mod tests {
     }
 
     fn fresh() -> Gossip<Nid, Shared> {
-        Gossip::new(nid(1), 1, Arc::new(Config::default()))
+        Gossip::new(nid(1), 1, Arc::new(GossipConfig::default()))
     }
 
     fn message() -> Shared {
@@ -142,7 +142,7 @@ mod tests {
             id,
             hop: 1,
             age: now - born,
-            calm: false,
+            urgency: Urgency::Normal,
             replay: false,
             former: None,
             bytes: 10,

@@ -16,7 +16,7 @@ use chinwag_protocol::{
     call::{CallError, ErrorKind},
     fanout::Fanout,
     group::GroupConfig,
-    rumor::Config,
+    rumor::GossipConfig,
     value::{Function, Value},
 };
 
@@ -24,7 +24,7 @@ use chinwag_protocol::{
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub fanout: Width,
-    pub config: Arc<Config>,
+    pub config: Arc<GossipConfig>,
     /// How long a peer may take to answer: as long as it takes a lost request to be called lost.
     pub request_timeout: Duration,
 }
@@ -46,7 +46,7 @@ impl Options {
     /// # Errors
     /// [`ErrorKind::BadArgument`], naming the key and what it takes.
     pub(crate) fn read(group: &GroupConfig) -> Result<Options, CallError> {
-        let mut config = Config::default();
+        let mut config = GossipConfig::default();
         if let Some(tick) = number(group, "tick", 1.0, 86_400_000.0)? {
             config.tick = Duration::from_secs_f64(tick / 1_000.0);
         }

@@ -239,7 +239,7 @@ impl View<Nid> for Members<'_> {
         self.group.around(&peer)
     }
 
-    fn takes_only_pushes(&self, peer: Nid) -> bool {
+    fn is_reference(&self, peer: Nid) -> bool {
         self.legacy.contains(&peer)
     }
 }
@@ -475,7 +475,7 @@ impl Room {
     }
 
     /// A peer does not know offers. Those that have left the group are forgotten.
-    pub(crate) fn takes_only_pushes(&mut self, peer: Nid, members: &Group) {
+    pub(crate) fn note_reference(&mut self, peer: Nid, members: &Group) {
         if self.legacy.len() >= members.len() {
             self.legacy.retain(|nid| members.contains(nid));
         }

@@ -22,7 +22,7 @@ pub(crate) struct Writer {
 impl Writer {
     /// For requests of this sender. One that is mute states nothing.
     pub(crate) fn new(from: Member, stated: Stated) -> Writer {
-        let stated = if stated.statement.is_mute() { Stated::default() } else { stated };
+        let stated = if stated.statement.is_passive() { Stated::default() } else { stated };
         Writer { from, stated, last: None }
     }
 
@@ -45,7 +45,7 @@ fn carries(message: &Outgoing, request: &Request<Nid, Shared>, quiet: bool) -> b
     match (carried, request) {
         (Request::Offer(one), Request::Offer(other)) => Arc::ptr_eq(one, other),
         (Request::Push(one), Request::Push(other)) => {
-            let key = |rumor: &Rumor<Nid, Shared>| (rumor.hop, rumor.age, rumor.calm);
+            let key = |rumor: &Rumor<Nid, Shared>| (rumor.hop, rumor.age, rumor.urgency);
             let same = Arc::ptr_eq(&one.message, &other.message) && one.id == other.id && key(one) == key(other);
             same && *hushed == quiet
         }
@@ -63,14 +63,20 @@ pub(crate) fn performance(message: &Message) -> Result<Call, CallError> {
 mod tests {
     use std::time::Duration;
 
-    use chinwag_protocol::{call::Remote, identity::NodeAddr, rumor::Id, swim::Statement, value::Value};
+    use chinwag_protocol::{
+        call::Remote,
+        identity::NodeAddr,
+        rumor::{Id, Urgency},
+        swim::Statement,
+        value::Value,
+    };
 
     use super::*;
 
     fn push(message: &Shared, hop: u32) -> Request<Nid, Shared> {
         let id = Id::Numbered { origin: NodeAddr::new("127.0.0.1", 1).nid(), incarnation: 7, sequence: 3 };
         let (age, message) = (Duration::ZERO, message.clone());
-        Request::Push(Rumor { id, hop, age, calm: false, replay: false, former: None, bytes: 1, message })
+        Request::Push(Rumor { id, hop, age, urgency: Urgency::Normal, replay: false, former: None, bytes: 1, message })
     }
 
     #[test]

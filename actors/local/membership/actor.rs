@@ -249,7 +249,7 @@ impl Membership {
             }
             Output::Relay { token, via, peer, timeout, budget } => {
                 let ends = roster.address(&via).zip(roster.address(&peer));
-                let mute = roster.swim.incarnation_of(&via).is_none_or(|incarnation| incarnation.is_mute());
+                let mute = roster.swim.incarnation_of(&via).is_none_or(|incarnation| incarnation.is_passive());
                 let asking = ends.map(|(via, to)| {
                     if mute {
                         let asking = self.state.call(via, wire::relay_by_call(to), timeout);
@@ -264,7 +264,7 @@ impl Membership {
                         None => (Outcome::Lost, None),
                         Some(asking) => asking.await,
                     };
-                    let heard = behind.filter(|stated| !stated.is_mute());
+                    let heard = behind.filter(|stated| !stated.is_passive());
                     let heard = heard.map(|stated| Input::Heard { peer, stated });
                     Some(Inputs::of([Input::Outcome { token, outcome }].into_iter().chain(heard)))
                 });
@@ -290,7 +290,7 @@ impl Membership {
         self.report(async move {
             let peer::Answer::Pong(pong) = asking.await.ok()? else { return None };
             let stated = pong.stated.statement;
-            let heard = (!stated.is_mute()).then_some(Input::Heard { peer, stated })?;
+            let heard = (!stated.is_passive()).then_some(Input::Heard { peer, stated })?;
             Some(Inputs::with_entry([heard], pong.about))
         });
     }

@@ -19,7 +19,7 @@ use super::{
     actor::Membership,
     comparing::Comparing,
     join,
-    roster::{MAX_RELAYS, Shared},
+    roster::MAX_RELAYS,
     wire::{self, NO_FROM},
 };
 use crate::{
@@ -59,7 +59,7 @@ impl Membership {
         let (Some(member), stated) = (from, *stated) else { return Ok(None) };
         let node = &member.node;
         self.spelled(node);
-        if node.is_same_node(&self.state.me) && !stated.is_mute() {
+        if node.is_same_node(&self.state.me) && !stated.is_passive() {
             let mine = self.roster.borrow().swim.incarnation();
             if stated.incarnation.life != mine.life && stated.incarnation.life != self.state.incarnation {
                 self.address_taken(stated.incarnation.life);
@@ -73,7 +73,7 @@ impl Membership {
         let merge = merge || roster.swim.expects_to_join() && roster.seed == Some(member.nid);
         roster.admit_sender(&self.state, &stated, name, merge)?;
         drop(roster);
-        if !stated.is_mute() {
+        if !stated.is_passive() {
             self.drive([Input::Heard { peer: member.nid, stated }], context);
         }
         Ok(Some(Sender { member, stated }))
@@ -96,7 +96,7 @@ impl Membership {
         let peer = sender.member.nid;
         let held = roster.swim.held_against(&peer).or_else(|| {
             let incarnation = roster.swim.incarnation_of(&peer)?;
-            let later = incarnation > sender.stated.incarnation && !sender.stated.is_mute();
+            let later = incarnation > sender.stated.incarnation && !sender.stated.is_passive();
             later.then_some(Update { peer, incarnation, claim: Claim::Alive, by: self.state.nid })
         });
         self.entry(&roster, &held?)
@@ -286,7 +286,12 @@ impl Membership {
         Listed { groups: parts, next: None }
     }
 
-    fn relay(&self, to: &NodeAddr, budget: Duration, permit: OwnedSemaphorePermit) -> LocalBoxFuture<'static, peer::Reply> {
+    fn relay(
+        &self,
+        to: &NodeAddr,
+        budget: Duration,
+        permit: OwnedSemaphorePermit,
+    ) -> LocalBoxFuture<'static, peer::Reply> {
         let (roster, shared, nid) = (self.roster.clone(), self.roster.clone(), to.key());
         let ping = self.request(&roster.borrow(), Body::Ping(Ping::default()));
         let asking = self.state.ask(to, ping, budget);
@@ -314,7 +319,7 @@ impl Membership {
             let outcome = told.await.unwrap_or(Outcome::Lost);
             let stated = Stated { statement: roster.borrow().swim.statement(), name };
             let (reached, peer) = match outcome {
-                Outcome::Answered(behind) if behind.is_mute() => (true, None),
+                Outcome::Answered(behind) if behind.is_passive() => (true, None),
                 Outcome::Answered(behind) => (true, Some(Stated { statement: behind, name: stated.name.clone() })),
                 Outcome::Unreachable(_) | Outcome::Refused | Outcome::Lost => (false, None),
             };

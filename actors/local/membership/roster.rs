@@ -114,7 +114,7 @@ impl Roster {
         merge: bool,
     ) -> Result<(), CallError> {
         let mine = &state.settings.membership.cluster;
-        if !stated.is_mute() && name != mine {
+        if !stated.is_passive() && name != mine {
             return Err(wire::stranger(format!("{} is in the cluster {mine:?}, not {name:?}", state.me)));
         }
         match self.swim.relate(stated, merge) {
@@ -245,7 +245,7 @@ impl Roster {
     }
 
     /// How much is held of what is bounded.
-    pub(crate) fn load(&self, config: &swim::Config) -> [(&'static str, Fill); 5] {
+    pub(crate) fn load(&self, config: &swim::SwimConfig) -> [(&'static str, Fill); 5] {
         let (addresses, most_addresses) = self.list.addresses(&self.swim);
         let gone = self.swim.peers().filter(|(_, status, _)| !status.is_present()).count();
         [

@@ -46,7 +46,7 @@ impl Signs {
 
     /// A request of a peer has arrived, with what it states of itself; or an answer, with a mute statement.
     pub(crate) fn asked(&self, peer: Nid, stated: Statement) {
-        let incarnation = (!stated.is_mute()).then_some(stated.incarnation);
+        let incarnation = (!stated.is_passive()).then_some(stated.incarnation);
         let minds = |roster: &Shared| Some(roster.try_borrow().ok()?.swim.minds(&peer, incarnation));
         if self.roster.as_ref().and_then(minds) != Some(true) {
             return;
@@ -64,7 +64,7 @@ impl Signs {
 
     /// A peer has answered a request, or nobody has.
     pub(crate) fn answered(&self, peer: Nid, reply: &peer::Reply) {
-        let nobody = |error: &CallError| !wire::answered(error) || wire::is_named(error, wire::STRANGER);
+        let nobody = |error: &CallError| !error.kind.is_answer() || wire::is_named(error, wire::STRANGER);
         if !reply.as_ref().is_err_and(nobody) {
             self.asked(peer, Statement::default());
         }

@@ -7,6 +7,7 @@ use chinwag_protocol::{
     call::{Call, ErrorKind, Remote, Reply},
     identity::{Gid, Nid, NodeAddr, Sid},
     member_list::{Removal, Removed},
+    rumor::Urgency,
     swim::{self, Claim, Update},
     value::Value,
 };
@@ -68,7 +69,7 @@ impl Membership {
     /// Tells mute members of nodes that have come into a group, by the `groups.add` that they understand.
     pub(super) fn announce(&self, roster: &Roster, gid: &Gid, nodes: &[NodeAddr]) {
         let group = self.state.groups.borrow().get(gid).unwrap_or_default();
-        let mute = group.iter().map(|(_, member)| member.nid).filter(|nid| roster.swim.is_mute(nid));
+        let mute = group.iter().map(|(_, member)| member.nid).filter(|nid| roster.swim.is_passive(nid));
         let mute: Vec<NodeAddr> = mute.filter_map(|nid| roster.address(&nid).cloned()).collect();
         if mute.is_empty() {
             return;
@@ -121,7 +122,7 @@ impl Membership {
                     arguments: arguments.clone(),
                     remote: Remote::new("gossip", "news"),
                     origin: Origin::starting(patience, clock),
-                    calm: true,
+                    urgency: Urgency::Calm,
                     replay: true,
                 };
                 match doors.gossip.deliver(message).await {
@@ -138,25 +139,25 @@ impl Membership {
         }
     }
 
-    pub(super) fn event(&self, roster: &mut Roster, event: swim::Event<Nid>) {
+    pub(super) fn event(&self, roster: &mut Roster, event: swim::MemberEvent<Nid>) {
         let mut groups = self.state.groups.borrow_mut();
         let named = |nid, incarnation| roster.peer(nid, incarnation);
         match event {
-            swim::Event::Joined { peer, incarnation } => {
+            swim::MemberEvent::Joined { peer, incarnation } => {
                 let Some(named) = named(peer, incarnation) else { return };
                 roster.tell(Event::Joined(named));
                 let back = roster.admit(&peer, &mut groups);
                 drop(groups);
                 self.tell_of_return(roster, back);
             }
-            swim::Event::Rejoined { peer, incarnation } => {
+            swim::MemberEvent::Rejoined { peer, incarnation } => {
                 let Some(named) = named(peer, incarnation) else { return };
                 roster.tell(Event::Rejoined(named));
                 let back = roster.admit(&peer, &mut groups);
                 drop(groups);
                 self.tell_of_return(roster, back);
             }
-            swim::Event::Unreachable { peer } => {
+            swim::MemberEvent::Unreachable { peer } => {
                 let Some(named) = named(peer, swim::Incarnation::default()) else { return };
                 log::warn!(
                     target: "chinwag::membership",
@@ -165,7 +166,7 @@ impl Membership {
                 );
                 roster.tell(Event::Unreachable(named));
             }
-            swim::Event::AddressTaken { incarnation } => {
+            swim::MemberEvent::AddressTaken { incarnation } => {
                 drop(groups);
                 log::error!(
                     target: "chinwag::membership",
@@ -176,22 +177,22 @@ impl Membership {
                 );
                 roster.tell(Event::AddressTaken { life: incarnation.life });
             }
-            swim::Event::Merged { from, into } => {
+            swim::MemberEvent::Merged { from, into } => {
                 log::info!(target: "chinwag::membership", "this node's cluster was merged with another, as was asked for");
                 roster.tell(Event::Merged { from, into });
             }
-            swim::Event::Suspected { peer, incarnation, by } => {
+            swim::MemberEvent::Suspected { peer, incarnation, by } => {
                 if let Some(peer) = named(peer, incarnation) {
                     let by = self.find(roster, &by).map_or(by, |known| known.node.nid());
                     roster.tell(Event::Suspected { peer, by });
                 }
             }
-            swim::Event::Refuted { peer, incarnation } => {
+            swim::MemberEvent::Refuted { peer, incarnation } => {
                 if let Some(peer) = named(peer, incarnation) {
                     roster.tell(Event::Refuted(peer));
                 }
             }
-            swim::Event::Failed { peer, incarnation, by } => {
+            swim::MemberEvent::Failed { peer, incarnation, by } => {
                 if let Some(peer) = named(peer, incarnation) {
                     let by = self.find(roster, &by).map_or(by, |known| known.node.nid());
                     roster.tell(Event::Failed { peer, by });
@@ -203,7 +204,7 @@ impl Membership {
                     self.tell_mute(roster, left, |sid| ("rem", Value::from(sid.as_str())));
                 }
             }
-            swim::Event::Left { peer, incarnation } => {
+            swim::MemberEvent::Left { peer, incarnation } => {
                 if let Some(peer) = named(peer, incarnation) {
                     roster.tell(Event::Left(peer));
                 }
@@ -234,7 +235,7 @@ impl Membership {
         word: impl Fn(&Sid) -> (&'static str, Value),
     ) -> Vec<LocalBoxFuture<'static, Reply>> {
         let mut words = Vec::new();
-        for to in roster.swim.mute_members().filter_map(|nid| roster.address(&nid)) {
+        for to in roster.swim.passive_members().filter_map(|nid| roster.address(&nid)) {
             for (gid, sid) in &groups {
                 let (method, argument) = word(sid);
                 let arguments = vec![Value::from(gid.as_str()), argument];

@@ -88,28 +88,13 @@ pub(crate) fn asks_to_merge(merge: Option<u64>, life: u64) -> bool {
     merge.is_some_and(|of| of == 0 || of == life)
 }
 
-/// Whether a failed call was answered by the node it was made on.
-pub(crate) fn answered(error: &CallError) -> bool {
-    !matches!(
-        error.kind,
-        ErrorKind::Unreachable
-            | ErrorKind::Interrupted
-            | ErrorKind::DeadlineExceeded
-            | ErrorKind::BadAnswer
-            // what has been closed leaves its door open; one that only panicked answers the next time
-            | ErrorKind::Crashed
-            // it answers for the last time
-            | ErrorKind::Stopping
-    )
-}
-
 /// What became of a ping. Any answer is a sign of life, an error too, unless a node of another cluster gives it.
 pub(crate) fn pinged(reply: &peer::Reply) -> Outcome {
     match reply {
         Ok(peer::Answer::Pong(pong)) => Outcome::Answered(pong.stated.statement),
         Ok(_) => Outcome::Answered(Statement::default()),
         Err(error) if error.is_refusal() || is_named(error, STRANGER) => Outcome::Refused,
-        Err(error) if answered(error) => Outcome::Answered(Statement::default()),
+        Err(error) if error.kind.is_answer() => Outcome::Answered(Statement::default()),
         Err(_) => Outcome::Lost,
     }
 }
@@ -136,7 +121,7 @@ pub(crate) fn relayed(reply: &peer::Reply) -> (Outcome, Option<Statement>) {
 pub(crate) fn relayed_by_call(reply: &Reply) -> Outcome {
     match reply {
         Ok(_) => Outcome::Answered(Statement::default()),
-        Err(error) if answered(error) => Outcome::Unreachable(Statement::default()),
+        Err(error) if error.kind.is_answer() => Outcome::Unreachable(Statement::default()),
         // the error does not say whether it was the relay or the peer that was not reached
         Err(_) => Outcome::Lost,
     }

@@ -64,6 +64,9 @@ impl Routes {
     /// Sends a call on to the actor that answers it, which is what becomes of most; gives any other call back.
     fn forward(&self, request: Request) -> Way {
         let call = &request.call;
+        if let Some(id) = &call.context.request {
+            log::debug!(target: "chinwag::routes", "{id}: {call}");
+        }
         // what is this actor's own it answers itself
         if call.gid.is_local() && call.service == "routes" {
             return Way::Here(request);

@@ -3,7 +3,7 @@
 use super::*;
 
 fn newcomer(me: u32) -> Node {
-    Gossip::newcomer(me, 1, Arc::new(Config::default()))
+    Gossip::newcomer(me, 1, Arc::new(GossipConfig::default()))
 }
 
 fn enter(through: Option<u32>) -> Input<u32, &'static str> {
@@ -62,7 +62,7 @@ fn a_replayed_rumor_and_all_of_a_replaying_group_are_performed_by_newcomers() {
         let (answer, out) = world.ask(&mut new, 0, Request::Push(pushed));
         assert_eq!((answer, performs(&out) == 1), (Answer::Fresh, replay), "{sequence}");
     }
-    let config = Config { replay: true, ..Config::default() };
+    let config = GossipConfig { replay: true, ..GossipConfig::default() };
     let mut new = Gossip::newcomer(1, 1, Arc::new(config));
     let out = world.tell(&mut new, enter(None));
     assert!(has_entered(&out) && sends(&out).is_empty(), "{out:?}");
@@ -242,7 +242,7 @@ fn endless_history_ends() {
 #[test]
 fn peers_that_take_only_whole_messages_are_not_asked() {
     let (mut world, mut new) = (World::of(5), newcomer(1));
-    world.members.legacy = 0;
+    world.members.first_reference = 0;
     let out = world.tell(&mut new, enter(Some(3)));
     assert!(has_entered(&out) && sends(&out).is_empty(), "{out:?}");
 }

@@ -69,7 +69,7 @@ fn equal_nodes_say_so_in_one_number() {
 #[test]
 fn a_late_joiner_gets_all_in_bounded_steps() {
     let mut world = World::of(2);
-    let tight = |config: &mut Config| {
+    let tight = |config: &mut GossipConfig| {
         (config.page, config.batch, config.transfer_bytes, config.pulls) = (2, 3, 2 * LARGE, 1);
     };
     let (mut old, mut joiner) = (node_with(0, tight), node_with(1, tight));
@@ -123,7 +123,7 @@ fn the_asker_offers_what_the_other_lacks() {
 #[test]
 fn peers_that_take_only_whole_messages_get_each_once_and_nothing_else() {
     let (mut world, mut origin) = (World::of(10), node(0));
-    world.members.legacy = 1;
+    world.members.first_reference = 1;
     let mut reached: Vec<_> = sends(&world.broadcast(&mut origin, LARGE));
     let offered = rumor(numbered(77, 1, 1), 9);
     let (_, out) = world.ask(&mut origin, 77, Request::Push(offered));
@@ -148,13 +148,13 @@ fn peers_that_take_only_whole_messages_get_each_once_and_nothing_else() {
 }
 
 #[test]
-fn a_tick_does_not_send_a_legacy_peer_what_it_may_have_forgotten() {
+fn a_tick_does_not_send_a_reference_peer_what_it_may_have_forgotten() {
     let (mut world, mut origin) = (World::of(1), node(0));
     for _ in 0..8 {
         world.broadcast(&mut origin, LARGE);
         world.now += Duration::from_millis(10);
     }
-    world.members = Members { count: 2, legacy: 1 };
+    world.members = Members { count: 2, first_reference: 1 };
     let mut sent = sends(&world.tell(&mut origin, Input::Timer(Timer::Tick)));
     sent.retain(is_push);
     assert_eq!(sent.len(), 5);
@@ -203,7 +203,7 @@ fn what_is_calm_goes_to_few_is_not_repeated_and_is_soon_forgotten() {
         assert_eq!(sends(&world.tell(&mut origin, Input::Failure { token: push.0 })).len(), 0, "comparison brings it");
     }
     let Request::Push(pushed) = &pushes[0].2 else { panic!("{pushes:?}") };
-    assert!(pushed.calm);
+    assert!(pushed.urgency.is_calm());
     // young or not, handed on to as few; a large one is offered where others would be
     for (hop, bytes) in [(1, 9), (7, 9), (7, 100 * LARGE)] {
         let mut relay = node(1);
@@ -267,7 +267,8 @@ fn calm_timer(out: &Outputs) -> Option<Duration> {
 #[test]
 fn calm_rumors_that_come_together_are_offered_together() {
     let (mut world, mut relay) = (World::of(100), node(1));
-    let calm = |sequence| Request::Push(Rumor { calm: true, bytes: 9, ..rumor(numbered(7, 1, sequence), 5) });
+    let calm =
+        |sequence| Request::Push(Rumor { urgency: Urgency::Calm, bytes: 9, ..rumor(numbered(7, 1, sequence), 5) });
     let first = world.ask(&mut relay, 7, calm(1)).1;
     assert!(sends(&first).len() == 3 && sends(&first).iter().all(is_push) && calm_timer(&first).is_none());
     world.answer(&mut relay, &sends(&first)[0], Answer::Fresh);
@@ -306,7 +307,8 @@ fn calm_rumors_that_come_together_are_offered_together() {
 #[test]
 fn calm_rumors_wait_on_when_the_timer_was_lost_and_do_not_hold_up_others() {
     let (mut world, mut relay) = (World::of(100), node(1));
-    let calm = |sequence| Request::Push(Rumor { calm: true, bytes: 9, ..rumor(numbered(7, 1, sequence), 5) });
+    let calm =
+        |sequence| Request::Push(Rumor { urgency: Urgency::Calm, bytes: 9, ..rumor(numbered(7, 1, sequence), 5) });
     let first = world.ask(&mut relay, 7, calm(1)).1;
     world.answer(&mut relay, &sends(&first)[0], Answer::Fresh);
     world.ask(&mut relay, 7, calm(2));
@@ -325,7 +327,8 @@ fn calm_rumors_wait_on_when_the_timer_was_lost_and_do_not_hold_up_others() {
 fn the_longer_peers_take_to_answer_the_longer_calm_rumors_wait() {
     for (took, next) in [(0, 100), (49, 100), (60, 120), (400, 800), (700, 1_000)] {
         let (mut world, mut relay) = (World::of(100), node(1));
-        let calm = |sequence| Request::Push(Rumor { calm: true, bytes: 9, ..rumor(numbered(7, 1, sequence), 5) });
+        let calm =
+            |sequence| Request::Push(Rumor { urgency: Urgency::Calm, bytes: 9, ..rumor(numbered(7, 1, sequence), 5) });
         let first = sends(&world.ask(&mut relay, 7, calm(1)).1);
         let out = world.ask(&mut relay, 7, calm(2)).1;
         assert_eq!(calm_timer(&out), Some(Duration::from_secs(1)), "when nobody answers");

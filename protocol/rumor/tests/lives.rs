@@ -87,7 +87,7 @@ fn what_another_started_or_nonsense_is_not_sent_again() {
     let passed_on = sends(&world.ask(&mut relay, 1, Request::Push(rumor(numbered(1, 4, 1), 1))).1);
     let out = world.answer(&mut relay, &passed_on[0], Answer::Stale { incarnation: 9 });
     assert_eq!((reissued(&out), relay.incarnation()), (vec![], 1));
-    let mut origin = Gossip::new(0, 5, Arc::new(Config::default()));
+    let mut origin = Gossip::new(0, 5, Arc::new(GossipConfig::default()));
     for known in [0, 4, u64::MAX] {
         let push = sends(&world.broadcast(&mut origin, LARGE)).remove(0);
         let out = world.answer(&mut origin, &push, Answer::Stale { incarnation: known });

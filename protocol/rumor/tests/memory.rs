@@ -9,13 +9,13 @@ use rand_chacha::ChaCha8Rng;
 
 use super::numbered;
 use crate::rumor::seen::{Mark, Seen};
-use crate::rumor::{Config, Id};
+use crate::rumor::{GossipConfig, Id};
 
 const SECOND: i64 = 1_000_000;
 
 #[test]
 fn a_million_messages_from_ten_thousand_origins() {
-    let config = Config { origins: 1_000, gaps: 8, ..Config::default() };
+    let config = GossipConfig { origins: 1_000, gaps: 8, ..GossipConfig::default() };
     let mut chance = ChaCha8Rng::seed_from_u64(3);
     let mut seen = Seen::<u32>::default();
     let mut next = vec![(1u64, 1u64); 10_000];
@@ -52,7 +52,7 @@ fn a_million_messages_from_ten_thousand_origins() {
 
 #[test]
 fn room_is_made_by_those_long_silent_and_by_nobody_else() {
-    let config = Config { origins: 8, ..Config::default() };
+    let config = GossipConfig { origins: 8, ..GossipConfig::default() };
     let mut seen = Seen::<u32>::default();
     for origin in 0..8 {
         assert_eq!(seen.mark(&numbered(origin, 1, 1), i64::from(origin), 8, &config), Mark::New);
@@ -69,7 +69,7 @@ fn room_is_made_by_those_long_silent_and_by_nobody_else() {
 
 #[test]
 fn the_oldest_life_is_superseded_for_good() {
-    let config = Config { lives: 2, ..Config::default() };
+    let config = GossipConfig { lives: 2, ..GossipConfig::default() };
     let mut seen = Seen::<u32>::default();
     for incarnation in [5, 7, 6] {
         assert_eq!(seen.mark(&numbered(1, incarnation, 1), 0, 0, &config), Mark::New);
@@ -83,7 +83,7 @@ fn the_oldest_life_is_superseded_for_good() {
 
 #[test]
 fn gaps_close_when_nothing_can_fill_them_or_when_there_are_too_many() {
-    let config = Config { gaps: 3, ..Config::default() };
+    let config = GossipConfig { gaps: 3, ..GossipConfig::default() };
     let mut seen = Seen::<u32>::default();
     let mut mark = |sequence, at: i64| seen.mark(&numbered(1, 1, sequence), at * SECOND, at * SECOND, &config);
     for sequence in [2, 4, 6] {
@@ -103,7 +103,7 @@ fn gaps_close_when_nothing_can_fill_them_or_when_there_are_too_many() {
 
 #[test]
 fn opaque_ids_expire_and_make_room() {
-    let config = Config { opaque_ids: 4, ..Config::default() };
+    let config = GossipConfig { opaque_ids: 4, ..GossipConfig::default() };
     let mut seen = Seen::<u32>::default();
     let id = |number: i64| Id::Opaque(number.to_string().into());
     for number in 0..4 {
@@ -123,7 +123,7 @@ proptest! {
     fn as_a_plain_set(
         arrivals in proptest::collection::vec((0u32..3, 1u64..3, 0u64..40), 0..300),
     ) {
-        let config = Config { gaps: 100, retained_age: Duration::from_secs(600), ..Config::default() };
+        let config = GossipConfig { gaps: 100, retained_age: Duration::from_secs(600), ..GossipConfig::default() };
         let mut seen = Seen::<u32>::default();
         let mut plain = BTreeSet::new();
         for (origin, incarnation, sequence) in arrivals {
@@ -140,7 +140,7 @@ proptest! {
         arrivals in proptest::collection::vec((0u32..6, 1u64..5, 1u64..12, 0i64..30), 0..400),
         origins in 1usize..5, lives in 1usize..3, gaps in 1usize..4,
     ) {
-        let config = Config { origins, lives, gaps, ..Config::default() };
+        let config = GossipConfig { origins, lives, gaps, ..GossipConfig::default() };
         let mut seen = Seen::<u32>::default();
         let mut born = std::collections::BTreeMap::new();
         let mut performed = BTreeSet::new();

@@ -86,7 +86,7 @@ fn whatever_is_new_brings_it_back_to_one_tick_while_a_long_timer_runs() {
     // what is calm can wait
     let (mut world, mut idle) = (World::of(100), node(0));
     rest(&mut world, &mut idle);
-    let calm = Rumor { calm: true, ..rumor(numbered(7, 1, 1), 1) };
+    let calm = Rumor { urgency: Urgency::Calm, ..rumor(numbered(7, 1, 1), 1) };
     let mut out = world.ask(&mut idle, 7, Request::Push(calm)).1;
     idle.broadcast_as(CALM, &mut world.context(), "news", 9, &mut out).unwrap();
     assert!(performs(&out) == 1 && after(&out).is_none(), "{out:?}");
@@ -144,7 +144,7 @@ fn a_node_at_rest_asks_nobody_while_peers_state_the_same_hash() {
 #[test]
 fn a_node_does_not_slow_down_while_a_peer_that_cannot_compare_may_lack_a_rumor() {
     let (mut world, mut origin) = (World::of(3), node(0));
-    world.members.legacy = 1;
+    world.members.first_reference = 1;
     world.broadcast(&mut origin, LARGE);
     let found = intervals(&mut world, &mut origin, 20, None);
     assert!(within(&found[..9], 1, 1) && found[19] > 2, "{found:?}");

@@ -35,7 +35,7 @@ struct Net {
 }
 
 impl Net {
-    fn new(count: u32, fanout: usize, loss: f64, config: Config, seed: u64) -> Self {
+    fn new(count: u32, fanout: usize, loss: f64, config: GossipConfig, seed: u64) -> Self {
         let config = Arc::new(config);
         Net {
             views: vec![(0..count).collect(); count as usize],
@@ -109,7 +109,7 @@ impl Net {
             id: id.clone(),
             hop: 1,
             age: Duration::ZERO,
-            calm: false,
+            urgency: Urgency::Normal,
             replay: false,
             former: None,
             bytes,
@@ -166,12 +166,12 @@ impl Net {
 /// entered is performed there once; what was complete before it came is not.
 fn newcomers(
     (old, new, fanout, loss): (u32, u32, usize, f64),
-    config: Config,
+    config: GossipConfig,
     rumors: &[(u32, usize, usize)],
     seed: u64,
 ) -> Result<(), TestCaseError> {
     // the time at which an entry ends without an answer is tested elsewhere
-    let config = Config { entry_time: Duration::from_secs(3_600), ..config };
+    let config = GossipConfig { entry_time: Duration::from_secs(3_600), ..config };
     let mut net = Net::new(old, fanout, loss, config.clone(), seed);
     for _ in 0..5 {
         net.broadcast(net.chance.clone().random_range(0..old), 300);
@@ -228,11 +228,11 @@ fn newcomers(
     Ok(())
 }
 
-fn configs() -> impl Strategy<Value = Config> {
+fn configs() -> impl Strategy<Value = GossipConfig> {
     let bounds = (1usize..6, 1usize..4, 0usize..300, 1usize..5, 1usize..4, 1usize..6);
     (bounds, 0usize..4, 0usize..4, 0usize..200).prop_map(|(bounds, offers, pushes, eager_bytes)| {
         let (batch, page, transfer_bytes, requests, pulls, queue_count) = bounds;
-        Config {
+        GossipConfig {
             batch,
             page,
             transfer_bytes,
@@ -242,14 +242,14 @@ fn configs() -> impl Strategy<Value = Config> {
             offers,
             pushes,
             eager_bytes,
-            ..Config::default()
+            ..GossipConfig::default()
         }
     })
 }
 
 fn play(
     (count, fanout, loss): (u32, usize, f64),
-    config: Config,
+    config: GossipConfig,
     rumors: &[(u32, usize, bool)],
     seed: u64,
 ) -> Result<Vec<(u64, u32)>, TestCaseError> {
@@ -307,7 +307,7 @@ proptest! {
 #[test]
 fn along_a_ring_and_across_it() {
     for (count, loss) in [(60, 0.0), (20, 0.4)] {
-        let mut net = Net::new(count, 1, loss, Config::default(), 9);
+        let mut net = Net::new(count, 1, loss, GossipConfig::default(), 9);
         for node in 0..count {
             let (before, after) = ((node + count - 1) % count, (node + 1) % count);
             net.views[node as usize] = vec![before, node, after];
@@ -326,7 +326,7 @@ fn along_a_ring_and_across_it() {
 
 #[test]
 fn a_partition_that_heals() {
-    let mut net = Net::new(8, 3, 0.1, Config::default(), 4);
+    let mut net = Net::new(8, 3, 0.1, GossipConfig::default(), 4);
     let whole = net.views.clone();
     for node in 0..8 {
         net.views[node as usize] = (0..8).filter(|peer| peer / 4 == node / 4).collect();
@@ -353,14 +353,15 @@ fn a_partition_that_heals() {
 #[test]
 fn the_same_seed_is_the_same_trace() {
     let rumors = [(0, 300, false), (1, 10, true), (2, 4096, false)];
-    let traces: Vec<_> = [7, 7, 8].map(|seed| play((8, 2, 0.3), Config::default(), &rumors, seed).unwrap()).into();
+    let traces: Vec<_> =
+        [7, 7, 8].map(|seed| play((8, 2, 0.3), GossipConfig::default(), &rumors, seed).unwrap()).into();
     assert_eq!(traces[0], traces[1]);
     assert_ne!(traces[0], traces[2]);
 }
 
 #[test]
 fn a_burst_of_a_thousand_from_one_and_one_each_from_many() {
-    let mut net = Net::new(6, 2, 0.1, Config::default(), 5);
+    let mut net = Net::new(6, 2, 0.1, GossipConfig::default(), 5);
     for _ in 0..1_000 {
         net.broadcast(0, 100);
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chinwag_protocol::fanout::Fanout;
-use chinwag_protocol::rumor::{Answer, Config, Context, Gossip, Input, Output, Request, Timer, Token, View};
+use chinwag_protocol::rumor::{Answer, Context, Gossip, GossipConfig, Input, Output, Request, Timer, Token, View};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
@@ -47,7 +47,7 @@ pub struct Scenario {
     /// Size of the one message.
     pub bytes: usize,
     /// The knobs.
-    pub config: Config,
+    pub config: GossipConfig,
 }
 
 /// What one run came to.

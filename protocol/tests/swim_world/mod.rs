@@ -1,9 +1,9 @@
 //! Many membership machines in one process: events in virtual time, a network that loses messages.
 //!
 //! Each one-way message (a request, an answer, either leg of a relayed call, a push of gossip) takes one latency and is
-//! lost independently, so a request can have been performed whose answer is lost. Gossip is modelled simply: each
-//! node that first gets an update pushes it once to a few others drawn at random, and at each tick takes what it lacks
-//! from one other, if both legs arrive. The port of a killed node refuses, and the connections that it kept close; a silent
+//! lost independently, so a request can have been performed whose answer is lost. Gossip is modelled simply: each node
+//! that first gets an update pushes it once to a few others drawn at random, and at each tick takes what it lacks from
+//! one other, if both legs arrive. The port of a killed node refuses, and the connections that it kept close; a silent
 //! one answers nothing; a stopped one does everything later.
 
 use std::cmp::Reverse;
@@ -11,12 +11,12 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::time::Duration;
 
 use chinwag_protocol::swim::{
-    Config, Event, Input, Outcome, Output, Page, Relation, Statement, Swim, Sync, Timer, Token, Update,
+    Input, MemberEvent, Outcome, Output, Page, Relation, Statement, Swim, SwimConfig, Sync, Timer, Token, Update,
 };
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-pub type Peer = u16;
+pub type Peer = u32;
 
 /// What the network does.
 #[derive(Clone, Debug)]
@@ -160,11 +160,11 @@ impl Held {
 /// The nodes, what is under way between them, and what their applications were told.
 pub struct World {
     pub now: Duration,
-    pub events: Vec<(Duration, Peer, Event<Peer>)>,
+    pub events: Vec<(Duration, Peer, MemberEvent<Peer>)>,
     /// Requests, answers not counted.
     pub requests: u64,
     network: Network,
-    config: Config,
+    config: SwimConfig,
     hosts: Vec<Host>,
     queue: BinaryHeap<Reverse<(Duration, u64, Peer, usize)>>,
     /// What is under way, and the places that are free.
@@ -178,8 +178,8 @@ pub struct World {
 }
 
 impl World {
-    /// A group of `n`, in which everyone knows everyone; the last `mute` of them take no part.
-    pub fn new(n: u16, mute: u16, config: Config, network: Network, seed: u64) -> Self {
+    /// A group of `n`, in which everyone knows everyone; the last `passive` of them take no part.
+    pub fn new(n: u32, passive: u32, config: SwimConfig, network: Network, seed: u64) -> Self {
         let mut world = Self {
             now: Duration::ZERO,
             events: Vec::new(),
@@ -210,7 +210,7 @@ impl World {
                 held: Held::default(),
             });
         }
-        for peer in 0..n - mute {
+        for peer in 0..n - passive {
             world.boot(peer);
             for other in (0..n).filter(|other| *other != peer) {
                 world.input(peer, Input::Add(other));
@@ -221,7 +221,7 @@ impl World {
     }
 
     fn boot(&mut self, peer: Peer) {
-        let host = &mut self.hosts[usize::from(peer)];
+        let host = &mut self.hosts[peer as usize];
         host.life += 1;
         host.up = true;
         host.refuses = false;
@@ -233,14 +233,14 @@ impl World {
         host.swim = Swim::new(peer, life, self.config.clone()).ok();
         assert!(host.swim.is_some(), "the configuration is valid");
         let at = self.now + self.network.tick.mul_f64(self.chance.random());
-        self.post(at, peer, Letter::Tick { life: self.hosts[usize::from(peer)].life });
+        self.post(at, peer, Letter::Tick { life: self.hosts[peer as usize].life });
     }
 
     /// Kills a process: its port refuses, and its connections close.
     pub fn kill(&mut self, peer: Peer) {
         self.silence(peer);
-        self.hosts[usize::from(peer)].refuses = true;
-        let kept = std::mem::take(&mut self.hosts[usize::from(peer)].kept);
+        self.hosts[peer as usize].refuses = true;
+        let kept = std::mem::take(&mut self.hosts[peer as usize].kept);
         for (to, at) in kept {
             if self.now < at + Duration::from_secs(10) {
                 self.post(self.now + self.network.latency, to, Letter::Closed { peer });
@@ -250,7 +250,7 @@ impl World {
 
     /// Takes a host from the network: nothing comes back from it.
     pub fn silence(&mut self, peer: Peer) {
-        self.hosts[usize::from(peer)].up = false;
+        self.hosts[peer as usize].up = false;
         for number in self.rumors.keys().copied().collect::<Vec<_>>() {
             self.hold(peer, number);
         }
@@ -260,7 +260,7 @@ impl World {
     fn holds_all(&mut self, peer: Peer) {
         let Self { hosts, rumors, first_held, .. } = self;
         for number in rumors.keys() {
-            hosts[usize::from(peer)].held.insert((number - *first_held) as usize);
+            hosts[peer as usize].held.insert((number - *first_held) as usize);
         }
     }
 
@@ -269,8 +269,8 @@ impl World {
         let Some(rumor) = self.rumors.get_mut(&number) else {
             return false;
         };
-        let new = self.hosts[usize::from(peer)].held.insert((number - self.first_held) as usize);
-        rumor.lacking -= usize::from(new);
+        let new = self.hosts[peer as usize].held.insert((number - self.first_held) as usize);
+        rumor.lacking -= new as usize;
         new
     }
 
@@ -308,21 +308,21 @@ impl World {
 
     /// Stops a process for a while, as SIGSTOP does.
     pub fn stop(&mut self, peer: Peer, time: Duration) {
-        self.hosts[usize::from(peer)].stopped_until = self.now + time;
+        self.hosts[peer as usize].stopped_until = self.now + time;
     }
 
     /// Nodes reach only those on their own side.
     pub fn side(&mut self, peer: Peer, side: u8) {
-        self.hosts[usize::from(peer)].side = side;
+        self.hosts[peer as usize].side = side;
     }
 
     #[allow(clippy::expect_used, reason = "scenarios ask only about nodes that take part")]
     pub fn swim(&self, peer: Peer) -> &Swim<Peer> {
-        self.hosts[usize::from(peer)].swim.as_ref().expect("it takes part")
+        self.hosts[peer as usize].swim.as_ref().expect("it takes part")
     }
 
     pub fn is_up(&self, peer: Peer) -> bool {
-        self.hosts[usize::from(peer)].up
+        self.hosts[peer as usize].up
     }
 
     pub fn run(&mut self, time: Duration) {
@@ -360,24 +360,24 @@ impl World {
 
     /// Whether a message from one to the other arrives.
     fn arrives(&mut self, from: Peer, to: Peer) -> bool {
-        let (from, to) = (&self.hosts[usize::from(from)], &self.hosts[usize::from(to)]);
+        let (from, to) = (&self.hosts[from as usize], &self.hosts[to as usize]);
         from.side == to.side && to.up && !self.chance.random_bool(self.network.loss)
     }
 
     /// Whether a request from one reaches the port of the other, where nobody listens, and the refusal comes back.
     fn is_refused(&mut self, from: Peer, to: Peer) -> bool {
-        let (here, there) = (&self.hosts[usize::from(from)], &self.hosts[usize::from(to)]);
+        let (here, there) = (&self.hosts[from as usize], &self.hosts[to as usize]);
         let refuses = here.side == there.side && !there.up && there.refuses;
         refuses && !self.chance.random_bool(self.network.loss) && !self.chance.random_bool(self.network.loss)
     }
 
     fn stated(&self, peer: Peer) -> Statement {
-        self.hosts[usize::from(peer)].swim.as_ref().map(Swim::statement).unwrap_or_default()
+        self.hosts[peer as usize].swim.as_ref().map(Swim::statement).unwrap_or_default()
     }
 
     /// Takes in the statement of a request; whether the request counts.
     fn relates(&mut self, me: Peer, from: Peer, stated: Statement, merge: bool) -> bool {
-        let Some(swim) = self.hosts[usize::from(me)].swim.as_mut() else {
+        let Some(swim) = self.hosts[me as usize].swim.as_mut() else {
             return true;
         };
         if swim.relate(&stated, merge) == Relation::Stranger {
@@ -388,11 +388,11 @@ impl World {
     }
 
     fn life(&self, peer: Peer) -> u64 {
-        self.hosts[usize::from(peer)].life
+        self.hosts[peer as usize].life
     }
 
     pub fn input(&mut self, peer: Peer, input: Input<Peer>) {
-        let host = &mut self.hosts[usize::from(peer)];
+        let host = &mut self.hosts[peer as usize];
         let Some(swim) = host.swim.as_mut() else {
             return;
         };
@@ -407,11 +407,11 @@ impl World {
         match output {
             Output::Probe { token, peer, timeout, kept, merge, welcome, about } => {
                 self.requests += 1;
-                self.hosts[usize::from(me)].open.insert(token);
+                self.hosts[me as usize].open.insert(token);
                 let lost = Letter::Outcome { life, token, outcome: Outcome::Lost };
                 self.post(self.now + timeout, me, lost);
                 if kept {
-                    self.hosts[usize::from(me)].kept.insert(peer, self.now);
+                    self.hosts[me as usize].kept.insert(peer, self.now);
                 }
                 if self.arrives(me, peer) {
                     let stated = self.stated(me);
@@ -424,7 +424,7 @@ impl World {
             }
             Output::Relay { token, via, peer, timeout, budget } => {
                 self.requests += 2;
-                self.hosts[usize::from(me)].open.insert(token);
+                self.hosts[me as usize].open.insert(token);
                 let lost = Letter::Outcome { life, token, outcome: Outcome::Lost };
                 self.post(self.now + timeout, me, lost);
                 if self.arrives(me, via) {
@@ -441,7 +441,7 @@ impl World {
             }
             Output::Inquire { via, peer, .. } => {
                 self.requests += 1;
-                let told = self.hosts[usize::from(via)].swim.as_ref().and_then(|swim| swim.known_of(&peer));
+                let told = self.hosts[via as usize].swim.as_ref().and_then(|swim| swim.known_of(&peer));
                 if self.arrives(me, via)
                     && self.arrives(via, me)
                     && let (Some(update), Some(stated)) = (told, Some(self.stated(via)))
@@ -463,7 +463,7 @@ impl World {
                 self.push(me, number);
             }
             Output::Timer { at, timer } => {
-                let at = at + self.hosts[usize::from(me)].started;
+                let at = at + self.hosts[me as usize].started;
                 self.post(at, me, Letter::Timer { life, timer });
             }
             // one that comes all the same does no harm
@@ -474,7 +474,7 @@ impl World {
 
     /// Compares views, as a node that joins does.
     pub fn sync(&mut self, me: Peer, peer: Peer, merge: bool) {
-        let Some(sync) = self.hosts[usize::from(me)].swim.as_mut().map(|swim| swim.begin_joining(&peer)) else {
+        let Some(sync) = self.hosts[me as usize].swim.as_mut().map(|swim| swim.begin_joining(&peer)) else {
             return;
         };
         self.send_sync(me, peer, merge, sync);
@@ -499,7 +499,7 @@ impl World {
     }
 
     fn deliver(&mut self, me: Peer, sequence: u64, letter: Letter) {
-        let host = &self.hosts[usize::from(me)];
+        let host = &self.hosts[me as usize];
         if !host.up {
             return;
         }
@@ -515,7 +515,7 @@ impl World {
                     if let Some(update) = about {
                         self.input(me, Input::Told(update));
                     }
-                    if welcome && !std::mem::replace(&mut self.hosts[usize::from(me)].welcomed, true) {
+                    if welcome && !std::mem::replace(&mut self.hosts[me as usize].welcomed, true) {
                         self.sync(me, asker, true);
                     }
                 }
@@ -555,8 +555,8 @@ impl World {
                 if !self.relates(me, from, stated, merge) {
                     return;
                 }
-                let now = self.now - self.hosts[usize::from(me)].started;
-                let Some(swim) = self.hosts[usize::from(me)].swim.as_mut() else {
+                let now = self.now - self.hosts[me as usize].started;
+                let Some(swim) = self.hosts[me as usize].swim.as_mut() else {
                     return;
                 };
                 if let Ok((page, outputs)) = swim.answer_sync(now, from, &sync, &mut self.chance) {
@@ -573,8 +573,8 @@ impl World {
                 if !self.relates(me, from, stated, true) {
                     return;
                 }
-                let now = self.now - self.hosts[usize::from(me)].started;
-                let Some(swim) = self.hosts[usize::from(me)].swim.as_mut() else {
+                let now = self.now - self.hosts[me as usize].started;
+                let Some(swim) = self.hosts[me as usize].swim.as_mut() else {
                     return;
                 };
                 let (next, outputs) = swim.take_page(now, from, (&sync, &page), &mut self.chance);
@@ -591,7 +591,7 @@ impl World {
             Letter::Closed { peer } => self.input(me, Input::Closed(peer)),
             // A transport reports once on each request: what comes first.
             Letter::Outcome { life, token, outcome } => {
-                if life == self.life(me) && self.hosts[usize::from(me)].open.remove(&token) {
+                if life == self.life(me) && self.hosts[me as usize].open.remove(&token) {
                     self.input(me, Input::Outcome { token, outcome });
                 }
             }
@@ -635,7 +635,7 @@ impl World {
         }
         let other = self.chance.random_range(0..self.hosts.len());
         if self.arrives(me, other as Peer) && self.arrives(other as Peer, me) {
-            let (mine, theirs) = (&self.hosts[usize::from(me)].held, &self.hosts[other].held);
+            let (mine, theirs) = (&self.hosts[me as usize].held, &self.hosts[other].held);
             let lacking = mine.lacks(theirs).map(|at| self.first_held + at as u64);
             let lacking: Vec<u64> = lacking.filter(|number| self.rumors.contains_key(number)).collect();
             for number in lacking {
@@ -662,7 +662,7 @@ impl World {
     /// Verdicts against nodes that are up, as (when, who holds it, against whom).
     pub fn false_removals(&self) -> Vec<(Duration, Peer, Peer)> {
         let removed = self.events.iter().filter_map(|(at, by, event)| match event {
-            Event::Failed { peer, .. } if self.is_up(*peer) => Some((*at, *by, *peer)),
+            MemberEvent::Failed { peer, .. } if self.is_up(*peer) => Some((*at, *by, *peer)),
             _ => None,
         });
         removed.collect()
@@ -672,7 +672,7 @@ impl World {
     pub fn removals(&self, peer: Peer, since: Duration) -> BTreeMap<Peer, Duration> {
         let mut found = BTreeMap::new();
         for (at, by, event) in &self.events {
-            if let Event::Failed { peer: failed, .. } = event
+            if let MemberEvent::Failed { peer: failed, .. } = event
                 && *failed == peer
                 && *at >= since
             {
@@ -685,7 +685,7 @@ impl World {
     /// Which nodes everyone up who takes part regards as members; `None` if they differ.
     pub fn agreement(&self) -> Option<BTreeSet<Peer>> {
         let mut views = (0..self.hosts.len() as Peer)
-            .filter(|peer| self.is_up(*peer) && self.hosts[usize::from(*peer)].swim.is_some())
+            .filter(|peer| self.is_up(*peer) && self.hosts[*peer as usize].swim.is_some())
             .map(|peer| {
                 let others = self.swim(peer).peers();
                 let mut view: BTreeSet<Peer> =

@@ -17,7 +17,7 @@ fn nested_arrays(depth: usize) -> String {
 }
 
 #[test]
-fn the_deepest_value_there_may_be_fits_a_stack() {
+fn the_deepest_allowed_value_fits_a_stack_of_2_mib() {
     let depth = limits().depth - 1;
     let errors = {
         let open = r#"{"type":"error","value":{"type":"object","value":{"cause":"#;
@@ -42,7 +42,7 @@ fn the_deepest_value_there_may_be_fits_a_stack() {
 }
 
 #[test]
-fn what_nests_too_deep_is_refused_wherever_it_does() {
+fn too_deep_nesting_is_rejected_in_every_position() {
     let deep = 20_000;
     let plain = format!("{}{}", "[".repeat(deep), "]".repeat(deep));
     let wraps = format!("{}[]{}", r#"{"$reference":"#.repeat(deep), "}".repeat(deep));
@@ -77,7 +77,7 @@ fn what_nests_too_deep_is_refused_wherever_it_does() {
 }
 
 #[test]
-fn one_level_too_deep_is_too_deep() {
+fn one_level_over_the_limit_is_rejected() {
     let most = limits().depth - 1;
     read(&nested_arrays(most));
     assert_eq!(reason(&nested_arrays(most + 1)), Reason::TooDeep(most + 1));
@@ -86,7 +86,7 @@ fn one_level_too_deep_is_too_deep() {
 }
 
 #[test]
-fn strings_in_strings_end() {
+fn strings_nested_in_strings_are_bounded() {
     // each level doubles the text, so the reader sees few; then the same with little to escape
     let mut text = wrapped("null", r#""""#);
     for _ in 0..14 {
@@ -103,7 +103,7 @@ fn strings_in_strings_end() {
 }
 
 #[test]
-fn a_value_before_its_type_may_be_read_again_only_so_often() {
+fn rereading_values_before_their_types_is_bounded() {
     let filler = "x".repeat(100_000);
     let mut text = wrapped("string", &format!("{filler:?}"));
     for _ in 0..7 {
@@ -117,7 +117,7 @@ fn a_value_before_its_type_may_be_read_again_only_so_often() {
 }
 
 #[test]
-fn counts_are_bounded() {
+fn the_number_of_values_is_bounded() {
     let hole = |index: &str| wrapped("array", &format!(r#"{{"{index}":{}}}"#, wrapped("null", "\"\"")));
     assert_eq!(read(&hole("1000")).as_array().unwrap().len(), 1001);
     for bomb in ["4294967294", "1000000000"] {
@@ -140,7 +140,7 @@ fn counts_are_bounded() {
 }
 
 #[test]
-fn wrong_things_are_refused_by_name() {
+fn malformed_messages_are_rejected_with_a_reason() {
     let cases = [
         ("", "Truncated"),
         ("null", "Shape"),
@@ -199,7 +199,7 @@ fn wrong_things_are_refused_by_name() {
 }
 
 #[test]
-fn faults_say_where() {
+fn faults_name_their_offset() {
     let twice = r#"{"type":"object","value":{"a":{"type":"null","value":""},"a":{"type":"null","value":""}}}"#;
     let error = decode(twice.as_bytes(), &limits()).unwrap_err();
     assert_eq!(*error.reason(), Reason::Duplicate("a".to_owned()));
@@ -219,9 +219,9 @@ fn faults_say_where() {
 }
 
 #[test]
-fn a_message_cut_anywhere_is_an_error() {
+fn a_message_truncated_anywhere_is_an_error() {
     for (name, wire) in vectors() {
-        for text in [wire.clone(), legacy(&wire), reversed(&wire).trim_end().to_owned()] {
+        for text in [wire.clone(), in_strings(&wire), reversed(&wire).trim_end().to_owned()] {
             for end in 0..text.len() {
                 let cut = &text.as_bytes()[..end];
                 assert!(decode(cut, &limits()).is_err(), "{name} cut at {end}");
@@ -236,7 +236,7 @@ fn a_message_cut_anywhere_is_an_error() {
 }
 
 #[test]
-fn sharing_cannot_be_used_to_blow_up() {
+fn copies_of_shared_values_are_bounded() {
     // 2^40 leaves once written out: fine as a graph, refused as a tree
     let mut levels: Vec<(String, String)> =
         vec![("n0".into(), wrapped("array", r#"{"0":{"type":"null","value":""}}"#))];

@@ -94,7 +94,8 @@ fn uncaught(why: &CallError) -> String {
     match &why.cause {
         Value::Undefined | Value::Null => format!("{}: {why}", why.kind.name()),
         cause => {
-            let cause = cause.to_json().map_or_else(|_| String::new(), |cause| format!(" (cause: {cause})"));
+            let cause =
+                serde_json::to_string(cause).map_or_else(|_| String::new(), |cause| format!(" (cause: {cause})"));
             format!("{}: {why}{cause}", why.kind.name())
         }
     }

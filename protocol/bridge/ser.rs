@@ -3,15 +3,16 @@
 use serde::ser::{self, Error as _, Serialize};
 
 use super::native::{BIGINT, DATE, ERROR, FUNCTION, VALUE};
-use super::{Array, ConversionError, Date, EcoString, ErrorValue, Function, Object, Value};
-use crate::wire::{self, Limits};
+use crate::value::{Array, ConversionError, Date, EcoString, ErrorValue, Function, Limits, Object, Value};
+use crate::wire;
 
 impl Value {
-    /// The value that a Rust value stands for.
+    /// Converts a Rust value.
     ///
-    /// Structs and maps become objects, sequences arrays, `None` and `()` null, a unit variant its name, any other
-    /// variant an object with its name as the only key. Integers beyond 2^53 become [`BigInt`](super::BigInt)s.
-    /// [`Value`], [`Function`], [`ErrorValue`], [`Date`] and [`BigInt`](super::BigInt) stay what they are.
+    /// Structs and maps become objects, sequences become arrays, `None` and `()` become null. A unit variant becomes
+    /// its name, and any other variant an object with its name as the only key. Integers beyond 2^53 become
+    /// [`BigInt`](crate::value::BigInt)s. [`Value`], [`Function`], [`ErrorValue`], [`Date`] and
+    /// [`BigInt`](crate::value::BigInt) stay as they are.
     ///
     /// ```
     /// use chinwag_protocol::value::{Function, Value};
@@ -28,14 +29,14 @@ impl Value {
     ///
     /// # Errors
     ///
-    /// When a map has keys that are no text, number or boolean; when the type itself refuses; when a
-    /// [`Value`] inside it is beyond the default [`Limits`].
+    /// If a map has a key that is not text, a number or a boolean, if the type itself fails to serialize, or if a
+    /// [`Value`] inside it exceeds the default [`Limits`].
     pub fn from_serialize<T: Serialize + ?Sized>(value: &T) -> Result<Self, ConversionError> {
         value.serialize(ToValue)
     }
 }
 
-/// Makes values.
+/// A serializer whose output is a value.
 #[derive(Clone, Copy)]
 struct ToValue;
 
@@ -143,7 +144,7 @@ impl ser::Serializer for ToValue {
     fn serialize_seq(self, length: Option<usize>) -> Result<Elements, ConversionError> {
         Ok(Elements {
             variant: None,
-            // a type's word for its length is not to be trusted with all of memory
+            // a type can state any length, so it does not decide how much memory is reserved
             array: Array::with_capacity(length.unwrap_or_default().min(1024)),
         })
     }
@@ -187,7 +188,7 @@ impl ser::Serializer for ToValue {
     }
 }
 
-/// What one of our newtypes says of itself as text, made into what it is.
+/// Makes a value of the text that one of our newtypes is written as.
 fn restore(written: Value, make: impl FnOnce(EcoString) -> Made) -> Made {
     match written {
         Value::String(text) => make(text),
@@ -195,7 +196,7 @@ fn restore(written: Value, make: impl FnOnce(EcoString) -> Made) -> Made {
     }
 }
 
-/// The object that a variant with content is.
+/// Puts the content of a variant into an object under the variant's name.
 fn tagged(variant: Option<&'static str>, value: Value) -> Value {
     match variant {
         Some(variant) => Object::from_iter([(variant, value)]).into(),
@@ -203,7 +204,7 @@ fn tagged(variant: Option<&'static str>, value: Value) -> Value {
     }
 }
 
-/// An array in the making.
+/// An array that is being built.
 struct Elements {
     variant: Option<&'static str>,
     array: Array,
@@ -245,7 +246,7 @@ elements! {
     SerializeTupleVariant serialize_field
 }
 
-/// An object in the making.
+/// An object that is being built.
 #[derive(Default)]
 struct Members {
     variant: Option<&'static str>,
@@ -308,7 +309,7 @@ macro_rules! members {
 }
 members!(SerializeStruct SerializeStructVariant);
 
-/// Takes a [`Value`] as it is, out of the bytes it is written as.
+/// A serializer that takes a [`Value`] as the bytes of its typed form.
 struct Passage;
 
 macro_rules! refuse {

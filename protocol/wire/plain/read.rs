@@ -1,18 +1,17 @@
-//! Reading plain JSON: what people type.
+//! Reading the plain form.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use super::Reason;
-use super::context::Context;
-use super::text::Text;
-use crate::value::{Array, Object, Value, shortened};
+use crate::value::{Array, Value};
+use crate::wire::context::Context;
+use crate::wire::object;
 
-/// A plain value, `depth` levels down.
-pub(super) struct Plain<'a, 'c> {
-    pub(super) context: &'a Context<'c>,
-    pub(super) depth: usize,
+/// Reads a plain value that is `depth` levels below the root.
+pub(in crate::wire) struct Plain<'a, 'c> {
+    pub(in crate::wire) context: &'a Context<'c>,
+    pub(in crate::wire) depth: usize,
 }
 
 impl<'de> DeserializeSeed<'de> for Plain<'_, '_> {
@@ -65,17 +64,8 @@ impl<'de> Visitor<'de> for Plain<'_, '_> {
         Ok(Array::from_slots(slots).into())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Value, A::Error> {
         let Self { context, depth } = self;
-        let depth = depth + 1;
-        let mut object = Object::new();
-        while let Some(key) = map.next_key_seed(Text)? {
-            if object.contains_key(&key) {
-                return Err(context.fault(Reason::Duplicate(shortened(&key))));
-            }
-            let member = map.next_value_seed(Self { context, depth })?;
-            object.insert(key, member);
-        }
-        Ok(object.into())
+        object::read(context, map, || Self { context, depth: depth + 1 })
     }
 }

@@ -6,8 +6,8 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::*;
-use crate::wire::{Limits, decode, decode_arguments, encode, encode_arguments};
+use crate::value::*;
+use crate::wire::{decode, decode_arguments, encode, encode_arguments};
 
 fn read(text: &str) -> Value {
     decode(text.as_bytes(), &Limits::default()).unwrap_or_else(|error| panic!("{text}: {error}"))
@@ -19,7 +19,7 @@ fn a_value_is_small() {
 }
 
 #[test]
-fn keys_come_in_javascript_order() {
+fn keys_are_in_javascript_order() {
     let keys = ["b", "4294967294", "4294967295", "01", "0", "-1", "10", "9", ""];
     let mut object: Object = keys.into_iter().map(|key| (key, 1)).collect();
     let order: Vec<&str> = object.keys().collect();
@@ -84,7 +84,7 @@ fn config() -> Config {
 }
 
 #[test]
-fn a_type_passes_both_ways_unharmed() {
+fn a_type_is_unchanged_after_conversion_to_a_value_and_back() {
     let value = Value::from_serialize(&config()).unwrap();
     assert_eq!(value.get("large"), Some(&BigInt::from(u64::MAX).into()));
     assert_eq!(value.get("last").unwrap().type_name(), "error");
@@ -95,7 +95,7 @@ fn a_type_passes_both_ways_unharmed() {
 }
 
 #[test]
-fn a_type_passes_through_plain_json() {
+fn a_type_is_unchanged_after_conversion_to_json_and_back() {
     let mut plain = config();
     plain.last = None;
     plain.anything = Value::from(vec![Value::Null, 5.into(), "x".into()]);
@@ -105,7 +105,7 @@ fn a_type_passes_through_plain_json() {
 }
 
 #[test]
-fn values_pass_inside_containers() {
+fn values_inside_containers_stay_values() {
     let cyclic = config().anything;
     let many = vec![Some(cyclic.clone()), None];
     let value = Value::from_serialize(&many).unwrap();
@@ -120,7 +120,7 @@ fn values_pass_inside_containers() {
 }
 
 #[test]
-fn what_holds_itself_is_no_tree() {
+fn a_value_that_holds_itself_does_not_convert_to_a_tree() {
     #[derive(Debug, Deserialize)]
     struct Link {
         #[serde(rename = "self")]
@@ -136,7 +136,7 @@ fn what_holds_itself_is_no_tree() {
 }
 
 #[test]
-fn a_mismatch_says_what_and_where() {
+fn a_mismatch_names_the_types_and_the_position() {
     fn error<T: serde::de::DeserializeOwned>(value: impl Into<Value>) -> String {
         match value.into().deserialize::<T>() {
             Ok(_) => panic!("it was taken"),
@@ -162,7 +162,7 @@ fn a_mismatch_says_what_and_where() {
 }
 
 #[test]
-fn nullish_is_none() {
+fn null_and_undefined_are_none() {
     for nullish in [Value::Null, Value::Undefined] {
         assert_eq!(nullish.clone().deserialize::<Option<u8>>().unwrap(), None);
         assert_eq!(nullish.clone().deserialize::<Option<Value>>().unwrap(), None);
@@ -177,7 +177,7 @@ fn nullish_is_none() {
 }
 
 #[test]
-fn integers_that_doubles_cannot_hold_are_bigints() {
+fn integers_beyond_two_to_the_53_are_bigints() {
     assert_eq!(Value::from(1_i64 << 53), Value::Number(9_007_199_254_740_992.0));
     assert_eq!(Value::from((1_i64 << 53) + 1).type_name(), "bigint");
     assert_eq!(Value::from(i64::MIN).deserialize::<i64>().unwrap(), i64::MIN);
@@ -188,7 +188,7 @@ fn integers_that_doubles_cannot_hold_are_bigints() {
 }
 
 #[test]
-fn the_plain_form_is_plain() {
+fn values_have_their_plain_forms() {
     let error = ErrorValue::new("boom").caused_by(ErrorValue::new("inner").named("TypeError"));
     let mut array = Array::from(vec![Value::Undefined, f64::NAN.into(), 1.5.into()]);
     array.push_hole();
@@ -310,7 +310,7 @@ fn is_graph(value: &Value, graph: &Graph, root: usize) -> bool {
 
 proptest! {
     #[test]
-    fn trees_pass_the_wire(tree in tree()) {
+    fn trees_are_unchanged_by_the_wire(tree in tree()) {
         let text = encode(&tree);
         let back = read(&text);
         prop_assert_eq!(&back, &tree);
@@ -318,16 +318,16 @@ proptest! {
     }
 
     #[test]
-    fn trees_pass_serde(tree in tree()) {
+    fn trees_are_unchanged_by_serde(tree in tree()) {
         let value = Value::from_serialize(&(1, &tree)).unwrap();
         let (_, back) = value.deserialize::<(u8, Value)>().unwrap();
         prop_assert_eq!(back, tree);
     }
 
     #[test]
-    fn javascript_order_holds(keys in vec(prop_oneof![any::<u32>().prop_map(|key| key.to_string()), "[a-z]{0,2}"], 0..20)) {
+    fn keys_stay_in_javascript_order(keys in vec(prop_oneof![any::<u32>().prop_map(|key| key.to_string()), "[a-z]{0,2}"], 0..20)) {
         let object: Object = keys.iter().map(|key| (key.clone(), 1)).collect();
-        let index = |key: &str| object::array_index(key);
+        let index = |key: &str| number::array_index(key);
         let mut expected: Vec<&str> = Vec::new();
         for key in &keys {
             if !expected.contains(&key.as_str()) {
@@ -340,7 +340,7 @@ proptest! {
     }
 
     #[test]
-    fn graphs_survive_being_moved(graph in graph(), other in any::<prop::sample::Index>()) {
+    fn moved_graphs_keep_their_structure(graph in graph(), other in any::<prop::sample::Index>()) {
         let second = other.index(graph.len());
         let text = typed(&graph, &[0, second]);
         // taken out of a message: each argument is the whole graph from it on

@@ -6,22 +6,22 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
-use super::json::whole;
 use super::native::{BIGINT, DATE, ERROR, FUNCTION, VALUE, key_number};
-use super::reference::Step;
-use super::walk::{Node, Visit, Walk};
-use super::{ConversionError, Value};
+use crate::value::reference::Step;
+use crate::value::walk::{Node, Visit, Walk};
+use crate::value::{ConversionError, Value};
 use crate::wire;
+use crate::wire::plain::whole;
 
 impl Value {
-    /// The Rust value that this stands for.
+    /// Converts the value to a Rust type.
     ///
-    /// `null` and `undefined` are `None` and `()`. A number is an integer where it has no fraction and fits; a
-    /// BigInt is an integer where it fits, else text. To a type that wants text, a date is ISO text and a function
-    /// its source. References are what they refer to. [`Value`], [`Function`](super::Function),
-    /// [`ErrorValue`](super::ErrorValue), [`Date`](super::Date) and [`BigInt`](super::BigInt) are taken as they
-    /// are; inside `#[serde(flatten)]` and `#[serde(untagged)]`, where serde itself keeps the value in between,
-    /// they arrive in plain form.
+    /// `null` and `undefined` become `None` or `()`. A number becomes an integer if it has no fraction and fits. A
+    /// BigInt becomes an integer if it fits, and text otherwise. A date can become ISO text, and a function its source.
+    /// A reference becomes a copy of its target. [`Value`], [`Function`](crate::value::Function),
+    /// [`ErrorValue`](crate::value::ErrorValue), [`Date`](crate::value::Date) and [`BigInt`](crate::value::BigInt) stay
+    /// as they are, except inside `#[serde(flatten)]` and `#[serde(untagged)]`: there serde buffers the value, and they
+    /// arrive in plain form.
     ///
     /// ```
     /// use chinwag_protocol::value::{Object, Value};
@@ -37,9 +37,9 @@ impl Value {
     ///
     /// # Errors
     ///
-    /// When the type wants something else, with the place and what was found there; when it wants a tree and
-    /// the value holds itself, or is beyond the default [`Limits`](wire::Limits) once what it shares is
-    /// written out.
+    /// If the type expects something else; the error names the position and what was found there. Also if the type
+    /// needs a tree and the value holds itself, or exceeds the default [`Limits`](crate::value::Limits) once every
+    /// reference is replaced by its target.
     pub fn deserialize<T: DeserializeOwned>(self) -> Result<T, ConversionError> {
         T::deserialize(Walk::new(&self).node())
     }
@@ -166,7 +166,7 @@ fn mistaken(expected: &str, found: &Value) -> ConversionError {
     ConversionError::found(expected, found.type_name())
 }
 
-/// The elements of an array.
+/// Reads the elements of an array.
 struct Elements<'a, 'w, 'v, I> {
     visit: &'a Visit<'w, 'v>,
     elements: I,
@@ -196,7 +196,7 @@ where
     }
 }
 
-/// The keys and values of an object.
+/// Reads the keys and values of an object.
 struct Members<'a, 'w, 'v, I> {
     visit: &'a Visit<'w, 'v>,
     members: I,
@@ -231,7 +231,7 @@ where
     }
 }
 
-/// What an error has.
+/// Reads the fields of an error.
 struct ErrorAccess<'a, 'v> {
     texts: std::array::IntoIter<(&'static str, &'v String), 2>,
     cause: Option<&'a Walk<'v>>,
@@ -262,7 +262,7 @@ impl<'de> MapAccess<'de> for ErrorAccess<'_, '_> {
     }
 }
 
-/// A key, which is text even where a number is wanted.
+/// Reads a key, which is text even where the type expects a number.
 struct Key<'v>(&'v str);
 
 macro_rules! numeric_key {
@@ -324,7 +324,7 @@ impl<'de> Deserializer<'de> for Key<'_> {
     }
 }
 
-/// Hands over a [`Value`] as it is, as the bytes it is written as.
+/// A deserializer that passes a [`Value`] as the bytes of its typed form.
 struct Passage<'b>(&'b [u8]);
 
 impl<'de> Deserializer<'de> for Passage<'_> {

@@ -10,7 +10,7 @@ fn limits() -> Limits {
 }
 
 fn vectors() -> Vec<(String, String)> {
-    let file = include_str!("../../tests/vectors/wire.json");
+    let file = include_str!("../tests/vectors/wire.json");
     let vectors: Vec<serde_json::Value> = serde_json::from_str(file).unwrap();
     let text = |vector: &serde_json::Value, key: &str| vector[key].as_str().unwrap().to_owned();
     let pairs = vectors.iter().map(|vector| (text(vector, "name"), text(vector, "wire")));
@@ -29,7 +29,7 @@ fn reason(text: &str) -> Reason {
 }
 
 /// The form of older nodes: every nested value as a JSON string.
-fn legacy(text: &str) -> String {
+fn in_strings(text: &str) -> String {
     fn nested(typed: &serde_json::Value) -> serde_json::Value {
         let mut typed = typed.clone();
         match typed["type"].as_str().unwrap() {
@@ -78,7 +78,7 @@ fn every_vector_is_read_and_written_back_byte_for_byte() {
 fn every_vector_is_read_in_the_older_forms() {
     for (name, wire) in vectors() {
         let value = read(&wire);
-        assert_eq!(read(&legacy(&wire)), value, "{name}");
+        assert_eq!(read(&in_strings(&wire)), value, "{name}");
         assert_eq!(read(&reversed(&wire)), value, "{name}");
     }
 }
@@ -97,7 +97,7 @@ fn object(members: &[(&str, String)]) -> String {
 }
 
 #[test]
-fn references_are_relative_and_lead_straight_to_their_target() {
+fn decoded_references_are_relative_and_lead_directly_to_their_targets() {
     // b -> a, c -> b, d -> b.k by way of two references
     let text = object(&[
         ("d", reference(r#"["\"c\"","\"k\""]"#)),
@@ -113,7 +113,7 @@ fn references_are_relative_and_lead_straight_to_their_target() {
 }
 
 #[test]
-fn references_that_lead_nowhere_or_in_circles_are_refused() {
+fn references_that_lead_nowhere_or_in_circles_are_rejected() {
     let dangling = [
         object(&[("a", reference(r#"["\"b\""]"#))]),
         object(&[("a", reference(r#"["\"b\"","\"c\""]"#)), ("b", object(&[]))]),
@@ -145,7 +145,7 @@ fn references_that_lead_nowhere_or_in_circles_are_refused() {
 
 /// What the reference writes for the third occurrence of one object in an argument (read off it running).
 #[test]
-fn the_third_occurrence_is_read() {
+fn the_malformed_reference_of_a_third_occurrence_is_read() {
     let shared = object(&[("k", wrapped("number", r#""1""#))]);
     // [{x: S, b: {c: {y: S, z: S, w: S, v: S}}}]
     let c = object(&[
@@ -169,7 +169,7 @@ fn the_third_occurrence_is_read() {
 }
 
 #[test]
-fn arguments_that_share_are_taken_apart() {
+fn arguments_that_share_a_value_each_get_a_copy() {
     let shared = Object::from_iter([("k", Value::from(1)), ("me", Reference::ancestor(1).into())]);
     let text = encode(&Value::from(vec![
         shared.clone().into(),
@@ -184,7 +184,7 @@ fn arguments_that_share_are_taken_apart() {
 }
 
 #[test]
-fn parts_that_hold_their_whole_are_taken_apart() {
+fn arguments_that_hold_the_argument_list_each_get_a_copy() {
     // [a, b] with a.b = b, b.a = a, and both holding the list
     let text = wrapped(
         "array",
@@ -207,7 +207,7 @@ fn parts_that_hold_their_whole_are_taken_apart() {
 }
 
 #[test]
-fn strings_are_text_whatever_they_hold() {
+fn half_surrogate_pairs_are_replaced() {
     let value = read(r#"{"type":"string","value":"\ud800x\udc00\ud83d\udc26"}"#);
     assert_eq!(value, Value::from("\u{FFFD}x\u{FFFD}🐦"));
     let value = read(r#"{"type":"object","value":{"\udc00":{"type":"null","value":""}}}"#);
@@ -251,7 +251,7 @@ fn arguments_and_answers_come_in_both_forms() {
 }
 
 #[test]
-fn leaves_are_written_as_javascript_writes_them() {
+fn leaves_are_written_like_javascript() {
     let written = |value: Value| {
         let text = encode(&value);
         let typed: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -295,12 +295,12 @@ fn leaves_are_written_as_javascript_writes_them() {
 }
 
 #[test]
-fn text_is_quoted_as_json_quotes_it_wherever_what_is_to_be_escaped_stands() {
+fn strings_are_quoted_like_json_wherever_their_escapes_are() {
     for character in (0..0x180).filter_map(char::from_u32) {
         for before in 0..18 {
             let text = format!("{}{character}{}", "~".repeat(before), "é\"".repeat(before % 3));
             let mut quoted = Vec::new();
-            write::string(&text, &mut quoted);
+            crate::stringify::string(&text, &mut quoted);
             assert_eq!(String::from_utf8(quoted).unwrap(), serde_json::to_string(&text).unwrap());
         }
     }

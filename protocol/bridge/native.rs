@@ -1,22 +1,22 @@
-//! The types of this module as serde types, so that a service's own types may hold them.
+//! Values as serde types, so that a service's own types can hold them.
 //!
-//! Between a [`Value`] and a Rust type ([`Value::from_serialize`], [`Value::deserialize`]) they pass
-//! unharmed: a function stays a function, a date a date, a cycle a cycle. Towards a format that people read
-//! they take the plain form, and read it back as the plain values it has; towards one that people do not, a
-//! [`Value`] is the bytes of its typed form.
+//! They pass unchanged between a [`Value`] and a Rust type ([`Value::from_serialize`], [`Value::deserialize`]): a
+//! function stays a function, a date a date, a cycle a cycle. A human-readable format gets the plain form, and is read
+//! as plain values. Any other format gets the bytes of the typed form.
 //!
-//! How a value passes serde unharmed: under a name of its own as a *newtype struct*, which foreign formats see
-//! through, and in which our own bridge offers a format that is not human-readable, so that bytes are taken.
+//! To pass unchanged, a value is a *newtype struct* under a name of its own. Foreign formats ignore the name. Our own
+//! serializer and deserializer recognize it, and offer a format that is not human-readable inside it, so that the value
+//! is passed as bytes.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
 
-use super::json::Plain;
-use super::walk::Walk;
-use super::{Array, BigInt, Date, ErrorValue, Function, Object, Value, number};
-use crate::wire::{self, Limits};
+use crate::value::walk::Walk;
+use crate::value::{Array, BigInt, Date, ErrorValue, Function, Limits, Object, Value, number};
+use crate::wire;
+use crate::wire::plain::Plain;
 
 pub(super) const VALUE: &str = "$chinwag::Value";
 pub(super) const FUNCTION: &str = "$chinwag::Function";
@@ -139,7 +139,7 @@ impl Serialize for BigInt {
     }
 }
 
-/// As ISO text, or `None` when invalid.
+/// A date is written as ISO text, or as `None` if it is invalid.
 impl Serialize for Date {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let text = self.milliseconds().map(|_| self.to_string());
@@ -156,7 +156,7 @@ struct ErrorFields {
     cause: Value,
 }
 
-/// What an error is that says nothing of itself.
+/// The fields that an error has if they are missing.
 impl Default for ErrorFields {
     fn default() -> Self {
         Self { name: "Error".to_owned(), message: String::new(), cause: Value::Undefined }
@@ -174,7 +174,7 @@ impl Serialize for ErrorValue {
     }
 }
 
-/// Reads what is inside one of our newtypes as the ordinary type it is written as.
+/// Reads the content of one of our newtypes as the ordinary type that it is written as.
 struct Through<T>(&'static str, std::marker::PhantomData<T>);
 
 impl<'de, T: Deserialize<'de>> Visitor<'de> for Through<T> {
@@ -226,7 +226,7 @@ impl<'de> Deserialize<'de> for ErrorValue {
     }
 }
 
-/// The number that text of digits stands for in an object's key.
+/// Parses an object's key as a number.
 pub(super) fn key_number(text: &str) -> Option<f64> {
     number::parse_number(text)
 }

@@ -1,7 +1,7 @@
 //! Reading the typed form.
 //!
-//! One pass, straight into values. A reference is read as it stands and marked, to be looked up once everything
-//! is there; see [`settle`](super::settle).
+//! One pass builds the values. A reference is kept as it is written and marked; [`settle`](crate::wire::settle) looks
+//! up its target once the whole message has been read.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,19 +9,20 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::Reason;
-use super::context::Context;
-use super::text::{Nullable, Text};
-use crate::value::{Array, Date, EcoString, ErrorValue, Function, Object, Reference, Segment, Value};
-use crate::value::{number, object, shortened};
+use crate::value::{Array, Date, EcoString, ErrorValue, Function, Reference, Segment, Value};
+use crate::value::{number, shortened};
+use crate::wire::context::Context;
+use crate::wire::error::Reason;
+use crate::wire::object;
+use crate::wire::text::{Nullable, Text};
 
-/// A typed value, `depth` levels down.
-pub(super) struct Typed<'a, 'c> {
-    pub(super) context: &'a Context<'c>,
-    pub(super) depth: usize,
+/// Reads a typed value that is `depth` levels below the root.
+pub(in crate::wire) struct Typed<'a, 'c> {
+    pub(in crate::wire) context: &'a Context<'c>,
+    pub(in crate::wire) depth: usize,
 }
 
-/// The types that there are.
+/// The types of the typed form.
 #[derive(Clone, Copy)]
 enum Type {
     Undefined,
@@ -84,7 +85,7 @@ impl<'de> Visitor<'de> for Typed<'_, '_> {
                 let kind = self.kind(&map.next_value_seed(Text)?)?;
                 match map.next_key_seed(Text)?.as_deref() {
                     Some("value") => map.next_value_seed(Body { context, depth: self.depth, kind })?,
-                    // JSON.stringify leaves out what is undefined
+                    // JSON.stringify omits a key whose value is undefined
                     None if matches!(kind, Type::Undefined) => Value::Undefined,
                     None if matches!(kind, Type::Null) => Value::Null,
                     None => return Err(envelope("\"value\" is missing".to_owned())),
@@ -111,7 +112,7 @@ impl<'de> Visitor<'de> for Typed<'_, '_> {
         }
     }
 
-    /// The form of older nodes: the same thing as a JSON string.
+    /// Older nodes send a nested value as a JSON string.
     fn visit_str<E: Error>(self, text: &str) -> Result<Value, E> {
         let Self { context, depth } = self;
         context.read_again(text, Nested { context, depth })
@@ -128,7 +129,7 @@ impl Typed<'_, '_> {
     }
 }
 
-/// A typed value inside a string. It was counted when the string was met, and is no string again.
+/// Reads a typed value inside a string. It was counted when the string was read, and it cannot be a string again.
 struct Nested<'a, 'c> {
     context: &'a Context<'c>,
     depth: usize,
@@ -143,7 +144,7 @@ impl<'de> DeserializeSeed<'de> for Nested<'_, '_> {
     }
 }
 
-/// What stands under `"value"`, once the type is known.
+/// Reads the content of `"value"`, once the type is known.
 struct Body<'a, 'c> {
     context: &'a Context<'c>,
     depth: usize,
@@ -173,7 +174,7 @@ impl<'de> DeserializeSeed<'de> for Body<'_, '_> {
                     }
                 }
             }
-            // their text is empty, and says nothing when it is not
+            // their text is empty; any other text is ignored
             Type::Undefined => Nullable.deserialize(deserializer).map(|_| Value::Undefined)?,
             Type::Null => Nullable.deserialize(deserializer).map(|_| Value::Null)?,
             Type::Date => match Nullable.deserialize(deserializer)? {
@@ -209,7 +210,7 @@ impl<'de> DeserializeSeed<'de> for Body<'_, '_> {
     }
 }
 
-/// The members of an object.
+/// Reads the members of an object.
 struct Members<'a, 'c> {
     context: &'a Context<'c>,
     depth: usize,
@@ -222,22 +223,13 @@ impl<'de> Visitor<'de> for Members<'_, '_> {
         f.write_str("an object from key to value")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Value, A::Error> {
         let Self { context, depth } = self;
-        let depth = depth + 1;
-        let mut object = Object::new();
-        while let Some(key) = map.next_key_seed(Text)? {
-            if object.contains_key(&key) {
-                return Err(context.fault(Reason::Duplicate(shortened(&key))));
-            }
-            let member = map.next_value_seed(Typed { context, depth })?;
-            object.insert(key, member);
-        }
-        Ok(object.into())
+        object::read(context, map, || Typed { context, depth: depth + 1 })
     }
 }
 
-/// The elements of an array, by index.
+/// Reads the elements of an array, which is an object from index to element.
 struct Elements<'a, 'c> {
     context: &'a Context<'c>,
     depth: usize,
@@ -255,13 +247,13 @@ impl<'de> Visitor<'de> for Elements<'_, '_> {
         let depth = depth + 1;
         let mut slots: Vec<Option<Value>> = Vec::new();
         while let Some(key) = map.next_key_seed(Text)? {
-            let index = object::array_index(&key).and_then(|index| usize::try_from(index).ok());
+            let index = number::array_index(&key).and_then(|index| usize::try_from(index).ok());
             let Some(index) = index else {
                 let text = shortened(&key);
                 let what = "array index";
                 return Err(context.fault(Reason::Malformed { what, text }));
             };
-            // a hole takes room, and counts as a value
+            // a hole takes memory, so it counts as a value
             if let Some(holes) = index.checked_sub(slots.len()) {
                 context.count(holes)?;
                 slots.resize_with(index + 1, || None);
@@ -274,16 +266,17 @@ impl<'de> Visitor<'de> for Elements<'_, '_> {
     }
 }
 
-/// What a reference says: a path, or what the reference implementation makes of a third occurrence.
+/// Reads the content of a reference: a path, or the malformed form that the JavaScript reference writes for a third
+/// occurrence.
 ///
-/// Its serializer looks for shared structure anew at every level, and so takes the *path* of an earlier reference
-/// for a shared array when a later one has the same target. It then writes
-/// `{"$reference": ["\"b\"", "\"y\"", "$reference"]}`: "the path that the reference at `b.y` has", counted from
-/// the level at which that was noticed, which is as deep as the wrapping. So
-/// `[{x: S, y: S, z: S}]` comes out, and it cannot read it itself. What is meant is plain enough: whatever `b.y`
-/// refers to.
+/// Its serializer looks for shared structure at every level again, and so takes the *path* of an earlier reference for
+/// a shared array if a later reference has the same target. It then writes `{"$reference": ["\"b\"", "\"y\"",
+/// "$reference"]}`: "the path of the reference at `b.y`", relative to the level at which it noticed, which is as deep
+/// as the wrapping. It writes `[{x: S, y: S, z: S}]` in this way, and cannot read it itself. The meaning is clear
+/// nevertheless: the target of `b.y`.
 ///
-/// The result is marked: `up` holds the wrapping, the path counts from the place so many levels below the root.
+/// The result is marked: `up` holds the depth of the wrapping, and the path is relative to the position that many
+/// levels below the root.
 struct Path<'a, 'c> {
     context: &'a Context<'c>,
     wraps: u32,
@@ -312,7 +305,7 @@ impl<'de> Visitor<'de> for Path<'_, '_> {
         context.refer();
         let mut path = Vec::new();
         while let Some(segment) = seq.next_element_seed(PathSegment { context })? {
-            // a real path is no longer than values are deep
+            // a real path is not longer than values may be deep
             if path.len() > context.limits.depth {
                 return Err(context.fault(Reason::TooDeep(context.limits.depth)));
             }
@@ -342,7 +335,7 @@ impl<'de> Visitor<'de> for Path<'_, '_> {
     }
 }
 
-/// One step of a path: an index, or a key as JSON text.
+/// Reads one step of a path: an index, or a key as JSON text.
 struct PathSegment<'a, 'c> {
     context: &'a Context<'c>,
 }
@@ -372,7 +365,7 @@ impl Visitor<'_> for PathSegment<'_, '_> {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Segment, E> {
-        if let Some(index) = object::array_index(text) {
+        if let Some(index) = number::array_index(text) {
             return Ok(Segment::Index(index));
         }
         let plain =
@@ -387,12 +380,12 @@ impl Visitor<'_> for PathSegment<'_, '_> {
     }
 }
 
-/// The error that an object is, or what it has in place of text.
+/// Makes an error of an object. Fails with the type of the first field that should be text and is not.
 fn error(fields: Value) -> Result<ErrorValue, &'static str> {
     let Value::Object(mut fields) = fields else {
         return Err(fields.type_name());
     };
-    // JavaScript lets anything be a name or a message, and prints it
+    // in JavaScript a name or a message can be of any type, and is printed as text
     let mut text = |key, absent: &str| match fields.remove(key) {
         None | Some(Value::Undefined | Value::Null) => Ok(absent.to_owned()),
         Some(Value::String(text)) => Ok(text.into()),
