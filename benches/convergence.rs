@@ -11,10 +11,8 @@ mod support;
 
 use std::{process::ExitCode, time::Instant};
 
-use chinwag::{
-    protocol::fanout::Fanout,
-    simulation::{Latency, Overlay, spread::Spread},
-};
+use chinwag::protocol::fanout::Fanout;
+use chinwag_simulation::{Latency, Overlay, spread::Spread};
 use support::{Cell, Options, Report, count, figure, none, words};
 
 /// Runs of 100 nodes; larger networks take one tenth for each tenfold.

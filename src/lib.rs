@@ -42,7 +42,6 @@ pub mod http;
 pub mod launcher;
 mod node;
 pub mod output;
-pub mod simulation;
 
 pub use chinwag_actors as actors;
 pub use chinwag_actors::{

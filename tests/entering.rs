@@ -7,17 +7,13 @@ use std::{
     time::Duration,
 };
 
-use chinwag::{
-    Value,
-    actors::home::Settings,
-    membership,
-    simulation::{GROUP, Latency, Net, Simulation, Skew},
-};
+use chinwag::{Value, actors::home::Settings, membership};
 use chinwag_protocol::{
     call::Remote,
     group::{Group, GroupConfig},
     identity::Gid,
 };
+use chinwag_simulation::{GROUP, Latency, Net, Simulation, Skew};
 
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)

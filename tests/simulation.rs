@@ -19,8 +19,8 @@ use chinwag::{
         peer,
         value::{Function, Object},
     },
-    simulation::{GROUP, Impossible, Latency, Net, Overlay, Simulation, Skew, spread::Spread},
 };
+use chinwag_simulation::{GROUP, Impossible, Latency, Net, Overlay, Simulation, Skew, spread::Spread};
 
 fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
@@ -600,7 +600,7 @@ fn cliques_beside_a_network_are_apart_and_their_nodes_can_join_it() {
 
 #[test]
 fn membership_is_measured_with_the_same_figures_for_the_same_seed() {
-    use chinwag::simulation::membership::{Death, Pauses, Watching};
+    use chinwag_simulation::membership::{Death, Pauses, Watching};
     let watching = |seed| Watching {
         nodes: 6,
         loss: 0.1,
@@ -632,7 +632,7 @@ fn membership_is_measured_with_the_same_figures_for_the_same_seed() {
 
 #[test]
 fn a_node_that_is_removed_though_it_lives_is_counted() {
-    use chinwag::simulation::membership::{Death, Pauses, Watching};
+    use chinwag_simulation::membership::{Death, Pauses, Watching};
     // it stands still for longer than any suspicion lasts
     let watching = Watching {
         nodes: 3,

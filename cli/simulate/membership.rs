@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chinwag::simulation::{
+use chinwag_simulation::{
     membership::{Death, Figures, Pauses, Removal, Report, Run, Stage, Took, Watching},
     spread::Percentiles,
 };
@@ -17,7 +17,7 @@ use super::{
     Refusal, SimulateArgs, Sink, json, progress, say,
     table::{number, two_columns, width},
 };
-use crate::cli::usage;
+use crate::usage;
 
 /// Idle periods, unless told otherwise.
 const PERIODS: u64 = 60;

@@ -482,7 +482,7 @@ impl Network {
     /// A call is where it was sent.
     fn arrive(self: Rc<Self>, key: Key, about: About) {
         if self.power(about.to) == Power::Paused {
-            actix_web::rt::spawn(async move {
+            tokio::task::spawn_local(async move {
                 self.running(about.to).await;
                 self.enter(key, about);
             });
@@ -514,7 +514,7 @@ impl Network {
             self.note(key, Way::There, Outcome::Again);
             let (node, again) = (node.clone(), sent.clone());
             // its answer is the network's second, which nobody waits for
-            actix_web::rt::spawn(async move { drop(again.performed(&node).await) });
+            tokio::task::spawn_local(async move { drop(again.performed(&node).await) });
         }
         let performing = Performing { network: self, key: Some(key), to: about.to, life };
         match sent {

@@ -22,15 +22,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chinwag::{
-    protocol::fanout::Fanout,
-    simulation::{
-        Impossible, Latency, Overlay,
-        kinds::{KINDS, Kind, USUAL},
-        scenario::Scenario,
-        spread::{Report, Run, Spread, Stage},
-        swarm,
-    },
+use chinwag::protocol::fanout::Fanout;
+use chinwag_simulation::{
+    Impossible, Latency, Overlay,
+    kinds::{KINDS, Kind, USUAL},
+    scenario::Scenario,
+    spread::{Report, Run, Spread, Stage},
+    swarm,
 };
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};

@@ -81,7 +81,7 @@ impl fmt::Debug for Net {
 impl Net {
     pub(super) fn start(inner: Inner) -> Net {
         let net = Net(Rc::new(inner));
-        actix_web::rt::spawn(net.0.network.clone().run());
+        tokio::task::spawn_local(net.0.network.clone().run());
         for index in 0..net.len() {
             let place = net.boot(index, 0, &[], &[]);
             net.0.network.places.borrow_mut().push(place);
@@ -124,7 +124,7 @@ impl Net {
         let entered = Rc::new(Cell::new((life == 0).then_some(Duration::ZERO)));
         if life > 0 {
             let (net, node, noted) = (self.clone(), node.clone(), entered.clone());
-            actix_web::rt::spawn(async move {
+            tokio::task::spawn_local(async move {
                 // one that crashes before has not entered
                 if node.group(net.group()).gossip().entered().await.is_ok() {
                     noted.set(Some(net.now()));
@@ -194,7 +194,7 @@ impl Net {
     pub fn tell(&self, from: usize, message: &str) {
         let (node, gid, message) = (self.node(from), self.group().to_owned(), message.to_owned());
         self.0.network.event(format_args!("tell {from}"));
-        actix_web::rt::spawn(async move {
+        tokio::task::spawn_local(async move {
             let told = node.group(&gid).gossip().send((message,), &Remote::new("record", "hear")).await;
             if let Err(why) = told {
                 log::debug!(target: "chinwag::simulation", "{node:?} could not tell it: {why}");

@@ -1,7 +1,7 @@
 //! Stories as data: a network, and what happens on it at what time; and what must hold afterwards.
 //!
 //! ```
-//! use chinwag::simulation::scenario::Scenario;
+//! use chinwag_simulation::scenario::Scenario;
 //! let story = r#"{
 //!     "seed": 1, "nodes": 12, "overlay": "ring", "latency": "uniform:1..5", "loss": 0.1,
 //!     "links": [{"from": 0, "to": 1, "latency": "constant:80"}],

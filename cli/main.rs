@@ -127,7 +127,7 @@ impl Drop for Outputs {
 }
 
 /// Runs what the command line says.
-pub(crate) fn main() -> ExitCode {
+fn main() -> ExitCode {
     #[cfg(unix)]
     if let Some(code) = first::reap() {
         return code;

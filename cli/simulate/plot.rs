@@ -4,7 +4,7 @@
 //! as the others, it is on a logarithmic one, on which both can be seen.
 
 use super::table::number;
-use chinwag::simulation::{
+use chinwag_simulation::{
     spread::{Report, Run, Spread, TICK, TICKS},
     theory,
 };

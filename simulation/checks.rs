@@ -474,7 +474,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::simulation::{Simulation, story::Told};
+    use crate::{Simulation, story::Told};
 
     #[test]
     fn what_is_to_come_to_an_end_is_something_that_nodes_tell() {

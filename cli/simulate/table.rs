@@ -1,6 +1,6 @@
 //! Figures as people read them.
 
-use chinwag::simulation::{checks::Violation, run::Outcome, spread::Report, swarm};
+use chinwag_simulation::{checks::Violation, run::Outcome, spread::Report, swarm};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets::UTF8_BORDERS_ONLY};
 
 /// How wide a table may be, in columns: as `COLUMNS` says, or the terminal that it is for. None where nobody says.
@@ -116,7 +116,7 @@ pub(super) fn failure(failure: &swarm::Failure) -> String {
 mod tests {
     use std::time::Duration;
 
-    use chinwag::simulation::{kinds::USUAL, scenario::Scenario};
+    use chinwag_simulation::{kinds::USUAL, scenario::Scenario};
 
     use super::*;
 

@@ -15,7 +15,7 @@
 /// The share that has heard after 0, 1, 2, … latencies, until it moves no more: one of `nodes` knows at 0.
 ///
 /// ```
-/// use chinwag::simulation::theory::epidemic;
+/// use chinwag_simulation::theory::epidemic;
 /// let shares = epidemic(1_000, 5.0, 0.0);
 /// assert_eq!(shares[0], 0.001);
 /// assert!(shares.windows(2).all(|pair| pair[0] <= pair[1]));
@@ -37,7 +37,7 @@ pub fn epidemic(nodes: usize, fanout: f64, loss: f64) -> Vec<f64> {
 /// The share that a large group's infect-and-die reaches, if the rumor takes off: the fan-out's limit.
 ///
 /// ```
-/// use chinwag::simulation::theory::limit;
+/// use chinwag_simulation::theory::limit;
 /// assert!((limit(2.0, 0.0) - 0.7968).abs() < 1e-4);
 /// assert_eq!(limit(1.0, 0.0), 0.0);
 /// ```

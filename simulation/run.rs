@@ -189,7 +189,7 @@ fn put(net: &Net, story: &mut Story, group: &str, on: &[usize], members: &[usize
         net.0.network.event(format_args!("put {group} on {on}: {}", named.join(",")));
         let set: Group = members.iter().map(|member| net.addr(*member)).collect();
         let (node, group) = (net.node(on), group.to_owned());
-        actix_web::rt::spawn(async move {
+        tokio::task::spawn_local(async move {
             if let Err(why) = node.groups().put(group.as_str(), set).await {
                 // it may have been killed meanwhile
                 log::debug!(target: "chinwag::simulation", "{node:?} could not put {group}: {why}");

@@ -8,7 +8,7 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use chinwag::simulation::{Latency, Overlay, Simulation};
+//! use chinwag_simulation::{Latency, Overlay, Simulation};
 //!
 //! let story = Simulation::new(7).nodes(20).overlay(Overlay::Clique).latency(Latency::Constant(10)).loss(0.1);
 //! let heard = story.run(|net| async move {
@@ -22,7 +22,7 @@
 //!     net.reach("the bridge is out").nodes
 //! })?;
 //! assert!((1..10).contains(&heard));
-//! # Ok::<(), chinwag::simulation::Impossible>(())
+//! # Ok::<(), chinwag_simulation::Impossible>(())
 //! ```
 //!
 //! Stories can be data ([`scenario`]), drawn from a seed and checked ([`swarm`]), or one of the two that are measured: a

@@ -12,10 +12,10 @@ pub const LONGEST: u32 = 600_000;
 /// How long one message takes from one node to another, drawn for each. Whole milliseconds, from 1.
 ///
 /// ```
-/// use chinwag::simulation::Latency;
+/// use chinwag_simulation::Latency;
 /// let latency: Latency = "uniform:1..5".parse()?;
 /// assert_eq!(latency.mean(), 3.0);
-/// # Ok::<(), chinwag::simulation::LatencyError>(())
+/// # Ok::<(), chinwag_simulation::LatencyError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
