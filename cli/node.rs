@@ -120,7 +120,7 @@ async fn stdin_ended() -> Result<(), oneshot::error::RecvError> {
     told.await
 }
 
-/// A node that spawns others by this program.
+/// A node that spawns others with this program. If the program cannot find itself, the library looks for `chinwag`.
 pub(super) fn builder(config: Config, outputs: &Outputs) -> chinwag::Builder {
     let builder = Node::builder().config(config).child_output(outputs.err.clone());
     match std::env::current_exe() {

@@ -19,13 +19,14 @@ use std::{
 };
 
 use chinwag::{
-    Call, CallError, ErrorKind, Gid, Node, NodeAddr, Remote, Service, Value, output::Output, protocol::value::Object,
+    Call, CallError, Config, ErrorKind, Gid, Node, NodeAddr, Remote, Service, Value, output::Output,
+    protocol::value::Object,
 };
 use clap::Args;
 use futures_util::future::join_all;
 use tokio::sync::watch;
 
-use super::{Ended, Ending, Outputs, fail, raise_file_limit};
+use super::{Ended, Ending, Outputs, fail, node, raise_file_limit};
 
 /// The group's name.
 const GROUP: &str = "town";
@@ -63,15 +64,11 @@ pub(super) async fn run(args: UpArgs, outputs: &Outputs) -> Ended {
         let _ = heard.send(*n);
         *n
     });
-    let program = match std::env::current_exe() {
-        Ok(program) => program,
-        Err(why) => return fail(&format!("this program cannot find itself: {why}")).into(),
-    };
     let out = &outputs.out;
     // once this program stops them, that nodes end is no news
     let stopping = Arc::new(AtomicBool::new(false));
     let (expected, report) = (stopping.clone(), out.clone());
-    let builder = Node::builder().port(0).service(counter).program(program).child_output(outputs.err.clone());
+    let builder = node::builder(Config::default(), outputs).port(0).service(counter);
     let builder = builder.children_end_with_it().on_child_exit(move |exit| {
         if !expected.load(Ordering::Acquire) {
             report.line(exit);

@@ -42,6 +42,7 @@ pub mod http;
 pub mod launcher;
 mod node;
 pub mod output;
+mod program;
 
 pub use chinwag_actors as actors;
 pub use chinwag_actors::{

@@ -47,6 +47,7 @@ use crate::{
     },
     launcher::{ChildExit, ProcessLauncher},
     output::Output,
+    program::Program,
 };
 
 /// How long a node that stops takes to say farewell, and waits for the calls under way.
@@ -153,7 +154,8 @@ type OnChildExit = Box<dyn Fn(&ChildExit) + Send>;
 /// How a node starts others.
 #[derive(Default)]
 struct Children {
-    program: Option<PathBuf>,
+    none: bool,
+    program: Program,
     output: Option<Output>,
     bound: bool,
     on_exit: Option<OnChildExit>,
@@ -161,7 +163,10 @@ struct Children {
 
 impl Children {
     fn launcher(self) -> Option<Rc<dyn Launcher>> {
-        let mut launcher = ProcessLauncher::new(self.program?).bound(self.bound);
+        if self.none {
+            return None;
+        }
+        let mut launcher = ProcessLauncher::new(self.program).bound(self.bound);
         if let Some(output) = self.output {
             launcher = launcher.output(output);
         }
@@ -245,11 +250,22 @@ impl Builder {
         self
     }
 
-    /// The program that `spawn` starts, which must take `--config` as `chinwag` does. Without one a library's node
-    /// spawns nothing: started again, a program of another kind would not become a node.
+    /// The program that `status.spawn` starts, which must take `--config` as `chinwag` does.
+    ///
+    /// Default: the `chinwag` program, in the directory of the running executable or else in a directory of `PATH`. If
+    /// there is none, `spawn` answers `SpawnFailed`. The application itself is never started again, because it would not
+    /// become a node.
     #[must_use]
     pub fn program(mut self, program: impl Into<PathBuf>) -> Builder {
-        self.children.program = Some(program.into());
+        self.children.program = Program::Named(program.into());
+        self
+    }
+
+    /// Whether the node starts other nodes when it is asked to (`status.spawn`). Default: yes. A node that starts none
+    /// answers `Unsupported`.
+    #[must_use]
+    pub fn spawns(mut self, on: bool) -> Builder {
+        self.children.none = !on;
         self
     }
 
