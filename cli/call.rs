@@ -7,12 +7,12 @@ use std::{
 };
 
 use chinwag::{
-    Answer, Call, CallError, Gid, NodeAddr, Value, actors::transport::Transport, config::read_json,
-    http::client::HttpTransport, protocol::call::CallContext, protocol::wire::Limits,
+    Answer, Call, CallError, Gid, HttpTransport, NodeAddr, Value, actors::transport::Transport,
+    protocol::call::CallContext, protocol::wire::Limits,
 };
 use clap::Args;
 
-use super::fail;
+use super::{fail, typed::read_json};
 
 /// What to call, and where.
 #[derive(Debug, Args)]

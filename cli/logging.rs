@@ -2,7 +2,7 @@
 
 use std::{backtrace::BacktraceStatus, io::Write};
 
-use chinwag::output::Output;
+use chinwag::Output;
 use log::{Level, Log, Metadata, Record};
 
 /// Members that come and go, and what is worth a warning.

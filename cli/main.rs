@@ -20,12 +20,13 @@ mod logging;
 mod memory;
 mod node;
 mod simulate;
+mod typed;
 mod up;
 mod usage;
 
 use std::{io::Write, process::ExitCode, time::Duration};
 
-use chinwag::output::Output;
+use chinwag::Output;
 use clap::{Args, Parser, Subcommand};
 
 use self::ending::{Ended, Ending};

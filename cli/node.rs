@@ -15,9 +15,8 @@ use std::{
 };
 
 use chinwag::{
-    Call, CallError, Config, ErrorKind, Node, NodeAddr, StartError, Value,
+    Call, CallError, Config, ErrorKind, HttpTransport, Node, NodeAddr, StartError, Value,
     actors::{local::membership, scripts, stub, transport::Transport},
-    http::client::HttpTransport,
     protocol::call::CallContext,
     protocol::value::{Function, Object},
     protocol::wire::Limits,
@@ -25,7 +24,7 @@ use chinwag::{
 
 use tokio::sync::oneshot;
 
-use super::{Ended, Ending, NodeArgs, Outputs, fail, memory, raise_file_limit};
+use super::{Ended, Ending, NodeArgs, Outputs, fail, memory, raise_file_limit, typed};
 
 /// How long the news that a node could not start may take to reach whoever waits for it.
 const BAD_NEWS: Duration = Duration::from_secs(2);
@@ -43,7 +42,7 @@ pub(super) async fn run(mut args: NodeArgs, end_with_stdin: bool, outputs: &Outp
     }
     let config = match configuration(args) {
         Ok(config) => config,
-        Err(why) => return fail(&why).into(),
+        Err(why) => return fail(&typed::explained(&why)).into(),
     };
     let on_start = config.on_start.clone();
     let (settings, asked) = (config.settings.scripts.clone(), asked_address(&config));
@@ -57,7 +56,7 @@ pub(super) async fn run(mut args: NodeArgs, end_with_stdin: bool, outputs: &Outp
             if let Some(Value::Function(on_start)) = &on_start {
                 tell_parent(on_start, &why, settings, &asked).await;
             }
-            return fail(&why).into();
+            return fail(&typed::explained(&why)).into();
         }
     };
     tokio::task::spawn_local(memory::give_back());
@@ -130,8 +129,8 @@ pub(super) fn builder(config: Config, outputs: &Outputs) -> chinwag::Builder {
 }
 
 /// What the configuration says, and the flags over it.
-pub(super) fn configuration(args: NodeArgs) -> Result<Config, chinwag::config::ConfigError> {
-    let mut config = args.config.as_deref().map_or_else(|| Ok(Config::default()), Config::parse)?;
+pub(super) fn configuration(args: NodeArgs) -> Result<Config, StartError> {
+    let mut config = args.config.as_deref().map_or_else(|| Ok(Config::default()), typed::configuration)?;
     config.ip = args.ip.or(config.ip);
     config.port = args.port.or(config.port);
     config.advertise = args.advertise.or(config.advertise);
@@ -196,14 +195,14 @@ fn server_handle(node: &Node) -> Value {
 
 /// Where a node that may not start would have been.
 fn asked_address(config: &Config) -> NodeAddr {
-    let ip = config.ip.as_deref().unwrap_or(chinwag::config::DEFAULT_IP);
-    config.advertise.clone().unwrap_or_else(|| NodeAddr::new(ip, config.port.unwrap_or(chinwag::config::DEFAULT_PORT)))
+    let ip = config.ip.as_deref().unwrap_or(Config::DEFAULT_IP);
+    config.advertise.clone().unwrap_or_else(|| NodeAddr::new(ip, config.port.unwrap_or(Config::DEFAULT_PORT)))
 }
 
 /// Tells whoever waits for this node that it will not come. A stub of ours says where; any other function is run, and
 /// can do nothing but call out.
 async fn tell_parent(on_start: &Function, why: &StartError, settings: scripts::ScriptSettings, me: &NodeAddr) {
-    let error = Value::from(CallError::new(ErrorKind::SpawnFailed, why.to_string()));
+    let error = Value::from(CallError::new(ErrorKind::SpawnFailed, typed::explained(why)));
     let transport = Rc::new(HttpTransport::new(Limits::default()));
     let told = match stub::remote(on_start).and_then(|remote| remote.node.clone().map(|parent| (remote, parent))) {
         Some((remote, parent)) => {

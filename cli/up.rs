@@ -19,14 +19,13 @@ use std::{
 };
 
 use chinwag::{
-    Call, CallError, Config, ErrorKind, Gid, Node, NodeAddr, Remote, Service, Value, output::Output,
-    protocol::value::Object,
+    Call, CallError, Config, ErrorKind, Gid, Node, NodeAddr, Output, Remote, Service, Value, protocol::value::Object,
 };
 use clap::Args;
 use futures_util::future::join_all;
 use tokio::sync::watch;
 
-use super::{Ended, Ending, Outputs, fail, node, raise_file_limit};
+use super::{Ended, Ending, Outputs, fail, node, raise_file_limit, typed};
 
 /// The group's name.
 const GROUP: &str = "town";
@@ -76,7 +75,7 @@ pub(super) async fn run(args: UpArgs, outputs: &Outputs) -> Ended {
     });
     let asking = match builder.start().await {
         Ok(node) => node,
-        Err(why) => return fail(&why).into(),
+        Err(why) => return fail(&typed::explained(&why)).into(),
     };
     let running = async {
         let all_heard = town(&asking, args.nodes, counted, out).await?;

@@ -77,7 +77,7 @@ type OnExit = Rc<dyn Fn(&ChildExit)>;
 /// The child is in a process group of its own, so that a Ctrl-C meant for this program leaves it running. Unless told
 /// otherwise, it outlives this program. What it writes to stderr goes on to ours.
 #[derive(Clone)]
-pub struct ProcessLauncher {
+pub(crate) struct ProcessLauncher {
     program: Program,
     output: Output,
     bound: bool,

@@ -41,7 +41,7 @@ use crate::{
     config::{Config, ConfigError},
     heap::heap,
     http::{
-        client::HttpTransport,
+        HttpTransport,
         kept::{self, Report},
         server::{self, Door, HEAD_TIMEOUT, Hosts, KEEP_ALIVE},
     },
@@ -392,7 +392,7 @@ impl Builder {
         let listener = TcpListener::bind(asked).map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
         let me = config.advertise.clone().unwrap_or_else(|| {
-            NodeAddr::new(config.ip.clone().unwrap_or_else(|| crate::config::DEFAULT_IP.to_owned()), address.port())
+            NodeAddr::new(config.ip.clone().unwrap_or_else(|| Config::DEFAULT_IP.to_owned()), address.port())
         });
         let me = me.with_extra(extra(&config));
 
@@ -618,6 +618,7 @@ async fn until_stopped(
 
 /// Why a node did not start.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StartError {
     /// The configuration does not do.
     #[error(transparent)]

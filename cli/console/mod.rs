@@ -16,7 +16,7 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 use chinwag::{CallError, Config, ErrorKind, Node, NodeAddr, Value, protocol::call::MAX_DEADLINE};
 use clap::Args;
 
-use super::{Ended, Ending, NodeArgs, Outputs, fail, memory, node, raise_file_limit};
+use super::{Ended, Ending, NodeArgs, Outputs, fail, memory, node, raise_file_limit, typed};
 
 /// Processor time of what is typed or run: it is one's own, on one's own machine.
 const PROCESSOR_TIME: Duration = Duration::from_secs(60);
@@ -53,7 +53,7 @@ async fn start(
     outputs: &Outputs,
     console: impl Fn(log::Level, &str) + Send + Sync + 'static,
 ) -> Result<Node, String> {
-    let mut config: Config = node::configuration(args).map_err(|why| why.to_string())?;
+    let mut config: Config = node::configuration(args).map_err(|why| typed::explained(&why))?;
     if !config.settings.scripts.enabled {
         return Err("a node that takes no code has no prompt: leave out --scripts off".to_owned());
     }
@@ -63,7 +63,7 @@ async fn start(
         // nobody calls it but with the answers to what is asked here
         config.port = config.port.or(Some(0));
     }
-    let node = node::builder(config, outputs).start().await.map_err(|why| why.to_string())?;
+    let node = node::builder(config, outputs).start().await.map_err(|why| typed::explained(&why))?;
     tokio::task::spawn_local(memory::give_back());
     let bound = match connect {
         None => patient(&node).evaluate(names::BARE).await,

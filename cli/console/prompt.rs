@@ -11,7 +11,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use chinwag::{actors::handle::Node, output::Output};
+use chinwag::{Output, actors::handle::Node};
 use rustyline::{
     Completer, CompletionType, Config, Editor, Helper, Highlighter, Hinter, Validator,
     completion::Completer as Completing, error::ReadlineError, history::DefaultHistory,
