@@ -99,7 +99,7 @@ impl Watch {
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod glibc {
-    pub fn set(knob: libc::c_int, value: libc::c_int) {
+    pub(super) fn set(knob: libc::c_int, value: libc::c_int) {
         // SAFETY: mallopt takes two numbers and touches only the allocator's own settings.
         if unsafe { libc::mallopt(knob, value) } == 0 {
             log::debug!(target: "chinwag::node", "the allocator refuses to set {knob} to {value}");
@@ -107,7 +107,7 @@ mod glibc {
     }
 
     /// What is resident of this process beside what is mapped from files: heap, stacks, and data that was written to.
-    pub fn resident() -> Option<u64> {
+    pub(super) fn resident() -> Option<u64> {
         let figures = std::fs::read_to_string("/proc/self/statm").ok()?;
         let mut figures = figures.split(' ').skip(1).map_while(|pages| pages.parse::<u64>().ok());
         let (all, of_files) = (figures.next()?, figures.next()?);
@@ -122,14 +122,14 @@ mod glibc {
     }
 
     /// What the allocator's users have.
-    pub fn used() -> u64 {
+    pub(super) fn used() -> u64 {
         // SAFETY: mallinfo2 takes no argument, touches only the allocator's own locks, and returns its counts by value.
         let info = unsafe { libc::mallinfo2() };
         info.uordblks.saturating_add(info.hblkhd) as u64
     }
 
     /// Unmaps the executable text of the program and its libraries. Whatever is called next is mapped again.
-    pub fn unmap_text() {
+    pub(super) fn unmap_text() {
         // SAFETY: the callback has the signature that is asked for, keeps nothing and does not unwind.
         unsafe { libc::dl_iterate_phdr(Some(unmap_text_of), std::ptr::null_mut()) };
     }
@@ -156,7 +156,7 @@ mod glibc {
     }
 
     /// Gives back all whole pages that are free.
-    pub fn trim() {
+    pub(super) fn trim() {
         // SAFETY: malloc_trim takes a number and touches only memory that is free.
         unsafe { libc::malloc_trim(0) };
     }

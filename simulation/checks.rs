@@ -21,6 +21,7 @@ pub(super) const PADDING: char = '~';
 
 /// A check that did not hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Violation {
     /// Which check.
     pub check: &'static str,
@@ -31,6 +32,7 @@ pub struct Violation {
 type Found<'a> = Pin<Box<dyn Future<Output = Option<String>> + 'a>>;
 
 /// Something that must hold.
+#[non_exhaustive]
 pub struct Check {
     /// Its name.
     pub name: &'static str,
@@ -451,7 +453,7 @@ impl Tried {
     }
 
     /// Whether all hold; those after one that does not are not made.
-    pub async fn holds(&mut self, checks: &[&Check], net: &Net, story: &Story) -> bool {
+    pub(crate) async fn holds(&mut self, checks: &[&Check], net: &Net, story: &Story) -> bool {
         for check in checks {
             if self.one(check, net, story).await.is_some() {
                 return false;
@@ -461,7 +463,7 @@ impl Tried {
     }
 
     /// Keeps what does not hold.
-    pub async fn all<'a>(&mut self, checks: impl Iterator<Item = &'a &'a Check>, net: &Net, story: &Story) {
+    pub(crate) async fn all<'a>(&mut self, checks: impl Iterator<Item = &'a &'a Check>, net: &Net, story: &Story) {
         for check in checks {
             let violation = self.one(check, net, story).await;
             self.violations.extend(violation);

@@ -87,7 +87,7 @@ pub(super) enum Power {
 
 impl Power {
     /// Whether there is a process, running or not.
-    pub fn lives(self) -> bool {
+    pub(crate) fn lives(self) -> bool {
         matches!(self, Power::Up | Power::Paused)
     }
 }

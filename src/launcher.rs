@@ -105,20 +105,20 @@ impl ProcessLauncher {
 
     /// Where what children write to stderr goes. Default: to this process's.
     #[must_use]
-    pub fn output(self, output: Output) -> ProcessLauncher {
+    pub(crate) fn output(self, output: Output) -> ProcessLauncher {
         ProcessLauncher { output, ..self }
     }
 
     /// Whether children end with this node, however it ends. Their program must take `--end-with-stdin` as `chinwag`
     /// does. Default: no.
     #[must_use]
-    pub fn bound(self, bound: bool) -> ProcessLauncher {
+    pub(crate) fn bound(self, bound: bool) -> ProcessLauncher {
         ProcessLauncher { bound, ..self }
     }
 
     /// Called when a child that had been up has ended. Default: a log line.
     #[must_use]
-    pub fn on_exit(self, on_exit: impl Fn(&ChildExit) + 'static) -> ProcessLauncher {
+    pub(crate) fn on_exit(self, on_exit: impl Fn(&ChildExit) + 'static) -> ProcessLauncher {
         ProcessLauncher { on_exit: Rc::new(on_exit), ..self }
     }
 }
