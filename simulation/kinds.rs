@@ -20,6 +20,7 @@ pub(super) const WITHIN: u64 = 5_000;
 
 /// Something that a swarm draws in some of its scenarios.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Kind {
     /// Hosts that go without a word.
     Silent,

@@ -19,6 +19,7 @@ pub const LONGEST: u32 = 600_000;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
+#[non_exhaustive]
 pub enum Latency {
     /// Always as long. Text: `constant:MS`.
     Constant(u32),
@@ -142,6 +143,7 @@ impl FromStr for Latency {
 
 /// Why no network has such a latency. Nothing has changed.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum LatencyError {
     /// Zero, or too long. At zero nothing would come after anything else.
     #[error("a latency is 1 to {LONGEST} ms, not {0}")]

@@ -18,6 +18,7 @@ use super::address::index;
 
 /// Messages counted at the network, from the start on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Counts {
     /// Calls that left a node for another one, whatever became of them.
     pub requests: u64,
@@ -52,6 +53,7 @@ impl Counts {
 
 /// One message at one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Hearing {
     /// Virtual time since the start.
     pub at: Duration,
@@ -63,6 +65,7 @@ pub struct Hearing {
 
 /// How far one message got.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Reach {
     /// Nodes that heard it.
     pub nodes: u32,

@@ -338,6 +338,7 @@ fn check_share(what: &'static str, share: f64) -> Result<(), Impossible> {
 
 /// Why there is no such simulation. Nothing has run.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Impossible {
     /// None, or more than a group holds.
     #[error("a simulation has 1 to {MAX_NODES} nodes, not {0}")]

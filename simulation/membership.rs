@@ -55,6 +55,7 @@ const PAUSES: u32 = 3;
 
 /// What is to be measured.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Watching {
     /// How many nodes. From 2.
     pub nodes: usize,
@@ -79,6 +80,7 @@ pub struct Watching {
 /// How a node dies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Death {
     /// The process is killed: its host refuses connections at once. Text: `refused`.
     #[default]
@@ -118,6 +120,7 @@ impl FromStr for Death {
 /// Nodes that stand still now and then, as suspended processes do: in every cycle a share of the nodes, drawn afresh, all
 /// from the cycle's first moment on.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Pauses {
     /// For how long.
     pub length: Duration,
@@ -144,6 +147,7 @@ pub enum Stage {
 
 /// What one run came to.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Run {
     /// The figures.
     pub figures: Figures,
@@ -155,6 +159,7 @@ pub struct Run {
 
 /// What became of one kill.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Removal {
     /// From the kill until a first node had removed the victim; none where nobody did.
     pub first: Option<Duration>,
@@ -164,6 +169,7 @@ pub struct Removal {
 
 /// The figures of a run. All but `idle` are over everything after the start.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Figures {
     /// How many nodes.
     pub nodes: usize,
@@ -208,6 +214,7 @@ pub struct Figures {
 
 /// The figures of the idle periods.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct IdleFigures {
     /// How many periods.
     pub periods: u64,
@@ -225,6 +232,7 @@ pub struct IdleFigures {
 
 /// The pauses, as data.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct PausesFigures {
     /// How long each was.
     pub pause_seconds: f64,
@@ -234,7 +242,30 @@ pub struct PausesFigures {
     pub share: f64,
 }
 
+impl Pauses {
+    /// Pauses of this length, once in every cycle, of this share of the nodes.
+    pub fn new(length: Duration, every: Duration, share: f64) -> Pauses {
+        Pauses { length, every, share }
+    }
+}
+
 impl Watching {
+    /// So many nodes for ten periods of 1 s, of which nobody is killed and none pauses, over a network that takes 1 ms for a
+    /// message and loses none, with the seed 1. Its fields say otherwise.
+    pub fn new(nodes: usize) -> Watching {
+        Watching {
+            nodes,
+            loss: 0.0,
+            latency: Latency::Constant(1),
+            seed: 1,
+            period: Duration::from_secs(1),
+            periods: 10,
+            kills: 0,
+            death: Death::default(),
+            pauses: None,
+        }
+    }
+
     /// Whether this can be measured; nothing runs.
     ///
     /// # Errors
@@ -593,6 +624,7 @@ pub struct Took {
 
 /// A run's figures with what it took of the machine.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Report {
     /// What was measured.
     #[serde(flatten)]

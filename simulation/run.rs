@@ -31,6 +31,7 @@ const LARGE: usize = 64;
 
 /// What came of a scenario.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Outcome {
     /// What does not hold; empty where all is well.
     pub violations: Vec<Violation>,

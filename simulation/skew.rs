@@ -15,6 +15,7 @@ const START: i64 = 946_684_800_000;
 /// what it numbers its lives by.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Skew {
     /// Whose.
     pub node: usize,
@@ -34,6 +35,18 @@ impl Skew {
     /// A clock that is right.
     pub fn none(node: usize) -> Skew {
         Skew { node, rate: right(), offset: 0 }
+    }
+
+    /// Seconds that the clock shows for a true one. 0.1 to 10.
+    #[must_use]
+    pub fn rate(self, rate: f64) -> Skew {
+        Skew { rate, ..self }
+    }
+
+    /// How far the clock is ahead at the start, in milliseconds.
+    #[must_use]
+    pub fn offset(self, offset: i64) -> Skew {
+        Skew { offset, ..self }
     }
 
     /// The same, if a node of so many can have it.

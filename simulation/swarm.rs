@@ -172,6 +172,7 @@ impl Skew {
 
 /// What a swarm came to.
 #[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct Report {
     /// How many seeds.
     pub seeds: u64,
@@ -240,6 +241,7 @@ pub fn run(scenario: &Scenario, traced: bool) -> Result<Outcome, Impossible> {
 
 /// A scenario that failed.
 #[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct Failure {
     /// Its seed.
     pub seed: u64,

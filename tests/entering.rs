@@ -219,7 +219,7 @@ fn a_node_whose_clock_was_put_back_is_heard_all_the_same() {
                 net.restart(0);
                 net.advance(seconds(30)).await;
             }
-            net.set_clock(Skew { offset: -3_600_000, ..Skew::none(0) }).unwrap();
+            net.set_clock(Skew::none(0).offset(-3_600_000)).unwrap();
             net.restart(0);
             // before it has entered, and so before it knows better
             let outcomes = Arc::new(Mutex::new(None));

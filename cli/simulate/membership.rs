@@ -95,21 +95,19 @@ impl MembershipArgs {
             return impossible("--plot draws how soon dead nodes were removed, and nobody is killed: give --kills");
         }
         let pauses = match (self.pause, self.pause_every, self.paused) {
-            (Some(length), Some(every), Some(share)) => Some(Pauses { length, every, share }),
+            (Some(length), Some(every), Some(share)) => Some(Pauses::new(length, every, share)),
             // they come together
             _ => None,
         };
-        let watching = Watching {
-            nodes: args.nodes,
-            loss: args.loss,
-            latency: args.latency,
-            seed: args.seed,
-            period,
-            periods: asked.unwrap_or(PERIODS),
-            kills,
-            death: self.death.unwrap_or_default(),
-            pauses,
-        };
+        let mut watching = Watching::new(args.nodes);
+        watching.loss = args.loss;
+        watching.latency = args.latency;
+        watching.seed = args.seed;
+        watching.period = period;
+        watching.periods = asked.unwrap_or(PERIODS);
+        watching.kills = kills;
+        watching.death = self.death.unwrap_or_default();
+        watching.pauses = pauses;
         watching.check()?;
         Ok(watching)
     }
@@ -133,7 +131,7 @@ pub(super) fn measure(args: &SimulateArgs) -> Result<ExitCode, Refusal> {
         }
     });
     bar.finish_and_clear();
-    let Run { figures, removals, trace: lines } = run?;
+    let Run { figures, removals, trace: lines, .. } = run?;
     let report = Report::of(figures, wall.took.get(), processor.map(|laps| laps.took.get()), usage::peak_memory());
     // the figures first: whatever becomes of the files
     say(&if args.json { json(&report)? } else { table(&report) })?;

@@ -27,7 +27,7 @@ use chinwag_simulation::{
     Impossible, Latency, Overlay,
     kinds::{KINDS, Kind, USUAL},
     scenario::Scenario,
-    spread::{Report, Run, Spread, Stage},
+    spread::{Run, Spread, Stage},
     swarm,
 };
 use clap::Args;
@@ -181,15 +181,13 @@ fn measure(args: &SimulateArgs) -> Result<ExitCode, Refusal> {
     if args.runs == 0 {
         return Err(Refusal::Impossible("at least one run is needed to measure anything".to_owned()));
     }
-    let spread = Spread {
-        nodes: args.nodes,
-        overlay: args.overlay,
-        fanout: args.fanout,
-        payload_bytes: args.payload_bytes,
-        loss: args.loss,
-        latency: args.latency,
-        seed: args.seed,
-    };
+    let mut spread = Spread::new(args.nodes);
+    spread.overlay = args.overlay;
+    spread.fanout = args.fanout;
+    spread.payload_bytes = args.payload_bytes;
+    spread.loss = args.loss;
+    spread.latency = args.latency;
+    spread.seed = args.seed;
     spread.check()?;
     let (trace, plot) = Sink::open_both(args)?;
     let began = Instant::now();
@@ -204,10 +202,8 @@ fn measure(args: &SimulateArgs) -> Result<ExitCode, Refusal> {
     let runs = each(args.runs, "runs", one, Result::is_err);
     let (runs, spreading): (Vec<Run>, Vec<Duration>) =
         runs.into_iter().collect::<Result<Vec<_>, Impossible>>()?.into_iter().unzip();
-    let report = Report {
-        spreading_seconds: Some(spreading.iter().sum::<Duration>().as_secs_f64() / runs.len() as f64),
-        ..spread.report(&runs, began.elapsed())
-    };
+    let mut report = spread.report(&runs, began.elapsed());
+    report.spreading_seconds = Some(spreading.iter().sum::<Duration>().as_secs_f64() / runs.len() as f64);
     // the figures first: whatever becomes of the files
     say(&if args.json { json(&report)? } else { table::report(&report) })?;
     if let (Some(trace), Some(first)) = (trace, runs.first()) {

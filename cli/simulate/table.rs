@@ -142,7 +142,8 @@ mod tests {
             {"at": 10, "do": "break", "from": 0, "to": 1}, {"at": 20, "do": "tell", "node": 0}]}"#;
         let broken: Scenario = serde_json::from_str(broken).unwrap();
         let tried = (1..=6).map(|seed| {
-            let scenario = if seed == 2 { Scenario::drawn(seed) } else { Scenario { seed, ..broken.clone() } };
+            let mut scenario = if seed == 2 { Scenario::drawn(seed) } else { broken.clone() };
+            scenario.seed = seed;
             let outcome = swarm::run(&scenario, false).unwrap();
             (scenario, outcome)
         });
