@@ -2,9 +2,9 @@
 //! everyone's view, and how many live ones are removed.
 //!
 //! ```text
-//! cargo run --release --example membership -- [n] [loss %] [periods] [seed] [kills]
-//! cargo run --release --example membership -- 100 0 0 1 100         # detection time over seeds 1 to 100
-//! cargo run --release --example membership -- 100 30 1000 1 0       # 100,000 node-periods
+//! cargo run --release -p chinwag --example membership -- [n] [loss %] [periods] [seed] [kills]
+//! cargo run --release -p chinwag --example membership -- 100 0 0 1 100         # detection time over seeds 1 to 100
+//! cargo run --release -p chinwag --example membership -- 100 30 1000 1 0       # 100,000 node-periods
 //! ```
 //!
 //! A simulation for each kill, with a seed of its own: twenty periods and a random part of one, then the kill. Default
