@@ -11,10 +11,8 @@ mod support;
 
 use std::{process::ExitCode, time::Instant};
 
-use chinwag::{
-    protocol::fanout::Fanout,
-    simulation::{Latency, Overlay, spread::Spread},
-};
+use chinwag::protocol::fanout::Fanout;
+use chinwag_simulation::{Overlay, spread::Spread};
 use support::{Cell, Options, Report, count, figure, none, words};
 
 /// Runs of 100 nodes; larger networks take one tenth for each tenfold.
@@ -46,8 +44,8 @@ fn measure(options: Options) -> Report {
 }
 
 fn row(nodes: usize, overlay: Overlay, fanout: Fanout, most_runs: u64) -> Vec<Cell> {
-    let spread =
-        Spread { nodes, overlay, fanout, payload_bytes: 4_096, loss: 0.0, latency: Latency::Constant(1), seed: 1 };
+    let mut spread = Spread::new(nodes);
+    (spread.overlay, spread.fanout) = (overlay, fanout);
     let runs = (most_runs * 100 / nodes as u64).clamp(1, most_runs);
     forget_peak();
     let began = Instant::now();

@@ -244,7 +244,7 @@ fn under_wrk(report: &mut Report, options: Options, bare: &str, node: &str, body
         report.skipped("wrk", "it is not on the path");
         return;
     }
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/support/put.lua");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../benches/support/put.lua");
     let (rounds, time) = if options.quick { (1, "1s") } else { (5, "2s") };
     let wrk = |url: &str, connections: usize| -> Option<f64> {
         let connections = connections.to_string();

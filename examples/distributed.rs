@@ -44,6 +44,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // nobody has voted in the other group
     println!("music: {}", two.group("music").call("ballot", "winner", ()).await.unwrap_err());
 
-    one.group("lunch").status().stop().await?;
+    let stopped = one.group("lunch").status().stop().await?;
+    println!("{} nodes stopped", stopped.values.len());
     Ok(())
 }

@@ -48,6 +48,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     println!("all {NODES} have heard it after {:?}", begun.elapsed());
 
-    town.status().stop().await?;
+    let stopped = town.status().stop().await?;
+    println!("{} nodes stopped", stopped.values.len());
     Ok(())
 }

@@ -38,6 +38,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let calls = house.status().counts().await?;
     println!("{} calls served by {} nodes, {} errors", calls.value, nodes.len(), calls.errors.len());
 
-    house.status().stop().await?;
+    let stopped = house.status().stop().await?;
+    println!("{} nodes stopped", stopped.values.len());
     Ok(())
 }

@@ -17,8 +17,8 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration, time::In
 use chinwag::{
     actors::settings::Settings,
     membership::{self, Event},
-    simulation::{Impossible, Latency, Net, Simulation},
 };
+use chinwag_simulation::{Impossible, Latency, Net, Simulation};
 use futures_util::StreamExt as _;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;

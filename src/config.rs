@@ -14,20 +14,17 @@
 //! | limits of a body | [`Limits`] | bytes, nesting, values |
 //! | bounds on calls | [`Settings`] | under way, relayed, to one peer |
 //!
-//! As text it comes in any of three forms: the wire's typed values, JSON, or JSON as people type it (JSON5), with bare
-//! keys and single quotes.
+//! As text it comes in either of two forms: the wire's typed values, or JSON. (The program also takes JSON as people type
+//! it, with bare keys and single quotes.)
 //!
 //! # Further keys
 //!
 //! A node object may carry keys beside these, which are kept and answered by `status.get`. So a configuration that a
 //! program wrote, in the wire's form as `spawn` passes it on or as a [`Value`], may have any keys. A configuration that a
-//! person typed, in either form of JSON, may have the keys above alone: another one is most often mistyped, and a node
+//! person typed, as JSON, may have the keys above alone: another one is most often mistyped, and a node
 //! that ignored it would run otherwise than it was told.
 
-use std::{
-    fmt,
-    net::{IpAddr, SocketAddr, ToSocketAddrs},
-};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
 use chinwag_actors::settings::Settings;
 use chinwag_protocol::{
@@ -38,23 +35,19 @@ use chinwag_protocol::{
     wire::{self, Limits},
 };
 
-/// The address a node binds where nothing is said.
-pub const DEFAULT_IP: &str = "127.0.0.1";
-
 /// Longest name of a cluster, in bytes: every request between nodes carries it.
 const MAX_CLUSTER_BYTES: usize = 64;
 
-/// The port a node binds where nothing is said.
-pub const DEFAULT_PORT: u16 = 8080;
-
-/// The keys of a configuration.
-pub const KEYS: [&str; 8] = ["ip", "port", "advertise", "onStart", "membership", "join", "groups", "cluster"];
-
-/// How deep what a person types may be nested.
-const MAX_TYPED_DEPTH: usize = 128;
-
 /// What a node is told at its start.
+///
+/// ```
+/// let mut config = chinwag::Config::default();
+/// config.port = Some(8081);
+/// config.join("localhost:8080")?;
+/// # Ok::<(), chinwag::ConfigError>(())
+/// ```
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Config {
     /// Address or host name to bind.
     pub ip: Option<String>,
@@ -75,13 +68,22 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads a configuration in any of the three forms.
+    /// The address that a node binds by default.
+    pub const DEFAULT_IP: &str = "127.0.0.1";
+
+    /// The port that a node binds by default.
+    pub const DEFAULT_PORT: u16 = 8080;
+
+    /// The keys of a configuration.
+    pub const KEYS: &[&str] = &["ip", "port", "advertise", "onStart", "membership", "join", "groups", "cluster"];
+
+    /// Reads a configuration in either of the two forms.
     ///
     /// # Errors
     /// [`ConfigError`], quoting what was refused.
     ///
     /// ```
-    /// let config = chinwag::config::Config::parse("{ip: '127.0.0.1', port: 8081}").unwrap();
+    /// let config = chinwag::Config::parse(r#"{"ip": "127.0.0.1", "port": 8081}"#).unwrap();
     /// assert_eq!(config.port, Some(8081));
     /// ```
     pub fn parse(text: &str) -> Result<Config, ConfigError> {
@@ -89,20 +91,30 @@ impl Config {
             Ok(value) => return Config::from_value(&value),
             Err(why) => why,
         };
-        let unreadable = |why| ConfigError::Unreadable { text: shown(text), why };
-        let value = read_json(text).map_err(|Unreadable { why, .. }| unreadable(why))?;
-        if let Some(object) = value.as_object() {
-            if object.len() == 2 && object.get("type").is_some() && object.get("value").is_some() {
-                return Err(unreadable(not_typed.to_string()));
-            }
-            if let Some(key) = object.keys().find(|key| !KEYS.contains(key)) {
-                return Err(ConfigError::UnknownKey { key: shown(key), nearest: nearest_key(key) });
-            }
+        let unreadable = |why: String| ConfigError::Unreadable { text: shown(text), why };
+        let value =
+            wire::decode_plain(text.as_bytes(), &Limits::default()).map_err(|why| unreadable(why.to_string()))?;
+        let typed =
+            |object: &Object| object.len() == 2 && object.get("type").is_some() && object.get("value").is_some();
+        if value.as_object().is_some_and(typed) {
+            return Err(unreadable(not_typed.to_string()));
         }
-        Config::from_value(&value)
+        Config::from_known_keys(&value)
     }
 
-    /// Reads a configuration that is a value already. Keys other than [`KEYS`] are kept.
+    /// Reads a configuration that a person wrote: any key but [`KEYS`](Config::KEYS) is most often mistyped, and refused.
+    ///
+    /// # Errors
+    /// [`ConfigError`], naming the key that does not fit.
+    pub fn from_known_keys(value: &Value) -> Result<Config, ConfigError> {
+        let mut keys = value.as_object().into_iter().flat_map(Object::keys);
+        match keys.find(|key| !Config::KEYS.contains(key)) {
+            Some(key) => Err(ConfigError::UnknownKey { key: shown(key) }),
+            None => Config::from_value(value),
+        }
+    }
+
+    /// Reads a configuration that is a value already. Keys other than [`KEYS`](Config::KEYS) are kept.
     ///
     /// # Errors
     /// [`ConfigError`], naming the key that does not fit.
@@ -182,8 +194,8 @@ impl Config {
     /// # Errors
     /// Where the address is unknown, would let strangers in, or cannot be told to others and no other one is.
     pub(crate) fn bind_address(&self) -> Result<SocketAddr, ConfigError> {
-        let ip = self.ip.as_deref().unwrap_or(DEFAULT_IP);
-        let port = self.port.unwrap_or(DEFAULT_PORT);
+        let ip = self.ip.as_deref().unwrap_or(Config::DEFAULT_IP);
+        let port = self.port.unwrap_or(Config::DEFAULT_PORT);
         let unknown = |why: String| ConfigError::UnknownHost { ip: ip.to_owned(), why };
         // as addresses are compared: `localhost` is 127.0.0.1 although a resolver may prefer ::1
         let literal = if ip.contains('%') { None } else { host::canonical(ip).parse::<IpAddr>().ok() };
@@ -200,8 +212,7 @@ impl Config {
         match &self.advertise {
             Some(advertised) => advertised.check().map_err(ConfigError::Advertise)?,
             None if address.ip().to_canonical().is_unspecified() => {
-                let usable = usable_addresses(address.ip(), interfaces());
-                return Err(ConfigError::Unspecified { ip: address.ip(), port, usable });
+                return Err(ConfigError::Unspecified { ip: address.ip(), port });
             }
             // the port is known once it is bound
             None => NodeAddr::new(ip, port.max(1)).check().map_err(ConfigError::Advertise)?,
@@ -210,122 +221,9 @@ impl Config {
     }
 }
 
-/// The addresses that this machine has now; none where it does not say.
-fn interfaces() -> Vec<IpAddr> {
-    if_addrs::get_if_addrs().unwrap_or_default().iter().map(if_addrs::Interface::ip).collect()
-}
-
-/// Of a machine's addresses those by which others reach a node that is bound to all of them: such as other machines can
-/// use, or else the loopback ones.
-fn usable_addresses(bound: IpAddr, all: Vec<IpAddr>) -> Vec<IpAddr> {
-    let link_local = |ip: &IpAddr| match ip {
-        IpAddr::V4(ip) => ip.is_link_local(),
-        IpAddr::V6(ip) => ip.is_unicast_link_local(),
-    };
-    // a socket bound to `::` takes IPv4 too, as a rule
-    let served = |ip: &IpAddr| !link_local(ip) && (bound.is_ipv6() || ip.is_ipv4());
-    let mut usable: Vec<IpAddr> = all.into_iter().filter(served).collect();
-    if usable.iter().any(|ip| !ip.is_loopback()) {
-        usable.retain(|ip| !ip.is_loopback());
-    }
-    usable.sort();
-    usable.dedup();
-    usable
-}
-
-/// The key of a configuration that another word is most like.
-fn nearest_key(word: &str) -> &'static str {
-    let word = word.to_ascii_lowercase();
-    let distance = |key: &&str| strsim::osa_distance(&word, &key.to_ascii_lowercase());
-    KEYS.into_iter().min_by_key(distance).unwrap_or("ip")
-}
-
-/// Reads JSON as people type it: JSON5, with bare keys, single quotes, trailing commas and comments.
-///
-/// ```
-/// use chinwag::config::read_json;
-/// let node = read_json("{ip: '127.0.0.1', port: 8080,}").unwrap();
-/// assert_eq!(node.get("port"), Some(&8080.into()));
-/// assert!(read_json("{ip: '127.0.0.1', port}").unwrap_err().why.contains("line 1 column 23"));
-/// ```
-///
-/// # Errors
-/// [`Unreadable`], saying where.
-pub fn read_json(text: &str) -> Result<Value, Unreadable> {
-    if let Ok(value) = wire::decode_plain(text.as_bytes(), &Limits::default()) {
-        return Ok(value);
-    }
-    let refused = |why| Unreadable { text: shown(text), why };
-    // json5 calls itself for each level
-    let mut depth = 0_usize;
-    for byte in text.bytes() {
-        match byte {
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth > MAX_TYPED_DEPTH {
-            return Err(refused(format!("it is nested more than {MAX_TYPED_DEPTH} deep")));
-        }
-    }
-    json5::from_str(text).map_err(|why| refused(with_place(text, &why)))
-}
-
-/// What is wrong, and where. Of a text that ends too early json5 says where the part began that has no end, or nothing.
-fn with_place(text: &str, why: &json5::Error) -> String {
-    use json5::ErrorCode as Code;
-    let ends_early = matches!(
-        why.code(),
-        Some(
-            Code::EofParsingArray
-                | Code::EofParsingBool
-                | Code::EofParsingComment
-                | Code::EofParsingEscapeSequence
-                | Code::EofParsingIdentifier
-                | Code::EofParsingNull
-                | Code::EofParsingNumber
-                | Code::EofParsingObject
-                | Code::EofParsingString
-                | Code::EofParsingValue
-        )
-    );
-    if !ends_early {
-        return why.to_string();
-    }
-    let line = text.split('\n').count();
-    let column = text.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-    format!("it ends too early at line {line} column {column}: {why}")
-}
-
-/// A text that is not JSON in any form.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not JSON: {text:?} ({why})")]
-pub struct Unreadable {
-    /// The beginning of the text.
-    pub text: String,
-    /// What is wrong with it, and where: line and column.
-    pub why: String,
-}
-
-/// A list for people.
-struct Listed<'a>(&'a [IpAddr], u16);
-
-impl fmt::Display for Listed<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Listed(addresses, port) = self;
-        let port = if *port == 0 { "PORT".to_owned() } else { port.to_string() };
-        if addresses.is_empty() {
-            return write!(f, "--advertise HOST:{port}");
-        }
-        for (number, ip) in addresses.iter().enumerate() {
-            let or = if number == 0 { "" } else { " or " };
-            match ip {
-                IpAddr::V4(ip) => write!(f, "{or}--advertise {ip}:{port}")?,
-                IpAddr::V6(ip) => write!(f, "{or}--advertise [{ip}]:{port}")?,
-            }
-        }
-        Ok(())
-    }
+/// A port that is to be bound, as part of an address.
+fn shown_port(port: u16) -> String {
+    if port == 0 { "PORT".to_owned() } else { port.to_string() }
 }
 
 fn shown(text: &str) -> String {
@@ -372,22 +270,21 @@ fn port(value: &Value) -> Result<u16, ConfigError> {
 
 /// Why a node cannot be configured so. Nothing has been started.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ConfigError {
-    /// The text is in none of the three forms.
+    /// The text is in neither of the two forms.
     #[error("the configuration is neither a serialized object nor JSON: {text:?} ({why})")]
     Unreadable {
         /// The beginning of the text.
         text: String,
-        /// Where the most lenient reader gave up.
+        /// Where the reader gave up.
         why: String,
     },
     /// A key that no configuration has, typed by a person.
-    #[error("the configuration has an unknown key {key:?}; did you mean {nearest:?}? Its keys are {}", KEYS.join(", "))]
+    #[error("the configuration has an unknown key {key:?}; its keys are {}", Config::KEYS.join(", "))]
     UnknownKey {
         /// The key.
         key: String,
-        /// The one that it is most like.
-        nearest: &'static str,
     },
     /// Not an object.
     #[error("a configuration is an object with ip and port, not {0}")]
@@ -431,14 +328,12 @@ pub enum ConfigError {
     #[error("a node tells others its address: {0}; --advertise HOST:PORT states another")]
     Advertise(#[source] AddrError),
     /// Bound to every address, the node has none to tell others.
-    #[error("{ip} is every address of this machine and others cannot call that; state where they reach the node: {}", Listed(.usable, *.port))]
+    #[error("{ip} is every address of this machine and others cannot call that; state where they reach the node: --advertise HOST:{}", shown_port(*.port))]
     Unspecified {
         /// The address to bind.
         ip: IpAddr,
         /// The port to bind.
         port: u16,
-        /// Addresses of this machine that others may be able to use.
-        usable: Vec<IpAddr>,
     },
     /// Strangers could reach the node.
     #[error("{0} is not a loopback address: anyone who reaches it could run calls on this node (--insecure allows it)")]
@@ -450,11 +345,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_three_forms_are_read() {
+    fn both_forms_are_read() {
         let typed = r#"{"type":"object","value":{"ip":{"type":"string","value":"127.0.0.1"},"port":{"type":"number","value":"8080"},"onStart":{"type":"function","value":"(s) => 1"}}}"#;
         let plain = r#"{"ip": "127.0.0.1", "port": 8080, "onStart": "(s) => 1"}"#;
-        let typed_by_hand = r#"{"ip": "127.0.0.1", port: 8080, onStart: "(s) => console.log('hi!')"}"#;
-        for text in [typed, plain, typed_by_hand] {
+        for text in [typed, plain] {
             let config = Config::parse(text).unwrap();
             assert_eq!((config.ip.as_deref(), config.port), (Some("127.0.0.1"), Some(8080)));
             assert!(config.on_start.is_some(), "{text}");
@@ -468,11 +362,11 @@ mod tests {
         for (text, says) in [
             ("{", "\"{\""),
             ("[1]", "array"),
-            ("{port: 65536}", "65536"),
-            ("{port: -1}", "-1"),
-            ("{port: 'x'}", "\"x\""),
-            ("{ip: 3}", "number"),
-            ("{onStart: 3}", "number"),
+            (r#"{"port": 65536}"#, "65536"),
+            (r#"{"port": -1}"#, "-1"),
+            (r#"{"port": "x"}"#, "\"x\""),
+            (r#"{"ip": 3}"#, "number"),
+            (r#"{"onStart": 3}"#, "number"),
         ] {
             let error = Config::parse(text).unwrap_err().to_string();
             assert!(error.contains(says), "{text}: {error}");
@@ -491,51 +385,17 @@ mod tests {
             assert_eq!(config.extra.get(key), Some(&Value::from("a")));
             assert!(config.on_start.is_none());
         }
-        for (text, key, nearest) in [
-            ("{prot: 8080}", "prot", "port"),
-            (r#"{"ip": "127.0.0.1", "Port": 1}"#, "Port", "port"),
-            ("{ipp: '::1'}", "ipp", "ip"),
-            ("{onstart: '() => 1'}", "onstart", "onStart"),
-            ("{group: 'g'}", "group", "groups"),
-            ("{advertize: 'a:1'}", "advertize", "advertise"),
-        ] {
-            let expected = ConfigError::UnknownKey { key: key.to_owned(), nearest };
-            assert_eq!(Config::parse(text).unwrap_err(), expected, "{text}");
+        for (text, key) in [(r#"{"prot": 8080}"#, "prot"), (r#"{"ip": "127.0.0.1", "Port": 1}"#, "Port")] {
+            assert_eq!(Config::parse(text).unwrap_err(), ConfigError::UnknownKey { key: key.to_owned() }, "{text}");
         }
-        let far = Config::parse("{zone: 'a'}").unwrap_err().to_string();
-        assert!(far.contains("\"zone\"") && far.contains("ip, port, advertise"), "{far}");
+        let unknown = Config::parse(r#"{"zone": "a"}"#).unwrap_err().to_string();
+        assert!(unknown.contains("\"zone\"") && unknown.contains("ip, port, advertise"), "{unknown}");
     }
 
     #[test]
     fn a_typed_configuration_that_is_broken_is_not_taken_for_one_that_a_person_typed() {
         let error = Config::parse(r#"{"type":"object","value":{"port":{"type":"numbr","value":"1"}}}"#).unwrap_err();
         assert!(matches!(&error, ConfigError::Unreadable { why, .. } if why.contains("numbr")), "{error}");
-    }
-
-    #[test]
-    fn json_is_read_as_people_type_it() {
-        for (text, value) in [
-            ("{a: 1}", serde_json::json!({"a": 1})),
-            ("{'a': [1, 2,],}", serde_json::json!({"a": [1, 2]})),
-            ("/* none */ [\"x\", 'y'] // two", serde_json::json!(["x", "y"])),
-            ("[.5, +1, 0x10]", serde_json::json!([0.5, 1, 16])),
-            ("null", serde_json::Value::Null),
-        ] {
-            assert_eq!(read_json(text), Ok(Value::from_json(value)), "{text}");
-        }
-        assert!(matches!(read_json("[NaN]").unwrap().as_array().unwrap().get(0), Some(Value::Number(n)) if n.is_nan()));
-        for (text, place) in [
-            ("{a: 1", "early at line 1 column 6"),
-            ("'a\\\nb", "early at line 2 column 2"),
-            ("{a 1}", "line 1 column 4"),
-            ("[1,\n 2}", "line 2 column 3"),
-            ("", "early at line 1 column 1"),
-        ] {
-            let why = read_json(text).unwrap_err().why;
-            assert!(why.contains(place), "{text:?}: {why}");
-        }
-        let deep = read_json(&"[".repeat(1_000_000)).unwrap_err();
-        assert!(deep.why.contains("128 deep") && deep.text.len() <= 80, "{deep}");
     }
 
     #[test]
@@ -562,20 +422,6 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_named_that_others_can_use() {
-        let all = || {
-            ["127.0.0.1", "::1", "192.0.2.7", "169.254.1.1", "fe80::1", "2001:db8::7", "192.0.2.7"]
-                .map(|ip| ip.parse::<IpAddr>().unwrap())
-                .to_vec()
-        };
-        let shown = |bound: &str, all, port| Listed(&usable_addresses(bound.parse().unwrap(), all), port).to_string();
-        assert_eq!(shown("0.0.0.0", all(), 80), "--advertise 192.0.2.7:80");
-        assert_eq!(shown("::", all(), 80), "--advertise 192.0.2.7:80 or --advertise [2001:db8::7]:80");
-        assert_eq!(shown("0.0.0.0", all()[..2].to_vec(), 0), "--advertise 127.0.0.1:PORT");
-        assert_eq!(shown("0.0.0.0", Vec::new(), 0), "--advertise HOST:PORT");
-    }
-
-    #[test]
     fn localhost_is_bound_where_it_is_said_to_be() {
         let at =
             |ip: &str| Config { ip: Some(ip.into()), ..Config::default() }.bind_address().unwrap().ip().to_string();
@@ -587,10 +433,10 @@ mod tests {
 
     #[test]
     fn an_advertised_address_is_text_or_a_node() {
-        for text in ["{advertise: 'node.example:9'}", "{advertise: {ip: 'node.example', port: 9}}"] {
+        for text in [r#"{"advertise": "node.example:9"}"#, r#"{"advertise": {"ip": "node.example", "port": 9}}"#] {
             assert_eq!(Config::parse(text).unwrap().advertise, Some(NodeAddr::new("node.example", 9)));
         }
-        for (text, says) in [("{advertise: 'node.example:0'}", "port 0"), ("{advertise: 3}", "number")] {
+        for (text, says) in [(r#"{"advertise": "node.example:0"}"#, "port 0"), (r#"{"advertise": 3}"#, "number")] {
             let error = Config::parse(text).unwrap_err().to_string();
             assert!(error.contains(says), "{text}: {error}");
         }

@@ -5,7 +5,7 @@ use chinwag_actors::launcher::Heap;
 /// The figures of the C library's allocator, which Rust's default allocator is; nothing where the platform has none
 /// to give.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-pub fn heap() -> Option<Heap> {
+pub(crate) fn heap() -> Option<Heap> {
     // SAFETY: mallinfo2 takes no argument, touches only the allocator's own locks, and returns its counts by value.
     let info = unsafe { libc::mallinfo2() };
     // memory mapped for single large blocks is held and used alike

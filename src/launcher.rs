@@ -13,7 +13,6 @@ use std::{
     cell::RefCell,
     collections::VecDeque,
     fmt, io,
-    path::PathBuf,
     process::{ExitStatus, Stdio},
     rc::Rc,
     time::Duration,
@@ -34,7 +33,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::output::Output;
+use crate::{output::Output, program::Program};
 
 /// How many lines of what a child wrote to stderr are kept.
 const LAST_LINES: usize = 20;
@@ -78,8 +77,8 @@ type OnExit = Rc<dyn Fn(&ChildExit)>;
 /// The child is in a process group of its own, so that a Ctrl-C meant for this program leaves it running. Unless told
 /// otherwise, it outlives this program. What it writes to stderr goes on to ours.
 #[derive(Clone)]
-pub struct ProcessLauncher {
-    program: PathBuf,
+pub(crate) struct ProcessLauncher {
+    program: Program,
     output: Output,
     bound: bool,
     on_exit: OnExit,
@@ -96,37 +95,38 @@ impl fmt::Debug for ProcessLauncher {
 
 impl ProcessLauncher {
     /// Starts this program.
-    pub fn new(program: impl Into<PathBuf>) -> ProcessLauncher {
+    pub(crate) fn new(program: Program) -> ProcessLauncher {
         let on_exit = Rc::new(|exit: &ChildExit| {
             let level = if exit.status.success() { log::Level::Info } else { log::Level::Warn };
             log::log!(target: "chinwag::node", level, "{exit}");
         });
-        ProcessLauncher { program: program.into(), output: Output::stderr(), bound: false, on_exit }
+        ProcessLauncher { program, output: Output::stderr(), bound: false, on_exit }
     }
 
     /// Where what children write to stderr goes. Default: to this process's.
     #[must_use]
-    pub fn output(self, output: Output) -> ProcessLauncher {
+    pub(crate) fn output(self, output: Output) -> ProcessLauncher {
         ProcessLauncher { output, ..self }
     }
 
     /// Whether children end with this node, however it ends. Their program must take `--end-with-stdin` as `chinwag`
     /// does. Default: no.
     #[must_use]
-    pub fn bound(self, bound: bool) -> ProcessLauncher {
+    pub(crate) fn bound(self, bound: bool) -> ProcessLauncher {
         ProcessLauncher { bound, ..self }
     }
 
     /// Called when a child that had been up has ended. Default: a log line.
     #[must_use]
-    pub fn on_exit(self, on_exit: impl Fn(&ChildExit) + 'static) -> ProcessLauncher {
+    pub(crate) fn on_exit(self, on_exit: impl Fn(&ChildExit) + 'static) -> ProcessLauncher {
         ProcessLauncher { on_exit: Rc::new(on_exit), ..self }
     }
 }
 
 impl Launcher for ProcessLauncher {
     fn launch(&self, config: &Value) -> Result<Launched, CallError> {
-        let mut command = Command::new(&self.program);
+        let program = self.program.locate()?;
+        let mut command = Command::new(&program);
         let config = wire::encode(config);
         // the wire's form has no line breaks
         let fed = config.len() > ARGUMENT;
@@ -139,7 +139,7 @@ impl Launcher for ProcessLauncher {
         #[cfg(unix)]
         command.process_group(0);
         let mut child = command.spawn().map_err(|why| {
-            CallError::new(ErrorKind::SpawnFailed, format!("cannot start {}: {why}", self.program.display()))
+            CallError::new(ErrorKind::SpawnFailed, format!("cannot start {}: {why}", program.display()))
         })?;
         // taken from the child, as to wait for its end closes what it has
         let stdin = child.stdin.take();

@@ -33,22 +33,27 @@
 //! # }
 //! ```
 //!
-//! The house: [`protocol`] decides (pure state machines and values), [`actors`] translates (one actor per service),
-//! and this crate meets the outside world (HTTP, processes, the program). `ARCHITECTURE.md` is the map.
+//! [`protocol`] decides (pure state machines and values), [`actors`] translates (one actor per service), and this crate
+//! meets the outside world (HTTP, child processes). Two more crates build on these: `chinwag-simulation` runs many nodes in
+//! one process, in virtual time, for the tests of an application; `chinwag-cli` is the program `chinwag`.
+//!
+//! The feature `scripts`, on by default, runs functions that other nodes ship. Without it a node takes no code, and no
+//! JavaScript engine is compiled.
 
-pub mod config;
+mod config;
 mod heap;
-pub mod http;
-pub mod launcher;
+mod http;
+mod launcher;
 mod node;
-pub mod output;
-pub mod simulation;
+mod output;
+mod program;
 
 pub use chinwag_actors as actors;
 pub use chinwag_actors::{
     handle::{Group, Lasting},
     local::membership,
     service::{Scope, Service},
+    settings::Settings,
 };
 pub use chinwag_protocol as protocol;
 pub use chinwag_protocol::{
@@ -56,9 +61,13 @@ pub use chinwag_protocol::{
     group::GroupConfig,
     identity::{Gid, Nid, NodeAddr, Sid},
     value::Value,
+    wire::Limits,
 };
-pub use config::Config;
+pub use config::{Config, ConfigError};
+pub use http::HttpTransport;
+pub use launcher::ChildExit;
 pub use node::{Builder, Node, ServerHandle, StartError};
+pub use output::Output;
 
 /// The README's example, run with the other examples.
 #[cfg(doctest)]

@@ -38,12 +38,13 @@ use crate::{
     config::{Config, ConfigError},
     heap::heap,
     http::{
-        client::HttpTransport,
+        HttpTransport,
         kept::{self, Report},
         server::{self, Door, HEAD_TIMEOUT, Hosts, KEEP_ALIVE},
     },
     launcher::{ChildExit, ProcessLauncher},
     output::Output,
+    program::Program,
 };
 
 /// How long a node that stops takes to say farewell, and waits for the calls under way.
@@ -150,7 +151,8 @@ type OnChildExit = Box<dyn Fn(&ChildExit) + Send>;
 /// How a node starts others.
 #[derive(Default)]
 struct Children {
-    program: Option<PathBuf>,
+    none: bool,
+    program: Program,
     output: Option<Output>,
     bound: bool,
     on_exit: Option<OnChildExit>,
@@ -158,7 +160,10 @@ struct Children {
 
 impl Children {
     fn launcher(self) -> Option<Rc<dyn Launcher>> {
-        let mut launcher = ProcessLauncher::new(self.program?).bound(self.bound);
+        if self.none {
+            return None;
+        }
+        let mut launcher = ProcessLauncher::new(self.program).bound(self.bound);
         if let Some(output) = self.output {
             launcher = launcher.output(output);
         }
@@ -242,11 +247,22 @@ impl Builder {
         self
     }
 
-    /// The program that `spawn` starts, which must take `--config` as `chinwag` does. Without one a library's node
-    /// spawns nothing: started again, a program of another kind would not become a node.
+    /// The program that `status.spawn` starts, which must take `--config` as `chinwag` does.
+    ///
+    /// Default: the `chinwag` program, in the directory of the running executable or else in a directory of `PATH`. If
+    /// there is none, `spawn` answers `SpawnFailed`. The application itself is never started again, because it would not
+    /// become a node.
     #[must_use]
     pub fn program(mut self, program: impl Into<PathBuf>) -> Builder {
-        self.children.program = Some(program.into());
+        self.children.program = Program::Named(program.into());
+        self
+    }
+
+    /// Whether the node starts other nodes when it is asked to (`status.spawn`). Default: yes. A node that starts none
+    /// answers `Unsupported`.
+    #[must_use]
+    pub fn spawns(mut self, on: bool) -> Builder {
+        self.children.none = !on;
         self
     }
 
@@ -373,7 +389,7 @@ impl Builder {
         let listener = TcpListener::bind(asked).map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
         let me = config.advertise.clone().unwrap_or_else(|| {
-            NodeAddr::new(config.ip.clone().unwrap_or_else(|| crate::config::DEFAULT_IP.to_owned()), address.port())
+            NodeAddr::new(config.ip.clone().unwrap_or_else(|| Config::DEFAULT_IP.to_owned()), address.port())
         });
         let me = me.with_extra(extra(&config));
 
@@ -599,6 +615,7 @@ async fn until_stopped(
 
 /// Why a node did not start.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StartError {
     /// The configuration does not do.
     #[error(transparent)]

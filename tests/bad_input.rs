@@ -9,8 +9,8 @@ use std::{
 };
 
 use chinwag::{
-    Call, CallError, ErrorKind, Gid, Node, NodeAddr, Value, actors::transport::Transport, actors::transport::contract,
-    http::client::HttpTransport, protocol::wire::Limits,
+    Call, CallError, ErrorKind, Gid, HttpTransport, Node, NodeAddr, Value, actors::transport::Transport,
+    actors::transport::contract, protocol::wire::Limits,
 };
 use support::*;
 

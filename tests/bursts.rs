@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use chinwag::simulation::{Latency, Net, Overlay, Simulation};
+use chinwag_simulation::{Latency, Net, Overlay, Simulation};
 
 fn town(seed: u64, nodes: usize) -> Simulation {
     Simulation::new(seed).nodes(nodes).latency(Latency::Uniform(1, 20))

@@ -143,7 +143,10 @@ async fn a_service_that_is_not_there_is_removed_without_an_error() {
 
 #[tokio::test]
 async fn port_zero_is_refused_to_those_outside() {
-    let nodes = nodes(2).await;
+    let mut nodes = Vec::new();
+    for _ in 0..2 {
+        nodes.push(Node::builder().port(0).service(counter()).spawns(false).start().await.unwrap());
+    }
     group(&nodes, "g").await;
     let config = |port: u16| vec![NodeAddr::new("127.0.0.1", port).to_value()];
     for gid in ["local", "g"] {

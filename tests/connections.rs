@@ -16,9 +16,8 @@ use std::{
 };
 
 use chinwag::{
-    Answer, Call, CallError, ErrorKind, Gid, Lasting, Node, NodeAddr, Remote, Service, Value,
+    Answer, Call, CallError, ErrorKind, Gid, HttpTransport, Lasting, Node, NodeAddr, Remote, Service, Value,
     actors::transport::Transport,
-    http::client::{HttpTransport, MOST_KEPT},
     protocol::{call::PROTOCOL_METHODS, value::Function, wire::Limits},
 };
 use support::*;
@@ -298,7 +297,7 @@ fn the_number_of_kept_connections_is_bounded() {
     run(async {
         let transport = HttpTransport::new(Limits::default());
         let mut first = None;
-        for _ in 0..=MOST_KEPT.get() {
+        for _ in 0..=HttpTransport::MOST_KEPT {
             let (there, serving) = one_call();
             assert_eq!(transport.call_kept(&there, call("gossip", "ping")).await, seven());
             first.get_or_insert(serving);

@@ -6,11 +6,9 @@
 use std::time::Duration;
 
 use chinwag::{
-    ErrorKind, Gid, GroupConfig, GroupReply, NodeAddr, Remote, Value,
-    actors::handle::Node,
-    protocol::group::MAX_GROUPS,
-    simulation::{GROUP, Latency, Net, Simulation},
+    ErrorKind, Gid, GroupConfig, GroupReply, NodeAddr, Remote, Value, actors::handle::Node, protocol::group::MAX_GROUPS,
 };
+use chinwag_simulation::{GROUP, Latency, Net, Simulation};
 
 mod support;
 

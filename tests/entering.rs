@@ -7,17 +7,13 @@ use std::{
     time::Duration,
 };
 
-use chinwag::{
-    Value,
-    actors::settings::Settings,
-    membership,
-    simulation::{GROUP, Latency, Net, Simulation, Skew},
-};
+use chinwag::{Value, actors::settings::Settings, membership};
 use chinwag_protocol::{
     call::Remote,
     group::{Group, GroupConfig},
     identity::Gid,
 };
+use chinwag_simulation::{GROUP, Latency, Net, Simulation, Skew};
 
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -223,7 +219,7 @@ fn a_node_whose_clock_was_put_back_is_heard_all_the_same() {
                 net.restart(0);
                 net.advance(seconds(30)).await;
             }
-            net.set_clock(Skew { offset: -3_600_000, ..Skew::none(0) }).unwrap();
+            net.set_clock(Skew::none(0).offset(-3_600_000)).unwrap();
             net.restart(0);
             // before it has entered, and so before it knows better
             let outcomes = Arc::new(Mutex::new(None));

@@ -26,7 +26,7 @@ use chinwag::{
 use support::*;
 
 fn home() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/interop")
 }
 
 /// Whether there is a reference to talk to. CI sets `CHINWAG_INTEROP=required`, so that nothing is skipped there.

@@ -249,7 +249,7 @@ impl Drop for Process {
 }
 
 /// More nodes than any bound on addresses, views or requests that a small group does not reach. Run it by hand:
-/// `cargo test --release --test joining -- --ignored`.
+/// `cargo test --profile dist --test joining -- --ignored`.
 #[tokio::test]
 #[ignore = "starts 300 processes, which take a minute and 3 GB with a debug build"]
 async fn three_hundred_processes_that_join_through_one_seed_all_see_all() {

@@ -563,7 +563,7 @@ fn processor_time(processes: &[Process]) -> Duration {
 /// How long processes (ten, or as many as `CHINWAG_NODES` says) that join at once through one seed take until each
 /// sees all of them, in `all` and in the group that they join; and then, five times, how long they take to miss one
 /// that is killed. Default settings. Takes half a minute or more: run by hand,
-/// `CHINWAG_NODES=100 cargo test --release --test membership -- --ignored --nocapture`.
+/// `CHINWAG_NODES=100 cargo test --profile dist --test membership -- --ignored --nocapture`.
 #[tokio::test]
 #[ignore = "takes half a minute; it measures"]
 async fn processes_miss_one() {

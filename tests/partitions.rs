@@ -4,11 +4,8 @@
 
 use std::{ops::Range, time::Duration};
 
-use chinwag::{
-    actors::settings::Settings,
-    membership,
-    simulation::{GROUP, Latency, Net, Simulation, scenario::Scenario},
-};
+use chinwag::{actors::settings::Settings, membership};
+use chinwag_simulation::{GROUP, Latency, Net, Simulation, scenario::Scenario};
 
 /// Nodes that watch each other at the default pace, on a network of 5 ms.
 fn watching(seed: u64, nodes: usize) -> Simulation {

@@ -7,6 +7,7 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     os::unix::process::ExitStatusExt,
+    path::Path,
     process::{Command, Output, Stdio},
     sync::{
         Arc,
@@ -206,6 +207,34 @@ async fn a_node_that_does_not_boot_says_why() {
     let error = none.spawn(NodeAddr::new("127.0.0.1", 0)).await.unwrap_err();
     assert!(error.message.contains("/no/such/program"), "{error}");
     stop(vec![parent, other, none]).await;
+}
+
+/// What an application does that names no program.
+#[tokio::test]
+#[ignore = "needs the search path that an_application_that_names_no_program_spawns_chinwag sets"]
+async fn spawn_without_a_named_program() {
+    let node = Node::builder().port(0).start().await.unwrap();
+    match node.with_deadline(PATIENCE).spawn(NodeAddr::new("127.0.0.1", 0)).await {
+        Ok(spawned) => {
+            println!("spawned {spawned}");
+            node.comm().send((), &Remote::new("status", "stop").on(spawned)).await.unwrap();
+        }
+        Err(why) => println!("{}: {why}", why.kind.name()),
+    }
+    node.stop().await;
+}
+
+#[test]
+fn an_application_that_names_no_program_spawns_chinwag() {
+    let application = |path: &Path| {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--ignored", "--exact", "spawn_without_a_named_program", "--nocapture"]);
+        text(&command.env("PATH", path).stdin(Stdio::null()).output().unwrap().stdout)
+    };
+    let found = application(Path::new(PROGRAM).parent().unwrap());
+    assert!(found.contains("spawned 127.0.0.1:"), "{found}");
+    let missing = application(Path::new("/no/such/directory"));
+    assert!(missing.contains("SpawnFailed: ") && missing.contains("Builder::program"), "{missing}");
 }
 
 #[tokio::test]

@@ -49,9 +49,10 @@ async fn a_node_that_is_told_to_stop_answers_first() {
 }
 
 #[tokio::test]
-async fn a_library_node_spawns_only_what_it_was_told_to() {
-    let node = node().await;
+async fn a_node_that_is_not_to_spawn_answers_unsupported() {
+    let node = Node::builder().port(0).spawns(false).start().await.unwrap();
     assert_eq!(kind(node.spawn(NodeAddr::new("127.0.0.1", 0)).await), ErrorKind::Unsupported);
+    // a configuration that cannot be one is refused for that
     for bad in [Value::Null, Value::from(3), object([("ip", Value::from("127.0.0.1"))])] {
         let spawn = node.call(Gid::local(), "status", "spawn", vec![bad]).await;
         assert_eq!(kind(spawn), ErrorKind::BadArgument);

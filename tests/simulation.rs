@@ -15,12 +15,11 @@ use chinwag::{
     actors::{local::routes, settings::Settings, transport::contract},
     membership,
     protocol::{
-        fanout::Fanout,
         peer,
         value::{Function, Object},
     },
-    simulation::{GROUP, Impossible, Latency, Net, Overlay, Simulation, Skew, spread::Spread},
 };
+use chinwag_simulation::{GROUP, Impossible, Latency, Net, Overlay, Simulation, Skew, spread::Spread};
 
 fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
@@ -309,7 +308,7 @@ fn the_timers_of_a_paused_node_are_late() {
 #[test]
 fn a_fast_clock_does_all_early() {
     let simulation = |rate| {
-        let fast = Skew { rate, ..Skew::none(0) };
+        let fast = Skew::none(0).rate(rate);
         Simulation::new(1).nodes(2).latency(Latency::Constant(10)).clock(fast)
     };
     for (rate, patience) in [(1.0, 500), (1.25, 400), (0.8, 625)] {
@@ -341,13 +340,13 @@ fn a_clock_says_which_life_it_is() {
         me.incarnation.life
     };
     let settings = Settings { membership: membership::Settings::default(), ..Settings::default() };
-    let story = Simulation::new(1).settings(settings).clock(Skew { offset: -5_000, ..Skew::none(1) });
+    let story = Simulation::new(1).settings(settings).clock(Skew::none(1).offset(-5_000));
     let story = story.run(|net| async move {
         let first = life(&net).await;
         net.advance(ms(100)).await;
         net.restart(1);
         assert_eq!(life(&net).await, first + 101, "a later start, and another");
-        net.set_clock(Skew { offset: -8_000, ..Skew::none(1) }).unwrap();
+        net.set_clock(Skew::none(1).offset(-8_000)).unwrap();
         assert_eq!(life(&net).await, first + 101, "a clock does not jump while the node runs");
         net.restart(1);
         assert_eq!(life(&net).await, first + 102 - 3_000);
@@ -382,8 +381,8 @@ fn a_network_that_cannot_be_is_refused() {
         (Simulation::new(1).nodes(5).overlay(Overlay::RandomRegular(5)), "less than the number of nodes"),
         (Simulation::new(1).latency(Latency::Constant(0)), "not 0"),
         (Simulation::new(1).clock(Skew::none(2)), "node 2's; the last is 1"),
-        (Simulation::new(1).clock(Skew { rate: 0.0, ..Skew::none(1) }), "0.1 to 10 times the true rate, not 0"),
-        (Simulation::new(1).clock(Skew { offset: i64::MIN, ..Skew::none(1) }), "not -9223372036854775808"),
+        (Simulation::new(1).clock(Skew::none(1).rate(0.0)), "0.1 to 10 times the true rate, not 0"),
+        (Simulation::new(1).clock(Skew::none(1).offset(i64::MIN)), "not -9223372036854775808"),
     ] {
         let error = tried(simulation);
         assert!(error.contains(says), "{error}");
@@ -392,15 +391,7 @@ fn a_network_that_cannot_be_is_refused() {
 
 #[test]
 fn a_rumor_is_measured() {
-    let spread = Spread {
-        nodes: 50,
-        overlay: Overlay::Clique,
-        fanout: Fanout::Log,
-        payload_bytes: 4_096,
-        loss: 0.0,
-        latency: Latency::Constant(1),
-        seed: 1,
-    };
+    let spread = Spread::new(50);
     let runs: Result<Vec<_>, Impossible> = (0..5).map(|run| spread.run(run, false)).collect();
     let runs = runs.unwrap();
     assert_eq!(spread.run(3, false).unwrap(), runs[3]);
@@ -456,7 +447,7 @@ fn shipped_code_runs_in_the_simulations_time_and_replays() {
         let subset = Function::new("(members) => 1 + Math.floor(Math.random() * 4)");
         let group = GroupConfig::new(Gid::new("town").unwrap()).with("subset", subset).with("tick", 500.0);
         let simulation = Simulation::new(4).nodes(12).group(group).loss(0.1).latency(Latency::Uniform(1, 9)).traced();
-        let ahead = Skew { offset: 86_400_000, rate: 2.0, ..Skew::none(5) };
+        let ahead = Skew::none(5).offset(86_400_000).rate(2.0);
         simulation.clock(ahead).run(|net| async move {
             let wait =
                 "(time, cb) => { const from = Date.now(); setTimeout(() => cb(null, Date.now() - from), time); }";
@@ -600,17 +591,14 @@ fn cliques_beside_a_network_are_apart_and_their_nodes_can_join_it() {
 
 #[test]
 fn membership_is_measured_with_the_same_figures_for_the_same_seed() {
-    use chinwag::simulation::membership::{Death, Pauses, Watching};
-    let watching = |seed| Watching {
-        nodes: 6,
-        loss: 0.1,
-        latency: Latency::Uniform(1, 5),
-        seed,
-        period: ms(200),
-        periods: 20,
-        kills: 2,
-        death: Death::Silent,
-        pauses: Some(Pauses { length: ms(200), every: ms(1_000), share: 0.1 }),
+    use chinwag_simulation::membership::{Death, Pauses, Watching};
+    let watching = |seed| {
+        let mut watching = Watching::new(6);
+        (watching.loss, watching.latency, watching.seed) = (0.1, Latency::Uniform(1, 5), seed);
+        (watching.period, watching.periods) = (ms(200), 20);
+        (watching.kills, watching.death) = (2, Death::Silent);
+        watching.pauses = Some(Pauses::new(ms(200), ms(1_000), 0.1));
+        watching
     };
     let (once, again) = (watching(1).run(true).unwrap(), watching(1).run(true).unwrap());
     assert_eq!(once.figures, again.figures);
@@ -632,19 +620,11 @@ fn membership_is_measured_with_the_same_figures_for_the_same_seed() {
 
 #[test]
 fn a_node_that_is_removed_though_it_lives_is_counted() {
-    use chinwag::simulation::membership::{Death, Pauses, Watching};
+    use chinwag_simulation::membership::{Pauses, Watching};
     // it stands still for longer than any suspicion lasts
-    let watching = Watching {
-        nodes: 3,
-        loss: 0.0,
-        latency: Latency::Constant(1),
-        seed: 1,
-        period: ms(100),
-        periods: 200,
-        kills: 0,
-        death: Death::Refused,
-        pauses: Some(Pauses { length: ms(8_000), every: ms(19_000), share: 0.3 }),
-    };
+    let mut watching = Watching::new(3);
+    (watching.period, watching.periods) = (ms(100), 200);
+    watching.pauses = Some(Pauses::new(ms(8_000), ms(19_000), 0.3));
     let figures = watching.run(false).unwrap().figures;
     assert!(figures.paused_removals >= 2, "{figures:?}");
     assert!(figures.suspicions >= 2, "{figures:?}");

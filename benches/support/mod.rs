@@ -3,7 +3,7 @@
 //! A benchmark compares within one run: the machine's speed drifts from minute to minute, and a ratio of two figures
 //! taken in turn drifts less. So whatever a figure is to be judged by (a bare server, the JavaScript reference) runs in
 //! the same program, in processes of its own; the program starts itself again for that, with a role.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod bare;
 pub mod cluster;

@@ -17,7 +17,7 @@ const PACKAGE: &str = "@brown-ds/distribution";
 /// # Errors
 /// Why there is nothing to run, or what went wrong.
 pub fn run(part: &str, arguments: &[String]) -> Result<Json, String> {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let here = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     let modules =
         std::env::var_os("CHINWAG_REFERENCE").map_or_else(|| here.join("tests/interop/node_modules"), PathBuf::from);
     let package = modules.join(PACKAGE);

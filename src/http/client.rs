@@ -14,7 +14,7 @@
 //! [repeatable](Call::is_repeatable) is sent again, once, over a fresh connection; any other call is `Interrupted`, since it
 //! may have been performed.
 //!
-//! [`call_kept`](Transport::call_kept) has connections of its own, one to each of at most [`MOST_KEPT`] peers, which end
+//! [`call_kept`](Transport::call_kept) has connections of its own, one to each of at most [`MOST_KEPT`](HttpTransport::MOST_KEPT) peers, which end
 //! only when the peer has not been called so for a minute.
 //!
 //! What all calls of one method on one node have in common, the most of a request's head, is made once and kept for as
@@ -63,10 +63,6 @@ const POOL: Duration = Duration::from_secs(30);
 /// How many heads of requests are kept. Each takes some 1.3 kB; a guess at how many methods, times peers, are called over
 /// and over by a node that is in a hurry.
 const HEADS: NonZeroUsize = NonZeroUsize::new(64).unwrap();
-
-/// How many peers a transport keeps a connection to for [`call_kept`](Transport::call_kept). The one that was called so
-/// the longest ago makes room for the next. A guess: several times as many as a node has reason to watch so.
-pub const MOST_KEPT: NonZeroUsize = NonZeroUsize::new(32).unwrap();
 
 /// How long a kept connection that is not used stays open. Shorter than the server's
 /// [`KEEP_ALIVE`](super::server::KEEP_ALIVE), and several times as long as the time between two probes of a peer.
@@ -184,6 +180,10 @@ impl Pool {
 }
 
 impl HttpTransport {
+    /// How many peers a transport keeps a connection to for [`call_kept`](Transport::call_kept). The one that was called so
+    /// the longest ago makes room for the next. A guess: several times as many as a node has reason to watch so.
+    pub const MOST_KEPT: usize = 32;
+
     /// A client with connections of its own.
     pub fn new(limits: Limits) -> HttpTransport {
         let kept = Rc::new(RefCell::new(LruCache::unbounded()));
@@ -225,7 +225,7 @@ impl HttpTransport {
             self.close_unused();
         }
         let peer = (to.ip().into(), to.port());
-        if !peers.contains(&peer) && peers.len() >= MOST_KEPT.get() {
+        if !peers.contains(&peer) && peers.len() >= HttpTransport::MOST_KEPT {
             peers.pop_lru();
         }
         let kept = peers.get_or_insert_mut(peer, || Kept {

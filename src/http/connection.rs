@@ -54,24 +54,24 @@ struct Progress {
 
 impl Exchange {
     /// An exchange over any connection, or over one that is opened for it.
-    pub fn new(fresh: bool) -> Exchange {
+    pub(super) fn new(fresh: bool) -> Exchange {
         Exchange(Rc::new(Progress { fresh, over: RefCell::default() }))
     }
 
     /// Runs a part of the exchange. Whatever it reads and writes counts as the exchange's.
-    pub async fn run<F: Future>(&self, part: F) -> F::Output {
+    pub(super) async fn run<F: Future>(&self, part: F) -> F::Output {
         EXCHANGE.scope(self.clone(), part).await
     }
 
     /// Whether the request was written to a connection that had been idle, and no byte of an answer has been read. If the
     /// exchange has failed, its server most likely closed the connection at that moment, as servers do.
-    pub fn is_unanswered_after_idle(&self) -> bool {
+    pub(super) fn is_unanswered_after_idle(&self) -> bool {
         let over = self.0.over.borrow();
         over.as_ref().is_some_and(|state| state.reused.get() && !state.answered.get())
     }
 
     /// Takes note that the answer is complete, and of how long its server keeps the connection.
-    pub fn complete(&self, headers: &HeaderMap) {
+    pub(super) fn complete(&self, headers: &HeaderMap) {
         if let Some(state) = &*self.0.over.borrow() {
             state.idle_since.set(Some(Instant::now()));
             if let Some(timeout) = stated_timeout(headers) {

@@ -22,7 +22,7 @@ pub(crate) struct Report(Box<Reporter>);
 type Reporter = dyn Fn(&Node, NodeAddr) + Send + Sync;
 
 impl Report {
-    pub fn new(report: impl Fn(&Node, NodeAddr) + Send + Sync + 'static) -> Report {
+    pub(crate) fn new(report: impl Fn(&Node, NodeAddr) + Send + Sync + 'static) -> Report {
         Report(Box::new(report))
     }
 }

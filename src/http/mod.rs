@@ -1,13 +1,15 @@
 //! Calls as HTTP requests: `PUT /GID/SERVICE/METHOD` with an array of arguments, answered `[error, value]`.
 
-pub mod client;
+mod client;
 mod connection;
 pub(crate) mod events;
 pub(crate) mod kept;
 mod response;
-pub mod server;
+pub(crate) mod server;
 
 use actix_web::http::header::{HeaderName, HeaderValue};
+
+pub use client::HttpTransport;
 
 // names and values that are read once, not for every call
 
@@ -25,4 +27,4 @@ pub(crate) static THIS_VERSION: HeaderValue = HeaderValue::from_static(PROTOCOL_
 pub(crate) static JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// This node's version of the protocol.
-pub const PROTOCOL_VERSION: &str = "1";
+const PROTOCOL_VERSION: &str = "1";

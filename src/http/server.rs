@@ -52,13 +52,13 @@ use super::{
 };
 
 /// How long an unused connection is kept. Longer than any client of ours keeps one.
-pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
+pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// How long a client may take to send a request's head.
-pub const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a client may take to send a body: the largest within it at 3 Mbit/s. A guess. Never past the call's deadline.
-pub const BODY_TIMEOUT: Duration = Duration::from_secs(20);
+pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How many of the largest bodies a node holds that have not arrived in whole; past that it is busy. What has arrived is
 /// bounded by the calls under way. A guess.

@@ -1,5 +1,5 @@
 //! What the tests share: nodes in this process, and waiting on conditions.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod process;
 

@@ -1,5 +1,5 @@
 //! Nodes on a street of their own, in virtual time: a transport whose names and addresses the test decides.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
 

@@ -1,0 +1,146 @@
+//! `chinwag call`: any service of a running node, from the shell.
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+    time::Duration,
+};
+
+use chinwag::{
+    Answer, Call, CallError, Gid, HttpTransport, NodeAddr, Value, actors::transport::Transport,
+    protocol::call::CallContext, protocol::wire::Limits,
+};
+use clap::Args;
+
+use super::{fail, typed::read_json};
+
+/// What to call, and where.
+#[derive(Debug, Args)]
+pub(super) struct CallArgs {
+    /// The group, or `local`
+    gid: Gid,
+    /// The service
+    service: String,
+    /// Its method
+    method: String,
+    /// The arguments: a word is text, JSON (or JSON5) is what it says; text that begins like JSON needs quotes
+    #[arg(allow_negative_numbers = true)]
+    args: Vec<String>,
+    /// The node to call
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
+    connect: NodeAddr,
+    /// How long to wait, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
+    deadline: f64,
+}
+
+/// Prints the answer as JSON on stdout; what failed, on stderr.
+pub(super) async fn run(args: CallArgs) -> ExitCode {
+    let Some(time_left) = Duration::try_from_secs_f64(args.deadline).ok().filter(|deadline| !deadline.is_zero()) else {
+        return fail(&format!("not a deadline in seconds: {}", args.deadline));
+    };
+    let arguments = args.args.iter().zip(1..).map(|(text, number)| argument(number, text));
+    let arguments = match arguments.collect::<Result<Vec<Value>, String>>() {
+        Ok(arguments) => arguments,
+        // a command line that cannot be
+        Err(why) => {
+            fail(&why);
+            return ExitCode::from(2);
+        }
+    };
+    let context = CallContext { time_left, ..CallContext::default() };
+    let call = Call::new(args.gid, args.service, args.method, arguments).within(context);
+    if let Err(why) = call.check_names() {
+        return fail(&why);
+    }
+    match HttpTransport::new(Limits::default()).call(&args.connect, call).await {
+        Err(why) => fail(&named(&why)),
+        Ok(Answer::Value(value)) => print(&value),
+        Ok(Answer::Group { errors, value }) => {
+            let code = print(&value);
+            for (sid, why) in &errors {
+                fail(&format!("{sid}: {}", named(why)));
+            }
+            if errors.is_empty() { code } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+fn named(why: &CallError) -> String {
+    let cause = match &why.cause {
+        Value::Undefined | Value::Null => String::new(),
+        Value::String(text) if text.is_empty() => String::new(),
+        Value::String(text) => format!("\n{text}"),
+        cause => serde_json::to_string(cause).map_or_else(|_| String::new(), |cause| format!(" ({cause})")),
+    };
+    format!("{}: {why}{cause}", why.kind.name())
+}
+
+/// An argument as it was typed. Plain words stay text, SIDs (`12ab0`) and addresses (`127.0.0.1`) among them, unless
+/// they are JSON in whole (`12`, `true`, `null`). What begins an object, an array or a string and does not end as one was
+/// meant to be JSON.
+fn argument(number: usize, text: &str) -> Result<Value, String> {
+    if text.trim_start().starts_with(['{', '[', '"', '\'']) {
+        let refused =
+            |why| format!("argument {number} begins like JSON and is {why}; to pass it as text, quote it as JSON");
+        return read_json(text).map_err(refused);
+    }
+    Ok(serde_json::from_str(text).map_or_else(|_| Value::from(text), Value::from_json))
+}
+
+fn print(value: &Value) -> ExitCode {
+    let json = match serde_json::to_string_pretty(value) {
+        Ok(json) => json,
+        Err(why) => return fail(&format!("the answer has no form in JSON: {why}")),
+    };
+    let mut stdout = io::stdout();
+    match writeln!(stdout, "{json}").and_then(|()| stdout.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        // the call was made, and whoever was reading has read enough
+        Err(why) if why.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(why) => fail(&format!("cannot print the answer: {why}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_text_and_json_is_what_it_says() {
+        for (text, value) in [
+            (r#"{"ip":"127.0.0.1", port: 40515}"#, serde_json::json!({"ip": "127.0.0.1", "port": 40515})),
+            ("['a', 1,]", serde_json::json!(["a", 1])),
+            ("'it is text'", serde_json::json!("it is text")),
+            (r#""12""#, serde_json::json!("12")),
+            ("12", serde_json::json!(12)),
+            ("-0.5", serde_json::json!(-0.5)),
+            ("null", serde_json::Value::Null),
+            // none of these is JSON
+            ("sid", serde_json::json!("sid")),
+            ("12ab0", serde_json::json!("12ab0")),
+            ("127.0.0.1:8080", serde_json::json!("127.0.0.1:8080")),
+            ("-x", serde_json::json!("-x")),
+            ("it's", serde_json::json!("it's")),
+            ("(s) => s", serde_json::json!("(s) => s")),
+            ("", serde_json::json!("")),
+        ] {
+            assert_eq!(argument(1, text), Ok(Value::from_json(value)), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_begins_like_json_and_is_not_is_refused_with_its_place() {
+        for (text, place) in [
+            (r#"{"ip":"127.0.0.1", port: }"#, "line 1 column 26"),
+            ("{ip: 127.0.0.1}", "line 1 column 6"),
+            ("[1, 2", "line 1 column 6"),
+            (r#""abc"#, "line 1 column 5"),
+            ("'abc", "line 1 column 5"),
+            (r#""a" b"#, "line 1 column 5"),
+        ] {
+            let why = argument(3, text).unwrap_err();
+            assert!(why.starts_with("argument 3 ") && why.contains(place), "{text}: {why}");
+        }
+    }
+}

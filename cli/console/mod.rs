@@ -1,0 +1,184 @@
+//! `chinwag repl` and `chinwag run`: JavaScript on a node of one's own, or through one that runs elsewhere.
+//!
+//! ```text
+//! repl    a line -> Node::evaluate -> what it comes to; console.log shows between the lines
+//! run     a file -> Node::evaluate -> until nothing is pending, or the node is stopped
+//! ```
+//!
+//! Both see what shipped code sees, and the bare names `local`, `gossip`, `id` and `createRPC`. With `--connect` the
+//! code runs here, on a node that listens for callbacks alone, and every service it names is the other node's.
+
+mod names;
+mod prompt;
+
+use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+
+use chinwag::{CallError, Config, ErrorKind, Node, NodeAddr, Value, protocol::call::MAX_DEADLINE};
+use clap::Args;
+
+use super::{Ended, Ending, NodeArgs, Outputs, fail, memory, node, raise_file_limit, typed};
+
+/// Processor time of what is typed or run: it is one's own, on one's own machine.
+const PROCESSOR_TIME: Duration = Duration::from_secs(60);
+
+/// How long a script that prints faster than anyone reads waits for a reader that takes nothing at all.
+const READER: Duration = Duration::from_secs(30);
+
+/// What a prompt is told.
+#[derive(Debug, Args)]
+pub(super) struct ReplArgs {
+    /// Use the services of a running node
+    #[arg(long, value_name = "HOST:PORT")]
+    connect: Option<NodeAddr>,
+    #[command(flatten)]
+    node: NodeArgs,
+}
+
+/// What to run, and on which node.
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// The script
+    file: PathBuf,
+    /// Use the services of a running node
+    #[arg(long, value_name = "HOST:PORT")]
+    connect: Option<NodeAddr>,
+    #[command(flatten)]
+    node: NodeArgs,
+}
+
+/// Starts a node whose scripts print to `console`, and binds the bare names.
+async fn start(
+    args: NodeArgs,
+    connect: Option<&NodeAddr>,
+    outputs: &Outputs,
+    console: impl Fn(log::Level, &str) + Send + Sync + 'static,
+) -> Result<Node, String> {
+    let mut config: Config = node::configuration(args).map_err(|why| typed::explained(&why))?;
+    if !config.settings.scripts.enabled {
+        return Err("a node that takes no code has no prompt: leave out --scripts off".to_owned());
+    }
+    config.settings.scripts.console = Arc::new(console);
+    config.settings.scripts.processor_time = PROCESSOR_TIME;
+    if connect.is_some() {
+        // nobody calls it but with the answers to what is asked here
+        config.port = config.port.or(Some(0));
+    }
+    let node = node::builder(config, outputs).start().await.map_err(|why| typed::explained(&why))?;
+    tokio::task::spawn_local(memory::give_back());
+    let bound = match connect {
+        None => patient(&node).evaluate(names::BARE).await,
+        Some(other) => {
+            let sid = node.comm().send(("sid",), &chinwag::Remote::new("status", "get").on(other.clone())).await;
+            match sid {
+                Ok(_) => patient(&node).evaluate(names::through(other)).await,
+                Err(why) => Err(why),
+            }
+        }
+    };
+    match bound {
+        Ok(_) => Ok(node),
+        Err(why) => {
+            node.stop().await;
+            Err(why.to_string())
+        }
+    }
+}
+
+/// A handle whose calls may take long.
+fn patient(node: &Node) -> chinwag::actors::handle::Node {
+    node.with_deadline(MAX_DEADLINE)
+}
+
+/// An error as JavaScript shows one.
+fn uncaught(why: &CallError) -> String {
+    match &why.cause {
+        Value::Undefined | Value::Null => format!("{}: {why}", why.kind.name()),
+        cause => {
+            let cause =
+                serde_json::to_string(cause).map_or_else(|_| String::new(), |cause| format!(" (cause: {cause})"));
+            format!("{}: {why}{cause}", why.kind.name())
+        }
+    }
+}
+
+/// Runs a script until nothing is pending any more, or its node is stopped.
+pub(super) async fn run(mut args: RunArgs, outputs: &Outputs) -> Ended {
+    raise_file_limit();
+    let mut ending = Ending::listen();
+    let source = match std::fs::read_to_string(&args.file) {
+        Ok(source) => source,
+        Err(why) => return fail(&format!("{}: {why}", args.file.display())).into(),
+    };
+    if let Err(why) = node::read_config(&mut args.node, false) {
+        return fail(&why).into();
+    }
+    let (out, err) = (outputs.out.clone(), outputs.err.clone());
+    // on the engine's thread, which may wait: what a script prints is what it was run for
+    let console = move |level: log::Level, line: &str| {
+        let output = if matches!(level, log::Level::Error | log::Level::Warn) { &err } else { &out };
+        output.wait_and_push(format!("{line}\n"), READER);
+    };
+    let node = match start(args.node, args.connect.as_ref(), outputs, console).await {
+        Ok(node) => node,
+        Err(why) => return fail(&why).into(),
+    };
+    let whole = async {
+        patient(&node).evaluate(source).await?;
+        match node.scripts_idle().await? {
+            None => Ok(()),
+            Some(uncaught) => Err(uncaught),
+        }
+    };
+    let (outcome, cause) = tokio::select! {
+        biased;
+        outcome = whole => (outcome, None),
+        // a script may stop its own node, which is one way to end
+        () = node.stopped() => (Ok(()), None),
+        cause = ending.wanted() => (Ok(()), Some(cause)),
+    };
+    node.stop().await;
+    match (outcome, cause) {
+        (_, Some(cause)) => Ended::By(cause),
+        (Ok(()), None) => ExitCode::SUCCESS.into(),
+        (Err(why), None) if why.kind == ErrorKind::Stopping => ExitCode::SUCCESS.into(),
+        (Err(why), None) => {
+            outputs.err.line(format_args!("Uncaught {}", uncaught(&why)));
+            ExitCode::FAILURE.into()
+        }
+    }
+}
+
+/// Reads lines until there are no more, the node is stopped, or a signal ends the program.
+pub(super) async fn repl(args: ReplArgs, outputs: &Outputs) -> Ended {
+    raise_file_limit();
+    let mut ending = Ending::listen();
+    if args.node.config.as_deref() == Some("-") {
+        return fail(&"a prompt reads standard input: give --config a text").into();
+    }
+    let lines = match prompt::Lines::open(outputs.out.clone()) {
+        Ok(lines) => lines,
+        Err(why) => return fail(&why).into(),
+    };
+    let node = match start(args.node, args.connect.as_ref(), outputs, lines.console()).await {
+        Ok(node) => node,
+        Err(why) => return fail(&why).into(),
+    };
+    let sid = args.connect.as_ref().map_or_else(|| node.sid(), NodeAddr::sid);
+    let typed = async {
+        lines.serve(&patient(&node), &format!("{sid}> ")).await;
+        if !lines.by_hand() {
+            // what was piped in is done when its callbacks are; an error of one of them is shown like any other
+            if let Ok(Some(why)) = node.scripts_idle().await {
+                outputs.err.line(format_args!("Uncaught {}", uncaught(&why)));
+            }
+        }
+    };
+    let ended = tokio::select! {
+        biased;
+        () = typed => ExitCode::SUCCESS.into(),
+        () = node.stopped() => ExitCode::SUCCESS.into(),
+        cause = ending.wanted() => Ended::By(cause),
+    };
+    node.stop().await;
+    ended
+}

@@ -1,0 +1,69 @@
+//! What this program logs, and how: on standard error, without ever waiting for a reader.
+
+use std::{backtrace::BacktraceStatus, io::Write};
+
+use chinwag::Output;
+use log::{Level, Log, Metadata, Record};
+
+/// Members that come and go, and what is worth a warning.
+pub(super) const NODE: &str = "warn,chinwag=info";
+
+/// The members of simulated nodes come and go by the thousand.
+pub(super) const SIMULATION: &str = "warn,chinwag::members=off";
+
+/// Starts to log. `RUST_LOG` replaces the default filter. Each line names the part of the node that it is from.
+pub(super) fn start(output: Output, default: &str) {
+    let environment = env_logger::Env::default().default_filter_or(default);
+    let logger = env_logger::Builder::from_env(environment)
+        .format(|out, record| {
+            let part = record.target().rsplit("::").next().unwrap_or_default();
+            writeln!(out, "{} {} [{part}] {}", out.timestamp_millis(), record.level(), record.args())
+        })
+        .target(env_logger::Target::Pipe(Box::new(output)))
+        .build();
+    log::set_max_level(logger.filter());
+    // the program starts its log once
+    let _ = log::set_boxed_logger(Box::new(Demoting(logger)));
+    // the default hook writes to standard error itself, and an actor that panics is replaced
+    std::panic::set_hook(Box::new(|panic| {
+        let trace = std::backtrace::Backtrace::capture();
+        let trace = match trace.status() {
+            BacktraceStatus::Captured => format!("\n{trace}"),
+            _ => String::new(),
+        };
+        log::error!(target: "chinwag::panic", "{panic}{trace}");
+    }));
+}
+
+/// Takes what the HTTP server says about a connection for what it is: a client's malformed request is no error of this
+/// node's, and a client must not be able to fill the log.
+struct Demoting<L>(L);
+
+/// The HTTP server's crate.
+const HTTP: &str = "actix_http";
+
+fn level(metadata: &Metadata<'_>) -> Level {
+    if metadata.target().starts_with(HTTP) { metadata.level().max(Level::Debug) } else { metadata.level() }
+}
+
+impl<L: Log> Log for Demoting<L> {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.0.enabled(&Metadata::builder().level(level(metadata)).target(metadata.target()).build())
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let demoted = Record::builder()
+            .args(*record.args())
+            .level(level(record.metadata()))
+            .target(record.target())
+            .module_path(record.module_path())
+            .file(record.file())
+            .line(record.line())
+            .build();
+        self.0.log(&demoted);
+    }
+
+    fn flush(&self) {
+        self.0.flush();
+    }
+}

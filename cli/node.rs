@@ -1,0 +1,230 @@
+//! `chinwag`: a node of its own process.
+//!
+//! ```text
+//! the socket is bound, the actors run   one line on stdout: SID and address
+//! onStart                               called once: null, or the error before the program exits
+//! Ctrl-C, SIGTERM, SIGHUP               says farewell, answers what was asked, and dies by the signal
+//! status.stop, --end-with-stdin         the same, and exits with 0
+//! ```
+
+use std::{
+    io::{self, BufRead, Read},
+    process::ExitCode,
+    rc::Rc,
+    time::Duration,
+};
+
+use chinwag::{
+    Call, CallError, Config, ErrorKind, HttpTransport, Node, NodeAddr, StartError, Value,
+    actors::{local::membership, scripts, stub, transport::Transport},
+    protocol::call::CallContext,
+    protocol::value::{Function, Object},
+    protocol::wire::Limits,
+};
+
+use tokio::sync::oneshot;
+
+use super::{Ended, Ending, NodeArgs, Outputs, fail, memory, raise_file_limit, typed};
+
+/// How long the news that a node could not start may take to reach whoever waits for it.
+const BAD_NEWS: Duration = Duration::from_secs(2);
+
+/// How much of standard input a configuration may take, in bytes.
+const MOST: u64 = 64 << 20;
+
+/// Runs a node until someone stops it.
+pub(super) async fn run(mut args: NodeArgs, end_with_stdin: bool, outputs: &Outputs) -> Ended {
+    raise_file_limit();
+    let mut ending = Ending::listen();
+    let json = args.json;
+    if let Err(why) = read_config(&mut args, end_with_stdin) {
+        return fail(&why).into();
+    }
+    let config = match configuration(args) {
+        Ok(config) => config,
+        Err(why) => return fail(&typed::explained(&why)).into(),
+    };
+    let on_start = config.on_start.clone();
+    let (settings, asked) = (config.settings.scripts.clone(), asked_address(&config));
+    let mut builder = builder(config, outputs);
+    if end_with_stdin {
+        builder = builder.children_end_with_it();
+    }
+    let node = match builder.start().await {
+        Ok(node) => node,
+        Err(why) => {
+            if let Some(Value::Function(on_start)) = &on_start {
+                tell_parent(on_start, &why, settings, &asked).await;
+            }
+            return fail(&typed::explained(&why)).into();
+        }
+    };
+    tokio::task::spawn_local(memory::give_back());
+    announce(&node, json, outputs);
+    if let Some(on_start) = on_start {
+        let node = node.clone();
+        tokio::task::spawn_local(async move { call_on_start(&node, on_start).await });
+    }
+    let input_ended = async {
+        // an error means that there is no thread to watch it
+        if !end_with_stdin || stdin_ended().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = node.stopped() => ExitCode::SUCCESS.into(),
+        cause = ending.wanted() => {
+            node.stop().await;
+            Ended::By(cause)
+        }
+        () = input_ended => {
+            node.stop().await;
+            ExitCode::SUCCESS.into()
+        }
+    }
+}
+
+/// Reads a configuration that is on standard input: all of it, or its first line if the node then watches it for its end.
+pub(super) fn read_config(args: &mut NodeArgs, first_line: bool) -> Result<(), String> {
+    if args.config.as_deref() != Some("-") {
+        return Ok(());
+    }
+    let mut text = String::new();
+    let mut stdin = io::stdin().lock().take(MOST);
+    let read = if first_line { stdin.read_line(&mut text) } else { stdin.read_to_string(&mut text) };
+    match read {
+        Err(why) => Err(format!("cannot read the configuration from standard input: {why}")),
+        Ok(_) if stdin.limit() == 0 => Err(format!("the configuration on standard input is larger than {MOST} bytes")),
+        Ok(_) => {
+            args.config = Some(text);
+            Ok(())
+        }
+    }
+}
+
+/// Waits until standard input has ended. A thread reads it, as it may be anything.
+async fn stdin_ended() -> Result<(), oneshot::error::RecvError> {
+    let (tell, told) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("chinwag-stdin".to_owned()).stack_size(128 << 10);
+    let thread = thread.spawn(move || {
+        // an input that cannot be read has ended
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        // the node may have ended too
+        let _ = tell.send(());
+    });
+    if let Err(why) = thread {
+        log::error!(target: "chinwag::node", "the end of standard input is not noticed: {why}");
+    }
+    told.await
+}
+
+/// A node that spawns others with this program. If the program cannot find itself, the library looks for `chinwag`.
+pub(super) fn builder(config: Config, outputs: &Outputs) -> chinwag::Builder {
+    let builder = Node::builder().config(config).child_output(outputs.err.clone());
+    match std::env::current_exe() {
+        Ok(program) => builder.program(program),
+        Err(_) => builder,
+    }
+}
+
+/// What the configuration says, and the flags over it.
+pub(super) fn configuration(args: NodeArgs) -> Result<Config, StartError> {
+    let mut config = args.config.as_deref().map_or_else(|| Ok(Config::default()), typed::configuration)?;
+    config.ip = args.ip.or(config.ip);
+    config.port = args.port.or(config.port);
+    config.advertise = args.advertise.or(config.advertise);
+    config.insecure |= args.insecure;
+    config.settings.scripts.enabled &= args.scripts;
+    if let Some(interval) = args.probe_interval {
+        config.settings.membership.detection = membership::Settings::paced(Duration::from_millis(interval)).detection;
+    }
+    if let Some(membership) = &args.membership {
+        config.settings.membership.on = membership == "on";
+    }
+    if let Some(name) = &args.cluster {
+        config.cluster(name)?;
+    }
+    for seed in &args.join {
+        config.join(seed)?;
+    }
+    for gid in &args.group {
+        config.group(gid)?;
+    }
+    Ok(config)
+}
+
+/// The one line that says the node is up.
+fn announce(node: &Node, json: bool, outputs: &Outputs) {
+    let (sid, address) = (node.sid(), node.addr());
+    let line = if json {
+        let (ip, port, nid) = (address.ip(), address.port(), node.nid().to_string());
+        let pid = std::process::id();
+        json_text([
+            ("sid", sid.as_str().into()),
+            ("nid", nid.into()),
+            ("ip", ip.into()),
+            ("port", port.into()),
+            ("pid", pid.into()),
+        ])
+    } else {
+        format!("{sid} listens on {address}")
+    };
+    outputs.out.line(line);
+}
+
+/// An object as JSON text, its keys in this order.
+fn json_text<const N: usize>(members: [(&str, Value); N]) -> String {
+    serde_json::to_string(&Value::from(Object::from_iter(members))).unwrap_or_default()
+}
+
+/// Calls what the configuration says to call. A stub of ours is told the configuration at once; any other function is
+/// machine-made and asks for it. Source text was written by a person and gets the server's handle.
+async fn call_on_start(node: &Node, on_start: Value) {
+    let called = match on_start {
+        Value::Function(function) if stub::remote(&function).is_some() => {
+            node.apply(function, vec![Value::Null, node.addr().to_value()]).await
+        }
+        Value::Function(function) => node.apply(function, vec![Value::Null]).await,
+        Value::String(source) => node.apply(Function::new(source.as_str()), vec![server_handle(node)]).await,
+        other => Err(CallError::new(ErrorKind::BadArgument, format!("onStart is {}", other.type_name()))),
+    };
+    if let Err(why) = called {
+        log::error!(target: "chinwag::node", "onStart failed: {why}");
+    }
+}
+
+/// What an `onStart` that a person wrote can do with the server.
+fn server_handle(node: &Node) -> Value {
+    let address = node.server().address();
+    let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
+    let ip = address.ip().to_string();
+    let shown = json_text([("address", ip.into()), ("port", address.port().into()), ("family", family.into())]);
+    let close = "(callback) => { distribution.local.status.stop(() => { if (callback) callback(); }); }";
+    let functions = [("address", format!("() => ({shown})")), ("close", close.to_owned())];
+    functions.into_iter().map(|(name, source)| (name, Function::new(source))).collect::<Object>().into()
+}
+
+/// Where a node that may not start would have been.
+fn asked_address(config: &Config) -> NodeAddr {
+    let ip = config.ip.as_deref().unwrap_or(Config::DEFAULT_IP);
+    config.advertise.clone().unwrap_or_else(|| NodeAddr::new(ip, config.port.unwrap_or(Config::DEFAULT_PORT)))
+}
+
+/// Tells whoever waits for this node that it will not come. A stub of ours says where; any other function is run, and
+/// can do nothing but call out.
+async fn tell_parent(on_start: &Function, why: &StartError, settings: scripts::ScriptSettings, me: &NodeAddr) {
+    let error = Value::from(CallError::new(ErrorKind::SpawnFailed, typed::explained(why)));
+    let transport = Rc::new(HttpTransport::new(Limits::default()));
+    let told = match stub::remote(on_start).and_then(|remote| remote.node.clone().map(|parent| (remote, parent))) {
+        Some((remote, parent)) => {
+            let context = CallContext { time_left: BAD_NEWS, ..CallContext::default() };
+            let call = Call::new(remote.gid, remote.service, remote.method, vec![error]).within(context);
+            transport.call(&parent, call).await
+        }
+        None => scripts::run_without_node(me, transport, settings, on_start, vec![error], BAD_NEWS).await,
+    };
+    if let Err(why) = told {
+        log::warn!(target: "chinwag::node", "the parent was not told: {why}");
+    }
+}

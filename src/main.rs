@@ -1,9 +1,0 @@
-//! The `chinwag` program.
-
-mod cli;
-
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    cli::main()
-}
