@@ -12,7 +12,7 @@ use chinwag::{
 };
 use clap::Args;
 
-use super::{fail, typed::read_json};
+use crate::{ending::fail, typed::read_json};
 
 /// What to call, and where.
 #[derive(Debug, Args)]

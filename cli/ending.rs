@@ -134,3 +134,9 @@ impl Ending {
         Cause
     }
 }
+
+/// One line on stderr, and the exit code of a failure.
+pub(crate) fn fail(why: &dyn std::fmt::Display) -> ExitCode {
+    let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("error: {why}\n"));
+    ExitCode::FAILURE
+}

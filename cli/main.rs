@@ -12,27 +12,31 @@
 //! Whatever is refused is one line on stderr; the exit code is 2 for a command line that cannot be, 1 for anything that
 //! failed.
 
+mod args;
 mod call;
 mod console;
 mod ending;
+mod files;
 mod first;
 mod logging;
 mod memory;
 mod node;
+mod outputs;
 mod simulate;
 mod typed;
 mod up;
 mod usage;
 
-use std::{io::Write, process::ExitCode, time::Duration};
+use std::{io::Write, process::ExitCode};
 
 use chinwag::Output;
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
-use self::ending::{Ended, Ending};
-
-/// How long the program waits at its end for what it has printed and logged to be read.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+use self::{
+    args::NodeArgs,
+    ending::{Ended, fail},
+    outputs::Outputs,
+};
 
 /// Node groups and gossip on actors. Without a command: runs a node.
 #[derive(Debug, Parser)]
@@ -60,71 +64,6 @@ enum Command {
     Run(console::RunArgs),
     /// Simulates many nodes in this process: a rumor to everyone, membership while nodes die, or random failures
     Simulate(simulate::SimulateArgs),
-}
-
-/// What a node is told on the command line. Flags win over the configuration.
-#[derive(Debug, Args)]
-struct NodeArgs {
-    /// IP address or host name to bind; 0.0.0.0 and :: need --advertise [default: 127.0.0.1]
-    #[arg(long)]
-    ip: Option<String>,
-    /// Port to bind, 0 for a free one [default: 8080]
-    #[arg(long, allow_negative_numbers = true)]
-    port: Option<u16>,
-    /// Configuration as a serialized object or JSON: {ip, port, advertise, onStart, membership, join, groups, cluster}; -
-    /// reads it from standard input
-    #[arg(long, value_name = "TEXT")]
-    config: Option<String>,
-    /// Where others reach this node, if not where it is bound
-    #[arg(long, value_name = "HOST:PORT")]
-    advertise: Option<chinwag::NodeAddr>,
-    /// Join the nodes that this one knows; may be given several times, each is tried until one answers
-    #[arg(long, value_name = "HOST:PORT")]
-    join: Vec<String>,
-    /// Be in this group from the start; may be given several times
-    #[arg(long, value_name = "GID")]
-    group: Vec<String>,
-    /// Name of the cluster; nodes of clusters with different names never mix [default: empty]
-    #[arg(long, value_name = "NAME")]
-    cluster: Option<String>,
-    /// Whether to watch who is alive [default: on]
-    #[arg(long, value_name = "on|off", value_parser = ["on", "off"])]
-    membership: Option<String>,
-    /// Milliseconds between two probes; everything about failure detection scales with it [default: 1000]
-    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(10..=3_600_000))]
-    probe_interval: Option<u64>,
-    /// Allow an address that others can reach, with nothing to keep strangers out
-    #[arg(long)]
-    insecure: bool,
-    /// Run functions that other nodes ship here
-    #[arg(long, value_name = "on|off", default_value = "on", action = clap::ArgAction::Set, value_parser = on_or_off)]
-    scripts: bool,
-    /// Print the line that says the node is up as JSON
-    #[arg(long)]
-    json: bool,
-}
-
-/// Reads a switch.
-fn on_or_off(text: &str) -> Result<bool, &'static str> {
-    match text {
-        "on" => Ok(true),
-        "off" => Ok(false),
-        _ => Err("it is on or off"),
-    }
-}
-
-/// This program's standard output and standard error, which make nobody wait.
-#[derive(Clone, Debug)]
-struct Outputs {
-    out: Output,
-    err: Output,
-}
-
-impl Drop for Outputs {
-    fn drop(&mut self) {
-        self.err.flush_within(LAST_WORDS);
-        self.out.flush_within(LAST_WORDS);
-    }
 }
 
 /// Runs what the command line says.
@@ -194,19 +133,5 @@ fn usage(error: &clap::Error) -> ExitCode {
             let _ = writeln!(std::io::stderr(), "{line}");
             ExitCode::from(2)
         }
-    }
-}
-
-/// One line on stderr, and the exit code of a failure.
-fn fail(why: &dyn std::fmt::Display) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "error: {why}");
-    ExitCode::FAILURE
-}
-
-/// Many peers mean many connections: as many files as the system allows.
-fn raise_file_limit() {
-    #[cfg(unix)]
-    if let Err(why) = rlimit::increase_nofile_limit(u64::MAX) {
-        log::debug!(target: "chinwag::node", "the limit on open files stays: {why}");
     }
 }

@@ -24,7 +24,14 @@ use chinwag::{
 
 use tokio::sync::oneshot;
 
-use super::{Ended, Ending, NodeArgs, Outputs, fail, memory, raise_file_limit, typed};
+use crate::{
+    args::NodeArgs,
+    ending::{Ended, Ending, fail},
+    files::raise_file_limit,
+    memory,
+    outputs::Outputs,
+    typed,
+};
 
 /// How long the news that a node could not start may take to reach whoever waits for it.
 const BAD_NEWS: Duration = Duration::from_secs(2);

@@ -25,7 +25,13 @@ use clap::Args;
 use futures_util::future::join_all;
 use tokio::sync::watch;
 
-use super::{Ended, Ending, Outputs, fail, node, raise_file_limit, typed};
+use crate::{
+    ending::{Ended, Ending, fail},
+    files::raise_file_limit,
+    node,
+    outputs::Outputs,
+    typed,
+};
 
 /// The group's name.
 const GROUP: &str = "town";

@@ -18,7 +18,7 @@ use chinwag::{
     actors::settings::Settings,
     membership::{self, Event},
 };
-use chinwag_simulation::{Impossible, Latency, Net, Simulation};
+use chinwag_simulation::{Latency, Net, Simulation, SimulationError};
 use futures_util::StreamExt as _;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -46,7 +46,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     if kills > 0 {
         let taken = (seed..seed + kills).map(|seed| town(seed).run(|net| kill(net, seed)));
-        show(nodes, loss, seed, &taken.collect::<Result<Vec<_>, Impossible>>()?);
+        show(nodes, loss, seed, &taken.collect::<Result<Vec<_>, SimulationError>>()?);
         println!("{:.1} s of real time", began.elapsed().as_secs_f64());
     }
     Ok(())

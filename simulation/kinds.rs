@@ -10,7 +10,7 @@ use rand::{RngExt as _, seq::index};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng as _};
 
 use super::{
-    Impossible, Latency, STORY, Skew,
+    Latency, STORY, SimulationError, Skew,
     net::seed_of,
     scenario::{Action, Demand, Event, SETTLED, Scenario},
 };
@@ -150,16 +150,16 @@ impl fmt::Display for Kind {
 }
 
 impl FromStr for Kind {
-    type Err = Impossible;
+    type Err = SimulationError;
 
     /// Reads what [`Display`](fmt::Display) writes.
     ///
     /// # Errors
-    /// [`Impossible::Argument`], naming all kinds.
-    fn from_str(text: &str) -> Result<Kind, Impossible> {
+    /// [`SimulationError::Argument`], naming all kinds.
+    fn from_str(text: &str) -> Result<Kind, SimulationError> {
         KINDS.into_iter().find(|kind| kind.name() == text).ok_or_else(|| {
             let (shown, names) = (text.chars().take(64).collect::<String>(), KINDS.map(Kind::name).join(", "));
-            Impossible::Argument(format!("unknown kind {shown:?}: expected one of {names}"))
+            SimulationError::Argument(format!("unknown kind {shown:?}: expected one of {names}"))
         })
     }
 }

@@ -22,7 +22,7 @@
 //!     net.reach("the bridge is out").nodes
 //! })?;
 //! assert!((1..10).contains(&heard));
-//! # Ok::<(), chinwag_simulation::Impossible>(())
+//! # Ok::<(), chinwag_simulation::SimulationError>(())
 //! ```
 //!
 //! Stories can be data ([`scenario`]), drawn from a seed and checked ([`swarm`]), or one of the two that are measured: a
@@ -34,6 +34,7 @@
 
 mod address;
 pub mod checks;
+mod error;
 mod exchange;
 pub mod kinds;
 pub mod latency;
@@ -58,27 +59,26 @@ use chinwag_actors::{local::membership::Settings as Membership, service::AnyServ
 use chinwag_protocol::{
     group::{Group, GroupConfig, Sharing},
     identity::{Gid, NodeAddr},
-    overlay::{Neighbours, OverlayError},
+    overlay::Neighbours,
 };
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng as _};
 use tokio::task::LocalSet;
 
 pub use chinwag_protocol::overlay::Overlay;
+pub use error::{MAX_NODES, SimulationError};
 pub use latency::{Latency, LatencyError};
 pub use ledger::{Counts, Hearing, Reach};
 pub use net::Net;
 pub use skew::Skew;
 
 use address::address;
+use error::check_share;
 use ledger::Ledger;
 use net::{Inner, Views, seed_of};
 use network::{Network, Weather};
 
 /// The group that every node of a simulation is in, unless told otherwise.
 pub const GROUP: &str = "town";
-
-/// Most nodes of a simulation: what a group holds.
-pub const MAX_NODES: usize = chinwag_protocol::group::MAX_MEMBERS;
 
 /// How often shipped code is interrupted before a call of it is ended: some ten million steps, which take less than the
 /// second of processor time that a real node grants. A guess.
@@ -233,14 +233,14 @@ impl Simulation {
     /// Who will know whom, if there is such a network.
     ///
     /// # Errors
-    /// [`Impossible`], saying what cannot be.
-    pub fn check(&self) -> Result<Neighbours, Impossible> {
+    /// [`SimulationError`], saying what cannot be.
+    pub fn check(&self) -> Result<Neighbours, SimulationError> {
         let total = self.beside.iter().fold(self.nodes, |total, size| total.saturating_add(*size));
         if self.nodes == 0 || total > MAX_NODES {
-            return Err(Impossible::Nodes(total));
+            return Err(SimulationError::Nodes(total));
         }
         if self.beside.contains(&0) {
-            return Err(Impossible::Argument("a clique beside the network has at least one node".to_owned()));
+            return Err(SimulationError::Argument("a clique beside the network has at least one node".to_owned()));
         }
         check_share("loss", self.weather.loss)?;
         check_share("duplication", self.weather.duplication)?;
@@ -254,11 +254,11 @@ impl Simulation {
     /// be a runtime's.
     ///
     /// # Errors
-    /// [`Impossible`], where no such network exists; nothing has run then.
+    /// [`SimulationError`], where no such network exists; nothing has run then.
     ///
     /// # Panics
     /// Where the story does, or where the thread runs a runtime already.
-    pub fn run<F, T>(self, story: impl FnOnce(Net) -> F) -> Result<T, Impossible>
+    pub fn run<F, T>(self, story: impl FnOnce(Net) -> F) -> Result<T, SimulationError>
     where
         F: Future<Output = T>,
     {
@@ -268,7 +268,7 @@ impl Simulation {
         settings.scripts.inline.get_or_insert(SHIPPED);
 
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-        let runtime = runtime.map_err(|why| Impossible::Runtime(why.to_string()))?;
+        let runtime = runtime.map_err(|why| SimulationError::Runtime(why.to_string()))?;
         let local = Rc::new(LocalSet::new());
         let wires = Rc::downgrade(&local);
         let told = local.block_on(&runtime, async {
@@ -330,32 +330,4 @@ fn views(neighbours: &Neighbours) -> Views {
 /// A name that is known to be one; `all` where it were not.
 fn named(name: &str) -> Gid {
     Gid::new(name).unwrap_or_else(|_| Gid::all())
-}
-
-fn check_share(what: &'static str, share: f64) -> Result<(), Impossible> {
-    if (0.0..1.0).contains(&share) { Ok(()) } else { Err(Impossible::Share(what, share)) }
-}
-
-/// Why there is no such simulation. Nothing has run.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Impossible {
-    /// None, or more than a group holds.
-    #[error("a simulation has 1 to {MAX_NODES} nodes, not {0}")]
-    Nodes(usize),
-    /// Not a share of all messages, or all of them.
-    #[error("{0} is a share from 0 to less than 1, not {1}")]
-    Share(&'static str, f64),
-    /// No network has this latency.
-    #[error(transparent)]
-    Latency(#[from] LatencyError),
-    /// No such graph exists.
-    #[error(transparent)]
-    Overlay(#[from] OverlayError),
-    /// Nothing to do.
-    #[error("{0}")]
-    Argument(String),
-    /// The operating system refused.
-    #[error("no runtime: {0}")]
-    Runtime(String),
 }

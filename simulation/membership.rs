@@ -27,7 +27,9 @@ use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng as _};
 use serde::Serialize;
 use tokio::{sync::Notify, time::timeout};
 
-use super::{Impossible, Latency, Net, STORY, Simulation, address, check_share, net::seed_of, spread::Percentiles};
+use super::{
+    Latency, Net, STORY, Simulation, SimulationError, address, check_share, net::seed_of, spread::Percentiles,
+};
 
 /// Most kills: two times are held for each.
 pub const MAX_KILLS: u32 = 100_000;
@@ -99,19 +101,19 @@ impl fmt::Display for Death {
 }
 
 impl FromStr for Death {
-    type Err = Impossible;
+    type Err = SimulationError;
 
     /// Reads what [`Display`](fmt::Display) writes.
     ///
     /// # Errors
-    /// [`Impossible::Argument`], quoting the text.
-    fn from_str(text: &str) -> Result<Death, Impossible> {
+    /// [`SimulationError::Argument`], quoting the text.
+    fn from_str(text: &str) -> Result<Death, SimulationError> {
         match text {
             "refused" => Ok(Death::Refused),
             "silent" => Ok(Death::Silent),
             other => {
                 let shown: String = other.chars().take(64).collect();
-                Err(Impossible::Argument(format!("unknown death {shown:?}: expected \"refused\" or \"silent\"")))
+                Err(SimulationError::Argument(format!("unknown death {shown:?}: expected \"refused\" or \"silent\"")))
             }
         }
     }
@@ -269,9 +271,9 @@ impl Watching {
     /// Whether this can be measured; nothing runs.
     ///
     /// # Errors
-    /// [`Impossible`], saying what cannot be.
-    pub fn check(&self) -> Result<(), Impossible> {
-        let impossible = |why: String| Err(Impossible::Argument(why));
+    /// [`SimulationError`], saying what cannot be.
+    pub fn check(&self) -> Result<(), SimulationError> {
+        let impossible = |why: String| Err(SimulationError::Argument(why));
         if self.nodes < 2 {
             return impossible(format!("nodes watch each other from 2 nodes on, not {}", self.nodes));
         }
@@ -282,7 +284,7 @@ impl Watching {
             return impossible(format!("at most {MAX_KILLS} nodes are killed, not {}", self.kills));
         }
         let detection = membership::Settings::paced(self.period).detection;
-        detection.check().map_err(|why| Impossible::Argument(why.to_string()))?;
+        detection.check().map_err(|why| SimulationError::Argument(why.to_string()))?;
         if self.period.as_secs_f64() * self.periods as f64 > LONGEST.as_secs_f64() {
             let days = LONGEST.as_secs() / 86_400;
             return impossible(format!("{} periods of {:?} are more than {days} days", self.periods, self.period));
@@ -317,7 +319,7 @@ impl Watching {
     ///
     /// # Errors
     /// As [`check`](Watching::check). Nothing has run then.
-    pub fn run(&self, traced: bool) -> Result<Run, Impossible> {
+    pub fn run(&self, traced: bool) -> Result<Run, SimulationError> {
         self.run_in_stages(traced, |_| {})
     }
 
@@ -325,7 +327,7 @@ impl Watching {
     ///
     /// # Errors
     /// As [`run`](Watching::run).
-    pub fn run_in_stages(&self, traced: bool, at: impl Fn(Stage)) -> Result<Run, Impossible> {
+    pub fn run_in_stages(&self, traced: bool, at: impl Fn(Stage)) -> Result<Run, SimulationError> {
         self.check()?;
         let simulation = self.simulation();
         let simulation = if traced { simulation.traced() } else { simulation };

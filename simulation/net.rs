@@ -22,9 +22,8 @@ use chinwag_protocol::{
 use tokio::time::{sleep, timeout};
 
 use super::{
-    Impossible,
     address::address,
-    check_share,
+    error::{SimulationError, check_share},
     latency::Latency,
     ledger::{Counts, Hearing, Ledger, Reach},
     network::{Network, Place, Port, Power, Watched},
@@ -354,7 +353,7 @@ impl Net {
     ///
     /// # Errors
     /// Where no clock is so.
-    pub fn set_clock(&self, skew: Skew) -> Result<(), Impossible> {
+    pub fn set_clock(&self, skew: Skew) -> Result<(), SimulationError> {
         let skew = skew.checked(self.len())?;
         self.0.network.event(format_args!("clock {} {} {}", skew.node, skew.rate, skew.offset));
         self.0.clocks.borrow_mut().insert(skew.node, skew);
@@ -445,7 +444,7 @@ impl Net {
     ///
     /// # Errors
     /// Where it is no share below 1.
-    pub fn set_loss(&self, share: f64) -> Result<(), Impossible> {
+    pub fn set_loss(&self, share: f64) -> Result<(), SimulationError> {
         check_share("loss", share)?;
         self.0.network.event(format_args!("loss {share}"));
         let weather = self.0.network.weather.get();
@@ -470,7 +469,7 @@ impl Net {
     ///
     /// # Errors
     /// Where it is no share; one link may lose everything.
-    pub fn set_link_loss(&self, from: usize, to: usize, share: f64) -> Result<(), Impossible> {
+    pub fn set_link_loss(&self, from: usize, to: usize, share: f64) -> Result<(), SimulationError> {
         if share != 1.0 {
             check_share("loss", share)?;
         }

@@ -6,7 +6,7 @@ use chinwag_protocol::group::Group;
 use serde::Serialize;
 
 use super::{
-    Impossible, Net,
+    Net, SimulationError,
     checks::{CHECKS, Check, PADDING, Tried, Violation},
     named,
     scenario::{Action, Link, SETTLED, Scenario, TICK},
@@ -72,7 +72,7 @@ impl Scenario {
     ///
     /// # Errors
     /// As [`check`](Scenario::check). Nothing has run then.
-    pub fn run(&self, traced: bool) -> Result<Outcome, Impossible> {
+    pub fn run(&self, traced: bool) -> Result<Outcome, SimulationError> {
         self.check()?;
         let mut events = self.events.clone();
         events.sort_by_key(|event| event.at);

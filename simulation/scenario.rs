@@ -26,7 +26,7 @@ use chinwag_actors::{local::membership, settings::Settings};
 use chinwag_protocol::{group::GroupConfig, identity::Gid, overlay::Overlay};
 use serde::{Deserialize, Serialize, de::Error as _};
 
-use super::{GROUP, Impossible, Latency, Simulation, Skew, check_share, latency, named, spread::MAX_PAYLOAD};
+use super::{GROUP, Latency, Simulation, SimulationError, Skew, check_share, latency, named, spread::MAX_PAYLOAD};
 
 /// Milliseconds between comparisons in a scenario.
 pub(super) const TICK: u64 = 200;
@@ -260,8 +260,8 @@ impl Action {
     }
 
     /// Whether it can happen among so many nodes.
-    fn check(&self, nodes: usize) -> Result<(), Impossible> {
-        let impossible = |why: String| Err(Impossible::Argument(why));
+    fn check(&self, nodes: usize) -> Result<(), SimulationError> {
+        let impossible = |why: String| Err(SimulationError::Argument(why));
         if let Some(node) = self.nodes().into_iter().find(|node| *node >= nodes) {
             return impossible(format!("it names node {node}; the last is {}", nodes.max(1) - 1));
         }
@@ -384,21 +384,23 @@ impl Scenario {
     /// Whether there is such a network, and everything can happen on it; nothing runs.
     ///
     /// # Errors
-    /// [`Impossible`], saying what cannot be.
-    pub fn check(&self) -> Result<(), Impossible> {
-        let impossible = |why: String| Err(Impossible::Argument(why));
+    /// [`SimulationError`], saying what cannot be.
+    pub fn check(&self) -> Result<(), SimulationError> {
+        let impossible = |why: String| Err(SimulationError::Argument(why));
         for Event { at, what } in &self.events {
             if *at > LATEST {
                 return impossible(format!("an event at {at} ms: the last moment is {LATEST}"));
             }
-            what.check(self.total()).map_err(|why| Impossible::Argument(format!("the event at {at} ms: {why}")))?;
+            what.check(self.total())
+                .map_err(|why| SimulationError::Argument(format!("the event at {at} ms: {why}")))?;
             if matches!(what, Action::Join { .. }) && self.watch.is_none() {
                 return impossible(format!("the event at {at} ms: a node joins only where nodes watch each other"));
             }
         }
         for Link { from, to, latency, loss } in &self.links {
             let way = Action::Cut { from: *from, to: *to };
-            way.check(self.total()).map_err(|why| Impossible::Argument(format!("the link {from} to {to}: {why}")))?;
+            way.check(self.total())
+                .map_err(|why| SimulationError::Argument(format!("the link {from} to {to}: {why}")))?;
             loss.map_or(Ok(()), |share| check_share("loss", share))?;
             latency.map_or(Ok(self.latency), Latency::checked)?;
         }
@@ -410,7 +412,7 @@ impl Scenario {
         }
         if let Some(period) = self.watch {
             let detection = membership::Settings::paced(Duration::from_millis(period)).detection;
-            detection.check().map_err(|why| Impossible::Argument(why.to_string()))?;
+            detection.check().map_err(|why| SimulationError::Argument(why.to_string()))?;
         }
         match self.retained {
             Some(0) => impossible("a node holds at least one rumor".to_owned()),

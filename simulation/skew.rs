@@ -3,7 +3,7 @@
 use chinwag_actors::clock::Clock;
 use serde::{Deserialize, Serialize};
 
-use super::Impossible;
+use crate::error::SimulationError;
 
 /// How far a clock may be off, in milliseconds: ten years.
 pub const MOST_OFFSET: i64 = 315_360_000_000;
@@ -52,16 +52,16 @@ impl Skew {
     /// The same, if a node of so many can have it.
     ///
     /// # Errors
-    /// [`Impossible`], saying what is out of range.
-    pub fn checked(self, nodes: usize) -> Result<Skew, Impossible> {
-        Clock::at_rate(self.rate).map_err(|why| Impossible::Argument(why.to_string()))?;
+    /// [`SimulationError`], saying what is out of range.
+    pub fn checked(self, nodes: usize) -> Result<Skew, SimulationError> {
+        Clock::at_rate(self.rate).map_err(|why| SimulationError::Argument(why.to_string()))?;
         if self.offset.unsigned_abs() > MOST_OFFSET.unsigned_abs() {
             let why = format!("a clock is at most {MOST_OFFSET} ms off, not {}", self.offset);
-            return Err(Impossible::Argument(why));
+            return Err(SimulationError::Argument(why));
         }
         if self.node >= nodes {
             let last = nodes.saturating_sub(1);
-            return Err(Impossible::Argument(format!("a clock is node {}'s; the last is {last}", self.node)));
+            return Err(SimulationError::Argument(format!("a clock is node {}'s; the last is {last}", self.node)));
         }
         Ok(self)
     }

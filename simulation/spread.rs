@@ -13,7 +13,7 @@ use rand::RngExt as _;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng as _};
 use serde::Serialize;
 
-use super::{GROUP, Impossible, Latency, STORY, Simulation, named, net::seed_of};
+use super::{GROUP, Latency, STORY, Simulation, SimulationError, named, net::seed_of};
 
 /// Latencies to a gossip tick.
 pub const TICK: f64 = 200.0;
@@ -90,7 +90,7 @@ impl Spread {
     /// let mut spread = Spread::new(20);
     /// spread.loss = 0.1;
     /// assert_eq!(spread.run(0, false)?.reached, 20);
-    /// # Ok::<(), chinwag_simulation::Impossible>(())
+    /// # Ok::<(), chinwag_simulation::SimulationError>(())
     /// ```
     pub fn new(nodes: usize) -> Spread {
         Spread {
@@ -107,10 +107,10 @@ impl Spread {
     /// Whether there is such a network; nothing runs.
     ///
     /// # Errors
-    /// [`Impossible`], saying what cannot be.
-    pub fn check(&self) -> Result<(), Impossible> {
+    /// [`SimulationError`], saying what cannot be.
+    pub fn check(&self) -> Result<(), SimulationError> {
         if self.payload_bytes == 0 || self.payload_bytes > MAX_PAYLOAD {
-            return Err(Impossible::Argument(format!(
+            return Err(SimulationError::Argument(format!(
                 "a payload has 1 to {MAX_PAYLOAD} bytes, not {}",
                 self.payload_bytes
             )));
@@ -121,7 +121,7 @@ impl Spread {
                 "a message takes at most {SLOWEST} ms on average where a rumor is measured, as figures are in latencies, \
                  not {mean}"
             );
-            return Err(Impossible::Argument(why));
+            return Err(SimulationError::Argument(why));
         }
         self.simulation(0).check().map(drop)
     }
@@ -147,8 +147,8 @@ impl Spread {
     /// One run, on this thread.
     ///
     /// # Errors
-    /// [`Impossible`], where no such network exists.
-    pub fn run(&self, run: u64, traced: bool) -> Result<Run, Impossible> {
+    /// [`SimulationError`], where no such network exists.
+    pub fn run(&self, run: u64, traced: bool) -> Result<Run, SimulationError> {
         self.run_in_stages(run, traced, |_| {})
     }
 
@@ -156,7 +156,7 @@ impl Spread {
     ///
     /// # Errors
     /// As [`run`](Spread::run).
-    pub fn run_in_stages(&self, run: u64, traced: bool, at: impl Fn(Stage)) -> Result<Run, Impossible> {
+    pub fn run_in_stages(&self, run: u64, traced: bool, at: impl Fn(Stage)) -> Result<Run, SimulationError> {
         self.check()?;
         let seed = self.seed.wrapping_add(run);
         let simulation = self.simulation(seed);

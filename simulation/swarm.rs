@@ -15,7 +15,7 @@ use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng as _};
 use serde::Serialize;
 
 use super::{
-    Impossible, Latency, STORY, Skew,
+    Latency, STORY, SimulationError, Skew,
     checks::Violation,
     kinds::{KINDS, Kind, USUAL, WITHIN},
     net::seed_of,
@@ -196,13 +196,13 @@ impl Report {
     /// Sums up what came of the scenarios of so many seeds, drawn of these kinds, the first ones that failed shrunk.
     ///
     /// # Errors
-    /// [`Impossible`] where one of those is.
+    /// [`SimulationError`] where one of those is.
     pub fn of(
         seed: u64,
         kinds: &BTreeSet<Kind>,
         tried: Vec<(Scenario, Outcome)>,
         wall: Duration,
-    ) -> Result<Report, Impossible> {
+    ) -> Result<Report, SimulationError> {
         let sum = |of: fn(&Outcome) -> u64| tried.iter().map(|(_, outcome)| of(outcome)).sum();
         let (seeds, checked, told) = (tried.len() as u64, sum(|outcome| outcome.checked), sum(|outcome| outcome.told));
         let failed: Vec<_> = tried.into_iter().filter(|(_, outcome)| !outcome.violations.is_empty()).collect();
@@ -229,7 +229,7 @@ impl Report {
 ///
 /// # Errors
 /// As [`Scenario::run`].
-pub fn run(scenario: &Scenario, traced: bool) -> Result<Outcome, Impossible> {
+pub fn run(scenario: &Scenario, traced: bool) -> Result<Outcome, SimulationError> {
     // what it left half done is dropped with it
     catch_unwind(AssertUnwindSafe(|| scenario.run(traced))).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -259,8 +259,8 @@ impl Failure {
     /// Shrinks a scenario that failed, to one that breaks one of the same checks.
     ///
     /// # Errors
-    /// [`Impossible`] where the scenario itself is.
-    pub fn of(scenario: Scenario, violations: Vec<Violation>, replay: String) -> Result<Failure, Impossible> {
+    /// [`SimulationError`] where the scenario itself is.
+    pub fn of(scenario: Scenario, violations: Vec<Violation>, replay: String) -> Result<Failure, SimulationError> {
         let broken: BTreeSet<&str> = violations.iter().map(|violation| violation.check).collect();
         let fails = |scenario: &Scenario| {
             let found = run(scenario, false)?.violations;
@@ -288,8 +288,8 @@ impl Failure {
 /// What `fails` says; a smaller scenario that cannot be is passed over.
 pub fn shrink(
     scenario: Scenario,
-    fails: impl Fn(&Scenario) -> Result<bool, Impossible>,
-) -> Result<(Scenario, u32), Impossible> {
+    fails: impl Fn(&Scenario) -> Result<bool, SimulationError>,
+) -> Result<(Scenario, u32), SimulationError> {
     let (mut smallest, mut runs) = (scenario, 0);
     'again: loop {
         for smaller in smaller(&smallest) {
@@ -302,7 +302,8 @@ pub fn shrink(
                     smallest = smaller;
                     continue 'again;
                 }
-                Ok(false) | Err(Impossible::Overlay(_) | Impossible::Nodes(_) | Impossible::Argument(_)) => {}
+                Ok(false)
+                | Err(SimulationError::Overlay(_) | SimulationError::Nodes(_) | SimulationError::Argument(_)) => {}
                 Err(why) => return Err(why),
             }
         }

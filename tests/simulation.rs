@@ -19,7 +19,7 @@ use chinwag::{
         value::{Function, Object},
     },
 };
-use chinwag_simulation::{GROUP, Impossible, Latency, Net, Overlay, Simulation, Skew, spread::Spread};
+use chinwag_simulation::{GROUP, Latency, Net, Overlay, Simulation, SimulationError, Skew, spread::Spread};
 
 fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
@@ -392,7 +392,7 @@ fn a_network_that_cannot_be_is_refused() {
 #[test]
 fn a_rumor_is_measured() {
     let spread = Spread::new(50);
-    let runs: Result<Vec<_>, Impossible> = (0..5).map(|run| spread.run(run, false)).collect();
+    let runs: Result<Vec<_>, SimulationError> = (0..5).map(|run| spread.run(run, false)).collect();
     let runs = runs.unwrap();
     assert_eq!(spread.run(3, false).unwrap(), runs[3]);
     for run in &runs {

@@ -8,21 +8,27 @@
 //! Both see what shipped code sees, and the bare names `local`, `gossip`, `id` and `createRPC`. With `--connect` the
 //! code runs here, on a node that listens for callbacks alone, and every service it names is the other node's.
 
+mod errors;
 mod names;
 mod prompt;
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
-use chinwag::{CallError, Config, ErrorKind, Node, NodeAddr, Value, protocol::call::MAX_DEADLINE};
+use chinwag::{Config, ErrorKind, Node, NodeAddr, protocol::call::MAX_DEADLINE};
 use clap::Args;
 
-use super::{Ended, Ending, NodeArgs, Outputs, fail, memory, node, raise_file_limit, typed};
+use self::errors::{READER, uncaught};
+use crate::{
+    args::NodeArgs,
+    ending::{Ended, Ending, fail},
+    files::raise_file_limit,
+    memory, node,
+    outputs::Outputs,
+    typed,
+};
 
 /// Processor time of what is typed or run: it is one's own, on one's own machine.
 const PROCESSOR_TIME: Duration = Duration::from_secs(60);
-
-/// How long a script that prints faster than anyone reads waits for a reader that takes nothing at all.
-const READER: Duration = Duration::from_secs(30);
 
 /// What a prompt is told.
 #[derive(Debug, Args)]
@@ -87,18 +93,6 @@ async fn start(
 /// A handle whose calls may take long.
 fn patient(node: &Node) -> chinwag::actors::handle::Node {
     node.with_deadline(MAX_DEADLINE)
-}
-
-/// An error as JavaScript shows one.
-fn uncaught(why: &CallError) -> String {
-    match &why.cause {
-        Value::Undefined | Value::Null => format!("{}: {why}", why.kind.name()),
-        cause => {
-            let cause =
-                serde_json::to_string(cause).map_or_else(|_| String::new(), |cause| format!(" (cause: {cause})"));
-            format!("{}: {why}{cause}", why.kind.name())
-        }
-    }
 }
 
 /// Runs a script until nothing is pending any more, or its node is stopped.

@@ -19,7 +19,7 @@ use rustyline::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-use super::{READER, uncaught};
+use super::errors::{READER, uncaught};
 
 /// Lines that are remembered from one time to the next.
 const HISTORY: usize = 1_000;

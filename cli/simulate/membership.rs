@@ -7,115 +7,25 @@ use std::{
 };
 
 use chinwag_simulation::{
-    membership::{Death, Figures, Pauses, Removal, Report, Run, Stage, Took, Watching},
+    membership::{Figures, Removal, Report, Run, Stage, Took},
     spread::Percentiles,
 };
-use clap::Args;
 use plotters::{element::DashedPathElement, prelude::*};
 
 use super::{
-    Refusal, SimulateArgs, Sink, json, progress, say,
+    args::SimulateArgs,
+    output::{Refusal, json, progress, say},
     table::{number, two_columns, width},
 };
 use crate::usage;
 
-/// Idle periods, unless told otherwise.
-const PERIODS: u64 = 60;
-
-/// Kills, unless told otherwise.
-const KILLS: u32 = 10;
-
 /// What a kill counts for on the progress bar, in periods. A guess.
 const PERIODS_PER_KILL: u64 = 20;
 
-/// How membership is to be measured.
-#[derive(Debug, Args)]
-pub(super) struct MembershipArgs {
-    /// Instead: measure how soon nodes that watch each other remove one that dies, and how many live ones they remove
-    #[arg(long, conflicts_with_all = ["fanout", "payload_bytes", "overlay", "runs", "swarm", "scenario"])]
-    pub membership: bool,
-    /// Kill this many nodes, one after another [default: 10; 0 with --periods or --seconds]
-    #[arg(long, value_name = "COUNT", requires = "membership", allow_negative_numbers = true)]
-    kills: Option<u32>,
-    /// How they die: refused (the port refuses connections at once) or silent (nothing answers) [default: refused]
-    #[arg(long, value_name = "KIND", requires = "membership")]
-    death: Option<Death>,
-    /// Protocol periods to watch while nobody dies, before the kills [default: 60]
-    #[arg(long, value_name = "COUNT", requires = "membership", allow_negative_numbers = true)]
-    periods: Option<u64>,
-    /// The same in seconds of virtual time, rounded up to whole periods
-    #[arg(
-        long,
-        value_name = "SECONDS",
-        requires = "membership",
-        conflicts_with = "periods",
-        allow_negative_numbers = true
-    )]
-    seconds: Option<u64>,
-    /// Membership's protocol period, to which all of its times are in proportion [default: 1s]
-    #[arg(long, value_name = "DURATION", requires = "membership", value_parser = duration, allow_hyphen_values = true)]
-    protocol_period: Option<Duration>,
-    /// Pause nodes for so long in each cycle
-    #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
-    #[arg(requires_all = ["membership", "pause_every", "paused"])]
-    pause: Option<Duration>,
-    /// The length of a cycle of pauses
-    #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
-    #[arg(requires_all = ["membership", "pause"])]
-    pause_every: Option<Duration>,
-    /// The share of nodes paused in each cycle, drawn afresh for each: more than 0, less than 1
-    #[arg(long, value_name = "SHARE", allow_negative_numbers = true, requires_all = ["membership", "pause"])]
-    paused: Option<f64>,
-}
-
-/// Reads `1s`, `200ms`, `1m 30s`.
-fn duration(text: &str) -> Result<Duration, String> {
-    let read = text.parse::<jiff::SignedDuration>().map_err(|why| why.to_string())?;
-    Duration::try_from(read).map_err(|_| "a duration is not negative".to_owned())
-}
-
-impl MembershipArgs {
-    fn watching(&self, args: &SimulateArgs) -> Result<Watching, Refusal> {
-        let impossible = |why: &str| Err(Refusal::Impossible(why.to_owned()));
-        let period = self.protocol_period.unwrap_or(Duration::from_secs(1));
-        if !period.subsec_nanos().is_multiple_of(1_000_000) || period.is_zero() {
-            return impossible("a protocol period is a whole number of milliseconds, from 10 on");
-        }
-        let in_periods = |seconds: u64| {
-            let milliseconds = u128::from(seconds) * 1_000;
-            // what is out of range is refused later
-            u64::try_from(milliseconds.div_ceil(period.as_millis())).unwrap_or(u64::MAX)
-        };
-        let asked = self.periods.or(self.seconds.map(in_periods));
-        let kills = self.kills.unwrap_or(if asked.is_some() { 0 } else { KILLS });
-        if kills == 0 && self.death.is_some() {
-            return impossible("--death means nothing where nobody is killed: give --kills");
-        }
-        if kills == 0 && args.plot.is_some() {
-            return impossible("--plot draws how soon dead nodes were removed, and nobody is killed: give --kills");
-        }
-        let pauses = match (self.pause, self.pause_every, self.paused) {
-            (Some(length), Some(every), Some(share)) => Some(Pauses::new(length, every, share)),
-            // they come together
-            _ => None,
-        };
-        let mut watching = Watching::new(args.nodes);
-        watching.loss = args.loss;
-        watching.latency = args.latency;
-        watching.seed = args.seed;
-        watching.period = period;
-        watching.periods = asked.unwrap_or(PERIODS);
-        watching.kills = kills;
-        watching.death = self.death.unwrap_or_default();
-        watching.pauses = pauses;
-        watching.check()?;
-        Ok(watching)
-    }
-}
-
+/// Measures how soon a dead node is removed, and how many live ones are.
 pub(super) fn measure(args: &SimulateArgs) -> Result<ExitCode, Refusal> {
     let watching = args.membership.watching(args)?;
-    let (trace, plot) = Sink::open_both(args)?;
+    let (trace, plot) = args.open_files()?;
     let bar = progress(watching.periods + PERIODS_PER_KILL * u64::from(watching.kills), "periods");
     let (wall, processor) = (Laps::new(Duration::ZERO), usage::processor_time().map(Laps::new));
     let began = Instant::now();

@@ -1,0 +1,20 @@
+//! How errors of a script are shown, and how long output waits for a reader.
+
+use std::time::Duration;
+
+use chinwag::{CallError, Value};
+
+/// How long a script that prints faster than anyone reads waits for a reader that takes nothing at all.
+pub(super) const READER: Duration = Duration::from_secs(30);
+
+/// An error as JavaScript shows one.
+pub(super) fn uncaught(why: &CallError) -> String {
+    match &why.cause {
+        Value::Undefined | Value::Null => format!("{}: {why}", why.kind.name()),
+        cause => {
+            let cause =
+                serde_json::to_string(cause).map_or_else(|_| String::new(), |cause| format!(" (cause: {cause})"));
+            format!("{}: {why}{cause}", why.kind.name())
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! `chinwag simulate`: how a rumor spreads, over many seeds.
+
+use std::{
+    cell::Cell,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use chinwag_simulation::{
+    SimulationError,
+    spread::{Run, Spread, Stage},
+};
+
+use super::{
+    args::SimulateArgs,
+    output::{Refusal, json, say},
+    parallel::each,
+    plot, table,
+};
+
+/// Measures how a rumor spreads.
+pub(super) fn measure(args: &SimulateArgs) -> Result<ExitCode, Refusal> {
+    if args.runs == 0 {
+        return Err(Refusal::Invalid("at least one run is needed to measure anything".to_owned()));
+    }
+    let mut spread = Spread::new(args.nodes);
+    spread.overlay = args.overlay;
+    spread.fanout = args.fanout;
+    spread.payload_bytes = args.payload_bytes;
+    spread.loss = args.loss;
+    spread.latency = args.latency;
+    spread.seed = args.seed;
+    spread.check()?;
+    let (trace, plot) = args.open_files()?;
+    let began = Instant::now();
+    let one = |run| {
+        let (sending, took) = (Cell::new(began), Cell::new(Duration::ZERO));
+        let done = spread.run_in_stages(run, run == 0 && args.trace.is_some(), |stage| match stage {
+            Stage::Sending => sending.set(Instant::now()),
+            Stage::Over => took.set(sending.get().elapsed()),
+        })?;
+        Ok((done, took.get()))
+    };
+    let runs = each(args.runs, "runs", one, Result::is_err);
+    let (runs, spreading): (Vec<Run>, Vec<Duration>) =
+        runs.into_iter().collect::<Result<Vec<_>, SimulationError>>()?.into_iter().unzip();
+    let mut report = spread.report(&runs, began.elapsed());
+    report.spreading_seconds = Some(spreading.iter().sum::<Duration>().as_secs_f64() / runs.len() as f64);
+    // the figures first: whatever becomes of the files
+    say(&if args.json { json(&report)? } else { table::report(&report) })?;
+    if let (Some(trace), Some(first)) = (trace, runs.first()) {
+        trace.write(&first.trace)?;
+    }
+    if let Some(plot) = plot {
+        plot.write(&plot::draw(&spread, &runs, &report).map_err(Refusal::Failed)?)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
