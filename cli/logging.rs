@@ -1,6 +1,6 @@
 //! What this program logs, and how: on standard error, without ever waiting for a reader.
 
-use std::{backtrace::BacktraceStatus, io::Write};
+use std::{backtrace::BacktraceStatus, io::Write, time::SystemTime};
 
 use chinwag::Output;
 use log::{Level, Log, Metadata, Record};
@@ -17,7 +17,8 @@ pub(super) fn start(output: Output, default: &str) {
     let logger = env_logger::Builder::from_env(environment)
         .format(|out, record| {
             let part = record.target().rsplit("::").next().unwrap_or_default();
-            writeln!(out, "{} {} [{part}] {}", out.timestamp_millis(), record.level(), record.args())
+            let now = humantime::format_rfc3339_millis(SystemTime::now());
+            writeln!(out, "{now} {} [{part}] {}", record.level(), record.args())
         })
         .target(env_logger::Target::Pipe(Box::new(output)))
         .build();

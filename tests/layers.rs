@@ -48,8 +48,9 @@ impl Crate {
 
     /// Reads a module's file and those of its children, which are in `folder`.
     fn load(&mut self, file: &Path, folder: &Path, name: Names) {
-        let text = fs::read_to_string(file).unwrap_or_else(|why| panic!("{}: {why}", file.display()));
-        let parsed = syn::parse_file(&text).unwrap_or_else(|why| panic!("{}: {why}", file.display()));
+        let parsed = fs::read_to_string(file).map(|text| syn::parse_file(&text));
+        assert!(matches!(parsed, Ok(Ok(_))), "{} cannot be parsed", file.display());
+        let Ok(Ok(parsed)) = parsed else { return };
         self.gather(file, folder, name, &parsed.items);
     }
 

@@ -142,8 +142,10 @@ pub(super) struct MembershipArgs {
 
 /// Reads `1s`, `200ms`, `1m 30s`.
 fn duration(text: &str) -> Result<Duration, String> {
-    let read = text.parse::<jiff::SignedDuration>().map_err(|why| why.to_string())?;
-    Duration::try_from(read).map_err(|_| "a duration is not negative".to_owned())
+    if text.trim_start().starts_with('-') {
+        return Err("a duration is not negative".to_owned());
+    }
+    humantime::parse_duration(text).map_err(|why| why.to_string())
 }
 
 impl MembershipArgs {
