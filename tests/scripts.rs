@@ -220,9 +220,25 @@ async fn code_sees_the_node_and_its_groups() {
         ("() => distribution.util.id.getID('hello').slice(0, 8)", Value::from("5aa762ae")),
         ("() => distribution.util.serialize([1])", Value::from(wire::encode(&Value::from(vec![Value::from(1)])))),
         ("() => distribution.util.deserialize(distribution.util.serialize({a: [1n]})).a[0] === 1n", Value::from(true)),
+        ("(cb) => distribution.util.wire.toAsync((a, b) => a + b)(40, 2, cb)", Value::from(42)),
         (
-            "() => distribution.util.wire.toAsync(distribution.local.status.get)('sid')",
-            Value::from(node.sid().as_str()),
+            "(cb) => distribution.util.wire.toAsync(() => { throw new Error('no'); })((e) => cb(null, e.message))",
+            Value::from("no"),
+        ),
+        (
+            "() => { const f = (a) => a; return distribution.util.wire.toAsync(f).toString() === f.toString(); }",
+            Value::from(true),
+        ),
+        (
+            // a plain function, kept with its variables, answers calls from elsewhere
+            "(cb) => { let count = 4; const { createRPC, toAsync } = distribution.util.wire; \
+             const rpc = createRPC(toAsync((n) => count += n)); rpc(3, () => rpc(5, cb)); }",
+            Value::from(12),
+        ),
+        (
+            "(cb) => { const f = distribution.util.wire.toAsync((n) => 2 * n); \
+             cb(null, distribution.util.deserialize(distribution.util.serialize(f))(21)); }",
+            Value::from(42),
         ),
         (
             "() => [typeof require, typeof process, typeof fetch, typeof Deno].join()",

@@ -47,6 +47,12 @@
   // the paths of native functions, and the targets of the methods below, which are sent as stubs
   const paths = new WeakMap();
   const stubs = new WeakMap();
+  // the text of functions that stand for another function
+  const texts = new WeakMap();
+  const sourceOf = (func) => {
+    const text = apply(weakGet, texts, [func]);
+    return text === undefined ? apply(textOf, func, []) : text;
+  };
 
   const defineHidden = (object, name, value) =>
     defineProperty(object, name, { value, writable: true, enumerable: false, configurable: true });
@@ -114,11 +120,23 @@
     registered[name] = func;
     return host.evaluate(host.stub('local', name, 'call'));
   };
-  const toAsync = (func) => (...args) => new Promise((done, failed) => {
-    // a group answers with a map of errors, which is not a failure
-    const failure = (error) => error && (typeof error !== 'object' || error instanceof errors.Error);
-    func(...args, (error, value) => failure(error) ? failed(error) : done(value));
-  });
+  const toAsync = (func) => {
+    if (typeof func !== 'function') throw new errors.TypeError('toAsync takes a function');
+    const text = sourceOf(func);
+    const answering = (...args) => {
+      const callback = args.pop();
+      let value;
+      try {
+        value = func(...args);
+      } catch (error) {
+        return callback(error);
+      }
+      return callback(null, value);
+    };
+    apply(weakSet, texts, [answering, text]);
+    defineHidden(answering, 'toString', () => text);
+    return answering;
+  };
 
   const server = {
     address: () => ({ address: config.ip, port: config.port, family: config.ip.includes(':') ? 'IPv6' : 'IPv4' }),
@@ -333,7 +351,7 @@
       const stub = apply(weakGet, stubs, [func]);
       if (stub) return 's' + host.stub(stub[0], stub[1], stub[2]);
       const path = apply(weakGet, paths, [func]);
-      return path ? 'n' + path : 's' + apply(textOf, func, []);
+      return path ? 'n' + path : 's' + sourceOf(func);
     },
     native: (path) => {
       let found = global;
