@@ -271,7 +271,7 @@ fn malformed_requests_are_rejected_naming_the_method() {
         ("recv", with("chinwag", json!({"numbered": true})), "its mid is not the id of a rumor"),
         ("recv", with("chinwag", json!({"age": -1})), "its age is none"),
         ("recv", with("chinwag", json!({"former": "7"})), "LIFE/SEQUENCE"),
-        ("offer", json!({"gid": "g", "ids": []}), "from whom"),
+        ("offer", json!({"gid": "g", "ids": []}), "no sender"),
         ("offer", json!({"gid": "g", "from": "h:1"}), "it has no ids"),
         ("offer", json!({"gid": "g", "from": "h:1", "ids": ["x"]}), "not the id of a rumor: \"x\""),
         ("pull", json!({"gid": "g", "from": "h:1", "ids": [1]}), "the id of a rumor"),
