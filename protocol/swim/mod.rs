@@ -119,6 +119,7 @@ mod cluster;
 mod config;
 mod flight;
 mod interface;
+mod learning;
 mod machine;
 mod probe;
 mod rejoin;
