@@ -1,5 +1,8 @@
 //! One test for each rule of membership.
 
+mod comparing;
+mod returning;
+
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -266,16 +269,6 @@ fn the_rest_decides_when_many_fail_at_once() {
 }
 
 #[test]
-fn a_late_verdict_does_not_remove_a_node_that_has_returned() {
-    let mut node = Node::among(1..=5);
-    node.tell(Input::Update(says(3, 3, 1, Claim::Alive)));
-    node.tell(Input::Update(says(4, 3, 0, Claim::Dead)));
-    assert_eq!((node.status(3), node.events.len()), (Some(Status::Alive), 0));
-    node.tell(Input::Update(says(4, 3, 1, Claim::Dead)));
-    assert_eq!(node.status(3), Some(Status::Failed));
-}
-
-#[test]
 fn a_peer_that_was_never_heard_from_is_unreachable_until_it_answers() {
     for outcome in [Outcome::Lost, Outcome::Refused] {
         let mut node = Node::among(1..=5);
@@ -337,78 +330,6 @@ fn one_node_removes_a_member_whose_port_refuses_after_the_restart_time() {
         assert_eq!(node.status(1), Some(Status::Failed));
         assert_eq!(broadcasts(&outputs), [says(ME, 1, 0, Claim::Dead)]);
     }
-}
-
-#[test]
-fn a_restart_within_the_restart_time_is_not_a_failure() {
-    let mut node = Node::among(1..=1);
-    node.run(seconds(1), |_| Outcome::Refused);
-    assert_eq!(node.status(1), Some(Status::Suspect));
-    let again = Statement::of(Incarnation::of_life(LIFE + 1));
-    let outputs = node.run(seconds(5), |_| Outcome::Answered(again));
-    assert!(!node.events.iter().any(|event| matches!(event, MemberEvent::Failed { .. })));
-    assert!(node.events.contains(&MemberEvent::Rejoined { peer: 1, incarnation: again.incarnation }));
-    assert_eq!(welcomes(&outputs), 1, "the new process knows nobody");
-}
-
-/// Counts the probes that tell their peers that they are members.
-fn welcomes(outputs: &[Output<u32>]) -> usize {
-    outputs.iter().filter(|output| matches!(output, Output::Probe { welcome: true, .. })).count()
-}
-
-#[test]
-fn every_member_welcomes_a_restarted_member_until_it_answers() {
-    let again = Incarnation::of_life(LIFE + 1);
-    let mut node = Node::among(1..=3);
-    // another member reports the restart, so it is not urgent
-    let said = Update { peer: 1, incarnation: again, claim: Claim::Alive, by: 2 };
-    assert_eq!(welcomes(&node.tell(Input::Update(said))), 0);
-    let answer = |lives: bool| {
-        move |peer: u32| match (peer, lives) {
-            (1, true) => Outcome::Answered(Statement::of(again)),
-            (1, false) => Outcome::Lost,
-            _ => well(peer),
-        }
-    };
-    assert!(welcomes(&node.run(seconds(2), answer(false))) > 1, "what is lost is said again");
-    assert_eq!(welcomes(&node.run(seconds(10), answer(true))), 1);
-    assert_eq!(welcomes(&node.run(seconds(10), answer(true))), 0);
-    // this node notices the restart first, so it probes at once
-    let later = Statement::of(Incarnation::of_life(LIFE + 2));
-    assert_eq!(welcomes(&node.tell(Input::Heard { peer: 1, stated: later })), 1);
-    // a peer that was never heard from has not restarted
-    let mut node = Node::among(1..=3);
-    node.tell(Input::Add(9));
-    assert_eq!(welcomes(&node.tell(Input::Heard { peer: 9, stated: later })), 0);
-}
-
-#[test]
-fn a_failed_member_that_is_put_again_is_welcomed_in_its_next_life() {
-    let mut node = Node::among(1..=3);
-    node.tell(Input::Update(says(2, 1, 0, Claim::Dead)));
-    node.tell(Input::Add(1));
-    assert_eq!(node.status(1), Some(Status::Pending));
-    let again = Statement::of(Incarnation::of_life(LIFE + 1));
-    assert_eq!(welcomes(&node.tell(Input::Heard { peer: 1, stated: again })), 1);
-}
-
-#[test]
-fn a_restarted_member_that_is_about_to_join_is_welcomed_again_once_it_has_joined() {
-    let (again, id) = (Incarnation::of_life(LIFE + 1), ClusterId::new(7));
-    let mut node = Node::among(1..=3);
-    let stated = |cluster| Statement { cluster, ..Statement::of(again) };
-    assert_eq!(node.swim.relate(&Statement { cluster: id, ..Statement::of(at(0)) }, false), Relation::Member);
-    node.tell(Input::Update(Update { peer: 1, incarnation: again, claim: Claim::Alive, by: 2 }));
-    let answer = |cluster| {
-        move |peer: u32| match peer {
-            1 => Outcome::Answered(stated(cluster)),
-            _ => well(peer),
-        }
-    };
-    // it rejects a welcome while it tries its seeds, and its answer states no cluster
-    assert!(welcomes(&node.run(seconds(10), answer(None))) > 1);
-    assert_eq!(welcomes(&node.run(seconds(10), answer(id))), 1);
-    assert_eq!(welcomes(&node.run(seconds(10), answer(id))), 0);
 }
 
 #[test]
@@ -524,128 +445,6 @@ fn the_number_of_members_is_bounded() {
 }
 
 #[test]
-fn a_life_too_far_ahead_is_rejected() {
-    let mut node = Node::among(1..=3);
-    let hour = 3_600_000;
-    node.now = seconds(10);
-    let claim = |life, claim| Update { peer: 3, incarnation: Incarnation::of_life(life), claim, by: 4 };
-    node.tell(Input::Update(claim(LIFE + hour + 10_001, Claim::Dead)));
-    node.tell(Input::Update(claim(1 << 53, Claim::Left)));
-    assert_eq!((node.status(3), node.events.len()), (Some(Status::Alive), 0));
-    let stated = Statement::of(Incarnation::of_life(1 << 53));
-    node.tell(Input::Heard { peer: 3, stated });
-    node.tell(Input::Update(Update { peer: ME, incarnation: stated.incarnation, claim: Claim::Alive, by: 4 }));
-    assert_eq!(node.swim.incarnation(), at(0));
-    node.tell(Input::Update(claim(LIFE + hour + 10_000, Claim::Dead)));
-    assert_eq!(node.status(3), Some(Status::Failed));
-}
-
-#[test]
-fn another_life_at_this_address_is_reported_and_contradicted_once_a_minute() {
-    let mut node = Node::among(1..=3);
-    let other = |life| Update { peer: ME, incarnation: Incarnation::of_life(life), claim: Claim::Alive, by: 2 };
-    node.tell(Input::Told(other(LIFE + 50)));
-    assert_eq!(node.swim.incarnation(), Incarnation::of_life(LIFE + 51), "an earlier start, perhaps");
-    node.tell(Input::Told(other(LIFE + 60)));
-    assert_eq!(node.swim.incarnation(), Incarnation::of_life(LIFE + 51), "no race of two processes");
-    let taken = |life| MemberEvent::AddressTaken { incarnation: Incarnation::of_life(life) };
-    assert_eq!(node.events, [taken(LIFE + 50), taken(LIFE + 60)]);
-}
-
-#[test]
-fn a_peer_that_an_operator_removed_stays_removed_until_it_is_added() {
-    let mut node = Node::among(1..=5);
-    node.tell(Input::Remove(3));
-    node.tell(Input::Update(says(3, 3, 7, Claim::Alive)));
-    node.tell(Input::Told(says(3, 3, 8, Claim::Alive)));
-    node.tell(Input::Heard { peer: 3, stated: Statement::of(at(9)) });
-    node.told_view(4, &[says(4, 3, 9, Claim::Alive)]);
-    node.tell(Input::Update(says(4, 3, 9, Claim::Dead)));
-    let outputs = node.run(seconds(100), well);
-    assert!(!outputs.iter().any(|output| matches!(output, Output::Probe { peer: 3, .. })));
-    assert_eq!((node.status(3), node.events.len()), (Some(Status::Expelled), 0));
-    node.tell(Input::Add(3));
-    assert_eq!(node.status(3), Some(Status::Pending));
-    node.run(seconds(20), well);
-    assert_eq!(node.events, [MemberEvent::Joined { peer: 3, incarnation: at(0) }]);
-}
-
-#[test]
-fn a_peer_that_a_verdict_removed_is_probed_forever_and_readmitted() {
-    let mut node = Node::among(1..=5);
-    node.tell(Input::Update(says(4, 3, 0, Claim::Dead)));
-    node.events.clear();
-    let outputs = node.run(seconds(100_000), without(&[3]));
-    let tries = outputs.iter().filter(|output| matches!(output, Output::Probe { peer: 3, .. })).count();
-    assert!((19_000..=20_000).contains(&tries), "{tries}");
-    // The peer answers, and does not know that it was removed.
-    let outputs = node.run(seconds(10), well);
-    let verdict = says(ME, 3, 0, Claim::Dead);
-    let told = |output: &Output<u32>| matches!(output, Output::Tell { peer: 3, update, .. } if *update == verdict);
-    assert!(outputs.iter().any(told), "that is how it learns");
-    assert_eq!(node.status(3), Some(Status::Failed), "it has not contradicted yet");
-    let news = says(3, 3, 1, Claim::Alive);
-    let outputs = node.told_view(3, &[news]);
-    assert_eq!(broadcasts(&outputs), [news], "the others are told");
-    assert_eq!(node.events, [MemberEvent::Rejoined { peer: 3, incarnation: at(1) }]);
-    // Or the peer has restarted meanwhile.
-    node.tell(Input::Update(says(4, 3, 1, Claim::Dead)));
-    node.events.clear();
-    let incarnation = Incarnation::of_life(LIFE + 1);
-    let outputs = node.tell(Input::Heard { peer: 3, stated: Statement::of(incarnation) });
-    assert_eq!(node.events, [MemberEvent::Rejoined { peer: 3, incarnation }]);
-    assert_eq!(broadcasts(&outputs).len(), 1);
-}
-
-#[test]
-fn a_node_refutes_suspicion_and_removal_of_itself_once() {
-    let mut node = Node::among(1..=5);
-    let outputs = node.tell(Input::Update(says(3, ME, 0, Claim::Suspect)));
-    assert_eq!(broadcasts(&outputs), [says(ME, ME, 1, Claim::Alive)]);
-    assert_eq!(node.swim.health(), 1);
-    assert!(node.tell(Input::Update(says(4, ME, 0, Claim::Suspect))).is_empty(), "answered already");
-    let outputs = node.tell(Input::Told(says(4, ME, 1, Claim::Dead)));
-    assert_eq!(broadcasts(&outputs), [says(ME, ME, 2, Claim::Alive)]);
-    assert!(matches!(outputs[..], [_, Output::Tell { peer: 4, .. }]), "asks to be taken back");
-    // An earlier life of this address had a later clock.
-    let incarnation = Incarnation { life: LIFE + 50, turn: 3 };
-    node.tell(Input::Update(Update { peer: ME, incarnation, claim: Claim::Dead, by: 4 }));
-    assert_eq!(node.swim.incarnation(), Incarnation::of_life(LIFE + 51));
-}
-
-#[test]
-fn leaving_is_not_a_failure_and_stops_the_node() {
-    let mut node = Node::among(1..=5);
-    node.tell(Input::Update(says(3, 3, 0, Claim::Left)));
-    node.tell(Input::Update(says(4, 3, 0, Claim::Dead)));
-    assert_eq!(node.events, [MemberEvent::Left { peer: 3, incarnation: at(0) }]);
-    let outputs = node.run(seconds(60), well);
-    assert!(!outputs.iter().any(|output| matches!(output, Output::Probe { peer: 3, .. })), "not tried");
-    node.tell(Input::Update(says(3, 3, 1, Claim::Alive)));
-    assert_eq!(node.events[1..], [MemberEvent::Joined { peer: 3, incarnation: at(1) }]);
-
-    assert_eq!(node.tell(Input::Leave), [Output::Broadcast(says(ME, ME, 0, Claim::Left))]);
-    assert!(node.tell(Input::Update(says(3, ME, 0, Claim::Suspect))).is_empty());
-    assert!(node.run(seconds(60), well).is_empty());
-    let outputs = node.tell(Input::Start);
-    assert_eq!(broadcasts(&outputs), [says(ME, ME, 1, Claim::Alive)]);
-}
-
-#[test]
-fn a_restart_is_a_new_incarnation_and_ends_the_suspicion() {
-    let mut node = Node::among(1..=5);
-    node.tell(Input::Update(says(4, 3, 5, Claim::Suspect)));
-    let incarnation = Incarnation::of_life(LIFE + 1);
-    node.tell(Input::Update(Update { peer: 3, incarnation, claim: Claim::Alive, by: 3 }));
-    node.tell(Input::Update(says(4, 3, 9, Claim::Dead)));
-    assert_eq!(node.status(3), Some(Status::Alive));
-    assert_eq!(
-        node.events,
-        [MemberEvent::Suspected { peer: 3, incarnation: at(5), by: 4 }, MemberEvent::Rejoined { peer: 3, incarnation }]
-    );
-}
-
-#[test]
 fn a_node_that_stood_still_accuses_nobody() {
     let mut node = Node::among(1..=9);
     node.run(seconds(20), without(&[3]));
@@ -745,18 +544,6 @@ fn nothing_is_sent_before_the_start() {
 }
 
 #[test]
-fn removed_peers_are_bounded_and_those_of_operators_are_kept_longest() {
-    let mut node = Node::new(SwimConfig { remembered: 3, ..SwimConfig::default() });
-    node.tell(Input::Remove(1));
-    for (peer, claim) in [(2, Claim::Dead), (3, Claim::Left), (4, Claim::Dead), (5, Claim::Dead)] {
-        node.now += seconds(1);
-        node.tell(Input::Update(says(9, peer, 0, claim)));
-    }
-    let kept: Vec<_> = node.swim.peers().map(|(peer, ..)| peer).collect();
-    assert_eq!(kept, [1, 4, 5]);
-}
-
-#[test]
 fn news_sent_to_one_node_is_passed_on_but_a_newcomers_view_is_not() {
     let mut node = Node::among(1..=3);
     let news = says(4, 4, 0, Claim::Alive);
@@ -839,98 +626,6 @@ fn machine(me: u32, members: impl IntoIterator<Item = (u32, u32)>) -> Swim<u32> 
         let _ = swim.handle(Duration::ZERO, Input::Know(peer, at(turn)), &mut chance);
     }
     swim
-}
-
-#[test]
-fn a_newcomer_receives_a_view_of_any_size_in_pages_and_becomes_known() {
-    for count in [1, 15, 16, 17, 255, 256, 257, 258, 300, 1_000, 4_097, 20_000] {
-        let mut seed = machine(1, (10..10 + count).map(|peer| (peer, 0)));
-        let mut newcomer = machine(2, []);
-        let (requests, most) = compare(&mut newcomer, &mut seed);
-        assert_eq!(newcomer.view_hash(), seed.view_hash(), "{count}");
-        assert_eq!(newcomer.size(), count as usize + 1);
-        assert!(most <= PAGE + count as usize / 16, "{most} of {count} in a message");
-        assert!(requests <= 3 + 2 * count as usize / PAGE, "{requests} for {count}");
-        assert_eq!(compare(&mut newcomer, &mut seed), (1, 0), "nothing is left");
-    }
-}
-
-/// Compares the views of two machines until they agree. Returns what the first one broadcasts.
-fn told_by(one: &mut Swim<u32>, two: &mut Swim<u32>) -> Vec<u32> {
-    let mut chance = ChaCha8Rng::seed_from_u64(5);
-    let (mut told, mut next) = (Vec::new(), Some(one.begin_joining(&two.me)));
-    while let Some(sync) = next {
-        let (page, outputs) = two.answer_sync(seconds(9), one.me, &sync, &mut chance).unwrap();
-        assert!(!outputs.iter().any(|output| matches!(output, Output::Broadcast(_))));
-        let (more, outputs) = one.take_page(seconds(9), two.me, (&sync, &page), &mut chance);
-        told.extend(outputs.iter().filter_map(|output| match output {
-            Output::Broadcast(update) => Some(update.peer),
-            _ => None,
-        }));
-        next = more;
-    }
-    told.sort_unstable();
-    told
-}
-
-#[test]
-fn two_groups_that_meet_learn_of_each_other() {
-    let mut one = machine(1, [(10, 0), (11, 0)]);
-    let mut two = machine(2, [(20, 0), (21, 0), (22, 0)]);
-    assert_eq!(told_by(&mut one, &mut two), [1, 2, 10, 11, 20, 21, 22]);
-    // a node that knows most of the members already
-    let mut half = machine(3, [(10, 0), (20, 0), (21, 0), (22, 0), (30, 0)]);
-    assert_eq!(told_by(&mut half, &mut two), [] as [u32; 0]);
-    assert_eq!(half.view_hash(), two.view_hash());
-}
-
-#[test]
-fn differences_within_a_group_are_not_broadcast_again() {
-    let everyone = || (10..60).map(|peer| (peer, 0));
-    let mut one = machine(1, everyone().chain([(2, 0)]));
-    let mut two = machine(2, everyone().chain([(1, 0), (70, 0), (71, 0)]));
-    assert_eq!(told_by(&mut one, &mut two), [] as [u32; 0]);
-    assert_eq!(one.view_hash(), two.view_hash());
-    // a newcomer that tries again, and has meanwhile learned of a few members, including the seed
-    let mut newcomer = machine(3, [(1, 0), (10, 0)]);
-    assert_eq!(told_by(&mut newcomer, &mut one), [] as [u32; 0]);
-    assert_eq!(newcomer.size(), 54);
-}
-
-#[test]
-fn a_difference_in_a_large_view_takes_few_messages() {
-    let mut one = machine(1, (10..10_010).map(|peer| (peer, 0)));
-    let mut two = machine(2, (10..10_010).map(|peer| (peer, u32::from(peer == 5_000))));
-    let (requests, most) = compare(&mut one, &mut two);
-    assert!(requests <= 2 && most <= 150, "{requests} requests, {most} entries");
-    assert_eq!(one.view_hash(), two.view_hash());
-}
-
-#[test]
-fn a_missed_verdict_arrives_as_a_correction() {
-    let mut one = machine(1, [(2, 0), (10, 0), (11, 0)]);
-    let mut two = machine(2, [(1, 0), (10, 0), (11, 0)]);
-    let dead = Update { peer: 10, incarnation: at(0), claim: Claim::Dead, by: 2 };
-    let _ = two.handle(seconds(1), Input::Update(dead), &mut ChaCha8Rng::seed_from_u64(1));
-    compare(&mut one, &mut two);
-    assert_eq!(one.status(&10), Some(Status::Failed));
-    assert_eq!(one.view_hash(), two.view_hash());
-}
-
-#[test]
-fn a_comparison_out_of_bounds_is_rejected() {
-    let mut one = machine(1, [(2, 0)]);
-    let mut chance = ChaCha8Rng::seed_from_u64(1);
-    for parts in [0, 3, 512] {
-        let sync = Sync { parts: vec![0; parts], first: 0, news: Vec::new() };
-        assert_eq!(one.answer_sync(seconds(1), 2, &sync, &mut chance), Err(SyncError::Parts(parts)));
-    }
-    let news = vec![Update { peer: 3, incarnation: at(0), claim: Claim::Alive, by: 2 }; MAX_ENTRIES + 1];
-    let sync = Sync { parts: vec![0], first: usize::MAX, news };
-    assert_eq!(one.answer_sync(seconds(1), 2, &sync, &mut chance), Err(SyncError::Entries(MAX_ENTRIES + 1)));
-    // A part that does not exist does not differ.
-    let sync = Sync { parts: vec![0; 4], first: usize::MAX, news: Vec::new() };
-    assert_eq!(one.answer_sync(seconds(1), 2, &sync, &mut chance).unwrap().0.entries, []);
 }
 
 proptest! {
