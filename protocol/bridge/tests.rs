@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::value::*;
-use crate::wire::{decode, decode_arguments, encode, encode_arguments};
+use crate::wire::{decode, decode_arguments, encode, encode_arguments, encoded_len};
 
 fn read(text: &str) -> Value {
     decode(text.as_bytes(), &Limits::default()).unwrap_or_else(|error| panic!("{text}: {error}"))
@@ -312,6 +312,7 @@ proptest! {
     #[test]
     fn trees_are_unchanged_by_the_wire(tree in tree()) {
         let text = encode(&tree);
+        prop_assert_eq!(encoded_len(&tree), text.len());
         let back = read(&text);
         prop_assert_eq!(&back, &tree);
         prop_assert_eq!(encode(&back), text);
@@ -347,6 +348,7 @@ proptest! {
         let arguments = decode_arguments(text.as_bytes(), &Limits::default()).unwrap().values;
         prop_assert!(is_graph(&arguments[0], &graph, 0), "{}", text);
         prop_assert!(is_graph(&arguments[1], &graph, second), "{}", text);
+        prop_assert_eq!(encoded_len(&arguments[1]), encode(&arguments[1]).len());
         // stored deep inside another value, sent, and taken out by the receiver
         let stored = Object::from_iter([("deep", vec![Value::Null, arguments[1].clone()])]);
         let sent = encode_arguments(&[Value::Null, stored.into()]);
