@@ -1,4 +1,4 @@
-//! Both bridges, and graphs that are taken apart and put elsewhere.
+//! Tests of both bridges, and of graphs that are taken apart and moved.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::value::*;
-use crate::wire::{decode, decode_arguments, encode, encode_arguments};
+use crate::wire::{decode, decode_arguments, encode, encode_arguments, encoded_len};
 
 fn read(text: &str) -> Value {
     decode(text.as_bytes(), &Limits::default()).unwrap_or_else(|error| panic!("{text}: {error}"))
@@ -89,7 +89,7 @@ fn a_type_is_unchanged_after_conversion_to_a_value_and_back() {
     assert_eq!(value.get("large"), Some(&BigInt::from(u64::MAX).into()));
     assert_eq!(value.get("last").unwrap().type_name(), "error");
     assert_eq!(value.get("started").unwrap().type_name(), "date");
-    // by way of the wire, too
+    // also through the wire
     let value = read(&encode(&value));
     assert_eq!(value.deserialize::<Config>().unwrap(), config());
 }
@@ -111,7 +111,7 @@ fn values_inside_containers_stay_values() {
     let value = Value::from_serialize(&many).unwrap();
     assert_eq!(value.deserialize::<Vec<Option<Value>>>().unwrap(), many);
     assert_eq!(cyclic.clone().deserialize::<Value>().unwrap(), cyclic);
-    // what two fields share, each of them gets
+    // each field gets a copy of a shared value
     let shared = Object::from_iter([("a", Value::from(vec![Value::from(1)])), ("b", Reference::new(1, ["a"]).into())]);
     let fields: HashMap<String, Value> = Value::from(shared.clone()).deserialize().unwrap();
     assert_eq!(fields["a"], fields["b"]);
@@ -130,7 +130,7 @@ fn a_value_that_holds_itself_does_not_convert_to_a_tree() {
     assert_eq!(*error.mismatch(), Mismatch::Circular);
     assert_eq!(error.path(), ["self".into()]);
     assert!(config().anything.to_json().is_err());
-    // by way of a cause, which is a root of its own
+    // also through a cause, which is a root of its own
     let error = ErrorValue::new("x").caused_by(config().anything);
     assert!(Value::from(error).to_json().is_err());
 }
@@ -276,8 +276,8 @@ fn typed(graph: &Graph, roots: &[usize]) -> String {
     format!(r#"{{"type":"array","value":{{{elements}}}}}"#)
 }
 
-/// Whether `value`, as a graph, is the graph from `root` on: the same members, and two ways lead to one object
-/// in it if and only if they lead to one node there.
+/// Returns whether `value`, as a graph, is the graph from `root` on: the same members, and two paths lead to the same
+/// object if and only if they lead to the same node.
 fn is_graph(value: &Value, graph: &Graph, root: usize) -> bool {
     fn walk(
         whole: &Value,
@@ -312,6 +312,7 @@ proptest! {
     #[test]
     fn trees_are_unchanged_by_the_wire(tree in tree()) {
         let text = encode(&tree);
+        prop_assert_eq!(encoded_len(&tree), text.len());
         let back = read(&text);
         prop_assert_eq!(&back, &tree);
         prop_assert_eq!(encode(&back), text);
@@ -334,7 +335,7 @@ proptest! {
                 expected.push(key);
             }
         }
-        // a stable sort: those without an index stay as they are, behind
+        // a stable sort: keys that are not indices stay in order, at the end
         expected.sort_by_key(|key| index(key).map_or(u64::MAX, u64::from));
         prop_assert_eq!(object.keys().collect::<Vec<_>>(), expected);
     }
@@ -343,18 +344,19 @@ proptest! {
     fn moved_graphs_keep_their_structure(graph in graph(), other in any::<prop::sample::Index>()) {
         let second = other.index(graph.len());
         let text = typed(&graph, &[0, second]);
-        // taken out of a message: each argument is the whole graph from it on
+        // taken out of a message, each argument is the whole graph from its root
         let arguments = decode_arguments(text.as_bytes(), &Limits::default()).unwrap().values;
         prop_assert!(is_graph(&arguments[0], &graph, 0), "{}", text);
         prop_assert!(is_graph(&arguments[1], &graph, second), "{}", text);
-        // stored deep inside something else, sent on, and taken out at the far end
+        prop_assert_eq!(encoded_len(&arguments[1]), encode(&arguments[1]).len());
+        // stored deep inside another value, sent, and taken out by the receiver
         let stored = Object::from_iter([("deep", vec![Value::Null, arguments[1].clone()])]);
         let sent = encode_arguments(&[Value::Null, stored.into()]);
         let received = decode_arguments(&sent, &Limits::default()).unwrap().values;
         let part = received[1].extract(&["deep".into(), 1.into()]).unwrap();
         prop_assert!(is_graph(&part, &graph, second));
         prop_assert_eq!(&part, &arguments[1]);
-        // through a service's own type
+        // through a type of a service
         let value = Value::from_serialize(&[&part]).unwrap();
         let [back] = value.deserialize::<[Value; 1]>().unwrap();
         prop_assert_eq!(back, part);

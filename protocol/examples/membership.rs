@@ -1,4 +1,4 @@
-//! Measures failure detection: how soon a killed node is out of everyone's view, and how many live ones are removed.
+//! Measures failure detection: how soon a killed node is removed from all views, and how many live nodes are removed.
 //!
 //! ```text
 //! cargo run --release -p chinwag-protocol --example membership -- [n] [loss %] [periods] [seed] [kill] [pause]
@@ -7,9 +7,9 @@
 //! cargo run --release -p chinwag-protocol --example membership -- 100 0 10000 1 0 1    # the same, with pauses
 //! ```
 //!
-//! First the group runs for `periods` periods in which nobody fails; then `kill` times a node is killed, watched for,
-//! and started again. With `pause` 1, a tenth of the nodes, drawn anew in every fifth period, stands still for a second
-//! each time. Default settings; latency 1 ms, a gossip tick of 200 ms.
+//! The group first runs for `periods` periods without failures. Then, `kill` times, a node is killed, its removal is
+//! timed, and it is restarted. With `pause` 1, a tenth of the nodes, drawn in every fifth period, stands still for a
+//! second. The settings are the defaults, with a latency of 1 ms and a gossip tick of 200 ms.
 
 #[allow(dead_code, reason = "the tests use the rest")]
 #[path = "../tests/swim_world/mod.rs"]

@@ -1,4 +1,4 @@
-//! Measures how a rumor spreads: the simulator's table of figures, one line per group size and loss.
+//! Measures how a rumor spreads, and prints a table with one line per group size and loss.
 //!
 //! ```text
 //! cargo run --release -p chinwag-protocol --example spreading -- [key=value ...]
@@ -9,8 +9,8 @@
 //!   seed=1             the first seed                     (default 1)
 //!   fanout=log         as in a group's configuration      (default log)
 //!   bytes=4096         size of the message                (default 4096)
-//!   offers=4           random peers of an offer           (default as configured by default)
-//!   pushes=1           the same of a small message        (default as configured by default)
+//!   offers=4           random peers for an offer          (default as in GossipConfig)
+//!   pushes=1           random peers for a small message   (default as in GossipConfig)
 //! ```
 
 use std::process::ExitCode;

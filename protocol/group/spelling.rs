@@ -1,4 +1,4 @@
-//! One node under several spellings of its address.
+//! Tests with several spellings of the address of a node.
 
 use super::*;
 use crate::call::ErrorKind;
@@ -94,9 +94,9 @@ fn all_adopts_the_spelling_that_a_node_states_of_itself() {
     let all = groups.get(&Gid::all()).unwrap();
     assert_eq!(all.by_nid(&node(2).key()).unwrap().node.extra("zone"), Some(&Value::from("a")));
     assert_eq!((all.len(), all.sid_of(&node(2).nid())), (2, Some(&node(2).sid())));
-    // what was put stays as it was put
+    // other groups stay as they were put
     assert_eq!(groups.get(&gid("g")).unwrap().sid_of(&node(2).key()), Some(&localhost.sid()));
-    // nor are SIDs changed that somebody chose, and this node's own address is not for others to state
+    // chosen SIDs stay, and others cannot change the spelling of this node's own address
     let chosen = Value::Object([("507aa", localhost.to_value())].into_iter().collect());
     groups.put(GroupConfig::new(Gid::all()), Group::from_value(&chosen).unwrap()).unwrap();
     assert!(!groups.stated(&node(2)) && !groups.stated(&spellings(1)[0]) && !groups.stated(&node(3)));

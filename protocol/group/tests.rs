@@ -1,4 +1,4 @@
-//! Sets of nodes, their SIDs, and the map of them.
+//! Tests of sets of nodes, their SIDs, and the map of groups.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -161,7 +161,7 @@ fn a_node_under_a_chosen_key_is_added_under_its_sid_too() {
     let set = Value::Object([("507aa", second.to_value())].into_iter().collect());
     let mut groups = Groups::new(first);
     groups.put(GroupConfig::new(gid("g")), Group::from_value(&set).unwrap()).unwrap();
-    // news of the node does not add a key, an operator does
+    // news of the node does not add a key, but an operator does
     assert_eq!(groups.enroll(&gid("g"), second.clone()).unwrap().len(), 1);
     for _ in 0..2 {
         let after = groups.add(&gid("g"), second.clone()).unwrap();
@@ -173,7 +173,7 @@ fn a_node_under_a_chosen_key_is_added_under_its_sid_too() {
         assert_eq!(Group::from_value(&after.to_value()).unwrap(), *after);
     }
     assert_eq!(groups.get(&Gid::all()).unwrap().len(), 2);
-    // under the other key it stays, until that is removed too
+    // it stays under the other key until that is removed, too
     let after = groups.rem(&gid("g"), second.sid().as_str()).unwrap();
     assert_eq!(after.sid_of(&second.nid()).map(Sid::as_str), Some("507aa"));
     groups.add(&gid("g"), second.clone()).unwrap();

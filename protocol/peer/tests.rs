@@ -1,4 +1,4 @@
-//! The forms of all messages, as nodes of this project have written them from the first, and what is made of nonsense.
+//! Tests of the forms of all messages against recorded vectors, and with malformed messages.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -24,7 +24,7 @@ fn gid(name: &str) -> Gid {
 }
 
 fn golden(name: &str) -> String {
-    // as text, because the order of keys counts
+    // as text, because the order of keys matters
     let vectors: BTreeMap<String, Box<RawValue>> =
         serde_json::from_str(include_str!("../tests/vectors/peer.json")).unwrap();
     vectors[name].get().to_owned()
@@ -34,7 +34,7 @@ fn value(json: serde_json::Value) -> Value {
     Value::from_json(json)
 }
 
-/// A statement with all that there can be.
+/// A statement with all fields.
 fn full() -> Stated {
     let id = |number| ClusterId::new(number);
     let statement = Statement {
@@ -46,7 +46,7 @@ fn full() -> Stated {
     Stated { statement, name: "west".into() }
 }
 
-/// One with as little as there can be.
+/// A statement with as few fields as possible.
 fn bare() -> Stated {
     Stated { statement: Statement::of(Incarnation::of_life(7)), name: "".into() }
 }
@@ -57,7 +57,7 @@ fn entry(claim: Claim) -> Entry {
     Entry { update, node: at(1), groups }
 }
 
-/// What a request looks like, and that it arrives as it left.
+/// Checks the form of a request, and that reading it gives the same request.
 fn written_and_read(name: &str, stated: &Stated, body: Body) {
     let request = Request { from: Some(Member::from(at(2))), stated: stated.clone(), body };
     let call = Outgoing::from(request.clone()).call();
@@ -69,7 +69,7 @@ fn written_and_read(name: &str, stated: &Stated, body: Body) {
     assert_eq!(Request::read(method, &[argument]), Ok(request), "{name}");
 }
 
-/// What an answer looks like, and that it arrives as it left.
+/// Checks the form of an answer, and that reading it gives the same answer.
 fn answered_and_read(name: &str, method: Method, answer: Answer) {
     let call::Answer::Value(value) = answer.clone().to_call_answer(&gid("town"), &at(2)) else { panic!("{name}") };
     let text = wire::encode(&value);
@@ -271,7 +271,7 @@ fn malformed_requests_are_rejected_naming_the_method() {
         ("recv", with("chinwag", json!({"numbered": true})), "its mid is not the id of a rumor"),
         ("recv", with("chinwag", json!({"age": -1})), "its age is none"),
         ("recv", with("chinwag", json!({"former": "7"})), "LIFE/SEQUENCE"),
-        ("offer", json!({"gid": "g", "ids": []}), "from whom"),
+        ("offer", json!({"gid": "g", "ids": []}), "no sender"),
         ("offer", json!({"gid": "g", "from": "h:1"}), "it has no ids"),
         ("offer", json!({"gid": "g", "from": "h:1", "ids": ["x"]}), "not the id of a rumor: \"x\""),
         ("pull", json!({"gid": "g", "from": "h:1", "ids": [1]}), "the id of a rumor"),

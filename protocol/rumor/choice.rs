@@ -1,10 +1,10 @@
-//! To whom, and how far.
+//! Choosing peers, and the depth to which payloads are pushed.
 
 use rand::{Rng, RngExt};
 
 use super::View;
 
-/// Up to `count` different peers, drawn afresh: neither `me` nor `avoid`, and all there are if there are fewer.
+/// Draws `count` different peers other than `me` and `avoid`, or all such peers if there are fewer.
 pub(super) fn choose<P: Copy + Eq>(
     view: &dyn View<P>,
     me: P,
@@ -15,8 +15,8 @@ pub(super) fn choose<P: Copy + Eq>(
     choose_around(view, me, 0, count, avoid, chance)
 }
 
-/// The same, but the first ones are neighbours of `me` in the [ring](View::around) of all members: up to `around` of
-/// them.
+/// Like [`choose`], but the first peers are up to `around` neighbours of `me` on the [ring](View::around) of all
+/// members.
 pub(super) fn choose_around<P: Copy + Eq>(
     view: &dyn View<P>,
     me: P,
@@ -29,7 +29,7 @@ pub(super) fn choose_around<P: Copy + Eq>(
     let mut chosen = Vec::with_capacity(count.min(members));
     let fits = |chosen: &[P], peer: P| peer != me && Some(peer) != avoid && !chosen.contains(&peer);
     if around > 0 {
-        // where a rumor goes in one direction only, it is the same one everywhere
+        // if a rumor goes in one direction only, the direction is the same on all nodes
         for peer in view.around(me).into_iter().flatten().rev().take(around.min(count)) {
             if fits(&chosen, peer) {
                 chosen.push(peer);
@@ -37,8 +37,8 @@ pub(super) fn choose_around<P: Copy + Eq>(
         }
     }
     let neighbours = chosen.len();
-    // While few of many are wanted, drawing until they differ is cheapest. Its bound is for a view that
-    // holds one peer many times.
+    // For few of many peers, drawing until they differ is cheapest. The bound is for a view that holds one peer many
+    // times.
     if count.saturating_mul(3) < members {
         for _ in 0..4 * count + 16 {
             if chosen.len() == count {
@@ -51,7 +51,7 @@ pub(super) fn choose_around<P: Copy + Eq>(
         }
         chosen.truncate(neighbours);
     }
-    // Fisher and Yates' shuffle, as far as it is needed.
+    // A partial Fisher-Yates shuffle.
     let mut places: Vec<usize> = (0..members).collect();
     for at in 0..members {
         if chosen.len() == count {
@@ -66,7 +66,7 @@ pub(super) fn choose_around<P: Copy + Eq>(
     chosen
 }
 
-/// Up to `count` peers that come after `me` in the [ring](View::around) of all members, the next one first.
+/// Returns up to `count` peers that come after `me` on the [ring](View::around) of all members, the next one first.
 pub(super) fn following<P: Copy + Eq>(view: &dyn View<P>, me: P, count: usize, avoid: Option<P>) -> Vec<P> {
     let (mut chosen, mut last) = (Vec::new(), me);
     while chosen.len() < count
@@ -82,15 +82,15 @@ pub(super) fn following<P: Copy + Eq>(view: &dyn View<P>, me: P, count: usize, a
     chosen
 }
 
-/// In 64 bits, whatever a machine's `usize` is, so that a seed means the same everywhere.
+/// Draws in 64 bits for any size of `usize`, so that a seed gives the same result on every machine.
 fn draw(below: usize, chance: &mut dyn Rng) -> usize {
     chance.random_range(0..below as u64) as usize
 }
 
-/// To which hop payloads are pushed: ceil(ln n / ln F) - 1, at least 1. One hop further, F to its power would
-/// be the group's size or more, and a good part of the pushes in vain.
+/// Returns the hop up to which payloads are pushed: ceil(ln n / ln F) - 1, and at least 1. At the next hop, F to its
+/// power would be at least the size of the group, so many of the pushes would be in vain.
 ///
-/// In whole numbers: at n = 10,000 and F = 10 a rounded logarithm may be one off.
+/// This uses integers, because at n = 10,000 and F = 10 a rounded logarithm can be off by one.
 pub(super) fn push_depth(members: usize, fanout: usize) -> u32 {
     let fanout = fanout.max(2);
     let mut reached = fanout;
@@ -110,7 +110,7 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     #[test]
-    fn depth_of_the_default_fanout() {
+    fn the_push_depth_of_the_default_fanout_matches_the_formula() {
         for (members, fanout, depth) in
             [(100, 5, 2), (1_000, 7, 3), (10_000, 10, 3), (100_000, 12, 4), (2, 1, 1), (100, 99, 1), (5, 1, 2)]
         {
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn every_peer_is_as_likely_as_any_other() {
+    fn all_peers_are_equally_likely() {
         let members: Vec<u32> = (0..10).collect();
         let mut chance = ChaCha8Rng::seed_from_u64(1);
         for count in [1, 5] {
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn who_follows_is_everybody_else_in_the_end() {
+    fn following_visits_all_other_members() {
         let members = [3u32, 9, 1, 7, 5];
         assert_eq!(following(&&members[..], 5, 2, None), [7, 9]);
         assert_eq!(following(&&members[..], 5, 9, Some(9)), [7, 1, 3]);

@@ -1,4 +1,4 @@
-//! Once per tick, comparing notes with somebody.
+//! Comparing with a random peer once per tick.
 
 use rand::RngExt;
 
@@ -12,11 +12,12 @@ use super::turn::Turn;
 use super::{Output, Timer, Token, micros};
 use crate::peer_id::PeerId;
 
-/// The youngest rumors that a peer which takes only whole messages may be sent on a tick. It remembers the last
-/// ten ids; what is among our last five it has not forgotten, if we hear about the same.
+/// The number of the youngest rumors that a reference node may be sent in a tick. It remembers its last ten ids. If
+/// both nodes receive about the same rumors, it has not forgotten the last five of this node.
 const REFERENCE_YOUNGEST: usize = 5;
 
-/// And for how many ticks after a rumor's birth: each such peer is picked about once per tick, by somebody.
+/// The number of ticks after a rumor's birth during which it is sent to reference nodes in this way. Some node draws
+/// each of them about once per tick.
 const REFERENCE_TICKS: u32 = 10;
 
 impl<P: PeerId, M: Clone> Gossip<P, M> {
@@ -36,8 +37,8 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         if stretch > 1 || !self.has_entered() {
             return;
         }
-        // One peer as a rule. If it is one that cannot compare, it is sent what it may have missed, and
-        // another one is drawn.
+        // Usually one peer is drawn. A reference node cannot compare: it is sent what it may have missed, and another
+        // peer is drawn.
         let mut missed = false;
         for peer in choose(turn.view, self.me, 4, None, turn.chance) {
             if turn.view.is_reference(peer) {
@@ -46,7 +47,7 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
                 return self.compare_with(turn, peer);
             }
         }
-        // there is nobody to compare with
+        // there is no peer to compare with
         if missed {
             self.pace.quicken();
         } else {
@@ -62,7 +63,7 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         self.request_page(peer, after, turn.out);
     }
 
-    /// A peer is said to hold something else.
+    /// Handles the statement of a peer that it holds something else.
     pub(super) fn differs(&mut self, turn: &mut Turn<'_, P, M>, peer: P) {
         let since = micros(turn.now).saturating_sub(self.pace.compared);
         let usable = peer != self.me && !turn.view.is_reference(peer) && self.has_entered();
@@ -72,12 +73,13 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         }
     }
 
-    /// Something is new: from now on notes are compared once per tick.
+    /// Notes that something is new, so that the node compares once per tick again.
     pub(super) fn wake(&mut self, turn: &mut Turn<'_, P, M>) {
         self.pace.quicken();
         let (now, tick) = (micros(turn.now), self.tick_length());
         if self.pace.is_late(now + micros(tick.mul_f64(1.1))) {
-            // anywhere within a tick, as all who hear of the same wake up together
+            // a random time within a tick, because all nodes that receive the same rumor are woken at about the same
+            // time
             let after = tick.mul_f64(turn.chance.random_range(0.0..1.0));
             self.pace.set(micros(turn.now + after));
             turn.out.push(Output::Timer { after, timer: Timer::Tick });
@@ -104,14 +106,14 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         }
     }
 
-    /// Reads a page of what a peer holds: asks for what is missing here, offers what is missing there.
+    /// Handles a page of what a peer holds: pulls what this node lacks, and offers what the peer lacks.
     fn compare(&mut self, turn: &mut Turn<'_, P, M>, from: P, page: Page<P>) {
         let Page { after, held, next } = page;
         for stretch in &held {
             if let Stretch::Numbered { origin, incarnation, last, .. } = stretch
                 && *origin == self.me
             {
-                // an earlier process had this life, or a later one
+                // an earlier process had this life or a later one
                 self.make_room_above(turn.now, *incarnation, *last > self.sequence);
             }
         }
@@ -133,7 +135,7 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
                 }
                 Stretch::Numbered { origin, incarnation, first, last } => {
                     for sequence in first..=last {
-                        // A stretch of any length fits into a few bytes, so its reading has a bound of its own.
+                        // A stretch of any length takes a few bytes, so handling it is bounded separately.
                         if room == 0 {
                             break;
                         }
@@ -143,12 +145,12 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
                 }
             }
         }
-        // One batch per page: what is left over is found on the next tick.
+        // Offer one batch per page: the next tick finds the rest.
         lacking.truncate(self.config.batch.max(1));
         if !lacking.is_empty() {
             self.send(from, Sending::Offer { ids: lacking.into(), replacements: 0 }, turn.out);
         }
-        // A page must end after it began, or the comparison would never end.
+        // A page that does not advance would make the comparison endless.
         let next = next.filter(|next| after.is_none_or(|after| *next > after));
         self.resume = next.clone().map(Box::new);
         if next.is_some() {
@@ -158,8 +160,8 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         }
     }
 
-    /// Pushes to a peer that cannot compare what it most likely remembers, if it has seen it. Returns whether anything
-    /// is so young.
+    /// Pushes the youngest rumors to a reference node, which ignores those that it remembers. Returns whether there are
+    /// such young rumors.
     pub(super) fn push_missed(&mut self, turn: &mut Turn<'_, P, M>, peer: P) -> bool {
         let oldest: Birth = micros(turn.now) - micros(self.tick_length() * REFERENCE_TICKS);
         let ids: Vec<_> = self.store.youngest().take(REFERENCE_YOUNGEST).cloned().collect();
@@ -175,7 +177,7 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
     }
 }
 
-/// Whether all of a stretch comes before an id.
+/// Returns whether all ids of a stretch are less than an id.
 fn is_below<P: Ord>(stretch: &Stretch<P>, id: &Id<P>) -> bool {
     match (stretch, id) {
         (
@@ -188,7 +190,7 @@ fn is_below<P: Ord>(stretch: &Stretch<P>, id: &Id<P>) -> bool {
     }
 }
 
-/// Whether a stretch that is not below an id contains it.
+/// Returns whether a stretch that is not below an id contains the id.
 fn holds<P: Ord>(stretch: &Stretch<P>, id: &Id<P>) -> bool {
     match (stretch, id) {
         (

@@ -1,4 +1,4 @@
-//! Entering a group: a newcomer learns what was said before, so that it does not perform it.
+//! Entering a group: a newcomer learns the history, so that it does not perform earlier rumors.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -13,25 +13,27 @@ use super::turn::Turn;
 use super::{Output, Timer, Token, micros};
 use crate::peer_id::PeerId;
 
-/// How many peers a newcomer asks first. One that has entered is enough; the others are for loss.
+/// The number of peers that a newcomer asks first. One that has entered is enough; the others are for the case of loss.
 const FIRST: usize = 3;
 
-/// How many peers it asks at most, beside the one that it was let in by.
+/// The most peers that a newcomer asks, besides the one through which it enters.
 const MOST: usize = 8;
 
-/// In how many rounds the peers that stay silent are asked again within [`GossipConfig::entry_silence`].
+/// The number of rounds in [`GossipConfig::entry_silence`](super::GossipConfig::entry_silence) in which silent peers
+/// are asked.
 const ROUNDS: u32 = 3;
 
-/// How many times as many ids a page of history has as a page of a comparison has stretches: an operator waits for it.
+/// The number of ids in a page of history, in pages of a comparison. It is large, because an operator waits for the
+/// entry.
 const PAGES: usize = 4;
 
 impl<P: PeerId, M: Clone> Gossip<P, M> {
-    /// Whether what is new to this node is to be performed, asked for and compared.
+    /// Returns whether this node has entered, so that it performs, pulls and compares rumors.
     pub fn has_entered(&self) -> bool {
         matches!(self.stage, Stage::Inside)
     }
 
-    /// Enters the group, if it has not been entered and there is anybody else in it.
+    /// Begins to enter the group, if the node has not entered and there are other members.
     pub(super) fn enter(&mut self, turn: &mut Turn<'_, P, M>, through: Option<P>) {
         if self.config.replay && !self.has_entered() {
             return self.entered(turn, Earlier::default());
@@ -45,7 +47,7 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
                 if entering.candidates.iter().any(|candidate| candidate.peer == peer) {
                     return;
                 }
-                // in front of those that have not been asked
+                // before those that have not been asked
                 entering.candidates.insert(entering.asked, Candidate::new(peer));
                 self.ask_candidates(1, turn.out);
             }
@@ -55,7 +57,7 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
                     return turn.out.push(Output::Entered);
                 }
                 let peers = through.into_iter().chain(drawn);
-                // who takes only whole messages has nothing to tell
+                // reference nodes have no history
                 let peers = peers.filter(|peer| !turn.view.is_reference(*peer));
                 let candidates: Vec<_> = peers.map(Candidate::new).collect();
                 if candidates.is_empty() {
@@ -101,7 +103,8 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         out.push(Output::Send { token: Token { number: self.number }, to, request: Request::Enter { after } });
     }
 
-    /// Takes the answer to a request for history, or its failure. Returns whether the token belongs to one.
+    /// Handles the answer to a request for history, or its failure. Returns whether the token belongs to such a
+    /// request.
     pub(super) fn entry_answer(
         &mut self,
         turn: &mut Turn<'_, P, M>,
@@ -111,7 +114,7 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         let Stage::Entering(entering) = &mut self.stage else { return false };
         let Some(place) = entering.open.iter().position(|open| open.number == token.number) else { return false };
         let Open { to: at, page, .. } = entering.open.swap_remove(place);
-        // what was lost is asked for again in the next round
+        // the next round repeats a request that failed
         let Some(Answer::Seen(history)) = answer else { return true };
         let History { entered, incarnation, ids, more } = std::mem::take(history);
         let last = ids.last().cloned();
@@ -123,7 +126,7 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
             return true;
         };
         candidate.pages += 1;
-        // a page that does not go on would be asked for without end
+        // a page that does not advance would be requested endlessly
         let goes_on = more && last.is_some() && last > candidate.after;
         candidate.done |= !goes_on;
         if goes_on {
@@ -141,14 +144,14 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
             self.ask_candidates(MOST, turn.out);
             let Stage::Entering(entering) = &self.stage else { return true };
             if entering.candidates.iter().all(|candidate| candidate.done) {
-                // everybody is as new as this node is
+                // all members are as new as this node
                 self.finish_entry(turn);
             }
         }
         true
     }
 
-    /// Asks the silent peers again, and further ones, while there is time.
+    /// Asks silent peers again, and further peers, while there is time.
     pub(super) fn entry_timer(&mut self, turn: &mut Turn<'_, P, M>) {
         let Stage::Entering(entering) = &mut self.stage else { return };
         let limit =
@@ -185,10 +188,10 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         self.wake(turn);
     }
 
-    /// A page of what has been said in this group, for a newcomer.
+    /// Returns a page of the history for a newcomer.
     pub(super) fn history(&self, newcomer: Option<P>, after: Option<&Id<P>>, now: Duration) -> History<P> {
         let limit = self.config.page.max(1).saturating_mul(PAGES);
-        // what is older, nobody takes any more
+        // older rumors are rejected everywhere
         let oldest = micros(now) - micros(self.config.retained_age) - 2 * micros(self.config.transit);
         let mut ids: Vec<Id<P>> = Vec::new();
         let (lives, opaque) = match after {
@@ -199,7 +202,7 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
             Some(Id::Opaque(text)) => (None, Bound::Excluded(text.clone())),
         };
         if let Some(from) = lives {
-            // each source gives the first ones that it has, so the first ones of all are among them
+            // each source gives its first ids, so the first ids of all are among them
             let mut first: BTreeMap<(P, u64), u64> = BTreeMap::new();
             let mut add = |key, sequence| {
                 let last = first.entry(key).or_insert(sequence);

@@ -19,64 +19,65 @@ use crate::peer_id::PeerId;
 /// The last life that a node takes: the largest integer that every node of the reference can tell from its neighbours.
 const LAST_LIFE: u64 = (1 << 53) - 1;
 
-/// One node's part in the gossip of one group.
+/// The gossip of one node in one group.
 ///
-/// See the [module](super) for the exchange. All calls take a [`Context`] and append to `out` what is
-/// to be done, in the order in which to do it.
+/// See the [module](super) for the exchange. Calls take a [`Context`] and append to `out` what the driver has to do, in
+/// order.
 #[derive(Clone, Debug)]
 pub struct Gossip<P, M> {
     pub(super) me: P,
     pub(super) incarnation: u64,
     pub(super) config: Arc<GossipConfig>,
-    /// Of the last rumor started here.
+    /// The sequence of the last rumor that was started here.
     pub(super) sequence: u64,
-    /// Of the last request sent.
+    /// The number of the last request that was sent.
     pub(super) number: u64,
-    /// The comparison under way; an answer to an older one is not listened to.
+    /// The number of the comparison under way. The answer to an older one is ignored.
     pub(super) comparison: u64,
-    /// Where the next comparison begins, if the last one was broken off: with many pages and some loss, none would
-    /// ever reach the end otherwise.
+    /// The id after which the next comparison begins, if the last one was interrupted. Otherwise, with many pages and
+    /// some loss, no comparison would reach the end.
     pub(super) resume: Option<Box<Id<P>>>,
     pub(super) seen: Seen<P>,
     pub(super) store: Store<P, M>,
-    /// Present while something is going on, so that a node at rest is small.
+    /// The rumors that wait and the requests under way, or `None` at rest, so that an idle node is small.
     pub(super) traffic: Option<Box<Traffic<P>>>,
     pub(super) stage: Stage<P>,
-    /// Present until nobody can send any of it any more.
+    /// The history from before this node entered, until no peer can send any of it.
     pub(super) earlier: Option<Box<Earlier<P>>>,
     pub(super) pace: Pace,
-    /// From when on calm rumors of others may be spread again.
+    /// The time from which calm rumors of others may be spread again.
     pub(super) calm_due: Birth,
 }
 
-/// Which rumors a machine has seen, kept after the machine is gone: see [`Gossip::into_memory`].
+/// The rumors that a machine has seen, kept after its end: see [`Gossip::into_memory`].
 #[derive(Clone, Debug)]
 pub struct Memory<P> {
     seen: Seen<P>,
 }
 
 impl<P: Copy + Ord> Memory<P> {
-    /// Whether nothing has been seen.
+    /// Returns whether no rumor has been seen.
     pub fn is_empty(&self) -> bool {
         self.seen.size() == (0, 0, 0)
     }
 
-    /// About how much memory it takes, in bytes.
+    /// Returns about how much memory it takes in bytes.
     pub fn bytes(&self) -> usize {
         self.seen.bytes()
     }
 }
 
 impl<P: PeerId, M: Clone> Gossip<P, M> {
-    /// The gossip of node `me`, in its life `incarnation`: a number that is higher after every restart.
+    /// Creates the gossip of node `me` in the life `incarnation`, a number that has to be higher after every restart.
     ///
-    /// The node is in the group from the group's beginning, so that it performs whatever it receives.
+    /// The node is in the group from its beginning, so it performs every rumor that it receives.
     pub fn new(me: P, incarnation: u64, config: Arc<GossipConfig>) -> Self {
         Gossip { stage: Stage::Inside, ..Gossip::newcomer(me, incarnation, config) }
     }
 
-    /// The same for a node that comes into a group which may have existed before: it has to [enter](Input::Enter), and
-    /// performs no rumor that was started before it has, unless the rumor or the group asks for it.
+    /// Creates the gossip of a node that joins a group which may have existed before. The node has to
+    /// [enter](Input::Enter). It performs no rumor that was started before that, unless the rumor or the group asks for
+    /// replay.
     pub fn newcomer(me: P, incarnation: u64, config: Arc<GossipConfig>) -> Self {
         Gossip {
             me,
@@ -96,15 +97,16 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         }
     }
 
-    /// The life under which this node starts rumors.
+    /// Returns the life in which this node starts rumors.
     pub fn incarnation(&self) -> u64 {
         self.incarnation
     }
 
-    /// Goes on in a later life: the node has learned that peers know one which is not earlier than its own. Does
-    /// nothing if the present life is as late already.
+    /// Continues in a later life, because peers know a life of this node that is not earlier than its own. Does nothing
+    /// if the present life is not earlier.
     ///
-    /// Rumors that were started before keep their ids. One that a peer refuses as [`Answer::Stale`] is started again.
+    /// Rumors that were started before keep their ids. A rumor that a peer rejects as [`Answer::Stale`] is started
+    /// again.
     pub fn raise(&mut self, now: Duration, incarnation: u64) {
         if incarnation <= self.incarnation || incarnation > LAST_LIFE {
             return;
@@ -116,69 +118,69 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         self.sequence = 0;
     }
 
-    /// Takes a life above one that peers know of this node. `same`: its present life has not been used yet, so if peers
-    /// know it, an earlier process had the same number.
+    /// Continues in a life after `known`, which peers know of this node. `same` means that this node has not used its
+    /// present life, so that an earlier process must have had the same life if peers know it.
     pub(super) fn make_room_above(&mut self, now: Duration, known: u64, same: bool) {
         if known > self.incarnation || (same && known == self.incarnation) {
             self.raise(now, known.saturating_add(1));
         }
     }
 
-    /// A hash of what is held: equal on nodes that have nothing to tell each other.
+    /// Returns a hash of the rumors that are held. Nodes that hold the same have the same hash.
     pub fn hash(&mut self, now: Duration) -> u64 {
         self.expire(now);
         self.store.hash()
     }
 
-    /// A peer holds the same as this node does, as it has said by the way: while nothing is new, this is as good as a
+    /// Notes that a peer has stated that it holds the same as this node. While nothing is new, that counts as a
     /// comparison.
     pub fn same(&mut self) {
         self.pace.stated();
     }
 
-    /// The same machine, but its first rumor is numbered `sequence + 1`.
+    /// Returns the machine, whose first rumor will have the number `sequence + 1`.
     ///
-    /// A machine of a group that is put again must start above every sequence that an earlier machine of the same node,
-    /// life and group has used: peers take a rumor with a number that they know for one that they have seen.
+    /// If a group is put again, its new machine has to start above every sequence that an earlier machine of the same
+    /// node, life and group has used, because peers ignore a rumor with a number that they have seen.
     #[must_use]
     pub fn numbering_above(mut self, sequence: u64) -> Self {
         self.sequence = sequence;
         self
     }
 
-    /// The same machine, which takes for seen what an earlier machine of this node and group has seen.
+    /// Returns the machine with the rumors marked as seen that an earlier machine of this node and group has seen.
     #[must_use]
     pub fn recalling(mut self, memory: Memory<P>) -> Self {
         self.seen = memory.seen;
         self
     }
 
-    /// The same machine, which refuses rumors born before `limit`, a time since the node started. For a node that may
-    /// have performed them in a group that it has forgotten since.
+    /// Returns the machine, which will reject rumors from before `limit`, a time since the node started. It is meant
+    /// for a node that may have performed them in a group that it has since forgotten.
     #[must_use]
     pub fn refusing_before(mut self, limit: Duration) -> Self {
         self.seen.refuse_before(micros(limit));
         self
     }
 
-    /// The sequence of the last rumor started here.
+    /// Returns the sequence of the last rumor that was started here.
     pub fn last_sequence(&self) -> u64 {
         self.sequence
     }
 
-    /// Ends this machine, and returns what the next one of the same group has to know so that no message is performed
+    /// Ends the machine, and returns what the next machine of the same group needs so that no message is performed
     /// twice.
     pub fn into_memory(self) -> Memory<P> {
         Memory { seen: self.seen }
     }
 
-    /// How long after this machine's end its [`Memory`] is of use: until peers hold nothing that it knows of.
+    /// Returns how long after the end of this machine its [`Memory`] is useful: until peers hold none of its rumors.
     pub fn memory_lasts(&self) -> Duration {
         self.config.retained_age + 2 * self.config.transit
     }
 
-    /// Goes on under another configuration. What is held beyond its bounds goes at once, the oldest first, but for what
-    /// has yet to be spread.
+    /// Continues with another configuration. Rumors beyond its bounds are dropped at once, the oldest first, except
+    /// those that still have to be spread.
     pub fn configure(&mut self, config: Arc<GossipConfig>) {
         self.config = config;
         self.store.trim(&self.config);
@@ -186,13 +188,13 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
 
     /// Starts a rumor with a message of `bytes` bytes.
     ///
-    /// Its origin counts as having seen it, and is not told to perform it: whether the sender is a member of the group
-    /// that it sends to is for the caller to know. [`Output::Settled`] follows once all first peers have
-    /// answered or failed, maybe at once.
+    /// The origin counts as having seen the rumor, and is not told to perform it, because only the caller knows whether
+    /// the sender is a member of the group. [`Output::Settled`] follows once all first peers have answered or failed,
+    /// possibly at once.
     ///
     /// # Errors
-    /// [`BroadcastError::Busy`] if too many own rumors are on their way or too much waits to be spread.
-    /// Nothing was changed; try again once one is settled.
+    /// [`BroadcastError::Busy`] if too many own rumors are under way or too much waits to be spread. Nothing has
+    /// changed; try again once a rumor has settled.
     pub fn broadcast<V: View<P> + ?Sized, R: Rng + ?Sized>(
         &mut self,
         context: &mut Context<'_, V, R>,
@@ -203,10 +205,10 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         self.broadcast_as(Manner::default(), context, message, bytes, out)
     }
 
-    /// As [`broadcast`](Self::broadcast), in another manner.
+    /// Like [`broadcast`](Self::broadcast), in another manner.
     ///
     /// # Errors
-    /// As there.
+    /// As in [`broadcast`](Self::broadcast).
     pub fn broadcast_as<V: View<P> + ?Sized, R: Rng + ?Sized>(
         &mut self,
         manner: Manner,
@@ -246,8 +248,8 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         Ok(id)
     }
 
-    /// Answers a request. `from` is the node that sent it, if that is known; only a push may come from
-    /// nobody, as reference nodes do not say who they are.
+    /// Answers a request. `from` is the sender, which can be unknown for a push alone, as reference nodes do not state
+    /// theirs.
     pub fn respond<V: View<P> + ?Sized, R: Rng + ?Sized>(
         &mut self,
         context: &mut Context<'_, V, R>,
@@ -263,7 +265,7 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
             && let Some(from) = from
             && from != self.me
         {
-            // the first of the group that is met
+            // the sender is the first known member of the group
             self.enter(turn, Some(from));
         }
         let answer = match request {
@@ -278,7 +280,7 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         answer
     }
 
-    /// Takes in whatever else happens.
+    /// Takes any other input.
     pub fn handle<V: View<P> + ?Sized, R: Rng + ?Sized>(
         &mut self,
         context: &mut Context<'_, V, R>,
@@ -291,7 +293,7 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
     fn take(&mut self, turn: &mut Turn<'_, P, M>, input: Input<P, M>) {
         match input {
             Input::Start => {
-                // Anywhere within the first tick, so that nodes started together do not tick together.
+                // A random time within the first tick, so that nodes that start together do not tick together.
                 let after = self.tick_length().mul_f64(turn.chance.random_range(0.0..1.0));
                 self.pace.set(micros(turn.now + after));
                 turn.out.push(Output::Timer { after, timer: Timer::Tick });
@@ -325,7 +327,7 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         self.work(turn);
     }
 
-    /// How much is held, remembered and under way.
+    /// Returns how much is held, remembered and under way.
     pub fn load(&self) -> Load {
         let (lives, stretches, opaque_ids) = self.seen.size();
         let (earlier_lives, earlier_opaque) = self.earlier.as_ref().map_or((0, 0), |earlier| earlier.size());
@@ -345,7 +347,7 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         }
     }
 
-    /// Whether this rumor has been performed here, was started here, or is superseded.
+    /// Returns whether this rumor has been performed here, was started here, or is superseded.
     pub fn has_seen(&self, id: &Id<P>) -> bool {
         self.is_own(id) || self.seen.contains(id, &self.config)
     }
@@ -355,7 +357,7 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
             if *origin == self.me && *incarnation == self.incarnation)
     }
 
-    /// Drops what is too old to be of use to anybody.
+    /// Drops what is too old to be useful to any peer.
     pub(super) fn expire(&mut self, now: Duration) {
         let now = micros(now);
         self.store.expire(now - micros(self.config.retained_age), now - micros(self.config.age_limit(Urgency::Calm)));

@@ -1,4 +1,4 @@
-//! What nodes say to each other, each request with its answer.
+//! The requests between nodes, each with its answer.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,21 +10,19 @@ use sha2::{Digest, Sha256};
 
 use crate::peer_id::PeerId;
 
-/// What makes a rumor this rumor and no other.
-///
-/// Not its content: two equal messages are two messages.
+/// The identity of a rumor. It does not depend on the content: two equal messages are two rumors.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Id<P> {
-    /// The `sequence`-th rumor (from 1) that `origin` started in the life `incarnation`.
+    /// A rumor that its origin numbered.
     Numbered {
-        /// The node it was born on.
+        /// The node that started the rumor.
         origin: P,
-        /// Which life of that node: grows with every start.
+        /// The life of that node, which is later after every start.
         incarnation: u64,
-        /// Its place among the rumors of that life, from 1.
+        /// The number of the rumor in that life, from 1.
         sequence: u64,
     },
-    /// A rumor born on a node that numbers nothing; all that is known of it is this text.
+    /// A rumor of a node that does not number its rumors. The id is a text that this node chose.
     Opaque(Arc<str>),
 }
 
@@ -58,136 +56,139 @@ impl Urgency {
     }
 }
 
-/// A message on its way.
+/// A message that is being spread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rumor<P, M> {
-    /// Its identity.
+    /// The identity of the rumor.
     pub id: Id<P>,
-    /// How many times it has been handed on, this time included: 1 when it comes from its origin.
+    /// How many times the rumor has been passed on, including this time: 1 if it comes from its origin.
     pub hop: u32,
-    /// How long it has been held by nodes since its birth. Time on the way is not in it, so it is a lower bound.
+    /// How long nodes have held the rumor since it was started. Time in transit is not included, so this is a lower
+    /// bound.
     pub age: Duration,
     /// How soon it has to be everywhere.
     pub urgency: Urgency,
-    /// Newcomers perform it too, for as long as it is held.
+    /// Whether newcomers perform the rumor, too, for as long as it is held.
     pub replay: bool,
-    /// The life and sequence under which its origin started it first, if it had to be sent again under a later life.
-    /// Who has performed that one does not perform this one.
+    /// The life and sequence under which the origin first started the rumor, if it had to send it again in a later
+    /// life. A node that has performed that rumor does not perform this one.
     pub former: Option<(u64, u64)>,
-    /// The message's size on the wire, in bytes.
+    /// The size of the message on the wire in bytes.
     pub bytes: usize,
-    /// What is to be performed.
+    /// The message to perform.
     pub message: M,
 }
 
-/// What one node asks of another. Every request is answered or fails.
+/// A request between nodes. Every request is answered or fails.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request<P, M> {
-    /// "Here it is." Answered [`Answer::Fresh`], [`Answer::Had`], [`Answer::Stale`] or [`Answer::Busy`].
+    /// Sends a rumor. The answer is [`Answer::Fresh`], [`Answer::Had`], [`Answer::Stale`] or [`Answer::Busy`].
     Push(Rumor<P, M>),
-    /// "I hold these." Answered [`Answer::Noted`]; who lacks one asks for it with a `Pull` of its own. The origin of
-    /// one may be answered [`Answer::Stale`].
+    /// Says which rumors the sender holds. The answer is [`Answer::Noted`]; a node that lacks a rumor asks for it with
+    /// a `Pull`. For a rumor of the sender's own, the answer can be [`Answer::Stale`].
     Offer(Arc<[Id<P>]>),
-    /// "Give me these." Answered [`Answer::Rumors`].
+    /// Asks for rumors. The answer is [`Answer::Rumors`].
     Pull(Arc<[Id<P>]>),
-    /// "What I hold hashes to this." Answered [`Answer::Same`], wherever the page begins, or [`Answer::Differs`].
+    /// Compares what both nodes hold. The answer is [`Answer::Same`], wherever the page begins, or [`Answer::Differs`].
     Compare {
-        /// Over the ids of everything held, in any order.
+        /// The hash of the ids of all rumors that the sender holds. It does not depend on their order.
         hash: u64,
-        /// Where the page asked for begins: after this id. `None` is the first page.
+        /// The id after which the requested page begins, or `None` for the first page.
         after: Option<Id<P>>,
     },
-    /// "I am new in this group. What has been said in it so far?" Answered [`Answer::Seen`].
+    /// Asks for the history of a group in which the sender is new. The answer is [`Answer::Seen`].
     Enter {
-        /// Where the page asked for begins: after this id. `None` is the first page.
+        /// The id after which the requested page begins, or `None` for the first page.
         after: Option<Id<P>>,
     },
 }
 
-/// What is said in return.
+/// The answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer<P, M> {
-    /// To a push: it was news, and has been performed.
+    /// To a push: the rumor was new, and has been performed.
     Fresh,
-    /// To a push: known already, or too old to take.
+    /// To a push: the rumor is known, or too old.
     Had,
-    /// To a push, or to an offer of the origin's own: refused unseen, as the origin has had later lives. It is to start
-    /// the rumor again in a life that is later still.
+    /// To a push, or to an offer of the origin itself: the rumor is rejected, because a later life of the origin is
+    /// known. The origin has to start the rumor again in a life that is later still.
     Stale {
         /// The latest life of the origin that is known here.
         incarnation: u64,
     },
-    /// To anything: too much to do; nothing was changed.
+    /// To any request: the node has too much to do, and nothing has changed.
     Busy,
     /// To an offer.
     Noted,
     /// To a pull.
     Rumors {
-        /// Those asked for that are held, as many as fit into one answer; at least one if any is.
+        /// The requested rumors that the node holds, as many as fit into one answer, and at least one if it holds any.
         rumors: Vec<Rumor<P, M>>,
-        /// Whether one that is held was left out for its size: ask again. Otherwise what is missing is not held.
+        /// Whether a rumor that the node holds did not fit, so that the sender should ask again. Otherwise the node
+        /// does not hold the rumors that are missing.
         more: bool,
     },
     /// To a comparison: the hashes are equal.
     Same,
-    /// To a comparison: what this node holds.
+    /// To a comparison: a page of what this node holds.
     Differs(Page<P>),
-    /// To a newcomer: what has been said in the group.
+    /// To a newcomer: a page of the history.
     Seen(History<P>),
 }
 
-/// A part of what has been said in a group, as far as anybody may still bring it up.
+/// A page of the history of a group: the rumors that may still reach a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(bound(serialize = "P: fmt::Display", deserialize = "P: FromStr"))]
 pub struct History<P> {
-    /// Whether this node has entered the group itself. The word of one that has not is not the whole truth.
+    /// Whether the node that answers has entered the group itself. If not, its history can be incomplete.
     pub entered: bool,
-    /// Ascending. A numbered id stands for all up to it in its life, as they were started in this order.
+    /// The ids, ascending. A numbered id stands for all rumors of its life up to it, because they were started in this
+    /// order.
     pub ids: Vec<Id<P>>,
     /// Whether the list goes on after the last id.
     #[serde(default)]
     pub more: bool,
-    /// The latest life of the newcomer that is known here. Its own is to be later.
+    /// The latest life of the newcomer that the node knows. The newcomer's own life has to be later.
     #[serde(rename = "known", default, skip_serializing_if = "Option::is_none")]
     pub incarnation: Option<u64>,
 }
 
-/// The history of a group in which a node has heard nothing.
+/// The history of a node that has received nothing.
 impl<P> Default for History<P> {
     fn default() -> Self {
         History { entered: false, incarnation: None, ids: Vec::new(), more: false }
     }
 }
 
-/// A part of the list of what a node holds: everything after one id up to another, and nothing left out between.
+/// A page of the list of what a node holds: everything after one id up to another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(bound(serialize = "P: fmt::Display", deserialize = "P: FromStr"))]
 pub struct Page<P> {
-    /// Where it begins: after this id. `None` is the very beginning.
+    /// The id after which the page begins, or `None` for the first page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Id<P>>,
-    /// What is held, ascending.
+    /// What the node holds, ascending.
     pub held: Vec<Stretch<P>>,
-    /// The id that the page ends with, if the list goes on after it.
+    /// The last id of the page, if the list continues after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<Id<P>>,
 }
 
-/// Rumors that follow one another.
+/// Consecutive rumors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stretch<P> {
-    /// All from `first` to `last`, both included.
+    /// All rumors from `first` to `last`.
     Numbered {
-        /// The node they were born on.
+        /// The node that started the rumors.
         origin: P,
-        /// In which of its lives.
+        /// The life of that node.
         incarnation: u64,
         /// The lowest sequence.
         first: u64,
         /// The highest sequence.
         last: u64,
     },
-    /// One with an opaque id.
+    /// A rumor with an opaque id.
     Opaque(Arc<str>),
 }
 

@@ -1,4 +1,4 @@
-//! Spreading: one node tells a group something, and every node performs it once.
+//! Spreading: a node sends a message to a group, and every member performs it once.
 //!
 //! # The exchange
 //!
@@ -10,74 +10,75 @@
 //! A is new in the group                A ── Enter ────────────────▶ B    A ◀── Seen(history) ──────── B
 //! ```
 //!
-//! *Young rumors are pushed, older ones offered.* An origin pushes to F peers, the group's fan-out, picked afresh; who
-//! hears of it for the first time pushes it to as many, as long as the payload has been handed on fewer than A =
-//! ceil(ln n / ln F) - 1 times: few of those pushes meet a node that has it. Later most would, so from there on only
-//! ids are sent, to few peers ([`GossipConfig::offers`]), who ask for what they lack. Hence payloads are sent little
-//! more than once per node. A payload no larger than the ids ([`GossipConfig::eager_bytes`]) is pushed to the end.
+//! *Young rumors are pushed, older ones offered.* An origin pushes to F random peers, where F is the group's fan-out. A
+//! node that receives the rumor for the first time pushes it to as many, as long as the payload has been passed on
+//! fewer than A = ceil(ln n / ln F) - 1 times: few of these pushes reach a node that has the rumor. Later most would,
+//! so from then on nodes send the id alone, to few peers ([`GossipConfig::offers`]), which ask for the rumor if they
+//! lack it. A payload is therefore sent little more than once per node. A payload no larger than the ids
+//! ([`GossipConfig::eager_bytes`]) is always pushed.
 //!
-//! *Every relay sends to both of its neighbours, and to some random peers.* The members, in the order of their ids,
-//! form a ring ([`View::around`]). Random peers alone would miss one of n nodes unless each node sent to ln n + 3 of
-//! them, most in vain. With the ring they need not reach everybody: without loss, a node that they miss hears of the
-//! rumor from the side, and a stretch of such nodes is short. With loss, or where views differ, what both miss is left
-//! to comparison. An origin sends to random peers only; the ring is closed without it.
+//! *Every relay sends to both of its neighbours and to some random peers.* The members, in the order of their ids, form
+//! a ring ([`View::around`]). Random peers alone would miss one of n nodes unless each node sent to ln n + 3 of them,
+//! most in vain. With the ring they need not reach every node: without loss, a node that they miss receives the rumor
+//! from a neighbour, and a stretch of such nodes is short. With loss, or if views differ, comparison brings what both
+//! miss. An origin sends to random peers only; the ring is complete without it.
 //!
-//! *A pull is an answer the offered node asks for itself*, rather than the offerer pushing on an answer that says
-//! "want". Without loss both take two requests and three latencies. With loss, the one who lacks the rumor is the one
-//! who notices, and who knows other offerers: it asks one at a time, and the next when one fails.
+//! *A node that lacks an offered rumor pulls it*, instead of the offering node pushing it after an answer "want".
+//! Without loss both take two requests and three latencies. With loss, the node that lacks the rumor notices, and knows
+//! the other nodes that offered it: it asks one at a time, and the next if one fails.
 //!
-//! *Calm rumors go together.* One that [need not be everywhere at once](Urgency::Calm) is handed on at once after a
-//! silence. Those that come soon after it wait for [`GossipConfig::calm_interval`], and are then offered together. So a
-//! node sends no more than a few requests a second for them, however many there are.
+//! *Calm rumors are sent together.* A rumor that [can wait](Urgency::Calm) is passed on at once after a silence. Those
+//! that come soon after it wait for [`GossipConfig::calm_interval`], and are then offered together. A node therefore
+//! sends no more than a few requests a second for calm rumors, however many there are.
 //!
-//! *Comparison heals what is left*: what both lost sight of, the sides of a partition. A
-//! hash of the ids held comes first, and is all there is at rest: eight bytes per node and tick. If it differs,
-//! the answer lists what is held, as stretches of sequences per origin and page by page, and the asker pulls what
-//! it lacks and offers what the other lacks. What is compared is what nodes *hold*, against what they have *seen*:
-//! the former is what can be handed over, and nodes that have forgotten at different times still agree on it.
+//! *Comparison heals the rest*: rumors that pushes and pulls missed, and the sides of a partition. It begins with a
+//! hash of the ids that a node holds, and ends there if nothing differs: eight bytes per node and tick. Otherwise the
+//! answer lists what the peer holds, as stretches of sequences per origin and in pages, and the node pulls what it
+//! lacks and offers what the peer lacks. Nodes compare the rumors that they *hold* with those that they have *seen*:
+//! held rumors can be sent, and nodes that have forgotten at different times still agree on them.
 //!
-//! *Once per node and life* rests on the seen set: per origin and life a watermark and stretches above
-//! it, marked before the rumor is performed. It forgets in bounded space and never lets one pass twice; what it would
-//! have to guess about it refuses. A push that is refused for want of room is answered `Busy`, changes nothing,
-//! and comparison brings it again.
+//! *A node performs a rumor once per life*, because of the seen set: per origin and life a watermark and stretches
+//! above it, marked before the rumor is performed. The seen set forgets in order to stay bounded, and rejects a rumor
+//! if it cannot tell whether it has been seen. A push that is rejected for lack of room is answered `Busy`, changes
+//! nothing, and comparison brings the rumor again.
 //!
 //! *Comparisons become rare while they find nothing.* Two in a row without a difference double the interval, up to
 //! [`GossipConfig::idle_ticks`] ticks. Anything new (a rumor sent or received that is not calm, a pull that failed, a
-//! difference that a comparison found or that was [reported](Input::Differs)) brings it back to one tick at once, also
-//! while a long timer runs. Where the peers exchange their hashes with other requests, such as a failure detector's
-//! probes ([`Gossip::same`]), a node at rest makes no comparison of its own.
+//! difference that a comparison found or that was [reported](Input::Differs)) resets it to one tick at once, even if a
+//! long timer is running. If peers exchange their hashes with other requests, such as the probes of a failure detector
+//! ([`Gossip::same`]), a node at rest makes no comparisons of its own.
 //!
-//! *A newcomer performs what is started after it has entered.* Before it compares notes, a node that may be new in the
-//! group asks up to eight members, the next ones in the ring, what has been said: per origin and life the highest
-//! sequence, and the opaque ids. Whatever these cover is older than the entry. The node still obtains and holds it, for
-//! others who missed it, but performs it only if the rumor or the group asks for [replay](Manner::replay). The first
-//! member that has entered itself is enough; if all are new, so is the group. Numbers decide this and no clock: an
-//! origin numbers its rumors in the order in which it starts them. While a node enters, a push is performed, because
-//! only young rumors are pushed. An entry is bounded in time ([`GossipConfig::entry_time`]), so a node that nobody
-//! answers enters with what it knows.
+//! *A newcomer performs rumors that are started after it has entered.* Before it compares, a node that may be new in
+//! the group asks up to eight members, the next ones on the ring, for the history: the highest sequence per origin and
+//! life, and the opaque ids. These rumors are older than the entry. The node still obtains and holds them for others,
+//! but performs them only if the rumor or the group asks for [replay](Manner::replay). The history of one member that
+//! has entered is enough; if all are new, so is the group. This is decided by numbers and not by clocks: an origin
+//! numbers its rumors in the order in which it starts them. While a node enters, it performs what is pushed, because
+//! only young rumors are pushed. An entry is bounded in time ([`GossipConfig::entry_time`]), so a node without answers
+//! enters with what it knows.
 //!
-//! *An origin with an old life starts again.* A node whose clock was put back begins a life that peers take for an old
-//! one, of which they remember nothing. They answer `Stale` with the latest life that they know, and the origin goes on
-//! in a later one. It sends what was refused again under a new id, which states the former one: who has performed the
-//! rumor under that id does not perform it again. A newcomer learns of such lives when it enters, before it has said
-//! anything.
+//! *An origin whose life is too old starts a later one.* A node whose clock was set back begins a life that peers take
+//! for an earlier one, which they have forgotten. They answer `Stale` with the latest life that they know, and the
+//! origin continues in a later life. It sends the rejected rumors again under new ids, which state the former ids: a
+//! node that has performed a rumor under the former id does not perform it again. A newcomer learns of such lives when
+//! it enters, before it has sent anything.
 //!
-//! *Peers that take only whole messages* ([`View::is_reference`]) are equal members otherwise: they are
-//! drawn like others and pushed what others are offered, each rumor at most once from each node. As they cannot
-//! compare, a tick that draws one sends it the youngest rumors it has not had from here: those only that it
-//! cannot have forgotten, so that it does not perform them again.
+//! *Reference nodes* ([`View::is_reference`]) accept whole messages alone. Otherwise they are equal members: they are
+//! drawn like others, and receive pushes in place of offers, each rumor at most once from each node. They cannot
+//! compare, so a tick that draws one sends it the youngest rumors that it has not received from here, if it cannot have
+//! forgotten them, so that it does not perform them again.
 //!
 //! # How to drive it
 //!
-//! [`Gossip`] is one node's state in one group. It has no clock, no socket and no chance of its own: each call is
-//! told the time since the node started, the group's members, the fan-out, and a generator ([`Context`]). There
-//! are three doors: [`broadcast`](Gossip::broadcast) starts a rumor, [`respond`](Gossip::respond) returns
-//! the answer to a request, and [`handle`](Gossip::handle) takes an [`Input`]. Each appends [`Output`]s.
+//! [`Gossip`] is the state of one node in one group. It has no clock, socket or generator of its own: each call passes
+//! the time since the node started, the group's members, the fan-out, and a generator ([`Context`]). There are three
+//! entry points: [`broadcast`](Gossip::broadcast) starts a rumor, [`respond`](Gossip::respond) returns the answer to a
+//! request, and [`handle`](Gossip::handle) takes an [`Input`]. Each appends [`Output`]s.
 //!
-//! Every [`Output::Send`] carries a [`Token`]; its answer or failure comes back with it, once, in any
-//! order and after any time. There are no timeouts in here: the transport has them. Begin with
-//! [`Input::Start`], and the tick keeps itself going; then with [`Input::Enter`], unless the node is in the group from
-//! its beginning ([`Gossip::new`] rather than [`Gossip::newcomer`]).
+//! Every [`Output::Send`] carries a [`Token`]. Report the answer or the failure with the token, once, in any order and
+//! after any time. There are no timeouts here: the transport has them. Begin with [`Input::Start`], after which the
+//! tick continues by itself, and then give [`Input::Enter`], unless the node is in the group from its beginning
+//! ([`Gossip::new`] instead of [`Gossip::newcomer`]).
 //!
 //! ```
 //! use std::{sync::Arc, time::Duration};
@@ -109,10 +110,11 @@
 //!
 //! # What is not here
 //!
-//! No order between rumors, not even those of one origin. No acknowledgement from everybody: `Settled` speaks of the
-//! first peers. No trees (Plumtree's are cheaper while nothing fails; here every send draws afresh, so there is nothing
-//! to repair). No membership: who is in the group is told with every call. No counters by which a rumor dies (Karp's):
-//! n + o(n) payloads come from stopping the pushes in time instead.
+//! There is no order between rumors, not even between those of one origin. There is no acknowledgement by all members:
+//! `Settled` reports on the first peers. There are no trees; Plumtree's are cheaper while nothing fails, but here every
+//! send draws new peers, so there is nothing to repair. There is no membership: each call passes the members of the
+//! group. There are no counters that end a rumor, as in Karp's protocol: stopping the pushes in time results in n +
+//! o(n) payloads.
 //!
 //! # Papers
 //!
@@ -151,25 +153,24 @@ pub use gossip::{Gossip, Memory};
 pub use message::{Answer, History, Id, Page, Request, Rumor, Stretch, Urgency};
 pub use receiving::MAX_OPAQUE_ID;
 
-/// The members of a group, as one node sees them. Shared by all who see the same: nothing here keeps a copy.
+/// The members of a group in the view of a node. Nodes with equal views can share one: the machine keeps no copy.
 pub trait View<P> {
-    /// How many there are. The node itself may be among them or not.
+    /// Returns the number of members. The node itself can be one of them.
     fn len(&self) -> usize;
 
-    /// Whether there are none.
+    /// Returns whether there are no members.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The member at a place from 0 to `len() - 1`. Which is where must not depend on chance.
+    /// Returns the member at an index from 0 to `len() - 1`. The order must be deterministic.
     fn peer(&self, place: usize) -> P;
 
-    /// The members before and after this peer in an order that is the same for all who see the same members, and that
-    /// is a ring: the last one comes before the first. The same member twice if there is only one other; `None` if
-    /// there is no other.
+    /// Returns the members before and after a peer on a ring of all members, which is the same in equal views. With one
+    /// other member, both are that member; with none, the result is `None`.
     fn around(&self, peer: P) -> Option<[P; 2]>;
 
-    /// Whether this peer understands only `Push`, as nodes of the JavaScript reference do.
+    /// Returns whether this peer is a node of the JavaScript reference, which understands no request but `Push`.
     fn is_reference(&self, _peer: P) -> bool {
         false
     }
@@ -205,169 +206,169 @@ impl<P, V: View<P> + ?Sized> View<P> for &V {
     }
 }
 
-/// What a call has to know of the world.
+/// What the machine needs to know in each call.
 #[derive(Debug)]
 pub struct Context<'a, V: ?Sized, R: ?Sized> {
-    /// Time since the node started.
+    /// The time since the node started.
     pub now: Duration,
     /// The group's members.
     pub view: &'a V,
-    /// How many peers a rumor is first sent to: [`Fanout::count`](crate::fanout::Fanout::count), or what the
-    /// group's own function says.
+    /// The number of peers to which a rumor is first sent: [`Fanout::count`](crate::fanout::Fanout::count), or the
+    /// result of the group's own function.
     pub fanout: usize,
-    /// Where chance comes from.
+    /// The random generator.
     pub chance: &'a mut R,
 }
 
-/// What can happen to a node, apart from starting a rumor and being asked.
+/// What can happen to a node, except that it starts a rumor or receives a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input<P, M> {
-    /// The node is up. Once, and first; once more if the timers were lost.
+    /// The node has started. Give this input once and first, and again if the timers were lost.
     Start,
-    /// The node is to enter the group, in which it may be new. Answered by [`Output::Entered`], at once if the node has
+    /// The node should enter the group, in which it may be new. [`Output::Entered`] follows, at once if the node has
     /// entered before or is alone in the group.
     Enter {
-        /// A peer that is known to be alive and to have entered, if there is one.
+        /// A peer that is known to be alive and to have entered, if any.
         through: Option<P>,
     },
-    /// A peer holds something else than this node does, as it has said by the way. It is compared with at once, unless
-    /// a comparison began within the last tick.
+    /// A peer has stated that it holds other rumors than this node. The node compares with it at once, unless a
+    /// comparison began within the last tick.
     Differs {
-        /// Which peer.
+        /// The peer.
         peer: P,
     },
     /// A request was answered.
     Answer {
-        /// As it was sent with.
+        /// The token of the request.
         token: Token,
-        /// To whom it was sent.
+        /// The peer to which the request was sent.
         from: P,
-        /// What came back.
+        /// The answer.
         answer: Answer<P, M>,
     },
-    /// A request was not answered: refused, timed out, or not understood. Whether it was performed is not known.
+    /// A request failed: it was refused, timed out, or not understood. It may have been performed.
     Failure {
-        /// As it was sent with.
+        /// The token of the request.
         token: Token,
     },
-    /// A timer ran out.
+    /// A timer expired.
     Timer(Timer),
 }
 
-/// What is to be done, in this order.
+/// What the driver has to do, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output<P, M> {
-    /// Perform this message: it is new here, and marked as seen already.
+    /// Perform this message. It is new here, and already marked as seen.
     Perform {
-        /// Which rumor it is.
+        /// The id of the rumor.
         id: Id<P>,
-        /// What is to be performed.
+        /// The message to perform.
         message: M,
     },
     /// Send a request, and report its answer or failure with the token.
     Send {
-        /// To report with.
+        /// The token for the report.
         token: Token,
-        /// To whom.
+        /// The receiver.
         to: P,
-        /// What.
+        /// The request.
         request: Request<P, M>,
     },
-    /// The answer to this request is not needed any more. It need not be reported; if it is, it is ignored.
+    /// The answer to this request is no longer needed. It need not be reported, and is ignored if it is.
     Cancel {
-        /// As it was sent with.
+        /// The token of the request.
         token: Token,
     },
-    /// Start a timer, in place of the one of this name if that still runs, and report when it runs out.
+    /// Start a timer, replacing one of the same name, and report when it expires.
     Timer {
-        /// How long it runs.
+        /// The duration.
         after: Duration,
-        /// Which one.
+        /// The timer.
         timer: Timer,
     },
     /// Every push of an own rumor to its first peers has been answered or has failed.
     Settled {
-        /// As [`Gossip::broadcast`] returned it.
+        /// The id that [`Gossip::broadcast`] returned.
         id: Id<P>,
     },
-    /// An own rumor was refused as [stale](Answer::Stale), and is now sent under another id. Both ids will settle.
+    /// An own rumor was rejected as [stale](Answer::Stale), and is now sent under another id. Both ids will settle.
     Reissued {
-        /// As [`Gossip::broadcast`] returned it, or as it was reissued last.
+        /// The id that [`Gossip::broadcast`] returned, or under which the rumor was last reissued.
         from: Id<P>,
-        /// Its id from now on.
+        /// The id from now on.
         to: Id<P>,
     },
-    /// The node has entered the group: no rumor that is started from now on is taken for an earlier one.
+    /// The node has entered the group: every rumor that is started from now on counts as new.
     Entered,
 }
 
-/// How a rumor is to spread.
+/// How a rumor spreads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Manner {
     /// How soon it has to be everywhere.
     pub urgency: Urgency,
-    /// Newcomers perform it too, for as long as it is held.
+    /// Whether newcomers perform the rumor, too, for as long as it is held.
     pub replay: bool,
 }
 
 /// The timers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timer {
-    /// Time to compare notes with somebody.
+    /// It is time to compare with a peer.
     Tick,
-    /// Time to ask again for what was said before this node entered.
+    /// It is time to ask again for the history.
     Entry,
-    /// Time to spread the calm rumors that wait.
+    /// It is time to spread the calm rumors that wait.
     Calm,
 }
 
-/// Names one request of one node.
+/// Identifies a request of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token {
     number: u64,
 }
 
-/// Why a rumor was not started. Nothing was changed.
+/// Why a rumor was not started. Nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BroadcastError {
-    /// The caller is faster than the group takes it.
+    /// The caller sends faster than the group accepts.
     #[error("busy: {in_flight} own rumors are on their way; try again when one is settled")]
     Busy {
-        /// Own rumors not settled yet.
+        /// The number of own rumors that have not settled.
         in_flight: usize,
     },
 }
 
-/// How much a node holds, remembers and has under way in one group.
+/// How much a node holds, remembers and has under way in a group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Load {
-    /// Rumors held for others.
+    /// The number of rumors held for others.
     pub retained: usize,
-    /// Their payloads, in bytes.
+    /// The bytes of their payloads.
     pub retained_bytes: usize,
-    /// (Origin, incarnation) pairs remembered.
+    /// The number of (origin, incarnation) pairs remembered.
     pub lives: usize,
-    /// Stretches of seen sequences above watermarks.
+    /// The number of stretches of seen sequences above watermarks.
     pub stretches: usize,
-    /// Opaque ids remembered.
+    /// The number of opaque ids remembered.
     pub opaque_ids: usize,
-    /// (Origin, incarnation) pairs that had spoken when this node entered.
+    /// The number of (origin, incarnation) pairs in the history from before this node entered.
     pub earlier_lives: usize,
-    /// Opaque ids that were known when this node entered.
+    /// The number of opaque ids in the history from before this node entered.
     pub earlier_opaque: usize,
-    /// Rumors known by offer and not yet received.
+    /// The number of rumors that were offered and have not been received.
     pub wanted: usize,
-    /// Rumors that wait to be spread.
+    /// The number of rumors that wait to be spread.
     pub queued: usize,
-    /// Requests under way.
+    /// The number of requests under way.
     pub requests: usize,
-    /// Own rumors not settled yet.
+    /// The number of own rumors that have not settled.
     pub own_in_flight: usize,
 }
 
-/// Times are compared in signed microseconds, as a rumor may have been born before this node was.
+/// Converts a time to signed microseconds, because a rumor may be older than this node.
 fn micros(duration: Duration) -> i64 {
-    // A quarter of the range, 73,000 years, so that sums of a few cannot overflow.
+    // A quarter of the range, 73,000 years, so that sums of a few times do not overflow.
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX).min(i64::MAX / 4)
 }

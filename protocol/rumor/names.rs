@@ -1,9 +1,9 @@
-//! How the ids of rumors are written.
+//! The ids of rumors as text.
 //!
 //! ```text
 //! NID/incarnation/sequence      a numbered id
-//! NID/incarnation/first-last    a stretch of them
-//! {opaque: text}                one of a node that numbers nothing, which could look like one of ours
+//! NID/incarnation/first-last    a stretch of numbered ids
+//! {opaque: text}                an opaque id, whose text could look like one of the others
 //! ```
 
 use std::fmt;
@@ -17,7 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::message::{Id, Stretch};
 
 impl<P: FromStr> Id<P> {
-    /// Reads a numbered id.
+    /// Parses a numbered id.
     pub fn numbered(text: &str) -> Option<Self> {
         let mut parts = text.split('/');
         let (origin, incarnation, sequence) = (parts.next()?, parts.next()?, parts.next()?);
@@ -77,7 +77,7 @@ impl<'de, P: FromStr> Deserialize<'de> for Stretch<P> {
     }
 }
 
-/// What has either form.
+/// Reads either form.
 trait Name: Sized {
     const EXPECTED: &'static str;
 

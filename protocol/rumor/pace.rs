@@ -1,35 +1,35 @@
-//! How often a node compares notes: once per tick while something is new, and less often while nothing is.
+//! How often a node compares: once per tick while something is new, and less often otherwise.
 
 use super::config::GossipConfig;
 use super::seen::Birth;
 
-/// What a comparison without a difference counts for, and one that failed. Failures count too, as a group of nodes that
-/// are gone must not keep this one awake, and for less, as loss is no reason to slow down.
+/// The weights of a comparison without a difference and of one that failed. Failures count, so that a group of dead
+/// nodes does not keep this node busy, but less, because loss is no reason to slow down.
 const SAME: u8 = 2;
 const FAILED: u8 = 1;
 
-/// At so many the interval doubles: two comparisons in a row without a difference.
+/// The weight at which the interval doubles: two comparisons without a difference.
 const DOUBLE: u8 = 4;
 
-/// How many ticks a node waits at most for each peer that it has. Guessed.
+/// The most ticks that a node waits, per peer. Guessed.
 const TICKS_PER_PEER: usize = 4;
 
-/// By how many times longer each time, and at most, a node at rest waits while peers state that they hold the same.
-/// Guessed: the longest is how late it notices that they have ceased to.
+/// The factor by which a node at rest waits longer each time, and at most, while peers state that they hold the same.
+/// Guessed: the maximum is the delay with which it notices that they no longer do.
 const STRETCH: u8 = 4;
 const LONGEST_STRETCH: u8 = 16;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
-    /// When the tick under way ends.
+    /// The end of the present tick.
     due: Birth,
-    /// When the last comparison began.
+    /// The beginning of the last comparison.
     pub(super) compared: Birth,
-    /// What the comparisons since the last news count for.
+    /// The sum of the weights of the comparisons since the last news.
     quiet: u8,
-    /// How often peers have stated the hash of what is held here too, since the tick under way began.
+    /// How often peers have stated during the present tick that they hold the same.
     stated: u8,
-    /// By how many times the tick under way is longer than one at rest, as peers go on stating it.
+    /// The factor by which the present tick is longer, because peers state that they hold the same.
     stretch: u8,
 }
 
@@ -40,58 +40,58 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// How many ticks pass until the next comparison, in a view of so many.
+    /// Returns the number of ticks until the next comparison.
     pub(super) fn ticks(&self, members: usize, config: &GossipConfig) -> u32 {
         let doublings = u32::from(self.quiet / DOUBLE).min(u32::BITS - 1);
         (1u32 << doublings).min(most_ticks(members, config))
     }
 
-    /// A peer has stated by the way that it holds the same.
+    /// Notes that a peer has stated that it holds the same.
     pub(super) fn stated(&mut self) {
         self.stated = self.stated.saturating_add(1);
     }
 
-    /// A tick begins. Where peers have stated often enough that they hold the same, a node at rest need not ask.
-    /// Answers by how many times it then waits longer; 1 where it has to ask.
+    /// Begins a tick. A node at rest need not compare if peers have stated often enough that they hold the same.
+    /// Returns the factor by which it waits longer, or 1 if it has to compare.
     pub(super) fn stretch(&mut self, members: usize, config: &GossipConfig) -> u32 {
         let at_rest = self.ticks(members, config) == most_ticks(members, config);
-        // as often as it would have asked meanwhile
+        // as often as it would have compared meanwhile
         let enough = std::mem::take(&mut self.stated) >= self.stretch;
         self.stretch = if at_rest && enough { self.stretch.saturating_mul(STRETCH).min(LONGEST_STRETCH) } else { 1 };
         self.stretch.into()
     }
 
-    /// A tick is under way until then.
+    /// Sets the end of the present tick.
     pub(super) fn set(&mut self, due: Birth) {
         self.due = due;
     }
 
-    /// Whether the tick under way ends later than that.
+    /// Returns whether the present tick ends after `latest`.
     pub(super) fn is_late(&self, latest: Birth) -> bool {
         self.due > latest
     }
 
-    /// Something is new.
+    /// Notes that something is new.
     pub(super) fn quicken(&mut self) {
         self.quiet = 0;
         self.stretch = 1;
     }
 
-    /// A comparison found no difference, or there was nobody to compare with.
+    /// Notes that a comparison found no difference, or that there was no peer to compare with.
     pub(super) fn same(&mut self) {
         self.quiet = self.quiet.saturating_add(SAME);
     }
 
-    /// A comparison failed.
+    /// Notes that a comparison failed.
     pub(super) fn failed(&mut self) {
         self.quiet = self.quiet.saturating_add(FAILED);
     }
 }
 
-/// How many ticks pass between two comparisons at rest, in a view of so many.
+/// Returns the number of ticks between two comparisons at rest.
 fn most_ticks(members: usize, config: &GossipConfig) -> u32 {
     let most = match members.saturating_sub(1) {
-        // alone, it has nobody to ask
+        // there is no peer to compare with
         0 => config.idle_ticks,
         peers => {
             let for_peers = peers.saturating_mul(TICKS_PER_PEER);

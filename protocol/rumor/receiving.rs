@@ -1,4 +1,4 @@
-//! Taking in rumors, handing them out, and what becomes of requests.
+//! Receiving rumors, answering pulls, and handling the ends of requests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,12 +15,13 @@ use super::wants::Unanswered;
 use super::{Output, Token, micros};
 use crate::peer_id::PeerId;
 
-/// An opaque id longer than this many bytes is refused: it is kept for long, and real ones have 64.
+/// The length of the longest opaque id that is accepted, in bytes. Ids are kept for a long time, and real ones have 64
+/// bytes.
 pub const MAX_OPAQUE_ID: usize = 256;
 
-/// A rumor found by comparison is spread from here if it is younger than this many ticks. An older one has been
-/// spread, and missed us or was kept from us: comparison brings it to the few others like us without
-/// asking everybody, and to the many after a partition within a few ticks.
+/// A rumor that a comparison found is spread from here if it is younger than this many ticks. An older one has been
+/// spread, and missed this node or could not reach it: comparison brings it to the few other such nodes without further
+/// requests, and after a partition to many within a few ticks.
 const FRESH_TICKS: u32 = 5;
 
 impl<P: PeerId, M: Clone> Gossip<P, M> {
@@ -53,7 +54,7 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         let compared = self.arrived(&id, turn.out);
         let known = self.known_as(&id, former, born, now);
         let earlier = self.earlier.as_ref().is_some_and(|earlier| earlier.covers(&id, former));
-        // what was said before this node entered is held for others all the same
+        // a rumor from before this node entered is also held for others
         if !known && (!earlier || replay || self.config.replay) {
             turn.out.push(Output::Perform { id: id.clone(), message: message.clone() });
         }
@@ -61,7 +62,7 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
             self.wake(turn);
         }
         if self.config.hop_limit.is_none_or(|limit| hop < limit) {
-            // What was said before this node entered is left to comparison: it has been spread, and a push of it would
+            // A rumor from before this node entered has been spread, so it is left to comparison. A push of it would
             // look young to another newcomer.
             let spread = !earlier && (!compared || age < self.tick_length() * FRESH_TICKS);
             let pushed_to = from.filter(|from| turn.view.is_reference(*from)).into_iter().collect();
@@ -78,7 +79,7 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         Answer::Fresh
     }
 
-    /// Ends the pull for a rumor that is here. Returns whether it was first heard of by comparison.
+    /// Ends the pull for a rumor that has arrived. Returns whether a comparison found it first.
     pub(super) fn arrived(&mut self, id: &Id<P>, out: &mut Vec<Output<P, M>>) -> bool {
         let Some(traffic) = self.traffic.as_deref_mut() else {
             return false;
@@ -95,8 +96,8 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         compared
     }
 
-    /// Notes who holds a rumor that this node lacks. Returns whether it does. A node that has not entered wants nothing
-    /// that is not young enough to be pushed: comparison brings it later.
+    /// Notes that a peer holds a rumor, if this node lacks it. Returns whether it does. A node that has not entered
+    /// wants only what is pushed: comparison brings the rest later.
     pub(super) fn note(&mut self, id: &Id<P>, from: P, compared: bool) -> bool {
         let lacking = self.has_entered() && from != self.me && !self.has_seen(id);
         if lacking {
@@ -118,18 +119,18 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         stale.map_or(Answer::Noted, |incarnation| Answer::Stale { incarnation })
     }
 
-    /// The latest life of its origin that is known, if this id is refused for belonging to an earlier one.
+    /// Returns the latest known life of the id's origin, if the id is rejected because it belongs to an earlier one.
     fn superseding(&self, id: &Id<P>) -> Option<u64> {
         if self.is_own(id) { None } else { self.seen.superseding(id, &self.config) }
     }
 
-    /// Whether a rumor that its origin started again was performed here under the id that it had first. From here on
-    /// that id is not performed either.
+    /// Returns whether a rumor that its origin started again was performed here under its former id. From now on the
+    /// former id is not performed either.
     fn known_as(&mut self, id: &Id<P>, former: Option<(u64, u64)>, born: Birth, now: Birth) -> bool {
         let (Some((incarnation, sequence)), Id::Numbered { origin, .. }) = (former, id) else { return false };
         let former = Id::Numbered { origin: *origin, incarnation, sequence };
         let known = former != *id && (self.is_own(&former) || self.seen.is_marked(&former));
-        // its new id goes to everyone instead
+        // all nodes receive the new id instead
         if self.store.get(&former).is_some_and(|held| !held.waiting) {
             self.store.remove(&former);
         }
@@ -139,11 +140,10 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         known
     }
 
-    /// A peer has refused an own rumor, as it knows a later life of this node: sends it again, in a life later than
-    /// that.
+    /// Sends an own rumor again in a later life, because a peer rejected it and knows the life `known` of this node.
     pub(super) fn refused_as_stale(&mut self, turn: &mut Turn<'_, P, M>, id: &Id<P>, known: u64) {
         let Id::Numbered { incarnation: life, sequence, .. } = *id else { return };
-        // it may have been sent again already, and it waits for its next offer if there is no room
+        // it may have been sent again already; without room, it waits until it is next offered
         let Some(bytes) = self.store.get(id).filter(|held| held.own && !held.waiting).map(|held| held.bytes) else {
             return;
         };
@@ -151,7 +151,7 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
             return;
         }
         self.make_room_above(turn.now, known, true);
-        // the last life of all may have been reached
+        // there may be no later life
         if self.incarnation <= known {
             return;
         }
@@ -180,7 +180,7 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         self.store.trim(&self.config);
     }
 
-    /// Has a rumor wait to be spread.
+    /// Adds a rumor to a queue.
     pub(super) fn enqueue(&mut self, queue: Queue, waiting: QueuedRumor<P>) {
         let traffic = self.traffic_mut();
         traffic.queue_bytes += waiting.bytes;
@@ -242,7 +242,7 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         };
         let progress = !rumors.is_empty();
         for rumor in rumors {
-            // Only what was asked for: an answer is no way around a full queue.
+            // Accept only what was asked for, so that an answer cannot bypass a full queue.
             if ids.contains(&rumor.id) {
                 self.accept(turn, Some(sent.to), rumor);
             }
@@ -259,7 +259,7 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
                 for id in ids.iter() {
                     self.traffic_mut().wants.unanswered(id, sent.to, token.number, Unanswered::Failed);
                 }
-                // there may be nobody else to ask
+                // there may be no other peer to ask
                 self.wake(turn);
             }
             Sending::Push { id, .. } => self.replace(turn, sent.to, Arc::new([*id]), REPLACEMENTS),
@@ -267,10 +267,10 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         }
     }
 
-    /// Makes up for a push or an offer that failed, with an offer to somebody else: the loss of one request
-    /// leaves the spreading as wide as before. Where the group is sent to whole there is nobody else.
+    /// Replaces a push or an offer that failed by an offer to another peer, so that the loss of a request does not
+    /// narrow the spreading. If the rumor goes to the whole group, the same peer gets the offer.
     pub(super) fn replace(&mut self, turn: &mut Turn<'_, P, M>, failed: P, ids: Arc<[Id<P>]>, replacements: u8) {
-        // nothing makes up for what is no longer held, and comparison for what is calm
+        // nothing replaces a rumor that is no longer held, and comparison replaces calm rumors
         let calm = |id| self.store.get(id).is_none_or(|held| held.urgency.is_calm());
         if replacements == 0 || ids.iter().all(calm) {
             return;

@@ -1,10 +1,10 @@
-//! What this node has performed, in bounded space.
+//! The seen set: the rumors that this node has performed, in bounded space.
 //!
-//! Per origin and life: a watermark below which all was seen, and the stretches seen above it. Forgetting is
-//! safe in three ways, each of which can refuse a rumor and none of which can let one pass twice:
-//! a gap is closed when nobody may send what is missing in it any more; an origin's oldest life is superseded by
-//! its newer ones; an origin that has long been silent makes room for others, and leaves behind a *horizon*: from
-//! then on nothing that old is taken from an origin that is not known.
+//! Per origin and life it has a watermark, below which all rumors were seen, and the stretches of those seen above. It
+//! forgets in three ways, each of which can reject a rumor but cannot accept one twice. A gap is closed once no peer
+//! may send what is missing in it. The oldest life of an origin is superseded by its later ones. An origin that has
+//! long been silent is dropped for others, and leaves a *horizon*: from then on, rumors of that age are rejected if
+//! their origin is not known.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -14,29 +14,30 @@ use super::config::GossipConfig;
 use super::message::Id;
 use super::micros;
 
-/// Microseconds relative to this node's start; negative for what was born before.
+/// The birth of a rumor in microseconds since this node's start. It is negative for rumors that are older than the
+/// node.
 pub(super) type Birth = i64;
 
-/// A life and its place in the map, in bytes: 64 for the box, 40 for the key, and what a map leaves free.
+/// The bytes that a life takes in the map: 64 for the box, 40 for the key, and the space that a map leaves free.
 const LIFE_BYTES: usize = 160;
 
-/// An opaque id's places in the map and the set beside its text, in bytes.
+/// The bytes that an opaque id takes in the map and the set, besides its text.
 const OPAQUE_BYTES: usize = 96;
 
-/// What marking an id as seen came to.
+/// The result of marking an id as seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mark {
-    /// It was unseen and now is seen: perform it.
+    /// It was not seen before, so the rumor has to be performed.
     New,
-    /// It was seen, or is too old for anybody to tell.
+    /// It was seen, or is too old to tell.
     Seen,
-    /// There is no room to remember it by, for now. Nothing was changed.
+    /// There is no room for it at present. Nothing has changed.
     Full,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Seen<P> {
-    /// Boxed: a map of one has room for eleven.
+    /// The values are boxed, because a map of one entry has room for eleven.
     lives: BTreeMap<(P, u64), Box<Life>>,
     horizon: Birth,
     opaque: BTreeMap<Arc<str>, Birth>,
@@ -46,14 +47,14 @@ pub(super) struct Seen<P> {
 
 #[derive(Clone, Debug, Default)]
 struct Life {
-    /// All up to and including this one are seen, or lost for good.
+    /// The watermark: all sequences up to and including it are seen, or lost for good.
     watermark: u64,
-    /// Ascending, apart from each other and from the watermark by at least one unseen sequence.
+    /// The stretches above the watermark, ascending, with at least one unseen sequence before each.
     stretches: Vec<Stretch>,
     /// The birth of the youngest rumor of this life, or of one that it superseded.
     youngest: Birth,
-    /// The horizon when this life became known. It may have been known before and forgotten, so what is not
-    /// younger is not taken.
+    /// The horizon when this life became known. The life may have been known before and forgotten, so rumors that are
+    /// not younger are rejected.
     horizon: Birth,
 }
 
@@ -61,7 +62,7 @@ struct Life {
 struct Stretch {
     first: u64,
     last: u64,
-    /// Of `first`. Whatever is missing below was born before.
+    /// The birth of the rumor `first`. Rumors that are missing below it are older.
     born: Birth,
 }
 
@@ -78,7 +79,7 @@ impl<P> Default for Seen<P> {
 }
 
 impl<P: Copy + Ord> Seen<P> {
-    /// Whether this id is known to be seen. `false` also for one of which nothing is known.
+    /// Returns whether this id is known to be seen. An unknown id counts as not seen.
     pub(super) fn contains(&self, id: &Id<P>, config: &GossipConfig) -> bool {
         match id {
             Id::Numbered { origin, incarnation, sequence } => match self.lives.get(&(*origin, *incarnation)) {
@@ -89,7 +90,7 @@ impl<P: Copy + Ord> Seen<P> {
         }
     }
 
-    /// Marks as seen a rumor born at `born`.
+    /// Marks a rumor that was born at `born` as seen.
     pub(super) fn mark(&mut self, id: &Id<P>, born: Birth, now: Birth, config: &GossipConfig) -> Mark {
         match id {
             Id::Numbered { origin, incarnation, sequence } => {
@@ -99,7 +100,7 @@ impl<P: Copy + Ord> Seen<P> {
         }
     }
 
-    /// Forgets opaque ids so old that their rumors are refused for their age.
+    /// Forgets opaque ids whose rumors are so old that they are rejected.
     pub(super) fn expire(&mut self, now: Birth, config: &GossipConfig) {
         let limit = now - micros(config.retained_age) - 2 * micros(config.transit);
         while self.opaque_by_birth.first().is_some_and(|(born, _)| *born < limit) {
@@ -107,13 +108,13 @@ impl<P: Copy + Ord> Seen<P> {
         }
     }
 
-    /// How many (origin, life) pairs, stretches above their watermarks, and opaque ids are remembered.
+    /// Returns the number of (origin, life) pairs, of stretches above their watermarks, and of opaque ids.
     pub(super) fn size(&self) -> (usize, usize, usize) {
         let stretches = self.lives.values().map(|life| life.stretches.len()).sum();
         (self.lives.len(), stretches, self.opaque.len())
     }
 
-    /// Whether this very id has been marked, or could not be told from one that has been.
+    /// Returns whether this id has been marked, or is forgotten together with ids that have been.
     pub(super) fn is_marked(&self, id: &Id<P>) -> bool {
         match id {
             Id::Numbered { origin, incarnation, sequence } => {
@@ -123,7 +124,7 @@ impl<P: Copy + Ord> Seen<P> {
         }
     }
 
-    /// The latest life of its origin that is known, if this id is refused for belonging to an earlier one.
+    /// Returns the latest known life of the id's origin, if the id is rejected because it belongs to an earlier one.
     pub(super) fn superseding(&self, id: &Id<P>, config: &GossipConfig) -> Option<u64> {
         match id {
             Id::Numbered { origin, incarnation, .. }
@@ -136,12 +137,12 @@ impl<P: Copy + Ord> Seen<P> {
         }
     }
 
-    /// The latest life of an origin that is known.
+    /// Returns the latest known life of an origin.
     pub(super) fn latest(&self, origin: P) -> Option<u64> {
         self.lives.range((origin, 0)..=(origin, u64::MAX)).next_back().map(|((_, life), _)| *life)
     }
 
-    /// The lives heard since a moment, after one of them, with the highest sequence of each.
+    /// Iterates over the lives with rumors since a time, starting after one of them, with the highest sequence of each.
     pub(super) fn lives_after(
         &self,
         after: Bound<(P, u64)>,
@@ -151,13 +152,13 @@ impl<P: Copy + Ord> Seen<P> {
         range.map(|(key, life)| (*key, life.highest()))
     }
 
-    /// The opaque ids after one of them.
+    /// Iterates over the opaque ids after one of them.
     pub(super) fn opaque_after(&self, after: Bound<&Arc<str>>) -> impl Iterator<Item = &Arc<str>> {
         self.opaque.range::<Arc<str>, _>((after, Bound::Unbounded)).map(|(text, _)| text)
     }
 
-    /// Marks all that this node started in a life that it has given up. It has to be known whatever the bounds say, as
-    /// the node would perform its own rumors otherwise.
+    /// Marks all rumors that this node started in a former life. This ignores the bounds, because the node would
+    /// otherwise perform its own rumors.
     pub(super) fn mark_own(&mut self, me: P, incarnation: u64, watermark: u64, now: Birth, config: &GossipConfig) {
         if self.lives.len() >= config.origins.max(1) {
             self.make_room(now, config);
@@ -173,14 +174,14 @@ impl<P: Copy + Ord> Seen<P> {
         self.supersede(me, config);
     }
 
-    /// About how much memory all of it takes, in bytes.
+    /// Returns about how much memory the set takes in bytes.
     pub(super) fn bytes(&self) -> usize {
         let (lives, stretches, _) = self.size();
         let texts: usize = self.opaque.keys().map(|text| text.len() + OPAQUE_BYTES).sum();
         lives * LIFE_BYTES + stretches * size_of::<Stretch>() + texts
     }
 
-    /// Takes for seen whatever was born before `limit` and is not remembered.
+    /// Counts every rumor as seen that was born before `limit` and is not remembered.
     pub(super) fn refuse_before(&mut self, limit: Birth) {
         self.horizon = self.horizon.max(limit);
         self.opaque_horizon = self.opaque_horizon.max(limit);
@@ -211,7 +212,7 @@ impl<P: Copy + Ord> Seen<P> {
         mark
     }
 
-    /// Drops an origin's oldest life if there is one too many. The next one answers for it from now on.
+    /// Drops the oldest life of an origin that has too many. The next life supersedes it.
     fn supersede(&mut self, origin: P, config: &GossipConfig) {
         let mut lives = self.lives.range((origin, 0)..=(origin, u64::MAX));
         let oldest = lives.next().map(|(key, life)| (*key, life.youngest));
@@ -226,9 +227,9 @@ impl<P: Copy + Ord> Seen<P> {
         }
     }
 
-    /// Forgets the origins that have been silent longest: an eighth of all at once, so that the search is paid
-    /// for by many. An origin goes with all its lives, since they tell which of its lives is superseded. Those
-    /// heard a moment ago stay: copies of what they said may still be under way.
+    /// Forgets the origins that have been silent longest, an eighth of all at once, so that the search is rare. All
+    /// lives of an origin are dropped together, because they decide which of them is superseded. Recent origins stay,
+    /// because copies of their rumors may be under way.
     fn make_room(&mut self, now: Birth, config: &GossipConfig) -> bool {
         let mut origins: Vec<(Birth, P)> = Vec::new();
         for ((origin, _), life) in &self.lives {
@@ -299,7 +300,7 @@ impl Life {
             let joins_below = below.wrapping_add(1) == sequence;
             let joins_above = self.stretches.get(at).is_some_and(|above| above.first == sequence.wrapping_add(1));
             if !joins_below && !joins_above && self.stretches.len() >= config.gaps.max(1) {
-                // Room is made at the cost of what may be missing in the lowest gap, unless it was opened only now.
+                // Make room by giving up the lowest gap, unless it is recent.
                 if self.stretches[0].born >= now - micros(config.transit) {
                     return Mark::Full;
                 }
@@ -336,15 +337,15 @@ impl Life {
 
     fn close_lowest_gap(&mut self) {
         self.watermark = self.stretches.remove(0).last;
-        // A burst's capacity is not kept for the rest of the life.
+        // Release the capacity that a burst needed.
         if self.stretches.is_empty() {
             self.stretches = Vec::new();
         }
     }
 }
 
-/// Whether something may have been forgotten together with what set this horizon. Births are known to within
-/// [`GossipConfig::transit`].
+/// Returns whether a rumor may have been forgotten together with those that set this horizon. Births are known to
+/// within [`GossipConfig::transit`].
 fn is_beyond(horizon: Birth, born: Birth, config: &GossipConfig) -> bool {
     born <= horizon.saturating_add(micros(config.transit))
 }

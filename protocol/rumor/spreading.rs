@@ -1,4 +1,4 @@
-//! Working off what waits: pulls, pushes and offers.
+//! Sending pulls, pushes and offers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,17 +14,18 @@ use super::{Output, Timer, Token, micros};
 use crate::pause;
 use crate::peer_id::PeerId;
 
-/// How often a push or an offer that failed is made up for by an offer to somebody else.
+/// How many times a push or an offer that failed is replaced by an offer to another peer.
 ///
 /// Simulated at n = 10,000 and 30% loss, convergence at the median in latencies: 240 with 0, 62 with 1, 64 with 2, for
 /// 15.0, 21.6 and 25.0 requests a node. Without loss it costs nothing.
 pub(super) const REPLACEMENTS: u8 = 1;
 
-/// Neighbours in the ring of all members.
+/// The number of neighbours on the ring of all members.
 pub(super) const AROUND: usize = 2;
 
 impl<P: PeerId, M: Clone> Gossip<P, M> {
-    /// Starts as much of what waits as the bounds allow. Pulls go first: they bring what others wait for.
+    /// Starts as many of the waiting requests as the bounds allow. Pulls come first, because other nodes wait for what
+    /// they bring.
     pub(super) fn work(&mut self, turn: &mut Turn<'_, P, M>) {
         loop {
             let limit = self.config.requests.max(1);
@@ -54,7 +55,7 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         }
     }
 
-    /// Spreads the calm rumors of others that wait, unless others were spread just now.
+    /// Spreads the waiting calm rumors of others, unless calm rumors were spread recently.
     fn spread_calm(&mut self, turn: &mut Turn<'_, P, M>) {
         let now = micros(turn.now);
         while let Some(traffic) = self.traffic.as_deref_mut()
@@ -78,8 +79,8 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         }
     }
 
-    /// Spreads the calm rumors of others that wait, all together. One alone is spread like any other rumor; several are
-    /// offered, so that each of a few peers has one request for all of them.
+    /// Spreads the waiting calm rumors of others together. A single one is spread like any other rumor; several are
+    /// offered, so that each of a few peers gets one request for all of them.
     fn spread_all_calm(&mut self, turn: &mut Turn<'_, P, M>) {
         let Some(traffic) = self.traffic.as_deref_mut() else { return };
         if traffic.calm.len() == 1
@@ -91,7 +92,7 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         while ids.len() < self.config.batch.max(1)
             && let Some(QueuedRumor { id, .. }) = traffic.next_calm()
         {
-            // one that is no longer held is too old
+            // a rumor that is no longer held was too old
             if let Some(held) = self.store.get_mut(&id) {
                 held.waiting = false;
                 ids.push(id);
@@ -100,31 +101,31 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         if !ids.is_empty() {
             let (ids, count) = (ids.into(), self.calm_count(turn.fanout));
             for peer in choose_around(turn.view, self.me, neighbours_among(count), count, None, turn.chance) {
-                // comparison makes up for one that fails
+                // comparison replaces an offer that fails
                 self.offer(turn, peer, &ids, 0);
             }
         }
     }
 
-    /// A request has ended. The first one of a turn of calm rumors that does tells how long requests take at present:
-    /// the next turn comes after a pause that is as long.
+    /// Notes the end of a request. The first one to end among those that sent calm rumors shows how long requests take
+    /// at present, which decides when calm rumors are next spread.
     pub(super) fn calm_answered(&mut self, now: Duration, number: u64) {
         let Some(traffic) = self.traffic.as_deref_mut() else { return };
         let Some((_, began)) = traffic.calm_turn.take_if(|(requests, _)| requests.contains(&number)) else { return };
         let due = micros(pause::due(began, now, self.config.calm_interval));
         if due < self.calm_due {
             self.calm_due = due;
-            // one that is set later is set anew
+            // the timer has to be set again for the earlier time
             traffic.calm_timer = false;
         }
     }
 
-    /// How many peers a calm rumor goes to, where the group's fan-out is this.
+    /// Returns the number of peers for a calm rumor.
     fn calm_count(&self, fanout: usize) -> usize {
         fanout.min(self.config.calm_fanout).max(1)
     }
 
-    /// The timer for the turn of calm rumors is over, or was lost.
+    /// Notes that the timer for calm rumors has expired or was lost.
     pub(super) fn forget_calm_timer(&mut self) {
         if let Some(traffic) = self.traffic.as_deref_mut() {
             traffic.calm_timer = false;
@@ -135,7 +136,7 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         let members = turn.view.len();
         let depth = push_depth(members, turn.fanout);
         let Some(held) = self.store.get_mut(&id) else {
-            // It waited until it was too old, or was reissued meanwhile.
+            // It became too old while it waited, or was reissued.
             if matches!(&id, Id::Numbered { origin, .. } if *origin == self.me) {
                 self.traffic_mut().settle(&id, turn.out);
             }
@@ -144,8 +145,8 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         held.waiting = false;
         let eager = bytes <= self.config.eager_bytes;
         let young = held.hop < depth;
-        // Young rumors go to as many peers as the group's fan-out says. For older ones a larger number would be wasted,
-        // as most peers have them already.
+        // A young rumor goes to as many peers as the group's fan-out. For an older one that would be wasteful, as most
+        // peers have it.
         let (own, calm) = (held.own, held.urgency.is_calm());
         let count = if calm {
             self.calm_count(turn.fanout)
@@ -164,7 +165,7 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         }
         let peers = choose_around(turn.view, self.me, around, count, from, turn.chance);
         if own && let Id::Numbered { incarnation, sequence, .. } = &id {
-            // One more than there are, taken back below, so that one sent to nobody settles too.
+            // One more than there are pushes, settled below, so that a rumor without peers settles, too.
             self.traffic_mut().own.insert((*incarnation, *sequence), peers.len() + 1);
         }
         for peer in peers {
@@ -175,8 +176,8 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         }
     }
 
-    /// Takes from the queue what else is to be offered, as far as it stands next in line: it goes to the
-    /// same peers in the same requests.
+    /// Takes the next rumors from the queue as long as they have to be offered, too: they go to the same peers in the
+    /// same requests.
     pub(super) fn gather(&mut self, id: Id<P>, from: Option<P>, depth: u32) -> (Arc<[Id<P>]>, Option<P>) {
         let Gossip { traffic, store, config, .. } = self;
         let mut ids = vec![id];
@@ -211,7 +212,7 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         turn.out.push(Output::Send { token, to, request: Request::Push(rumor) });
     }
 
-    /// Offers, or pushes to a peer that takes nothing else.
+    /// Offers rumors, or pushes them to a reference node.
     pub(super) fn offer(&mut self, turn: &mut Turn<'_, P, M>, to: P, ids: &Arc<[Id<P>]>, replacements: u8) {
         if turn.view.is_reference(to) {
             for id in ids.iter() {
@@ -240,12 +241,12 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
     }
 }
 
-/// How many of so many peers are neighbours. One at least is not, so that chance decides over the others.
+/// Returns how many of `count` peers are neighbours. At least one peer is random.
 fn neighbours_among(count: usize) -> usize {
     AROUND.min(count.saturating_sub(1))
 }
 
-/// As it is handed on.
+/// Returns a rumor that is held, as it is passed on.
 pub(super) fn rumor<P: Clone, M: Clone>(id: &Id<P>, held: &Held<P, M>, now: Birth) -> Rumor<P, M> {
     Rumor {
         id: id.clone(),

@@ -1,4 +1,4 @@
-//! [`Stage`]: how far a node has come into a group, and [`Earlier`], what had been said before.
+//! [`Stage`]: whether a node has entered a group; and [`Earlier`], the history from before.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -7,25 +7,25 @@ use super::config::GossipConfig;
 use super::message::Id;
 use super::seen::Birth;
 
-/// How far a node has come into the group.
+/// Whether a node has entered the group.
 #[derive(Clone, Debug)]
 pub(super) enum Stage<P> {
-    /// It has met nobody in the group yet.
+    /// It knows no member of the group yet.
     Outside,
-    /// It has asked for what was said before.
+    /// It has asked for the history.
     Entering(Box<Entering<P>>),
-    /// What is new to it is to be performed.
+    /// It has entered, and performs new rumors.
     Inside,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Entering<P> {
     pub(super) begun: Birth,
-    /// A peer that knows what was said is known to be alive, so that it is worth to wait for it.
+    /// Whether a peer with a history is known to be alive, so that it is worth waiting for it.
     pub(super) alive: bool,
-    /// The peers to be asked, in this order.
+    /// The peers to ask, in this order.
     pub(super) candidates: Vec<Candidate<P>>,
-    /// How many of them have been asked.
+    /// The number of candidates that have been asked.
     pub(super) asked: usize,
     /// The requests without an answer.
     pub(super) open: Vec<Open>,
@@ -36,20 +36,20 @@ pub(super) struct Entering<P> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Open {
     pub(super) number: u64,
-    /// The place of the candidate that it was sent to.
+    /// The index of the candidate that was asked.
     pub(super) to: usize,
-    /// Which page it asks for. One that was asked for twice may come twice.
+    /// The number of the requested page. A page that was requested twice can arrive twice.
     pub(super) page: usize,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Candidate<P> {
     pub(super) peer: P,
-    /// How many pages it has sent.
+    /// The number of pages that it has sent.
     pub(super) pages: usize,
-    /// The last id of the last one.
+    /// The last id of its last page.
     pub(super) after: Option<Id<P>>,
-    /// It has told all that it knows.
+    /// Whether it has sent its whole history.
     pub(super) done: bool,
 }
 
@@ -59,12 +59,11 @@ impl<P> Candidate<P> {
     }
 }
 
-/// What had been said when this node entered. Nobody can send any of it once the retention is over, so it is dropped
-/// then.
+/// The history from before this node entered. It is dropped after the retention time, when no peer can send any of it.
 #[derive(Clone, Debug)]
 pub(super) struct Earlier<P> {
     pub(super) until: Birth,
-    /// By origin and life: all up to this sequence.
+    /// The highest sequence by origin and life, which stands for all up to it.
     pub(super) lives: BTreeMap<(P, u64), u64>,
     pub(super) opaque: BTreeSet<Arc<str>>,
 }
@@ -85,7 +84,7 @@ impl<P: Copy + Ord> Earlier<P> {
         }
     }
 
-    /// Whether a rumor was started before, under its present id or the one that it had first.
+    /// Returns whether a rumor is part of the history, under its present or its former id.
     pub(super) fn covers(&self, id: &Id<P>, former: Option<(u64, u64)>) -> bool {
         let formerly = match (id, former) {
             (Id::Numbered { origin, .. }, Some((incarnation, sequence))) => {
@@ -96,7 +95,7 @@ impl<P: Copy + Ord> Earlier<P> {
         formerly || self.contains(id)
     }
 
-    /// How many lives and opaque ids are remembered.
+    /// Returns the number of lives and of opaque ids.
     pub(super) fn size(&self) -> (usize, usize) {
         (self.lives.len(), self.opaque.len())
     }

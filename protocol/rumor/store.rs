@@ -1,4 +1,4 @@
-//! The rumors held for those who still lack them.
+//! The rumors held for nodes that lack them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -17,24 +17,24 @@ pub(super) struct Held<P, M> {
     pub(super) urgency: Urgency,
     pub(super) replay: bool,
     pub(super) former: Option<(u64, u64)>,
-    /// It was started by this node, since it began.
+    /// Whether this node started the rumor since its own start.
     pub(super) own: bool,
     pub(super) bytes: usize,
-    /// It is still to be spread, so it must not be dropped.
+    /// Whether the rumor still has to be spread, so that it must not be dropped.
     pub(super) waiting: bool,
-    /// Peers that take only whole messages and have had this one from here, or given it to us.
+    /// The reference nodes that have received the rumor from here, or sent it.
     pub(super) pushed_to: Vec<P>,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Store<P, M> {
-    /// Boxed: a map of one rumor has room for eleven.
+    /// The values are boxed, because a map of one rumor has room for eleven.
     held: BTreeMap<Id<P>, Box<Held<P, M>>>,
     by_birth: BTreeSet<(Birth, Id<P>)>,
     bytes: usize,
-    /// How many are calm.
+    /// The number of calm rumors.
     calm: usize,
-    /// The sum of the ids' hashes: the same for the same set, and kept in one step per change.
+    /// The sum of the hashes of the ids, which is the same for equal sets and takes one step per change.
     hash: u64,
 }
 
@@ -83,7 +83,8 @@ impl<P: PeerId, M> Store<P, M> {
         Some(*held)
     }
 
-    /// Drops the oldest until count and bytes are within bounds, sparing those still to be spread and the last one.
+    /// Drops the oldest rumors until count and bytes are within bounds, except those that still have to be spread and
+    /// the last one.
     pub(super) fn trim(&mut self, config: &GossipConfig) {
         while self.held.len() > 1 && (self.held.len() > config.retained_count || self.bytes > config.retained_bytes) {
             let oldest = self.by_birth.iter().map(|(_, id)| id).find(|id| !self.is_waiting(id)).cloned();
@@ -94,12 +95,12 @@ impl<P: PeerId, M> Store<P, M> {
         }
     }
 
-    /// Drops what was born before `limit`, and what is calm and was born before a limit of its own.
+    /// Drops rumors that were born before `limit`, and calm rumors that were born before `calm_limit`.
     pub(super) fn expire(&mut self, limit: Birth, calm_limit: Birth) {
         let too_old = |(born, id): &&(Birth, Id<P>)| {
             *born < limit || self.held.get(id).is_some_and(|held| held.urgency.is_calm() && *born < calm_limit)
         };
-        // a group without calm ones need not be gone through
+        // without calm rumors, the search ends at the first limit
         let last = if self.calm == 0 { limit } else { limit.max(calm_limit) };
         let dropped = self.by_birth.iter().take_while(|(born, _)| *born < last);
         let dropped: Vec<Id<P>> = dropped.filter(too_old).map(|(_, id)| id.clone()).collect();
@@ -112,12 +113,12 @@ impl<P: PeerId, M> Store<P, M> {
         self.held.get(id).is_some_and(|held| held.waiting)
     }
 
-    /// The youngest first.
+    /// Iterates over the ids, the youngest first.
     pub(super) fn youngest(&self) -> impl Iterator<Item = &Id<P>> {
         self.by_birth.iter().rev().map(|(_, id)| id)
     }
 
-    /// What is held after one id, in at most `limit` stretches.
+    /// Returns what is held after an id, in at most `limit` stretches.
     pub(super) fn page(&self, after: Option<Id<P>>, limit: usize) -> Page<P> {
         let mut held: Vec<Stretch<P>> = Vec::new();
         let mut end: Option<&Id<P>> = None;
@@ -153,11 +154,11 @@ impl<P: PeerId, M> Store<P, M> {
         Page { after, held, next }
     }
 
-    /// The ids after one and up to another, ascending.
+    /// Iterates over the ids after one and up to another, ascending.
     pub(super) fn between(&self, after: Option<&Id<P>>, up_to: Option<&Id<P>>) -> impl Iterator<Item = &Id<P>> {
         let lower = after.map_or(Bound::Unbounded, Bound::Excluded);
         let upper = up_to.map_or(Bound::Unbounded, Bound::Included);
-        // A page that ends before it begins comes from outside, and a range like that would panic.
+        // A page from outside can end before it begins, and such a range would panic.
         let empty = matches!((after, up_to), (Some(after), Some(up_to)) if after >= up_to);
         let range = if empty { None } else { Some(self.held.range::<Id<P>, _>((lower, upper))) };
         range.into_iter().flatten().map(|(id, _)| id)

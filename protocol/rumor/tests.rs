@@ -1,5 +1,5 @@
-//! One situation at a time: spreading here, what is held in `holding`, what is remembered in `memory`. Any
-//! schedule at all is in `schedules`.
+//! Tests of single situations: spreading here, held rumors in `holding`, and the seen set in `memory`. Random schedules
+//! are in `schedules`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ type Outputs = Vec<Output<u32, &'static str>>;
 
 const CALM: Manner = Manner { urgency: Urgency::Calm, replay: false };
 
-/// Above the default of `eager_bytes`.
+/// A size above the default of `eager_bytes`.
 const LARGE: usize = 4096;
 
 /// Members 0 to n - 1, of which those from `first_reference` on are reference nodes.
@@ -147,7 +147,7 @@ fn is_offer(sent: &Sent) -> bool {
 }
 
 #[test]
-fn an_origin_pushes_to_its_fanout_and_has_seen_its_own() {
+fn an_origin_pushes_to_its_fanout_and_has_seen_its_own_rumor() {
     let (mut world, mut origin) = (World::of(100), node(0));
     let out = world.broadcast(&mut origin, LARGE);
     let sent = sends(&out);
@@ -161,7 +161,7 @@ fn an_origin_pushes_to_its_fanout_and_has_seen_its_own() {
 }
 
 #[test]
-fn young_rumors_are_pushed_older_ones_offered_small_ones_always_pushed() {
+fn young_and_small_rumors_are_pushed_and_others_offered() {
     for (hop, bytes, pushes, offers) in [(1, LARGE, 5, 0), (2, LARGE, 0, 6), (9, LARGE, 0, 6), (9, 100, 3, 0)] {
         let (mut world, mut receiver) = (World::of(100), node(0));
         let pushed = Rumor { bytes, ..rumor(numbered(7, 1, 1), hop) };
@@ -211,7 +211,7 @@ fn a_fanout_of_one_is_one_random_peer() {
 }
 
 #[test]
-fn a_group_smaller_than_its_fanout_is_sent_to_whole_and_an_empty_one_settles_at_once() {
+fn a_small_group_receives_a_rumor_as_a_whole_and_an_empty_one_settles_at_once() {
     let mut world = World::of(3);
     let mut sent: Vec<_> = sends(&world.broadcast(&mut node(0), LARGE)).iter().map(|s| s.1).collect();
     sent.sort_unstable();
@@ -234,7 +234,7 @@ fn one_offerer_is_asked_at_a_time_and_the_next_when_it_fails() {
     for from in [2, 3, 2] {
         assert_eq!(world.ask(&mut asker, from, offer(&id)).1, []);
     }
-    // 1 does not answer, 2 does not have it, 3 gives it.
+    // Peer 1 does not answer, peer 2 does not hold the rumor, and peer 3 sends it.
     let second = sends(&world.tell(&mut asker, Input::Failure { token: first[0].0 }));
     assert_eq!((second.len(), second[0].1), (1, 2));
     let nothing = Answer::Rumors { rumors: vec![], more: false };
@@ -243,14 +243,14 @@ fn one_offerer_is_asked_at_a_time_and_the_next_when_it_fails() {
     let given = Answer::Rumors { rumors: vec![rumor(id.clone(), 4)], more: false };
     let out = world.answer(&mut asker, &third[0], given.clone());
     assert_eq!(performs(&out), 1);
-    // The first answer comes after all.
+    // The first answer comes late.
     assert_eq!(performs(&world.answer(&mut asker, &first[0], given)), 0);
     assert_eq!(world.ask(&mut asker, 4, offer(&id)).1, []);
     assert_eq!(asker.load().wanted, 0);
 }
 
 #[test]
-fn silence_is_asked_again_but_not_forever() {
+fn silent_offerers_are_asked_again_but_not_forever() {
     let (mut world, mut asker) = (World::of(100), node(0));
     let mut sent = sends(&world.ask(&mut asker, 1, offer(&numbered(7, 1, 1))).1);
     let mut asked = 0;
@@ -262,7 +262,7 @@ fn silence_is_asked_again_but_not_forever() {
 }
 
 #[test]
-fn arriving_by_another_way_cancels_the_pull() {
+fn a_rumor_that_arrives_otherwise_cancels_its_pull() {
     let (mut world, mut asker) = (World::of(100), node(0));
     let id = numbered(7, 1, 1);
     let pull = sends(&world.ask(&mut asker, 1, offer(&id)).1).remove(0);
@@ -273,7 +273,7 @@ fn arriving_by_another_way_cancels_the_pull() {
 }
 
 #[test]
-fn what_was_not_asked_for_is_not_taken_from_an_answer() {
+fn rumors_that_were_not_requested_are_ignored_in_an_answer() {
     let (mut world, mut asker) = (World::of(100), node(0));
     let pull = sends(&world.ask(&mut asker, 1, offer(&numbered(7, 1, 1))).1).remove(0);
     let other = Answer::Rumors { rumors: vec![rumor(numbered(8, 1, 1), 2)], more: true };
@@ -282,7 +282,7 @@ fn what_was_not_asked_for_is_not_taken_from_an_answer() {
 }
 
 #[test]
-fn a_sender_that_is_too_fast_is_told_so_until_one_is_settled() {
+fn a_sender_that_is_too_fast_is_busy_until_a_rumor_settles() {
     let mut world = World::of(100);
     let mut origin = node_with(0, |config| config.own_in_flight = 2);
     let first = sends(&world.broadcast(&mut origin, LARGE));
@@ -294,13 +294,13 @@ fn a_sender_that_is_too_fast_is_told_so_until_one_is_settled() {
         assert!(!settled(&world.answer(&mut origin, push, Answer::Fresh)));
     }
     assert!(settled(&world.tell(&mut origin, Input::Failure { token: first[4].0 })));
-    // Its number follows on those that were taken, so that what was refused leaves no gap.
+    // Its number is the next one, because a rejected rumor leaves no gap.
     let id = origin.broadcast(&mut world.context(), "news", LARGE, &mut Vec::new());
     assert_eq!(id, Ok(numbered(0, 1, 3)));
 }
 
 #[test]
-fn a_full_queue_refuses_and_changes_nothing() {
+fn a_full_queue_rejects_a_push_without_effect() {
     let mut world = World::of(100);
     let mut receiver = node_with(0, |config| (config.requests, config.queue_count) = (1, 1));
     let mut taken = Vec::new();
@@ -319,7 +319,7 @@ fn a_full_queue_refuses_and_changes_nothing() {
 }
 
 #[test]
-fn rumors_that_wait_gather_into_one_offer() {
+fn waiting_rumors_are_combined_into_one_offer() {
     let mut world = World::of(100);
     let mut receiver = node_with(0, |config| config.requests = 1);
     let first = sends(&world.ask(&mut receiver, 7, Request::Push(rumor(numbered(7, 1, 1), 5))).1);
@@ -336,7 +336,7 @@ fn rumors_that_wait_gather_into_one_offer() {
 }
 
 #[test]
-fn a_failed_push_or_offer_is_made_up_for_once() {
+fn a_failed_push_or_offer_is_replaced_once() {
     let (mut world, mut origin) = (World::of(100), node(0));
     let push = sends(&world.broadcast(&mut origin, LARGE)).remove(0);
     let instead = sends(&world.tell(&mut origin, Input::Failure { token: push.0 }));
@@ -346,7 +346,7 @@ fn a_failed_push_or_offer_is_made_up_for_once() {
 }
 
 #[test]
-fn a_hop_limit_ends_the_way_and_nothing_leads_around_it() {
+fn a_rumor_at_the_hop_limit_is_neither_passed_on_nor_held() {
     let mut world = World::of(100);
     let mut receiver = node_with(0, |config| config.hop_limit = Some(3));
     let (answer, out) = world.ask(&mut receiver, 7, Request::Push(rumor(numbered(7, 1, 1), 3)));
@@ -357,7 +357,7 @@ fn a_hop_limit_ends_the_way_and_nothing_leads_around_it() {
 }
 
 #[test]
-fn nonsense_from_outside_is_survived() {
+fn malformed_input_does_not_panic() {
     let (mut world, mut node) = (World::of(10), node(0));
     world.tell(&mut node, Input::Timer(Timer::Tick));
     let endless = Page {
@@ -395,7 +395,7 @@ fn an_answer_of_the_wrong_kind_is_a_failure() {
 }
 
 #[test]
-fn what_exceeds_the_bounds_of_a_new_configuration_goes_at_once() {
+fn rumors_beyond_a_new_configuration_are_dropped_at_once() {
     let mut world = World::of(100);
     let mut receiver = node(0);
     for sequence in 1..=5 {

@@ -1,4 +1,4 @@
-//! What is waiting at one node, and what is under way from it.
+//! The rumors that wait at a node, and the requests under way from it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::RangeInclusive;
@@ -9,22 +9,25 @@ use super::Output;
 use super::message::Id;
 use super::wants::Wants;
 
-/// What is waiting and what is under way.
+/// The rumors that wait and the requests under way.
 #[derive(Clone, Debug)]
 pub(super) struct Traffic<P> {
     pub(super) wants: Wants<P>,
     pub(super) queue: VecDeque<QueuedRumor<P>>,
-    /// Calm rumors of others, which wait for their common turn.
+    /// The calm rumors of others, which wait to be spread together.
     pub(super) calm: VecDeque<QueuedRumor<P>>,
-    /// The bytes of both.
+    /// The bytes in both queues.
     pub(super) queue_bytes: usize,
-    /// Whether the timer for their turn runs.
+    /// Whether the timer for the calm rumors is running.
     pub(super) calm_timer: bool,
-    /// The requests of their last turn, while none of them has been answered, and when it began.
+    /// The requests that last sent calm rumors, while none of them has been answered, and the time at which they were
+    /// sent.
     pub(super) calm_turn: Option<(RangeInclusive<u64>, Duration)>,
-    /// Requests under way. At most [`GossipConfig::requests`], so a search through them is short.
+    /// The requests under way. There are at most about [`GossipConfig::requests`](super::GossipConfig::requests), so
+    /// that a search through them is short.
     pub(super) sent: Vec<(u64, Sent<P>)>,
-    /// Own rumors being sent, by life and sequence: pushes without an answer. 0 is one that waits in the queue.
+    /// The number of pushes without an answer for each own rumor that has not settled, by life and sequence. It is 0
+    /// while the rumor waits in the queue.
     pub(super) own: BTreeMap<(u64, u64), usize>,
 }
 
@@ -37,12 +40,12 @@ pub(super) enum Queue {
     Calm,
 }
 
-/// A rumor to be spread.
+/// A rumor that waits to be spread.
 #[derive(Clone, Debug)]
 pub(super) struct QueuedRumor<P> {
     pub(super) id: Id<P>,
     pub(super) bytes: usize,
-    /// Where it came from: nobody there lacks it.
+    /// The node from which the rumor came, which does not lack it.
     pub(super) from: Option<P>,
 }
 
@@ -54,8 +57,8 @@ pub(super) struct Sent<P> {
 
 #[derive(Clone, Debug)]
 pub(super) enum Sending<P> {
-    /// `first`: of an own rumor to its first peers, so that its settling depends on it.
-    /// Boxed: offers are many more.
+    /// A push. `first` means that it sends an own rumor to one of its first peers, on which its settling depends. The
+    /// id is boxed, because offers are far more frequent.
     Push {
         id: Box<Id<P>>,
         first: bool,
@@ -87,7 +90,7 @@ impl<P: Copy + Ord> Traffic<P> {
         self.wants.is_empty() && self.queued() == 0 && self.sent.is_empty() && self.own.is_empty()
     }
 
-    /// How many rumors wait to be spread.
+    /// Returns the number of rumors that wait to be spread.
     pub(super) fn queued(&self) -> usize {
         self.queue.len() + self.calm.len()
     }
@@ -108,7 +111,7 @@ impl<P: Copy + Ord> Traffic<P> {
         Some(waiting)
     }
 
-    /// Notes that there is one push less to wait for of this own rumor.
+    /// Notes that a push of an own rumor has ended.
     pub(super) fn settle<M>(&mut self, id: &Id<P>, out: &mut Vec<Output<P, M>>) {
         if let Id::Numbered { incarnation, sequence, .. } = id
             && let Some(pushes) = self.own.get_mut(&(*incarnation, *sequence))

@@ -1,44 +1,44 @@
-//! The rumors known by offer and not yet received: who offered them, and whom we asked.
+//! The rumors that were offered and have not been received: which nodes offered them, and which were asked.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use super::message::Id;
 
-/// How many offerers of one rumor are remembered: enough for one of them to be alive.
+/// The number of offerers that are remembered per rumor: enough for one of them to be alive.
 const OFFERERS: usize = 8;
 
-/// How often one rumor is asked for before it is left to the next offer or comparison. At 30% loss per message
-/// a pull fails with 51%, so one node in 50,000 gives up; one in 200 would if each offerer were asked only once.
+/// The number of pulls for a rumor before the node waits for another offer or a comparison. At 30% loss per message a
+/// pull fails with probability 51%, so one node in 50,000 gives up. If each offerer were asked once, one in 200 would.
 const ATTEMPTS: u8 = 16;
 
 #[derive(Clone, Debug)]
 pub(super) struct Wants<P> {
-    /// Boxed: a map of one has room for eleven.
+    /// The values are boxed, because a map of one entry has room for eleven.
     wanted: BTreeMap<Id<P>, Box<Want<P>>>,
-    /// Every id that is wanted and not asked for is in here, in the order of their first offers. An id in here that is
-    /// not wanted, or is asked for, is skipped.
+    /// The ids that are wanted and have no pull under way, in the order of their first offers. Other ids in this queue
+    /// are skipped.
     ready: VecDeque<Id<P>>,
 }
 
 #[derive(Clone, Debug)]
 struct Want<P> {
-    /// In the order of their offers.
+    /// The nodes that offered the rumor, in the order of their offers.
     offerers: Vec<P>,
-    /// The number of the pull that asks for it. Never two at a time.
+    /// The number of the pull under way, of which there is never more than one.
     pull: Option<u64>,
     attempts: u8,
-    /// It was found by comparison first, so it is not fresh in this group.
+    /// Whether a comparison found the rumor first, so that it is not new in the group.
     compared: bool,
 }
 
 /// Why a pull did not bring a rumor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unanswered {
-    /// The answer was full; the peer holds it.
+    /// The answer was full, and the peer holds the rumor.
     LeftOver,
-    /// The peer does not hold it.
+    /// The peer does not hold the rumor.
     NotHeld,
-    /// No answer. The peer is asked again after the others.
+    /// There was no answer. The peer is asked again after the others.
     Failed,
 }
 
@@ -57,7 +57,7 @@ impl<P: Copy + Ord> Wants<P> {
         self.wanted.is_empty()
     }
 
-    /// Notes that `from` holds a rumor that this node lacks. At most `limit` rumors are noted.
+    /// Notes that `from` holds a rumor that this node lacks, for at most `limit` rumors.
     pub(super) fn note(&mut self, id: &Id<P>, from: P, compared: bool, limit: usize) {
         if let Some(want) = self.wanted.get_mut(id) {
             if want.offerers.len() < OFFERERS && !want.offerers.contains(&from) {
@@ -70,8 +70,8 @@ impl<P: Copy + Ord> Wants<P> {
         }
     }
 
-    /// Whom to ask next, and for what: the rumor that waits longest and others that the same peer offered.
-    /// They count as asked for by pull `number` from here on.
+    /// Returns the next peer to ask, and the rumors to ask for: the one that has waited longest, and others that the
+    /// same peer offered. From now on pull `number` is under way for them.
     pub(super) fn next(&mut self, number: u64, limit: usize) -> Option<(P, Vec<Id<P>>)> {
         let mut peer = None;
         let mut ids = Vec::new();
@@ -88,7 +88,7 @@ impl<P: Copy + Ord> Wants<P> {
             } else {
                 passed_over.push(id);
             }
-            // The second bound is on the search: a few batches ahead, not the whole list.
+            // The second condition bounds the search to a few batches.
             if ids.len() >= limit.max(1) || passed_over.len() >= 4 * limit.max(1) {
                 break;
             }
@@ -99,7 +99,7 @@ impl<P: Copy + Ord> Wants<P> {
         peer.map(|peer| (peer, ids))
     }
 
-    /// Notes that a pull is over and did not bring this one.
+    /// Notes that a pull has ended and did not bring this rumor.
     pub(super) fn unanswered(&mut self, id: &Id<P>, peer: P, number: u64, outcome: Unanswered) {
         let Some(want) = self.wanted.get_mut(id).filter(|want| want.pull == Some(number)) else {
             return;
@@ -107,7 +107,7 @@ impl<P: Copy + Ord> Wants<P> {
         want.pull = None;
         match outcome {
             Unanswered::LeftOver => {
-                // Nothing failed, so nothing is counted.
+                // Nothing failed, so this does not count as an attempt.
                 want.attempts = want.attempts.saturating_sub(1);
                 return self.ready.push_front(id.clone());
             }
@@ -125,12 +125,12 @@ impl<P: Copy + Ord> Wants<P> {
         }
     }
 
-    /// Forgets one that arrived. Returns the pull that asks for it, and whether it was found by comparison.
+    /// Forgets a rumor that arrived. Returns the pull under way for it, and whether a comparison found it first.
     pub(super) fn arrived(&mut self, id: &Id<P>) -> (Option<u64>, bool) {
         self.wanted.remove(id).map_or((None, false), |want| (want.pull, want.compared))
     }
 
-    /// Whether pull `number` asks for this one and it has not arrived by another way.
+    /// Returns whether pull `number` asks for this rumor, which has not arrived otherwise.
     pub(super) fn awaits(&self, id: &Id<P>, number: u64) -> bool {
         self.wanted.get(id).is_some_and(|want| want.pull == Some(number))
     }

@@ -1,4 +1,4 @@
-//! From an accusation to a verdict, or to nothing.
+//! Accusations, and how they lead to a verdict or are withdrawn.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::suspicion::Suspicion;
 use crate::peer_id::PeerId;
 
 impl<P: PeerId> Swim<P> {
-    /// This node could not reach a member, directly or through others.
+    /// Accuses a member that this node could not reach, directly or through others.
     pub(super) fn accuse(&mut self, now: Duration, peer: P) {
         let Some(member) = self.find(&peer) else {
             return;
@@ -33,7 +33,7 @@ impl<P: PeerId> Swim<P> {
                 }
             }
         }
-        // Lifeguard, IV-B: only as many accusations travel as can matter.
+        // Lifeguard, IV-B: only as many accusations are sent as can matter.
         if first && known < enough {
             self.broadcast(update);
         }
@@ -42,8 +42,8 @@ impl<P: PeerId> Swim<P> {
         self.judge(now, peer);
     }
 
-    /// The connection was refused, and no relay reached the peer either. A port that refuses is evidence, unlike
-    /// silence, so nobody else has to confirm it; but a process may be restarting, so it has to be refused again after
+    /// Handles a refused connection to a peer that no relay reached either. Unlike silence, a refusal is evidence, so
+    /// no other node has to confirm it. But a process may be restarting, so there has to be another refusal after
     /// [`restart_time`](super::SwimConfig::restart_time).
     pub(super) fn refused<R: Rng + ?Sized>(&mut self, now: Duration, peer: P, chance: &mut R) {
         let Some(member) = self.find(&peer) else {
@@ -51,7 +51,7 @@ impl<P: PeerId> Swim<P> {
         };
         let (incarnation, by) = (member.incarnation, self.me);
         if member.status().is_known() {
-            // The others find out by themselves, or hear the verdict.
+            // The others notice by themselves, or hear the verdict.
             self.merge(now, Update { peer, incarnation, claim: Claim::Suspect, by });
         }
         let suspicion = self.suspicions.entry(peer).or_insert_with(|| Suspicion::new(incarnation, now));
@@ -64,7 +64,7 @@ impl<P: PeerId> Swim<P> {
             }
             return;
         }
-        // The nodes that noticed at the same moment do not all decide at the same moment.
+        // Nodes that notice at the same time should not all decide at the same time.
         let at = since + self.config.restart_time + self.config.probe_interval.mul_f64(chance.random_range(0.0..0.2));
         suspicion.retry_due = Some(at);
         self.set_timer(at, Timer::Retry { peer });
@@ -80,7 +80,7 @@ impl<P: PeerId> Swim<P> {
         }
     }
 
-    /// An accuser keeps trying: each failure is further evidence, one success is the end of it.
+    /// Sets the timer for the next retry. Each failure is further evidence, and one success ends the accusation.
     pub(super) fn retry(&mut self, now: Duration, peer: P) {
         let Some(suspicion) = self.suspicions.get_mut(&peer) else {
             return;
@@ -102,7 +102,7 @@ impl<P: PeerId> Swim<P> {
         }
     }
 
-    /// Reached, or heard from: whatever others say, this node no longer accuses it.
+    /// Ends this node's own accusation, because it has reached the peer or heard from it.
     pub(super) fn withdraw(&mut self, peer: &P) {
         let me = self.me;
         if let Some(suspicion) = self.suspicions.get_mut(peer) {
@@ -110,9 +110,9 @@ impl<P: PeerId> Swim<P> {
         }
     }
 
-    /// Counts the speaker of a suspicion that is in force; says whether it is a new one. A speaker that has never
-    /// answered this node is asked first by every node that accuses too: a node known only by what others say has no
-    /// vote.
+    /// Counts the source of a suspicion that is in force. Returns whether the source is new. Nodes that share the
+    /// suspicion first probe a source that has never answered them, because a node that is known from others alone has
+    /// no vote.
     pub(super) fn count_accuser(&mut self, now: Duration, update: Update<P>) -> bool {
         let bound = self.accusers_enough();
         let in_force = self.find(&update.peer).is_some_and(|member| {
@@ -123,7 +123,7 @@ impl<P: PeerId> Swim<P> {
             return false;
         }
         let suspicion = self.suspicions.entry(update.peer).or_insert_with(|| Suspicion::new(update.incarnation, now));
-        // Past the bound only their number could grow, and that no longer matters; there is always room for oneself.
+        // Beyond the bound, further accusers do not matter, except this node itself.
         let own = update.by == self.me;
         let verified = own
             || self.members.binary_search_by(|member| member.peer.cmp(&update.by)).is_ok_and(|at| {
@@ -134,8 +134,8 @@ impl<P: PeerId> Swim<P> {
             let fresh = suspicion.unverified.len() <= bound && !suspicion.unverified.contains(&update.by);
             if fresh {
                 suspicion.unverified.push(update.by);
-                // Only who accuses, too, passes a verdict. If all others asked as well, each accuser of a large group
-                // would have to answer all of it.
+                // Only an accuser gives a verdict. If all others probed as well, each accuser in a large group would
+                // have to answer the whole group.
                 if suspicion.mine {
                     self.verify(now, update.by);
                 }
@@ -151,14 +151,14 @@ impl<P: PeerId> Swim<P> {
         }
     }
 
-    /// Asks an accuser that has never answered this node.
+    /// Probes an accuser that has never answered this node.
     fn verify(&mut self, now: Duration, accuser: P) {
         if self.is_member(&accuser) {
             self.probe(now, accuser, false);
         }
     }
 
-    /// A peer has answered this node for the first time: what it accused others of counts from now on.
+    /// Counts the accusations of a peer that has answered this node for the first time.
     pub(super) fn admit_votes(&mut self, now: Duration, voter: P) {
         let waiting = self.suspicions.iter_mut().filter(|(_, suspicion)| suspicion.unverified.contains(&voter));
         let accused: Vec<(P, Incarnation)> = waiting
@@ -173,7 +173,7 @@ impl<P: PeerId> Swim<P> {
         }
     }
 
-    /// Those who hear of a suspicion check it, a few of them, unless it is confirmed already.
+    /// Lets a few of the nodes that hear of a suspicion probe the peer, unless it is confirmed already.
     pub(super) fn bear_witness<R: Rng + ?Sized>(&mut self, now: Duration, peer: P, chance: &mut R) {
         let Some(suspicion) = self.suspicions.get(&peer) else {
             return;
@@ -181,7 +181,7 @@ impl<P: PeerId> Swim<P> {
         if !self.running || !self.is_member(&peer) || suspicion.mine {
             return;
         }
-        // Most draw that they need not, and are spared to count the voices.
+        // Most nodes draw that they need not probe, and need not count the accusers.
         let drawn = chance.random_range(0..self.known.max(1) as u64);
         if drawn < u64::from(self.config.witnesses)
             && suspicion.accusers.len() < self.accusers_needed(self.voices(&peer))
@@ -190,7 +190,7 @@ impl<P: PeerId> Swim<P> {
         }
     }
 
-    /// The timer for the verdict fired, perhaps an earlier one.
+    /// Handles a timer for the verdict, which can be an earlier one.
     pub(super) fn verdict_due(&mut self, now: Duration, peer: P) {
         if let Some(suspicion) = self.suspicions.get_mut(&peer) {
             suspicion.verdict_due = None;
@@ -198,7 +198,7 @@ impl<P: PeerId> Swim<P> {
         self.judge(now, peer);
     }
 
-    /// Decides, if this node may and it is time; else sees to it that it looks again.
+    /// Gives the verdict if this node may and it is time. Otherwise makes sure that it checks again.
     pub(super) fn judge(&mut self, now: Duration, peer: P) {
         let voices = self.voices(&peer);
         let needed = self.accusers_needed(voices);
@@ -219,7 +219,7 @@ impl<P: PeerId> Swim<P> {
             return;
         }
         if suspicion.accusers.len() < needed || suspicion.failures == 0 {
-            // Looked at again when somebody confirms, and whenever a retry fails.
+            // This is checked again with each confirmation and each failed retry.
             return;
         }
         let incarnation = suspicion.incarnation;
@@ -229,8 +229,8 @@ impl<P: PeerId> Swim<P> {
         }
     }
 
-    /// How many could confirm a suspicion of `peer`: this node, and all others that take part, have answered it, and
-    /// are not under suspicion themselves.
+    /// Returns how many nodes could confirm a suspicion of `peer`: this node, and all others that are not passive, have
+    /// answered this node, and are not under suspicion themselves.
     fn voices(&self, peer: &P) -> usize {
         let able = |member: &&Member<P>| {
             let takes_part = member.answered && !member.incarnation.is_passive();
@@ -239,12 +239,12 @@ impl<P: PeerId> Swim<P> {
         1 + self.members.iter().filter(able).count()
     }
 
-    /// How many accusers a verdict takes: all who could confirm, or as many as are configured.
+    /// Returns how many accusers a verdict needs: all that could confirm, or as many as are configured.
     fn accusers_needed(&self, voices: usize) -> usize {
         self.accusers_enough().min(voices)
     }
 
-    /// How many accusers a verdict takes in a group that has them.
+    /// Returns how many accusers a verdict needs in a large group.
     fn accusers_enough(&self) -> usize {
         self.config.confirmations as usize + 1
     }

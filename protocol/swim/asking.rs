@@ -1,13 +1,13 @@
-//! Asking peers that an operator put in a group and that nobody has heard from.
+//! Asking peers that an operator put in a group and that no member has heard from.
 //!
-//! Until somebody has an answer from it, a peer that was put is neither probed in turn nor accused: a group may list
-//! nodes that were never started. But it must be asked soon, or a node that dies soon after it was put would never be
-//! missed. All members that list it share this work without talking about it: each draws, from a hash of itself and the
-//! peer's block, when it would ask, so that as a rule one node asks all peers of a block at once, tells the others what
-//! it heard, and spares them the asking.
+//! Until a member has an answer from it, a peer that was put is neither probed in turn nor accused, because a group can
+//! list nodes that were never started. But it must be asked soon: otherwise the failure of a node soon after it was put
+//! would never be noticed. All members that list the peer share this work without messages about it. Each computes,
+//! from a hash of itself and the peer's block, when it would ask, so that usually one node asks all peers of a block at
+//! once, tells the others what it learned, and saves them the requests.
 //!
-//! A node asks at most [`SwimConfig::asks`](super::SwimConfig::asks) peers a period. A peer that does not answer is
-//! reported as unreachable, and asked again after a pause that grows with the number of members that share the asking.
+//! A node asks at most [`SwimConfig::asks`](super::SwimConfig::asks) peers per period. A peer that does not answer is
+//! reported as unreachable, and asked again after a pause that grows with the number of members that share the work.
 
 use std::time::Duration;
 
@@ -18,39 +18,40 @@ use super::machine::{Swim, second};
 use super::standing::{Member, Status};
 use crate::peer_id::{PeerId, mix};
 
-/// How many peers one node asks at once, as a rule.
+/// The number of peers in a block, which one node usually asks at once.
 const BLOCK: usize = 64;
 
-/// By the latest, a node asks after so many periods by itself, whoever else should have.
+/// The number of periods after which a node asks in any case.
 const PATIENCE: u32 = 2;
 
-/// How many nodes share the first asking of a peer in one period, on average, if nobody answers. A guess: with 5 the
-/// first asks after a fifth of a period.
+/// The average number of nodes that ask a peer in the first period, if it does not answer. A guess: with 5, the first
+/// node asks after a fifth of a period.
 const ASKERS: f64 = 5.0;
 
-/// How long a node waits at most, in periods, before it asks a peer that is known to live. A guess: what another learns
-/// meanwhile has come to this node by then, and at one second a period this is one gossip tick.
+/// The longest time, in periods, that a node waits before it asks a peer that is known to be alive. A guess: this node
+/// has learned by then what another has learned meanwhile. With a period of one second, it is one gossip tick.
 const SOON: f64 = 0.2;
 
 impl<P: PeerId> Swim<P> {
-    /// Decides when to ask a peer that was put. Not before all are known that were put with it, as their number
-    /// decides.
+    /// Decides when to ask a peer that was put. This waits until all peers are known that were put with it, because it
+    /// depends on their number.
     fn plan_ask<R: Rng + ?Sized>(&mut self, now: Duration, peer: P, chance: &mut R) {
         let interval = self.config.probe_interval;
         let listed = self.known + self.unheard + 1;
         let blocks = listed.div_ceil(BLOCK) as u64;
         let block = mix(peer.bits()) % blocks;
-        // From 0 to 1, the same for all peers of a block, unlike that of any other node.
+        // A number from 0 to 1 that is the same for all peers of a block, and differs between nodes.
         let place = mix(self.me.bits() ^ mix(block.wrapping_add(1))) as f64 / u64::MAX as f64;
         let turn = interval.mul_f64(place * listed as f64 / ASKERS).min(interval * PATIENCE);
-        // A little apart, so that what is put everywhere at once is not asked before it is put here, too.
+        // A small random delay, so that nodes that are put everywhere at once are not asked before they are put here,
+        // too.
         let jitter = interval.mul_f64(chance.random_range(0.0..0.05));
         self.asks.insert((now + turn + jitter, peer));
     }
 
-    /// A peer that nobody has heard from has answered a call without a statement, so it lives. When a group is put
-    /// everywhere, every member sees this of several others at once: each waits for a while of its own, in which
-    /// another may have asked and told it.
+    /// Asks a peer soon that no member has heard from, because it has answered a call without a statement and so is
+    /// alive. When a group is put everywhere, every member sees this of several others at once. Each waits for a random
+    /// time, in which another member may ask and tell it.
     pub(super) fn ask_soon<R: Rng + ?Sized>(&mut self, now: Duration, peer: P, chance: &mut R) {
         self.put.retain(|other| *other != peer);
         self.asks.retain(|(_, other)| *other != peer);
@@ -63,7 +64,7 @@ impl<P: PeerId> Swim<P> {
         let spent = self.ask_budget.1 >= self.config.asks;
         let budget = if spent { self.ask_budget.0 + self.config.probe_interval } else { Duration::ZERO };
         let at = match self.asks.first() {
-            // at once, to draw when those that were put just now are asked
+            // at once, to decide when the peers that were just put are asked
             _ if !self.put.is_empty() => now,
             Some((at, _)) => now.max(*at).max(budget),
             None => return,
@@ -74,10 +75,10 @@ impl<P: PeerId> Swim<P> {
         }
     }
 
-    /// Asks all that are due, within the budget of this period.
+    /// Asks the peers that are due, within the budget of this period.
     pub(super) fn ask_unheard<R: Rng + ?Sized>(&mut self, now: Duration, chance: &mut R) {
         if self.ask_due.is_none_or(|due| now < due) {
-            // An earlier timer took its place.
+            // An earlier timer has replaced this one.
             return;
         }
         self.ask_due = None;
@@ -94,19 +95,19 @@ impl<P: PeerId> Swim<P> {
         {
             self.asks.pop_first();
             if !matches!(self.status(&peer), Some(Status::Pending | Status::Unreachable)) {
-                // Somebody heard from it, or it was removed.
+                // A member heard from it, or it was removed.
                 continue;
             }
             self.ask_budget.1 += 1;
             self.probe(now, peer, false);
-            // Again after a while: all who list it take turns.
+            // Ask again after a while. All nodes that list the peer take turns.
             let listed = (self.known + self.unheard + 1) as f64;
             let pause = self.config.reconnect_interval.max(interval.mul_f64(listed / ASKERS));
             self.asks.insert((now + pause.mul_f64(chance.random_range(0.75..1.25)), peer));
         }
     }
 
-    /// A peer that nobody has heard from did not answer.
+    /// Handles the failure to reach a peer that no member has heard from.
     pub(super) fn not_heard<R: Rng + ?Sized>(&mut self, now: Duration, peer: P, chance: &mut R) {
         let Ok(at) = self.position(&peer) else {
             return;

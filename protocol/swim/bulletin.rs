@@ -1,53 +1,53 @@
-//! News that go out together: what a node has to say within a short time becomes one message.
+//! Combining the news that a node has within a short time into one message.
 //!
 //! ```text
-//! quiet so far        the first piece waits `linger` for company, then goes
-//! said something      what comes meanwhile is collected until `interval` after that, then goes
-//! slow to reach       the same for as long as the last message took to reach its first peers, and as long again
-//! others said it      what they said before this node could is dropped
-//! full, or a hurry    all there is goes at once
+//! at rest             the first piece waits a short time for others, then all are sent
+//! after a message     pieces are collected until `interval` after that message, then sent
+//! peers are slow      pieces are collected for twice the time that the last message took to reach its first peers
+//! others were faster  pieces that others have sent meanwhile are dropped
+//! full or urgent      all pieces are sent at once
 //! ```
 //!
-//! A rumor costs every node several requests, whatever it says. When a hundred nodes join at once through one seed, the
-//! seed so starts a handful of rumors instead of a hundred.
+//! A rumor costs every node several requests, whatever its content. If a hundred nodes join at once through one seed,
+//! the seed starts a handful of rumors instead of a hundred.
 
 use std::time::Duration;
 
 use crate::pause;
 
-/// How long the first piece of news waits, as a share of the interval: one twentieth.
+/// The part of the interval that the first piece of news waits: one twentieth.
 ///
-/// What belongs together is said within one turn of a busy node or two (a newcomer, and the groups that it is added
-/// to). A guess.
+/// News that belongs together (a newcomer, and the groups that it is added to) comes within one or two turns of a busy
+/// node. A guess.
 const LINGER: u32 = 20;
 
-/// Most pieces of news in one message. A guess: some 400 bytes each, so that a message of them is in the order of
+/// The most pieces of news in one message. A guess: each has about 400 bytes, so that a message has about
 /// [`MOST_BYTES`].
 pub const MOST_NEWS: usize = 128;
 
-/// Most bytes of news in one message, but for a single piece that is larger. A guess, well below what any node takes.
+/// The most bytes of news in one message, unless a single piece is larger. A guess, well below the limit of any node.
 pub const MOST_BYTES: usize = 64 << 10;
 
-/// What waits to be said, and when it is.
+/// News that wait to be sent, and the time at which they are.
 #[derive(Clone, Debug)]
 pub struct Bulletin<T> {
     interval: Duration,
     waiting: Vec<(T, usize)>,
     bytes: usize,
-    /// When what waits goes out; at rest, when the next piece may.
+    /// The time at which the waiting news are sent, or at rest, the time from which the next piece may be.
     due: Duration,
-    /// When the last message was taken, until it has reached its first peers.
+    /// The time at which the last message was taken, until it has reached its first peers.
     began: Option<Duration>,
 }
 
 impl<T> Bulletin<T> {
-    /// Nothing to say yet. An `interval` of zero keeps nothing waiting.
+    /// Creates an empty bulletin. With an `interval` of zero, no news waits.
     pub fn new(interval: Duration) -> Self {
         Self { interval, waiting: Vec::new(), bytes: 0, due: Duration::ZERO, began: None }
     }
 
-    /// Takes one more piece, of so many bytes. Follow it by [`take`](Self::take), so that no more than one message's
-    /// worth waits.
+    /// Adds a piece of news with this many bytes. Call [`take`](Self::take) afterwards, so that at most one message
+    /// waits.
     pub fn add(&mut self, now: Duration, piece: T, bytes: usize) {
         if self.waiting.is_empty() {
             self.due = self.due.max(now + self.interval / LINGER);
@@ -56,7 +56,7 @@ impl<T> Bulletin<T> {
         self.waiting.push((piece, bytes));
     }
 
-    /// Drops the pieces that need not be said any more.
+    /// Drops the pieces that need not be sent any more.
     pub fn drop_if(&mut self, mut is_said: impl FnMut(&T) -> bool) {
         let bytes = &mut self.bytes;
         self.waiting.retain(|(piece, size)| {
@@ -66,24 +66,24 @@ impl<T> Bulletin<T> {
         });
     }
 
-    /// The last message has reached its first peers. The longer that took, the busier they are, and the longer the next
-    /// one waits.
+    /// Notes that the last message has reached its first peers. The longer that took, the busier they are, and the
+    /// longer the next message waits.
     pub fn said(&mut self, now: Duration) {
         if let Some(began) = self.began.take() {
             self.due = self.due.min(pause::due(began, now, self.interval));
         }
     }
 
-    /// When there will be something to take, if nothing is added.
+    /// Returns the time at which there will be a message to take, if nothing is added.
     pub fn due(&self) -> Option<Duration> {
         (!self.waiting.is_empty()).then_some(self.due)
     }
 
-    /// Takes a message's worth that is due, in the order in which it was added; in a hurry everything is. To be asked
-    /// again until there is none.
-    pub fn take(&mut self, now: Duration, hurry: bool) -> Option<Vec<T>> {
+    /// Takes the news of one message that is due, in the order in which they were added. If `urgent` is set, all news are due.
+    /// Call this again until it returns nothing.
+    pub fn take(&mut self, now: Duration, urgent: bool) -> Option<Vec<T>> {
         let full = self.waiting.len() >= MOST_NEWS || self.bytes >= MOST_BYTES;
-        if self.waiting.is_empty() || !(full || hurry || now >= self.due) {
+        if self.waiting.is_empty() || !(full || urgent || now >= self.due) {
             return None;
         }
         let (mut count, mut bytes) = (0, 0);
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_goes_nearly_at_once_and_the_others_together() {
+    fn the_first_news_is_sent_soon_and_later_news_together() {
         let mut bulletin = Bulletin::new(INTERVAL);
         assert_eq!((bulletin.due(), bulletin.take(at(0), true)), (None, None));
         bulletin.add(at(1_000), "a", 1);
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_after_a_message_waits_for_as_long_as_that_took_and_not_without_end() {
+    fn news_after_a_slow_message_waits_longer_but_not_forever() {
         let mut bulletin = Bulletin::new(INTERVAL);
         for (said, due) in [(1_050, 1_200), (1_150, 1_300), (1_900, 2_800), (2_900, 3_000), (9_000, 3_000)] {
             bulletin.due = at(0);
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_said_meanwhile_is_dropped() {
+    fn news_that_others_have_sent_is_dropped() {
         let mut bulletin = Bulletin::new(INTERVAL);
         for (piece, bytes) in [("a", 1), ("b", 2), ("c", 4)] {
             bulletin.add(at(1_000), piece, bytes);
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_lost_or_said_twice_and_no_message_is_too_large() {
+    fn all_news_is_sent_once_in_messages_within_the_bounds() {
         let mut bulletin = Bulletin::new(INTERVAL);
         let sizes = |piece: usize| if piece % 100 == 7 { 2 * MOST_BYTES } else { piece * 7 % 3_000 };
         let mut said = Vec::new();

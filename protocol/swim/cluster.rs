@@ -1,8 +1,7 @@
-//! Which cluster a node belongs to, and what it states of itself.
+//! The cluster of a node, and its statement.
 //!
-//! Two clusters that never asked for each other must stay apart, even when a node of one takes over the address of a
-//! dead member of the other. Every cluster therefore has an id, which each member states in all that it sends and
-//! answers:
+//! Two clusters that were not asked to merge must stay apart, even if a node of one takes over the address of a dead
+//! member of the other. Every cluster therefore has an id, which each member states in all requests and answers:
 //!
 //! ```text
 //! a node without other members     states no id, and takes the id of the first cluster it is in contact with
@@ -12,13 +11,13 @@
 //! the same id                      a member
 //! another id, merge requested      an operator put the node or it joins: the lower id wins, the other becomes a former id
 //! a former id of either side       the other side has not heard of the merge yet: a member
-//! another id otherwise             a stranger: it is not heard, and it is not the member whose address it has
+//! another id otherwise             a stranger: its messages are rejected, and it is not the member whose address it has
 //! ```
 //!
-//! A merge spreads by itself: a node that meets a statement which lists its own id as a former one takes over the new
-//! id. What an operator put is a request for a merge until both sides state the same id, however long they cannot reach
-//! each other. Only one node draws an id, because many nodes that are put everywhere at once would otherwise draw many.
-//! Nodes of the JavaScript reference state nothing and are never strangers.
+//! A merge spreads by itself: a node that receives a statement with its own id among the former ids takes over the new
+//! id. A node that an operator put is a request for a merge until both sides state the same id, however long they
+//! cannot reach each other. Only one node draws an id, because many nodes that are put everywhere at once would
+//! otherwise draw many. Passive nodes state nothing and are never strangers.
 
 use std::time::Duration;
 
@@ -30,31 +29,32 @@ use super::standing::Member;
 use super::statement::{ClusterId, Relation, Statement};
 use crate::peer_id::PeerId;
 
-/// After how many periods in company the first member draws an id. A guess: those that were put together know each
-/// other by then.
+/// The number of periods with other members after which the first member draws an id. A guess: nodes that were put
+/// together know each other by then.
 const FIRST_TURN: u32 = 3;
 
-/// How many periods later the next member draws one, if nobody has. A guess: an id has come to everybody by then.
+/// The number of periods after which the next member draws an id, if none has. A guess: an id has reached all members
+/// by then.
 const TURN: u32 = 10;
 
 impl<P: PeerId> Swim<P> {
-    /// The cluster that this node states to be in.
+    /// Returns the cluster that this node states.
     pub fn cluster(&self) -> Option<ClusterId> {
         self.cluster.id()
     }
 
-    /// Whether this node is about to join others through seeds. Until it has tried them, it takes no cluster's id
-    /// unasked: it may have the address of a dead member of another cluster, which still looks for that member.
+    /// Sets whether this node is about to join others through seeds. Until it has tried them, it takes over no id
+    /// without a request: it may have the address of a dead member of another cluster, which still probes that member.
     pub fn expect_to_join(&mut self, joins: bool) {
         self.cluster.joins = joins;
     }
 
-    /// Whether this node is about to join others and has not been taken in yet.
+    /// Returns whether this node is about to join others and is not a member yet.
     pub fn expects_to_join(&self) -> bool {
         self.cluster.joins
     }
 
-    /// What this node states of itself in all it sends and answers.
+    /// Returns the statement that this node makes in all requests and answers.
     pub fn statement(&self) -> Statement {
         Statement {
             incarnation: self.incarnation,
@@ -64,10 +64,12 @@ impl<P: PeerId> Swim<P> {
         }
     }
 
-    /// Compares clusters with a node that stated this, and merges with its cluster if that was requested. Call it with
-    /// every request that arrives, before anything else in the request counts; a stranger's request must be refused.
+    /// Compares clusters with the node that made a statement, and merges with its cluster if that was requested. Call
+    /// this for every request that arrives, before the rest of the request is handled, and reject the request of a
+    /// stranger.
     ///
-    /// `merge` says that the other node asks for a merge: an operator there put this node in a group, or it joins.
+    /// `merge` means that the other node asks for a merge: an operator there put this node in a group, or the node
+    /// joins.
     pub fn relate(&mut self, stated: &Statement, merge: bool) -> Relation {
         if stated.is_passive() {
             return Relation::Member;
@@ -103,9 +105,9 @@ impl<P: PeerId> Swim<P> {
         Relation::Member
     }
 
-    /// Draws an id for the cluster if it has none. Call it when a node joins through this one: nodes that join take the
-    /// id from the one that they join through, so that those which do so at the same time, and do not know each other
-    /// yet, are in one cluster. This node goes on looking for its own seeds, if it is about to join.
+    /// Draws an id for the cluster if it has none. Call this when a node joins through this one. Nodes take the id of
+    /// the node through which they join, so that those that join at the same time, and do not know each other yet, are
+    /// in one cluster. If this node is about to join, it continues to try its own seeds.
     pub fn found_cluster<R: Rng + ?Sized>(&mut self, chance: &mut R) {
         if self.cluster.id().is_none() {
             let joins = self.cluster.joins;
@@ -114,8 +116,8 @@ impl<P: PeerId> Swim<P> {
         }
     }
 
-    /// Draws an id for the cluster, if it has none and it is this node's turn: the member with the lowest id of its own
-    /// comes first, and the others wait for it.
+    /// Draws an id for the cluster, if it has none and it is this node's turn. The member with the lowest id of its own
+    /// is first, and the others wait for it.
     pub(super) fn draw_cluster_id<R: Rng + ?Sized>(&mut self, now: Duration, chance: &mut R) {
         if self.cluster.id.is_some() && !self.cluster.alone {
             return;
@@ -176,7 +178,7 @@ mod tests {
         let stated = nodes[0].statement();
         assert_eq!(nodes[1].relate(&stated, false), Relation::Member);
         assert_eq!(nodes[1].cluster(), nodes[0].cluster());
-        // Should the first not do it, the next does.
+        // If the first member does not draw an id, the next one does.
         for now in 14..=40 {
             nodes[2].draw_cluster_id(now * second, &mut chance);
         }
@@ -209,7 +211,7 @@ mod tests {
         assert_eq!((low.cluster(), high.cluster()), (ClusterId::new(3), ClusterId::new(8)));
         assert_eq!(relate(&mut low, &high, true), Relation::Member);
         assert_eq!(low.cluster(), ClusterId::new(3), "the lower id wins");
-        // The answer lists the former id, which is enough.
+        // The answer states the former id, which is enough.
         assert_eq!(relate(&mut high, &low, false), Relation::Member);
         assert_eq!(high.cluster(), ClusterId::new(3));
         // A node that has not heard of the merge is a member, and hears of it from any other.
@@ -220,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn the_higher_id_gives_way_when_it_is_asked() {
+    fn the_lower_id_wins_when_a_merge_is_requested() {
         let (low, mut high) = (node(3), node(8));
         assert_eq!(relate(&mut high, &low, true), Relation::Member);
         assert_eq!(high.cluster(), ClusterId::new(3));
@@ -230,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_whose_last_member_is_gone_takes_any_id_and_drags_nobody_along() {
+    fn a_node_without_other_members_takes_any_id_without_moving_others() {
         let (mut lone, other) = (node(3), node(8));
         lone.cluster.set_alone(true);
         assert_eq!(lone.statement().cluster, None);
@@ -241,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_is_about_to_join_takes_no_other_id() {
+    fn a_node_that_is_about_to_join_takes_no_id_without_a_request() {
         let (mut newcomer, [seed, other]) = (node(3), [node(8), node(9)]);
         newcomer.cluster = Cluster::default();
         newcomer.expect_to_join(true);
@@ -267,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn mute_nodes_are_never_strangers() {
+    fn passive_nodes_are_never_strangers() {
         let mut low = node(1);
         let stated = Statement { cluster: ClusterId::new(9), ..Statement::default() };
         assert_eq!(low.relate(&stated, false), Relation::Member);

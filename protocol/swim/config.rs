@@ -1,8 +1,8 @@
-//! Every knob, and the times computed from them.
+//! [`SwimConfig`]: all settings, and the times that are computed from them.
 
 use std::time::Duration;
 
-/// The knobs of failure detection. [`SwimConfig::default`] is meant for a data centre or one machine.
+/// The settings of failure detection. [`SwimConfig::default`] is meant for a data centre or a single machine.
 ///
 /// ```
 /// use chinwag_protocol::swim::SwimConfig;
@@ -22,11 +22,11 @@ pub struct SwimConfig {
     /// Shorter finds failures sooner and costs more; each node sends and answers one probe a period, however
     /// large the group. 1 s is memberlist's LAN default and SWIM's order of magnitude (its section 5 uses 2 s).
     pub probe_interval: Duration,
-    /// How long a direct probe goes unanswered before others are asked. Time, at least 1 ms, default 300 ms.
+    /// How long a direct probe may remain unanswered before relays are asked. Time, at least 1 ms, default 300 ms.
     ///
-    /// SWIM wants some high percentile of the round trip. Shorter loses no truth, for late answers still
-    /// count, but asks relays more often. memberlist has 500 ms; 300 ms is a guess that leaves room for
-    /// [`relay_timeout`](Self::relay_timeout) in a 1 s period.
+    /// SWIM recommends a high percentile of the round trip. A shorter time is safe, because late answers still count,
+    /// but asks relays more often. memberlist has 500 ms; 300 ms is a guess that leaves room for
+    /// [`relay_timeout`](Self::relay_timeout) in a period of 1 s.
     pub probe_timeout: Duration,
     /// How long the second stage may last: the relays, and one more direct try. Time, at least 1 ms, default
     /// 500 ms (a guess). `probe_timeout + relay_timeout <= probe_interval`, so that at most one scheduled probe
@@ -78,7 +78,7 @@ pub struct SwimConfig {
     /// Smaller distrusts itself sooner, and accuses nobody for a while. A timer that is late by a fifth of this worsens
     /// the node's local health.
     pub stall_tolerance: Duration,
-    /// How often one of those removed by a verdict is tried. Time, at least 10 ms, default 5 s (a guess; Serf
+    /// The time between two probes of peers that a verdict removed. Time, at least 10 ms, default 5 s (a guess; Serf
     /// reconnects every 30 s).
     ///
     /// A healed partition of n nodes is one group again after about `ln(n) / 2` of these.
@@ -134,32 +134,32 @@ impl Default for SwimConfig {
     }
 }
 
-/// A [`SwimConfig`] that cannot work. Nothing has been started; the caller's value is at fault.
+/// Why a [`SwimConfig`] is invalid. Nothing has been started.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SwimConfigError {
-    /// A time outside its range.
+    /// A time is outside its range.
     #[error("{knob} is {value:?}, it must lie between {least:?} and {most:?}")]
     Time {
-        /// The field's name.
+        /// The name of the field.
         knob: &'static str,
-        /// The value refused.
+        /// The value.
         value: Duration,
-        /// The least that is accepted.
+        /// The least valid value.
         least: Duration,
-        /// The most that is accepted.
+        /// The greatest valid value.
         most: Duration,
     },
-    /// A count outside its range.
+    /// A count is outside its range.
     #[error("{knob} is {value}, it must lie between {least} and {most}")]
     Count {
-        /// The field's name.
+        /// The name of the field.
         knob: &'static str,
-        /// The value refused.
+        /// The value.
         value: u32,
-        /// The least that is accepted.
+        /// The least valid value.
         least: u32,
-        /// The most that is accepted.
+        /// The greatest valid value.
         most: u32,
     },
     /// The two stages of a probe take longer than a period.
@@ -204,10 +204,10 @@ impl SwimConfig {
         }
     }
 
-    /// Checks every knob against its range.
+    /// Checks every setting against its range.
     ///
     /// # Errors
-    /// The first knob that is out of range, with its value.
+    /// The first setting that is out of range, with its value.
     pub fn check(&self) -> Result<(), SwimConfigError> {
         const MILLISECOND: Duration = Duration::from_millis(1);
         const TICK: Duration = Duration::from_millis(10);
@@ -249,12 +249,12 @@ impl SwimConfig {
         Ok(())
     }
 
-    /// The suspicion time at a group of `members` (this node included) when `confirmed` others agree, of the `possible`
-    /// that could.
+    /// Returns the suspicion time in a group of `members` (including this node) if `confirmed` others agree, of the
+    /// `possible` that could.
     ///
-    /// Lifeguard, section IV-B: it falls from the most to the least with the logarithm of the confirmations, so
-    /// that the first counts for most. It is the least, too, when all who could confirm do: a group too small to give
-    /// [`confirmations`](Self::confirmations), down to a lone pair, need not wait for what cannot come.
+    /// Lifeguard, section IV-B: it falls from the most to the least with the logarithm of the confirmations, so that
+    /// the first counts most. It is also the least if all nodes confirm that could: a group that is too small for
+    /// [`confirmations`](Self::confirmations), down to a lone pair, need not wait for more.
     pub fn suspicion_time(&self, members: usize, confirmed: usize, possible: usize) -> Duration {
         let periods = libm::log10(members.max(1) as f64);
         let least = self.suspicion_min.max(self.probe_interval.mul_f64(periods.max(0.0)));
@@ -267,8 +267,8 @@ impl SwimConfig {
         most.saturating_sub((most - least).mul_f64(share.clamp(0.0, 1.0))).max(least)
     }
 
-    /// How long a view must have been at rest before a difference to another's counts as something missed: until then
-    /// the news that makes the difference may be under way.
+    /// Returns how long a view must have been at rest before a difference to another view means that something was
+    /// missed. Until then the news that makes the difference may be under way.
     pub(super) fn settle_time(&self) -> Duration {
         2 * self.news_interval + self.probe_timeout / 4
     }

@@ -4,29 +4,29 @@ use std::time::Duration;
 
 use super::standing::Incarnation;
 
-/// One probe under way: a direct request, then relays and further direct ones.
+/// A probe under way: a direct request, then relays and further direct requests.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Flight<P> {
     pub(super) peer: P,
-    /// What was known when it began: a failure says nothing of an incarnation that came since.
+    /// The incarnation of the peer when the probe began. A failure says nothing about a later one.
     pub(super) incarnation: Incarnation,
-    /// Whether it is the period's probe, by which local health is measured.
+    /// Whether it is the probe of the period, which measures local health.
     pub(super) scheduled: bool,
-    /// When every request has ended, if the transport keeps its word.
+    /// The time at which all requests have ended, if the transport keeps to their timeouts.
     pub(super) due: Duration,
-    /// When the relays are asked.
+    /// The time at which relays are asked.
     pub(super) second_stage: Duration,
-    /// Whether they have been.
+    /// Whether relays have been asked.
     pub(super) asked: bool,
     pub(super) relays: Vec<P>,
-    /// Requests whose outcome is not known yet.
+    /// The number of requests without an outcome.
     pub(super) open: u32,
-    /// Relays that have not answered.
+    /// The number of relays that have not answered.
     pub(super) silent: u32,
-    /// A direct request was refused: nobody listens at the peer's address, or another node does.
+    /// Whether a direct request was refused, because nobody or another node listens at the peer's address.
     pub(super) refused: bool,
-    /// Its first request told the peer that it is welcome.
+    /// Whether the first request told the peer that it is a member.
     pub(super) welcome: bool,
-    /// This node stood still meanwhile: only success counts.
+    /// Whether this node stood still meanwhile, so that only success counts.
     pub(super) void: bool,
 }

@@ -1,4 +1,4 @@
-//! Everything that the machine is told and asks for.
+//! The inputs and outputs of the machine.
 
 use std::time::Duration;
 
@@ -6,239 +6,246 @@ use super::standing::{Incarnation, Update};
 use super::statement::{ClusterId, Statement};
 use super::sync::Sync;
 
-/// Names one request, from the [`Output`] that asks for it to the [`Input::Outcome`] that reports on it.
+/// Identifies a request, from the [`Output`] that asks for it to the [`Input::Outcome`] that reports on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(pub(crate) u64);
 
-/// Everything the machine can be told.
+/// An input of the machine.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Input<P> {
-    /// Begin to take part. Before this (and after [`Leave`](Self::Leave)) nothing is sent and no timer is set; what is
-    /// told is remembered. After a leave it is a new incarnation.
+    /// Start. Before this, and after [`Leave`](Self::Leave), the machine sends nothing and sets no timer, but remembers
+    /// its inputs. A start after a leave begins a new incarnation.
     Start,
-    /// Say farewell and take no further part.
+    /// Say farewell and stop.
     Leave,
-    /// This peer is a member at this incarnation, and has answered this node: for nodes that are started with what they
-    /// know. No news to anybody.
+    /// This peer is a member at this incarnation, and has answered this node. Use this for nodes that start with known
+    /// members. It is not news to others.
     Know(P, Incarnation),
-    /// An operator put this peer in a group. If it is unknown, or was removed before, it is now pending.
+    /// An operator put this peer in a group. If it is unknown or was removed, it is now pending.
     Add(P),
     /// An operator removed this peer. It stays removed.
     Remove(P),
-    /// A timer set by [`Output::Timer`] is due. Late or repeated ones do no harm, missing ones do.
+    /// A timer of [`Output::Timer`] is due. Late and repeated timers do no harm, but missing ones do.
     Timer(Timer<P>),
-    /// How a request ended. Exactly one per [`Output::Probe`] and [`Output::Relay`], at the latest at its timeout.
+    /// A request has ended. Give this exactly once for each [`Output::Probe`] and [`Output::Relay`], at the latest at
+    /// its timeout.
     Outcome {
-        /// The request's.
+        /// The token of the request.
         token: Token,
-        /// How it ended.
+        /// The outcome.
         outcome: Outcome,
     },
-    /// A request from this peer has arrived here, whatever it was about. It is no stranger ([`Swim::relate`]).
+    /// Any request from this peer has arrived here. The peer is not a stranger ([`Swim::relate`](super::Swim::relate)).
     Heard {
-        /// The caller.
+        /// The sender.
         peer: P,
-        /// What it states of itself.
+        /// The statement of the sender.
         stated: Statement,
     },
-    /// This peer has answered a call of this node's, whatever it was about, without a statement.
+    /// This peer has answered any call of this node, without a statement.
     Answered(P),
     /// A connection that this peer kept to this node has closed.
     Closed(P),
-    /// News that gossip brought. It reaches everyone by itself and is not passed on.
+    /// News that gossip brought. Gossip brings it to all members, so it is not passed on.
     Update(Update<P>),
-    /// News that a peer told this node only: the other end of [`Output::Tell`], or what comes with a probe.
+    /// News that a peer sent to this node alone, with [`Output::Tell`] or with a probe.
     Told(Update<P>),
 }
 
-/// How a request ended.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// An answer came, be it an error: for a relay, the answer of the peer behind it. With what the node states that
-    /// answers *this* node (the relay's statement, if by relay).
+    /// An answer came, which can be an error. For a relay, the peer behind it answered. The statement is that of the
+    /// node that answered *this* node, which is the relay if there is one.
     Answered(Statement),
-    /// The relay answers that it could not reach the peer. With the relay's statement. For a direct probe the
-    /// same as [`Lost`](Self::Lost).
+    /// The relay answers that it could not reach the peer, with its statement. For a direct probe, this is the same as
+    /// [`Lost`](Self::Lost).
     Unreachable(Statement),
-    /// The connection was refused: the host is there, and nobody listens at the port. For a relay, its own port.
+    /// The connection was refused: the host is up, but nobody listens at the port. For a relay, the port is the
+    /// relay's.
     Refused,
-    /// No answer: reset or timed out, or no connection for a reason that says nothing about the peer.
+    /// There was no answer: the request was reset or timed out, or there was no connection for a reason that says
+    /// nothing about the peer.
     Lost,
 }
 
-/// Everything the machine can ask for.
+/// An output of the machine.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Output<P> {
-    /// Make a call that the peer answers. Reply: an [`Outcome`] under the token.
+    /// Make a call that the peer answers. Report an [`Outcome`] with the token.
     Probe {
-        /// Names the request.
+        /// The token of the request.
         token: Token,
         /// The peer to call.
         peer: P,
-        /// When to give up.
+        /// The timeout.
         timeout: Duration,
-        /// Use the connection that is kept to this peer, and tell the peer that it is kept.
+        /// Whether to use the kept connection to this peer, and to tell the peer that it is kept.
         kept: bool,
-        /// Ask for a merge of the clusters, should they be two, if the peer is in this life, or in any if this is 0.
+        /// The life of the peer for which to ask for a merge of two clusters, or 0 for any life.
         merge: Option<u64>,
-        /// Tell the peer, which was restarted, that it is a member and can join through this node. Every probe does so
-        /// until one is answered. Members that hear of the restart from others do the same with their regular probes,
-        /// so that the peer learns of it even if some of them fail.
+        /// Whether to tell the peer, which was restarted, that it is a member and can join through this node. Every
+        /// probe does so until one is answered. Members that hear of the restart from others do the same with their
+        /// regular probes, so that the peer learns of it even if some probes fail.
         welcome: bool,
-        /// What to tell the peer of what this node holds against it.
+        /// News for the peer: that this node suspects it, or considers it removed.
         about: Option<Update<P>>,
     },
-    /// Have `via` make a call that the peer answers. Reply: an [`Outcome`] under the token.
+    /// Ask `via` to make a call that the peer answers. Report an [`Outcome`] with the token.
     Relay {
-        /// Names the request.
+        /// The token of the request.
         token: Token,
         /// The relay.
         via: P,
         /// The peer that `via` is to call.
         peer: P,
-        /// When to give up on `via`.
+        /// The timeout for `via`.
         timeout: Duration,
-        /// What to tell `via` it has for its own call: less than `timeout`, so that its "unreachable" still arrives.
+        /// The time that `via` has for its own call. It is less than `timeout`, so that an answer "unreachable" still
+        /// arrives.
         budget: Duration,
     },
-    /// Tell this peer a piece of news, almost always about itself. Reply: its statement, as [`Input::Heard`]. Never
-    /// sent to passive peers.
+    /// Send this peer a piece of news, almost always about itself. Report its statement as [`Input::Heard`]. The peer
+    /// is never passive.
     Tell {
         /// The peer to tell.
         peer: P,
         /// The news.
         update: Update<P>,
-        /// When to give up.
+        /// The timeout.
         timeout: Duration,
     },
-    /// Send this peer a comparison. Reply: a [`Page`] for [`Swim::take_page`]; then, or if it fails,
-    /// [`Swim::end_sync`]. Never sent to passive peers.
+    /// Send this peer a comparison. Pass the [`Page`](super::Page) of the answer to
+    /// [`Swim::take_page`](super::Swim::take_page). Afterwards, or if the request fails, call
+    /// [`Swim::end_sync`](super::Swim::end_sync). The peer is never passive.
     Sync {
         /// The peer to compare with.
         peer: P,
         /// The request.
         sync: Sync<P>,
-        /// When to give up.
+        /// The timeout.
         timeout: Duration,
     },
-    /// Ask this member what it knows of another peer, which does not answer this node. Reply: [`Swim::known_of`] there,
-    /// as [`Input::Told`]. Never sent to passive peers.
+    /// Ask this member about another peer, which does not answer this node. The member answers with
+    /// [`Swim::known_of`](super::Swim::known_of); report that as [`Input::Told`]. The member is never passive.
     Inquire {
         /// The member to ask.
         via: P,
         /// The peer in question.
         peer: P,
-        /// When to give up.
+        /// The timeout.
         timeout: Duration,
     },
-    /// Have gossip bring this to every member.
+    /// Spread this to all members by gossip.
     Broadcast(Update<P>),
     /// Give [`Input::Timer`] at this time since the node's start, or as soon after as possible.
     Timer {
-        /// When.
+        /// The time since the node's start.
         at: Duration,
-        /// What to hand back.
+        /// The timer to give back.
         timer: Timer<P>,
     },
-    /// This timer need not be given any more. If it is, it is ignored.
+    /// This timer is no longer needed, and is ignored if it is given.
     Cancel {
-        /// When it would be due.
+        /// The time at which it would be due.
         at: Duration,
-        /// Which one.
+        /// The timer.
         timer: Timer<P>,
     },
-    /// Something that the application is to know.
+    /// An event for the application.
     Event(MemberEvent<P>),
 }
 
-/// Everything that can be due.
+/// A timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Timer<P> {
     /// A protocol period begins.
     Period {
-        /// Its number; another one's timer is stale.
+        /// The number of the period. The timer of another period is stale.
         number: u64,
     },
-    /// A direct probe has gone unanswered: ask others.
+    /// A direct probe has not been answered in time, so relays are asked.
     Relays {
         /// The probe.
         token: Token,
     },
-    /// Probe a peer that this node accuses once more.
+    /// A peer that this node accuses is probed again.
     Retry {
-        /// The accused.
+        /// The accused peer.
         peer: P,
     },
     /// The suspicion time of a peer that this node accuses may be over.
     Verdict {
-        /// The accused.
+        /// The accused peer.
         peer: P,
     },
-    /// Probe one of the peers that verdicts removed.
+    /// One of the peers that verdicts removed is probed.
     Reconnect,
-    /// Ask peers that nobody has heard from.
+    /// Peers that no member has heard from are asked.
     Ask,
 }
 
-/// What happened to a peer, or to this node. For each peer in order: `Joined`, any number of `Suspected` each followed
-/// by one of the others, at last `Failed` or `Left`, after which `Rejoined` or `Joined` begins anew. A peer that this
-/// node only ever knew as removed begins with `Rejoined`. `Unreachable` comes at most once before `Joined`.
+/// What happened to a peer or to this node. The events of a peer come in order: `Joined`, then any number of
+/// `Suspected`, each followed by one of the others, and at last `Failed` or `Left`, after which `Rejoined` or `Joined`
+/// begins again. A peer that this node has never known as a member begins with `Rejoined`. `Unreachable` comes at most
+/// once before `Joined`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MemberEvent<P> {
-    /// It was heard from, or of, for the first time; or it is back after it had left.
+    /// A member has heard from the peer for the first time, or the peer has returned after it left.
     Joined {
         /// The peer.
         peer: P,
-        /// Its incarnation.
+        /// The incarnation of the peer.
         incarnation: Incarnation,
     },
-    /// An operator put it in a group, it does not answer, and nobody has ever heard from it.
+    /// An operator put the peer in a group, it does not answer, and no member has ever heard from it.
     Unreachable {
         /// The peer.
         peer: P,
     },
-    /// Somebody could not reach it.
+    /// A member could not reach the peer.
     Suspected {
         /// The peer.
         peer: P,
-        /// Its incarnation.
+        /// The incarnation of the peer.
         incarnation: Incarnation,
-        /// The node that could not.
+        /// The member that could not reach it.
         by: P,
     },
-    /// It contradicts the suspicion.
+    /// The peer contradicts the suspicion.
     Refuted {
         /// The peer.
         peer: P,
-        /// Its incarnation.
+        /// The incarnation of the peer.
         incarnation: Incarnation,
     },
-    /// A verdict removed it: take it out of its groups, remember which, and tell passive members, if `by` is this node.
+    /// A verdict removed the peer. Remove it from its groups, remember which, and tell passive members if `by` is this
+    /// node.
     Failed {
         /// The peer.
         peer: P,
-        /// Its incarnation.
+        /// The incarnation of the peer.
         incarnation: Incarnation,
-        /// The node that decided.
+        /// The node that gave the verdict.
         by: P,
     },
-    /// It left voluntarily.
+    /// The peer left voluntarily.
     Left {
         /// The peer.
         peer: P,
-        /// Its incarnation.
+        /// The incarnation of the peer.
         incarnation: Incarnation,
     },
-    /// It was removed by a verdict and is back: put it back into the groups that it was taken from. Or it was
-    /// started again before it was missed.
+    /// The peer has returned after a verdict removed it: add it to the groups that it was removed from. Or it restarted
+    /// before its failure was noticed.
     Rejoined {
         /// The peer.
         peer: P,
-        /// Its incarnation.
+        /// The incarnation of the peer.
         incarnation: Incarnation,
     },
-    /// Others know a life of this node's own address that is not this node's: either it was started earlier with a
-    /// clock that was ahead, or another process states the same address.
+    /// Other nodes know a life at this node's address that is not this node's: either this node was started earlier
+    /// with a clock that was ahead, or another process states the same address.
     AddressTaken {
         /// The other life.
         incarnation: Incarnation,

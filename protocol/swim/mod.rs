@@ -21,33 +21,33 @@
 //! welcome    A -- ping(welcome) ---------> B      B was restarted and knows nobody: it joins through A
 //! ```
 //!
-//! Transport is request and reply. A relay can be any node that passes calls on, and any answer is a sign of life, so
-//! peers which know nothing of membership (*passive*: they state no incarnation) can be watched and can serve. A node
-//! that does take part makes a [`Statement`] in all it sends and answers: its [`Incarnation`], its cluster, and the
-//! hash of its view.
+//! Transport is request and reply. A relay can be any node that passes calls on, and any answer is a sign of life. A
+//! *passive* peer states no incarnation: it is a node of the JavaScript reference, or a node with membership switched
+//! off. It can be watched, and can serve as a relay. Every other node makes a [`Statement`] in all its requests and
+//! answers: its [`Incarnation`], its cluster, and the hash of its view.
 //!
 //! # What holds
 //!
-//! - Every member is watched by a few others over connections that they keep, and is probed by every other member in
-//!   turn, in an order drawn afresh for each pass (SWIM, 4.3). The load on a node does not grow with the group.
-//! - News names (peer, incarnation). A later incarnation beats all that was said of an earlier one, so a late verdict
-//!   cannot remove a node that is back ([`supersedes`] is the whole precedence).
-//! - A node declares a peer dead only on evidence of its own: its connection was refused, twice, at least
-//!   [`SwimConfig::restart_time`] apart, with no success in between and no relay that got through; or it has failed to
-//!   reach the peer, twice, with nothing but failure since, and enough others confirm that. *Enough* counts those who
-//!   could: members that have answered this node, take part, and are not under suspicion. A lone pair, or one node
-//!   among passive ones, decides alone.
-//! - A member that is known only by what others say can be probed, accused and removed. It has no vote here until it
+//! - A few other members watch each member over connections that they keep, and every other member probes it in turn,
+//!   in an order that is drawn for each pass (SWIM, 4.3). The load on a node does not grow with the group.
+//! - News names (peer, incarnation). A later incarnation supersedes all news of an earlier one, so a late verdict
+//!   cannot remove a node that has returned ([`supersedes`] is the whole precedence).
+//! - A node declares a peer dead only on evidence of its own. Either the peer's host refused its connections twice, at
+//!   least [`SwimConfig::restart_time`] apart, with no success in between and no relay that reached the peer. Or this
+//!   node has failed to reach the peer twice, with nothing but failure since, and enough others confirm that. *Enough*
+//!   counts those that could: members that have answered this node, are not passive, and are not under suspicion. A
+//!   lone pair, or one node among passive ones, decides alone.
+//! - A member that this node knows from others alone can be probed, accused and removed. It has no vote here until it
 //!   has answered this node.
-//! - A peer that was put in a group and that nobody has heard from is [`Status::Pending`] or [`Status::Unreachable`]:
-//!   no failure removes it. It is asked soon, and what one node hears all nodes learn, so a node that dies soon after
-//!   it was put is removed like any other.
-//! - A peer that an operator removed stays removed until one adds it. A peer that a verdict removed is
-//!   probed for as long as this node lives, and readmitted at its next incarnation. Healed partitions so merge.
+//! - A peer that was put in a group and that no member has heard from is [`Status::Pending`] or
+//!   [`Status::Unreachable`]: no failure removes it. It is asked soon, and all nodes learn what one node hears, so a
+//!   node that dies soon after it was put is removed like any other.
+//! - A peer that an operator removed stays removed until an operator adds it. A peer that a verdict removed is probed
+//!   for as long as this node lives, and readmitted at its next incarnation. Healed partitions therefore merge.
 //! - Two clusters stay apart until one is asked to merge with the other (`cluster.rs`).
 //! - Two nodes at rest with different views notice within a period, and compare.
-//! - A node slow to run is not dead: it refutes when it wakes, if it wakes within the suspicion time. When its own
-//!   process stood still, it notices (its timers are late), drops its accusations and accuses nobody on that evidence.
+//! - A slow node is not dead: it refutes when it wakes, if it wakes within the suspicion time. A node whose own process
+//!   stood still notices that its timers are late, drops its accusations, and accuses no peer on that evidence.
 //!
 //! # The papers
 //!
@@ -60,16 +60,17 @@
 //!
 //! # What is not here
 //!
-//! Dissemination: news goes out as [`Output::Broadcast`] and the gossip layer brings it to everyone. The actor puts
-//! what is said in a short time into one message ([`Bulletin`]). Addresses: a peer is an opaque id. Groups: this
-//! machine knows who is there, the actor knows which groups that concerns. Finding the first member: the caller
-//! compares views with a seed ([`Swim::begin_joining`]). Byzantine peers: one that lies can have others removed, until
-//! they refute.
+//! - Dissemination: the gossip layer brings news ([`Output::Broadcast`]) to all members. The actor combines the news of
+//!   a short time into one message ([`Bulletin`]).
+//! - Addresses: a peer is an opaque id.
+//! - Groups: this machine knows which peers are alive, and the actor knows which groups they are in.
+//! - Finding the first member: the caller compares views with a seed ([`Swim::begin_joining`]).
+//! - Byzantine peers: a peer that lies can have others removed, until they refute.
 //!
 //! # Driving it
 //!
-//! [`Swim::handle`] takes the time since the node's start, one [`Input`] and a generator, and gives what to do. It has
-//! no clock, does no I/O, and the same inputs with the same generator give the same outputs.
+//! [`Swim::handle`] takes the time since the node's start, one [`Input`] and a random generator, and returns what to
+//! do. It has no clock and does no I/O, and the same inputs with the same generator give the same outputs.
 //!
 //! ```
 //! use chinwag_protocol::swim::{SwimConfig, MemberEvent, Input, Outcome, Output, Statement, Status, Swim};
@@ -89,7 +90,7 @@
 //! }
 //! assert_eq!(swim.status(&peer), Some(Status::Pending));
 //!
-//! // Nobody has heard from the peer, so it is asked soon. It answers.
+//! // No member has heard from the peer, so it is asked soon. It answers.
 //! let (mut now, mut probe) = (Duration::ZERO, None);
 //! while probe.is_none() {
 //!     due.sort();
@@ -118,6 +119,7 @@ mod cluster;
 mod config;
 mod flight;
 mod interface;
+mod learning;
 mod machine;
 mod probe;
 mod rejoin;

@@ -1,6 +1,6 @@
-//! The small core, exhaustively: three machines, every order of failing, reaching, deciding and hearing.
+//! An exhaustive check of the core: three machines, and every order of failures, contacts, verdicts and news.
 //!
-//! Time is left out: a suspicion may be decided whenever there is a case. Gossip is a growing set of updates, of which
+//! There is no time: a verdict is possible whenever there is a suspicion. Gossip is a growing set of updates, of which
 //! any node may receive any, at any time and again, so loss, delay, duplication and reordering are all covered. The
 //! incarnations are bounded, and with them the state space.
 
@@ -16,7 +16,7 @@ use super::{Claim, Incarnation, Input, Output, Statement, Status, Swim, SwimConf
 const NODES: u32 = 3;
 const LIFE: u64 = 1;
 const START: Duration = Duration::ZERO;
-/// Past any suspicion time.
+/// A time after any suspicion time.
 const LATE: Duration = Duration::from_secs(3_600);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -39,12 +39,12 @@ enum Action {
     Hear { at: u32, update: Update<u32> },
     /// A process ends.
     Crash { at: u32 },
-    /// It is started again on the same address, and joins through another.
+    /// A process restarts at the same address, and joins through another node.
     Restart { at: u32, seed: u32 },
 }
 
 struct Group {
-    /// Whom probes can miss.
+    /// The nodes that probes can miss.
     missed: &'static [u32],
     /// The last turn that a node may take.
     turns: u32,
@@ -56,7 +56,7 @@ impl State {
         self.down != Some(node)
     }
 
-    /// Carries out what a machine asks for. Requests to itself are left out: actions stand for them.
+    /// Carries out the outputs of a machine, except requests, for which there are actions.
     fn settle(&mut self, at: u32, exchange: bool) {
         for output in std::mem::take(&mut self.node(at).outbox) {
             match output {
@@ -77,7 +77,7 @@ impl State {
         &mut self.nodes[at as usize]
     }
 
-    /// Both end with the same view.
+    /// Makes two nodes compare their views.
     fn compare(&mut self, from: u32, to: u32) {
         let mut next = Some(self.node(from).begin_joining(&to));
         while let Some(sync) = next {
@@ -97,7 +97,7 @@ impl State {
         self.settle(at, false);
     }
 
-    /// Nothing that was said is news to anyone.
+    /// Returns whether no update is news to any node.
     fn is_quiet(&self) -> bool {
         (0..NODES).filter(|at| self.up(*at)).all(|at| {
             self.said.iter().all(|said| {
@@ -109,12 +109,12 @@ impl State {
     }
 }
 
-/// The core draws no lots when there are no witnesses and no relays.
+/// The core draws no random numbers without witnesses and relays.
 fn chance() -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(0)
 }
 
-/// When something happened is not part of the core, nor are the comparisons that a timer would begin.
+/// Removes what is not part of the core: times, and the comparisons that a timer would begin.
 fn normal(mut node: Swim<u32>) -> Swim<u32> {
     for member in &mut node.members {
         member.second = 0;
@@ -173,7 +173,7 @@ impl Model for Group {
         let mut state = last.clone();
         match action {
             Action::Fail { at, peer } => {
-                // Once for the accusation, once for the retry; more change nothing.
+                // Once for the accusation and once for the retry. More failures change nothing.
                 if !state.nodes[at as usize].suspicions.get(&peer).is_some_and(|case| case.mine) {
                     state.nodes[at as usize].accuse(START, peer);
                     state.nodes[at as usize].accuse(START, peer);
@@ -182,7 +182,7 @@ impl Model for Group {
             }
             Action::Reach { at, peer, exchange } => {
                 let stated = state.nodes[peer as usize].incarnation();
-                // At most one exchange a second: let it be another second.
+                // There is at most one exchange per second, so let it be another second.
                 state.nodes[at as usize].heard(LATE, peer, &Statement::of(stated), true);
                 state.settle(at, exchange);
             }
@@ -221,7 +221,7 @@ impl Model for Group {
             }),
             Property::always("a verdict follows an accusation by its author", |_, state: &State| {
                 state.said.iter().filter(|said| said.claim == Claim::Dead).all(|verdict| {
-                    // It need not have travelled if enough others accuse: then theirs did.
+                    // The accusation need not have been broadcast if enough others accuse.
                     state.said.iter().any(|said| {
                         said.claim == Claim::Suspect
                             && (said.peer, said.incarnation) == (verdict.peer, verdict.incarnation)
@@ -274,16 +274,16 @@ fn check(group: Group) -> usize {
 }
 
 #[test]
-fn one_of_three_is_missed() {
+fn one_of_three_nodes_is_silent() {
     assert!(check(Group { missed: &[2], turns: 1, crash: false }) > 1_000);
 }
 
 #[test]
-fn one_of_three_crashes_and_restarts() {
+fn one_of_three_nodes_crashes_and_restarts() {
     assert!(check(Group { missed: &[2], turns: 0, crash: true }) > 1_000);
 }
 
 #[test]
-fn two_of_three_are_missed() {
+fn two_of_three_nodes_are_silent() {
     assert!(check(Group { missed: &[1, 2], turns: 0, crash: false }) > 1_000);
 }

@@ -1,9 +1,9 @@
-//! Probing: whom, how, what an outcome says of the peer, and what it says of oneself.
+//! Probing: which peer, how, and what the outcome says about the peer and about this node.
 //!
-//! In seven periods of eight a node probes one of its *neighbours*, the next members after it in the order of their
-//! ids, over a connection that it keeps open; in the eighth it probes any member, in turn. Every member so has a few
-//! nodes that watch it all the time, at the cost of one small request on a connection that is open already, and that
-//! notice at once when the connection closes; and no failure of a whole neighbourhood goes unnoticed.
+//! In seven of eight periods a node probes one of its *neighbours*, the next members after it in the order of their
+//! ids, over a connection that it keeps open. In the eighth it probes any member, in turn. A few nodes therefore watch
+//! each member all the time, at the cost of a small request on an open connection, and notice at once when the
+//! connection closes. The probes in turn notice the failure of a whole neighbourhood.
 
 use std::time::Duration;
 
@@ -17,24 +17,24 @@ use super::standing::{Member, Status};
 use super::statement::{Relation, Statement};
 use crate::peer_id::PeerId;
 
-/// Tokens of one probe share their upper bits; the low byte numbers its requests: 0 the first, then the relays, then
-/// the further direct ones.
+/// The bits of a token that number the requests of a probe: 0 is the first request, then come the relays, then further
+/// direct requests. The upper bits are those of the probe.
 const REQUESTS: u32 = 8;
 
-/// A timer that is late by more than this share of [`stall_tolerance`](super::SwimConfig::stall_tolerance), a fifth, is
-/// a sign that this node is slow. A guess: on an idle machine none is, and where a hundred processes start at once on
-/// two cores, most are.
+/// A timer that is late by more than this part of [`stall_tolerance`](super::SwimConfig::stall_tolerance), a fifth, is
+/// a sign that this node is slow. A guess: on an idle machine no timer is that late, and if a hundred processes start
+/// at once on two cores, most are.
 const SLOW: u32 = 5;
 
-/// By how much an answer that comes after the relays were asked worsens local health. A guess: an answer in time
-/// improves it by one, so that one probe in three may be late.
+/// How much an answer that comes after relays were asked worsens local health. A guess: an answer in time improves it
+/// by one, so that one probe in three may be late.
 const LATE: u32 = 2;
 
-/// One period in so many probes any member in turn; in the others a neighbour is probed.
+/// One of this many periods probes any member in turn; the others probe a neighbour.
 const ROUND: u64 = 8;
 
 impl<P: PeerId> Swim<P> {
-    /// The time that a scheduled probe may take at the present health.
+    /// Returns the time that a scheduled probe may take at the present health.
     pub(super) fn whole_timeout(&self) -> Duration {
         (self.config.probe_timeout + self.config.relay_timeout) * (1 + self.health)
     }
@@ -50,7 +50,7 @@ impl<P: PeerId> Swim<P> {
         }
         self.set_period(now + self.config.probe_interval * (1 + self.health));
         self.walked = 0;
-        // The transport reports on every request. Should it fail to, nothing follows from that.
+        // The transport reports on every request. A missing report has no effect.
         let tolerance = self.config.stall_tolerance;
         self.flights.retain(|_, flight| now <= flight.due + tolerance);
         self.draw_cluster_id(now, chance);
@@ -59,7 +59,7 @@ impl<P: PeerId> Swim<P> {
         let everybody = self.known <= neighbours.len();
         let next = match turn.checked_rem(neighbours.len() as u64) {
             Some(_) if !everybody && !turn.is_multiple_of(ROUND) => {
-                // The last period of each round probes any member, so it does not advance the turn of the neighbours.
+                // The last period of each round probes any member, so it does not advance the turns of the neighbours.
                 let turn = turn - turn / ROUND;
                 neighbours.get((turn % neighbours.len() as u64) as usize).copied()
             }
@@ -70,8 +70,8 @@ impl<P: PeerId> Swim<P> {
         }
     }
 
-    /// Goes on to the next neighbour in the same period, as nobody listens at the address of the last one, of which
-    /// this node has only heard. Otherwise a few hundred made-up members would take all probes for minutes.
+    /// Probes the next neighbour in the same period, because nobody listens at the address of the last one, which this
+    /// node knows from others alone. Otherwise a few hundred fictitious members would take up all probes for minutes.
     fn walk_on(&mut self, now: Duration) {
         if self.walked >= self.config.asks {
             return;
@@ -84,13 +84,13 @@ impl<P: PeerId> Swim<P> {
         }
     }
 
-    /// Whether this node accuses a member of which it has only heard.
+    /// Returns whether this node accuses a member that it knows from others alone.
     fn doubts(&self, member: &Member<P>) -> bool {
         let accused = self.suspicions.get(&member.peer).is_some_and(|suspicion| suspicion.is_held_by(&self.me));
         accused && !member.answered
     }
 
-    /// The members to which this node keeps a connection: the next ones in the order of ids.
+    /// Returns the members to which this node keeps a connection: the next ones in the order of their ids.
     pub(super) fn neighbours(&self) -> Vec<P> {
         let wanted = self.config.neighbours as usize;
         let here = self.position(&self.me).unwrap_or_else(|at| at);
@@ -99,8 +99,8 @@ impl<P: PeerId> Swim<P> {
         round.take(wanted).map(|member| member.peer).collect()
     }
 
-    /// SWIM, 4.3: every member once, in random order, then every member once in another. One that joins is
-    /// visited in the pass that is under way. The order is drawn one by one, so that no second list has to be kept.
+    /// Returns the next member in turn. SWIM, 4.3: each pass visits every member once, in a random order. A member that
+    /// joins is visited in the present pass. Members are drawn one by one, so that no second list is needed.
     fn next_in_turn<R: Rng + ?Sized>(&mut self, chance: &mut R) -> Option<P> {
         let waiting = self.members.iter().filter(|member| member.status().is_known() && !member.visited);
         let mut count = waiting.count();
@@ -120,7 +120,7 @@ impl<P: PeerId> Swim<P> {
         Some(member.peer)
     }
 
-    /// A connection that a peer kept to this node has closed, which is what happens when a process ends: look at once.
+    /// Probes a peer at once whose kept connection to this node has closed, because that happens when a process ends.
     pub(super) fn closed(&mut self, now: Duration, peer: P) {
         if self.is_member(&peer) {
             self.probe(now, peer, false);
@@ -170,7 +170,8 @@ impl<P: PeerId> Swim<P> {
         self.outbox.push(Output::Probe { token, peer, timeout, kept, merge, welcome, about });
     }
 
-    /// The second stage: k relays, and directly once more, besides the first request, whose late answer still counts.
+    /// Begins the second stage: k relays, and direct requests in place of missing relays. A late answer to the first
+    /// request still counts.
     pub(super) fn ask_relays<R: Rng + ?Sized>(&mut self, now: Duration, token: Token, chance: &mut R) {
         let probe = token.0 >> REQUESTS;
         let Some(flight) = self.flights.get(&probe) else {
@@ -180,7 +181,7 @@ impl<P: PeerId> Swim<P> {
             return;
         }
         let (peer, refused) = (flight.peer, flight.refused);
-        // One that was removed, or that nobody has heard from, is asked, not judged: no need to trouble others.
+        // A peer that was removed, or that no member has heard from, is asked but not judged, so it needs no relays.
         let judged = self.is_member(&peer);
         let wanted = if judged { self.config.relays as usize } else { 0 };
         let mut relays: Vec<P> = Vec::new();
@@ -190,7 +191,7 @@ impl<P: PeerId> Swim<P> {
             let (chosen, _) = relays.partial_shuffle(chance, wanted);
             relays = chosen.to_vec();
         }
-        // What was refused is refused again.
+        // A refused connection would be refused again.
         let direct = if judged && !refused { 1 + wanted - relays.len() } else { 0 };
         let Some(flight) = self.flights.get_mut(&probe) else {
             return;
@@ -243,7 +244,7 @@ impl<P: PeerId> Swim<P> {
         }
         match (outcome, via) {
             (Outcome::Answered(stated), None) => {
-                // One that is still about to join others does not take this node at its word yet.
+                // A peer that is still about to join others does not accept the welcome yet.
                 let joins = stated.cluster.is_none() && self.cluster.id().is_some();
                 let welcomed = !joins && self.flights.get(&probe).is_some_and(|flight| flight.welcome);
                 if let Ok(at) = self.position(&peer)
@@ -274,15 +275,15 @@ impl<P: PeerId> Swim<P> {
         }
     }
 
-    /// A probe has reached its peer: by its `first` request, or by a later one.
+    /// Ends a probe that has reached its peer, with its `first` request or a later one.
     fn succeed(&mut self, probe: u64, first: bool) {
         let Some(flight) = self.flights.remove(&probe) else {
             return;
         };
         match (flight.scheduled, flight.asked) {
             (true, false) => self.health = self.health.saturating_sub(1),
-            // The first request was not lost, so this node or the way to the peer is slower than this node takes it to
-            // be, and the relays were asked in vain.
+            // The first request was not lost, so this node or the network is slower than this node assumes, and the
+            // relays were asked in vain.
             (true, true) if first => self.worsen(LATE),
             (true, true) | (false, _) => {}
         }
@@ -292,8 +293,7 @@ impl<P: PeerId> Swim<P> {
         }
     }
 
-    /// An answer, to this node (`direct`) or passed on by a relay. The peer lives; what it states of itself, the answer
-    /// does not say.
+    /// Handles an answer without a statement, to this node (`direct`) or through a relay. The peer is alive.
     pub(super) fn heard_behind(&mut self, now: Duration, peer: P, direct: bool) {
         let Some(member) = self.find(&peer) else {
             return;
@@ -309,7 +309,7 @@ impl<P: PeerId> Swim<P> {
         }
     }
 
-    /// It answers, though it is still under suspicion: it cannot have heard.
+    /// Tells a peer that answers although it is under suspicion, because it cannot know of the suspicion.
     fn remind(&mut self, peer: &P) {
         if self.status(peer) == Some(Status::Suspect)
             && let Some(held) = self.held_against(peer)
@@ -318,7 +318,7 @@ impl<P: PeerId> Swim<P> {
         }
     }
 
-    /// Every request of a probe failed, or has been given up.
+    /// Ends a probe of which every request has failed or been given up.
     fn conclude<R: Rng + ?Sized>(&mut self, now: Duration, probe: u64, chance: &mut R) {
         let Some(flight) = self.flights.remove(&probe) else {
             return;
@@ -328,7 +328,7 @@ impl<P: PeerId> Swim<P> {
         };
         let (status, known_before, answered) = (member.status(), member.known_before, member.answered);
         let current = member.incarnation == flight.incarnation;
-        // A failure reported late: this node, or its way out, stood still in between.
+        // A failure that is reported late means that this node, or its network, stood still meanwhile.
         let late = now > flight.due + self.config.stall_tolerance;
         if flight.void || late {
             return;
@@ -344,7 +344,8 @@ impl<P: PeerId> Swim<P> {
             return;
         }
         if flight.scheduled && !flight.refused {
-            // Relays that answer "nor can I" show that this node can be heard; silent ones, that perhaps it cannot.
+            // Relays that answer that they cannot reach the peer show that this node is reachable. Silent relays
+            // suggest that it is not.
             self.worsen(if flight.relays.is_empty() { 1 } else { flight.silent });
         }
         match (current, flight.refused) {
@@ -359,8 +360,8 @@ impl<P: PeerId> Swim<P> {
         }
     }
 
-    /// Lifeguard leaves a stopped process to its health counter; here it is noticed. If anything of one's own is
-    /// later than it can be, it was this node that stood still: what failed meanwhile proves nothing.
+    /// Notices that this node's own process stood still, which Lifeguard leaves to its health counter. If an own timer
+    /// is later than the tolerance, this node stood still, and failures in the meantime prove nothing.
     pub(super) fn notice_stall(&mut self, now: Duration) {
         let relays = self.flights.values().filter(|flight| !flight.asked);
         let relays = relays.map(|flight| flight.second_stage);
@@ -368,7 +369,7 @@ impl<P: PeerId> Swim<P> {
         let earliest = relays.chain(retries).fold(self.period_due, Duration::min);
         let late = now.saturating_sub(earliest);
         if late <= self.config.stall_tolerance {
-            // A machine with more to do than it can: answers are as late as this timer, and no sign that a peer failed.
+            // The machine is overloaded: answers are as late as this timer, and no sign that a peer failed.
             if late > self.config.stall_tolerance / SLOW && self.late_timer != earliest {
                 self.late_timer = earliest;
                 self.worsen(1);

@@ -1,4 +1,4 @@
-//! Coming back: probes of removed peers, and what is said to those that do not know that they were removed.
+//! Probes of removed peers, and messages to those that do not know that they were removed.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::standing::Status;
 use crate::peer_id::PeerId;
 
 impl<P: PeerId> Swim<P> {
-    /// Tells a peer that it was removed, at most once a second: it seems not to know.
+    /// Tells a peer, at most once a second, that it was removed, because it seems not to know.
     pub(super) fn remind_removed(&mut self, now: Duration, peer: P) {
         let Ok(at) = self.position(&peer) else {
             return;
@@ -37,7 +37,7 @@ impl<P: PeerId> Swim<P> {
         }
     }
 
-    /// Sets the timer for probing removed peers, unless it is set or there are none.
+    /// Sets the timer for probing removed peers, unless it is set or there are no such peers.
     pub(super) fn keep_reconnecting(&mut self, now: Duration) {
         let wanted = self.running && !self.reconnecting;
         if wanted && self.members.iter().any(|member| member.status() == Status::Failed) {

@@ -1,36 +1,35 @@
-//! What is known of a peer, and which news beats which.
+//! What is known of a peer, and the precedence of news.
 //!
-//! Everything said about a peer is a pair of an [`Incarnation`] and a [`Claim`]. Pairs are totally ordered, so
-//! keeping the greater of two is a join: views merge to one result in any order, however often a piece of
-//! news arrives. Whether a peer is *pending* or was *expelled* is this node's own affair and travels nowhere.
+//! News of a peer is a pair of an [`Incarnation`] and a [`Claim`]. Pairs are totally ordered, so keeping the greater of
+//! two is a join: views merge to the same result in any order, however often a piece of news arrives. Whether a peer is
+//! *pending* or *expelled* is known to this node alone and is not sent.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Which life of a peer, and which turn of that life, a piece of news is about.
+/// An incarnation of a peer: a life, and a turn within that life.
 ///
-/// Lives are ordered by when they began: a node takes its start time (milliseconds since 1970, say) as
-/// its life, so a node started again on the same address is a newer one, not a ghost of the older. Within
-/// its life a node takes another turn each time it has to contradict what others say of it.
+/// The life of a node is the time at which it started, such as milliseconds since 1970, so a node that restarts at the
+/// same address has a later life. Within its life, a node takes the next turn whenever it has to contradict what others
+/// say of it.
 ///
-/// Life 0 belongs to *passive* peers: those which state no incarnation, and for which the nodes that reach
-/// them count the turns.
+/// Life 0 is that of *passive* peers, which state no incarnation. The nodes that reach them count their turns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Incarnation {
-    /// When the node was started, in any unit that grows from start to start; 0 for passive peers.
+    /// The time at which the node started, in any unit that grows from start to start, or 0 for a passive peer.
     pub life: u64,
-    /// How often it has been raised within that life.
+    /// How often the node has contradicted others within that life.
     pub turn: u32,
 }
 
 impl Incarnation {
-    /// The first turn of a life.
+    /// Returns the first turn of a life.
     pub const fn of_life(life: u64) -> Self {
         Self { life, turn: 0 }
     }
 
-    /// The least incarnation above this one that a node may take in the same life.
+    /// Returns the next incarnation after this one, in the same life if possible.
     pub const fn next(self) -> Self {
         match self.turn.checked_add(1) {
             Some(turn) => Self { turn, ..self },
@@ -38,11 +37,11 @@ impl Incarnation {
         }
     }
 
-    /// What a node at `self` has to become so that a claim at `seen` no longer holds.
+    /// Returns the incarnation that a node at `self` has to take so that a claim about `seen` no longer holds.
     ///
-    /// A claim about a later life than one's own means that the clock went back between two starts. The
-    /// node then takes a life after that one, rather than a turn of a life it has not lived: others number
-    /// its rumors by life.
+    /// A claim about a later life than the node's own means that its clock was set back between two starts. The node
+    /// then takes a life after that one, and not a turn of a life that is not its own, because others number its rumors
+    /// by life.
     pub(super) fn above(self, seen: Self) -> Self {
         match seen.life.cmp(&self.life) {
             std::cmp::Ordering::Greater => Self::of_life(seen.life.saturating_add(1)),
@@ -51,7 +50,7 @@ impl Incarnation {
         }
     }
 
-    /// Whether this was counted by others, for a peer that states none.
+    /// Returns whether this is the incarnation of a passive peer, which others count.
     pub const fn is_passive(self) -> bool {
         self.life == 0
     }
@@ -63,46 +62,46 @@ impl fmt::Display for Incarnation {
     }
 }
 
-/// What is said of a peer at one incarnation.
+/// A claim about a peer at one incarnation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Claim {
-    /// It takes part.
+    /// The peer is alive.
     Alive,
-    /// The speaker could not reach it, directly or through others.
+    /// The source of the claim could not reach the peer, directly or through others.
     Suspect,
-    /// The verdict: several could not reach it for the whole suspicion time.
+    /// The verdict: several nodes could not reach the peer for the whole suspicion time.
     Dead,
-    /// It said that it was leaving.
+    /// The peer said that it was leaving.
     Left,
 }
 
-/// One piece of news about one peer, as gossip carries it.
+/// A piece of news about a peer, as gossip carries it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Update<P> {
-    /// Whom it is about.
+    /// The peer.
     pub peer: P,
-    /// Which incarnation of it. News about an older one than is known changes nothing.
+    /// The incarnation of the peer. News about an earlier incarnation than the known one changes nothing.
     pub incarnation: Incarnation,
-    /// What is said.
+    /// The claim.
     pub claim: Claim,
-    /// Who says so. Suspicions by different speakers count as independent confirmations.
+    /// The source of the claim. Suspicions from different sources are independent confirmations.
     pub by: P,
 }
 
 impl<P: PartialEq> Update<P> {
-    /// Whether this says already what `other` would: that a peer is alive, at the same incarnation or a later one.
-    /// Accusations say more when they are repeated, as each speaker counts.
+    /// Returns whether this makes `other` redundant: both say that the peer is alive, and this one at the same
+    /// incarnation or a later one. Accusations are not redundant, as each source counts.
     pub fn says_the_same_as(&self, other: &Update<P>) -> bool {
         let alive = self.claim == Claim::Alive && other.claim == Claim::Alive;
         alive && self.peer == other.peer && self.incarnation >= other.incarnation
     }
 }
 
-/// Whether `new` replaces `old`: the whole precedence of the protocol.
+/// Returns whether `new` replaces `old`. This is the whole precedence of the protocol.
 ///
-/// A later incarnation always wins, also over a verdict. At one incarnation suspicion beats life, a verdict
-/// beats suspicion, and a farewell beats all, for only the peer itself says it.
+/// A later incarnation supersedes everything, even a verdict. At the same incarnation, suspicion supersedes life, a
+/// verdict supersedes suspicion, and a farewell supersedes all, because only the peer itself says farewell.
 pub fn supersedes(new: (Incarnation, Claim), old: (Incarnation, Claim)) -> bool {
     use Claim::{Alive, Dead, Left, Suspect};
     use std::cmp::Ordering::{Equal, Greater, Less};
@@ -119,28 +118,28 @@ pub fn supersedes(new: (Incarnation, Claim), old: (Incarnation, Claim)) -> bool 
     }
 }
 
-/// How this node regards a peer.
+/// The status of a peer in the view of this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Status {
-    /// An operator put it in a group, and it has not been asked yet.
+    /// An operator put the peer in a group, and it has not been asked yet.
     Pending,
-    /// An operator put it in a group, and nobody has ever had an answer from it. It stays where it was put, is asked
-    /// now and then, and is never accused or removed: nobody knows that it ever was alive.
+    /// An operator put the peer in a group, and no member has ever had an answer from it. It stays where it was put, is
+    /// asked occasionally, and is never accused or removed, because it may never have been alive.
     Unreachable,
     /// A member.
     Alive,
-    /// A member that somebody could not reach.
+    /// A member that another member could not reach.
     Suspect,
-    /// Removed by a verdict. Probed now and then, readmitted at its next incarnation.
+    /// Removed by a verdict. Probed occasionally, and readmitted at its next incarnation.
     Failed,
     /// Left voluntarily. Readmitted when it restarts; never probed.
     Left,
-    /// Removed by an operator. Nothing that is said about it counts until an operator adds it.
+    /// Removed by an operator. News of it is ignored until an operator adds it.
     Expelled,
 }
 
 impl Status {
-    /// Whether a peer so regarded belongs in this node's groups.
+    /// Returns whether a peer with this status belongs in this node's groups.
     pub const fn is_present(self) -> bool {
         match self {
             Self::Pending | Self::Unreachable | Self::Alive | Self::Suspect => true,
@@ -148,7 +147,7 @@ impl Status {
         }
     }
 
-    /// Whether it is a member that somebody has heard from: those that probing can judge.
+    /// Returns whether this is the status of a member that some node has heard from, which probes can judge.
     pub const fn is_known(self) -> bool {
         match self {
             Self::Alive | Self::Suspect => true,
@@ -157,35 +156,35 @@ impl Status {
     }
 }
 
-/// All that is kept per peer, whatever its status.
+/// What is kept of each peer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Member<P> {
     pub(super) peer: P,
     pub(super) incarnation: Incarnation,
     pub(super) claim: Claim,
-    /// Somebody has heard from it: this node, or one that said something about it.
+    /// Whether a node has heard from it: this node, or one that sent news of it.
     pub(super) heard: bool,
-    /// This node has had an answer from it, so that its accusations count here.
+    /// Whether it has answered this node, so that its accusations count here.
     pub(super) answered: bool,
     pub(super) expelled: bool,
-    /// Somebody had heard from it before an operator put it here again: a port that refuses removes it again.
+    /// Whether a node had heard from it before an operator put it here again. Refused connections then remove it again.
     pub(super) known_before: bool,
-    /// Nobody has heard from it, and this node has asked it in vain.
+    /// Whether no node has heard from it, and it did not answer this node.
     pub(super) unreachable: bool,
-    /// An operator put it here and it has not answered since: its cluster may be merged with this one.
+    /// Whether an operator put it here and it has not answered since, so that its cluster may be merged with this one.
     pub(super) merge: bool,
-    /// It was restarted, and this node has yet to tell it that it is a member: see
+    /// Whether it was restarted, and this node still has to tell it that it is a member: see
     /// [`Output::Probe`](super::Output::Probe).
     pub(super) welcome: bool,
-    /// Probed already in this pass over the members.
+    /// Whether it has been probed in the present pass over the members.
     pub(super) visited: bool,
-    /// The second (since the node's start) at which it was removed, became unreachable, or was last told that it is
-    /// removed.
+    /// The time at which it was removed, became unreachable, or was last told that it is removed, in seconds since the
+    /// node's start.
     pub(super) second: u32,
 }
 
 impl<P> Member<P> {
-    /// A peer that an operator put in a group.
+    /// Creates the entry of a peer that an operator put in a group.
     pub(super) const fn placed(peer: P) -> Self {
         Self {
             peer,
@@ -203,12 +202,12 @@ impl<P> Member<P> {
         }
     }
 
-    /// A peer that is known from what others say.
+    /// Creates the entry of a peer that is known from news.
     pub(super) fn reported(peer: P, incarnation: Incarnation, claim: Claim) -> Self {
         Self { incarnation, claim, heard: true, merge: false, ..Self::placed(peer) }
     }
 
-    /// An operator adds it again: what is held against it here is forgotten.
+    /// Notes that an operator adds the peer again, so that its removal and suspicions are forgotten.
     pub(super) fn place_again(&mut self) {
         self.known_before |= self.heard;
         self.heard = false;
@@ -230,10 +229,9 @@ impl<P> Member<P> {
         }
     }
 
-    /// Joins a claim into what is known; says whether anything changed.
+    /// Merges a claim into what is known. Returns whether anything changed.
     ///
-    /// Whatever somebody says of a peer, somebody has heard from it: an accusation or a verdict, too, is about a
-    /// member.
+    /// Any claim means that some node has heard from the peer, because accusations and verdicts are about members, too.
     pub(super) fn merge(&mut self, incarnation: Incarnation, claim: Claim) -> bool {
         let wins = supersedes((incarnation, claim), (self.incarnation, self.claim));
         let changed = wins || !self.heard;

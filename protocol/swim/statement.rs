@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::standing::Incarnation;
 
-/// How many former ids a node states. A guess: merges that follow each other more quickly than they spread are rare.
+/// The number of former ids that a node states. A guess: merges that follow each other faster than they spread are
+/// rare.
 pub const FORMER_IDS: usize = 4;
 
 /// The id of a cluster, drawn at random.
@@ -13,7 +14,7 @@ pub const FORMER_IDS: usize = 4;
 pub struct ClusterId(pub(super) NonZeroU64);
 
 impl ClusterId {
-    /// The id with this number; `None` for 0, which no cluster has.
+    /// Creates the id with this number. No cluster has the number 0.
     pub const fn new(number: u64) -> Option<Self> {
         match NonZeroU64::new(number) {
             Some(number) => Some(Self(number)),
@@ -21,7 +22,7 @@ impl ClusterId {
         }
     }
 
-    /// Its number.
+    /// Returns the number.
     pub const fn number(self) -> u64 {
         self.0.get()
     }
@@ -30,34 +31,34 @@ impl ClusterId {
 /// What a node states of itself in every request and answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Statement {
-    /// Its incarnation, or one of life 0 for a *passive* node, which states nothing.
+    /// The incarnation of the node. Life 0 means that the node is passive and states nothing.
     pub incarnation: Incarnation,
-    /// Its cluster, or `None` while it has no other members.
+    /// The cluster of the node, or `None` while the node knows no other members.
     pub cluster: Option<ClusterId>,
-    /// Ids that were merged into its cluster's, the latest last.
+    /// The former ids that were merged into that of the cluster, the latest last.
     pub formerly: [Option<ClusterId>; FORMER_IDS],
-    /// The hash of its view ([`Swim::view_hash`]), or 0 where it was not stated.
+    /// The hash of the node's view ([`Swim::view_hash`](super::Swim::view_hash)), or 0 if it is not stated.
     pub view: u64,
 }
 
 impl Statement {
-    /// What a node states of which only the incarnation is known.
+    /// Creates the statement of a node of which only the incarnation is known.
     pub fn of(incarnation: Incarnation) -> Self {
         Self { incarnation, ..Self::default() }
     }
 
-    /// Whether it states nothing: a node of the reference, or one with membership switched off.
+    /// Returns whether the node is passive: a reference node, or a node with membership switched off.
     pub const fn is_passive(&self) -> bool {
         self.incarnation.is_passive()
     }
 }
 
-/// How another node relates to this node's cluster.
+/// The relation of another node to this node's cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relation {
-    /// It belongs to this cluster, or it may.
+    /// The node belongs to this cluster, or may do so.
     Member,
-    /// It belongs to another cluster.
+    /// The node belongs to another cluster.
     Stranger,
 }
 
@@ -66,11 +67,11 @@ pub enum Relation {
 pub(super) struct Cluster {
     pub(super) id: Option<ClusterId>,
     pub(super) formerly: [Option<ClusterId>; FORMER_IDS],
-    /// The last other member is gone: the id is no longer stated and gives way to any other.
+    /// Whether the last other member is gone, so that the id is no longer stated, and any other replaces it.
     pub(super) alone: bool,
-    /// Since when this node has had other members without an id.
+    /// The time since which this node has known other members without an id.
     pub(super) since: Option<Duration>,
-    /// This node is about to join others: see [`Swim::expect_to_join`].
+    /// Whether this node is about to join others: see [`Swim::expect_to_join`](super::Swim::expect_to_join).
     pub(super) joins: bool,
 }
 
@@ -83,7 +84,7 @@ impl Cluster {
         if self.alone { Default::default() } else { self.formerly }
     }
 
-    /// The last other member is gone, or there is one again.
+    /// Sets whether the last other member is gone.
     pub(super) fn set_alone(&mut self, alone: bool) {
         self.alone = alone;
     }
@@ -101,7 +102,7 @@ impl Cluster {
         }
     }
 
-    /// Takes over an id, with the former ids that go with it.
+    /// Takes over an id with its former ids.
     pub(super) fn adopt(&mut self, id: ClusterId, formerly: &[Option<ClusterId>]) {
         let before = self.id();
         if before.is_none() {

@@ -5,25 +5,25 @@ use std::time::Duration;
 use super::standing::Incarnation;
 use crate::peer_id::PeerId;
 
-/// The case against one peer at one incarnation. Dropped with the incarnation, the verdict, or the farewell.
+/// The case against a peer at one incarnation. It ends with the incarnation, the verdict, or the peer's farewell.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Suspicion<P> {
     pub(super) incarnation: Incarnation,
-    /// When this node first heard of it, or woke up.
+    /// The time at which this node first heard of the suspicion, or woke up.
     pub(super) since: Duration,
-    /// Who could not reach it, in order, no more than can matter.
+    /// The members that could not reach the peer, in order, and no more than can matter.
     pub(super) accusers: Vec<P>,
-    /// Accusers that have never answered this node: they count once they have.
+    /// The accusers that have never answered this node. They count once they have.
     pub(super) unverified: Vec<P>,
-    /// When this node's requests began to be refused, without an answer since.
+    /// The time since which the peer's host refuses this node's requests, without an answer in between.
     pub(super) refused_since: Option<Duration>,
-    /// Whether this node has tried and failed, and not succeeded since.
+    /// Whether this node has failed to reach the peer, and not succeeded since.
     pub(super) mine: bool,
-    /// How often it has tried again since and failed.
+    /// The number of failed retries since then.
     pub(super) failures: u32,
-    /// When it tries again.
+    /// The time of the next retry.
     pub(super) retry_due: Option<Duration>,
-    /// When the timer for the verdict is set.
+    /// The time for which the timer for the verdict is set.
     pub(super) verdict_due: Option<Duration>,
 }
 
@@ -42,12 +42,12 @@ impl<P: PeerId> Suspicion<P> {
         }
     }
 
-    /// Whether `me` has a part in it.
+    /// Returns whether `me` shares the suspicion.
     pub(super) fn is_held_by(&self, me: &P) -> bool {
         self.mine || self.failures > 0 || self.refused_since.is_some() || self.accusers.contains(me)
     }
 
-    /// Forgets one's own part in it.
+    /// Withdraws the suspicion of `me`.
     pub(super) fn withdraw(&mut self, me: P) {
         self.mine = false;
         self.failures = 0;
@@ -55,7 +55,7 @@ impl<P: PeerId> Suspicion<P> {
         self.accusers.retain(|accuser| *accuser != me);
     }
 
-    /// What `me` held against the peer is void, and the time that passed was not waited.
+    /// Withdraws the suspicion of `me`, and begins the suspicion time again.
     pub(super) fn begin_again(&mut self, now: Duration, me: P) {
         self.withdraw(me);
         self.since = now;

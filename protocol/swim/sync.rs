@@ -5,16 +5,16 @@ use std::time::Duration;
 use super::standing::{Incarnation, Update};
 use crate::peer_id::{PeerId, mix};
 
-/// About how many entries of a view go into one message. A guess: some 120 bytes each on the wire.
+/// About how many entries of a view one message has. A guess: each takes about 120 bytes on the wire.
 pub const PAGE: usize = 256;
 
-/// Most parts that a view is divided into, so that their hashes fit into one message.
+/// The most parts into which a view is divided, so that their hashes fit into one message.
 pub const MAX_PARTS: usize = 256;
 
-/// Most entries that are accepted in one message: a page, one part that exceeds it, and corrections.
+/// The most entries that are accepted in one message: a page, one part that exceeds it, and corrections.
 pub const MAX_ENTRIES: usize = 8 * PAGE;
 
-/// About how many members one part holds in a small view.
+/// About how many members a part of a small view has.
 pub(super) const PART: usize = 16;
 
 /// A request to compare views.
@@ -22,34 +22,34 @@ pub(super) const PART: usize = 16;
 pub struct Sync<P> {
     /// The hash of each part of the sender's view. Their number is a power of two.
     pub parts: Vec<u64>,
-    /// The first part that is to be compared; the number of parts when only `news` is sent.
+    /// The first part to compare, or the number of parts if only `news` is sent.
     pub first: usize,
-    /// What the receiver lacks or has older, as far as the sender knows.
+    /// The entries that the receiver lacks, or of which it has an older incarnation, as far as the sender knows.
     pub news: Vec<Update<P>>,
 }
 
 /// The answer to a [`Sync`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Page<P> {
-    /// The parts that differ, among those up to `next`.
+    /// The parts before `next` that differ.
     pub differing: Vec<usize>,
-    /// What the answering node knows in those parts, and where the request was wrong.
+    /// The entries of those parts in the answering node's view, and corrections of the request's news.
     pub entries: Vec<Update<P>>,
-    /// Where to go on, or `None` after the last part.
+    /// The part with which to continue, or `None` after the last part.
     pub next: Option<usize>,
-    /// The number of parts that the answering node would have divided its view into. If that is more than were
-    /// compared, nothing else was: the sender begins again with as many.
+    /// The number of parts into which the answering node would have divided its view. If that is more than the request
+    /// has, nothing was compared, and the sender begins again with this many.
     pub parts: usize,
 }
 
-/// A [`Sync`] that cannot be answered. Nothing has changed.
+/// Why a [`Sync`] cannot be answered. Nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SyncError {
     /// The number of parts is not a power of two up to [`MAX_PARTS`].
     #[error("a view has a power of two of parts, at most {MAX_PARTS}, not {0}")]
     Parts(usize),
-    /// More news than fit into one message.
+    /// There are more news than fit into one message.
     #[error("a message carries at most {MAX_ENTRIES} entries of a view, not {0}")]
     Entries(usize),
 }
@@ -58,12 +58,12 @@ pub enum SyncError {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Comparison<P> {
     pub(super) peer: P,
-    /// When it is given up: the peer has not answered.
+    /// The time at which it is given up if the peer has not answered.
     pub(super) until: Duration,
 }
 
-/// The hash of one entry. The hash of a view is the exclusive or of its entries', so that it does not depend on order
-/// and can follow each change.
+/// Returns the hash of an entry. The hash of a view is the exclusive or of those of its entries, so that it does not
+/// depend on their order and can be updated with each change.
 pub(super) fn entry_hash<P: PeerId>(peer: &P, incarnation: Incarnation) -> u64 {
     mix(mix(peer.bits() ^ 0x9e37_79b9_7f4a_7c15) ^ mix(incarnation.life.rotate_left(32) ^ u64::from(incarnation.turn)))
 }

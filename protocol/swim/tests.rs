@@ -1,4 +1,7 @@
-//! One test per rule.
+//! One test for each rule of membership.
+
+mod comparing;
+mod returning;
 
 use std::time::Duration;
 
@@ -19,7 +22,7 @@ fn says(by: u32, peer: u32, turn: u32, claim: Claim) -> Update<u32> {
     Update { peer, incarnation: at(turn), claim, by }
 }
 
-/// One machine, its clock, and what it asked for last.
+/// A machine, its clock, and its pending outputs.
 struct Node {
     swim: Swim<u32>,
     chance: ChaCha8Rng,
@@ -39,7 +42,7 @@ impl Node {
         }
     }
 
-    /// Started, among members that take part and were heard of.
+    /// A started node among members that are not passive and known from others.
     fn among(peers: impl IntoIterator<Item = u32>) -> Self {
         let mut node = Self::new(SwimConfig { witnesses: 0, ..SwimConfig::default() });
         node.tell(Input::Start);
@@ -62,7 +65,7 @@ impl Node {
         outputs
     }
 
-    /// Runs the timers for a while; each request is answered at once as `answer` says.
+    /// Runs the timers for a while, and answers each request at once with `answer`.
     fn run(&mut self, time: Duration, answer: impl Fn(u32) -> Outcome) -> Vec<Output<u32>> {
         let end = self.now + time;
         let mut all = Vec::new();
@@ -115,7 +118,7 @@ fn well(_: u32) -> Outcome {
     Outcome::Answered(Statement::of(at(0)))
 }
 
-/// Everyone answers but these.
+/// All peers answer except these.
 fn without(lost: &'static [u32]) -> impl Fn(u32) -> Outcome {
     move |peer| {
         if lost.contains(&peer) { Outcome::Lost } else { well(peer) }
@@ -138,7 +141,7 @@ fn broadcasts(outputs: &[Output<u32>]) -> Vec<Update<u32>> {
 fn every_member_is_probed_within_two_passes() {
     let mut node = Node::among(1..=20);
     let mut last = [0; 21];
-    // One period in eight is for any member in turn.
+    // One of eight periods probes any member in turn.
     for period in 1..1_000 {
         for output in node.run(seconds(1), well) {
             if let Output::Probe { peer, .. } = output {
@@ -162,7 +165,7 @@ fn an_unanswered_probe_goes_through_relays_and_one_answer_is_enough() {
     else {
         panic!("{outputs:?}")
     };
-    // Refused at once: no need to wait for the timeout.
+    // The connection is refused, so there is no need to wait for the timeout.
     let outputs = node.tell(Input::Outcome { token: *token, outcome: Outcome::Lost });
     let relays: Vec<_> = outputs
         .iter()
@@ -180,7 +183,7 @@ fn an_unanswered_probe_goes_through_relays_and_one_answer_is_enough() {
 }
 
 #[test]
-fn an_accusation_is_broadcast_and_told_to_the_accused_unless_it_is_passive() {
+fn an_accusation_is_broadcast_and_sent_to_the_accused_unless_it_is_passive() {
     let mut node = Node::among(1..=5);
     let outputs = node.run(seconds(12), without(&[3]));
     let accusation = says(ME, 3, 0, Claim::Suspect);
@@ -199,7 +202,7 @@ fn an_accusation_is_broadcast_and_told_to_the_accused_unless_it_is_passive() {
 }
 
 #[test]
-fn no_verdict_without_confirmations_and_one_with_them() {
+fn a_verdict_needs_confirmations() {
     let mut node = Node::among(1..=9);
     node.run(seconds(300), without(&[3]));
     assert_eq!(node.status(3), Some(Status::Suspect), "nobody else says so");
@@ -218,14 +221,14 @@ fn no_verdict_without_confirmations_and_one_with_them() {
 }
 
 #[test]
-fn who_has_not_failed_to_reach_it_does_not_decide() {
+fn a_node_that_has_reached_the_accused_gives_no_verdict() {
     let mut node = Node::among(1..=9);
     for by in 4..=9 {
         node.tell(Input::Update(says(by, 3, 0, Claim::Suspect)));
     }
     node.run(seconds(300), well);
     assert_eq!(node.status(3), Some(Status::Suspect));
-    // And one success ends what one failure began.
+    // One success ends the accusation.
     let mut node = Node::among(1..=9);
     node.run(seconds(15), without(&[3]));
     assert_eq!(node.status(3), Some(Status::Suspect));
@@ -237,7 +240,7 @@ fn who_has_not_failed_to_reach_it_does_not_decide() {
 }
 
 #[test]
-fn a_lone_pair_decides_and_so_does_one_among_passive_peers() {
+fn a_node_of_a_pair_or_among_passive_peers_decides_alone() {
     let mut node = Node::among(1..=1);
     node.run(seconds(2), without(&[1]));
     assert_eq!(node.status(1), Some(Status::Suspect), "the suspicion time is not over");
@@ -258,7 +261,7 @@ fn a_lone_pair_decides_and_so_does_one_among_passive_peers() {
 }
 
 #[test]
-fn when_many_fail_at_once_the_rest_still_decide() {
+fn the_rest_decides_when_many_fail_at_once() {
     let mut node = Node::among(1..=30);
     node.run(seconds(120), |_| Outcome::Lost);
     node.run(seconds(3_000), |_| Outcome::Lost);
@@ -266,17 +269,7 @@ fn when_many_fail_at_once_the_rest_still_decide() {
 }
 
 #[test]
-fn a_late_verdict_does_not_remove_a_node_that_is_back() {
-    let mut node = Node::among(1..=5);
-    node.tell(Input::Update(says(3, 3, 1, Claim::Alive)));
-    node.tell(Input::Update(says(4, 3, 0, Claim::Dead)));
-    assert_eq!((node.status(3), node.events.len()), (Some(Status::Alive), 0));
-    node.tell(Input::Update(says(4, 3, 1, Claim::Dead)));
-    assert_eq!(node.status(3), Some(Status::Failed));
-}
-
-#[test]
-fn a_peer_that_nobody_has_heard_is_unreachable_whatever_fails_and_joins_when_it_answers() {
+fn a_peer_that_was_never_heard_from_is_unreachable_until_it_answers() {
     for outcome in [Outcome::Lost, Outcome::Refused] {
         let mut node = Node::among(1..=5);
         node.tell(Input::Add(9));
@@ -295,7 +288,7 @@ fn a_peer_that_nobody_has_heard_is_unreachable_whatever_fails_and_joins_when_it_
 }
 
 #[test]
-fn a_verdict_of_others_counts_against_a_peer_that_this_node_has_not_heard() {
+fn a_verdict_of_others_removes_a_peer_that_this_node_never_heard_from() {
     let mut node = Node::among(1..=5);
     node.tell(Input::Add(9));
     node.tell(Input::Update(says(4, 9, 0, Claim::Dead)));
@@ -304,7 +297,7 @@ fn a_verdict_of_others_counts_against_a_peer_that_this_node_has_not_heard() {
 }
 
 #[test]
-fn a_peer_put_again_after_it_failed_is_removed_again_when_its_port_refuses() {
+fn a_failed_peer_that_is_put_again_is_removed_when_its_port_refuses() {
     let mut node = Node::among(1..=5);
     node.tell(Input::Update(says(4, 3, 0, Claim::Dead)));
     node.tell(Input::Add(3));
@@ -317,7 +310,7 @@ fn a_peer_put_again_after_it_failed_is_removed_again_when_its_port_refuses() {
 }
 
 #[test]
-fn a_member_whose_port_refuses_is_removed_by_one_node_after_the_restart_time() {
+fn one_node_removes_a_member_whose_port_refuses_after_the_restart_time() {
     for peers in [1, 9] {
         let mut node = Node::among(1..=peers);
         let refuses = |peer| if peer == 1 { Outcome::Refused } else { well(peer) };
@@ -340,81 +333,9 @@ fn a_member_whose_port_refuses_is_removed_by_one_node_after_the_restart_time() {
 }
 
 #[test]
-fn a_restart_within_a_second_is_no_failure() {
-    let mut node = Node::among(1..=1);
-    node.run(seconds(1), |_| Outcome::Refused);
-    assert_eq!(node.status(1), Some(Status::Suspect));
-    let again = Statement::of(Incarnation::of_life(LIFE + 1));
-    let outputs = node.run(seconds(5), |_| Outcome::Answered(again));
-    assert!(!node.events.iter().any(|event| matches!(event, MemberEvent::Failed { .. })));
-    assert!(node.events.contains(&MemberEvent::Rejoined { peer: 1, incarnation: again.incarnation }));
-    assert_eq!(welcomes(&outputs), 1, "the new process knows nobody");
-}
-
-/// How many probes tell their peers that these are members.
-fn welcomes(outputs: &[Output<u32>]) -> usize {
-    outputs.iter().filter(|output| matches!(output, Output::Probe { welcome: true, .. })).count()
-}
-
-#[test]
-fn a_restarted_member_is_welcomed_by_all_who_hear_of_it_until_it_answers_each() {
-    let again = Incarnation::of_life(LIFE + 1);
-    let mut node = Node::among(1..=3);
-    // another member says so: there is no haste
-    let said = Update { peer: 1, incarnation: again, claim: Claim::Alive, by: 2 };
-    assert_eq!(welcomes(&node.tell(Input::Update(said))), 0);
-    let answer = |lives: bool| {
-        move |peer: u32| match (peer, lives) {
-            (1, true) => Outcome::Answered(Statement::of(again)),
-            (1, false) => Outcome::Lost,
-            _ => well(peer),
-        }
-    };
-    assert!(welcomes(&node.run(seconds(2), answer(false))) > 1, "what is lost is said again");
-    assert_eq!(welcomes(&node.run(seconds(10), answer(true))), 1);
-    assert_eq!(welcomes(&node.run(seconds(10), answer(true))), 0);
-    // this node sees it first: at once
-    let later = Statement::of(Incarnation::of_life(LIFE + 2));
-    assert_eq!(welcomes(&node.tell(Input::Heard { peer: 1, stated: later })), 1);
-    // one that was never heard was not restarted
-    let mut node = Node::among(1..=3);
-    node.tell(Input::Add(9));
-    assert_eq!(welcomes(&node.tell(Input::Heard { peer: 9, stated: later })), 0);
-}
-
-#[test]
-fn a_member_that_failed_and_was_put_again_is_welcomed_when_it_is_back_in_another_life() {
-    let mut node = Node::among(1..=3);
-    node.tell(Input::Update(says(2, 1, 0, Claim::Dead)));
-    node.tell(Input::Add(1));
-    assert_eq!(node.status(1), Some(Status::Pending));
-    let again = Statement::of(Incarnation::of_life(LIFE + 1));
-    assert_eq!(welcomes(&node.tell(Input::Heard { peer: 1, stated: again })), 1);
-}
-
-#[test]
-fn a_restarted_member_that_is_about_to_join_is_welcomed_again_once_it_has_joined() {
-    let (again, id) = (Incarnation::of_life(LIFE + 1), ClusterId::new(7));
-    let mut node = Node::among(1..=3);
-    let stated = |cluster| Statement { cluster, ..Statement::of(again) };
-    assert_eq!(node.swim.relate(&Statement { cluster: id, ..Statement::of(at(0)) }, false), Relation::Member);
-    node.tell(Input::Update(Update { peer: 1, incarnation: again, claim: Claim::Alive, by: 2 }));
-    let answer = |cluster| {
-        move |peer: u32| match peer {
-            1 => Outcome::Answered(stated(cluster)),
-            _ => well(peer),
-        }
-    };
-    // it refuses what a member says while it looks for its seed, and its answer states no cluster
-    assert!(welcomes(&node.run(seconds(10), answer(None))) > 1);
-    assert_eq!(welcomes(&node.run(seconds(10), answer(id))), 1);
-    assert_eq!(welcomes(&node.run(seconds(10), answer(id))), 0);
-}
-
-#[test]
 fn a_member_that_refuses_only_this_node_stays() {
     let mut node = Node::among(1..=9);
-    // Relays reach it.
+    // Relays reach the member.
     for _ in 0..20 {
         for output in node.run(Duration::from_millis(1), well) {
             assert!(!matches!(output, Output::Broadcast(_)));
@@ -437,7 +358,7 @@ fn a_member_that_refuses_only_this_node_stays() {
 }
 
 #[test]
-fn those_known_by_hearsay_have_no_vote_until_they_answer() {
+fn members_known_from_others_have_no_vote_until_they_answer() {
     let mut node = Node::among(1..=9);
     for peer in 20..60 {
         node.tell(Input::Update(says(1, peer, 0, Claim::Alive)));
@@ -447,7 +368,7 @@ fn those_known_by_hearsay_have_no_vote_until_they_answer() {
         node.tell(Input::Update(says(by, 3, 0, Claim::Suspect)));
     }
     assert_eq!(node.status(3), Some(Status::Suspect), "forty that nobody has met");
-    // They can be probed, accused and removed themselves.
+    // These members can be probed, accused and removed.
     node.run(seconds(600), |peer| if peer >= 20 { Outcome::Refused } else { well(peer) });
     assert!((20..60).all(|peer| node.status(peer) == Some(Status::Failed)));
 
@@ -467,8 +388,8 @@ fn those_known_by_hearsay_have_no_vote_until_they_answer() {
 }
 
 #[test]
-fn peers_that_were_put_are_asked_within_the_budget_and_each_node_of_a_group_asks_a_share() {
-    // 200 nodes are put everywhere at once. Who asks whom first, if every answer were news at once?
+fn peers_that_were_put_are_asked_within_the_budget_and_members_share_the_work() {
+    // 200 nodes are put everywhere at once. This determines which node asks each peer first.
     let all: Vec<u32> = (0..200).collect();
     let mut first: std::collections::BTreeMap<u32, (Duration, u32)> = std::collections::BTreeMap::new();
     let mut early = 0;
@@ -494,10 +415,10 @@ fn peers_that_were_put_are_asked_within_the_budget_and_each_node_of_a_group_asks
     assert!(first.values().all(|(at, _)| *at < seconds(2)), "{first:?}");
     let askers: std::collections::BTreeSet<u32> = first.values().map(|(_, by)| *by).collect();
     assert!(askers.len() < 60, "{} ask", askers.len());
-    // nobody has answered by then, and yet each peer is asked by few
+    // no peer has answered by then, and yet few nodes ask each peer
     assert!(early < 1_000, "{early} asks in the first quarter of a second");
 
-    // A lone operator puts more than a period's budget.
+    // An operator puts more peers than the budget of a period.
     let mut node = Node::new(SwimConfig { asks: 10, ..SwimConfig::default() });
     node.tell(Input::Start);
     for peer in 1..=100 {
@@ -512,7 +433,7 @@ fn peers_that_were_put_are_asked_within_the_budget_and_each_node_of_a_group_asks
 }
 
 #[test]
-fn members_are_bounded() {
+fn the_number_of_members_is_bounded() {
     let mut node = Node::new(SwimConfig { members: 3, ..SwimConfig::default() });
     node.tell(Input::Start);
     for peer in 1..=3 {
@@ -524,128 +445,6 @@ fn members_are_bounded() {
 }
 
 #[test]
-fn a_life_too_far_ahead_is_not_believed() {
-    let mut node = Node::among(1..=3);
-    let hour = 3_600_000;
-    node.now = seconds(10);
-    let claim = |life, claim| Update { peer: 3, incarnation: Incarnation::of_life(life), claim, by: 4 };
-    node.tell(Input::Update(claim(LIFE + hour + 10_001, Claim::Dead)));
-    node.tell(Input::Update(claim(1 << 53, Claim::Left)));
-    assert_eq!((node.status(3), node.events.len()), (Some(Status::Alive), 0));
-    let stated = Statement::of(Incarnation::of_life(1 << 53));
-    node.tell(Input::Heard { peer: 3, stated });
-    node.tell(Input::Update(Update { peer: ME, incarnation: stated.incarnation, claim: Claim::Alive, by: 4 }));
-    assert_eq!(node.swim.incarnation(), at(0));
-    node.tell(Input::Update(claim(LIFE + hour + 10_000, Claim::Dead)));
-    assert_eq!(node.status(3), Some(Status::Failed));
-}
-
-#[test]
-fn another_life_at_this_address_is_reported_and_answered_once_a_minute() {
-    let mut node = Node::among(1..=3);
-    let other = |life| Update { peer: ME, incarnation: Incarnation::of_life(life), claim: Claim::Alive, by: 2 };
-    node.tell(Input::Told(other(LIFE + 50)));
-    assert_eq!(node.swim.incarnation(), Incarnation::of_life(LIFE + 51), "an earlier start, perhaps");
-    node.tell(Input::Told(other(LIFE + 60)));
-    assert_eq!(node.swim.incarnation(), Incarnation::of_life(LIFE + 51), "no race of two processes");
-    let taken = |life| MemberEvent::AddressTaken { incarnation: Incarnation::of_life(life) };
-    assert_eq!(node.events, [taken(LIFE + 50), taken(LIFE + 60)]);
-}
-
-#[test]
-fn what_an_operator_removed_stays_removed_until_one_adds_it() {
-    let mut node = Node::among(1..=5);
-    node.tell(Input::Remove(3));
-    node.tell(Input::Update(says(3, 3, 7, Claim::Alive)));
-    node.tell(Input::Told(says(3, 3, 8, Claim::Alive)));
-    node.tell(Input::Heard { peer: 3, stated: Statement::of(at(9)) });
-    node.told_view(4, &[says(4, 3, 9, Claim::Alive)]);
-    node.tell(Input::Update(says(4, 3, 9, Claim::Dead)));
-    let outputs = node.run(seconds(100), well);
-    assert!(!outputs.iter().any(|output| matches!(output, Output::Probe { peer: 3, .. })));
-    assert_eq!((node.status(3), node.events.len()), (Some(Status::Expelled), 0));
-    node.tell(Input::Add(3));
-    assert_eq!(node.status(3), Some(Status::Pending));
-    node.run(seconds(20), well);
-    assert_eq!(node.events, [MemberEvent::Joined { peer: 3, incarnation: at(0) }]);
-}
-
-#[test]
-fn what_a_verdict_removed_is_tried_for_ever_and_taken_back() {
-    let mut node = Node::among(1..=5);
-    node.tell(Input::Update(says(4, 3, 0, Claim::Dead)));
-    node.events.clear();
-    let outputs = node.run(seconds(100_000), without(&[3]));
-    let tries = outputs.iter().filter(|output| matches!(output, Output::Probe { peer: 3, .. })).count();
-    assert!((19_000..=20_000).contains(&tries), "{tries}");
-    // It answers, and does not know.
-    let outputs = node.run(seconds(10), well);
-    let verdict = says(ME, 3, 0, Claim::Dead);
-    let told = |output: &Output<u32>| matches!(output, Output::Tell { peer: 3, update, .. } if *update == verdict);
-    assert!(outputs.iter().any(told), "that is how it learns");
-    assert_eq!(node.status(3), Some(Status::Failed), "it has not contradicted yet");
-    let news = says(3, 3, 1, Claim::Alive);
-    let outputs = node.told_view(3, &[news]);
-    assert_eq!(broadcasts(&outputs), [news], "the others are told");
-    assert_eq!(node.events, [MemberEvent::Rejoined { peer: 3, incarnation: at(1) }]);
-    // Or it has been started again meanwhile.
-    node.tell(Input::Update(says(4, 3, 1, Claim::Dead)));
-    node.events.clear();
-    let incarnation = Incarnation::of_life(LIFE + 1);
-    let outputs = node.tell(Input::Heard { peer: 3, stated: Statement::of(incarnation) });
-    assert_eq!(node.events, [MemberEvent::Rejoined { peer: 3, incarnation }]);
-    assert_eq!(broadcasts(&outputs).len(), 1);
-}
-
-#[test]
-fn a_node_contradicts_suspicion_and_removal_of_itself_once() {
-    let mut node = Node::among(1..=5);
-    let outputs = node.tell(Input::Update(says(3, ME, 0, Claim::Suspect)));
-    assert_eq!(broadcasts(&outputs), [says(ME, ME, 1, Claim::Alive)]);
-    assert_eq!(node.swim.health(), 1);
-    assert!(node.tell(Input::Update(says(4, ME, 0, Claim::Suspect))).is_empty(), "answered already");
-    let outputs = node.tell(Input::Told(says(4, ME, 1, Claim::Dead)));
-    assert_eq!(broadcasts(&outputs), [says(ME, ME, 2, Claim::Alive)]);
-    assert!(matches!(outputs[..], [_, Output::Tell { peer: 4, .. }]), "asks to be taken back");
-    // An earlier life of this address had a later clock.
-    let incarnation = Incarnation { life: LIFE + 50, turn: 3 };
-    node.tell(Input::Update(Update { peer: ME, incarnation, claim: Claim::Dead, by: 4 }));
-    assert_eq!(node.swim.incarnation(), Incarnation::of_life(LIFE + 51));
-}
-
-#[test]
-fn leaving_is_no_failure_and_ends_everything() {
-    let mut node = Node::among(1..=5);
-    node.tell(Input::Update(says(3, 3, 0, Claim::Left)));
-    node.tell(Input::Update(says(4, 3, 0, Claim::Dead)));
-    assert_eq!(node.events, [MemberEvent::Left { peer: 3, incarnation: at(0) }]);
-    let outputs = node.run(seconds(60), well);
-    assert!(!outputs.iter().any(|output| matches!(output, Output::Probe { peer: 3, .. })), "not tried");
-    node.tell(Input::Update(says(3, 3, 1, Claim::Alive)));
-    assert_eq!(node.events[1..], [MemberEvent::Joined { peer: 3, incarnation: at(1) }]);
-
-    assert_eq!(node.tell(Input::Leave), [Output::Broadcast(says(ME, ME, 0, Claim::Left))]);
-    assert!(node.tell(Input::Update(says(3, ME, 0, Claim::Suspect))).is_empty());
-    assert!(node.run(seconds(60), well).is_empty());
-    let outputs = node.tell(Input::Start);
-    assert_eq!(broadcasts(&outputs), [says(ME, ME, 1, Claim::Alive)]);
-}
-
-#[test]
-fn a_restart_is_a_new_incarnation_and_drops_the_old_case() {
-    let mut node = Node::among(1..=5);
-    node.tell(Input::Update(says(4, 3, 5, Claim::Suspect)));
-    let incarnation = Incarnation::of_life(LIFE + 1);
-    node.tell(Input::Update(Update { peer: 3, incarnation, claim: Claim::Alive, by: 3 }));
-    node.tell(Input::Update(says(4, 3, 9, Claim::Dead)));
-    assert_eq!(node.status(3), Some(Status::Alive));
-    assert_eq!(
-        node.events,
-        [MemberEvent::Suspected { peer: 3, incarnation: at(5), by: 4 }, MemberEvent::Rejoined { peer: 3, incarnation }]
-    );
-}
-
-#[test]
 fn a_node_that_stood_still_accuses_nobody() {
     let mut node = Node::among(1..=9);
     node.run(seconds(20), without(&[3]));
@@ -653,7 +452,7 @@ fn a_node_that_stood_still_accuses_nobody() {
     for by in [4, 5] {
         node.tell(Input::Update(says(by, 3, 0, Claim::Suspect)));
     }
-    // A probe is under way when the process is stopped for a minute; then everything it waited for fails at once.
+    // A probe is under way when the process is stopped for a minute. Then all its requests fail at once.
     node.timers.sort();
     node.now += seconds(60);
     let mut outputs = Vec::new();
@@ -672,7 +471,7 @@ fn a_node_that_stood_still_accuses_nobody() {
 }
 
 #[test]
-fn whoever_reaches_a_passive_peer_speaks_for_it() {
+fn a_node_that_reaches_a_passive_peer_refutes_for_it() {
     let mut node = Node::among(1..=5);
     let passive = |turn, claim, by| Update { peer: 9, incarnation: Incarnation { life: 0, turn }, claim, by };
     node.tell(Input::Add(9));
@@ -697,7 +496,7 @@ fn whoever_reaches_a_passive_peer_speaks_for_it() {
 }
 
 #[test]
-fn local_health_falls_when_nobody_answers_and_not_when_relays_do() {
+fn local_health_worsens_when_relays_are_silent_too() {
     let mut node = Node::among(1..=9);
     node.run(seconds(30), without(&[3]));
     assert_eq!(node.swim.health(), 0, "relays say that they cannot either");
@@ -718,7 +517,7 @@ fn the_suspicion_time_falls_with_each_confirmation() {
 }
 
 #[test]
-fn some_of_those_who_hear_of_a_suspicion_check_it() {
+fn some_nodes_that_hear_of_a_suspicion_probe_the_peer() {
     let mut checked = 0;
     for seed in 0..200 {
         let mut node = Node::among(1..=99);
@@ -733,7 +532,7 @@ fn some_of_those_who_hear_of_a_suspicion_check_it() {
 }
 
 #[test]
-fn before_the_start_nothing_is_sent() {
+fn nothing_is_sent_before_the_start() {
     let mut node = Node::new(SwimConfig::default());
     node.tell(Input::Add(1));
     node.tell(Input::Heard { peer: 1, stated: Statement::of(at(0)) });
@@ -745,19 +544,7 @@ fn before_the_start_nothing_is_sent() {
 }
 
 #[test]
-fn removed_peers_are_remembered_up_to_a_bound_and_the_operators_longest() {
-    let mut node = Node::new(SwimConfig { remembered: 3, ..SwimConfig::default() });
-    node.tell(Input::Remove(1));
-    for (peer, claim) in [(2, Claim::Dead), (3, Claim::Left), (4, Claim::Dead), (5, Claim::Dead)] {
-        node.now += seconds(1);
-        node.tell(Input::Update(says(9, peer, 0, claim)));
-    }
-    let kept: Vec<_> = node.swim.peers().map(|(peer, ..)| peer).collect();
-    assert_eq!(kept, [1, 4, 5]);
-}
-
-#[test]
-fn news_told_to_one_is_passed_on_but_a_list_handed_to_a_newcomer_is_not() {
+fn news_sent_to_one_node_is_passed_on_but_a_newcomers_view_is_not() {
     let mut node = Node::among(1..=3);
     let news = says(4, 4, 0, Claim::Alive);
     assert_eq!(broadcasts(&node.tell(Input::Told(news))), [news]);
@@ -772,7 +559,7 @@ fn news_told_to_one_is_passed_on_but_a_list_handed_to_a_newcomer_is_not() {
 }
 
 #[test]
-fn a_configuration_out_of_range_is_refused_with_its_value() {
+fn a_setting_out_of_range_is_rejected_with_its_value() {
     let refused = |config: SwimConfig| config.check().unwrap_err().to_string();
     assert_eq!(
         refused(SwimConfig { relays: 65, ..SwimConfig::default() }),
@@ -817,7 +604,7 @@ fn updates() -> impl Strategy<Value = Update<u32>> {
     })
 }
 
-/// Compares two machines until they agree; says how many requests that took, and the most entries in a message.
+/// Compares two machines until they agree. Returns the number of requests, and the most entries in a message.
 fn compare(one: &mut Swim<u32>, two: &mut Swim<u32>) -> (usize, usize) {
     let mut chance = ChaCha8Rng::seed_from_u64(5);
     let (mut requests, mut most) = (0, 0);
@@ -839,98 +626,6 @@ fn machine(me: u32, members: impl IntoIterator<Item = (u32, u32)>) -> Swim<u32> 
         let _ = swim.handle(Duration::ZERO, Input::Know(peer, at(turn)), &mut chance);
     }
     swim
-}
-
-#[test]
-fn a_newcomer_gets_a_view_of_any_size_in_pages_and_is_known_afterwards() {
-    for count in [1, 15, 16, 17, 255, 256, 257, 258, 300, 1_000, 4_097, 20_000] {
-        let mut seed = machine(1, (10..10 + count).map(|peer| (peer, 0)));
-        let mut newcomer = machine(2, []);
-        let (requests, most) = compare(&mut newcomer, &mut seed);
-        assert_eq!(newcomer.view_hash(), seed.view_hash(), "{count}");
-        assert_eq!(newcomer.size(), count as usize + 1);
-        assert!(most <= PAGE + count as usize / 16, "{most} of {count} in a message");
-        assert!(requests <= 3 + 2 * count as usize / PAGE, "{requests} for {count}");
-        assert_eq!(compare(&mut newcomer, &mut seed), (1, 0), "nothing is left");
-    }
-}
-
-/// Has one compare its view with another's until they agree; answers what it has everybody told.
-fn told_by(one: &mut Swim<u32>, two: &mut Swim<u32>) -> Vec<u32> {
-    let mut chance = ChaCha8Rng::seed_from_u64(5);
-    let (mut told, mut next) = (Vec::new(), Some(one.begin_joining(&two.me)));
-    while let Some(sync) = next {
-        let (page, outputs) = two.answer_sync(seconds(9), one.me, &sync, &mut chance).unwrap();
-        assert!(!outputs.iter().any(|output| matches!(output, Output::Broadcast(_))));
-        let (more, outputs) = one.take_page(seconds(9), two.me, (&sync, &page), &mut chance);
-        told.extend(outputs.iter().filter_map(|output| match output {
-            Output::Broadcast(update) => Some(update.peer),
-            _ => None,
-        }));
-        next = more;
-    }
-    told.sort_unstable();
-    told
-}
-
-#[test]
-fn where_two_groups_meet_each_is_told_of_the_other() {
-    let mut one = machine(1, [(10, 0), (11, 0)]);
-    let mut two = machine(2, [(20, 0), (21, 0), (22, 0)]);
-    assert_eq!(told_by(&mut one, &mut two), [1, 2, 10, 11, 20, 21, 22]);
-    // a node that knows most of them already
-    let mut half = machine(3, [(10, 0), (20, 0), (21, 0), (22, 0), (30, 0)]);
-    assert_eq!(told_by(&mut half, &mut two), [] as [u32; 0]);
-    assert_eq!(half.view_hash(), two.view_hash());
-}
-
-#[test]
-fn within_a_group_what_a_comparison_finds_is_not_said_again() {
-    let everyone = || (10..60).map(|peer| (peer, 0));
-    let mut one = machine(1, everyone().chain([(2, 0)]));
-    let mut two = machine(2, everyone().chain([(1, 0), (70, 0), (71, 0)]));
-    assert_eq!(told_by(&mut one, &mut two), [] as [u32; 0]);
-    assert_eq!(one.view_hash(), two.view_hash());
-    // a newcomer that tries again, and has been told of a few meanwhile, the seed among them
-    let mut newcomer = machine(3, [(1, 0), (10, 0)]);
-    assert_eq!(told_by(&mut newcomer, &mut one), [] as [u32; 0]);
-    assert_eq!(newcomer.size(), 54);
-}
-
-#[test]
-fn a_difference_in_a_large_view_costs_little() {
-    let mut one = machine(1, (10..10_010).map(|peer| (peer, 0)));
-    let mut two = machine(2, (10..10_010).map(|peer| (peer, u32::from(peer == 5_000))));
-    let (requests, most) = compare(&mut one, &mut two);
-    assert!(requests <= 2 && most <= 150, "{requests} requests, {most} entries");
-    assert_eq!(one.view_hash(), two.view_hash());
-}
-
-#[test]
-fn a_verdict_that_was_missed_comes_as_a_correction() {
-    let mut one = machine(1, [(2, 0), (10, 0), (11, 0)]);
-    let mut two = machine(2, [(1, 0), (10, 0), (11, 0)]);
-    let dead = Update { peer: 10, incarnation: at(0), claim: Claim::Dead, by: 2 };
-    let _ = two.handle(seconds(1), Input::Update(dead), &mut ChaCha8Rng::seed_from_u64(1));
-    compare(&mut one, &mut two);
-    assert_eq!(one.status(&10), Some(Status::Failed));
-    assert_eq!(one.view_hash(), two.view_hash());
-}
-
-#[test]
-fn a_comparison_out_of_bounds_is_refused() {
-    let mut one = machine(1, [(2, 0)]);
-    let mut chance = ChaCha8Rng::seed_from_u64(1);
-    for parts in [0, 3, 512] {
-        let sync = Sync { parts: vec![0; parts], first: 0, news: Vec::new() };
-        assert_eq!(one.answer_sync(seconds(1), 2, &sync, &mut chance), Err(SyncError::Parts(parts)));
-    }
-    let news = vec![Update { peer: 3, incarnation: at(0), claim: Claim::Alive, by: 2 }; MAX_ENTRIES + 1];
-    let sync = Sync { parts: vec![0], first: usize::MAX, news };
-    assert_eq!(one.answer_sync(seconds(1), 2, &sync, &mut chance), Err(SyncError::Entries(MAX_ENTRIES + 1)));
-    // A part that is not there is none that differs.
-    let sync = Sync { parts: vec![0; 4], first: usize::MAX, news: Vec::new() };
-    assert_eq!(one.answer_sync(seconds(1), 2, &sync, &mut chance).unwrap().0.entries, []);
 }
 
 proptest! {
@@ -1026,7 +721,7 @@ proptest! {
             }
             let stated = incarnation.map(Statement::of);
             let sign = stated.map_or(Input::Answered(peer), |stated| Input::Heard { peer, stated });
-            // an input that says nothing: what time does, it does to both
+            // an input without effect, so that the passing of time affects both machines
             let nothing = Input::Timer(Timer::Relays { token: Token(0) });
             let (mut one, mut other) = (node.swim.clone(), node.swim.clone());
             prop_assert_eq!(one.handle(node.now, sign, &mut node.chance), other.handle(node.now, nothing, &mut node.chance));
@@ -1036,7 +731,7 @@ proptest! {
 }
 
 #[test]
-fn a_node_whose_timers_are_late_is_slow_and_says_so_to_itself_once_for_each() {
+fn each_late_timer_worsens_local_health_once() {
     let mut node = Node::among(1..=3);
     node.now = node.swim.period_due + Duration::from_millis(100);
     node.tell(Input::Answered(1));
@@ -1050,7 +745,7 @@ fn a_node_whose_timers_are_late_is_slow_and_says_so_to_itself_once_for_each() {
 }
 
 #[test]
-fn an_answer_that_comes_when_others_were_asked_already_is_a_sign_that_this_node_is_slow() {
+fn an_answer_after_relays_were_asked_worsens_local_health() {
     let mut node = Node::among(1..=9);
     let period = node.timers.iter().find(|(_, timer)| matches!(timer, Timer::Period { .. })).copied().unwrap();
     node.now = period.0;
@@ -1069,7 +764,7 @@ fn an_answer_that_comes_when_others_were_asked_already_is_a_sign_that_this_node_
 }
 
 #[test]
-fn only_who_accuses_asks_accusers_that_it_has_not_met() {
+fn only_accusers_probe_unknown_accusers() {
     let probes = |outputs: &[Output<u32>]| -> Vec<u32> {
         let probe = |output: &Output<u32>| match output {
             Output::Probe { peer, .. } => Some(*peer),

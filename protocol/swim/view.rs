@@ -26,14 +26,14 @@ use super::sync::{Comparison, MAX_ENTRIES, MAX_PARTS, PAGE, PART, Page, Sync, Sy
 use crate::peer_id::PeerId;
 
 impl<P: PeerId> Swim<P> {
-    /// The hash of this node's view: its members that are alive, and itself. Equal views have equal hashes on all
-    /// nodes.
+    /// Returns the hash of this node's view: its members that are alive, and itself. Equal views have equal hashes on
+    /// all nodes.
     pub fn view_hash(&self) -> u64 {
         let myself = if self.running { entry_hash(&self.me, self.incarnation) } else { 0 };
         self.others_hash ^ myself
     }
 
-    /// How many parts a comparison divides this node's view into.
+    /// Returns the number of parts into which a comparison divides this node's view.
     fn parts(&self) -> usize {
         (self.known / PART).next_power_of_two().clamp(1, MAX_PARTS)
     }
@@ -57,9 +57,9 @@ impl<P: PeerId> Swim<P> {
         hashes
     }
 
-    /// The first request of a comparison with a seed, for a node that joins.
+    /// Begins a comparison with a seed, for a node that joins. Returns the first request.
     pub fn begin_joining(&mut self, seed: &P) -> Sync<P> {
-        // A seed that is a member has told this node's other members of what it knows.
+        // A seed that is a member has sent its news to the other members.
         self.company = self.known > 0 && !self.is_member(seed);
         self.begin_sync()
     }
@@ -68,11 +68,11 @@ impl<P: PeerId> Swim<P> {
         Sync { parts: self.part_hashes(self.parts()), first: 0, news: Vec::new() }
     }
 
-    /// Takes in the news of a comparison and answers it. The answer tells the peer, too, what this node holds against
-    /// it.
+    /// Takes the news of a comparison and answers it. The answer also tells the peer if this node suspects it or
+    /// considers it removed.
     ///
     /// # Errors
-    /// [`SyncError`], when the request is out of bounds. Nothing has changed then.
+    /// [`SyncError`] if the request is out of bounds. Nothing has changed then.
     pub fn answer_sync<R: Rng + ?Sized>(
         &mut self,
         now: Duration,
@@ -112,7 +112,7 @@ impl<P: PeerId> Swim<P> {
         }
         let wanted = |entry: &Update<P>| page.differing.binary_search(&part_of(&entry.peer, parts)).is_ok();
         page.entries.extend(self.entries().filter(wanted));
-        // What the sender got wrong: it holds a member for alive that this node knows to be gone.
+        // Correct the sender if it considers a member alive that this node knows to be gone.
         for told in &sync.news {
             page.entries.extend(self.correction(told));
         }
@@ -120,7 +120,7 @@ impl<P: PeerId> Swim<P> {
         Ok((page, std::mem::take(&mut self.outbox)))
     }
 
-    /// What this node knows of a peer that goes beyond what was told of it.
+    /// Returns what this node knows of a peer that supersedes the news.
     fn correction(&self, told: &Update<P>) -> Option<Update<P>> {
         let member = self.find(&told.peer)?;
         let gone = matches!(member.status(), Status::Failed | Status::Left);
@@ -128,17 +128,17 @@ impl<P: PeerId> Swim<P> {
         (gone && incarnation >= told.incarnation).then_some(Update { peer, incarnation, claim, by: self.me })
     }
 
-    /// What this node knows of a peer that somebody has heard from: the answer to an inquiry.
+    /// Returns what this node knows of a peer that some node has heard from: the answer to an inquiry.
     pub fn known_of(&self, peer: &P) -> Option<Update<P>> {
         let member = self.find(peer)?;
         let (incarnation, claim) = (member.incarnation, member.claim);
         let heard = matches!(member.status(), Status::Alive | Status::Suspect | Status::Failed | Status::Left);
-        // A suspicion is worth something only from the node that holds it.
+        // A suspicion counts only from the node that has it.
         let claim = if claim == Claim::Suspect { Claim::Alive } else { claim };
         heard.then_some(Update { peer: *peer, incarnation, claim, by: self.me })
     }
 
-    /// What this node holds against a peer, which the peer has to know in order to contradict it.
+    /// Returns the suspicion or removal of a peer that this node knows, so that the peer can contradict it.
     pub fn held_against(&self, peer: &P) -> Option<Update<P>> {
         let member = self.find(peer)?;
         let (incarnation, claim) = (member.incarnation, member.claim);
@@ -146,8 +146,8 @@ impl<P: PeerId> Swim<P> {
         (held && !incarnation.is_passive()).then_some(Update { peer: *peer, incarnation, claim, by: self.me })
     }
 
-    /// Takes in the answer to a comparison; answers the next request, or `None` when both sides agree on what was
-    /// compared. `sent` is the request.
+    /// Takes the answer to the request `sent` of a comparison. Returns the next request, or `None` if both sides agree
+    /// on what was compared.
     pub fn take_page<R: Rng + ?Sized>(
         &mut self,
         now: Duration,
@@ -181,7 +181,7 @@ impl<P: PeerId> Swim<P> {
                 self.broadcast(*update);
             }
         }
-        // A next part that does not lead on would go round in a circle.
+        // A next part that does not advance would make the comparison endless.
         let next = page.next.filter(|next| *next > sent.first && *next < parts);
         let outputs = std::mem::take(&mut self.outbox);
         if next.is_none() && news.is_empty() {
@@ -194,17 +194,17 @@ impl<P: PeerId> Swim<P> {
         (Some(Sync { parts: self.part_hashes(parts), first: next.unwrap_or(parts), news }), outputs)
     }
 
-    /// Whether a peer and this node have been members of different groups so far, by a page of the peer's view: most of
-    /// its members are not members here.
+    /// Returns whether a peer and this node seem to have been in different clusters, because most members on a page of
+    /// the peer's view are not members here.
     fn is_strange(&self, from: &P, view: &[Update<P>]) -> bool {
         let others = view.iter().map(|update| update.peer).filter(|peer| *peer != self.me && peer != from);
         let members = others.clone().filter(|peer| self.is_member(peer)).count();
         others.count() > 2 * members
     }
 
-    /// Takes in what a peer's view says, and passes on what is news to others: all of it where two groups have met,
-    /// since neither knows the other. Within a group a rumor has brought the news, so a node that missed it does not
-    /// repeat it.
+    /// Takes the entries of a peer's view, and passes on what is news to others. If two clusters have met, that is all
+    /// of it, since neither knows the other. Within a cluster a rumor has brought the news, so a node that missed it
+    /// does not repeat it.
     fn take_view<R: Rng + ?Sized>(
         &mut self,
         now: Duration,
@@ -213,7 +213,7 @@ impl<P: PeerId> Swim<P> {
         strange: bool,
         chance: &mut R,
     ) {
-        // A peer that was known before may be known for dead to others.
+        // Others may consider a peer dead that was known before.
         let known = self.find(&from).is_some();
         for update in view {
             let first_hand = known && update.peer == from;
@@ -224,8 +224,8 @@ impl<P: PeerId> Swim<P> {
         }
     }
 
-    /// A peer stated the hash of its view in an answer. Where it differs although this node's view is at rest,
-    /// something was missed: compares, with one peer at a time.
+    /// Handles the hash of a peer's view in an answer. If it differs although this node's view is at rest, something
+    /// was missed, so the nodes compare. A node compares with one peer at a time.
     pub(super) fn compare_hashes(&mut self, now: Duration, peer: P, theirs: u64) {
         if theirs == 0 || theirs == self.view_hash() {
             self.differs_since = None;
@@ -233,7 +233,7 @@ impl<P: PeerId> Swim<P> {
         }
         let settled = now.saturating_sub(self.changed) >= self.config.settle_time();
         let since = *self.differs_since.get_or_insert(now);
-        // What changes all the time is compared after a while nevertheless.
+        // A view that changes all the time is compared after a while nevertheless.
         let long = now.saturating_sub(since) >= 5 * self.config.probe_interval;
         if settled || long {
             self.begin_comparison(now, peer);
@@ -252,7 +252,7 @@ impl<P: PeerId> Swim<P> {
         self.outbox.push(Output::Sync { peer, sync: self.begin_sync(), timeout });
     }
 
-    /// The comparison with this peer is over, whatever came of it.
+    /// Ends the comparison with this peer, whether or not it succeeded.
     pub fn end_sync(&mut self, peer: &P) {
         if self.comparison.as_ref().is_some_and(|comparison| comparison.peer == *peer) {
             self.comparison = None;

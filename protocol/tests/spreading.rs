@@ -1,4 +1,4 @@
-//! The simulator's figures at sizes that a test can afford. The example `spreading` measures the rest.
+//! The figures of the simulator at sizes that suit a test. The example `spreading` measures the others.
 
 use chinwag_protocol::fanout::Fanout;
 use chinwag_protocol::rumor::GossipConfig;
@@ -12,7 +12,7 @@ fn scenario(members: u32, loss: f64, bytes: usize) -> Scenario {
     Scenario { members, loss, fanout: Fanout::Log, bytes, config: GossipConfig::default() }
 }
 
-/// A row of the targets: what a summary may come to at most.
+/// A row of the targets: the most that the figures of a summary may be.
 struct Most {
     payloads: f64,
     requests: f64,
@@ -33,31 +33,31 @@ fn hold(scenario: &Scenario, runs: u64, most: &Most) {
     assert!(requests <= most.requests, "{shown}");
     assert!(median <= most.median && ninetieth <= most.ninetieth, "{shown}");
     assert!(ticks <= most.ticks, "{shown}");
-    // A hop takes one latency at least, or the model is wrong.
+    // A hop takes at least one latency.
     assert!(last_hop <= ticks * 200.0 + 1e-6, "{shown}");
 }
 
 #[test]
-fn a_hundred_nodes_without_loss() {
+fn a_hundred_nodes_converge_without_loss() {
     let most = Most { payloads: 1.1, requests: 7.0, median: 10.0, ninetieth: 12.0, ticks: NO_BOUND };
     hold(&scenario(100, 0.0, 4096), 100, &most);
 }
 
 #[test]
-fn a_hundred_nodes_under_loss() {
+fn a_hundred_nodes_converge_under_loss() {
     let most = Most { payloads: 1.5, requests: NO_BOUND, median: NO_BOUND, ninetieth: NO_BOUND, ticks: 5.0 };
     hold(&scenario(100, 0.1, 4096), 50, &most);
     hold(&scenario(100, 0.3, 4096), 100, &most);
 }
 
 #[test]
-fn a_hundred_nodes_and_a_small_payload() {
+fn a_hundred_nodes_converge_with_a_small_payload() {
     let most = Most { payloads: NO_BOUND, requests: 3.5, median: 6.0, ninetieth: 7.0, ticks: NO_BOUND };
     hold(&scenario(100, 0.0, 100), 100, &most);
 }
 
 #[test]
-fn a_thousand_nodes() {
+fn a_thousand_nodes_converge() {
     let most = Most { payloads: 1.1, requests: 7.0, median: 12.0, ninetieth: 14.0, ticks: NO_BOUND };
     hold(&scenario(1_000, 0.0, 4096), 10, &most);
     let most = Most { payloads: 1.5, requests: NO_BOUND, median: NO_BOUND, ninetieth: NO_BOUND, ticks: 6.5 };
@@ -66,7 +66,7 @@ fn a_thousand_nodes() {
 }
 
 #[test]
-fn without_loss_nobody_waits_for_a_comparison() {
+fn no_node_waits_for_a_comparison_without_loss() {
     for (members, bytes, runs) in [(100, 4096, 300), (100, 100, 300), (1_000, 4096, 20), (1_000, 100, 20)] {
         for seed in 1..=runs {
             let run = spread(&scenario(members, 0.0, bytes), seed);
@@ -81,7 +81,7 @@ fn without_loss_nobody_waits_for_a_comparison() {
 }
 
 #[test]
-fn every_fanout_is_complete() {
+fn every_fanout_reaches_all_nodes() {
     for text in ["1", "2", "log+2", "sqrt", "all"] {
         let fanout = text.parse().unwrap();
         for loss in [0.0, 0.3] {
@@ -92,7 +92,7 @@ fn every_fanout_is_complete() {
 }
 
 #[test]
-fn one_seed_is_one_run() {
+fn the_same_seed_gives_the_same_run() {
     let scenario = scenario(200, 0.2, 4096);
     let runs: Vec<_> = (1..6).map(|seed| spread(&scenario, seed)).collect();
     let again: Vec<_> = (1..6).map(|seed| spread(&scenario, seed)).collect();

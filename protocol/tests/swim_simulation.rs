@@ -18,7 +18,7 @@ fn world(n: u32, loss: f64, seed: u64) -> World {
 }
 
 #[test]
-fn a_killed_node_is_gone_from_every_view_within_five_seconds_in_the_median() {
+fn the_median_time_to_remove_a_killed_node_everywhere_is_at_most_five_seconds() {
     let mut times: Vec<Duration> = (0..15)
         .map(|seed| {
             let mut world = world(50, 0.0, seed);
@@ -37,7 +37,7 @@ fn a_killed_node_is_gone_from_every_view_within_five_seconds_in_the_median() {
 }
 
 #[test]
-fn nobody_is_removed_at_30_percent_loss() {
+fn no_live_node_is_removed_at_30_percent_loss() {
     for n in [2, 3, 5, 40] {
         let mut world = world(n, 0.3, 5);
         world.run(seconds(150));
@@ -76,7 +76,7 @@ fn a_process_stopped_for_less_than_the_suspicion_time_stays_and_accuses_nobody()
 }
 
 #[test]
-fn a_process_stopped_for_long_comes_back_and_nobody_else_goes() {
+fn a_process_stopped_for_long_returns_and_no_other_is_removed() {
     let mut world = world(20, 0.1, 3);
     world.run(seconds(10));
     world.stop(4, seconds(60));
@@ -88,7 +88,7 @@ fn a_process_stopped_for_long_comes_back_and_nobody_else_goes() {
 }
 
 #[test]
-fn a_healed_partition_becomes_one_group_again_with_those_who_joined_meanwhile() {
+fn a_healed_partition_becomes_one_group_including_new_members() {
     let mut world = world(30, 0.0, 9);
     world.run(seconds(10));
     for peer in 0..12 {
@@ -107,7 +107,7 @@ fn a_healed_partition_becomes_one_group_again_with_those_who_joined_meanwhile() 
 }
 
 #[test]
-fn a_restarted_node_joins_again_before_or_after_it_is_missed() {
+fn a_restarted_node_rejoins_before_or_after_its_failure_is_noticed() {
     for pause in [0, 20] {
         let mut world = world(10, 0.1, 4);
         world.run(seconds(10));
@@ -123,7 +123,7 @@ fn a_restarted_node_joins_again_before_or_after_it_is_missed() {
 }
 
 #[test]
-fn a_node_that_leaves_is_no_failure_and_passive_peers_are_watched() {
+fn leaving_is_not_a_failure_and_passive_peers_are_watched() {
     let network = Network::default();
     let mut world = World::new(12, 6, SwimConfig::default(), network, 2);
     world.run(seconds(20));

@@ -1,4 +1,4 @@
-//! What the reader makes of the published vectors, and of the graphs that references make.
+//! Tests with the published vectors, and with graphs of references.
 
 mod hostile;
 
@@ -46,7 +46,7 @@ fn in_strings(text: &str) -> String {
     nested(&serde_json::from_str(text).unwrap()).to_string()
 }
 
-/// The same with every `value` before its `type`.
+/// The form with every `value` before its `type`.
 fn reversed(text: &str) -> String {
     fn turned(typed: &serde_json::Value) -> String {
         let kind = typed["type"].as_str().unwrap();
@@ -143,7 +143,7 @@ fn references_that_lead_nowhere_or_in_circles_are_rejected() {
     }
 }
 
-/// What the reference writes for the third occurrence of one object in an argument (read off it running).
+/// The output of the JavaScript reference for the third occurrence of an object in an argument (recorded from a run).
 #[test]
 fn the_malformed_reference_of_a_third_occurrence_is_read() {
     let shared = object(&[("k", wrapped("number", r#""1""#))]);
@@ -289,7 +289,7 @@ fn leaves_are_written_like_javascript() {
     let mut array = Array::from(vec![Value::from(BigInt::from(1_i64)), Function::new("x => x").into()]);
     array.push_hole();
     assert_eq!(read(&encode(&array.clone().into())).as_array().unwrap().len(), 2);
-    // a reference to nothing is undefined, as it is in JavaScript
+    // a reference to nothing is undefined, as in JavaScript
     let dangling = Value::from(vec![Value::from(Reference::ancestor(2)), Reference::new(1, ["x"]).into()]);
     assert_eq!(read(&encode(&dangling)), vec![Value::Undefined, Value::Undefined].into());
 }

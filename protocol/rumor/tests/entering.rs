@@ -1,4 +1,4 @@
-//! What a newcomer performs, and how it learns what it need not perform.
+//! Which rumors a newcomer performs, and how it learns the history.
 
 use super::*;
 
@@ -34,7 +34,7 @@ fn a_rumor_started_before_the_entry_is_held_and_not_performed() {
     let (answer, _) = world.ask(&mut old, 1, asked[0].2.clone());
     assert_eq!(answer, seen(true, vec![numbered(7, 1, 3), Id::Opaque("m".into())]));
     assert!(has_entered(&world.answer(&mut new, &asked[0], answer)));
-    // comparison brings all of them: none is performed
+    // comparison brings all of them, and none is performed
     world.ask(&mut old, 7, Request::Push(rumor(numbered(7, 1, 4), 9)));
     let mut open = sends(&world.tell(&mut new, Input::Timer(Timer::Tick)));
     let mut performed = Vec::new();
@@ -70,7 +70,7 @@ fn a_replayed_rumor_and_all_of_a_replaying_group_are_performed_by_newcomers() {
 }
 
 #[test]
-fn while_it_enters_a_push_is_performed_an_offer_is_not_taken_up_and_nothing_is_compared() {
+fn a_node_that_enters_performs_pushes_and_neither_pulls_nor_compares() {
     let (mut world, mut new) = (World::of(9), newcomer(1));
     let asked = sends(&world.tell(&mut new, enter(None)));
     assert_eq!(asked.len(), 3);
@@ -80,7 +80,7 @@ fn while_it_enters_a_push_is_performed_an_offer_is_not_taken_up_and_nothing_is_c
     assert_eq!(sends(&world.tell(&mut new, Input::Timer(Timer::Tick))), []);
     let (answer, _) = world.ask(&mut new, 2, Request::Compare { hash: 1, after: None });
     assert!(matches!(answer, Answer::Differs(_)));
-    // 5 was performed; what was started before it and comes later is not
+    // 5 was performed, but earlier rumors that arrive later are not
     world.answer(&mut new, &asked[1], seen(true, vec![numbered(7, 1, 5)]));
     assert_eq!(world.ask(&mut new, 2, Request::Push(rumor(numbered(7, 1, 5), 1))).0, Answer::Had);
     assert_eq!(performs(&world.ask(&mut new, 2, Request::Push(rumor(numbered(7, 1, 4), 1))).1), 0);
@@ -89,20 +89,20 @@ fn while_it_enters_a_push_is_performed_an_offer_is_not_taken_up_and_nothing_is_c
 }
 
 #[test]
-fn the_first_peer_that_has_entered_is_enough_and_the_others_are_not_waited_for() {
+fn the_history_of_one_peer_that_has_entered_is_enough() {
     let (mut world, mut new) = (World::of(100), newcomer(1));
     let asked = sends(&world.tell(&mut new, enter(Some(42))));
     assert_eq!((asked.len(), asked[0].1), (3, 42), "the one that let it in is asked first");
     assert!(!has_entered(&world.answer(&mut new, &asked[1], seen(false, vec![numbered(8, 1, 2)]))));
     let out = world.answer(&mut new, &asked[0], seen(true, vec![numbered(7, 1, 3)]));
     assert!(has_entered(&out) && out.contains(&Output::Cancel { token: asked[2].0 }), "{out:?}");
-    // what one knew that is as new counts too
+    // the history of a peer that is also new counts, too
     assert_eq!(performs(&world.ask(&mut new, 2, Request::Push(rumor(numbered(8, 1, 2), 1))).1), 0);
     assert!(has_entered(&world.tell(&mut new, enter(None))), "it is entered once");
 }
 
 #[test]
-fn a_new_group_is_entered_once_eight_peers_have_said_that_they_are_new_too() {
+fn a_new_group_is_entered_once_eight_peers_are_new_too() {
     let (mut world, mut new) = (World::of(100), newcomer(1));
     let mut open = sends(&world.tell(&mut new, enter(None)));
     let mut asked = Vec::new();
@@ -130,8 +130,8 @@ fn two_newcomers_of_a_new_group_enter_by_each_other() {
 }
 
 #[test]
-fn silent_peers_are_asked_again_and_end_the_entry_within_its_bounds() {
-    // nobody answers: 300 ms; the one that let it in is alive, and so is one that has sent a page: a second
+fn silent_peers_are_asked_again_until_the_entry_times_out() {
+    // 300 ms without answers, and a second if the peer through which it enters is alive, or a page has arrived
     for (through, page, most) in [(None, false, 300), (Some(3), false, 1_000), (None, true, 1_000)] {
         let (mut world, mut new) = (World::of(4), newcomer(1));
         let begun = world.now;
@@ -161,7 +161,7 @@ fn silent_peers_are_asked_again_and_end_the_entry_within_its_bounds() {
 }
 
 #[test]
-fn a_lost_request_is_made_up_for_in_the_next_round_and_a_late_answer_counts() {
+fn the_next_round_repeats_a_lost_request_and_a_late_answer_counts() {
     let (mut world, mut new) = (World::of(2), newcomer(1));
     let first = sends(&world.tell(&mut new, enter(None))).remove(0);
     world.now += Duration::from_millis(100);
@@ -172,13 +172,13 @@ fn a_lost_request_is_made_up_for_in_the_next_round_and_a_late_answer_counts() {
 }
 
 #[test]
-fn who_is_alone_enters_when_it_has_company() {
+fn a_lone_node_enters_when_another_joins() {
     let (mut world, mut founder, mut second) = (World::of(1), newcomer(0), newcomer(1));
     let out = world.tell(&mut founder, enter(None));
     assert!(has_entered(&out) && sends(&out).is_empty());
     world.broadcast(&mut founder, 9);
     world.members.count = 2;
-    // the second one asks it, and it asks back
+    // the second node asks the first, which asks back
     let asked = sends(&world.tell(&mut second, enter(Some(0)))).remove(0);
     let (answer, out) = world.ask(&mut founder, 1, asked.2.clone());
     assert_eq!(answer, seen(false, vec![numbered(0, 1, 1)]));
@@ -191,7 +191,7 @@ fn who_is_alone_enters_when_it_has_company() {
 }
 
 #[test]
-fn history_comes_in_pages_and_only_of_what_somebody_may_still_send() {
+fn history_has_pages_and_omits_expired_rumors() {
     let mut world = World::of(2);
     let mut old = node_with(0, |config| config.page = 1);
     world.ask(&mut old, 7, Request::Push(rumor(numbered(5, 1, 9), 9)));
@@ -216,19 +216,19 @@ fn history_comes_in_pages_and_only_of_what_somebody_may_still_send() {
     assert!(ids.is_sorted() && !ids.contains(&numbered(5, 1, 9)));
     assert!(new.has_entered());
     assert_eq!((new.load().earlier_lives, new.load().earlier_opaque), (11, 10));
-    // nobody can send any of it once the retention is over
+    // no peer can send any of it after the retention time
     world.now += Duration::from_secs(620);
     world.tell(&mut new, Input::Timer(Timer::Tick));
     assert_eq!(new.load().earlier_lives, 0);
 }
 
 #[test]
-fn endless_history_ends() {
+fn an_endless_history_is_cut_off() {
     let (mut world, mut new) = (World::of(2), newcomer(1));
     let mut open = sends(&world.tell(&mut new, enter(None)));
     let mut pages = 0;
     while let Some(sent) = open.pop() {
-        // a page that goes on and begins anew each time
+        // a page that continues and starts again each time
         let answer =
             Answer::Seen(History { entered: true, incarnation: None, ids: vec![numbered(7, 1, 3)], more: true });
         pages += 1;
@@ -240,7 +240,7 @@ fn endless_history_ends() {
 }
 
 #[test]
-fn peers_that_take_only_whole_messages_are_not_asked() {
+fn reference_nodes_are_not_asked_for_history() {
     let (mut world, mut new) = (World::of(5), newcomer(1));
     world.members.first_reference = 0;
     let out = world.tell(&mut new, enter(Some(3)));
@@ -248,7 +248,7 @@ fn peers_that_take_only_whole_messages_are_not_asked() {
 }
 
 #[test]
-fn a_newcomer_takes_a_life_above_those_that_peers_know_of_it() {
+fn a_newcomer_takes_a_later_life_than_peers_know_of_it() {
     for (known, takes) in [(None, 1), (Some(0), 1), (Some(1), 2), (Some(9), 10), (Some(u64::MAX), 1)] {
         let (mut world, mut new) = (World::of(2), newcomer(1));
         let asked = sends(&world.tell(&mut new, enter(None))).remove(0);

@@ -1,9 +1,9 @@
-//! What is held, for how long, and how others come by it afterwards.
+//! Which rumors are held, for how long, and how others obtain them later.
 
 use super::*;
 
 #[test]
-fn retention_by_count_bytes_and_age() {
+fn rumors_are_retained_by_count_bytes_and_age() {
     let mut world = World::of(1);
     let mut holder = node_with(0, |config| {
         (config.retained_count, config.retained_bytes) = (3, 3 * LARGE);
@@ -17,7 +17,7 @@ fn retention_by_count_bytes_and_age() {
     let huge = Rumor { bytes: 100 * LARGE, ..rumor(numbered(7, 1, 6), 1) };
     world.ask(&mut holder, 7, Request::Push(huge));
     assert_eq!((holder.load().retained, holder.load().retained_bytes), (1, 100 * LARGE));
-    // Age counts from birth, not from arrival.
+    // The age counts from the birth, not from the arrival.
     let old = Rumor { age: Duration::from_secs(9), ..rumor(numbered(8, 1, 1), 1) };
     let (answer, _) = world.ask(&mut holder, 8, Request::Push(old));
     assert_eq!(answer, Answer::Fresh);
@@ -34,7 +34,7 @@ fn retention_by_count_bytes_and_age() {
 }
 
 #[test]
-fn what_is_still_to_be_spread_is_not_dropped() {
+fn rumors_that_still_have_to_be_spread_are_not_dropped() {
     let mut world = World::of(100);
     let mut origin = node_with(0, |config| (config.requests, config.retained_count) = (1, 1));
     let mut open = sends(&world.broadcast(&mut origin, LARGE));
@@ -52,7 +52,7 @@ fn what_is_still_to_be_spread_is_not_dropped() {
 }
 
 #[test]
-fn equal_nodes_say_so_in_one_number() {
+fn equal_nodes_compare_by_hash_alone() {
     let (mut world, mut one, mut two) = (World::of(2), node(0), node(1));
     for sequence in [1, 2, 3] {
         world.ask(&mut one, 7, Request::Push(rumor(numbered(7, 1, sequence), 9)));
@@ -67,13 +67,13 @@ fn equal_nodes_say_so_in_one_number() {
 }
 
 #[test]
-fn a_late_joiner_gets_all_in_bounded_steps() {
+fn a_late_joiner_receives_all_rumors_in_bounded_steps() {
     let mut world = World::of(2);
     let tight = |config: &mut GossipConfig| {
         (config.page, config.batch, config.transfer_bytes, config.pulls) = (2, 3, 2 * LARGE, 1);
     };
     let (mut old, mut joiner) = (node_with(0, tight), node_with(1, tight));
-    // Alone while these arrive, so nothing waits to be spread.
+    // The node is alone while these arrive, so nothing waits to be spread.
     world.members.count = 1;
     for origin in 10..20 {
         for sequence in [1, 2, 3, 5, 6] {
@@ -102,7 +102,7 @@ fn a_late_joiner_gets_all_in_bounded_steps() {
 }
 
 #[test]
-fn the_asker_offers_what_the_other_lacks() {
+fn the_comparing_node_offers_what_the_peer_lacks() {
     let (mut world, mut one, mut two) = (World::of(2), node(0), node(1));
     for sequence in [1, 2, 3, 4] {
         world.ask(&mut one, 1, Request::Push(rumor(numbered(7, 1, sequence), 9)));
@@ -121,7 +121,7 @@ fn the_asker_offers_what_the_other_lacks() {
 }
 
 #[test]
-fn peers_that_take_only_whole_messages_get_each_once_and_nothing_else() {
+fn reference_nodes_receive_each_rumor_once_and_nothing_else() {
     let (mut world, mut origin) = (World::of(10), node(0));
     world.members.first_reference = 1;
     let mut reached: Vec<_> = sends(&world.broadcast(&mut origin, LARGE));
@@ -141,7 +141,7 @@ fn peers_that_take_only_whole_messages_get_each_once_and_nothing_else() {
         })
         .collect();
     given.sort();
-    // Nine peers, two rumors, the ticks having reached whom chance had left out.
+    // Nine peers and two rumors: the ticks have reached the peers that were not drawn before.
     assert_eq!(given.len(), 18);
     given.dedup();
     assert_eq!(given.len(), 18);
@@ -179,7 +179,7 @@ fn ticks_are_spread_over_the_interval() {
 }
 
 #[test]
-fn a_node_at_rest_is_small_again_after_the_work() {
+fn a_node_releases_its_memory_when_it_comes_to_rest() {
     let size = size_of::<Gossip<[u8; 32], Arc<str>>>();
     assert!(size <= 304, "{size} bytes");
     let (mut world, mut origin) = (World::of(100), node(0));
@@ -194,7 +194,7 @@ fn a_node_at_rest_is_small_again_after_the_work() {
 }
 
 #[test]
-fn what_is_calm_goes_to_few_is_not_repeated_and_is_soon_forgotten() {
+fn calm_rumors_are_sent_to_few_not_repeated_and_soon_forgotten() {
     let (mut world, mut origin, mut out) = (World::of(100), node(0), Vec::new());
     origin.broadcast_as(CALM, &mut world.context(), "news", 9, &mut out).unwrap();
     let pushes = sends(&out);
@@ -204,7 +204,7 @@ fn what_is_calm_goes_to_few_is_not_repeated_and_is_soon_forgotten() {
     }
     let Request::Push(pushed) = &pushes[0].2 else { panic!("{pushes:?}") };
     assert!(pushed.urgency.is_calm());
-    // young or not, handed on to as few; a large one is offered where others would be
+    // young or not, it goes to few peers, and a large one is offered
     for (hop, bytes) in [(1, 9), (7, 9), (7, 100 * LARGE)] {
         let mut relay = node(1);
         let (_, out) = world.ask(&mut relay, 0, Request::Push(Rumor { hop, bytes, ..pushed.clone() }));
@@ -212,7 +212,7 @@ fn what_is_calm_goes_to_few_is_not_repeated_and_is_soon_forgotten() {
         assert_eq!((performs(&out), sent.len()), (1, 3));
         assert!(sent.iter().all(if bytes < LARGE { is_push } else { is_offer }));
     }
-    // the others are held on
+    // the others are still held
     world.broadcast(&mut origin, 9);
     world.now += Duration::from_secs(61);
     world.tell(&mut origin, Input::Timer(Timer::Tick));
@@ -256,7 +256,7 @@ fn a_calm_rumor_reaches_everyone_for_three_requests_a_node() {
     }
 }
 
-/// When the timer for calm rumors is started, if it is.
+/// Returns the duration of the timer for calm rumors, if it is started.
 fn calm_timer(out: &Outputs) -> Option<Duration> {
     out.iter().find_map(|output| match output {
         Output::Timer { after, timer: Timer::Calm } => Some(*after),
@@ -299,13 +299,13 @@ fn calm_rumors_that_come_together_are_offered_together() {
     }
     assert_eq!((offered.len(), relay.load().queued), (199, 0));
 
-    // after a silence the next one does not wait
+    // after a silence the next rumor does not wait
     world.now += Duration::from_millis(101);
     assert_eq!(sends(&world.ask(&mut relay, 7, calm(300)).1).len(), 3);
 }
 
 #[test]
-fn calm_rumors_wait_on_when_the_timer_was_lost_and_do_not_hold_up_others() {
+fn calm_rumors_survive_a_lost_timer_and_do_not_delay_others() {
     let (mut world, mut relay) = (World::of(100), node(1));
     let calm =
         |sequence| Request::Push(Rumor { urgency: Urgency::Calm, bytes: 9, ..rumor(numbered(7, 1, sequence), 5) });
@@ -324,7 +324,7 @@ fn calm_rumors_wait_on_when_the_timer_was_lost_and_do_not_hold_up_others() {
 }
 
 #[test]
-fn the_longer_peers_take_to_answer_the_longer_calm_rumors_wait() {
+fn calm_rumors_wait_longer_while_peers_are_slow() {
     for (took, next) in [(0, 100), (49, 100), (60, 120), (400, 800), (700, 1_000)] {
         let (mut world, mut relay) = (World::of(100), node(1));
         let calm =

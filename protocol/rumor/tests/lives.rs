@@ -1,8 +1,8 @@
-//! An origin whose life peers take for an old one.
+//! An origin whose life is earlier than those that peers know.
 
 use super::*;
 
-/// A node that knows as many later lives of node 0 as it remembers.
+/// Creates a node that knows as many later lives of node 0 as it can remember.
 fn knowing(me: u32) -> Node {
     let (mut world, mut knowing) = (World::of(3), node(me));
     for life in [11, 12, 13, 14] {
@@ -21,17 +21,17 @@ fn reissued(out: &Outputs) -> Vec<(Id<u32>, Id<u32>)> {
 }
 
 #[test]
-fn a_rumor_refused_as_stale_is_sent_again_in_a_later_life_and_performed_once_by_each() {
+fn a_stale_rumor_is_sent_again_in_a_later_life_and_performed_once() {
     let (mut world, mut origin, mut knowing, mut ignorant) = (World::of(3), node(0), knowing(1), node(2));
     let mut open = sends(&world.broadcast(&mut origin, LARGE));
     assert_eq!(open.len(), 2);
     open.sort_by_key(|(_, to, _)| *to);
-    // who knows nothing of other lives performs it
+    // a node that knows no other life performs it
     let second = open.pop().unwrap();
     let (answer, out) = world.ask(&mut ignorant, 0, second.2.clone());
     assert_eq!((answer.clone(), performs(&out)), (Answer::Fresh, 1));
     world.answer(&mut origin, &second, answer);
-    // who knows later lives does not
+    // a node that knows later lives does not
     let first = open.pop().unwrap();
     let (answer, out) = world.ask(&mut knowing, 0, first.2.clone());
     assert_eq!((answer.clone(), performs(&out)), (Answer::Stale { incarnation: 14 }, 0));
@@ -47,21 +47,21 @@ fn a_rumor_refused_as_stale_is_sent_again_in_a_later_life_and_performed_once_by_
         settled |= world.answer(&mut origin, &sent, answer).contains(&Output::Settled { id: numbered(0, 15, 1) });
     }
     assert!(settled);
-    // all hold the same, whichever life each heard it in
+    // all hold the same, whichever life they received it in
     let hash = origin.hash(world.now);
     assert_eq!(ignorant.hash(world.now), hash);
     assert_eq!(origin.load().retained, 1);
-    // its former id is not performed by who met the new one first
+    // a node that received the new id first does not perform the former one
     let mut third = node(2);
     let again = Rumor { former: Some((1, 1)), ..rumor(numbered(0, 15, 1), 1) };
     assert_eq!(performs(&world.ask(&mut third, 0, Request::Push(again)).1), 1);
     assert_eq!(world.ask(&mut third, 1, Request::Push(rumor(numbered(0, 1, 1), 1))).0, Answer::Had);
-    // and the origin performs neither
+    // the origin performs neither
     assert!(origin.has_seen(&numbered(0, 1, 1)) && origin.has_seen(&numbered(0, 15, 1)));
 }
 
 #[test]
-fn one_that_settled_and_is_offered_by_comparison_is_sent_again_too() {
+fn a_settled_rumor_that_a_comparison_offers_is_reissued_if_stale() {
     let (mut world, mut origin, mut knowing) = (World::of(3), node(0), knowing(1));
     for push in sends(&world.broadcast(&mut origin, LARGE)) {
         world.answer(&mut origin, &push, Answer::Fresh);
@@ -82,7 +82,7 @@ fn one_that_settled_and_is_offered_by_comparison_is_sent_again_too() {
 }
 
 #[test]
-fn what_another_started_or_nonsense_is_not_sent_again() {
+fn only_own_rumors_with_valid_lives_are_reissued() {
     let (mut world, mut relay) = (World::of(3), node(0));
     let passed_on = sends(&world.ask(&mut relay, 1, Request::Push(rumor(numbered(1, 4, 1), 1))).1);
     let out = world.answer(&mut relay, &passed_on[0], Answer::Stale { incarnation: 9 });
@@ -105,6 +105,6 @@ fn a_life_is_raised_from_outside_and_never_lowered() {
     }
     let id = origin.broadcast(&mut world.context(), "news", LARGE, &mut Vec::new()).unwrap();
     assert_eq!(id, numbered(0, 7, 1));
-    // its former rumors come back to it
+    // it receives its former rumors
     assert_eq!(world.ask(&mut origin, 1, Request::Push(rumor(numbered(0, 1, 1), 2))), (Answer::Had, vec![]));
 }

@@ -1,4 +1,4 @@
-//! The seen set: never twice, and bounded.
+//! The seen set: no rumor is new twice, and the set is bounded.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::rumor::{GossipConfig, Id};
 const SECOND: i64 = 1_000_000;
 
 #[test]
-fn a_million_messages_from_ten_thousand_origins() {
+fn a_million_messages_of_ten_thousand_origins_are_remembered_in_bounded_memory() {
     let config = GossipConfig { origins: 1_000, gaps: 8, ..GossipConfig::default() };
     let mut chance = ChaCha8Rng::seed_from_u64(3);
     let mut seen = Seen::<u32>::default();
@@ -36,7 +36,7 @@ fn a_million_messages_from_ten_thousand_origins() {
         if recent.len() > 5_000 {
             recent.pop_front();
         }
-        // Whatever is repeated, soon or late, is not new.
+        // A repeated rumor is not new, however late.
         if message % 5 == 0 {
             let (again, born) = &recent[chance.random_range(0..recent.len())];
             assert_ne!(seen.mark(again, *born, now, &config), Mark::New, "{again:?}");
@@ -51,18 +51,18 @@ fn a_million_messages_from_ten_thousand_origins() {
 }
 
 #[test]
-fn room_is_made_by_those_long_silent_and_by_nobody_else() {
+fn only_long_silent_origins_are_forgotten() {
     let config = GossipConfig { origins: 8, ..GossipConfig::default() };
     let mut seen = Seen::<u32>::default();
     for origin in 0..8 {
         assert_eq!(seen.mark(&numbered(origin, 1, 1), i64::from(origin), 8, &config), Mark::New);
     }
-    // All have just been heard: copies may be under way, so the ninth has to wait.
+    // All origins are recent and copies may be under way, so the ninth has to wait.
     assert_eq!(seen.mark(&numbered(8, 1, 1), SECOND, SECOND, &config), Mark::Full);
     let later = 60 * SECOND;
     assert_eq!(seen.mark(&numbered(8, 1, 1), later, later, &config), Mark::New);
     assert_eq!(seen.size().0, 8);
-    // The forgotten one's rumor is refused for its age, its next one is taken.
+    // The rumor of the forgotten origin is rejected for its age, and its next one is accepted.
     assert_eq!(seen.mark(&numbered(0, 1, 1), 0, later, &config), Mark::Seen);
     assert_eq!(seen.mark(&numbered(0, 1, 2), later, later, &config), Mark::New);
 }
@@ -82,20 +82,20 @@ fn the_oldest_life_is_superseded_for_good() {
 }
 
 #[test]
-fn gaps_close_when_nothing_can_fill_them_or_when_there_are_too_many() {
+fn gaps_close_when_they_expire_or_are_too_many() {
     let config = GossipConfig { gaps: 3, ..GossipConfig::default() };
     let mut seen = Seen::<u32>::default();
     let mut mark = |sequence, at: i64| seen.mark(&numbered(1, 1, sequence), at * SECOND, at * SECOND, &config);
     for sequence in [2, 4, 6] {
         assert_eq!(mark(sequence, 0), Mark::New);
     }
-    // A fourth stretch does not fit; what joins one does.
+    // A fourth stretch does not fit, but a sequence that extends a stretch does.
     assert_eq!(mark(8, 1), Mark::Full);
     assert_eq!((mark(7, 1), mark(3, 1)), (Mark::New, Mark::New));
     // 10 fits now that 2 to 4 are one stretch, and 12 does when 1 is given up.
     assert_eq!((mark(10, 6), mark(12, 7)), (Mark::New, Mark::New));
     assert_eq!((mark(1, 7), mark(5, 7)), (Mark::Seen, Mark::New));
-    // After the retention has passed, nobody may send 9 any more.
+    // After the retention time no peer may send 9.
     assert_eq!(mark(20, 640), Mark::New);
     assert_eq!((mark(9, 640), mark(11, 640)), (Mark::Seen, Mark::Seen));
     assert_eq!(mark(13, 640), Mark::New);
@@ -118,7 +118,7 @@ fn opaque_ids_expire_and_make_room() {
 }
 
 proptest! {
-    /// Whatever the order and however often, each is new once, as in a plain set.
+    /// In any order and with any repetition, each rumor is new once, as in a plain set.
     #[test]
     fn as_a_plain_set(
         arrivals in proptest::collection::vec((0u32..3, 1u64..3, 0u64..40), 0..300),
@@ -134,7 +134,7 @@ proptest! {
         }
     }
 
-    /// However tight the bounds: never twice, and within them.
+    /// With any bounds, no rumor is new twice, and the set stays within the bounds.
     #[test]
     fn never_twice_however_tight(
         arrivals in proptest::collection::vec((0u32..6, 1u64..5, 1u64..12, 0i64..30), 0..400),

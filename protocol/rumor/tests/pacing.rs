@@ -1,4 +1,4 @@
-//! How often notes are compared.
+//! How often nodes compare.
 
 use super::*;
 
@@ -11,7 +11,7 @@ fn after(out: &Outputs) -> Option<Duration> {
     })
 }
 
-/// Lets a node tick, each comparison answered in this way. Returns the intervals in ticks.
+/// Lets a node tick, and answers each comparison with `answer`. Returns the intervals in ticks.
 fn intervals(world: &mut World, node: &mut Node, ticks: usize, answer: Option<Answer<u32, &'static str>>) -> Vec<u128> {
     let mut intervals = Vec::new();
     for _ in 0..ticks {
@@ -29,7 +29,7 @@ fn intervals(world: &mut World, node: &mut Node, ticks: usize, answer: Option<An
     intervals
 }
 
-/// Lets nothing happen for long. The last timer has just been started.
+/// Lets nothing happen for a long time. The last timer has just been started.
 fn rest(world: &mut World, node: &mut Node) {
     intervals(world, node, 12, Some(Answer::Same));
     for sent in sends(&world.tell(node, Input::Timer(Timer::Tick))) {
@@ -47,10 +47,10 @@ fn the_interval_doubles_with_every_two_comparisons_without_a_difference() {
     let found = intervals(&mut world, &mut idle, 12, Some(Answer::Same));
     assert!(within(&found[..2], 1, 1) && within(&found[2..4], 2, 2) && within(&found[4..6], 4, 4), "{found:?}");
     assert!(within(&found[6..8], 7, 9) && within(&found[8..], 14, 18), "{found:?}");
-    // failures count for half, so that a group of nodes that are gone keeps nobody awake
+    // failures count half, so that a group of dead nodes does not keep a node busy
     let found = intervals(&mut world, &mut node(0), 20, None);
     assert!(within(&found[..4], 1, 1) && within(&found[4..8], 2, 2) && within(&found[16..], 14, 18), "{found:?}");
-    // a node with one peer waits four ticks at most, and one that is alone as long as any
+    // a node with one peer waits at most four ticks, and a lone node the longest time
     for (count, least, most) in [(2, 4, 4), (3, 7, 9), (1, 14, 18)] {
         world.members.count = count;
         let found = intervals(&mut world, &mut node(0), 12, Some(Answer::Same));
@@ -59,7 +59,7 @@ fn the_interval_doubles_with_every_two_comparisons_without_a_difference() {
 }
 
 #[test]
-fn whatever_is_new_brings_it_back_to_one_tick_while_a_long_timer_runs() {
+fn anything_new_resets_the_interval_to_one_tick_during_a_long_timer() {
     type Act = fn(&mut World, &mut Node) -> Outputs;
     let news: [(&str, Act); 5] = [
         ("a rumor sent", |world, node| world.broadcast(node, LARGE)),
@@ -80,10 +80,10 @@ fn whatever_is_new_brings_it_back_to_one_tick_while_a_long_timer_runs() {
         world.now += Duration::from_millis(300);
         let out = act(&mut world, &mut idle);
         assert!(after(&out).is_some_and(|after| after.as_millis() <= TICK), "{what}: {out:?}");
-        // and there it stays for as long as it did at first
+        // there it stays as long as at first
         assert!(within(&intervals(&mut world, &mut idle, 2, Some(Answer::Same)), 1, 1), "{what}");
     }
-    // what is calm can wait
+    // calm rumors can wait
     let (mut world, mut idle) = (World::of(100), node(0));
     rest(&mut world, &mut idle);
     let calm = Rumor { urgency: Urgency::Calm, ..rumor(numbered(7, 1, 1), 1) };
@@ -91,7 +91,7 @@ fn whatever_is_new_brings_it_back_to_one_tick_while_a_long_timer_runs() {
     idle.broadcast_as(CALM, &mut world.context(), "news", 9, &mut out).unwrap();
     assert!(performs(&out) == 1 && after(&out).is_none(), "{out:?}");
     assert!(within(&intervals(&mut world, &mut idle, 2, Some(Answer::Same)), 14, 18));
-    // what is known is nothing new
+    // a known rumor is not new
     let (mut world, mut idle) = (World::of(100), node(0));
     world.ask(&mut idle, 7, Request::Push(rumor(numbered(7, 1, 1), 1)));
     rest(&mut world, &mut idle);
@@ -101,7 +101,7 @@ fn whatever_is_new_brings_it_back_to_one_tick_while_a_long_timer_runs() {
 }
 
 #[test]
-fn a_peer_that_differs_is_compared_with_at_once_and_at_most_once_a_tick() {
+fn a_node_compares_with_a_differing_peer_at_once_and_at_most_once_a_tick() {
     let (mut world, mut one) = (World::of(100), node(0));
     let sent = sends(&world.tell(&mut one, Input::Differs { peer: 7 }));
     assert!(matches!(sent[..], [(_, 7, Request::Compare { .. })]), "{sent:?}");
@@ -112,9 +112,9 @@ fn a_peer_that_differs_is_compared_with_at_once_and_at_most_once_a_tick() {
 }
 
 #[test]
-fn a_node_at_rest_asks_nobody_while_peers_state_the_same_hash() {
+fn a_node_at_rest_does_not_compare_while_peers_state_the_same_hash() {
     let (mut world, mut idle) = (World::of(100), node(0));
-    // something is new: whatever peers state, notes are compared
+    // something is new, so the nodes compare whatever peers state
     idle.same();
     assert_eq!(sends(&world.tell(&mut idle, Input::Timer(Timer::Tick))).len(), 1);
     rest(&mut world, &mut idle);
@@ -127,13 +127,13 @@ fn a_node_at_rest_asks_nobody_while_peers_state_the_same_hash() {
         let ticks = after(&out).unwrap().as_millis() / TICK;
         assert!((14 * stretch..=18 * stretch).contains(&ticks), "{ticks}");
     }
-    // they do so less often than this node would ask
+    // they state it less often than this node would compare
     for _ in 0..15 {
         idle.same();
     }
     let found = intervals(&mut world, &mut idle, 2, Some(Answer::Same));
     assert!(within(&found, 14, 18), "{found:?}");
-    // and then something is new
+    // then something is new
     rest(&mut world, &mut idle);
     world.now += Duration::from_millis(300);
     idle.same();
@@ -151,7 +151,7 @@ fn a_node_does_not_slow_down_while_a_peer_that_cannot_compare_may_lack_a_rumor()
 }
 
 #[test]
-fn what_is_held_hashes_to_nothing_once_it_is_too_old() {
+fn expired_rumors_do_not_count_in_the_hash() {
     let (mut world, mut holder) = (World::of(3), node(0));
     assert_eq!(holder.hash(world.now), 0);
     world.broadcast(&mut holder, 9);

@@ -1,4 +1,4 @@
-//! Any schedule of loss, repetition and reordering short of total: each rumor once at each node, and at all of them.
+//! Random schedules of loss, repetition and reordering: each node performs each rumor exactly once.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ enum Packet {
 }
 
 struct Net {
-    /// Each node's own.
+    /// The random generator of each node.
     views: Vec<Vec<u32>>,
     nodes: Vec<Gossip<u32, u32>>,
     packets: Vec<Packet>,
@@ -101,7 +101,7 @@ impl Net {
         }
     }
 
-    /// From a node that numbers nothing and does not say who it is.
+    /// Sends a rumor of a node that does not number its rumors or state its address.
     fn push_opaque(&mut self, node: u32, bytes: usize) {
         let message = self.started.len() as u32;
         let id = Id::Opaque(format!("mid {message}").into());
@@ -121,7 +121,7 @@ impl Net {
         }
     }
 
-    /// One thing happens, drawn from all that may.
+    /// Makes one random event happen.
     fn step(&mut self) {
         self.now += Duration::from_micros(200);
         self.steps += 1;
@@ -141,7 +141,7 @@ impl Net {
         if self.chance.random_bool(self.loss) {
             return self.handle(asker, Input::Failure { token });
         }
-        // The asker may give up while the request, or its answer, still travels; and anything may come twice.
+        // The sender may give up while the request or its answer is under way, and anything may arrive twice.
         if self.chance.random_ratio(1, 20) {
             self.handle(asker, Input::Failure { token });
         }
@@ -162,8 +162,8 @@ impl Net {
     }
 }
 
-/// Nodes that have been in a group for long, and others that come while it speaks. Whatever is started after a node has
-/// entered is performed there once; what was complete before it came is not.
+/// Nodes that have long been in a group, and others that join while rumors spread. A node performs once what is started
+/// after it entered, and not what was complete before.
 fn newcomers(
     (old, new, fanout, loss): (u32, u32, usize, f64),
     config: GossipConfig,
@@ -178,7 +178,7 @@ fn newcomers(
         net.push_opaque(0, 300);
     }
     let mut steps = 0;
-    // a push that is still under way is young, and so performed by whoever it meets
+    // a push that is still under way is young, so any node that receives it performs it
     let busy = |net: &Net| net.nodes.iter().any(|node| node.load().requests + node.load().queued > 0);
     while !net.complete() || busy(&net) {
         net.step();
@@ -270,7 +270,7 @@ fn play(
         steps += 1;
         prop_assert!(steps < 300_000, "{:?} of {:?}", net.performed, net.started);
     }
-    // What still travels must not be performed again.
+    // What is still under way must not be performed again.
     for _ in 0..500 {
         net.step();
     }
@@ -305,7 +305,7 @@ proptest! {
 }
 
 #[test]
-fn along_a_ring_and_across_it() {
+fn rumors_spread_along_a_ring_and_across_it() {
     for (count, loss) in [(60, 0.0), (20, 0.4)] {
         let mut net = Net::new(count, 1, loss, GossipConfig::default(), 9);
         for node in 0..count {
@@ -325,7 +325,7 @@ fn along_a_ring_and_across_it() {
 }
 
 #[test]
-fn a_partition_that_heals() {
+fn rumors_cross_a_healed_partition() {
     let mut net = Net::new(8, 3, 0.1, GossipConfig::default(), 4);
     let whole = net.views.clone();
     for node in 0..8 {
@@ -360,7 +360,7 @@ fn the_same_seed_is_the_same_trace() {
 }
 
 #[test]
-fn a_burst_of_a_thousand_from_one_and_one_each_from_many() {
+fn bursts_of_one_and_of_many_origins_reach_all() {
     let mut net = Net::new(6, 2, 0.1, GossipConfig::default(), 5);
     for _ in 0..1_000 {
         net.broadcast(0, 100);

@@ -1,4 +1,4 @@
-//! Many nodes under a network with constant latency, independent loss and no clock but the next event.
+//! Many nodes under a network with constant latency and independent loss, in virtual time.
 //!
 //! One-way latency is 1 ms. A request whose answer has not come after 4 ms has failed, whether it was performed or
 //! not. A tick is 200 ms. Every member knows every other.
@@ -13,7 +13,7 @@ use chinwag_protocol::rumor::{Answer, Context, Gossip, GossipConfig, Input, Outp
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-/// One-way latency in microseconds; all times in here are.
+/// The one-way latency in microseconds, the unit of all times here.
 const LATENCY: u64 = 1_000;
 const TIMEOUT: u64 = 4 * LATENCY;
 /// After this many ticks a run counts as incomplete.
@@ -35,35 +35,35 @@ impl View<u32> for Members {
     }
 }
 
-/// What is simulated.
+/// The parameters of a simulation.
 #[derive(Clone, Debug)]
 pub struct Scenario {
-    /// Nodes.
+    /// The number of nodes.
     pub members: u32,
-    /// Chance that a one-way message is lost.
+    /// The probability that a one-way message is lost.
     pub loss: f64,
     /// The group's fan-out.
     pub fanout: Fanout,
-    /// Size of the one message.
+    /// The size of the message.
     pub bytes: usize,
-    /// The knobs.
+    /// The settings.
     pub config: GossipConfig,
 }
 
-/// What one run came to.
+/// The result of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Run {
-    /// Nodes that performed the rumor, the origin among them.
+    /// The number of nodes that performed the rumor, including the origin.
     pub reached: u32,
-    /// Rumors performed by a node that had performed it: must be 0.
+    /// The number of repeated performances, which must be 0.
     pub repeated: u32,
-    /// From the send to the last delivery, in latencies.
+    /// The time from the send to the last delivery, in latencies.
     pub latencies: f64,
     /// The same in ticks.
     pub ticks: f64,
-    /// Payloads sent, arrived or not.
+    /// The number of payloads sent, whether or not they arrived.
     pub payloads: u64,
-    /// Requests sent before the last delivery, but comparisons of equals.
+    /// The number of requests before the last delivery, without comparisons that find no difference.
     pub requests: u64,
     /// The highest hop at which the rumor was performed (LDH).
     pub last_hop: u32,
@@ -80,13 +80,13 @@ struct World {
     members: Members,
     nodes: Vec<Gossip<u32, ()>>,
     performed: Vec<bool>,
-    /// By node, the timer that runs: the number of the last one that was started.
+    /// The number of the last timer that was started, by node.
     timers: Vec<u64>,
     fanout: usize,
     loss: f64,
     chance: ChaCha8Rng,
     now: u64,
-    /// Events are told apart by number, and lie in slots, so that the heap moves little.
+    /// The events, in slots, so that the heap moves only their numbers.
     heap: BinaryHeap<Reverse<(u64, u64, u32)>>,
     number: u64,
     slots: Vec<Option<Event>>,
@@ -167,7 +167,7 @@ impl World {
                     self.run.payloads += rumors.len() as u64;
                     self.run.last_hop = rumors.iter().map(|rumor| rumor.hop).fold(self.run.last_hop, u32::max);
                 }
-                // One that finds a difference is no idle tick.
+                // A comparison that finds a difference counts as a request.
                 if comparison && answer != Answer::Same {
                     self.run.requests += 1;
                 }
@@ -266,26 +266,26 @@ fn micros(duration: Duration) -> u64 {
     duration.as_micros() as u64
 }
 
-/// What many runs came to.
+/// The result of many runs.
 #[derive(Clone, Debug)]
 pub struct Summary {
-    /// Runs in which not all were reached.
+    /// The number of runs in which not all nodes were reached.
     pub incomplete: usize,
-    /// Rumors performed twice.
+    /// The number of repeated performances.
     pub repeated: u32,
-    /// Nodes reached, of all nodes in all runs.
+    /// The share of nodes that were reached, over all runs.
     pub coverage: f64,
-    /// Payloads per node.
+    /// The payloads per node.
     pub payloads: f64,
-    /// Requests per node.
+    /// The requests per node.
     pub requests: f64,
-    /// Latencies to the last delivery, at the median.
+    /// The median of the latencies to the last delivery.
     pub median: f64,
-    /// And at the 90th percentile.
+    /// The 90th percentile of the latencies to the last delivery.
     pub ninetieth: f64,
-    /// Ticks to the last delivery, mean.
+    /// The mean of the ticks to the last delivery.
     pub ticks: f64,
-    /// The highest hop, mean (LDH).
+    /// The mean of the highest hop (LDH).
     pub last_hop: f64,
 }
 

@@ -18,16 +18,16 @@ use rand_chacha::ChaCha8Rng;
 
 pub type Peer = u32;
 
-/// What the network does.
+/// The properties of the network.
 #[derive(Clone, Debug)]
 pub struct Network {
-    /// Probability that a one-way message is lost.
+    /// The probability that a one-way message is lost.
     pub loss: f64,
-    /// How long a message takes.
+    /// The time that a message takes.
     pub latency: Duration,
-    /// How often a node compares rumors with another.
+    /// The time between two comparisons of rumors.
     pub tick: Duration,
-    /// To how many an update is pushed by each node that gets it.
+    /// The number of nodes to which each node pushes a new update.
     pub fanout: usize,
 }
 
@@ -38,22 +38,22 @@ impl Default for Network {
     }
 }
 
-/// A node without a machine of its own, like those of the reference, only answers.
+/// A host. One without a machine of its own is passive, and only answers.
 struct Host {
     swim: Option<Swim<Peer>>,
     started: Duration,
-    /// Counts lives, so that what was meant for an earlier one is dropped.
+    /// The number of lives, so that messages to an earlier life are dropped.
     life: u64,
     up: bool,
-    /// Its port answers that nobody listens.
+    /// Whether its port refuses connections.
     refuses: bool,
-    /// When it last used the connection that it keeps to a peer.
+    /// The time at which it last used its kept connection to a peer.
     kept: BTreeMap<Peer, Duration>,
-    /// It has joined through a member that welcomed it.
+    /// Whether it has joined through a member that welcomed it.
     welcomed: bool,
     stopped_until: Duration,
     side: u8,
-    /// Requests not reported on yet.
+    /// The requests without an outcome.
     open: BTreeSet<Token>,
     held: Held,
 }
@@ -122,17 +122,17 @@ enum Letter {
 
 struct Rumor {
     update: Update<Peer>,
-    /// How many do not hold it.
+    /// The number of nodes that do not hold it.
     lacking: usize,
     born: Duration,
 }
 
-/// The numbers of the rumors that a node holds, as one bit each from the first one that anybody lacks.
+/// The numbers of the rumors that a node holds, as one bit each from the first rumor that any node lacks.
 #[derive(Default)]
 struct Held(Vec<u64>);
 
 impl Held {
-    /// Notes a rumor; whether it is new.
+    /// Notes a rumor. Returns whether it is new.
     fn insert(&mut self, at: usize) -> bool {
         let (word, bit) = (at / 64, 1 << (at % 64));
         if word >= self.0.len() {
@@ -143,7 +143,7 @@ impl Held {
         new
     }
 
-    /// Those of the other that are not here.
+    /// Returns the rumors of `other` that are missing here.
     fn lacks<'a>(&'a self, other: &'a Held) -> impl Iterator<Item = usize> + 'a {
         let mine = self.0.iter().copied().chain(std::iter::repeat(0));
         other.0.iter().zip(mine).enumerate().flat_map(|(word, (theirs, mine))| {
@@ -157,17 +157,17 @@ impl Held {
     }
 }
 
-/// The nodes, what is under way between them, and what their applications were told.
+/// The nodes, the messages under way, and the events of the applications.
 pub struct World {
     pub now: Duration,
     pub events: Vec<(Duration, Peer, MemberEvent<Peer>)>,
-    /// Requests, answers not counted.
+    /// The number of requests, without answers.
     pub requests: u64,
     network: Network,
     config: SwimConfig,
     hosts: Vec<Host>,
     queue: BinaryHeap<Reverse<(Duration, u64, Peer, usize)>>,
-    /// What is under way, and the places that are free.
+    /// The messages under way, and the free slots.
     letters: (Vec<Option<Letter>>, Vec<usize>),
     sequence: u64,
     rumors: BTreeMap<u64, Rumor>,
@@ -178,7 +178,7 @@ pub struct World {
 }
 
 impl World {
-    /// A group of `n`, in which everyone knows everyone; the last `passive` of them take no part.
+    /// Creates a group of `n` nodes that know each other; the last `passive` of them are passive.
     pub fn new(n: u32, passive: u32, config: SwimConfig, network: Network, seed: u64) -> Self {
         let mut world = Self {
             now: Duration::ZERO,
@@ -256,7 +256,7 @@ impl World {
         }
     }
 
-    /// Nothing that is under way is news to a node that comes.
+    /// Marks all rumors under way as known to a new node.
     fn holds_all(&mut self, peer: Peer) {
         let Self { hosts, rumors, first_held, .. } = self;
         for number in rumors.keys() {
@@ -264,7 +264,7 @@ impl World {
         }
     }
 
-    /// A node holds a rumor from now on; whether it did not before, and the rumor is still of use.
+    /// Notes that a node holds a rumor. Returns whether it is new to the node and still useful.
     fn hold(&mut self, peer: Peer, number: u64) -> bool {
         let Some(rumor) = self.rumors.get_mut(&number) else {
             return false;
@@ -274,11 +274,11 @@ impl World {
         new
     }
 
-    /// Starts a killed node again, with a seed to join through.
+    /// Restarts a killed node, which joins through `seed`.
     pub fn restart(&mut self, peer: Peer, seed: Peer) {
         self.boot(peer);
         self.input(peer, Input::Start);
-        // As a joining node does: again until the seed has answered.
+        // A joining node repeats this until the seed has answered.
         while self.swim(peer).status(&seed).is_none() {
             self.sync(peer, seed, true);
             self.run(Duration::from_millis(100));
@@ -311,14 +311,14 @@ impl World {
         self.hosts[peer as usize].stopped_until = self.now + time;
     }
 
-    /// Nodes reach only those on their own side.
+    /// Moves a node to a side of the network. Nodes reach only nodes on their own side.
     pub fn side(&mut self, peer: Peer, side: u8) {
         self.hosts[peer as usize].side = side;
     }
 
-    #[allow(clippy::expect_used, reason = "scenarios ask only about nodes that take part")]
+    #[allow(clippy::expect_used, reason = "scenarios ask only about nodes that are not passive")]
     pub fn swim(&self, peer: Peer) -> &Swim<Peer> {
-        self.hosts[peer as usize].swim.as_ref().expect("it takes part")
+        self.hosts[peer as usize].swim.as_ref().expect("not passive")
     }
 
     pub fn is_up(&self, peer: Peer) -> bool {
@@ -358,13 +358,13 @@ impl World {
         self.queue.push(Reverse((at, sequence, to, place)));
     }
 
-    /// Whether a message from one to the other arrives.
+    /// Returns whether a message arrives.
     fn arrives(&mut self, from: Peer, to: Peer) -> bool {
         let (from, to) = (&self.hosts[from as usize], &self.hosts[to as usize]);
         from.side == to.side && to.up && !self.chance.random_bool(self.network.loss)
     }
 
-    /// Whether a request from one reaches the port of the other, where nobody listens, and the refusal comes back.
+    /// Returns whether a request reaches a port where nobody listens, and the refusal comes back.
     fn is_refused(&mut self, from: Peer, to: Peer) -> bool {
         let (here, there) = (&self.hosts[from as usize], &self.hosts[to as usize]);
         let refuses = here.side == there.side && !there.up && there.refuses;
@@ -375,7 +375,7 @@ impl World {
         self.hosts[peer as usize].swim.as_ref().map(Swim::statement).unwrap_or_default()
     }
 
-    /// Takes in the statement of a request; whether the request counts.
+    /// Handles the statement of a request. Returns whether the request is accepted.
     fn relates(&mut self, me: Peer, from: Peer, stated: Statement, merge: bool) -> bool {
         let Some(swim) = self.hosts[me as usize].swim.as_mut() else {
             return true;
@@ -466,7 +466,7 @@ impl World {
                 let at = at + self.hosts[me as usize].started;
                 self.post(at, me, Letter::Timer { life, timer });
             }
-            // one that comes all the same does no harm
+            // a cancelled timer that comes nevertheless does no harm
             Output::Cancel { .. } => {}
             Output::Event(event) => self.events.push((self.now, me, event)),
         }
@@ -504,7 +504,7 @@ impl World {
             return;
         }
         if host.stopped_until > self.now {
-            // What waits for a stopped process it finds in the order in which it came.
+            // A stopped process later receives its messages in the order in which they came.
             let at = host.stopped_until;
             return self.post_as(sequence, at, me, letter);
         }
@@ -589,7 +589,7 @@ impl World {
                 }
             }
             Letter::Closed { peer } => self.input(me, Input::Closed(peer)),
-            // A transport reports once on each request: what comes first.
+            // A transport reports once on each request: the first outcome.
             Letter::Outcome { life, token, outcome } => {
                 if life == self.life(me) && self.hosts[me as usize].open.remove(&token) {
                     self.input(me, Input::Outcome { token, outcome });
@@ -620,7 +620,7 @@ impl World {
         }
     }
 
-    /// One anti-entropy round of one node: it takes what the other has.
+    /// Makes one anti-entropy round of a node, which takes what the other node has.
     fn tick(&mut self, me: Peer) {
         let now = self.now;
         if me == 0 {
@@ -644,7 +644,7 @@ impl World {
         }
     }
 
-    /// A member drawn at random among those that are up.
+    /// Draws a running member.
     pub fn anyone(&mut self) -> Peer {
         loop {
             let peer = self.chance.random_range(0..self.hosts.len()) as Peer;
@@ -654,12 +654,12 @@ impl World {
         }
     }
 
-    /// Chance for the scenario itself.
+    /// The random generator for the scenario.
     pub fn chance(&mut self) -> &mut impl Rng {
         &mut self.chance
     }
 
-    /// Verdicts against nodes that are up, as (when, who holds it, against whom).
+    /// Returns the verdicts against running nodes, as (time, node with the verdict, removed node).
     pub fn false_removals(&self) -> Vec<(Duration, Peer, Peer)> {
         let removed = self.events.iter().filter_map(|(at, by, event)| match event {
             MemberEvent::Failed { peer, .. } if self.is_up(*peer) => Some((*at, *by, *peer)),
@@ -668,7 +668,7 @@ impl World {
         removed.collect()
     }
 
-    /// When each of the others learned of the removal of `peer`, since a time.
+    /// Returns when each other node learned of the removal of `peer`, after a time.
     pub fn removals(&self, peer: Peer, since: Duration) -> BTreeMap<Peer, Duration> {
         let mut found = BTreeMap::new();
         for (at, by, event) in &self.events {
@@ -682,7 +682,7 @@ impl World {
         found
     }
 
-    /// Which nodes everyone up who takes part regards as members; `None` if they differ.
+    /// The nodes that all running nodes with membership consider members, or `None` if they differ.
     pub fn agreement(&self) -> Option<BTreeSet<Peer>> {
         let mut views = (0..self.hosts.len() as Peer)
             .filter(|peer| self.is_up(*peer) && self.hosts[*peer as usize].swim.is_some())

@@ -1,8 +1,8 @@
-//! What outside input can try: depth, counts, copies, wrong things, broken things.
+//! Tests with hostile input: depth, counts, copies, and malformed messages.
 
 use super::*;
 
-/// Runs on a stack of 2 MiB, which is what a thread has.
+/// Runs on a stack of 2 MiB, the default of a thread.
 fn on_a_thread<T: Send>(act: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(2 << 20);
@@ -56,7 +56,7 @@ fn too_deep_nesting_is_rejected_in_every_position() {
         (nested_arrays(deep), "TooDeep"),
         (errors, "TooDeep"),
         (wrapped("reference", &wraps), "TooDeep"),
-        // parts that are not values at all
+        // parts that are not values
         (wrapped("null", &plain), "Shape"),
         (wrapped("number", &plain), "Shape"),
         (wrapped("object", &plain), "Shape"),
@@ -87,7 +87,7 @@ fn one_level_over_the_limit_is_rejected() {
 
 #[test]
 fn strings_nested_in_strings_are_bounded() {
-    // each level doubles the text, so the reader sees few; then the same with little to escape
+    // each level doubles the text, so there are few levels; then with little to escape
     let mut text = wrapped("null", r#""""#);
     for _ in 0..14 {
         let nested = serde_json::Value::from(text).to_string();
@@ -95,7 +95,7 @@ fn strings_nested_in_strings_are_bounded() {
     }
     let value = read(&text);
     assert_eq!(read(&encode(&value)), value);
-    // a string in which there is but a string
+    // a string that contains only a string
     let twice = serde_json::Value::from(wrapped("null", r#""""#)).to_string();
     let twice = serde_json::Value::from(twice).to_string();
     let text = wrapped("array", &format!(r#"{{"0":{twice}}}"#));
@@ -212,7 +212,7 @@ fn faults_name_their_offset() {
     assert_eq!(*error.reason(), Reason::NotText);
     assert_eq!(error.offset(), Some(valid));
 
-    // inside a value that stood before its type, the place is still that in the message
+    // inside a value that comes before its type, the offset is still that in the message
     let text = r#"{"value":{"a":{"type":"number","value":"x"}},"type":"object"}"#;
     let error = decode(text.as_bytes(), &limits()).unwrap_err();
     assert_eq!(error.offset(), Some(43));
@@ -225,7 +225,7 @@ fn a_message_truncated_anywhere_is_an_error() {
             for end in 0..text.len() {
                 let cut = &text.as_bytes()[..end];
                 assert!(decode(cut, &limits()).is_err(), "{name} cut at {end}");
-                // a broken byte in place of any other is an error, or another value, but no panic
+                // replacing any byte results in an error or another value, but does not panic
                 let mut broken = text.clone().into_bytes();
                 broken[end] ^= 0x81;
                 let _ = decode(&broken, &limits());
@@ -237,7 +237,7 @@ fn a_message_truncated_anywhere_is_an_error() {
 
 #[test]
 fn copies_of_shared_values_are_bounded() {
-    // 2^40 leaves once written out: fine as a graph, refused as a tree
+    // 2^40 leaves as a tree: accepted as a graph, rejected as a tree
     let mut levels: Vec<(String, String)> =
         vec![("n0".into(), wrapped("array", r#"{"0":{"type":"null","value":""}}"#))];
     for level in 1..=40 {
@@ -254,7 +254,7 @@ fn copies_of_shared_values_are_bounded() {
     let pair = encode_pair(&Value::Null, &value, Form::Plain);
     assert!(String::from_utf8(pair).unwrap().contains("no plain form"));
 
-    // many arguments, each of which gets a copy of one large thing
+    // many arguments, each of which gets a copy of a large value
     let large = wrapped("string", &format!("{:?}", "x".repeat(1 << 20)));
     let mut text = format!(r#"{{"type":"array","value":{{"0":{}"#, object(&[("s", large)]));
     for index in 1..10_000 {
@@ -263,15 +263,15 @@ fn copies_of_shared_values_are_bounded() {
     text.push_str("}}");
     let refused = decode_arguments(text.as_bytes(), &limits()).unwrap_err();
     assert!(matches!(refused.reason(), Reason::TooCostly(_)));
-    // the first two are copied, the rest is not looked at
+    // the first two are copied, and the rest is ignored
     decode_pair(text.as_bytes(), &limits()).unwrap();
 
-    // as one value, it may not be written out, nor handed to fields that each get a copy
+    // as one value, it cannot be written as a tree or converted to fields that each get a copy
     let value = read(&text);
     assert!(value.to_json().is_err());
     assert!(value.clone().deserialize::<serde_json::Value>().is_err());
     assert!(value.deserialize::<Vec<Value>>().is_err());
-    // but one large text that is there once is no bomb
+    // a large text that occurs once is accepted
     let once = Value::from(vec![Value::from("x".repeat(2 * limits().bytes))]);
     once.to_json().unwrap();
     assert_eq!(once.clone().deserialize::<Vec<Value>>().unwrap().len(), 1);
