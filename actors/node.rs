@@ -35,7 +35,7 @@ use crate::{
         gossip::{self, Gossip, Rooms},
         groups,
         membership::{self, Membership, Signs},
-        routes::{self, Outside, Routes, Table},
+        routes::{self, Routes, ScriptHost, Table},
         status::{self, Status},
     },
     messages::{MAX_INCOMING, StartService},
@@ -148,7 +148,7 @@ pub fn start(environment: Environment) -> Node {
     ];
     running.borrow_mut().close_with(closers);
     lifecycle.start(make, |_| {});
-    state.scripts.attach(Rc::new(Outside { caller, table }));
+    state.scripts.attach(Rc::new(ScriptHost { caller, table }));
 
     for service in services {
         // the names were checked when the node was configured
@@ -239,7 +239,7 @@ where
     A: Actor<Context = Context<A>> + Handler<Request>,
 {
     let table = table.clone();
-    move |addr| table.borrow_mut().seat(&Gid::local(), name, addr.clone().recipient(), &methods, true)
+    move |addr| table.borrow_mut().set_actor(&Gid::local(), name, addr.clone().recipient(), &methods, true)
 }
 
 #[cfg(test)]
