@@ -22,7 +22,7 @@ use tokio::task::AbortHandle;
 use crate::{
     arguments::message_and_remote,
     caller::Caller,
-    local::gossip::ask_width,
+    local::gossip::compute_fanout,
     messages::{Broadcast, NameAndChance},
     request::value,
     service::{AnyService, Scope, Service},
@@ -69,7 +69,7 @@ pub(crate) fn service() -> AnyService {
 async fn send(scope: Scope, arguments: Vec<Value>) -> Reply {
     let (_, remote) = message_and_remote("gossip.send", &arguments)?;
     let replay = asks_for_replay(arguments.get(2))?;
-    ask_width(scope.caller(), scope.gid()).await?;
+    compute_fanout(scope.caller(), scope.gid()).await?;
     let message = Broadcast {
         gid: scope.gid().clone(),
         arguments: arguments.into_iter().next().unwrap_or_default(),
