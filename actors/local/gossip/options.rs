@@ -37,7 +37,7 @@ const REQUEST_TIMEOUT: f64 = 2_000.0;
 #[derive(Clone, Debug)]
 pub(crate) enum FanoutOption {
     Fixed(Fanout),
-    /// A function of the members. It is called again when the number of members changes.
+    /// A function of the members. It is called for each send, and when the number of members changes.
     Computed(Function),
 }
 

@@ -175,7 +175,7 @@ impl Membership {
         membership.entered_all = true;
         let entering = self.handle.caller.doors().gossip.deliver(Enter { gid: Gid::all(), through: None });
         actix::spawn(async move {
-            // The delivery fails only when the node has ended.
+            // Delivery fails if the node has ended.
             let _ = entering.await;
         });
     }
@@ -210,7 +210,7 @@ impl Membership {
         let handle = self.handle.clone();
         actix::spawn(async move {
             if let Some(inputs) = work.await {
-                // The delivery fails only when the node has ended.
+                // Delivery fails if the node has ended.
                 let _ = handle.ask(inputs).await;
             }
         });
@@ -319,9 +319,9 @@ impl Membership {
     }
 
     /// Adds members to the groups that they were started in, as far as this node knows those groups.
-    pub(super) fn enroll(&self, fresh: Vec<(Gid, NodeAddr)>) {
+    pub(super) fn enroll(&self, new_groups: Vec<(Gid, NodeAddr)>) {
         let mut additions = std::collections::BTreeMap::<Gid, Vec<NodeAddr>>::new();
-        for (gid, member) in fresh {
+        for (gid, member) in new_groups {
             if self.state.groups.borrow().get(&gid).is_ok_and(|members| !members.contains(&member.key())) {
                 additions.entry(gid).or_default().push(member);
             }
@@ -329,7 +329,7 @@ impl Membership {
         if !additions.is_empty() {
             let enrolling = self.handle.caller.doors().groups.deliver(Enroll(additions));
             actix::spawn(async move {
-                // The delivery fails only when the node has ended.
+                // Delivery fails if the node has ended.
                 let _ = enrolling.await;
             });
         }
@@ -421,9 +421,9 @@ impl Handler<Inputs> for Membership {
 
     fn handle(&mut self, Inputs { inputs, about }: Inputs, context: &mut Context<Membership>) {
         let (updates, addresses) = wire::parts(about.into_iter().map(|entry| *entry).collect());
-        let fresh = self.membership.borrow_mut().list.note(addresses);
+        let new_groups = self.membership.borrow_mut().list.note(addresses);
         self.drive(inputs.into_iter().chain(updates.into_iter().map(Input::Told)), context);
-        self.enroll(fresh);
+        self.enroll(new_groups);
     }
 }
 

@@ -60,8 +60,8 @@ impl Membership {
         let node = &member.node;
         self.note_spelling(node);
         if node.is_same_node(&self.state.me) && !stated.is_passive() {
-            let mine = self.membership.borrow().swim.incarnation();
-            if stated.incarnation.life != mine.life && stated.incarnation.life != self.state.incarnation {
+            let own = self.membership.borrow().swim.incarnation();
+            if stated.incarnation.life != own.life && stated.incarnation.life != self.state.incarnation {
                 self.address_taken(stated.incarnation.life);
                 let why = format!("{node} is this node's address, and another node states it");
                 return Err(wire::address_taken(why));
@@ -131,7 +131,7 @@ impl Membership {
                 Ok(Response::Now(Handler::handle(self, comparing, context).map(Answer::Compared)))
             }
             Body::Sync(sync) => {
-                let asked = sync.groups.clone().unwrap_or_default();
+                let groups = sync.groups.clone().unwrap_or_default();
                 let newcomer = from.as_ref().ok_or_else(|| rejected(NO_FROM))?.node.clone();
                 self.check_joining(&newcomer, &stated.statement, &stated.name)?;
                 let (state, handle) = (self.state.clone(), self.handle.on_behalf_of(origin));
@@ -139,9 +139,9 @@ impl Membership {
                 Ok(Response::Later(Box::pin(async move {
                     let incarnation = stated.statement.incarnation;
                     join::check_dial_back(&newcomer, incarnation.life, &back.await)?;
-                    let groups = asked.clone();
-                    handle.ask(AddNewcomer { newcomer: newcomer.clone(), incarnation, groups }).await?;
-                    join::add_to_groups(&state, &handle, newcomer, asked).await?;
+                    let joined_groups = groups.clone();
+                    handle.ask(AddNewcomer { newcomer: newcomer.clone(), incarnation, groups: joined_groups }).await?;
+                    join::add_to_groups(&state, &handle, newcomer, groups).await?;
                     Ok(Answer::Compared(handle.ask(AnswerSync { from, stated, sync }).await??))
                 })))
             }
@@ -183,7 +183,7 @@ impl Membership {
         Pong { stated, about }
     }
 
-    /// Answers a request that arrived as a call. News arrive that way, because gossip performs them.
+    /// Answers a request that arrived as a call. News arrives that way, because gossip performs it.
     pub(super) fn respond_to_call(
         &mut self,
         request: &Request,
@@ -206,15 +206,15 @@ impl Membership {
             let life = waiting.incarnation.life;
             addresses.iter().any(|known| known.nid == waiting.peer && known.groups.is_some() && known.life >= life)
         };
-        // News that other nodes have broadcast are not broadcast again, unless they lack the groups of a newcomer.
+        // An update that another node has broadcast is not broadcast again, unless it lacks the groups of a newcomer.
         membership.news.drop_if(|(waiting, entry)| {
             let is_said = updates.iter().any(|update| update.says_the_same_as(waiting));
             is_said && (entry.get("groups").is_none() || with_groups(waiting))
         });
-        let fresh = membership.list.note(addresses);
+        let new_groups = membership.list.note(addresses);
         drop(membership);
         self.drive(updates.into_iter().map(Input::Update), context);
-        self.enroll(fresh);
+        self.enroll(new_groups);
     }
 
     fn cluster_name(&self) -> &str {
@@ -223,9 +223,9 @@ impl Membership {
 
     /// Checks whether a node may join.
     fn check_joining(&self, newcomer: &NodeAddr, stated: &Statement, name: &str) -> Result<(), CallError> {
-        let mine = self.cluster_name();
-        if name != mine {
-            return Err(wire::stranger(format!("{} is in the cluster {mine:?}, not {name:?}", self.state.me)));
+        let own_cluster = self.cluster_name();
+        if name != own_cluster {
+            return Err(wire::stranger(format!("{} is in the cluster {own_cluster:?}, not {name:?}", self.state.me)));
         }
         if newcomer.is_same_node(&self.state.me) {
             return Err(CallError::new(ErrorKind::Unreachable, format!("{newcomer} is this node itself")));
@@ -354,11 +354,12 @@ impl Handler<AddNewcomer> for Membership {
         let shared = self.membership.clone();
         let mut membership = shared.borrow_mut();
         // The task that handles the join adds the newcomer to its groups.
-        let fresh = membership.list.note(vec![known]);
-        let heard = membership.swim.status(&peer).is_some_and(Status::is_known);
-        let heard = membership.swim.incarnation_of(&peer).filter(|known| heard && known.life == incarnation.life);
+        let new_groups = membership.list.note(vec![known]);
+        let is_known = membership.swim.status(&peer).is_some_and(Status::is_known);
+        let known_incarnation =
+            membership.swim.incarnation_of(&peer).filter(|known| is_known && known.life == incarnation.life);
         // Peers have already reported the newcomer, but not its groups. The machine emits no news then.
-        if let (false, Some(incarnation)) = (fresh.is_empty(), heard) {
+        if let (false, Some(incarnation)) = (new_groups.is_empty(), known_incarnation) {
             self.queue_news(&mut membership, Update { peer, incarnation, claim: Claim::Alive, by: peer });
         }
         drop(membership);

@@ -144,7 +144,7 @@ impl Handler<TakePage> for Membership {
         let merges = merge == MergeMode::Join || membership.swim.merges(&from, &stated);
         membership.check_sender(&self.state, &stated, &name, merges)?;
         membership.swim.trust(self.state.now(), &stated);
-        let fresh = membership.list.note(addresses);
+        let new_groups = membership.list.note(addresses);
         self.apply_inputs(&mut membership, [Input::Heard { peer: from, stated }]);
         let (state, now) = (self.state.clone(), self.state.now());
         let (next, outputs) = state.chance(|chance| membership.swim.take_page(now, from, (&sync, &page), chance));
@@ -152,7 +152,7 @@ impl Handler<TakePage> for Membership {
         self.finish(&mut membership, context);
         let next = next.map(|next| self.sync_request(&membership, next, merge.of(&membership, &from), None));
         drop(membership);
-        self.enroll(fresh);
+        self.enroll(new_groups);
         Ok(next)
     }
 }
@@ -193,7 +193,7 @@ impl Handler<AnswerSync> for Membership {
         let sync = swim::Sync { parts: sync.parts, first: sync.first, news };
         let shared = self.membership.clone();
         let mut membership = shared.borrow_mut();
-        let fresh = membership.list.note(addresses);
+        let new_groups = membership.list.note(addresses);
         let (state, now, from) = (self.state.clone(), self.state.now(), sender.member.nid);
         let answered = state.chance(|chance| membership.swim.answer_sync(now, from, &sync, chance));
         let (page, outputs) = answered.map_err(|why| rejected(&why))?;
@@ -201,7 +201,7 @@ impl Handler<AnswerSync> for Membership {
         let entries = self.entries(&membership, &page.entries);
         self.finish(&mut membership, context);
         drop(membership);
-        self.enroll(fresh);
+        self.enroll(new_groups);
         let swim::Page { differing, next, parts, .. } = page;
         let from = Some(wire::address(&self.state.me));
         Ok(Compared { stated: self.stated(&self.membership.borrow()), from, parts, differing, entries, next })

@@ -61,7 +61,7 @@ impl Membership {
         let doors = self.handle.caller.doors().clone();
         actix::spawn(async move {
             for gid in differing {
-                // The delivery fails only when the node has ended.
+                // Delivery fails if the node has ended.
                 let _ = doors.gossip.deliver(Differs { gid, peer: nid }).await;
             }
         });

@@ -171,7 +171,7 @@ async fn join_through_any_member(state: &NodeState, handle: &ActorHandle, reason
     None
 }
 
-/// Asks the members that know groups listing this node, which it lacks, for those groups.
+/// Asks the welcoming members for the groups that list this node and that it does not know.
 async fn ask_welcoming_members(state: &NodeState, handle: &ActorHandle, membership: &SharedMembership) {
     loop {
         let next = membership.borrow_mut().welcoming_members.pop();
@@ -237,25 +237,25 @@ impl Membership {
     /// names some of them. Other members that welcome this node may know other groups.
     pub(super) fn welcomed(&self, by: NodeAddr, groups: &[Gid]) {
         let mut membership = self.membership.borrow_mut();
-        let lacks = groups.iter().any(|gid| self.state.groups.borrow().entry(gid).is_err());
-        let joins = membership.joining.as_ref().is_some_and(|task| !task.0.is_finished());
+        let lacks_groups = groups.iter().any(|gid| self.state.groups.borrow().entry(gid).is_err());
+        let is_joining = membership.joining.as_ref().is_some_and(|task| !task.0.is_finished());
         // A node that joins through a seed gets the groups from the seed.
-        let first = !std::mem::replace(&mut membership.welcomed, true) && !joins;
-        if lacks
+        let first = !std::mem::replace(&mut membership.welcomed, true) && !is_joining;
+        if lacks_groups
             && !first
             && membership.welcoming_members.len() < MAX_WELCOMING_MEMBERS
             && !membership.welcoming_members.contains(&by)
         {
             membership.welcoming_members.push(by.clone());
         }
-        if joins || !(first || lacks) {
+        if is_joining || !(first || lacks_groups) {
             return;
         }
         let (state, handle, shared) = (self.state.clone(), self.handle.clone(), Rc::downgrade(&self.membership));
         let task = actix::spawn(async move {
-            let asks = first && join_through_welcoming_member(&state, &handle, &by).await;
+            let ask_again = first && join_through_welcoming_member(&state, &handle, &by).await;
             if let Some(membership) = shared.upgrade() {
-                if asks {
+                if ask_again {
                     membership.borrow_mut().welcoming_members.push(by);
                 }
                 ask_welcoming_members(&state, &handle, &membership).await;
@@ -391,10 +391,10 @@ fn other_node_count(state: &NodeState) -> usize {
 /// because nodes joined through this node before it joined itself, each side is told of the other's. Removed members that the
 /// seed expects back return to the group on this node too.
 async fn merge_group(state: &NodeState, handle: &ActorHandle, part: Part, seed: &NodeAddr) -> Result<(), CallError> {
-    let Part { config, members: theirs, gone } = part;
+    let Part { config, members: seed_members, gone } = part;
     let gid = config.gid.clone();
-    let message = Merge { config, members: theirs.clone(), through: Some(seed.clone()) };
-    let (mine, config) = handle.caller.doors().groups.deliver(message).await??;
+    let message = Merge { config, members: seed_members.clone(), through: Some(seed.clone()) };
+    let (own_members, config) = handle.caller.doors().groups.deliver(message).await??;
     if !gone.is_empty() {
         handle.ask(NoteRemoved { config, gone }).await?;
     }
@@ -402,9 +402,9 @@ async fn merge_group(state: &NodeState, handle: &ActorHandle, part: Part, seed: 
         let missing = group.iter().filter(|(_, member)| member.nid != state.nid && !other.contains(&member.nid));
         missing.map(|(_, member)| member.node.clone()).collect()
     };
-    let only_here = missing_from(&theirs, &mine);
+    let only_here = missing_from(&seed_members, &own_members);
     if !gid.is_all() && !only_here.is_empty() {
-        let nodes = only_here.into_iter().chain(missing_from(&mine, &theirs)).collect();
+        let nodes = only_here.into_iter().chain(missing_from(&own_members, &seed_members)).collect();
         handle.ask(Announce { gid, nodes }).await?;
     }
     Ok(())

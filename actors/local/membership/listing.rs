@@ -17,11 +17,11 @@ impl Membership {
     pub(super) fn list(&self) -> Value {
         let membership = self.membership.borrow();
         let all = self.state.groups.borrow().get(&Gid::all()).unwrap_or_default();
-        let mine = (self.state.nid, swim::Status::Alive, membership.swim.incarnation());
+        let own = (self.state.nid, swim::Status::Alive, membership.swim.incarnation());
         let mut list = Object::new();
         // Nodes in `all` come first, so that no other node takes their SIDs.
         for in_all in [true, false] {
-            for (nid, status, incarnation) in std::iter::once(mine).chain(membership.swim.peers()) {
+            for (nid, status, incarnation) in std::iter::once(own).chain(membership.swim.peers()) {
                 if all.contains(&nid) != in_all {
                     continue;
                 }

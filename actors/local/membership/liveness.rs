@@ -59,7 +59,7 @@ impl LivenessObserver {
         };
         let doors = self.doors.clone();
         actix::spawn(async move {
-            // The delivery fails only when the node has ended.
+            // Delivery fails if the node has ended.
             let _ = doors.ask_membership(Inputs::of([input])).await;
         });
     }

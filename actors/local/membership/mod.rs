@@ -37,7 +37,7 @@
 //! # Requests bypass the queues of calls
 //!
 //! Probes and their answers go straight to the transport, past the lanes of `comm`, and bypass admission. They do not count
-//! as calls served. The state machine sets their timeouts. News have to reach every node, but not at once, so gossip
+//! as calls served. The state machine sets their timeouts. News has to reach every node, but not at once, so gossip
 //! broadcasts all news of a short interval as one rumor: a hundred nodes that join at once cost a few rumors. A farewell is
 //! broadcast immediately.
 //!

@@ -67,7 +67,7 @@ impl Membership {
         !alone
     }
 
-    /// Broadcasts the news that are due.
+    /// Broadcasts the news that is due.
     pub(super) fn publish(&self, membership: &mut MembershipState) {
         while let Some(news) = membership.news.take(self.state.now(), false) {
             let broadcast = self.broadcast_news(news, NEWS_TIMEOUT);
@@ -99,10 +99,10 @@ impl Membership {
                     Ok(Err(busy)) if busy.kind == ErrorKind::Busy => clock.sleep(BUSY_PAUSE).await,
                     Ok(Err(why)) => {
                         // A later comparison of views spreads what this broadcast did not.
-                        log::warn!(target: "chinwag::membership", "the news were not broadcast: {why}");
+                        log::warn!(target: "chinwag::membership", "news about members was not broadcast: {why}");
                         break;
                     }
-                    // The delivery fails only when the node has ended.
+                    // Delivery fails if the node has ended.
                     Ok(Ok(_)) | Err(_) => break,
                 }
             }

@@ -115,9 +115,9 @@ impl MembershipState {
         name: &str,
         merge: bool,
     ) -> Result<(), CallError> {
-        let mine = &state.settings.membership.cluster;
-        if !stated.is_passive() && name != mine {
-            return Err(wire::stranger(format!("{} is in the cluster {mine:?}, not {name:?}", state.me)));
+        let own_cluster = &state.settings.membership.cluster;
+        if !stated.is_passive() && name != own_cluster {
+            return Err(wire::stranger(format!("{} is in the cluster {own_cluster:?}, not {name:?}", state.me)));
         }
         match self.swim.relate(stated, merge) {
             Relation::Member => Ok(()),
@@ -187,14 +187,14 @@ impl MembershipState {
             self.due.remove(&place);
         }
     }
+
     /// Returns when the next timer or the next broadcast of news is due.
-    /// When the next timer is due, or news are.
     pub(crate) fn next_due(&self) -> Option<Duration> {
         let timer = self.due.first_key_value().map(|((at, _), _)| *at);
         timer.into_iter().chain(self.news.due()).min()
     }
+
     /// Removes and returns a timer that is due.
-    /// Takes a timer that is due.
     pub(crate) fn take_due(&mut self, now: Duration) -> Option<Timer<Nid>> {
         let first = self.due.first_entry()?;
         (first.key().0 <= now).then(|| first.remove())
@@ -241,7 +241,7 @@ impl MembershipState {
         Ok(Events::new(self.events.get_or_insert_with(|| broadcast::channel(kept).0).subscribe()))
     }
 
-    /// How many subscribers there are.
+    /// Returns the number of subscribers.
     pub(crate) fn subscribers(&self) -> usize {
         self.events.as_ref().map_or(0, broadcast::Sender::receiver_count)
     }

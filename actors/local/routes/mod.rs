@@ -11,7 +11,7 @@
 //! | `rem(name)` | the removed service, or `undefined` if there was none | the name is built in |
 //!
 //! `get` returns a service written in Rust as stubs that call it here. A node that runs no shipped code accepts a service only
-//! if all its functions are stubs of chinwag, which need no script engine. Admission and deadlines are enforced here and
+//! if all its functions are stubs, which need no script engine. Admission and deadlines are enforced here and
 //! nowhere else.
 
 mod table;

@@ -127,8 +127,8 @@ impl Table {
     /// [`ErrorKind::Reserved`] if the name is built in, and [`ErrorKind::Busy`] past [`MAX_SERVICES`].
     pub(super) fn put(&mut self, name: &str, service: Arc<Value>, methods: Vec<String>) -> Result<(), CallError> {
         self.check_free(name)?;
-        let fresh = !self.local().contains_key(name);
-        if fresh && self.local().len() >= MAX_SERVICES + self.callbacks {
+        let is_new = !self.local().contains_key(name);
+        if is_new && self.local().len() >= MAX_SERVICES + self.callbacks {
             return Err(CallError::new(ErrorKind::Busy, format!("a node keeps at most {MAX_SERVICES} services")));
         }
         self.remove(name);
