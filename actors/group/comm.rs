@@ -2,7 +2,7 @@
 //!
 //! `send(args, {service, method[, gid]})` answers with two maps by SID: the errors and the values. All members are called
 //! concurrently, up to a bound, and each call ends by the deadline, so a dead member costs one error and delays no other member.
-//! Arguments with which no member can be called result in an error for every member, as in the reference. A node that is in the
+//! Arguments with which no member can be called result in an error for every member, as on a reference node. A node that is in the
 //! group under several SIDs is called once, and its answer is recorded under each of them.
 
 use std::{sync::Arc, time::Duration};
