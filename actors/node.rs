@@ -31,11 +31,11 @@ use crate::{
     lifecycle::{Lifecycle, Running},
     local::{
         comm::{self, Comm},
-        gauges::Gauges,
-        gossip::{self, Gossip, Rooms},
+        gossip::{self, Gossip, GossipState},
         groups,
-        membership::{self, Membership, Signs},
-        routes::{self, Outside, Routes, Table},
+        load_sources::LoadSources,
+        membership::{self, LivenessObserver, Membership},
+        routes::{self, Routes, ScriptHost, Table},
         status::{self, Status},
     },
     messages::{MAX_INCOMING, StartService},
@@ -66,7 +66,7 @@ pub fn start(environment: Environment) -> Node {
     let table = Rc::new(RefCell::new(Table::new(state.scripts.directory().clone())));
     table.borrow_mut().open_group(&Gid::local());
     let (send, incoming) = mpsc::channel(MAX_INCOMING);
-    let (roster, rooms) = (membership::roster(&state), Rc::new(Rooms::new(incoming)));
+    let (roster, rooms) = (membership::create_state(&state), Rc::new(GossipState::new(incoming)));
 
     // the addresses come first, as the actors have each other's
     let routes = Supervised::new("routes");
@@ -105,12 +105,12 @@ pub fn start(environment: Environment) -> Node {
     lazy.reserve(&comm, "comm", &comm::METHODS, |state, caller, _| Comm::new(state, caller));
     let (r, o) = (rooms.clone(), roster.clone());
     lazy.reserve(&status, "status", &status::METHODS, move |state, caller, table| {
-        Status::new(state, caller, Gauges { table, rooms: r.clone(), roster: o.clone() })
+        Status::new(state, caller, LoadSources { table, gossip: r.clone(), membership: o.clone() })
     });
     // a node that does not take part in membership has none of its methods, and so says
     let mut gossip_methods = gossip::METHODS.to_vec();
     gossip_methods.extend(roster.iter().flat_map(|_| membership::wire::METHODS));
-    let (s, c, r, signs) = (state.clone(), caller.clone(), rooms.clone(), Signs::new(roster.clone(), doors));
+    let (s, c, r, signs) = (state.clone(), caller.clone(), rooms.clone(), LivenessObserver::new(roster.clone(), doors));
     gossip.start(
         move || Gossip::new(s.clone(), c.clone(), r.clone(), signs.clone()),
         add_local_route(&table, "gossip", named(&gossip_methods)),
@@ -148,7 +148,7 @@ pub fn start(environment: Environment) -> Node {
     ];
     running.borrow_mut().close_with(closers);
     lifecycle.start(make, |_| {});
-    state.scripts.attach(Rc::new(Outside { caller, table }));
+    state.scripts.attach(Rc::new(ScriptHost { caller, table }));
 
     for service in services {
         // the names were checked when the node was configured
@@ -239,7 +239,7 @@ where
     A: Actor<Context = Context<A>> + Handler<Request>,
 {
     let table = table.clone();
-    move |addr| table.borrow_mut().seat(&Gid::local(), name, addr.clone().recipient(), &methods, true)
+    move |addr| table.borrow_mut().set_actor(&Gid::local(), name, addr.clone().recipient(), &methods, true)
 }
 
 #[cfg(test)]

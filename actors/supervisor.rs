@@ -59,7 +59,7 @@ pub(crate) fn add_route(
     builtin: bool,
 ) -> OnStart {
     let (table, gid, name) = (table.clone(), scope.gid().clone(), name.to_owned());
-    Box::new(move |recipient| table.borrow_mut().seat(&gid, &name, recipient, &methods, builtin))
+    Box::new(move |recipient| table.borrow_mut().set_actor(&gid, &name, recipient, &methods, builtin))
 }
 
 /// Answered once the group's services run.

@@ -130,7 +130,7 @@ async fn seeds_that_are_dead_cause_no_warnings_once_the_node_has_members() {
     let said = Heard::of(process.child.stderr.take().unwrap());
     let through = process.node.to_string();
     let _other = Process::up(Command::new(PROGRAM).args(["--json", "--port", "0", "--join", &through]));
-    let (met, tried) = ("; the seeds are tried on", "cannot join through");
+    let (met, tried) = ("; the seeds are tried again", "cannot join through");
     until("it has members", async || said.text().contains(met)).await;
     let since = || said.text().split_once(met).map_or_else(String::new, |(_, since)| since.to_owned());
     until("it has tried its seed again", async || since().contains(tried)).await;

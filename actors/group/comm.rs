@@ -1,9 +1,9 @@
-//! A group's `comm`: one call to every member at once.
+//! A group's `comm`: calls all members at once.
 //!
-//! `send(args, {service, method[, gid]})` answers two maps by SID, what failed and what was answered. Every member is
-//! called at the same time, and none is waited for past the deadline, so a dead one costs one error and delays nobody. Arguments that no member could be called
-//! with are an error of every member, as the reference has it. A node that is in the group under several keys is called once, and its
-//! answer stands under each of them.
+//! `send(args, {service, method[, gid]})` answers with two maps by SID: the errors and the values. All members are called
+//! concurrently, up to a bound, and each call ends by the deadline, so a dead member costs one error and delays no other member.
+//! Arguments with which no member can be called result in an error for every member, as on a reference node. A node that is in the
+//! group under several SIDs is called once, and its answer is recorded under each of them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,28 +19,28 @@ use crate::{
     service::{AnyService, Scope, Service},
 };
 
-/// How many members are called at once. Unit: calls. A guess: enough that a hundred nodes are one round, few enough
-/// that a large group does not fill every queue of this node.
-const AT_ONCE: usize = 512;
+/// The most calls at once. A guess: enough to call a hundred nodes concurrently, and few enough that a large group does not
+/// fill every queue of this node.
+const MAX_CONCURRENT_CALLS: usize = 512;
 
-/// How long a member is given that nobody has ever heard from. A guess: well above a probe's timeout, well below a call's
-/// deadline, for which a made-up member would hold up every call on its group.
-const UNREACHABLE_TIME: Duration = Duration::from_millis(500);
+/// The deadline of a call on an unreachable member. A guess: well above a probe's timeout, and well below a call's deadline,
+/// for which a member that does not exist would otherwise delay every call on its group.
+const UNREACHABLE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The definition.
+/// Returns the definition of the service.
 pub(crate) fn service() -> AnyService {
     let comm = Service::new("comm", |_| ()).raw("send", |(), scope, arguments, _| {
         Box::pin(async move {
             match message_and_remote("comm.send", &arguments) {
                 Ok((message, remote)) => every_member(&scope, &remote, message).await.map(Answer::from),
-                Err(error) => refused(&scope, &error).await.map(Answer::from),
+                Err(error) => reply_with_error(&scope, &error).await.map(Answer::from),
             }
         })
     });
     comm.into()
 }
 
-/// The members of the scope's group, of which there must be some.
+/// Returns the members of the scope's group, or an error if there are none.
 async fn members(scope: &Scope) -> Result<Arc<Group>, CallError> {
     let members = scope.caller().members(scope.gid()).await?;
     match members.is_empty() {
@@ -49,8 +49,8 @@ async fn members(scope: &Scope) -> Result<Arc<Group>, CallError> {
     }
 }
 
-/// The answer to a call that no member could be called with: this error, of each.
-async fn refused(scope: &Scope, error: &CallError) -> Result<GroupReply, CallError> {
+/// Returns a reply with the same error for every member.
+async fn reply_with_error(scope: &Scope, error: &CallError) -> Result<GroupReply, CallError> {
     let mut replies = GroupReply::default();
     for (sid, _) in members(scope).await?.iter() {
         replies.record(sid.clone(), Err(error.clone()));
@@ -58,7 +58,7 @@ async fn refused(scope: &Scope, error: &CallError) -> Result<GroupReply, CallErr
     Ok(replies)
 }
 
-/// Calls `remote` on each member of the scope's group. Each answer is recorded under every key of its member.
+/// Calls `remote` on each member of the scope's group. Records each answer under every SID of the member.
 pub(crate) async fn every_member(
     scope: &Scope,
     remote: &Remote,
@@ -78,8 +78,7 @@ pub(crate) async fn every_member(
     Ok(replies)
 }
 
-/// Calls `remote` on each member of the scope's group. Each answer is recorded once, under the key by which the member is
-/// found.
+/// Calls `remote` on each member of the scope's group. Records each answer once, under the member's first SID.
 pub(crate) async fn every_node(scope: &Scope, remote: &Remote, arguments: Vec<Value>) -> Result<GroupReply, CallError> {
     Ok(each_node(scope, &*members(scope).await?, remote, arguments).await)
 }
@@ -90,21 +89,21 @@ async fn each_node(scope: &Scope, members: &Group, remote: &Remote, arguments: V
     let calls = once.map(|(sid, member)| {
         let call = Call::new(remote.gid.clone(), &*remote.service, &*remote.method, arguments.clone());
         let caller = match unreachable.contains(&member.nid) {
-            true => scope.caller().with_deadline(UNREACHABLE_TIME.min(scope.caller().deadline())),
+            true => scope.caller().with_deadline(UNREACHABLE_TIMEOUT.min(scope.caller().deadline())),
             false => scope.caller().clone(),
         };
         async move { (sid.clone(), caller.call_on(&member.node, call).await) }
     });
     let mut replies = GroupReply::default();
-    let mut answers = stream::iter(calls).buffer_unordered(AT_ONCE);
+    let mut answers = stream::iter(calls).buffer_unordered(MAX_CONCURRENT_CALLS);
     while let Some((sid, reply)) = answers.next().await {
         replies.record(sid, reply);
     }
     replies
 }
 
-/// A service whose every method is the members' local method of the same name, answered by member.
-pub(crate) fn mirror(name: &'static str, methods: &[&'static str]) -> AnyService {
+/// Creates a service whose methods each call the local method of the same name on every member.
+pub(crate) fn call_every_member(name: &'static str, methods: &[&'static str]) -> AnyService {
     let mut service = Service::new(name, |_| ());
     for &method in methods {
         service = service.raw(method, move |(), scope, arguments, _| {

@@ -1,14 +1,14 @@
-//! A group's `gossip`: news for every member, and methods that run every so often.
+//! A group's `gossip`: sends messages to every member, and calls functions at intervals.
 //!
 //! | method | answers | error |
 //! |---|---|---|
-//! | `send(message, remote[, {replay}])` | what those it went to said, by member; with `replay`, newcomers perform it too | unknown group |
-//! | `at(milliseconds, function)` | the timer's name | an interval that is none |
-//! | `del(name)` | the name | no such timer |
+//! | `send(message, remote[, {replay}])` | the answers of the peers it was sent to first, by member; with `replay`, newcomers perform it too | unknown group |
+//! | `at(milliseconds, function)` | the timer's name | invalid interval |
+//! | `del(name)` | the name | no timer has this name |
 //! | `list()` | the timers, name to interval | |
 //!
-//! A timer's function runs once an interval, a little early or late so that nodes started together drift apart; never
-//! while it still runs, and once, not many times, after the node was held up.
+//! A timer's function is called once per interval. Each interval varies a little at random, so that nodes that start together
+//! do not stay in step. A call never overlaps the previous one, and a node that was delayed does not catch up on missed calls.
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
 
@@ -22,25 +22,25 @@ use tokio::task::AbortHandle;
 use crate::{
     arguments::message_and_remote,
     caller::Caller,
-    local::gossip::ask_width,
+    local::gossip::compute_fanout,
     messages::{Broadcast, NameAndChance},
     request::value,
     service::{AnyService, Scope, Service},
 };
 
-/// Shortest interval, in milliseconds.
-const SHORTEST: f64 = 1.0;
+/// The shortest interval, in milliseconds.
+const MIN_INTERVAL: f64 = 1.0;
 
-/// Longest interval, in milliseconds: what JavaScript's timers take, 24.8 days.
-const LONGEST: f64 = 2_147_483_647.0;
+/// The longest interval, in milliseconds: the maximum of JavaScript's timers, 24.8 days.
+const MAX_INTERVAL: f64 = 2_147_483_647.0;
 
-/// By how much of itself an interval varies, either way. A guess.
+/// The largest share by which an interval varies in either direction. A guess.
 const JITTER: f64 = 0.1;
 
-/// Most timers of one group on one node.
+/// The most timers of one group on one node.
 const MAX_TIMERS: usize = 1_024;
 
-/// The definition.
+/// Returns the definition of the service.
 pub(crate) fn service() -> AnyService {
     Service::new("gossip", |_| Timers::default())
         .raw("send", |_, scope, arguments, _| Box::pin(send(scope, arguments)))
@@ -68,8 +68,8 @@ pub(crate) fn service() -> AnyService {
 
 async fn send(scope: Scope, arguments: Vec<Value>) -> Reply {
     let (_, remote) = message_and_remote("gossip.send", &arguments)?;
-    let replay = asks_for_replay(arguments.get(2))?;
-    ask_width(scope.caller(), scope.gid()).await?;
+    let replay = read_replay_option(arguments.get(2))?;
+    compute_fanout(scope.caller(), scope.gid()).await?;
     let message = Broadcast {
         gid: scope.gid().clone(),
         arguments: arguments.into_iter().next().unwrap_or_default(),
@@ -81,22 +81,22 @@ async fn send(scope: Scope, arguments: Vec<Value>) -> Reply {
     scope.caller().doors().gossip.deliver(message).await?
 }
 
-/// What the options of `send` say. A key that means nothing is refused, as a misspelled one would be ignored otherwise.
-fn asks_for_replay(options: Option<&Value>) -> Result<bool, CallError> {
-    let refused = |why: String| CallError::argument("gossip.send", 3, "options", why);
+/// Reads the options of `send`. Rejects an unknown key, because a misspelled one would otherwise be ignored.
+fn read_replay_option(options: Option<&Value>) -> Result<bool, CallError> {
+    let rejected = |why: String| CallError::argument("gossip.send", 3, "options", why);
     let options = match options {
         None | Some(Value::Undefined | Value::Null) => return Ok(false),
         Some(Value::Object(options)) => options,
-        Some(other) => return Err(refused(format!("expected an object, got {}", other.type_name()))),
+        Some(other) => return Err(rejected(format!("expected an object, got {}", other.type_name()))),
     };
     if let Some((key, _)) = options.iter().find(|(key, _)| *key != "replay") {
         let shown: String = key.chars().take(64).collect();
-        return Err(refused(format!("there is no option {shown:?}; the only one is \"replay\"")));
+        return Err(rejected(format!("there is no option {shown:?}; the only one is \"replay\"")));
     }
     match options.get("replay") {
         None | Some(Value::Undefined | Value::Null) => Ok(false),
         Some(Value::Boolean(replay)) => Ok(*replay),
-        Some(other) => Err(refused(format!("replay: expected a boolean, got {}", other.type_name()))),
+        Some(other) => Err(rejected(format!("replay: expected a boolean, got {}", other.type_name()))),
     }
 }
 
@@ -106,7 +106,7 @@ struct Timers {
     running: Rc<RefCell<BTreeMap<String, Timer>>>,
 }
 
-/// Stopped when dropped.
+/// A running timer. Dropping it stops it.
 struct Timer {
     interval: f64,
     task: AbortHandle,
@@ -120,23 +120,23 @@ impl Drop for Timer {
 
 impl Timers {
     async fn start(&self, scope: &Scope, interval: f64, function: Function) -> Reply {
-        if !(SHORTEST..=LONGEST).contains(&interval) {
-            let why = format!("an interval is {SHORTEST} to {LONGEST} milliseconds, not {interval}");
+        if !(MIN_INTERVAL..=MAX_INTERVAL).contains(&interval) {
+            let why = format!("an interval must be from {MIN_INTERVAL} to {MAX_INTERVAL} milliseconds, not {interval}");
             return Err(CallError::argument("gossip.at", 1, "milliseconds", why));
         }
         if self.running.borrow().len() >= MAX_TIMERS {
             return Err(CallError::new(ErrorKind::Busy, format!("a group has at most {MAX_TIMERS} timers")));
         }
         let (name, phases) = scope.caller().doors().routes.deliver(NameAndChance).await?;
-        let task = actix::spawn(every(scope.caller().on_its_own(), interval, phases, function));
+        let task = actix::spawn(run_timer(scope.caller().on_its_own(), interval, phases, function));
         let timer = Timer { interval, task: task.abort_handle() };
         self.running.borrow_mut().insert(name.clone(), timer);
         value(name)
     }
 }
 
-/// Runs the function for as long as nobody stops it.
-async fn every(caller: Caller, interval: f64, mut phases: rand_chacha::ChaCha8Rng, function: Function) {
+/// Calls the function at intervals until the timer is stopped.
+async fn run_timer(caller: Caller, interval: f64, mut phases: rand_chacha::ChaCha8Rng, function: Function) {
     use rand::RngExt as _;
     loop {
         let factor = 1.0 + JITTER * (2.0 * phases.random::<f64>() - 1.0);
@@ -145,7 +145,7 @@ async fn every(caller: Caller, interval: f64, mut phases: rand_chacha::ChaCha8Rn
             return;
         }
         if let Err(error) = caller.apply(function.clone(), Vec::new()).await {
-            log::warn!(target: "chinwag::gossip", "a timed function failed: {error}");
+            log::warn!(target: "chinwag::gossip", "the function of a timer failed: {error}");
         }
     }
 }

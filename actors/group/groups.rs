@@ -1,8 +1,8 @@
-//! A group's `groups`: every member's map of groups, each answering for itself.
+//! A group's `groups`: calls the same method of `local.groups` on every member.
 
 use crate::service::AnyService;
 
-/// The definition.
+/// Returns the definition of the service.
 pub(crate) fn service() -> AnyService {
-    super::comm::mirror("groups", &crate::local::groups::METHODS)
+    super::comm::call_every_member("groups", &crate::local::groups::METHODS)
 }

@@ -1,6 +1,6 @@
-//! The services of a group, one set of instances per GID.
+//! The services of a group.
 //!
-//! Each is a [`Service`](crate::service::Service) definition, written once and bound by a supervisor to every group.
+//! Each is a [`Service`](crate::service::Service) definition. The supervisor of each group starts its own instances.
 
 pub mod comm;
 pub mod gossip;
@@ -10,7 +10,7 @@ pub mod status;
 
 use crate::service::AnyService;
 
-/// The definitions every group gets.
+/// Returns the definitions of the services that every group has.
 pub(crate) fn services() -> [AnyService; 5] {
     [comm::service(), gossip::service(), groups::service(), routes::service(), status::service()]
 }

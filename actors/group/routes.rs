@@ -1,8 +1,8 @@
-//! A group's `routes`: every member's route table.
+//! A group's `routes`: calls the same method of `local.routes` on every member.
 
 use crate::service::AnyService;
 
-/// The definition.
+/// Returns the definition of the service.
 pub(crate) fn service() -> AnyService {
-    super::comm::mirror("routes", &crate::local::routes::METHODS)
+    super::comm::call_every_member("routes", &crate::local::routes::METHODS)
 }

@@ -1,10 +1,10 @@
-//! A group's `status`: its members' figures, taken together, and its end and its growth.
+//! A group's `status`: adds up the members' figures, stops the members, and spawns new ones.
 //!
 //! | method | answers |
 //! |---|---|
-//! | `get(key)` | a sum for `counts`, `heapTotal`, `heapUsed`; else by member |
-//! | `stop()` | each member's configuration; then this node stops too |
-//! | `spawn(config)` | the new node's configuration, once it is in this group on every member |
+//! | `get(key)` | for `counts`, `heapTotal` and `heapUsed` the sum; otherwise the values by member |
+//! | `stop()` | each member's configuration; this node stops last |
+//! | `spawn(config)` | the new node's configuration, once every member has added it to the group |
 
 use chinwag_protocol::{
     call::{Answer, Call, CallError, GroupReply, Remote, Reply},
@@ -21,10 +21,10 @@ use crate::{
     service::{AnyService, Scope, Service},
 };
 
-/// The figures that are added up over a group.
+/// The keys whose values are added up.
 const SUMMED: [&str; 3] = ["counts", "heapTotal", "heapUsed"];
 
-/// The definition.
+/// Returns the definition of the service.
 pub(crate) fn service() -> AnyService {
     Service::new("status", |_| ())
         .raw("get", |(), scope, arguments, _| Box::pin(get(scope, arguments)))
@@ -44,7 +44,7 @@ async fn get(scope: Scope, arguments: Vec<Value>) -> Reply {
     Ok(replies.aggregate(sum).into())
 }
 
-/// Every other member, and this node last, so that it can still tell how it went.
+/// Stops every other member first, and this node last, so that it can still answer.
 async fn stop(scope: Scope) -> Reply {
     let members = scope.group().members().await?;
     let node = scope.node();
@@ -68,7 +68,7 @@ async fn spawn(scope: Scope, arguments: Vec<Value>) -> Reply {
     let config = node.call(Gid::local(), "status", "spawn", arguments).await?.into_value();
     let born = NodeAddr::from_value(&config)?;
 
-    // this node may see the group without being in it
+    // `every_member` does not call this node if it is not a member of the group itself.
     node.groups().add(gid.as_str(), born.clone()).await?;
     let remote = Remote::new("groups", "add");
     let added = every_member(&scope, &remote, vec![Value::from(gid.as_str()), born.to_value()]).await?;
@@ -76,12 +76,12 @@ async fn spawn(scope: Scope, arguments: Vec<Value>) -> Reply {
         log::warn!(target: "chinwag::groups", "{sid} did not add {born} to {gid}: {error}");
     }
     let entry = scope.caller().doors().groups.deliver(Configuration(gid.clone())).await??;
-    give(&scope, &born, &entry.config, &entry.members).await?;
+    put_group(&scope, &born, &entry.config, &entry.members).await?;
     value(config)
 }
 
-/// Puts the group on a node.
-async fn give(scope: &Scope, to: &NodeAddr, config: &GroupConfig, members: &Group) -> Result<Answer, CallError> {
+/// Puts the group on a new node.
+async fn put_group(scope: &Scope, to: &NodeAddr, config: &GroupConfig, members: &Group) -> Result<Answer, CallError> {
     let arguments = vec![config.to_value(), members.to_value()];
     scope.node().call_on(to, Call::new(Gid::local(), "groups", "put", arguments)).await
 }

@@ -1,12 +1,12 @@
-//! `local.comm`: calls on other nodes, and the way out for all but what gossip and membership say to each other.
+//! `local.comm`: calls on other nodes. All outgoing calls pass through it; the requests of gossip and membership do not.
 //!
 //! | method | answers |
 //! |---|---|
-//! | `send(args, {node, service, method[, gid]})` | what the far method answered |
+//! | `send(args, {node, service, method[, gid]})` | the answer of the called method |
 //!
-//! A call on this very node goes to its route table and takes no socket. On the way to each peer a bounded number of
-//! calls is under way and a bounded number waits, in turn; past that the caller is told `Busy`, so one slow peer
-//! holds up nobody else.
+//! A call on this node itself goes to its route table and uses no socket. Each peer has a *lane*: a bounded number of calls
+//! under way, and a bounded queue of calls that wait. Past both bounds the caller gets `Busy`, so a slow peer delays no calls
+//! on other peers.
 
 use std::{
     collections::{BTreeMap, btree_map},
@@ -37,18 +37,18 @@ use crate::{
     state::NodeState,
 };
 
-/// How long a lane is kept after its last call.
+/// How long an unused lane is kept.
 const LANE_IDLE: Duration = Duration::from_secs(60);
 
-/// Sends calls.
+/// The actor that makes calls on other nodes.
 pub struct Comm {
     state: Rc<NodeState>,
     caller: Caller,
     lanes: BTreeMap<Peer, Rc<Lane>>,
-    swept: Instant,
+    last_sweep: Instant,
 }
 
-/// A node by the canonical form of its address, which says as much as the key made of it and takes no hashing.
+/// A node, identified by the canonical form of its address. Unlike the node's key, this needs no hashing.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Peer {
     port: u16,
@@ -61,17 +61,17 @@ impl From<&NodeAddr> for Peer {
     }
 }
 
-/// The way to one peer.
+/// The calls on one peer.
 struct Lane {
-    /// The places of calls under way.
+    /// A permit for each call under way.
     under_way: Semaphore,
-    /// The places of calls that wait for one of those.
+    /// A permit for each call that waits for a permit of `under_way`.
     waiting: Semaphore,
 }
 
 impl Comm {
     pub(crate) fn new(state: Rc<NodeState>, caller: Caller) -> Comm {
-        Comm { state, caller, lanes: BTreeMap::new(), swept: Instant::now() }
+        Comm { state, caller, lanes: BTreeMap::new(), last_sweep: Instant::now() }
     }
 
     fn send(&mut self, to: &NodeAddr, call: Call) -> ReplyFuture {
@@ -82,68 +82,76 @@ impl Comm {
             let doors = self.caller.doors().clone();
             return Box::pin(async move { doors.perform(call).await });
         }
-        self.sweep();
+        self.drop_unused_lanes();
         let settings = &self.state.settings;
-        let semaphore = |places: usize| Semaphore::new(places.min(Semaphore::MAX_PERMITS));
-        let fresh = || {
+        let semaphore = |permits: usize| Semaphore::new(permits.min(Semaphore::MAX_PERMITS));
+        let new_lane = || {
             let (under_way, waiting) = (settings.calls_to_a_peer, settings.calls_waiting_for_a_peer);
             Rc::new(Lane { under_way: semaphore(under_way), waiting: semaphore(waiting) })
         };
         let lane = match self.lanes.entry(Peer::from(to)) {
             btree_map::Entry::Occupied(lane) => lane.get().clone(),
-            btree_map::Entry::Vacant(place) => {
-                // an address that came over the wire has been checked, one from this program has not
+            btree_map::Entry::Vacant(vacant) => {
+                // An address from the wire has been checked already, but one from this program has not.
                 if let Err(why) = to.check() {
                     return ready(Err(CallError::argument("comm.send", 2, "remote", why)));
                 }
-                place.insert(fresh()).clone()
+                vacant.insert(new_lane()).clone()
             }
         };
         let (to, state, doors) = (to.clone(), self.state.clone(), self.caller.doors().clone());
         Box::pin(async move {
-            let reply = lane.pass(&to, call, state.clock, |to, call| state.transport.call(to, call)).await;
-            // an answer is a sign of life of a node that nobody has heard from yet
+            let reply = lane.make_call(&to, call, state.clock, |to, call| state.transport.call(to, call)).await;
+            // An answer is a sign of life of a node that no member has heard from yet.
             let answered = reply.as_ref().err().is_none_or(|error| error.kind.is_answer());
             if answered && state.unheard.load(Ordering::Relaxed) {
-                // a node that does not take part in membership has no use for it
+                // A node with membership off returns an error, which is ignored.
                 let _ = doors.ask_membership(Inputs::of([Input::Answered(to.key())])).await;
             }
             reply
         })
     }
 
-    /// Forgets the lanes that nobody is on, now and then.
-    fn sweep(&mut self) {
-        if self.swept.elapsed() > LANE_IDLE {
-            self.swept = Instant::now();
+    /// Drops unused lanes from time to time.
+    fn drop_unused_lanes(&mut self) {
+        if self.last_sweep.elapsed() > LANE_IDLE {
+            self.last_sweep = Instant::now();
             self.lanes.retain(|_, lane| Rc::strong_count(lane) > 1);
         }
     }
 }
 
 impl Lane {
-    /// Waits for a place within the call's time, and makes the call with what is left of it.
-    async fn pass<F>(&self, to: &NodeAddr, mut call: Call, clock: Clock, go: impl FnOnce(&NodeAddr, Call) -> F) -> Reply
+    /// Waits for a permit within the call's deadline, and makes the call in the time that is left.
+    async fn make_call<F>(
+        &self,
+        to: &NodeAddr,
+        mut call: Call,
+        clock: Clock,
+        send: impl FnOnce(&NodeAddr, Call) -> F,
+    ) -> Reply
     where
         F: Future<Output = Reply>,
     {
         let busy = |why: String| Err(CallError::new(ErrorKind::Busy, why));
         let _under_way = match self.under_way.try_acquire() {
-            Ok(place) => place,
+            Ok(permit) => permit,
             Err(_) => {
                 let Ok(_waiting) = self.waiting.try_acquire() else {
-                    return busy(format!("too many calls wait for {to} already"));
+                    return busy(format!("too many calls to {to} are waiting"));
                 };
                 let deadline = clock.after(call.context.time_left);
-                let place = timeout_at(deadline, self.under_way.acquire()).await;
+                let permit = timeout_at(deadline, self.under_way.acquire()).await;
                 call.context.time_left = clock.until(deadline);
-                match place {
-                    Ok(Ok(place)) if call.context.time_left > Duration::ZERO => place,
-                    _ => return busy(format!("the calls under way to {to} left no place within the deadline")),
+                match permit {
+                    Ok(Ok(permit)) if call.context.time_left > Duration::ZERO => permit,
+                    _ => {
+                        return busy(format!("no call to {to} finished within the deadline to make room for this one"));
+                    }
                 }
             }
         };
-        go(to, call).await
+        send(to, call).await
     }
 }
 
@@ -159,7 +167,7 @@ impl Handler<SendCall> for Comm {
     }
 }
 
-/// The wire's methods.
+/// The methods that peers can call.
 pub(crate) const METHODS: [&str; 1] = ["send"];
 
 impl Handler<Request> for Comm {
@@ -169,7 +177,7 @@ impl Handler<Request> for Comm {
         if request.call.method != "send" {
             return ready(Err(unknown_method("comm", &request.call.method)));
         }
-        let prepared = sending(&request).and_then(|(to, call)| Ok((to, call.within(request.origin().nested()?))));
+        let prepared = read_send(&request).and_then(|(to, call)| Ok((to, call.within(request.origin().nested()?))));
         match prepared {
             Ok((to, call)) => self.send(&to, call),
             Err(error) => ready(Err(error)),
@@ -177,8 +185,8 @@ impl Handler<Request> for Comm {
     }
 }
 
-/// What `comm.send(args, remote)` asks for.
-fn sending(request: &Request) -> Result<(NodeAddr, Call), CallError> {
+/// Reads the arguments of `comm.send(args, remote)`.
+fn read_send(request: &Request) -> Result<(NodeAddr, Call), CallError> {
     let (arguments, remote) = message_and_remote("comm.send", &request.call.arguments)?;
     let missing = || CallError::argument("comm.send", 2, "remote", "the remote has no node");
     let node = remote.node.ok_or_else(missing)?;

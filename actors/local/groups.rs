@@ -3,21 +3,21 @@
 //! | method | answers | error |
 //! |---|---|---|
 //! | `get(gid)` | the set, SID to node | unknown group |
-//! | `put(gid or {gid, …}, nodes)` | the set | no gid, malformed set |
-//! | `add(gid, node)` | the set after | unknown group |
-//! | `rem(gid, sid)` | the set after, also where nothing is under that key | unknown group |
-//! | `del(gid)` | the set deleted | unknown group |
+//! | `put(gid or {gid, …}, nodes)` | the set | no gid, or a malformed set |
+//! | `add(gid, node)` | the changed set | unknown group |
+//! | `rem(gid, sid)` | the changed set, or the unchanged set if no member has this SID | unknown group |
+//! | `del(gid)` | the deleted set | unknown group |
 //!
-//! The map itself is [`chinwag_protocol::group::Groups`]. Once a group is put its services run; once it is deleted
-//! they are gone: the answer waits for either. A node that comes into a group by this has also entered its gossip, so that
-//! it performs whatever is sent after the answer: see `gossip::Enter`.
+//! The map itself is [`chinwag_protocol::group::Groups`]. `put` and `del` answer once the group's services run or have ended.
+//! A node that such a call adds to a group has also entered the group's gossip when the call is answered, so it performs every
+//! message that is sent after that. See `messages::Enter`.
 
 use std::{borrow::Cow, rc::Rc, sync::Arc};
 
 use actix::{Actor, Context, Handler, ResponseFuture};
 use chinwag_protocol::{
     call::{CallError, Reply},
-    group::{Entry, Group, GroupConfig, Groups as Known},
+    group::{Entry, Group, GroupConfig, Groups as GroupMap},
     identity::{Gid, NodeAddr},
     swim::Input,
     value::Value,
@@ -31,7 +31,7 @@ use crate::{
     state::NodeState,
 };
 
-/// Holds the map.
+/// The actor that holds the map of groups.
 pub struct Groups {
     state: Rc<NodeState>,
     caller: Caller,
@@ -42,13 +42,13 @@ impl Groups {
         Groups { state, caller }
     }
 
-    /// How many members the group has that a request is about.
-    fn size(&self, request: &Request) -> usize {
+    /// Returns the number of members of the group that a request names.
+    fn member_count(&self, request: &Request) -> usize {
         let config = GroupConfig::from_value(request.call.arguments.first().unwrap_or(&Value::Undefined));
         config.ok().and_then(|config| self.state.groups.borrow().get(&config.gid).ok()).map_or(0, |group| group.len())
     }
 
-    /// Does what is asked, and says which group's services may have to start or end.
+    /// Performs a request. Returns the set, and the group whose services may have to start or end.
     fn answer(&mut self, request: &Request) -> Result<(Arc<Group>, Option<Gid>), CallError> {
         let call = &request.call;
         let argument = |index: usize| call.arguments.get(index).unwrap_or(&Value::Undefined);
@@ -56,11 +56,11 @@ impl Groups {
         match call.method.as_str() {
             "get" => Ok((groups.get(&gid("get", argument(0))?)?, None)),
             "put" => {
-                let refused =
+                let rejected =
                     |position, name| move |why: CallError| CallError::argument("groups.put", position, name, why);
-                let config = GroupConfig::from_value(argument(0)).map_err(refused(1, "gid"))?;
-                Options::read(&config).map_err(refused(1, "gid"))?;
-                let members = Group::from_value(argument(1)).map_err(refused(2, "nodes"))?;
+                let config = GroupConfig::from_value(argument(0)).map_err(rejected(1, "gid"))?;
+                Options::read(&config).map_err(rejected(1, "gid"))?;
+                let members = Group::from_value(argument(1)).map_err(rejected(2, "nodes"))?;
                 let gid = config.gid.clone();
                 Ok((groups.put(config, members)?, Some(gid)))
             }
@@ -79,22 +79,22 @@ impl Groups {
     }
 }
 
-/// What has become of a group, for those who watch its members.
+/// Returns the change that a request has made, for the membership.
 fn changed(request: &Request, set: &Arc<Group>, before: usize) -> Option<GroupChanged> {
     let argument = |index: usize| request.call.arguments.get(index).unwrap_or(&Value::Undefined);
     let gid = GroupConfig::from_value(argument(0)).ok()?.gid;
-    let other = set.len() != before;
+    let resized = set.len() != before;
     let change = match request.call.method.as_str() {
         "put" => Change::Put(set.clone()),
-        "add" => Change::Added(other),
-        "rem" => Change::Removed(key(argument(1)).into_owned(), other),
+        "add" => Change::Added(resized),
+        "rem" => Change::Removed(key(argument(1)).into_owned(), resized),
         _ => Change::Deleted,
     };
     Some(GroupChanged { gid, change })
 }
 
-/// The key that a value names, as it would in JavaScript. An object, the node itself for example, names none: no member's key is
-/// empty.
+/// Returns the key that a value names, as in JavaScript. An object names none, even a node, and gets the empty key, which no
+/// member has.
 fn key(value: &Value) -> Cow<'_, str> {
     match value {
         Value::String(text) => Cow::Borrowed(text.as_str()),
@@ -103,21 +103,21 @@ fn key(value: &Value) -> Cow<'_, str> {
     }
 }
 
-/// Tells membership, where the node takes part in it. What is done does not depend on it.
-async fn tell_membership(caller: &Caller, changed: Option<GroupChanged>) {
+/// Notifies the membership of a change. The change is complete whether or not this succeeds.
+async fn notify_membership(caller: &Caller, changed: Option<GroupChanged>) {
     if let (Some(membership), Some(changed)) = (&caller.doors().membership, changed) {
-        // after a panic it looks for itself
+        // If the membership actor panics, its replacement finds the change by comparison.
         let _ = membership.deliver(changed).await;
     }
 }
 
-/// Enters the gossip of a group that this node has come into. What is done does not depend on it.
-async fn enter(caller: &Caller, gid: Gid, through: Option<NodeAddr>) {
-    // after a panic it enters when it is replaced
+/// Enters the gossip of a group that this node has come into. The change is complete whether or not this succeeds.
+async fn enter_gossip(caller: &Caller, gid: Gid, through: Option<NodeAddr>) {
+    // If the gossip actor panics, its replacement enters the group.
     let _ = caller.doors().gossip.deliver(Enter { gid, through }).await;
 }
 
-/// The name of a group as an argument: text, or an object with a `gid`.
+/// Reads the name of a group from a string, or from an object with a `gid`.
 fn gid(method: &str, argument: &Value) -> Result<Gid, CallError> {
     let config = GroupConfig::from_value(argument);
     Ok(config.map_err(|why| CallError::argument(&format!("groups.{method}"), 1, "gid", why))?.gid)
@@ -127,32 +127,32 @@ impl Actor for Groups {
     type Context = Context<Groups>;
 }
 
-/// The wire's methods.
+/// The methods that peers can call.
 pub(crate) const METHODS: [&str; 5] = ["add", "del", "get", "put", "rem"];
 
 impl Handler<Request> for Groups {
     type Result = Response;
 
     fn handle(&mut self, request: Request, _: &mut Context<Groups>) -> Response {
-        let before = if request.call.method == "get" { 0 } else { self.size(&request) };
+        let before = if request.call.method == "get" { 0 } else { self.member_count(&request) };
         match self.answer(&request) {
             Err(error) => Response::Now(Err(error)),
             Ok((set, _)) if request.call.method == "get" => Response::Now(value(set.to_value())),
             Ok((set, reconcile)) => {
                 let caller = self.caller.clone();
                 let changed = changed(&request, &set, before);
-                let enters = changed.as_ref().filter(|changed| match &changed.change {
+                let entered = changed.as_ref().filter(|changed| match &changed.change {
                     Change::Put(_) | Change::Added(_) => set.contains(&self.state.nid),
                     Change::Removed(..) | Change::Deleted => false,
                 });
-                let enters = enters.map(|changed| changed.gid.clone());
+                let entered = entered.map(|changed| changed.gid.clone());
                 Response::Later(Box::pin(async move {
                     if let Some(gid) = reconcile {
                         caller.doors().lifecycle.deliver(Reconcile(gid)).await?;
                     }
-                    tell_membership(&caller, changed).await;
-                    if let Some(gid) = enters {
-                        enter(&caller, gid, None).await;
+                    notify_membership(&caller, changed).await;
+                    if let Some(gid) = entered {
+                        enter_gossip(&caller, gid, None).await;
                     }
                     Reply::Ok(set.to_value().into())
                 }))
@@ -194,9 +194,9 @@ impl Handler<Merge> for Groups {
             let (put, config) = (put?, config?);
             let member = put.contains(&caller.doors().nid);
             caller.doors().lifecycle.deliver(Reconcile(gid.clone())).await?;
-            tell_membership(&caller, Some(GroupChanged { gid: gid.clone(), change: Change::Added(true) })).await;
+            notify_membership(&caller, Some(GroupChanged { gid: gid.clone(), change: Change::Added(true) })).await;
             if member {
-                enter(&caller, gid, through).await;
+                enter_gossip(&caller, gid, through).await;
             }
             Ok((before, config))
         })
@@ -210,11 +210,11 @@ impl Handler<Enroll> for Groups {
         let mut changes = Vec::new();
         for (gid, nodes) in additions {
             let mut groups = self.state.groups.borrow_mut();
-            let size = |groups: &Known| groups.get(&gid).map_or(0, |members| members.len());
+            let size = |groups: &GroupMap| groups.get(&gid).map_or(0, |members| members.len());
             let before = size(&groups);
             for node in nodes {
                 if let Err(why) = groups.enroll(&gid, node) {
-                    // most often, the group is none of this node's
+                    // This node usually just does not know the group.
                     log::debug!(target: "chinwag::groups", "{why}");
                     break;
                 }
@@ -226,7 +226,7 @@ impl Handler<Enroll> for Groups {
         let caller = self.caller.clone();
         Box::pin(async move {
             for changed in changes {
-                tell_membership(&caller, Some(changed)).await;
+                notify_membership(&caller, Some(changed)).await;
             }
         })
     }
@@ -240,8 +240,8 @@ impl Handler<Meet> for Groups {
         self.state.groups.borrow_mut().meet([met]);
         let caller = self.caller.clone();
         Box::pin(async move {
-            tell_membership(&caller, Some(GroupChanged { gid: Gid::all(), change: Change::Added(true) })).await;
-            // a node that does not take part in membership has no use for it
+            notify_membership(&caller, Some(GroupChanged { gid: Gid::all(), change: Change::Added(true) })).await;
+            // A node with membership off returns an error, which is ignored.
             let _ = caller.doors().ask_membership(Inputs::of([Input::Answered(key)])).await;
         })
     }

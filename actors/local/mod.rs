@@ -1,9 +1,9 @@
-//! A node's own services, found under `local`.
+//! A node's own services, which are found under the group `local`.
 
 pub mod comm;
-pub(crate) mod gauges;
 pub mod gossip;
 pub mod groups;
+pub(crate) mod load_sources;
 pub mod membership;
 pub mod routes;
 pub mod status;

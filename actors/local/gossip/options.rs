@@ -1,14 +1,14 @@
-//! How a group gossips, as its configuration says.
+//! The gossip options in a group's configuration.
 //!
-//! | key | | default |
+//! | key | meaning | default |
 //! |---|---|---|
-//! | `subset` | how many peers a rumor is first sent to: a number, `log`, `log+N`, `sqrt`, `all`, or a function of the array of the members' SIDs | `log` |
-//! | `tick` | milliseconds between two comparisons with a random peer, from 1 | 200 |
-//! | `requestTimeout` | milliseconds after which a request that was not answered counts as lost, from 1 | 2,000 |
-//! | `hopLimit` | how many times a rumor is handed on, from 1 | no limit |
-//! | `eagerBytes` | payloads up to so many bytes are pushed where larger ones are offered | 1,024 |
-//! | `replay` | whether newcomers perform every rumor that is still held, not only those sent after they came | `false` |
-//! | `retainedCount`, `retainedAge` | how many rumors are held for those who lack them, and for how many milliseconds | 4,096, 600,000 |
+//! | `subset` | the fan-out: how many peers a new rumor is sent to first. A number, `log`, `log+N`, `sqrt`, `all`, or a function of the array of the members' SIDs | `log` |
+//! | `tick` | milliseconds between two comparisons with a random peer, at least 1 | 200 |
+//! | `requestTimeout` | milliseconds after which an unanswered request counts as lost, at least 1 | 2,000 |
+//! | `hopLimit` | how many times a rumor is relayed, at least 1 | no limit |
+//! | `eagerBytes` | payloads up to this size are pushed where larger ones are offered | 1,024 |
+//! | `replay` | whether newcomers perform every rumor that is still retained, not only those sent after they entered | `false` |
+//! | `retainedCount`, `retainedAge` | how many rumors are retained for peers that lack them, and for how many milliseconds | 4,096, 600,000 |
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,31 +20,32 @@ use chinwag_protocol::{
     value::{Function, Value},
 };
 
-/// What a group's configuration says of its gossip.
+/// The gossip options in a group's configuration.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
-    pub fanout: Width,
+    pub fanout: FanoutOption,
     pub config: Arc<GossipConfig>,
-    /// How long a peer may take to answer: as long as it takes a lost request to be called lost.
+    /// How long a peer may take to answer. A lost request is noticed after the same time.
     pub request_timeout: Duration,
 }
 
-/// Half of what a call may take, so that the next peer is asked within the time of whoever waits. A guess.
+/// The default request timeout in milliseconds. A guess: half of a call's default deadline, so that the next peer can be asked
+/// within that deadline.
 const REQUEST_TIMEOUT: f64 = 2_000.0;
 
-/// How many peers a rumor is first sent to.
+/// How many peers a new rumor is sent to first.
 #[derive(Clone, Debug)]
-pub(crate) enum Width {
+pub(crate) enum FanoutOption {
     Fixed(Fanout),
-    /// A function of the members, called anew whenever they have changed.
+    /// A function of the members. It is called for each send, and when the number of members changes.
     Computed(Function),
 }
 
 impl Options {
-    /// Reads them; keys of other services are left alone.
+    /// Reads the options of gossip and ignores the keys of other services.
     ///
     /// # Errors
-    /// [`ErrorKind::BadArgument`], naming the key and what it takes.
+    /// [`ErrorKind::BadArgument`], with the key and the expected value.
     pub(crate) fn read(group: &GroupConfig) -> Result<Options, CallError> {
         let mut config = GossipConfig::default();
         if let Some(tick) = number(group, "tick", 1.0, 86_400_000.0)? {
@@ -62,10 +63,10 @@ impl Options {
         if let Some(age) = number(group, "retainedAge", 1.0, 86_400_000.0)? {
             config.retained_age = Duration::from_secs_f64(age / 1_000.0).max(config.tick);
         }
-        config.replay = flag(group, "replay")?;
+        config.replay = boolean(group, "replay")?;
         let timeout = number(group, "requestTimeout", 1.0, 600_000.0)?.unwrap_or(REQUEST_TIMEOUT);
         let request_timeout = Duration::from_secs_f64(timeout / 1_000.0);
-        Ok(Options { fanout: width(group)?, config: Arc::new(config), request_timeout })
+        Ok(Options { fanout: fanout(group)?, config: Arc::new(config), request_timeout })
     }
 }
 
@@ -82,19 +83,19 @@ fn number(group: &GroupConfig, key: &str, least: f64, most: f64) -> Result<Optio
     }
 }
 
-fn flag(group: &GroupConfig, key: &str) -> Result<bool, CallError> {
+fn boolean(group: &GroupConfig, key: &str) -> Result<bool, CallError> {
     match group.options.get(key) {
         None | Some(Value::Undefined | Value::Null) => Ok(false),
-        Some(Value::Boolean(is)) => Ok(*is),
+        Some(Value::Boolean(value)) => Ok(*value),
         Some(other) => Err(refused(key, format!("expected a boolean, got {}", other.type_name()))),
     }
 }
 
-fn width(group: &GroupConfig) -> Result<Width, CallError> {
-    let parse = |text: &str| text.parse().map(Width::Fixed).map_err(|why| refused("subset", why));
+fn fanout(group: &GroupConfig) -> Result<FanoutOption, CallError> {
+    let parse = |text: &str| text.parse().map(FanoutOption::Fixed).map_err(|why| refused("subset", why));
     match group.options.get("subset") {
-        None | Some(Value::Undefined | Value::Null) => Ok(Width::Fixed(Fanout::Log)),
-        Some(Value::Function(function)) => Ok(Width::Computed(function.clone())),
+        None | Some(Value::Undefined | Value::Null) => Ok(FanoutOption::Fixed(Fanout::Log)),
+        Some(Value::Function(function)) => Ok(FanoutOption::Computed(function.clone())),
         Some(Value::String(text)) => parse(text),
         Some(Value::Number(number)) => parse(&number.to_string()),
         Some(other) => {
@@ -114,20 +115,20 @@ mod tests {
     }
 
     #[test]
-    fn a_groups_configuration_is_read() {
+    fn options_are_read_from_the_configuration() {
         assert_eq!(read("tick", 50).unwrap().config.tick, Duration::from_millis(50));
         assert_eq!(read("requestTimeout", 4).unwrap().request_timeout, Duration::from_millis(4));
         assert_eq!(read("hopLimit", 3).unwrap().config.hop_limit, Some(3));
         assert_eq!(read("eagerBytes", 0).unwrap().config.eager_bytes, 0);
         assert!(read("replay", true).unwrap().config.replay && !read("tick", 50).unwrap().config.replay);
-        assert!(matches!(read("subset", "log+2").unwrap().fanout, Width::Fixed(Fanout::LogPlus(2))));
-        assert!(matches!(read("subset", 3).unwrap().fanout, Width::Fixed(Fanout::Fixed(_))));
-        assert!(matches!(read("subset", Function::new("l => 3")).unwrap().fanout, Width::Computed(_)));
-        assert!(matches!(read("of another service", 3).unwrap().fanout, Width::Fixed(Fanout::Log)));
+        assert!(matches!(read("subset", "log+2").unwrap().fanout, FanoutOption::Fixed(Fanout::LogPlus(2))));
+        assert!(matches!(read("subset", 3).unwrap().fanout, FanoutOption::Fixed(Fanout::Fixed(_))));
+        assert!(matches!(read("subset", Function::new("l => 3")).unwrap().fanout, FanoutOption::Computed(_)));
+        assert!(matches!(read("of another service", 3).unwrap().fanout, FanoutOption::Fixed(Fanout::Log)));
     }
 
     #[test]
-    fn what_does_not_fit_is_named() {
+    fn an_invalid_option_is_rejected_with_its_key() {
         for (key, value) in [
             ("tick", Value::from(0)),
             ("tick", Value::from("x")),

@@ -1,8 +1,8 @@
-//! What came of messages that a relay brought before their own sender did.
+//! The outcomes of messages that a relay delivered before their own sender did.
 //!
-//! A node of the JavaScript reference waits for what its first peers answer. Relays of this project are faster than its
-//! loop over them, so that half of them have the message already when its own request arrives. Such a request is answered with
-//! what came of the message here, once: the next one is a duplicate.
+//! A reference node sends a message to its first peers one after the other and waits for their answers. The relays of
+//! chinwag are faster, so about half of those peers already have the message when the sender's own request arrives. That
+//! request is answered with the kept outcome, once: a second request is a duplicate.
 
 use std::{
     cell::Cell,
@@ -13,43 +13,53 @@ use std::{
 };
 
 use chinwag_protocol::{
-    call::{Reply, reply_to_pair},
-    identity::Gid,
-    wire,
+    call::{CallError, ErrorKind, Reply, reply_to_pair},
+    identity::{Gid, Nid},
+    rumor, wire,
 };
 use tokio::sync::oneshot;
 
 use crate::load::Fill;
 
-/// How long an outcome waits for the request of its sender. A guess: twice the default deadline of a call.
-const LASTS: Duration = Duration::from_secs(10);
+/// How long an outcome is kept. A guess: twice the default deadline of a call.
+const MAX_AGE: Duration = Duration::from_secs(10);
 
-/// Most outcomes that wait, those that are still being computed included. A guess.
+/// The most outcomes that are kept, including those of messages that are still being performed. A guess.
 const MAX_COUNT: usize = 4_096;
 
-/// Most bytes of outcomes that wait, as they are on the wire. A guess. One that does not fit is not kept.
+/// The most bytes of outcomes that are kept, in their encoding on the wire. A larger outcome is dropped. A guess.
 const MAX_BYTES: usize = 4 << 20;
 
-/// The outcomes of one node.
+/// A message that this node performs, and the receiver of its outcome.
+pub(super) struct PendingOutcome {
+    pub id: rumor::Id<Nid>,
+    pub outcome: oneshot::Receiver<Reply>,
+}
+
+/// The error of a message that is not finished when its sender stops waiting.
+pub(super) fn not_finished() -> CallError {
+    CallError::new(ErrorKind::DeadlineExceeded, "the message is still being performed")
+}
+
+/// The kept outcomes of one node.
 #[derive(Default)]
 pub(crate) struct Outcomes {
-    /// With a number that tells an entry from a later one of the same name.
+    /// Each entry has a number, which distinguishes it from a later entry with the same key.
     by_id: BTreeMap<(Gid, Arc<str>), (u64, oneshot::Receiver<Outcome>)>,
     by_age: VecDeque<(Duration, u64, (Gid, Arc<str>))>,
     number: u64,
     bytes: Rc<Cell<usize>>,
 }
 
-/// An outcome and its share of the bytes, given back when it is dropped.
-pub(crate) struct Outcome {
+/// A kept outcome. Dropping it frees its share of [`MAX_BYTES`].
+pub(super) struct Outcome {
     reply: Reply,
     bytes: usize,
     held: Rc<Cell<usize>>,
 }
 
 impl Outcome {
-    /// What performing the message came to.
-    pub(crate) fn reply(&self) -> Reply {
+    pub(super) fn reply(&self) -> Reply {
         self.reply.clone()
     }
 }
@@ -61,50 +71,50 @@ impl Drop for Outcome {
 }
 
 impl Outcomes {
-    /// Keeps what is to come of a message for the request of its sender.
-    pub(crate) fn keep(&mut self, gid: &Gid, id: &Arc<str>, performing: oneshot::Receiver<Reply>, now: Duration) {
+    /// Keeps the outcome of a message for the request of the message's sender.
+    pub(super) fn keep(&mut self, gid: &Gid, id: &Arc<str>, outcome: oneshot::Receiver<Reply>, now: Duration) {
         self.expire(now);
         while self.by_age.len() >= MAX_COUNT {
-            self.forget_first();
+            self.remove_oldest();
         }
-        let (tell, told) = oneshot::channel();
+        let (sender, receiver) = oneshot::channel();
         let held = self.bytes.clone();
         actix::spawn(async move {
-            let Ok(reply) = performing.await else { return };
-            let bytes = size(&reply);
-            if tell.is_closed() || held.get() + bytes > MAX_BYTES {
+            let Ok(reply) = outcome.await else { return };
+            let bytes = encoded_size(&reply);
+            if sender.is_closed() || held.get() + bytes > MAX_BYTES {
                 return;
             }
             held.set(held.get() + bytes);
-            // it may have been forgotten, which gives its share back
-            let _ = tell.send(Outcome { reply, bytes, held });
+            // If the entry has been removed meanwhile, the outcome is dropped here and frees its bytes.
+            let _ = sender.send(Outcome { reply, bytes, held });
         });
         self.number += 1;
-        let name = (gid.clone(), id.clone());
-        self.by_age.push_back((now, self.number, name.clone()));
-        self.by_id.insert(name, (self.number, told));
+        let key = (gid.clone(), id.clone());
+        self.by_age.push_back((now, self.number, key.clone()));
+        self.by_id.insert(key, (self.number, receiver));
     }
 
-    /// Hands out what is to come of a message, for the first who asks.
-    pub(crate) fn take(&mut self, gid: &Gid, id: &Arc<str>, now: Duration) -> Option<oneshot::Receiver<Outcome>> {
+    /// Takes the outcome of a message. Only the first caller gets it.
+    pub(super) fn take(&mut self, gid: &Gid, id: &Arc<str>, now: Duration) -> Option<oneshot::Receiver<Outcome>> {
         self.expire(now);
         Some(self.by_id.remove(&(gid.clone(), id.clone()))?.1)
     }
 
-    /// Forgets those of a group that is gone.
-    pub(crate) fn forget_group(&mut self, gid: &Gid) {
+    /// Removes the outcomes of a deleted group.
+    pub(super) fn remove_group(&mut self, gid: &Gid) {
         self.by_id.retain(|(of, _), _| of != gid);
         self.by_age.retain(|(_, _, (of, _))| of != gid);
     }
 
-    /// Forgets those whose senders have not asked in time.
-    pub(crate) fn expire(&mut self, now: Duration) {
-        while self.by_age.front().is_some_and(|(since, _, _)| *since + LASTS <= now) {
-            self.forget_first();
+    /// Removes outcomes older than [`MAX_AGE`].
+    pub(super) fn expire(&mut self, now: Duration) {
+        while self.by_age.front().is_some_and(|(since, _, _)| *since + MAX_AGE <= now) {
+            self.remove_oldest();
         }
     }
 
-    /// How many wait, and how many bytes they hold.
+    /// Returns how full the two bounds are.
     pub(crate) fn load(&self) -> [(&'static str, Fill); 2] {
         [
             ("gossip.outcomes", Fill::new(self.by_age.len(), MAX_COUNT)),
@@ -112,17 +122,17 @@ impl Outcomes {
         ]
     }
 
-    fn forget_first(&mut self) {
-        if let Some((_, number, name)) = self.by_age.pop_front()
-            && self.by_id.get(&name).is_some_and(|(of, _)| *of == number)
+    fn remove_oldest(&mut self) {
+        if let Some((_, number, key)) = self.by_age.pop_front()
+            && self.by_id.get(&key).is_some_and(|(of, _)| *of == number)
         {
-            self.by_id.remove(&name);
+            self.by_id.remove(&key);
         }
     }
 }
 
-/// The size of a reply on the wire, in bytes.
-fn size(reply: &Reply) -> usize {
+/// Returns the size of a reply on the wire, in bytes.
+fn encoded_size(reply: &Reply) -> usize {
     let (error, value) = reply_to_pair(reply.clone());
     wire::encode(&error).len() + wire::encode(&value).len()
 }
@@ -137,20 +147,20 @@ mod tests {
         Ok(Answer::Value(Value::from("x".repeat(bytes))))
     }
 
-    /// Keeps an outcome that is there already.
+    /// Keeps an outcome that is available at once.
     fn keep(outcomes: &mut Outcomes, id: &str, reply: Reply, now: Duration) {
-        let (tell, told) = oneshot::channel();
-        tell.send(reply).unwrap();
-        outcomes.keep(&Gid::all(), &id.into(), told, now);
+        let (sender, receiver) = oneshot::channel();
+        sender.send(reply).unwrap();
+        outcomes.keep(&Gid::all(), &id.into(), receiver, now);
     }
 
     #[actix::test]
-    async fn an_outcome_is_handed_out_once_and_gives_its_bytes_back() {
+    async fn an_outcome_is_taken_once_and_frees_its_bytes_when_dropped() {
         let mut outcomes = Outcomes::default();
         keep(&mut outcomes, "a", text(1_000), Duration::ZERO);
-        let told = outcomes.take(&Gid::all(), &"a".into(), Duration::ZERO).unwrap();
+        let receiver = outcomes.take(&Gid::all(), &"a".into(), Duration::ZERO).unwrap();
         assert!(outcomes.take(&Gid::all(), &"a".into(), Duration::ZERO).is_none());
-        let outcome = told.await.unwrap();
+        let outcome = receiver.await.unwrap();
         assert_eq!(outcome.reply(), text(1_000));
         assert!(outcomes.bytes.get() > 1_000);
         drop(outcome);
@@ -158,7 +168,7 @@ mod tests {
     }
 
     #[actix::test]
-    async fn outcomes_are_bounded_in_number_bytes_and_time() {
+    async fn kept_outcomes_are_bounded_in_count_bytes_and_age() {
         let mut outcomes = Outcomes::default();
         for number in 0..2 * MAX_COUNT {
             keep(&mut outcomes, &number.to_string(), text(1), Duration::ZERO);
@@ -166,18 +176,18 @@ mod tests {
         }
         assert!(outcomes.take(&Gid::all(), &"0".into(), Duration::ZERO).is_none());
         let last = (2 * MAX_COUNT - 1).to_string();
-        assert!(outcomes.take(&Gid::all(), &last.as_str().into(), LASTS).is_none(), "too late");
+        assert!(outcomes.take(&Gid::all(), &last.as_str().into(), MAX_AGE).is_none(), "too late");
         assert!(outcomes.by_id.is_empty() && outcomes.by_age.is_empty());
 
-        keep(&mut outcomes, "fits", text(MAX_BYTES / 2), LASTS);
-        keep(&mut outcomes, "too much", text(MAX_BYTES / 2), LASTS);
-        let fits = outcomes.take(&Gid::all(), &"fits".into(), LASTS).unwrap();
-        let too_much = outcomes.take(&Gid::all(), &"too much".into(), LASTS).unwrap();
+        keep(&mut outcomes, "fits", text(MAX_BYTES / 2), MAX_AGE);
+        keep(&mut outcomes, "too much", text(MAX_BYTES / 2), MAX_AGE);
+        let fits = outcomes.take(&Gid::all(), &"fits".into(), MAX_AGE).unwrap();
+        let too_much = outcomes.take(&Gid::all(), &"too much".into(), MAX_AGE).unwrap();
         assert!(too_much.await.is_err());
         assert_eq!(fits.await.unwrap().reply(), text(MAX_BYTES / 2));
 
-        keep(&mut outcomes, "of a group", text(1), LASTS);
-        outcomes.forget_group(&Gid::all());
+        keep(&mut outcomes, "of a group", text(1), MAX_AGE);
+        outcomes.remove_group(&Gid::all());
         assert!(outcomes.by_id.is_empty() && outcomes.by_age.is_empty());
     }
 }

@@ -1,18 +1,15 @@
-//! Requests of the machine, made into messages to peers.
+//! Turns the requests of a state machine into messages to peers.
 
 use std::sync::Arc;
 
 use chinwag_protocol::{
-    call::{Call, CallError},
     group::Member,
     identity::{Gid, Nid},
-    peer::{Body, Gossip, Message, Outgoing, Shared, Stated},
+    peer::{Body, Gossip, Outgoing, Shared, Stated},
     rumor::{Request, Rumor},
 };
 
-use crate::arguments;
-
-/// Makes requests into messages. What goes to many peers is made once, and shared by all.
+/// Turns requests into messages. The same request to several peers becomes one message that they share.
 pub(crate) struct Writer {
     from: Member,
     stated: Stated,
@@ -20,13 +17,13 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// For requests of this sender. One that is mute states nothing.
+    /// Creates a writer for requests of this sender. A passive sender states nothing about itself.
     pub(crate) fn new(from: Member, stated: Stated) -> Writer {
         let stated = if stated.statement.is_passive() { Stated::default() } else { stated };
         Writer { from, stated, last: None }
     }
 
-    /// The message that carries a request.
+    /// Returns the message that carries a request.
     pub(crate) fn message(&mut self, gid: &Gid, request: Request<Nid, Shared>, quiet: bool) -> Outgoing {
         if let Some(last) = self.last.as_ref().filter(|last| carries(last, &request, quiet)) {
             return last.clone();
@@ -39,24 +36,18 @@ impl Writer {
     }
 }
 
-/// Whether a message carries the same request, as can be seen without looking into it.
+/// Whether a message carries the same request. Compares payloads and lists of ids by address only.
 fn carries(message: &Outgoing, request: &Request<Nid, Shared>, quiet: bool) -> bool {
-    let Body::Gossip(Gossip { quiet: hushed, request: carried, .. }) = &message.request().body else { return false };
+    let Body::Gossip(Gossip { quiet: is_quiet, request: carried, .. }) = &message.request().body else { return false };
     match (carried, request) {
         (Request::Offer(one), Request::Offer(other)) => Arc::ptr_eq(one, other),
         (Request::Push(one), Request::Push(other)) => {
             let key = |rumor: &Rumor<Nid, Shared>| (rumor.hop, rumor.age, rumor.urgency);
             let same = Arc::ptr_eq(&one.message, &other.message) && one.id == other.id && key(one) == key(other);
-            same && *hushed == quiet
+            same && *is_quiet == quiet
         }
         _ => false,
     }
-}
-
-/// The call that performs a message on this node.
-pub(crate) fn performance(message: &Message) -> Result<Call, CallError> {
-    let arguments = arguments::elements("gossip.send", &message.arguments)?;
-    Ok(Call::new(message.remote.gid.clone(), &*message.remote.service, &*message.remote.method, arguments))
 }
 
 #[cfg(test)]
@@ -66,6 +57,7 @@ mod tests {
     use chinwag_protocol::{
         call::Remote,
         identity::NodeAddr,
+        peer::Message,
         rumor::{Id, Urgency},
         swim::Statement,
         value::Value,
@@ -80,18 +72,18 @@ mod tests {
     }
 
     #[test]
-    fn one_message_goes_to_all_peers_of_a_round() {
+    fn equal_requests_to_several_peers_share_one_message() {
         let stated = Stated { statement: Statement::default(), name: "west".into() };
         let mut writer = Writer::new(Member::from(NodeAddr::new("127.0.0.1", 2)), stated);
         let message = Arc::new(Message { arguments: Value::Null, remote: Remote::new("s", "m"), mid: None });
         let mut send = |request, quiet| writer.message(&Gid::all(), request, quiet);
         let same = |one: &Outgoing, other: &Outgoing| std::ptr::eq(one.request(), other.request());
         let first = send(push(&message, 1), true);
-        assert_eq!(first.request().stated, Stated::default(), "a mute node states nothing");
+        assert_eq!(first.request().stated, Stated::default(), "a passive node states nothing");
         assert!(same(&first, &send(push(&message, 1), true)));
         assert!(!same(&first, &send(push(&message, 2), true)), "another hop");
-        let hushed = send(push(&message, 1), true);
-        assert!(!same(&hushed, &send(push(&message, 1), false)), "another manner");
+        let quiet = send(push(&message, 1), true);
+        assert!(!same(&quiet, &send(push(&message, 1), false)), "another quiet flag");
         let ids: Arc<[Id<Nid>]> = Arc::new([]);
         let offer = send(Request::Offer(ids.clone()), true);
         assert!(same(&offer, &send(Request::Offer(ids), true)));

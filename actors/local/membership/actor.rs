@@ -1,4 +1,4 @@
-//! The actor that carries membership.
+//! The actor that drives the membership protocol.
 
 use std::{cell::RefCell, rc::Rc, sync::atomic::Ordering, time::Duration};
 
@@ -16,65 +16,64 @@ use futures_util::FutureExt as _;
 use tokio::time::timeout_at;
 
 use super::{
-    roster::{Roster, Shared},
+    state::{MembershipState, SharedMembership},
     wire,
 };
 use crate::{
     admission::{self, Kind},
     caller::Caller,
     events::{Event, Events},
-    local::gossip::Rooms,
+    local::gossip::GossipState,
     messages::{Change, Enroll, Enter, Farewell, GroupChanged, Inputs, Subscribe, Unreachable},
     request::{FromPeer, Origin, Request, Response, unknown_method, value},
     state::NodeState,
     supervise::{Deliver, Delivery, Supervised},
 };
 
-/// How long a node that leaves waits for the first peers to know.
+/// The longest time that a leaving node waits until the first peers have its farewell.
 pub const FAREWELL: Duration = Duration::from_millis(500);
 
-/// Drives the machine.
+/// The actor that drives the membership protocol.
 pub struct Membership {
     pub(super) state: Rc<NodeState>,
-    pub(super) link: Link,
-    pub(super) roster: Shared,
-    /// What is held of each group's gossip.
-    pub(super) rooms: Rc<Rooms>,
-    /// The group that the last probe's hashes ended with: see `heard.rs`.
-    pub(super) last_heard: RefCell<Gid>,
-    /// When it rings, and its handle.
-    alarm: Option<(Duration, SpawnHandle)>,
+    pub(super) handle: ActorHandle,
+    pub(super) membership: SharedMembership,
+    pub(super) gossip: Rc<GossipState>,
+    /// The last group whose hash a probe carried or skipped. See `gossip_hashes.rs`.
+    pub(super) last_hashed_group: RefCell<Gid>,
+    /// When the next timer is due, and the handle of the actor's timer.
+    timer: Option<(Duration, SpawnHandle)>,
 }
 
-/// How the tasks of membership reach its actor and the node's services.
+/// What the tasks of membership use to reach the actor and the node's services.
 #[derive(Clone)]
-pub(super) struct Link {
+pub(super) struct ActorHandle {
     pub caller: Caller,
-    own: Supervised<Membership>,
+    actor: Supervised<Membership>,
 }
 
-impl Link {
+impl ActorHandle {
     /// Sends a message to the actor of membership.
     pub(super) fn ask<M>(&self, message: M) -> Delivery<M::Result>
     where
         Supervised<Membership>: Deliver<M>,
         M: Message,
     {
-        self.own.deliver(message)
+        self.actor.deliver(message)
     }
 
-    /// The same link, whose calls are made on behalf of a request.
-    pub(super) fn on_behalf_of(&self, origin: Origin) -> Link {
-        Link { caller: self.caller.on_behalf_of(origin), own: self.own.clone() }
+    /// The same handle, whose calls are made on behalf of a request.
+    pub(super) fn on_behalf_of(&self, origin: Origin) -> ActorHandle {
+        ActorHandle { caller: self.caller.on_behalf_of(origin), actor: self.actor.clone() }
     }
 
-    /// Adds a node to a group of this node's.
+    /// Adds a node to a group on this node.
     pub(super) async fn add_to_group(&self, gid: &Gid, node: &NodeAddr) -> Result<(), CallError> {
         let arguments = vec![Value::from(gid.as_str()), node.to_value()];
         self.caller.call_local("groups", "add", arguments).await.map(drop)
     }
 
-    /// Puts a group of one member on this node.
+    /// Puts a group with one member on this node.
     pub(super) async fn put_group(&self, gid: &Gid, node: &NodeAddr) -> Result<(), CallError> {
         let config = GroupConfig::new(gid.clone());
         let arguments = vec![config.to_value(), Group::from([node.clone()]).to_value()];
@@ -82,16 +81,16 @@ impl Link {
     }
 }
 
-/// What outlives the actor, unless the node takes no part.
-pub(crate) fn roster(state: &NodeState) -> Option<Shared> {
+/// Creates the state that outlives the actor, or `None` if membership is off.
+pub(crate) fn create_state(state: &NodeState) -> Option<SharedMembership> {
     let settings = &state.settings.membership;
     if !settings.on {
         return None;
     }
     match Swim::new(state.nid, state.incarnation, settings.detection.clone()) {
-        Ok(swim) => Some(Rc::new(RefCell::new(Roster::new(swim, settings)))),
+        Ok(swim) => Some(Rc::new(RefCell::new(MembershipState::new(swim, settings)))),
         Err(why) => {
-            log::error!(target: "chinwag::membership", "the node takes no part: {why}");
+            log::error!(target: "chinwag::membership", "membership does not start: {why}");
             None
         }
     }
@@ -101,256 +100,258 @@ impl Membership {
     pub(crate) fn new(
         state: Rc<NodeState>,
         caller: Caller,
-        own: Supervised<Membership>,
-        roster: Shared,
-        rooms: Rc<Rooms>,
+        actor: Supervised<Membership>,
+        membership: SharedMembership,
+        gossip: Rc<GossipState>,
     ) -> Membership {
         Membership {
             state,
-            link: Link { caller, own },
-            roster,
-            rooms,
-            last_heard: RefCell::new(Gid::all()),
-            alarm: None,
+            handle: ActorHandle { caller, actor },
+            membership,
+            gossip,
+            last_hashed_group: RefCell::new(Gid::all()),
+            timer: None,
         }
     }
 
-    /// Has the machine take something in, after what operators have done, and does what it says.
+    /// Passes the changes that operators made, and then `inputs`, to the state machine, and carries out its outputs.
     pub(super) fn drive(&mut self, inputs: impl IntoIterator<Item = Input<Nid>>, context: &mut Context<Membership>) {
-        let shared = self.roster.clone();
-        let mut roster = shared.borrow_mut();
-        self.take_in(&mut roster, inputs);
-        self.finish(&mut roster, context);
+        let shared = self.membership.clone();
+        let mut membership = shared.borrow_mut();
+        self.apply_inputs(&mut membership, inputs);
+        self.finish(&mut membership, context);
     }
 
-    /// Has the machine take in what operators have done, and then these inputs.
-    pub(super) fn take_in(&self, roster: &mut Roster, inputs: impl IntoIterator<Item = Input<Nid>>) {
-        let done = roster.differences(&self.state);
-        self.follow_life(roster);
-        for input in done.into_iter().chain(inputs) {
+    /// Like [`drive`](Self::drive), but the caller calls [`finish`](Self::finish) itself.
+    pub(super) fn apply_inputs(&self, membership: &mut MembershipState, inputs: impl IntoIterator<Item = Input<Nid>>) {
+        let changes = membership.operator_changes(&self.state);
+        self.adopt_later_life(membership);
+        for input in changes.into_iter().chain(inputs) {
             let now = self.state.now();
-            let outputs = self.state.chance(|chance| roster.swim.handle(now, input, chance));
-            self.carry_out_all(roster, outputs);
+            let outputs = self.state.chance(|chance| membership.swim.handle(now, input, chance));
+            self.carry_out_all(membership, outputs);
         }
     }
 
-    pub(super) fn carry_out_all(&self, roster: &mut Roster, outputs: Vec<Output<Nid>>) {
+    pub(super) fn carry_out_all(&self, membership: &mut MembershipState, outputs: Vec<Output<Nid>>) {
         for output in outputs {
-            self.carry_out(roster, output);
+            self.carry_out(membership, output);
         }
     }
 
-    /// Gossip and membership state one life: peers may know a later one of either, from an earlier start of this node.
-    fn follow_life(&self, roster: &mut Roster) {
+    /// Adopts the later of the lives that gossip and membership state. Peers may know a later life of this node from an
+    /// earlier run.
+    fn adopt_later_life(&self, membership: &mut MembershipState) {
         let life = self.state.life.get();
-        if life > roster.swim.incarnation().life {
-            let outputs = roster.swim.raise(self.state.now(), life - 1);
-            self.carry_out_all(roster, outputs);
+        if life > membership.swim.incarnation().life {
+            let outputs = membership.swim.raise(self.state.now(), life - 1);
+            self.carry_out_all(membership, outputs);
         }
     }
 
-    /// What follows whatever the machine did.
-    pub(super) fn finish(&mut self, roster: &mut Roster, context: &mut Context<Membership>) {
-        let Roster { list, swim, .. } = &mut *roster;
+    /// Does what is necessary after each change of the state machine.
+    pub(super) fn finish(&mut self, membership: &mut MembershipState, context: &mut Context<Membership>) {
+        let MembershipState { list, swim, .. } = &mut *membership;
         list.settle(swim);
-        self.state.life.set(self.state.life.get().max(roster.swim.incarnation().life));
-        let full = roster.swim.turned_away() > 0 && !std::mem::replace(&mut roster.warned_full, true);
+        self.state.life.set(self.state.life.get().max(membership.swim.incarnation().life));
+        let full = membership.swim.turned_away() > 0 && !std::mem::replace(&mut membership.warned_full, true);
         if full {
             let most = self.state.settings.membership.detection.members;
-            log::warn!(target: "chinwag::membership", "this node keeps {most} members and takes in no more");
+            log::warn!(target: "chinwag::membership", "the member list is full: this node adds no member beyond {most}");
         }
-        self.state.unheard.store(roster.swim.has_unheard(), Ordering::Relaxed);
-        self.publish(roster);
-        self.enter(roster);
-        self.arm(roster, context);
+        self.state.unheard.store(membership.swim.has_unheard(), Ordering::Relaxed);
+        self.publish(membership);
+        self.enter_all(membership);
+        self.schedule_timer(membership, context);
     }
 
-    /// Has gossip enter `all` as soon as this node has company there: it performs what is sent from then on, and takes
-    /// what it hears of before for older.
-    fn enter(&self, roster: &mut Roster) {
+    /// Makes gossip enter `all` as soon as this node has company there. It then performs what is sent afterwards, and treats
+    /// what was sent before as old.
+    fn enter_all(&self, membership: &mut MembershipState) {
         let company = self.state.groups.borrow().get(&Gid::all()).is_ok_and(|all| all.len() > 1);
-        if roster.enters || !company {
+        if membership.entered_all || !company {
             return;
         }
-        roster.enters = true;
-        let entering = self.link.caller.doors().gossip.deliver(Enter { gid: Gid::all(), through: None });
+        membership.entered_all = true;
+        let entering = self.handle.caller.doors().gossip.deliver(Enter { gid: Gid::all(), through: None });
         actix::spawn(async move {
-            // a node that has ended asks for nothing any more
+            // Delivery fails if the node has ended.
             let _ = entering.await;
         });
     }
 
-    /// One alarm for all timers.
-    fn arm(&mut self, roster: &Roster, context: &mut Context<Membership>) {
-        let due = roster.next_due();
-        if due == self.alarm.map(|(at, _)| at) {
+    /// Sets the actor's only timer to the earliest timer of the state machine.
+    fn schedule_timer(&mut self, membership: &MembershipState, context: &mut Context<Membership>) {
+        let due = membership.next_due();
+        if due == self.timer.map(|(at, _)| at) {
             return;
         }
-        if let Some((_, alarm)) = self.alarm.take() {
-            context.cancel_future(alarm);
+        if let Some((_, timer)) = self.timer.take() {
+            context.cancel_future(timer);
         }
         if let Some(at) = due {
             let after = at.saturating_sub(self.state.now());
-            self.alarm = Some((at, context.run_later(self.state.clock.truly(after), Membership::ring)));
+            self.timer = Some((at, context.run_later(self.state.clock.truly(after), Membership::run_due_timers)));
         }
     }
 
-    fn ring(&mut self, context: &mut Context<Membership>) {
-        self.alarm = None;
+    fn run_due_timers(&mut self, context: &mut Context<Membership>) {
+        self.timer = None;
         let now = self.state.now();
         let mut due = Vec::new();
-        while let Some(timer) = self.roster.borrow_mut().take_due(now) {
+        while let Some(timer) = self.membership.borrow_mut().take_due(now) {
             due.push(Input::Timer(timer));
         }
         self.drive(due, context);
     }
 
-    /// Does something, and has the machine hear how it ended.
-    pub(super) fn report(&self, work: impl Future<Output = Option<Inputs>> + 'static) {
-        let link = self.link.clone();
+    /// Runs `work` in a task and passes the resulting inputs to the state machine.
+    pub(super) fn spawn_reporting(&self, work: impl Future<Output = Option<Inputs>> + 'static) {
+        let handle = self.handle.clone();
         actix::spawn(async move {
             if let Some(inputs) = work.await {
-                // a node that has ended asks for nothing any more
-                let _ = link.ask(inputs).await;
+                // Delivery fails if the node has ended.
+                let _ = handle.ask(inputs).await;
             }
         });
     }
 
-    /// What this node states of itself in a message.
-    pub(super) fn stated(&self, roster: &Roster) -> Stated {
+    /// What this node states about itself in a message.
+    pub(super) fn stated(&self, membership: &MembershipState) -> Stated {
         let name = self.state.settings.membership.cluster.as_str().into();
-        Stated { statement: roster.swim.statement(), name }
+        Stated { statement: membership.swim.statement(), name }
     }
 
-    /// A request of this node's.
-    pub(super) fn request(&self, roster: &Roster, body: Body) -> Outgoing {
-        peer::Request { from: Some(self.state.sender()), stated: self.stated(roster), body }.into()
+    /// Creates a request of this node.
+    pub(super) fn request(&self, membership: &MembershipState, body: Body) -> Outgoing {
+        peer::Request { from: Some(self.state.sender()), stated: self.stated(membership), body }.into()
     }
 
-    fn carry_out(&self, roster: &mut Roster, output: Output<Nid>) {
+    fn carry_out(&self, membership: &mut MembershipState, output: Output<Nid>) {
         match output {
-            Output::Timer { at, timer } => roster.set_timer(at, timer),
-            Output::Cancel { at, timer } => roster.cancel_timer(at, timer),
+            Output::Timer { at, timer } => membership.set_timer(at, timer),
+            Output::Cancel { at, timer } => membership.cancel_timer(at, timer),
             Output::Probe { token, peer, timeout, kept, merge, welcome, about } => {
-                let about = about.and_then(|update| self.entry(roster, &update)).map(Box::new);
-                let heard = self.heard(&peer);
+                let about = about.and_then(|update| self.entry(membership, &update)).map(Box::new);
+                let heard = self.gossip_hashes(&peer);
                 let welcome = welcome.then(|| self.listed_in(&peer));
                 let ping = Ping { about, inquire: None, heard, welcome, kept, merge };
-                let request = self.request(roster, Body::Ping(ping));
-                let asking = roster.address(&peer).map(|to| self.state.ask(to, request, timeout));
-                self.report(async move {
-                    let Some(asking) = asking else {
+                let request = self.request(membership, Body::Ping(ping));
+                let reply = membership.address(&peer).map(|to| self.state.ask(to, request, timeout));
+                self.spawn_reporting(async move {
+                    let Some(reply) = reply else {
                         return Some(Inputs::of([Input::Outcome { token, outcome: Outcome::Lost }]));
                     };
-                    let reply = asking.await;
-                    let outcome = Input::Outcome { token, outcome: wire::pinged(&reply) };
-                    Some(Inputs::with_entry([outcome], told(reply)))
+                    let reply = reply.await;
+                    let outcome = Input::Outcome { token, outcome: wire::ping_outcome(&reply) };
+                    Some(Inputs::with_entry([outcome], entry_in(reply)))
                 });
             }
             Output::Relay { token, via, peer, timeout, budget } => {
-                let ends = roster.address(&via).zip(roster.address(&peer));
-                let mute = roster.swim.incarnation_of(&via).is_none_or(|incarnation| incarnation.is_passive());
-                let asking = ends.map(|(via, to)| {
-                    if mute {
-                        let asking = self.state.call(via, wire::relay_by_call(to), timeout);
-                        return asking.map(|reply| (wire::relayed_by_call(&reply), None)).boxed_local();
+                let addresses = membership.address(&via).zip(membership.address(&peer));
+                let via_is_passive =
+                    membership.swim.incarnation_of(&via).is_none_or(|incarnation| incarnation.is_passive());
+                let reply = addresses.map(|(via, to)| {
+                    if via_is_passive {
+                        let reply = self.state.call(via, wire::probe_call(to), timeout);
+                        return reply.map(|reply| (wire::outcome_of_probe_call(&reply), None)).boxed_local();
                     }
                     let relay = Body::Relay(Relay { to: wire::address(to), budget });
-                    let asking = self.state.ask(via, self.request(roster, relay), timeout);
-                    asking.map(|reply| wire::relayed(&reply)).boxed_local()
+                    let reply = self.state.ask(via, self.request(membership, relay), timeout);
+                    reply.map(|reply| wire::relay_outcome(&reply)).boxed_local()
                 });
-                self.report(async move {
-                    let (outcome, behind) = match asking {
+                self.spawn_reporting(async move {
+                    let (outcome, peer_statement) = match reply {
                         None => (Outcome::Lost, None),
-                        Some(asking) => asking.await,
+                        Some(reply) => reply.await,
                     };
-                    let heard = behind.filter(|stated| !stated.is_passive());
+                    let heard = peer_statement.filter(|stated| !stated.is_passive());
                     let heard = heard.map(|stated| Input::Heard { peer, stated });
                     Some(Inputs::of([Input::Outcome { token, outcome }].into_iter().chain(heard)))
                 });
             }
             Output::Tell { peer, update, timeout } => {
-                let about = self.entry(roster, &update).map(Box::new);
-                self.say_to(roster, peer, Ping { about, ..Ping::default() }, timeout);
+                let about = self.entry(membership, &update).map(Box::new);
+                self.ping_with(membership, peer, Ping { about, ..Ping::default() }, timeout);
             }
             Output::Inquire { via, peer, timeout } => {
-                let inquire = roster.address(&peer).map(wire::address);
-                self.say_to(roster, via, Ping { inquire, ..Ping::default() }, timeout);
+                let inquire = membership.address(&peer).map(wire::address);
+                self.ping_with(membership, via, Ping { inquire, ..Ping::default() }, timeout);
             }
-            Output::Sync { peer, sync, timeout } => self.begin_comparison(roster, peer, sync, timeout),
-            Output::Broadcast(update) => self.say(roster, update),
-            Output::Event(event) => self.event(roster, event),
+            Output::Sync { peer, sync, timeout } => self.begin_comparison(membership, peer, sync, timeout),
+            Output::Broadcast(update) => self.queue_news(membership, update),
+            Output::Event(event) => self.event(membership, event),
         }
     }
 
-    /// Tells a peer something, and has the machine hear what the peer states in its answer.
-    fn say_to(&self, roster: &Roster, peer: Nid, ping: Ping, timeout: Duration) {
-        let Some(to) = roster.address(&peer) else { return };
-        let asking = self.state.ask(to, self.request(roster, Body::Ping(ping)), timeout);
-        self.report(async move {
-            let peer::Answer::Pong(pong) = asking.await.ok()? else { return None };
+    /// Sends a ping, and reports the incarnation that the answer states.
+    fn ping_with(&self, membership: &MembershipState, peer: Nid, ping: Ping, timeout: Duration) {
+        let Some(to) = membership.address(&peer) else { return };
+        let reply = self.state.ask(to, self.request(membership, Body::Ping(ping)), timeout);
+        self.spawn_reporting(async move {
+            let peer::Answer::Pong(pong) = reply.await.ok()? else { return None };
             let stated = pong.stated.statement;
             let heard = (!stated.is_passive()).then_some(Input::Heard { peer, stated })?;
             Some(Inputs::with_entry([heard], pong.about))
         });
     }
 
-    /// What is known of a member, this node included, beside its standing.
-    pub(super) fn find(&self, roster: &Roster, nid: &Nid) -> Option<Known> {
+    /// Returns what is known of a member, this node included, except its status.
+    pub(super) fn find(&self, membership: &MembershipState, nid: &Nid) -> Option<Known> {
         if *nid != self.state.nid {
-            return roster.list.known(nid);
+            return membership.list.known(nid);
         }
         let groups = &self.state.settings.membership.groups;
         let groups = (!groups.is_empty()).then(|| groups.clone());
         let Member { nid, node } = self.state.sender();
-        Some(Known { nid, node, life: roster.swim.incarnation().life, groups })
+        Some(Known { nid, node, life: membership.swim.incarnation().life, groups })
     }
 
-    /// An entry for a message; `None` where the member's address is not known, so that nobody could make use of it.
-    pub(super) fn entry(&self, roster: &Roster, update: &Update<Nid>) -> Option<Entry> {
-        let Known { node, life, groups, .. } = self.find(roster, &update.peer)?;
+    /// Creates the entry of a member for a message, or `None` if the member's address is not known.
+    pub(super) fn entry(&self, membership: &MembershipState, update: &Update<Nid>) -> Option<Entry> {
+        let Known { node, life, groups, .. } = self.find(membership, &update.peer)?;
         let groups = groups.filter(|_| update.claim == Claim::Alive && life == update.incarnation.life);
         Some(Entry { update: *update, node: wire::address(&node), groups })
     }
 
-    pub(super) fn entries(&self, roster: &Roster, updates: &[Update<Nid>]) -> Vec<Entry> {
-        updates.iter().filter_map(|update| self.entry(roster, update)).collect()
+    pub(super) fn entries(&self, membership: &MembershipState, updates: &[Update<Nid>]) -> Vec<Entry> {
+        updates.iter().filter_map(|update| self.entry(membership, update)).collect()
     }
 
-    /// Adds members to the groups that they were started in, where this node knows them.
-    pub(super) fn enroll(&self, fresh: Vec<(Gid, NodeAddr)>) {
+    /// Adds members to the groups that they were started in, as far as this node knows those groups.
+    pub(super) fn enroll(&self, new_groups: Vec<(Gid, NodeAddr)>) {
         let mut additions = std::collections::BTreeMap::<Gid, Vec<NodeAddr>>::new();
-        for (gid, member) in fresh {
+        for (gid, member) in new_groups {
             if self.state.groups.borrow().get(&gid).is_ok_and(|members| !members.contains(&member.key())) {
                 additions.entry(gid).or_default().push(member);
             }
         }
         if !additions.is_empty() {
-            let enrolling = self.link.caller.doors().groups.deliver(Enroll(additions));
+            let enrolling = self.handle.caller.doors().groups.deliver(Enroll(additions));
             actix::spawn(async move {
-                // a node that has ended has no groups
+                // Delivery fails if the node has ended.
                 let _ = enrolling.await;
             });
         }
     }
 
-    /// Says farewell. Ends when the first peers know, or patience does.
+    /// Leaves. Completes when the first peers have the farewell, at the latest after [`FAREWELL`].
     pub(super) fn leave(&mut self, context: &mut Context<Membership>) -> ResponseFuture<()> {
-        self.roster.borrow_mut().joining = None;
+        self.membership.borrow_mut().joining = None;
         self.drive([Input::Leave], context);
-        let farewell = self.roster.borrow_mut().farewell.take();
-        let patience = self.state.clock.after(FAREWELL);
+        let farewell = self.membership.borrow_mut().farewell.take();
+        let deadline = self.state.clock.after(FAREWELL);
         Box::pin(async move {
             if let Some(farewell) = farewell {
-                // those that are slow hear of it from the others
-                let _ = timeout_at(patience, farewell).await;
+                // Peers that are slower get the farewell from other peers.
+                let _ = timeout_at(deadline, farewell).await;
             }
         })
     }
 }
 
-/// What comes with the answer to a ping.
-fn told(reply: peer::Reply) -> Option<Box<Entry>> {
+/// Returns the entry that came with the answer to a ping.
+fn entry_in(reply: peer::Reply) -> Option<Box<Entry>> {
     match reply {
         Ok(peer::Answer::Pong(pong)) => pong.about,
         _ => None,
@@ -360,19 +361,19 @@ fn told(reply: peer::Reply) -> Option<Box<Entry>> {
 impl Actor for Membership {
     type Context = Context<Membership>;
 
-    /// Begins; or goes on, after a panic.
+    /// Starts, or continues after a panic.
     fn started(&mut self, context: &mut Context<Membership>) {
-        let begun = std::mem::replace(&mut self.roster.borrow_mut().begun, true);
-        self.drive((!begun).then_some(Input::Start), context);
+        let started = std::mem::replace(&mut self.membership.borrow_mut().started, true);
+        self.drive((!started).then_some(Input::Start), context);
         let settings = &self.state.settings.membership;
         let joins = !settings.seeds.is_empty() || !settings.groups.is_empty();
-        if joins && !begun {
+        if joins && !started {
             self.begin_joining();
         }
     }
 }
 
-/// The service's own methods.
+/// The methods of the service.
 pub(crate) const METHODS: [&str; 4] = ["leave", "list", "subscribe", "unsubscribe"];
 
 impl Handler<FromPeer> for Membership {
@@ -396,7 +397,7 @@ impl Handler<Request> for Membership {
             "subscribe" => Response::Now(self.subscribe(argument)),
             "unsubscribe" => {
                 let id = argument.as_str().unwrap_or_default();
-                let ended = self.roster.borrow_mut().subscriptions.remove(id);
+                let ended = self.membership.borrow_mut().subscriptions.remove(id);
                 let shown: String = id.chars().take(64).collect();
                 Response::Now(match ended {
                     Some(_) => value(id),
@@ -419,10 +420,10 @@ impl Handler<Inputs> for Membership {
     type Result = ();
 
     fn handle(&mut self, Inputs { inputs, about }: Inputs, context: &mut Context<Membership>) {
-        let (told, addresses) = wire::parts(about.into_iter().map(|entry| *entry).collect());
-        let fresh = self.roster.borrow_mut().list.note(addresses);
-        self.drive(inputs.into_iter().chain(told.into_iter().map(Input::Told)), context);
-        self.enroll(fresh);
+        let (updates, addresses) = wire::parts(about.into_iter().map(|entry| *entry).collect());
+        let new_groups = self.membership.borrow_mut().list.note(addresses);
+        self.drive(inputs.into_iter().chain(updates.into_iter().map(Input::Told)), context);
+        self.enroll(new_groups);
     }
 }
 
@@ -430,14 +431,14 @@ impl Handler<Unreachable> for Membership {
     type Result = actix::MessageResult<Unreachable>;
 
     fn handle(&mut self, _: Unreachable, _: &mut Context<Membership>) -> Self::Result {
-        let roster = self.roster.borrow();
-        let unreachable = roster.swim.peers().filter(|(_, status, _)| *status == Status::Unreachable);
+        let membership = self.membership.borrow();
+        let unreachable = membership.swim.peers().filter(|(_, status, _)| *status == Status::Unreachable);
         actix::MessageResult(unreachable.map(|(nid, _, _)| nid).collect())
     }
 }
 
-/// Nodes have come into a group, by this node's doing. Mute members are told to add them; the others hear it with the
-/// news of the nodes.
+/// This node has added nodes to a group. Passive members are called to add them too; other members learn it from the
+/// news about the nodes.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub(crate) struct Announce {
@@ -449,7 +450,7 @@ impl Handler<Announce> for Membership {
     type Result = ();
 
     fn handle(&mut self, Announce { gid, nodes }: Announce, context: &mut Context<Membership>) {
-        self.announce(&self.roster.borrow(), &gid, &nodes);
+        self.announce(&self.membership.borrow(), &gid, &nodes);
         self.drive([], context);
     }
 }
@@ -458,19 +459,19 @@ impl Handler<GroupChanged> for Membership {
     type Result = ();
 
     fn handle(&mut self, GroupChanged { gid, change }: GroupChanged, context: &mut Context<Membership>) {
-        let shared = self.roster.clone();
-        let mut roster = shared.borrow_mut();
+        let shared = self.membership.clone();
+        let mut membership = shared.borrow_mut();
         let (inputs, changed) = match change {
-            Change::Put(members) => (roster.list.operator_put(&gid, Some(&members)), true),
-            Change::Deleted => (roster.list.operator_put(&gid, None), true),
-            Change::Removed(sid, there) => (roster.list.operator_removed(&gid, &sid), there),
+            Change::Put(members) => (membership.list.operator_put(&gid, Some(&members)), true),
+            Change::Deleted => (membership.list.operator_put(&gid, None), true),
+            Change::Removed(sid, there) => (membership.list.operator_removed(&gid, &sid), there),
             Change::Added(new) => (Vec::new(), new),
         };
-        // what becomes of `all` shows in itself
+        // A change of `all` is found by comparison, and its event is sent then.
         if changed && !gid.is_all() {
-            roster.tell(Event::GroupChanged { gid });
+            membership.notify(Event::GroupChanged { gid });
         }
-        drop(roster);
+        drop(membership);
         self.drive(inputs, context);
     }
 }
@@ -479,7 +480,7 @@ impl Handler<Subscribe> for Membership {
     type Result = Result<Events, CallError>;
 
     fn handle(&mut self, _: Subscribe, _: &mut Context<Membership>) -> Self::Result {
-        self.roster.borrow_mut().subscribe()
+        self.membership.borrow_mut().subscribe()
     }
 }
 
@@ -487,10 +488,10 @@ impl Handler<Farewell> for Membership {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, _: Farewell, context: &mut Context<Membership>) -> Self::Result {
-        let (leaving, roster) = (self.leave(context), self.roster.clone());
+        let (leaving, membership) = (self.leave(context), self.membership.clone());
         Box::pin(async move {
             leaving.await;
-            roster.borrow_mut().end();
+            membership.borrow_mut().end();
         })
     }
 }

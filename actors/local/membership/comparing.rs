@@ -1,4 +1,4 @@
-//! Comparing views with a peer, page by page, on either side.
+//! Compares views with a peer, page by page. Covers both the node that starts a comparison and the one that answers.
 
 use std::{fmt, time::Duration};
 
@@ -13,92 +13,98 @@ use chinwag_protocol::{
 };
 
 use super::{
-    actor::{Link, Membership},
-    roster::Roster,
+    actor::{ActorHandle, Membership},
+    state::MembershipState,
     wire::{self, NO_FROM},
 };
 use crate::state::NodeState;
 
 /// A comparison of views, and the request that carries it.
 #[derive(Debug)]
-pub(crate) struct Syncing {
+pub(crate) struct SyncRequest {
     pub sync: swim::Sync<Nid>,
     pub request: Outgoing,
 }
 
-/// Whether a comparison of views asks for a merge of the clusters.
+/// When a comparison of views requests a merge of the clusters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Merging {
-    /// This node joins the peer's cluster.
-    Joins,
-    /// If an operator put the peer here.
+pub(crate) enum MergeMode {
+    /// Always, because this node joins the peer's cluster.
+    Join,
+    /// Only if an operator put the peer in a group on this node.
     IfPut,
 }
 
-impl Merging {
-    /// The life of the peer for which it does, or 0 for any.
-    pub(super) fn of(self, roster: &Roster, peer: &Nid) -> Option<u64> {
+impl MergeMode {
+    /// Returns the life of the peer for which a merge is requested, 0 for any life, or `None` if no merge is requested.
+    pub(super) fn of(self, membership: &MembershipState, peer: &Nid) -> Option<u64> {
         match self {
-            Merging::Joins => Some(0),
-            Merging::IfPut => roster.swim.asks_to_merge(peer),
+            MergeMode::Join => Some(0),
+            MergeMode::IfPut => membership.swim.asks_to_merge(peer),
         }
     }
 }
 
 impl Membership {
     /// Compares views with a peer, in a task of its own.
-    pub(super) fn begin_comparison(&self, roster: &mut Roster, peer: Nid, sync: swim::Sync<Nid>, timeout: Duration) {
-        let Some(to) = roster.address(&peer).cloned() else { return roster.swim.end_sync(&peer) };
-        let merge = Merging::IfPut;
-        let first = self.syncing(roster, sync, merge.of(roster, &peer), None);
-        let (state, link) = (self.state.clone(), self.link.clone());
+    pub(super) fn begin_comparison(
+        &self,
+        membership: &mut MembershipState,
+        peer: Nid,
+        sync: swim::Sync<Nid>,
+        timeout: Duration,
+    ) {
+        let Some(to) = membership.address(&peer).cloned() else { return membership.swim.end_sync(&peer) };
+        let merge = MergeMode::IfPut;
+        let first = self.sync_request(membership, sync, merge.of(membership, &peer), None);
+        let (state, handle) = (self.state.clone(), self.handle.clone());
         actix::spawn(async move {
-            // it is tried again with the next peer whose view differs
-            let _ = compare(&state, &link, &to, first, merge, timeout).await;
-            let _ = link.ask(EndSync(peer)).await;
+            // A failed comparison is repeated with the next peer whose view differs.
+            let _ = compare(&state, &handle, &to, first, merge, timeout).await;
+            let _ = handle.ask(EndSync(peer)).await;
         });
     }
 
-    /// A comparison of views, and the request that carries it. A node that joins names its groups.
-    pub(super) fn syncing(
+    /// Creates a request that compares views. `joins` holds the groups of a node that joins.
+    pub(super) fn sync_request(
         &self,
-        roster: &Roster,
+        membership: &MembershipState,
         sync: swim::Sync<Nid>,
         merge: Option<u64>,
         joins: Option<Vec<Gid>>,
-    ) -> Syncing {
+    ) -> SyncRequest {
         let body = Body::Sync(peer::Sync {
             parts: sync.parts.clone(),
             first: sync.first.min(swim::MAX_PARTS),
-            news: self.entries(roster, &sync.news),
+            news: self.entries(membership, &sync.news),
             merge,
             joining: joins.is_some(),
             groups: joins,
         });
-        Syncing { request: self.request(roster, body), sync }
+        SyncRequest { request: self.request(membership, body), sync }
     }
 }
 
-/// Compares views with a peer until both agree, or until a request fails. `first` is the first request.
+/// Compares views with a peer until both agree or a request fails. `first` is the first request.
 async fn compare(
     state: &NodeState,
-    link: &Link,
+    handle: &ActorHandle,
     to: &NodeAddr,
-    first: Syncing,
-    merge: Merging,
+    first: SyncRequest,
+    merge: MergeMode,
     timeout: Duration,
 ) -> Result<(), CallError> {
-    let Syncing { mut sync, mut request } = first;
+    let SyncRequest { mut sync, mut request } = first;
     loop {
         let answer = compared(state.ask(to, request, timeout).await)?;
-        match link.ask(TakePage { from: to.key(), sync, answer, merge }).await?? {
-            Some(next) => Syncing { sync, request } = next,
+        match handle.ask(TakePage { from: to.key(), sync, answer, merge }).await?? {
+            Some(next) => SyncRequest { sync, request } = next,
             None => return Ok(()),
         }
     }
 }
 
-/// The answer to a comparison of views.
+/// Returns the answer to a comparison of views.
 pub(super) fn compared(reply: peer::Reply) -> Result<Compared, CallError> {
     match reply? {
         peer::Answer::Compared(answer) => Ok(answer),
@@ -106,19 +112,19 @@ pub(super) fn compared(reply: peer::Reply) -> Result<Compared, CallError> {
     }
 }
 
-/// The answer to a comparison. Answers the next one, if another is needed.
+/// The answer to a comparison. The result is the next request, or `None` if the views agree.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<Option<Syncing>, CallError>")]
+#[rtype(result = "Result<Option<SyncRequest>, CallError>")]
 pub(crate) struct TakePage {
     pub from: Nid,
     pub sync: swim::Sync<Nid>,
     pub answer: Compared,
-    /// Why a merge of the clusters is requested, should they be two.
-    pub merge: Merging,
+    /// When to request a merge if the peer belongs to another cluster.
+    pub merge: MergeMode,
 }
 
 impl Handler<TakePage> for Membership {
-    type Result = Result<Option<Syncing>, CallError>;
+    type Result = Result<Option<SyncRequest>, CallError>;
 
     fn handle(
         &mut self,
@@ -129,29 +135,29 @@ impl Handler<TakePage> for Membership {
             answer;
         let (entries, mut addresses) = wire::parts(entries);
         if let Some(node) = node {
-            self.spelled(&node);
+            self.note_spelling(&node);
             addresses.insert(0, Known::at(node));
         }
         let page = swim::Page { differing, entries, next, parts };
-        let shared = self.roster.clone();
-        let mut roster = shared.borrow_mut();
-        let merges = merge == Merging::Joins || roster.swim.merges(&from, &stated);
-        roster.admit_sender(&self.state, &stated, &name, merges)?;
-        roster.swim.trust(self.state.now(), &stated);
-        let fresh = roster.list.note(addresses);
-        self.take_in(&mut roster, [Input::Heard { peer: from, stated }]);
+        let shared = self.membership.clone();
+        let mut membership = shared.borrow_mut();
+        let merges = merge == MergeMode::Join || membership.swim.merges(&from, &stated);
+        membership.check_sender(&self.state, &stated, &name, merges)?;
+        membership.swim.trust(self.state.now(), &stated);
+        let new_groups = membership.list.note(addresses);
+        self.apply_inputs(&mut membership, [Input::Heard { peer: from, stated }]);
         let (state, now) = (self.state.clone(), self.state.now());
-        let (next, outputs) = state.chance(|chance| roster.swim.take_page(now, from, (&sync, &page), chance));
-        self.carry_out_all(&mut roster, outputs);
-        self.finish(&mut roster, context);
-        let next = next.map(|next| self.syncing(&roster, next, merge.of(&roster, &from), None));
-        drop(roster);
-        self.enroll(fresh);
+        let (next, outputs) = state.chance(|chance| membership.swim.take_page(now, from, (&sync, &page), chance));
+        self.carry_out_all(&mut membership, outputs);
+        self.finish(&mut membership, context);
+        let next = next.map(|next| self.sync_request(&membership, next, merge.of(&membership, &from), None));
+        drop(membership);
+        self.enroll(new_groups);
         Ok(next)
     }
 }
 
-/// A comparison is over.
+/// A comparison has ended.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub(crate) struct EndSync(pub Nid);
@@ -160,44 +166,44 @@ impl Handler<EndSync> for Membership {
     type Result = ();
 
     fn handle(&mut self, EndSync(peer): EndSync, _: &mut Context<Membership>) {
-        self.roster.borrow_mut().swim.end_sync(&peer);
+        self.membership.borrow_mut().swim.end_sync(&peer);
     }
 }
 
-/// A comparison that a peer asks for. Answers what goes back to it.
+/// Answers a comparison that a peer has started.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Compared, CallError>")]
-pub(crate) struct Comparing {
+pub(crate) struct AnswerSync {
     pub from: Option<Member>,
     pub stated: Stated,
     pub sync: peer::Sync,
 }
 
-impl Handler<Comparing> for Membership {
+impl Handler<AnswerSync> for Membership {
     type Result = Result<Compared, CallError>;
 
     fn handle(
         &mut self,
-        Comparing { from, stated, sync }: Comparing,
+        AnswerSync { from, stated, sync }: AnswerSync,
         context: &mut Context<Membership>,
     ) -> Self::Result {
-        let refused = |why: &dyn fmt::Display| CallError::argument("gossip.sync", 1, "message", why);
-        let sender = self.sender(from, &stated, sync.merge, context)?.ok_or_else(|| refused(&NO_FROM))?;
+        let rejected = |why: &dyn fmt::Display| CallError::argument("gossip.sync", 1, "message", why);
+        let sender = self.identify_sender(from, &stated, sync.merge, context)?.ok_or_else(|| rejected(&NO_FROM))?;
         let (news, addresses) = wire::parts(sync.news);
         let sync = swim::Sync { parts: sync.parts, first: sync.first, news };
-        let shared = self.roster.clone();
-        let mut roster = shared.borrow_mut();
-        let fresh = roster.list.note(addresses);
+        let shared = self.membership.clone();
+        let mut membership = shared.borrow_mut();
+        let new_groups = membership.list.note(addresses);
         let (state, now, from) = (self.state.clone(), self.state.now(), sender.member.nid);
-        let answered = state.chance(|chance| roster.swim.answer_sync(now, from, &sync, chance));
-        let (page, outputs) = answered.map_err(|why| refused(&why))?;
-        self.carry_out_all(&mut roster, outputs);
-        let entries = self.entries(&roster, &page.entries);
-        self.finish(&mut roster, context);
-        drop(roster);
-        self.enroll(fresh);
+        let answered = state.chance(|chance| membership.swim.answer_sync(now, from, &sync, chance));
+        let (page, outputs) = answered.map_err(|why| rejected(&why))?;
+        self.carry_out_all(&mut membership, outputs);
+        let entries = self.entries(&membership, &page.entries);
+        self.finish(&mut membership, context);
+        drop(membership);
+        self.enroll(new_groups);
         let swim::Page { differing, next, parts, .. } = page;
         let from = Some(wire::address(&self.state.me));
-        Ok(Compared { stated: self.stated(&self.roster.borrow()), from, parts, differing, entries, next })
+        Ok(Compared { stated: self.stated(&self.membership.borrow()), from, parts, differing, entries, next })
     }
 }

@@ -1,22 +1,22 @@
-//! Coming in: a newcomer and a seed.
+//! Joins a cluster through a seed.
 //!
 //! ```text
-//! newcomer -- sync(hashes of my view, joining, the groups I was started in) --> seed
-//! newcomer <----------------------------------------------- ping ------------- seed    it must answer where it says it is
-//!   seed: the newcomer is a member, and is added to those groups here; the others hear of both by gossip
-//! newcomer <-- a page of its view --------------------------------------------- seed    and so on, until both agree
-//! newcomer -- listing ---> seed, page by page: every group that lists the newcomer
+//! newcomer -- sync(hashes of its view, joining, the groups it was started in) --> seed
+//! newcomer <-------------------------------------------------- ping ------------- seed   checks the newcomer's address
+//!   seed: adds the newcomer as a member, and to those groups; gossip spreads the news of both
+//! newcomer <-- a page of the seed's view ---------------------------------------- seed   and so on, until both views agree
+//! newcomer -- listing --> seed, page by page: every group that lists the newcomer
 //! ```
 //!
-//! Seeds are tried in turn, and each address that a name stands for; a seed that does not answer is named in the log.
-//! When none answers, all are tried again, after a pause that doubles, until one does. A node that has become a member
-//! by other means meanwhile joins through any member, and goes on trying its seeds: the members that it knows may have
-//! joined through it. A group that the seed does not know is begun, so that the next newcomer finds the one before. A
-//! mute seed (a node of the reference) is asked for `all` and for the groups by the calls that it knows, and then the
-//! node joins through one of its members that does take part.
+//! Seeds are tried in turn, each at all addresses that its name resolves to. A seed that does not answer is logged. If none
+//! answers, all are tried again after a pause, which doubles each time. A node that meanwhile becomes a member by other means
+//! joins through any member, but continues to try its seeds, because the members that it knows may have joined through this
+//! node itself. A group that the seed does not know is created there, so that the next newcomer finds the previous one. A
+//! passive seed, such as a reference node, is asked for `all` and the groups by `groups.add`, and the node then joins
+//! through an active member that the seed knows.
 //!
-//! A node that was restarted and knows nobody is *welcomed* by the members that notice it. It joins through the first of them,
-//! and asks the others for the groups that list it and that it does not know yet.
+//! A restarted node that knows no other is *welcomed* by the members that notice it. It joins through the first of them, and
+//! asks the others for groups that list it and that it does not know yet.
 
 use std::{rc::Rc, sync::Arc, time::Duration};
 
@@ -32,9 +32,9 @@ use chinwag_protocol::{
 use rand::RngExt as _;
 
 use super::{
-    actor::{Announce, Link, Membership},
-    comparing::{EndSync, Merging, Syncing, TakePage, compared},
-    roster::{Shared, Task},
+    actor::{ActorHandle, Announce, Membership},
+    comparing::{EndSync, MergeMode, SyncRequest, TakePage, compared},
+    state::{SharedMembership, Task},
     wire,
 };
 use crate::{
@@ -43,58 +43,58 @@ use crate::{
     state::NodeState,
 };
 
-/// How long a seed is given to answer.
-const SEED_TIME: Duration = Duration::from_secs(2);
+/// How long a seed may take to answer.
+const SEED_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The pause after no seed has answered; it doubles from there. A guess.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// The pause after the first round in which no seed answered. It doubles after each further round. A guess.
+const MIN_PAUSE: Duration = Duration::from_millis(250);
 
-/// The longest pause, so that nodes that were started before their seed find it soon after it is up.
-const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// The longest pause, so that a node that was started before its seed finds the seed soon after it starts.
+const MAX_PAUSE: Duration = Duration::from_secs(15);
 
-/// How often a node tries seeds that do not answer before it may become a member of a cluster that they do not belong to. A
-/// guess: some thirty seconds, and with 40% of all requests lost, one in 1,500 tries fails so often.
-const FAITHFUL_ROUNDS: u32 = 8;
+/// How many rounds a node waits for silent seeds before it accepts members of any cluster. A guess: about thirty
+/// seconds. With 40% of all requests lost, one join in 1,500 fails that often.
+const MAX_SEED_ROUNDS: u32 = 8;
 
-/// How often a node that still looks for its seeds asks members that welcome it. A guess.
-const HOSTS_PAUSE: Duration = Duration::from_secs(1);
+/// How often a node that still tries its seeds asks the members that welcome it. A guess.
+const WELCOMING_MEMBERS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How many members that know groups which list this node wait to be asked, at most. A guess; each page names many.
-const MAX_HOSTS: usize = 64;
+/// The most members that wait to be asked for groups. A guess; each page of a listing names many groups.
+const MAX_WELCOMING_MEMBERS: usize = 64;
 
-/// How often each is asked, at most.
-const TRIES: u32 = 5;
+/// How often each of these members is asked at most.
+const MAX_ATTEMPTS: u32 = 5;
 
-/// How many of those are asked, at most, that a seed knows which takes no part itself. A guess.
-const MAX_TRIED: usize = 8;
+/// The most members that are tried in place of a seed. A guess.
+const MAX_CANDIDATES: usize = 8;
 
-/// Brings this node in.
-async fn run(state: Rc<NodeState>, link: Link, roster: Shared) {
+/// Joins the cluster, or retries until it has joined.
+async fn join(state: Rc<NodeState>, handle: ActorHandle, membership: SharedMembership) {
     let settings = &state.settings.membership;
     for gid in &settings.groups {
-        // alone in it, until a seed says who else is
-        if let Err(why) = link.put_group(gid, &state.me).await {
-            log::error!(target: "chinwag::membership", "this node cannot be in group {gid}: {why}");
+        // The node is alone in the group until a seed names other members.
+        if let Err(why) = handle.put_group(gid, &state.me).await {
+            log::error!(target: "chinwag::membership", "this node cannot create the group {gid}: {why}");
         }
     }
     if settings.seeds.is_empty() {
         return;
     }
-    let (mut pause, mut rounds, mut met) = (Pause::default(), 0, false);
+    let (mut backoff, mut rounds, mut is_member) = (Backoff::default(), 0, false);
     loop {
-        let (mut themselves, mut silent) = (0, 0);
-        // a node that has members does without its seeds, and nobody has to do anything about them
-        let level = if met { log::Level::Debug } else { log::Level::Warn };
+        let (mut own, mut silent) = (0, 0);
+        // A node that has other members works without its seeds, so nobody has to act on their failure.
+        let level = if is_member { log::Level::Debug } else { log::Level::Warn };
         for (number, seed) in settings.seeds.iter().enumerate() {
-            match through(&state, &link, seed).await {
+            match join_through_seed(&state, &handle, seed).await {
                 Ok(members) => {
-                    roster.borrow_mut().welcomed = true;
-                    roster.borrow_mut().swim.expect_to_join(false);
-                    log::info!(target: "chinwag::membership", "joined {members} others through {seed}");
-                    return ask_hosts(&state, &link, &roster).await;
+                    membership.borrow_mut().welcomed = true;
+                    membership.borrow_mut().swim.expect_to_join(false);
+                    log::info!(target: "chinwag::membership", "joined {members} other nodes through {seed}");
+                    return ask_welcoming_members(&state, &handle, &membership).await;
                 }
-                Err(Failure::Itself) => themselves += 1,
-                Err(Failure::Other(why)) => {
+                Err(SeedError::IsSelf) => own += 1,
+                Err(SeedError::Failed(why)) => {
                     silent += usize::from(!why.is_refusal());
                     let next = settings.seeds.get(number + 1);
                     let next = next.map_or_else(String::new, |next| format!("; trying {next}"));
@@ -102,185 +102,193 @@ async fn run(state: Rc<NodeState>, link: Link, roster: Shared) {
                 }
             }
         }
-        // From then on the node accepts any cluster. Where nobody listens at the seeds' addresses there is no cluster to
-        // join, but a seed that is silent may answer the next attempt.
+        // A silent seed may answer the next attempt. If no process listens at the seeds' addresses, there is no cluster to
+        // join, and the node accepts members of any cluster from now on.
         rounds += 1;
-        let faithful = silent > 0 && rounds < FAITHFUL_ROUNDS;
-        if !faithful {
-            roster.borrow_mut().swim.expect_to_join(false);
+        let waits_for_seeds = silent > 0 && rounds < MAX_SEED_ROUNDS;
+        if !waits_for_seeds {
+            membership.borrow_mut().swim.expect_to_join(false);
         }
-        if themselves == settings.seeds.len() {
-            log::info!(target: "chinwag::membership", "every seed is this node itself: it waits for others to join");
+        if own == settings.seeds.len() {
+            log::info!(target: "chinwag::membership", "every seed is this node itself: it waits for other nodes to join");
             return;
         }
-        let wait = pause.next(&state);
+        let wait = backoff.next(&state);
         let again = wait.as_millis();
         log::log!(target: "chinwag::membership", level, "no seed answered; all are tried again in {again} ms");
-        rest(&state, &link, &roster, wait).await;
-        // It may have become a member by other means: then any member can tell it what a seed would. But all that it knows may
-        // have joined through this node itself, so the seeds are tried on.
-        if !met
-            && !faithful
-            && let Some(member) = through_any(&state, &link, Asked::Joins).await
+        wait_for_next_round(&state, &handle, &membership, wait).await;
+        // A node that became a member by other means can learn from any member what a seed would tell it. It continues to try
+        // its seeds, because all members that it knows may have joined through this node itself.
+        if !is_member
+            && !waits_for_seeds
+            && let Some(member) = join_through_any_member(&state, &handle, ListingReason::Join).await
         {
-            met = true;
-            roster.borrow_mut().welcomed = true;
-            log::info!(target: "chinwag::membership", "no seed answered; joined through {member}, which was met meanwhile; the seeds are tried on");
+            is_member = true;
+            membership.borrow_mut().welcomed = true;
+            log::info!(target: "chinwag::membership", "no seed answered; joined through the member {member}; the seeds are tried again");
         }
     }
 }
 
-/// Waits, and meanwhile asks members that welcome this node for its groups, if it has joined through another already.
-async fn rest(state: &NodeState, link: &Link, roster: &Shared, wait: Duration) {
+/// Waits. Meanwhile asks the members that welcome this node for groups, if it has already joined through another member.
+async fn wait_for_next_round(state: &NodeState, handle: &ActorHandle, membership: &SharedMembership, wait: Duration) {
     let end = state.now() + wait;
     while state.now() < end {
-        if roster.borrow().welcomed {
-            ask_hosts(state, link, roster).await;
+        if membership.borrow().welcomed {
+            ask_welcoming_members(state, handle, membership).await;
         }
-        state.clock.sleep(end.saturating_sub(state.now()).min(HOSTS_PAUSE)).await;
+        state.clock.sleep(end.saturating_sub(state.now()).min(WELCOMING_MEMBERS_INTERVAL)).await;
     }
 }
 
-/// How long a node waits before it tries again.
-struct Pause(Duration);
+/// The pauses between attempts.
+struct Backoff(Duration);
 
-impl Default for Pause {
-    fn default() -> Pause {
-        Pause(FIRST_PAUSE)
+impl Default for Backoff {
+    fn default() -> Backoff {
+        Backoff(MIN_PAUSE)
     }
 }
 
-impl Pause {
-    /// The next pause: twice as long as the last one, and a little more or less, so that nodes do not fall into step.
+impl Backoff {
+    /// Returns the next pause. The pauses double, and are randomized so that nodes do not retry in step.
     fn next(&mut self, state: &NodeState) -> Duration {
         let pause = self.0.mul_f64(state.chance(|chance| chance.random_range(0.75..1.25)));
-        self.0 = (self.0 * 2).min(LONGEST_PAUSE);
+        self.0 = (self.0 * 2).min(MAX_PAUSE);
         pause
     }
 }
 
-/// Joins through one of the members that this node has met. Answers which.
-async fn through_any(state: &NodeState, link: &Link, asked: Asked) -> Option<NodeAddr> {
+/// Joins through one of the members that this node knows. Returns that member.
+async fn join_through_any_member(state: &NodeState, handle: &ActorHandle, reason: ListingReason) -> Option<NodeAddr> {
     let members = state.groups.borrow().get(&Gid::all()).unwrap_or_default();
     let members = members.iter().map(|(_, member)| &member.node).filter(|member| !member.is_same_node(&state.me));
-    for member in members.take(MAX_TRIED) {
-        if with(state, link, member, asked).await.is_ok() {
+    for member in members.take(MAX_CANDIDATES) {
+        if join_through_member(state, handle, member, reason).await.is_ok() {
             return Some(member.clone());
         }
     }
     None
 }
 
-/// Asks for the groups that list this node those members that know some which it does not know.
-async fn ask_hosts(state: &NodeState, link: &Link, roster: &Shared) {
+/// Asks the welcoming members for the groups that list this node and that it does not know.
+async fn ask_welcoming_members(state: &NodeState, handle: &ActorHandle, membership: &SharedMembership) {
     loop {
-        let next = roster.borrow_mut().hosts.pop();
-        let Some(host) = next else { return };
-        for _ in 0..TRIES {
-            match listing(state, link, &host, Asked::Welcomed).await {
+        let next = membership.borrow_mut().welcoming_members.pop();
+        let Some(member) = next else { return };
+        for _ in 0..MAX_ATTEMPTS {
+            match fetch_groups(state, handle, &member, ListingReason::Welcome).await {
                 Ok(()) => break,
-                Err(why) => log::debug!(target: "chinwag::membership", "{host} welcomed this node, but: {why}"),
+                Err(why) => {
+                    log::debug!(target: "chinwag::membership", "{member} welcomed this node, but listed no groups: {why}")
+                }
             }
-            state.clock.sleep(FIRST_PAUSE).await;
+            state.clock.sleep(MIN_PAUSE).await;
         }
     }
 }
 
-/// Joins through the member that has welcomed this node, or through another that it has met meanwhile. Answers whether the
-/// first has still to be asked for the groups that it knows.
-async fn through_host(state: &NodeState, link: &Link, host: &NodeAddr) -> bool {
-    let mut pause = Pause::default();
+/// Joins through the member that welcomed this node, or through another known member. Returns whether the first member still
+/// has to be asked for the groups that it knows.
+async fn join_through_welcoming_member(state: &NodeState, handle: &ActorHandle, member: &NodeAddr) -> bool {
+    let mut backoff = Backoff::default();
     loop {
-        match with(state, link, host, Asked::Welcomed).await {
+        match join_through_member(state, handle, member, ListingReason::Welcome).await {
             Ok(others) => {
-                log::info!(target: "chinwag::membership", "welcomed by {host}, with {others} others");
+                log::info!(target: "chinwag::membership", "joined {others} other nodes through {member}, which welcomed this node");
                 return false;
             }
-            Err(why) => log::debug!(target: "chinwag::membership", "{host} welcomed this node, but: {why}"),
+            Err(why) => {
+                log::debug!(target: "chinwag::membership", "{member} welcomed this node, but joining failed: {why}")
+            }
         }
-        state.clock.sleep(pause.next(state)).await;
-        if let Some(member) = through_any(state, link, Asked::Welcomed).await {
-            log::info!(target: "chinwag::membership", "welcomed by {host}, joined through {member}");
-            return !member.is_same_node(host);
+        state.clock.sleep(backoff.next(state)).await;
+        if let Some(other) = join_through_any_member(state, handle, ListingReason::Welcome).await {
+            log::info!(target: "chinwag::membership", "{member} welcomed this node, which joined through {other}");
+            return !other.is_same_node(member);
         }
     }
 }
 
-/// Why a member is asked which groups list this node.
+/// Why a member is asked for the groups that list this node.
 #[derive(Clone, Copy, Debug)]
-enum Asked {
-    /// This node joins: what both know of a group is brought together.
-    Joins,
-    /// This node was restarted, and a member has noticed.
-    Welcomed,
+enum ListingReason {
+    /// This node joins. The member's groups are merged with those of this node.
+    Join,
+    /// This node was restarted, and a member has noticed it. Groups that this node has been given since then stay as they are.
+    Welcome,
 }
 
 /// Why joining through a seed failed.
-enum Failure {
+enum SeedError {
     /// The seed is this node.
-    Itself,
-    Other(CallError),
+    IsSelf,
+    Failed(CallError),
 }
 
 impl Membership {
-    /// Brings this node in, in a task of its own.
+    /// Joins the cluster, in a task of its own.
     pub(super) fn begin_joining(&self) {
-        let task = actix::spawn(run(self.state.clone(), self.link.clone(), self.roster.clone()));
-        self.roster.borrow_mut().joining = Some(Task(task.abort_handle()));
+        let task = actix::spawn(join(self.state.clone(), self.handle.clone(), self.membership.clone()));
+        self.membership.borrow_mut().joining = Some(Task(task.abort_handle()));
     }
 
-    /// A member has noticed that this node was restarted. It knows groups which list this node, those named among them:
-    /// with others that welcome it, it may have none in common.
+    /// Handles a welcome: the member `by` has noticed that this node was restarted, and knows groups that list it. `groups`
+    /// names some of them. Other members that welcome this node may know other groups.
     pub(super) fn welcomed(&self, by: NodeAddr, groups: &[Gid]) {
-        let mut roster = self.roster.borrow_mut();
-        let lacks = groups.iter().any(|gid| self.state.groups.borrow().entry(gid).is_err());
-        let joins = roster.joining.as_ref().is_some_and(|task| !task.0.is_finished());
-        // one that joins through a seed is told as much
-        let first = !std::mem::replace(&mut roster.welcomed, true) && !joins;
-        if lacks && !first && roster.hosts.len() < MAX_HOSTS && !roster.hosts.contains(&by) {
-            roster.hosts.push(by.clone());
+        let mut membership = self.membership.borrow_mut();
+        let lacks_groups = groups.iter().any(|gid| self.state.groups.borrow().entry(gid).is_err());
+        let is_joining = membership.joining.as_ref().is_some_and(|task| !task.0.is_finished());
+        // A node that joins through a seed gets the groups from the seed.
+        let first = !std::mem::replace(&mut membership.welcomed, true) && !is_joining;
+        if lacks_groups
+            && !first
+            && membership.welcoming_members.len() < MAX_WELCOMING_MEMBERS
+            && !membership.welcoming_members.contains(&by)
+        {
+            membership.welcoming_members.push(by.clone());
         }
-        if joins || !(first || lacks) {
+        if is_joining || !(first || lacks_groups) {
             return;
         }
-        let (state, link, shared) = (self.state.clone(), self.link.clone(), Rc::downgrade(&self.roster));
+        let (state, handle, shared) = (self.state.clone(), self.handle.clone(), Rc::downgrade(&self.membership));
         let task = actix::spawn(async move {
-            let asks = first && through_host(&state, &link, &by).await;
-            if let Some(roster) = shared.upgrade() {
-                if asks {
-                    roster.borrow_mut().hosts.push(by);
+            let ask_again = first && join_through_welcoming_member(&state, &handle, &by).await;
+            if let Some(membership) = shared.upgrade() {
+                if ask_again {
+                    membership.borrow_mut().welcoming_members.push(by);
                 }
-                ask_hosts(&state, &link, &roster).await;
+                ask_welcoming_members(&state, &handle, &membership).await;
             }
         });
-        roster.joining = Some(Task(task.abort_handle()));
+        membership.joining = Some(Task(task.abort_handle()));
     }
 }
 
-/// Whether a newcomer has answered at the address that it states, in the life that it states.
+/// Checks that a newcomer has answered at the address and in the life that it states.
 ///
 /// # Errors
-/// Why it may not join.
-pub(super) fn answers_there(newcomer: &NodeAddr, life: u64, reply: &Reply) -> Result<(), CallError> {
+/// Why the newcomer may not join.
+pub(super) fn check_dial_back(newcomer: &NodeAddr, life: u64, reply: &Reply) -> Result<(), CallError> {
     let unreachable = |why: String| CallError::new(ErrorKind::Unreachable, why);
-    match (wire::pinged(reply), reply) {
+    match (wire::ping_outcome(reply), reply) {
         (Outcome::Answered(stated), _) if stated.incarnation.life == life => Ok(()),
         (Outcome::Answered(_), Ok(_)) => Err(wire::address_taken(format!(
             "another node answers at {newcomer}; --advertise must name this node's own address"
         ))),
         (_, Err(why)) => Err(unreachable(format!(
-            "nobody answers at {newcomer}, the address that this node states ({why}); --advertise must name one that others reach"
+            "no node answers at {newcomer}, the address that this node states ({why}); --advertise must name an address that other nodes reach"
         ))),
-        (_, Ok(_)) => Err(unreachable(format!("what answers at {newcomer} is no node of this kind"))),
+        (_, Ok(_)) => Err(unreachable(format!("the program that answers at {newcomer} is not a node that can join"))),
     }
 }
 
-/// Joins through one seed, at the first of its addresses that answers. Answers how many others it knows.
-async fn through(state: &NodeState, link: &Link, seed: &Seed) -> Result<usize, Failure> {
-    let addresses = state.transport.resolve(seed.host(), seed.port()).await.map_err(Failure::Other)?;
-    let mut outcome = Err(Failure::Itself);
+/// Joins through a seed, at the first of its addresses that answers. Returns the number of other known nodes.
+async fn join_through_seed(state: &NodeState, handle: &ActorHandle, seed: &Seed) -> Result<usize, SeedError> {
+    let addresses = state.transport.resolve(seed.host(), seed.port()).await.map_err(SeedError::Failed)?;
+    let mut outcome = Err(SeedError::IsSelf);
     for address in addresses.iter().filter(|address| !address.is_same_node(&state.me)) {
-        outcome = at(state, link, address).await.map_err(Failure::Other);
+        outcome = join_through_address(state, handle, address).await.map_err(SeedError::Failed);
         if outcome.is_ok() {
             break;
         }
@@ -288,114 +296,128 @@ async fn through(state: &NodeState, link: &Link, seed: &Seed) -> Result<usize, F
     outcome
 }
 
-async fn at(state: &NodeState, link: &Link, seed: &NodeAddr) -> Result<usize, CallError> {
-    match with(state, link, seed, Asked::Joins).await {
-        Err(why) if why.lacks_method() => through_mute(state, link, seed).await,
+async fn join_through_address(state: &NodeState, handle: &ActorHandle, seed: &NodeAddr) -> Result<usize, CallError> {
+    match join_through_member(state, handle, seed, ListingReason::Join).await {
+        Err(why) if why.lacks_method() => join_through_passive(state, handle, seed).await,
         joined => joined,
     }
 }
 
-/// Joins through a node that takes part.
-async fn with(state: &NodeState, link: &Link, seed: &NodeAddr, asked: Asked) -> Result<usize, CallError> {
-    let Syncing { mut sync, mut request } = link.ask(BeginJoining(seed.key())).await?;
+/// Joins through an active member.
+async fn join_through_member(
+    state: &NodeState,
+    handle: &ActorHandle,
+    seed: &NodeAddr,
+    reason: ListingReason,
+) -> Result<usize, CallError> {
+    let SyncRequest { mut sync, mut request } = handle.ask(BeginJoining(seed.key())).await?;
     loop {
-        let answer = compared(state.ask(seed, request, SEED_TIME).await)?;
-        let from = answer.from.as_ref().ok_or_else(|| CallError::other("the answer has no from"))?;
+        let answer = compared(state.ask(seed, request, SEED_TIMEOUT).await)?;
+        let from = answer.from.as_ref().ok_or_else(|| CallError::other("the answer has no `from`"))?;
         if from.is_same_node(&state.me) {
             return Err(CallError::new(ErrorKind::Unreachable, format!("{seed} is this node itself")));
         }
-        match link.ask(TakePage { from: from.key(), sync, answer, merge: Merging::Joins }).await?? {
-            Some(next) => Syncing { sync, request } = next,
+        match handle.ask(TakePage { from: from.key(), sync, answer, merge: MergeMode::Join }).await?? {
+            Some(next) => SyncRequest { sync, request } = next,
             None => break,
         }
     }
-    link.ask(EndSync(seed.key())).await?;
-    listing(state, link, seed, asked).await?;
-    // by then the view has been taken in
+    handle.ask(EndSync(seed.key())).await?;
+    fetch_groups(state, handle, seed, reason).await?;
+    // The pages of the view have been applied by now, so gossip knows the members of `all`.
     let enter = Enter { gid: Gid::all(), through: Some(seed.clone()) };
-    link.caller.doors().gossip.deliver(enter).await?;
-    Ok(others(state))
+    handle.caller.doors().gossip.deliver(enter).await?;
+    Ok(other_node_count(state))
 }
 
-/// Puts the groups that list this node, as a member knows them.
-async fn listing(state: &NodeState, link: &Link, seed: &NodeAddr, asked: Asked) -> Result<(), CallError> {
+/// Fetches the groups that list this node from a member, and puts them on this node.
+async fn fetch_groups(
+    state: &NodeState,
+    handle: &ActorHandle,
+    seed: &NodeAddr,
+    reason: ListingReason,
+) -> Result<(), CallError> {
     let started_in = &state.settings.membership.groups;
-    let wants = |gid: &Gid| match asked {
-        Asked::Joins => true,
-        // what it has been told of a group since its restart, by an operator most likely, stands
-        Asked::Welcomed => started_in.contains(gid) || state.groups.borrow().entry(gid).is_err(),
+    let wants = |gid: &Gid| match reason {
+        ListingReason::Join => true,
+        // A group that this node has been given since its restart, probably by an operator, stays as it is.
+        ListingReason::Welcome => started_in.contains(gid) || state.groups.borrow().entry(gid).is_err(),
     };
     let mut after: Option<Place> = None;
     let mut gathered: Option<Part> = None;
     loop {
-        let request = link.ask(BeginListing { after: after.clone() }).await?;
-        let Answer::Listed(Listed { groups, next }) = state.ask(seed, request, SEED_TIME).await? else {
-            return Err(CallError::new(ErrorKind::BadAnswer, format!("{seed} answered something else")));
+        let request = handle.ask(BeginListing { after: after.clone() }).await?;
+        let Answer::Listed(Listed { groups, next }) = state.ask(seed, request, SEED_TIMEOUT).await? else {
+            return Err(CallError::new(
+                ErrorKind::BadAnswer,
+                format!("{seed} did not answer with a listing of groups"),
+            ));
         };
         for part in groups {
-            let goes_on = gathered.as_ref().is_some_and(|whole| whole.config.gid == part.config.gid);
-            if !goes_on && !wants(&part.config.gid) {
+            let continues = gathered.as_ref().is_some_and(|whole| whole.config.gid == part.config.gid);
+            if !continues && !wants(&part.config.gid) {
                 continue;
             }
             match &mut gathered {
-                Some(whole) if goes_on => {
+                Some(whole) if continues => {
                     for (_, member) in part.members.iter() {
                         whole.members.add(member.node.clone());
                     }
                 }
                 _ => {
                     if let Some(whole) = gathered.replace(part) {
-                        put(state, link, whole, seed).await?;
+                        merge_group(state, handle, whole, seed).await?;
                     }
                 }
             }
         }
-        // a place that does not lead on would go round in a circle
+        // A place that does not advance would cause an endless loop.
         if next.is_none() || next == after {
             break;
         }
         after = next;
     }
     if let Some(whole) = gathered {
-        put(state, link, whole, seed).await?;
+        merge_group(state, handle, whole, seed).await?;
     }
     Ok(())
 }
 
-fn others(state: &NodeState) -> usize {
+fn other_node_count(state: &NodeState) -> usize {
     state.groups.borrow().get(&Gid::all()).map_or(0, |all| all.len() - 1)
 }
 
-/// Puts a group that a seed knows, with those that are in it here already. Where both know members that the other did
-/// not, as others came in through this node before it had come in itself, each side is told of the other's. Members that are
-/// gone at the moment come back into it here as they do at the seed.
-async fn put(state: &NodeState, link: &Link, part: Part, seed: &NodeAddr) -> Result<(), CallError> {
-    let Part { config, members: theirs, gone } = part;
+/// Puts a group that a seed knows, merged with its members on this node. If each side knows members that the other lacks,
+/// because nodes joined through this node before it joined itself, each side is told of the other's. Removed members that the
+/// seed expects back return to the group on this node too.
+async fn merge_group(state: &NodeState, handle: &ActorHandle, part: Part, seed: &NodeAddr) -> Result<(), CallError> {
+    let Part { config, members: seed_members, gone } = part;
     let gid = config.gid.clone();
-    let message = Merge { config, members: theirs.clone(), through: Some(seed.clone()) };
-    let (mine, config) = link.caller.doors().groups.deliver(message).await??;
+    let message = Merge { config, members: seed_members.clone(), through: Some(seed.clone()) };
+    let (own_members, config) = handle.caller.doors().groups.deliver(message).await??;
     if !gone.is_empty() {
-        link.ask(Expect { config, gone }).await?;
+        handle.ask(NoteRemoved { config, gone }).await?;
     }
-    let of_one = |one: &Group, other: &Group| -> Vec<NodeAddr> {
-        let alone = one.iter().filter(|(_, member)| member.nid != state.nid && !other.contains(&member.nid));
-        alone.map(|(_, member)| member.node.clone()).collect()
+    let missing_from = |other: &Group, group: &Group| -> Vec<NodeAddr> {
+        let missing = group.iter().filter(|(_, member)| member.nid != state.nid && !other.contains(&member.nid));
+        missing.map(|(_, member)| member.node.clone()).collect()
     };
-    let only_here = of_one(&mine, &theirs);
+    let only_here = missing_from(&seed_members, &own_members);
     if !gid.is_all() && !only_here.is_empty() {
-        let nodes = only_here.into_iter().chain(of_one(&theirs, &mine)).collect();
-        link.ask(Announce { gid, nodes }).await?;
+        let nodes = only_here.into_iter().chain(missing_from(&own_members, &seed_members)).collect();
+        handle.ask(Announce { gid, nodes }).await?;
     }
     Ok(())
 }
 
-/// Joins through a node that takes no part. It tells nobody of the newcomer, so one of those that it knows is asked to.
-async fn through_mute(state: &NodeState, link: &Link, seed: &NodeAddr) -> Result<usize, CallError> {
-    let asked = &state.settings.membership.groups;
+/// Joins through a passive node. It does not report the newcomer to other nodes, so the newcomer then joins through an
+/// active member that the passive node knows.
+async fn join_through_passive(state: &NodeState, handle: &ActorHandle, seed: &NodeAddr) -> Result<usize, CallError> {
+    let started_in = &state.settings.membership.groups;
     let mut known = Group::default();
-    for gid in std::iter::once(&Gid::all()).chain(asked) {
+    for gid in std::iter::once(&Gid::all()).chain(started_in) {
         let add = vec![Value::from(gid.as_str()), NodeAddr::new(state.me.ip(), state.me.port()).to_value()];
-        let added = state.call(seed, Call::new(Gid::local(), "groups", "add", add), SEED_TIME).await;
+        let added = state.call(seed, Call::new(Gid::local(), "groups", "add", add), SEED_TIMEOUT).await;
         let members = match added {
             Ok(members) => Group::from_peer(&members.into_value())?,
             Err(why) if gid.is_all() => return Err(why),
@@ -408,42 +430,42 @@ async fn through_mute(state: &NodeState, link: &Link, seed: &NodeAddr) -> Result
             known.add(member.node.clone());
         }
         let part = Part { config: GroupConfig::new(gid.clone()), members, gone: Group::default() };
-        put(state, link, part, seed).await?;
+        merge_group(state, handle, part, seed).await?;
     }
-    link.add_to_group(&Gid::all(), seed).await?;
+    handle.add_to_group(&Gid::all(), seed).await?;
     let candidates = known
         .iter()
         .map(|(_, member)| &member.node)
         .filter(|other| !other.is_same_node(&state.me) && !other.is_same_node(seed));
-    for other in candidates.take(MAX_TRIED) {
-        match with(state, link, other, Asked::Joins).await {
+    for other in candidates.take(MAX_CANDIDATES) {
+        match join_through_member(state, handle, other, ListingReason::Join).await {
             Ok(_) => break,
             Err(why) => {
-                log::debug!(target: "chinwag::membership", "{other}, known by {seed}, does not take it in: {why}")
+                log::debug!(target: "chinwag::membership", "cannot join through {other}, which {seed} knows: {why}")
             }
         }
     }
-    Ok(others(state))
+    Ok(other_node_count(state))
 }
 
-/// Asks for the first request of a comparison with a seed.
+/// Creates the first request of a comparison with a seed.
 #[derive(Debug, Message)]
-#[rtype(result = "Syncing")]
+#[rtype(result = "SyncRequest")]
 struct BeginJoining(Nid);
 
 impl Handler<BeginJoining> for Membership {
     type Result = MessageResult<BeginJoining>;
 
     fn handle(&mut self, BeginJoining(seed): BeginJoining, _: &mut Context<Membership>) -> Self::Result {
-        let mut roster = self.roster.borrow_mut();
-        roster.seed = Some(seed);
-        let sync = roster.swim.begin_joining(&seed);
+        let mut membership = self.membership.borrow_mut();
+        membership.seed = Some(seed);
+        let sync = membership.swim.begin_joining(&seed);
         let groups = self.state.settings.membership.groups.clone();
-        MessageResult(self.syncing(&roster, sync, Some(0), Some(groups)))
+        MessageResult(self.sync_request(&membership, sync, Some(0), Some(groups)))
     }
 }
 
-/// Asks for the request of a page of a listing.
+/// Creates a request for a page of a listing.
 #[derive(Debug, Message)]
 #[rtype(result = "Outgoing")]
 struct BeginListing {
@@ -454,46 +476,47 @@ impl Handler<BeginListing> for Membership {
     type Result = MessageResult<BeginListing>;
 
     fn handle(&mut self, BeginListing { after }: BeginListing, _: &mut Context<Membership>) -> Self::Result {
-        MessageResult(self.request(&self.roster.borrow(), Body::Listing(Listing { after })))
+        MessageResult(self.request(&self.membership.borrow(), Body::Listing(Listing { after })))
     }
 }
 
-/// Members of a group are gone, says a member that has told this node of the group.
+/// Notes members that were removed from a group, as the member that named the group reports.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-struct Expect {
-    /// The group as it was put for this.
+struct NoteRemoved {
+    /// The configuration under which the group was put on this node.
     config: Arc<GroupConfig>,
     gone: Group,
 }
 
-impl Handler<Expect> for Membership {
+impl Handler<NoteRemoved> for Membership {
     type Result = ();
 
-    fn handle(&mut self, Expect { config, gone }: Expect, context: &mut Context<Membership>) {
+    fn handle(&mut self, NoteRemoved { config, gone }: NoteRemoved, context: &mut Context<Membership>) {
         let mut groups = self.state.groups.borrow_mut();
-        self.roster.borrow_mut().expect(&config, &gone, &self.state.nid, &mut groups);
+        self.membership.borrow_mut().expect(&config, &gone, &self.state.nid, &mut groups);
         drop(groups);
         self.drive([], context);
     }
 }
 
-/// Adds a newcomer to the groups that it was started in. The others hear of them with the news of the newcomer.
-pub(super) async fn admitted(
+/// Adds a newcomer to the groups that it was started in. Other nodes learn of these groups from the news about the
+/// newcomer.
+pub(super) async fn add_to_groups(
     state: &NodeState,
-    link: &Link,
+    handle: &ActorHandle,
     newcomer: NodeAddr,
-    asked: Vec<Gid>,
+    groups: Vec<Gid>,
 ) -> Result<(), CallError> {
     let nid = newcomer.key();
-    for gid in asked.into_iter().filter(|gid| !gid.is_local() && !gid.is_all()) {
+    for gid in groups.into_iter().filter(|gid| !gid.is_local() && !gid.is_all()) {
         let known = state.groups.borrow().get(&gid).map(|members| members.contains(&nid));
         match known {
             Ok(true) => {}
-            Ok(false) => link.add_to_group(&gid, &newcomer).await?,
-            Err(_) => link.put_group(&gid, &newcomer).await?,
+            Ok(false) => handle.add_to_group(&gid, &newcomer).await?,
+            Err(_) => handle.put_group(&gid, &newcomer).await?,
         }
-        link.ask(Announce { gid, nodes: vec![newcomer.clone()] }).await?;
+        handle.ask(Announce { gid, nodes: vec![newcomer.clone()] }).await?;
     }
     Ok(())
 }

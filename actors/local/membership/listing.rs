@@ -1,4 +1,4 @@
-//! Everybody known, as people and programs read it.
+//! The list of all known nodes, as `membership.list` returns it.
 
 use chinwag_protocol::{
     call::{CallError, ErrorKind},
@@ -15,22 +15,22 @@ use super::{
 
 impl Membership {
     pub(super) fn list(&self) -> Value {
-        let roster = self.roster.borrow();
+        let membership = self.membership.borrow();
         let all = self.state.groups.borrow().get(&Gid::all()).unwrap_or_default();
-        let mine = (self.state.nid, swim::Status::Alive, roster.swim.incarnation());
+        let own = (self.state.nid, swim::Status::Alive, membership.swim.incarnation());
         let mut list = Object::new();
-        // those of `all` first, so that nobody else takes their SIDs
-        for there in [true, false] {
-            for (nid, status, incarnation) in std::iter::once(mine).chain(roster.swim.peers()) {
-                if all.contains(&nid) != there {
+        // Nodes in `all` come first, so that no other node takes their SIDs.
+        for in_all in [true, false] {
+            for (nid, status, incarnation) in std::iter::once(own).chain(membership.swim.peers()) {
+                if all.contains(&nid) != in_all {
                     continue;
                 }
-                let Some(node) = self.find(&roster, &nid).map(|known| known.node) else { continue };
+                let Some(node) = self.find(&membership, &nid).map(|known| known.node) else { continue };
                 let Value::Object(mut entry) = NodeAddr::new(node.ip(), node.port()).to_value() else { continue };
                 entry.insert("status", status_name(status));
                 entry.insert("life", incarnation.life as f64);
                 entry.insert("turn", incarnation.turn);
-                if let Some(since) = roster.swim.since(&nid) {
+                if let Some(since) = membership.swim.since(&nid) {
                     let began = self.state.incarnation as f64;
                     entry.insert("since", (began + since.as_secs_f64() * 1_000.0).round());
                 }
@@ -49,26 +49,27 @@ impl Membership {
     }
 }
 
-/// One member as `membership.list` has it, read back.
+/// One entry of `membership.list`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Standing {
-    /// Where it is reached.
+    /// The node's address.
     pub node: NodeAddr,
-    /// How this node regards it.
+    /// The node's status, as the listing node sees it.
     pub status: swim::Status,
-    /// Its latest incarnation that is known here; of life 0 for one that states none.
+    /// The node's latest known incarnation. It is of life 0 if the node states none.
     pub incarnation: swim::Incarnation,
-    /// Since when it has been unreachable, failed, left or expelled, in milliseconds since 1970 by this node's clock.
+    /// When the node became unreachable, failed, left or was expelled, in milliseconds since 1970 by the listing node's clock.
+    /// `None` for any other status.
     pub since: Option<f64>,
 }
 
 impl Standing {
-    /// Reads an entry of the list.
+    /// Reads an entry.
     ///
     /// # Errors
-    /// [`ErrorKind::BadAnswer`] where it is none.
+    /// [`ErrorKind::BadAnswer`] if the value is not an entry.
     pub(crate) fn from_value(entry: &Value) -> Result<Standing, CallError> {
-        let bad = || CallError::new(ErrorKind::BadAnswer, "not an entry of a list of members");
+        let bad = || CallError::new(ErrorKind::BadAnswer, "not an entry of a member list");
         let node = NodeAddr::from_value(entry)?;
         let status = entry.get("status").and_then(Value::as_str).and_then(wire::status_of_name).ok_or_else(bad)?;
         let incarnation = entry.clone().deserialize::<Stated>()?.statement.incarnation;

@@ -1,74 +1,80 @@
-//! `local.membership`: who is alive, as this node sees it. The protocol is [`chinwag_protocol::swim`]; this actor
-//! carries it, at the level of the group `all`.
+//! `local.membership`: which nodes are alive, as this node sees it. The protocol is [`chinwag_protocol::swim`]; the actor
+//! here drives it for the group `all`.
 //!
 //! | method | answers |
 //! |---|---|
-//! | `list()` | everybody known, SID to `{ip, port, status, life, turn[, since]}`, this node and those removed included |
-//! | `subscribe(function)` | an id; from then on the function is called with each [`Event`], one at a time, in order |
+//! | `list()` | all known nodes, SID to `{ip, port, status, life, turn[, since]}`, including this node and removed ones |
+//! | `subscribe(function)` | an id; the function is then called with each [`Event`], one at a time, in order |
 //! | `unsubscribe(id)` | the id |
-//! | `leave()` | null, once the first peers know; the node takes no further part |
+//! | `leave()` | null, once the first peers have the farewell; the node then takes no further part |
 //!
-//! What goes between nodes are methods of `local.gossip`, see [`peer`](chinwag_protocol::peer).
+//! The requests between nodes are methods of `local.gossip`, see [`peer`](chinwag_protocol::peer).
 //!
 //! ```text
-//! groups.put, add, rem, del, a node met -> GroupChanged -> the machine: those new in `all` are asked, those gone expelled
-//! gossip's requests and answers         -> Signs -> the machine, if it would change anything
-//! a peer's kept connection closes       -> Inputs -> the machine, which probes the peer at once
-//! ping, relay, sync, news               -> the machine -> what it says, done at once, or a call whose outcome comes back
-//! its events                            -> the groups -> the subscribers
-//! --join                                -> compares views with each seed in turn, until one answers
-//! Node::stop, status.stop, Ctrl-C       -> Farewell: told to the first peers, within half a second, before the door closes
+//! groups.put, add, rem, del, a node met  -> GroupChanged -> the state machine asks new nodes, and expels removed ones
+//! gossip's requests and answers          -> LivenessObserver -> the state machine, if they change anything
+//! a peer's kept connection closes        -> Inputs -> the state machine probes the peer at once
+//! ping, relay, sync, news                -> the state machine -> outputs: requests to peers, timers, events
+//! events of the state machine            -> the groups -> the subscribers
+//! --join                                 -> compares views with each seed in turn, until one answers
+//! Node::stop, status.stop, Ctrl-C        -> Farewell: sent to the first peers, within half a second, before the server closes
 //! ```
 //!
-//! # What it does to groups
+//! # How it changes groups
 //!
-//! - *joined*: the peer comes into `all`, and into the groups that it was started in, where this node knows them.
-//! - *failed*: it is taken from every group of this node's. If the verdict is this node's own, mute members (nodes of the
-//!   reference, or with membership off) are told by the `groups.rem` that they understand.
-//! - *rejoined* (or joined, after an operator had put it somewhere): it comes back into the groups that it was taken from,
-//!   under its old SIDs, except where an operator removed it meanwhile, or deleted the group, or put another set in its place.
-//! - *left*: it is taken from every group, for good.
-//! - *unreachable*: it stays where it was put. Group calls give it a short time only.
+//! - *joined*: the peer is added to `all`, and to the groups that it was started in, if this node knows them.
+//! - *failed*: the peer is removed from every group of this node. If the verdict is this node's own, passive members
+//!   (reference nodes, and nodes with membership off) are called with the `groups.rem` that they understand.
+//! - *rejoined* (or joined, if an operator had put the peer in a group): the peer returns to the groups that it was removed
+//!   from, under its former SIDs. Groups that an operator has deleted or put again meanwhile are excluded, and so are groups
+//!   that an operator removed the peer from.
+//! - *left*: the peer is removed from every group and does not return by itself.
+//! - *unreachable*: the peer stays in its groups. Group calls give it only a short time.
 //!
-//! A peer that an operator removes from `all` stays removed, whatever others say of it, until somebody adds it here.
+//! A peer that an operator removes from `all` stays removed, whatever other nodes report, until an operator of this node
+//! adds it again.
 //!
-//! # Its way out
+//! # Requests bypass the queues of calls
 //!
-//! Probes and their answers do not queue behind calls: they go straight to the transport, past the lanes of `comm`,
-//! and are let in past the bounds on calls under way. They are not counted among the calls served. They have their own
-//! time limits, given by the machine. The news, which need to reach everyone but not at once, go by gossip: those of a
-//! short time together, so that a hundred nodes that come at once cost a few rumors. A farewell does not wait.
+//! Probes and their answers go straight to the transport, past the lanes of `comm`, and bypass admission. They do not count
+//! as calls served. The state machine sets their timeouts. News has to reach every node, but not at once, so gossip
+//! broadcasts all news of a short interval as one rumor: a hundred nodes that join at once cost a few rumors. A farewell is
+//! broadcast immediately.
 //!
 //! # What it costs
 //!
-//! Off: nothing. Alone: one timer a second, and no request. Otherwise a probe sent and one answered a period, whatever
-//! the size of the group, seven of eight over connections that are kept, and gossip when something happens.
+//! Nothing if membership is off. A node that is alone has one timer a second and sends no request. Otherwise a node sends
+//! and answers one probe per protocol period, whatever the size of the group, seven of eight over kept connections, and
+//! gossips when something happens.
 //!
 //! # What is not here
 //!
-//! No decision: those are the machine's. No wall clock: a node's life is numbered by whoever starts it.
+//! The actor decides nothing: the decisions are in the state machine. It reads no wall clock: the caller that starts a
+//! node numbers the node's life.
 
 mod actor;
 mod answering;
 mod comparing;
-mod heard;
+mod gossip_hashes;
 mod join;
 mod listing;
-mod roster;
-mod signs;
+mod liveness;
+mod member_events;
+mod news;
+mod passive;
+mod state;
 mod subscribing;
-mod telling;
 pub(crate) mod wire;
 
 pub use self::{
     actor::{FAREWELL, Membership},
     listing::Standing,
-    roster::MAX_SUBSCRIBERS,
+    state::MAX_SUBSCRIBERS,
 };
 pub(crate) use self::{
-    actor::{METHODS, roster},
-    roster::Shared,
-    signs::Signs,
+    actor::{METHODS, create_state},
+    liveness::LivenessObserver,
+    state::SharedMembership,
 };
 pub use crate::{
     events::{Event, Events, Peer},

@@ -1,4 +1,4 @@
-//! Who is told of events.
+//! Calls subscribed functions with each event.
 
 use std::rc::Rc;
 
@@ -8,10 +8,10 @@ use chinwag_protocol::{
 };
 use futures_util::StreamExt;
 
-use super::{actor::Membership, roster::Task};
+use super::{actor::Membership, state::Task};
 use crate::{caller::Caller, events::Events, request::value};
 
-/// How often in a row a subscribed function may fail before it is dropped: whoever subscribed may be gone.
+/// After how many consecutive failures a subscribed function is dropped, because its subscriber may be gone.
 const MAX_FAILURES: u32 = 16;
 
 impl Membership {
@@ -20,23 +20,23 @@ impl Membership {
             let why = format!("expected a function, got {}", argument.type_name());
             return Err(CallError::argument("membership.subscribe", 1, "function", why));
         };
-        let (mut roster, caller) = (self.roster.borrow_mut(), self.link.caller.clone());
-        let events = roster.subscribe()?;
+        let (mut membership, caller) = (self.membership.borrow_mut(), self.handle.caller.clone());
+        let events = membership.subscribe()?;
         let id = self.state.uuid().to_string();
-        let (shared, name, function) = (Rc::downgrade(&self.roster), id.clone(), function.clone());
+        let (shared, name, function) = (Rc::downgrade(&self.membership), id.clone(), function.clone());
         let calling = async move {
             call_with_each(caller, function, events).await;
-            let ended = shared.upgrade().and_then(|roster| roster.borrow_mut().subscriptions.remove(&name));
-            // last, as it ends this very task
+            let ended = shared.upgrade().and_then(|membership| membership.borrow_mut().subscriptions.remove(&name));
+            // Dropping the entry aborts this task, so it comes last.
             drop(ended);
         };
         let task = actix::spawn(calling);
-        roster.subscriptions.insert(id.clone(), Task(task.abort_handle()));
+        membership.subscriptions.insert(id.clone(), Task(task.abort_handle()));
         value(id)
     }
 }
 
-/// Calls a function with one event after the other.
+/// Calls a function with each event, one at a time.
 async fn call_with_each(caller: Caller, function: Function, mut events: Events) {
     let mut failures = 0;
     while let Some(event) = events.next().await {
@@ -46,7 +46,7 @@ async fn call_with_each(caller: Caller, function: Function, mut events: Events) 
                 failures += 1;
                 log::warn!(target: "chinwag::membership", "a subscribed function failed: {why}");
                 if failures == MAX_FAILURES {
-                    log::warn!(target: "chinwag::membership", "it has failed {failures} times in a row and is dropped");
+                    log::warn!(target: "chinwag::membership", "the function failed {failures} times in a row and is dropped");
                     return;
                 }
             }

@@ -1,17 +1,17 @@
-//! `local.routes`: names to services, and the door through which every call enters the node.
+//! `local.routes`: maps names to services. Every call enters the node here.
 //!
 //! ```text
-//! HTTP, a handle, another service -> Request -> Routes -> the actor that answers, the callback, the shipped function
+//! HTTP, a handle, another service -> Request -> Routes -> an actor, a callback or a shipped function
 //! ```
 //!
 //! | method | answers | error |
 //! |---|---|---|
-//! | `get(name or {service[, gid]})` | the service: an object of functions | unknown service |
-//! | `put(service, name)` | the name | a name that is built in, a service that is none |
-//! | `rem(name)` | the service removed, `undefined` where there is none | a name that is built in |
+//! | `get(name or {service[, gid]})` | the service, as an object of functions | unknown service |
+//! | `put(service, name)` | the name | the name is built in, or the service is not an object of functions |
+//! | `rem(name)` | the removed service, or `undefined` if there was none | the name is built in |
 //!
-//! A service written in Rust is shown as stubs that call it here. A node that takes no code takes a service only if its
-//! functions are stubs of ours, which need no engine. Admission and deadlines are kept at this door and
+//! `get` returns a service written in Rust as stubs that call it here. A node that runs no shipped code accepts a service only
+//! if all its functions are stubs, which need no script engine. Admission and deadlines are enforced here and
 //! nowhere else.
 
 mod table;
@@ -44,72 +44,75 @@ use crate::{
     stub,
 };
 
-/// How long a callback that answers once waits to be called. A guess: longer than any deadline.
+/// How long an unused callback that can be called once is kept. A guess: longer than any deadline.
 pub const UNCLAIMED: Duration = Duration::from_secs(900);
 
-/// Finds who answers.
+/// The actor that routes calls to services.
 pub struct Routes {
     state: Rc<NodeState>,
     caller: Caller,
     table: Rc<RefCell<Table>>,
-    /// The timer runs that forgets callbacks.
-    forgetting: bool,
+    /// Whether the timer that expires callbacks is running.
+    expiry_scheduled: bool,
 }
 
 impl Routes {
     pub(crate) fn new(state: Rc<NodeState>, caller: Caller, table: Rc<RefCell<Table>>) -> Routes {
-        Routes { state, caller, table, forgetting: false }
+        Routes { state, caller, table, expiry_scheduled: false }
     }
 
-    /// Sends a call on to the actor that answers it, which is what becomes of most; gives any other call back.
-    fn forward(&self, request: Request) -> Way {
+    /// Forwards a call to the actor that answers it. Returns the call unhandled if no actor does.
+    fn forward(&self, request: Request) -> Dispatch {
         let call = &request.call;
         if let Some(id) = &call.context.request {
             log::debug!(target: "chinwag::routes", "{id}: {call}");
         }
-        // what is this actor's own it answers itself
+        // This actor cannot wait for itself, so it answers its own methods directly.
         if call.gid.is_local() && call.service == "routes" {
-            return Way::Here(request);
+            return Dispatch::Unhandled(request);
         }
         let mut table = self.table.borrow();
         let mut found = table.find(&call.gid, &call.service);
-        if let Ok(Target::Asleep { begin, .. }) = found {
-            let begin = begin.clone();
+        if let Ok(Target::OnDemand { start, .. }) = found {
+            let start = start.clone();
             drop(table);
-            begin();
+            start();
             table = self.table.borrow();
             found = table.find(&call.gid, &call.service);
         }
         let Ok(Target::Actor { recipient, name, methods, .. }) = found else {
-            return Way::Here(request);
+            return Dispatch::Unhandled(request);
         };
-        let Some(method) = methods.iter().position(|method| *method == call.method) else { return Way::Here(request) };
-        Way::Actor(Forwarded {
+        let Some(method) = methods.iter().position(|method| *method == call.method) else {
+            return Dispatch::Unhandled(request);
+        };
+        Dispatch::Forwarded(ForwardedCall {
             gid: call.gid.clone(),
             service: name.clone(),
             methods: methods.clone(),
             method,
             deadline: request.deadline,
-            // only puts it into the actor's mailbox
+            // This only puts the call into the actor's mailbox.
             reply: recipient.send(request),
         })
     }
 
-    /// The group that a call is about, where the node knows it and nobody has needed its services so far.
-    fn asleep(&self, call: &Call) -> Option<Gid> {
-        let asleep = |gid: &Gid| !self.table.borrow().runs(gid) && self.state.groups.borrow().entry(gid).is_ok();
+    /// Returns the group whose services the call needs, if this node knows the group and has not started its services yet.
+    fn unstarted_group(&self, call: &Call) -> Option<Gid> {
+        let is_unstarted =
+            |gid: &Gid| !self.table.borrow().is_running(gid) && self.state.groups.borrow().entry(gid).is_ok();
         if !call.gid.is_local() {
-            return asleep(&call.gid).then(|| call.gid.clone());
+            return is_unstarted(&call.gid).then(|| call.gid.clone());
         }
         if call.service != "routes" || call.method != "get" {
             return None;
         }
         let (gid, _) = service_name("get", 1, call.arguments.first()?).ok()?;
-        (!gid.is_local() && asleep(&gid)).then_some(gid)
+        (!gid.is_local() && is_unstarted(&gid)).then_some(gid)
     }
 
-    /// Has a group's services started, then routes.
-    fn wake(&self, gid: Gid, request: Request) -> ReplyFuture {
+    /// Starts a group's services and then routes the call.
+    fn start_group(&self, gid: Gid, request: Request) -> ReplyFuture {
         let doors = self.caller.doors().clone();
         Box::pin(async move {
             doors.lifecycle.deliver(Reconcile(gid)).await?;
@@ -117,7 +120,7 @@ impl Routes {
         })
     }
 
-    /// Answers what no actor answers.
+    /// Answers a call that no actor answers.
     fn route(&mut self, request: Request) -> Response {
         let call = &request.call;
         if call.gid.is_local() && call.service == "routes" {
@@ -126,8 +129,8 @@ impl Routes {
         let found = self.table.borrow().find(&call.gid, &call.service).cloned();
         match found {
             Err(error) => Response::Now(Err(error)),
-            // a method that there is was forwarded
-            Ok(Target::Actor { .. } | Target::Asleep { .. }) => {
+            // `forward` handles every method that the actor has.
+            Ok(Target::Actor { .. } | Target::OnDemand { .. }) => {
                 Response::Now(Err(unknown_method(&call.service, &call.method)))
             }
             Ok(Target::Callback { lasting, callback }) => {
@@ -148,18 +151,18 @@ impl Routes {
                     }
                     Some(Value::Function(_) | Value::Native(_)) => {
                         let Call { method, arguments, .. } = request.call;
-                        self.show_groups();
+                        self.publish_groups();
                         Response::Later(self.state.scripts.call_method(service, &method, arguments, origin))
                     }
                     _ => Response::Now(Err(unknown_method(&call.service, &call.method))),
                 }
             }
-            Ok(Target::Remote) => {
+            Ok(Target::ScriptCallback) => {
                 if call.method != "call" {
                     return Response::Now(Err(unknown_method(&call.service, &call.method)));
                 }
                 let origin = request.origin();
-                self.show_groups();
+                self.publish_groups();
                 Response::Later(self.state.scripts.call_registered(
                     &request.call.service,
                     request.call.arguments,
@@ -169,11 +172,11 @@ impl Routes {
         }
     }
 
-    /// Shows shipped code the groups whose services have not been needed so far.
-    fn show_groups(&self) {
+    /// Makes the groups whose services have not been started yet visible to shipped code.
+    fn publish_groups(&self) {
         let groups = self.state.groups.borrow();
         let directory = self.state.scripts.directory();
-        // those that run have been put there; this is asked with every shipped call
+        // Groups with running services are in the directory already. Checking first keeps this cheap for each shipped call.
         let unknown: Vec<&Gid> = groups.names().filter(|gid| !directory.knows(gid.as_str())).collect();
         if unknown.is_empty() {
             return;
@@ -186,14 +189,14 @@ impl Routes {
         });
     }
 
-    /// Calls a function that came as text.
+    /// Calls a function that arrived as text.
     fn apply(&self, function: &Function, arguments: Vec<Value>, origin: Origin) -> ReplyFuture {
         let Some(remote) = stub::remote(function) else {
-            self.show_groups();
+            self.publish_groups();
             return self.state.scripts.call_function(function, arguments, origin);
         };
         let Some(to) = remote.node else {
-            return ready(Err(CallError::new(ErrorKind::BadArgument, "the function names no node")));
+            return ready(Err(CallError::new(ErrorKind::BadArgument, "the stub names no node")));
         };
         let caller = self.caller.on_behalf_of(origin);
         let call = Call::new(remote.gid, remote.service, remote.method, arguments);
@@ -205,7 +208,7 @@ impl Routes {
         match call.method.as_str() {
             "get" => {
                 let (gid, name) = service_name("get", 1, argument(0))?;
-                self.show(&gid, &name, self.table.borrow().find(&gid, &name)?)
+                self.describe(&gid, &name, self.table.borrow().find(&gid, &name)?)
             }
             "put" => {
                 let (_, name) = service_name("put", 2, argument(1))?;
@@ -214,13 +217,13 @@ impl Routes {
             "rem" => {
                 let (gid, name) = service_name("rem", 1, argument(0))?;
                 let mut table = self.table.borrow_mut();
-                // a group's services come and go with the group
+                // A group's services are removed only with the group.
                 if !gid.is_local() {
                     return value(Value::Undefined);
                 }
                 table.check_free(&name)?;
                 match table.remove(&name) {
-                    Some(removed) => self.show(&gid, &name, &removed),
+                    Some(removed) => self.describe(&gid, &name, &removed),
                     None => value(Value::Undefined),
                 }
             }
@@ -229,15 +232,15 @@ impl Routes {
     }
 
     fn put(&self, service: &Value, name: &str) -> Reply {
-        let why = |why: String| CallError::argument("routes.put", 1, "service", why);
+        let rejected = |why: String| CallError::argument("routes.put", 1, "service", why);
         let methods = service
             .as_object()
-            .ok_or_else(|| why(format!("expected an object of functions, got {}", service.type_name())))?;
+            .ok_or_else(|| rejected(format!("expected an object of functions, got {}", service.type_name())))?;
         if methods.len() > MAX_SERVICES {
-            return Err(why(format!("a service has at most {MAX_SERVICES} keys")));
+            return Err(rejected(format!("a service has at most {MAX_SERVICES} keys")));
         }
         if !self.state.scripts.enabled() && methods.values().any(needs_engine) {
-            let message = format!("routes.put: this node runs no shipped functions, and {name} has some");
+            let message = format!("routes.put: this node runs no shipped functions, and {name} contains some");
             return Err(CallError::new(ErrorKind::Unsupported, message));
         }
         let callable = |(key, value): (&str, &Value)| {
@@ -248,20 +251,22 @@ impl Routes {
         value(name)
     }
 
-    /// A service as one that is elsewhere sees it.
-    fn show(&self, gid: &Gid, name: &str, target: &Target) -> Reply {
+    /// Returns a service as other nodes see it.
+    fn describe(&self, gid: &Gid, name: &str, target: &Target) -> Reply {
         let stub = |method: &str| Value::Function(stub::function_of(&self.state.me, gid, name, method));
         match target {
             Target::Shipped(service) => value((**service).clone()),
-            Target::Callback { .. } | Target::Remote => value([("call", stub("call"))].into_iter().collect::<Object>()),
-            Target::Actor { methods, .. } | Target::Asleep { methods, .. } => {
+            Target::Callback { .. } | Target::ScriptCallback => {
+                value([("call", stub("call"))].into_iter().collect::<Object>())
+            }
+            Target::Actor { methods, .. } | Target::OnDemand { methods, .. } => {
                 value(methods.iter().map(|method| (method.as_str(), stub(method))).collect::<Object>())
             }
         }
     }
 }
 
-/// Whether a value is a function that no stub stands for.
+/// Whether a value is a function that needs the script engine, because it is not a stub.
 fn needs_engine(value: &Value) -> bool {
     match value {
         Value::Function(function) => stub::remote(function).is_none(),
@@ -270,15 +275,15 @@ fn needs_engine(value: &Value) -> bool {
     }
 }
 
-/// Who answers a call.
-enum Way {
-    Actor(Forwarded),
-    /// This actor itself: a callback, a shipped function, its own methods, or a refusal.
-    Here(Request),
+/// What `forward` did with a call.
+enum Dispatch {
+    Forwarded(ForwardedCall),
+    /// No actor answers the call: it is for a callback, a shipped function or this actor itself, or it is an error.
+    Unhandled(Request),
 }
 
-/// A call on its way to an actor, and its name, put together only should it be needed.
-struct Forwarded {
+/// A call in an actor's mailbox. Holds the parts of its name, which is only needed for an error.
+struct ForwardedCall {
     gid: Gid,
     service: Rc<str>,
     methods: Rc<[EcoString]>,
@@ -287,52 +292,52 @@ struct Forwarded {
     reply: actix::prelude::RecipientRequest<Request>,
 }
 
-impl Forwarded {
-    fn answered(self, permit: Option<Permit>) -> Response {
+impl ForwardedCall {
+    fn response(self, permit: Option<Permit>) -> Response {
         Response::Later(Box::pin(async move {
             let _permit = permit;
-            let Forwarded { gid, service, methods, method, deadline, reply } = self;
+            let ForwardedCall { gid, service, methods, method, deadline, reply } = self;
             let name = || format!("{gid}.{service}.{}", methods[method]);
             match timeout_at(deadline, reply).await {
                 Ok(Ok(reply)) => reply,
                 Ok(Err(_)) => Err(crashed(&name())),
-                Err(_) => Err(late(&name())),
+                Err(_) => Err(deadline_exceeded(&name())),
             }
         }))
     }
 }
 
-fn late(name: &str) -> CallError {
+fn deadline_exceeded(name: &str) -> CallError {
     CallError::new(ErrorKind::DeadlineExceeded, format!("{name} did not answer in time"))
 }
 
-/// A name, or `{service[, gid]}`.
+/// Reads the name of a service from a string or from `{service[, gid]}`.
 fn service_name(method: &str, position: usize, argument: &Value) -> Result<(Gid, String), CallError> {
-    let refused = |why: String| CallError::argument(&format!("routes.{method}"), position, "name", why);
+    let rejected = |why: String| CallError::argument(&format!("routes.{method}"), position, "name", why);
     let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
     let (gid, name) = match argument {
         Value::Object(object) => {
             let gid = text(object.get("gid")).map_or_else(|| Ok(Gid::local()), Gid::new);
-            (gid.map_err(|why| refused(why.to_string()))?, text(object.get("service")))
+            (gid.map_err(|why| rejected(why.to_string()))?, text(object.get("service")))
         }
         other => (Gid::local(), text(Some(other))),
     };
-    let name = name.ok_or_else(|| refused(format!("expected a name, got {}", argument.type_name())))?;
+    let name = name.ok_or_else(|| rejected(format!("expected a name, got {}", argument.type_name())))?;
     if !is_path_segment(&name) {
         let shown: String = name.chars().take(64).collect();
-        return Err(refused(format!("not the name of a service: {shown:?}")));
+        return Err(rejected(format!("{shown:?} is not the name of a service")));
     }
     Ok((gid, name))
 }
 
 impl Routes {
-    /// Forgets callbacks that nobody has called in time, with one timer however many there are.
-    fn forget_unclaimed(&mut self, context: &mut Context<Routes>) {
+    /// Expires callbacks that were not called in time. One timer serves all callbacks.
+    fn expire_callbacks(&mut self, context: &mut Context<Routes>) {
         let now = Instant::now();
-        let next = self.table.borrow_mut().forget_unclaimed(now);
-        self.forgetting = next.is_some();
+        let next = self.table.borrow_mut().expire_callbacks(now);
+        self.expiry_scheduled = next.is_some();
         if let Some(next) = next {
-            context.run_later(next.saturating_duration_since(now), Routes::forget_unclaimed);
+            context.run_later(next.saturating_duration_since(now), Routes::expire_callbacks);
         }
     }
 }
@@ -340,13 +345,13 @@ impl Routes {
 impl Actor for Routes {
     type Context = Context<Routes>;
 
-    /// After a panic: the timer went with the actor, the callbacks did not.
+    /// Restarts the timer, which does not survive a panic. The callbacks do.
     fn started(&mut self, context: &mut Context<Routes>) {
-        self.forget_unclaimed(context);
+        self.expire_callbacks(context);
     }
 }
 
-/// The wire's methods.
+/// The methods that peers can call.
 pub(crate) const METHODS: [&str; 3] = ["get", "put", "rem"];
 
 impl Handler<Request> for Routes {
@@ -355,7 +360,7 @@ impl Handler<Request> for Routes {
     fn handle(&mut self, request: Request, _: &mut Context<Routes>) -> Response {
         let permit = match admission::classify(&request.call) {
             Kind::Operator => None,
-            // without membership, its calls come here too, to be refused
+            // On a node without membership, calls of its methods arrive here and are rejected below.
             Kind::Gossip | Kind::Membership | Kind::Call => {
                 match self.state.admission.admit(request.call.context.depth) {
                     Ok(permit) => Some(permit),
@@ -365,20 +370,20 @@ impl Handler<Request> for Routes {
         };
         self.state.counts.set(self.state.counts.get() + 1);
         let request = match self.forward(request) {
-            Way::Actor(forwarded) => return forwarded.answered(permit),
-            Way::Here(request) => request,
+            Dispatch::Forwarded(forwarded) => return forwarded.response(permit),
+            Dispatch::Unhandled(request) => request,
         };
         let deadline = request.deadline;
         let name = request.call.to_string();
-        let answer = match self.asleep(&request.call) {
+        let answer = match self.unstarted_group(&request.call) {
             None => self.route(request),
-            Some(gid) => Response::Later(self.wake(gid, request)),
+            Some(gid) => Response::Later(self.start_group(gid, request)),
         };
         match answer {
             Response::Now(reply) => Response::Now(reply),
             Response::Later(answer) => Response::Later(Box::pin(async move {
                 let _permit = permit;
-                timeout_at(deadline, answer).await.unwrap_or_else(|_| Err(late(&name)))
+                timeout_at(deadline, answer).await.unwrap_or_else(|_| Err(deadline_exceeded(&name)))
             })),
         }
     }
@@ -389,9 +394,9 @@ impl Handler<Admitted> for Routes {
 
     fn handle(&mut self, Admitted(request): Admitted, _: &mut Context<Routes>) -> Response {
         match self.forward(request) {
-            // its permit is held where it was let in
-            Way::Actor(forwarded) => forwarded.answered(None),
-            Way::Here(request) => self.route(request),
+            // The permit is held by the first handler of the call.
+            Dispatch::Forwarded(forwarded) => forwarded.response(None),
+            Dispatch::Unhandled(request) => self.route(request),
         }
     }
 }
@@ -400,11 +405,11 @@ impl Handler<StartService> for Routes {
     type Result = ();
 
     fn handle(&mut self, StartService(name): StartService, _: &mut Context<Routes>) {
-        let begin = match self.table.borrow().find(&Gid::local(), name) {
-            Ok(Target::Asleep { begin, .. }) => begin.clone(),
+        let start = match self.table.borrow().find(&Gid::local(), name) {
+            Ok(Target::OnDemand { start, .. }) => start.clone(),
             _ => return,
         };
-        begin();
+        start();
     }
 }
 
@@ -433,28 +438,28 @@ impl Handler<AddCallback> for Routes {
         let callback = Rc::from(message.callback as Box<dyn Fn(Vec<Value>) -> CallbackFuture>);
         let until = self.state.clock.after(UNCLAIMED);
         self.table.borrow_mut().add_callback(&name, message.lasting, callback, until)?;
-        if !self.forgetting {
-            self.forget_unclaimed(context);
+        if !self.expiry_scheduled {
+            self.expire_callbacks(context);
         }
         Ok(name)
     }
 }
 
-/// What shipped code reaches: the node, on behalf of whichever call the code serves.
+/// The [`Host`] of the script engine on a node.
 #[cfg_attr(not(feature = "scripts"), allow(dead_code))]
-pub(crate) struct Outside {
+pub(crate) struct ScriptHost {
     pub caller: Caller,
     pub table: Rc<RefCell<Table>>,
 }
 
-impl Host for Outside {
+impl Host for ScriptHost {
     fn call(&self, origin: Origin, call: Call) -> LocalBoxFuture<'static, Reply> {
         let caller = self.caller.on_behalf_of(origin);
         Box::pin(async move { caller.call(call.gid, &call.service, &call.method, call.arguments).await })
     }
 
     fn register(&self, name: &str) -> Result<(), CallError> {
-        self.table.borrow_mut().add_remote(name)
+        self.table.borrow_mut().add_script_callback(name)
     }
 }
 
@@ -462,7 +467,7 @@ impl Handler<Evaluate> for Routes {
     type Result = ReplyFuture;
 
     fn handle(&mut self, Evaluate { source, origin }: Evaluate, _: &mut Context<Routes>) -> ReplyFuture {
-        self.show_groups();
+        self.publish_groups();
         self.state.scripts.evaluate(source, origin)
     }
 }

@@ -1,5 +1,5 @@
-//! The route table: names to what answers calls on them, by group. Kept outside the actor, so that a panic loses none.
-
+//! The route table, which maps names to the targets of calls, by group. It is held outside the actor, so that a panic loses no
+//! name.
 use std::{
     collections::{BTreeMap, BTreeSet},
     rc::Rc,
@@ -21,33 +21,33 @@ use crate::{
     scripts::Directory,
 };
 
-/// Most callbacks that a node keeps. Each is a closure and a name.
+/// The most callbacks that a node keeps. Each is a closure and a name.
 pub const MAX_CALLBACKS: usize = 65_536;
 
-/// Most services that can be put, and most functions of one.
+/// The most services that users can put, and the most functions of one service.
 pub const MAX_SERVICES: usize = 4_096;
 
-/// What answers calls on a name.
+/// The target of calls on a name.
 #[derive(Clone)]
 pub(crate) enum Target {
-    /// An actor, and the names of its methods.
+    /// An actor, with the names of its methods.
     Actor { recipient: Recipient<Request>, name: Rc<str>, methods: Rc<[EcoString]>, builtin: bool },
-    /// A built-in actor that nobody has needed so far. To begin puts it in this place.
-    Asleep { begin: Rc<dyn Fn()>, methods: Rc<[EcoString]> },
-    /// An object of functions that was put.
+    /// A built-in actor that has not been needed yet. `start` starts it, and replaces this target with the actor.
+    OnDemand { start: Rc<dyn Fn()>, methods: Rc<[EcoString]> },
+    /// An object of functions that a user has put.
     Shipped(Arc<Value>),
-    /// A function that the script engine keeps.
+    /// A function that the script engine holds.
     #[cfg_attr(not(feature = "scripts"), allow(dead_code))]
-    Remote,
+    ScriptCallback,
     /// A closure of this program.
     Callback { lasting: Lasting, callback: Rc<dyn Fn(Vec<Value>) -> CallbackFuture> },
 }
 
-/// The names, by group.
+/// The route table of one node.
 pub(crate) struct Table {
     groups: BTreeMap<Gid, BTreeMap<String, Target>>,
     callbacks: usize,
-    /// Until when callbacks that answer once wait to be called, by name and in order of time.
+    /// The expiry times of callbacks that can be called once, by name. `by_deadline` has the same entries in order of time.
     unclaimed: BTreeMap<String, Instant>,
     by_deadline: BTreeSet<(Instant, String)>,
     /// The same names, as shipped code sees them.
@@ -65,7 +65,7 @@ impl Table {
         }
     }
 
-    /// Makes room for a group's names.
+    /// Adds a group without names.
     pub(crate) fn open_group(&mut self, gid: &Gid) {
         self.groups.entry(gid.clone()).or_default();
         self.directory.change(|names| {
@@ -73,19 +73,19 @@ impl Table {
         });
     }
 
-    /// Keeps a function of the script engine under a name.
+    /// Adds a function that the script engine holds.
     ///
     /// # Errors
-    /// Where there are too many callbacks.
+    /// [`ErrorKind::Busy`] past [`MAX_CALLBACKS`].
     #[cfg_attr(not(feature = "scripts"), allow(dead_code))]
-    pub(crate) fn add_remote(&mut self, name: &str) -> Result<(), CallError> {
-        self.keep_callback(name, Target::Remote)
+    pub(crate) fn add_script_callback(&mut self, name: &str) -> Result<(), CallError> {
+        self.insert_callback(name, Target::ScriptCallback)
     }
 
-    /// Keeps a closure of this program under a name, until `until` if it answers once.
+    /// Adds a closure of this program. If it can be called once, it expires at `until`.
     ///
     /// # Errors
-    /// Where there are too many callbacks.
+    /// [`ErrorKind::Busy`] past [`MAX_CALLBACKS`].
     pub(super) fn add_callback(
         &mut self,
         name: &str,
@@ -93,7 +93,7 @@ impl Table {
         callback: Rc<dyn Fn(Vec<Value>) -> CallbackFuture>,
         until: Instant,
     ) -> Result<(), CallError> {
-        self.keep_callback(name, Target::Callback { lasting, callback })?;
+        self.insert_callback(name, Target::Callback { lasting, callback })?;
         if lasting == Lasting::Once {
             self.unclaimed.insert(name.to_owned(), until);
             self.by_deadline.insert((until, name.to_owned()));
@@ -101,8 +101,8 @@ impl Table {
         Ok(())
     }
 
-    /// Forgets the callbacks that nobody has called in time. Returns when the next one is to be forgotten.
-    pub(super) fn forget_unclaimed(&mut self, now: Instant) -> Option<Instant> {
+    /// Removes callbacks that were not called in time. Returns when the next one expires.
+    pub(super) fn expire_callbacks(&mut self, now: Instant) -> Option<Instant> {
         loop {
             let (until, name) = self.by_deadline.first()?.clone();
             if until > now {
@@ -112,7 +112,7 @@ impl Table {
         }
     }
 
-    fn keep_callback(&mut self, name: &str, target: Target) -> Result<(), CallError> {
+    fn insert_callback(&mut self, name: &str, target: Target) -> Result<(), CallError> {
         if self.callbacks >= MAX_CALLBACKS {
             return Err(CallError::new(ErrorKind::Busy, format!("a node keeps at most {MAX_CALLBACKS} callbacks")));
         }
@@ -121,14 +121,14 @@ impl Table {
         Ok(())
     }
 
-    /// Keeps an object of functions under a name, in place of what was put there before.
+    /// Adds an object of functions. Replaces an object that was put under the same name before.
     ///
     /// # Errors
-    /// Where the name is built in, or there are too many services.
+    /// [`ErrorKind::Reserved`] if the name is built in, and [`ErrorKind::Busy`] past [`MAX_SERVICES`].
     pub(super) fn put(&mut self, name: &str, service: Arc<Value>, methods: Vec<String>) -> Result<(), CallError> {
         self.check_free(name)?;
-        let fresh = !self.local().contains_key(name);
-        if fresh && self.local().len() >= MAX_SERVICES + self.callbacks {
+        let is_new = !self.local().contains_key(name);
+        if is_new && self.local().len() >= MAX_SERVICES + self.callbacks {
             return Err(CallError::new(ErrorKind::Busy, format!("a node keeps at most {MAX_SERVICES} services")));
         }
         self.remove(name);
@@ -139,14 +139,14 @@ impl Table {
         Ok(())
     }
 
-    /// How many of what was put and is kept there are.
+    /// Returns how full the table is.
     pub(crate) fn load(&self) -> [(&'static str, Fill); 2] {
         let services = self.groups.get("local").map_or(0, |local| local.len().saturating_sub(self.callbacks));
         [("services", Fill::new(services, MAX_SERVICES)), ("callbacks", Fill::new(self.callbacks, MAX_CALLBACKS))]
     }
 
-    /// Puts an actor under a name, or another in the same place. Of a group that has gone nothing is kept.
-    pub(crate) fn seat(
+    /// Sets the actor of a name, or replaces it. Has no effect if the group has been removed.
+    pub(crate) fn set_actor(
         &mut self,
         gid: &Gid,
         name: &str,
@@ -155,15 +155,15 @@ impl Table {
         builtin: bool,
     ) {
         let target = Target::Actor { recipient, name: name.into(), methods: methods.clone(), builtin };
-        self.keep(gid, name, methods, target);
+        self.insert(gid, name, methods, target);
     }
 
-    /// Keeps a name for a built-in actor that begins with the first call on it.
-    pub(crate) fn reserve(&mut self, name: &str, methods: &Rc<[EcoString]>, begin: Rc<dyn Fn()>) {
-        self.keep(&Gid::local(), name, methods, Target::Asleep { begin, methods: methods.clone() });
+    /// Reserves a name for a built-in actor, which starts with the first call on it.
+    pub(crate) fn reserve(&mut self, name: &str, methods: &Rc<[EcoString]>, start: Rc<dyn Fn()>) {
+        self.insert(&Gid::local(), name, methods, Target::OnDemand { start, methods: methods.clone() });
     }
 
-    fn keep(&mut self, gid: &Gid, name: &str, methods: &[EcoString], target: Target) {
+    fn insert(&mut self, gid: &Gid, name: &str, methods: &[EcoString], target: Target) {
         if let Some(services) = self.groups.get_mut(gid) {
             services.insert(name.to_owned(), target);
             self.directory.change(|names| {
@@ -173,18 +173,18 @@ impl Table {
         }
     }
 
-    /// Whether a group's services are to be found. They come all at once, a little after the room for them.
-    pub(super) fn runs(&self, gid: &Gid) -> bool {
+    /// Whether a group's services are running. All of a group's names are added at once, some time after `open_group`.
+    pub(super) fn is_running(&self, gid: &Gid) -> bool {
         self.groups.get(gid).is_some_and(|services| !services.is_empty())
     }
 
-    /// Takes a group's names away.
+    /// Removes a group and its names.
     pub(crate) fn remove_group(&mut self, gid: &Gid) {
         self.groups.remove(gid);
         self.directory.change(|names| drop(names.remove(gid.as_str())));
     }
 
-    /// Takes all names away.
+    /// Removes all names.
     pub(crate) fn clear(&mut self) {
         self.groups.clear();
         self.directory.change(|names| names.clear());
@@ -207,18 +207,18 @@ impl Table {
             self.by_deadline.remove(&(until, name.to_owned()));
         }
         let removed = self.local().remove(name)?;
-        if matches!(removed, Target::Callback { .. } | Target::Remote) {
+        if matches!(removed, Target::Callback { .. } | Target::ScriptCallback) {
             self.callbacks -= 1;
         }
         self.directory.change(|names| drop(names.get_mut("local").map(|local| local.remove(name))));
         Some(removed)
     }
 
-    /// Refuses a name that is built in.
+    /// Checks that a name is not that of a built-in service.
     pub(crate) fn check_free(&self, name: &str) -> Result<(), CallError> {
-        let held = self.groups.get("local").and_then(|services| services.get(name));
-        match held {
-            Some(Target::Actor { builtin: true, .. } | Target::Asleep { .. }) => {
+        let target = self.groups.get("local").and_then(|services| services.get(name));
+        match target {
+            Some(Target::Actor { builtin: true, .. } | Target::OnDemand { .. }) => {
                 Err(CallError::new(ErrorKind::Reserved, format!("the service {name} is built in")))
             }
             _ => Ok(()),
@@ -237,35 +237,35 @@ mod tests {
 
     use super::*;
 
-    fn nothing() -> Rc<dyn Fn(Vec<Value>) -> CallbackFuture> {
+    fn null_callback() -> Rc<dyn Fn(Vec<Value>) -> CallbackFuture> {
         Rc::new(|_| Box::pin(std::future::ready(Ok(Value::Null))))
     }
 
     #[actix::test]
-    async fn callbacks_that_are_claimed_or_forgotten_leave_nothing_behind() {
+    async fn removed_and_expired_callbacks_leave_nothing_behind() {
         let mut table = Table::new(Directory::new(false));
         let now = Instant::now();
         let second = Duration::from_secs(1);
         for number in 0..3 * MAX_CALLBACKS {
             let name = number.to_string();
-            table.add_callback(&name, Lasting::Once, nothing(), now + second).unwrap();
+            table.add_callback(&name, Lasting::Once, null_callback(), now + second).unwrap();
             assert!(table.remove(&name).is_some());
         }
         assert!(table.unclaimed.is_empty() && table.by_deadline.is_empty());
-        assert_eq!(table.forget_unclaimed(now), None);
+        assert_eq!(table.expire_callbacks(now), None);
 
-        table.add_callback("first", Lasting::Once, nothing(), now + second).unwrap();
-        table.add_callback("second", Lasting::Once, nothing(), now + 2 * second).unwrap();
-        table.add_callback("always", Lasting::Always, nothing(), now + second).unwrap();
-        assert_eq!(table.forget_unclaimed(now + second), Some(now + 2 * second));
+        table.add_callback("first", Lasting::Once, null_callback(), now + second).unwrap();
+        table.add_callback("second", Lasting::Once, null_callback(), now + 2 * second).unwrap();
+        table.add_callback("always", Lasting::Always, null_callback(), now + second).unwrap();
+        assert_eq!(table.expire_callbacks(now + second), Some(now + 2 * second));
         assert_eq!(table.callbacks, 2);
-        assert_eq!(table.forget_unclaimed(now + 2 * second), None);
+        assert_eq!(table.expire_callbacks(now + 2 * second), None);
         assert_eq!(table.callbacks, 1);
         assert!(table.find(&Gid::local(), "always").is_ok());
     }
 
     #[actix::test]
-    async fn a_service_is_put_in_the_place_of_one_of_its_name_in_a_full_table() {
+    async fn a_full_table_still_accepts_a_service_under_a_name_in_use() {
         let mut table = Table::new(Directory::new(false));
         let service = Arc::new(Value::Null);
         for number in 0..MAX_SERVICES {

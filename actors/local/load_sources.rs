@@ -1,24 +1,25 @@
-//! Reads how full the parts of a node are.
+//! Collects how full the bounded parts of a node are.
 
 use std::{cell::RefCell, rc::Rc};
 
 use chinwag_protocol::{group::MAX_GROUPS, value::Value};
 
-use super::{gossip::Rooms, membership, routes::Table};
+use super::{gossip::GossipState, membership::SharedMembership, routes::Table};
 use crate::{
     load::{Fill, Load},
     state::NodeState,
 };
 
-/// Whatever holds something that a node bounds.
+/// The parts of a node that hold something bounded.
 #[derive(Clone)]
-pub(crate) struct Gauges {
+pub(crate) struct LoadSources {
     pub table: Rc<RefCell<Table>>,
-    pub rooms: Rc<Rooms>,
-    pub roster: Option<membership::Shared>,
+    pub gossip: Rc<GossipState>,
+    pub membership: Option<SharedMembership>,
 }
 
-impl Gauges {
+impl LoadSources {
+    /// Reads the load. Of a figure that every group has, the fullest group counts.
     pub(crate) fn read(&self, state: &NodeState) -> Load {
         let mut load = Load::new();
         let (edge, relayed) = state.admission.under_way();
@@ -34,25 +35,26 @@ impl Gauges {
         for (name, fill) in self.table.borrow().load() {
             put(name, fill);
         }
-        for (gid, room) in self.rooms.by_group.borrow().iter() {
+        for (gid, group) in self.gossip.groups.borrow().iter() {
             let members = state.groups.borrow().get(gid).map_or(0, |members| members.len());
-            for (name, fill) in room.load(members) {
+            for (name, fill) in group.load(members) {
                 put(name, fill);
             }
         }
-        put("gossip.deletedGroupBytes", self.rooms.memories.borrow().load());
-        for (name, fill) in self.rooms.outcomes.borrow().load() {
+        put("gossip.deletedGroupBytes", self.gossip.deleted_groups.borrow().load());
+        for (name, fill) in self.gossip.outcomes.borrow().load() {
             put(name, fill);
         }
-        if let Some(roster) = &self.roster {
-            for (name, fill) in roster.borrow().load(&state.settings.membership.detection) {
+        if let Some(membership) = &self.membership {
+            for (name, fill) in membership.borrow().load(&state.settings.membership.detection) {
                 put(name, fill);
             }
         }
         load
     }
 
-    pub(crate) fn shown(&self, state: &NodeState) -> Value {
+    /// Reads the load as the answer of `status.get("load")`.
+    pub(crate) fn to_value(&self, state: &NodeState) -> Value {
         let fill = |fill: Fill| Value::Object([("held", fill.held), ("most", fill.most)].into_iter().collect());
         Value::Object(self.read(state).iter().map(|(name, of)| (name.as_str(), fill(*of))).collect())
     }

@@ -1,4 +1,5 @@
-//! What outlives the actor: the state machine, the member list, the timers, and the subscribers.
+//! The membership state of one node, which outlives the actor: the state machine, the member list, the timers and the
+//! subscribers.
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
 
@@ -26,13 +27,13 @@ use crate::{
 /// The most subscribers of one node, functions and streams together.
 pub const MAX_SUBSCRIBERS: usize = 1_024;
 
-/// The most probes under way for others. Beyond it they are told `Busy`, which accuses nobody.
+/// The most probes for other nodes that run at once. Past it, they get `Busy`, which accuses no member.
 pub(super) const MAX_RELAYS: usize = 1_024;
 
-/// Every instance of the actor is given the same.
-pub(crate) type Shared = Rc<RefCell<Roster>>;
+/// The membership state, shared by all instances of the actor.
+pub(crate) type SharedMembership = Rc<RefCell<MembershipState>>;
 
-/// A task that ends with whoever holds this.
+/// A task that is aborted when this is dropped.
 pub(crate) struct Task(pub AbortHandle);
 
 impl Drop for Task {
@@ -41,59 +42,60 @@ impl Drop for Task {
     }
 }
 
-/// One node's membership.
-pub(crate) struct Roster {
+/// The membership state of one node.
+pub(crate) struct MembershipState {
     pub swim: Swim<Nid>,
-    /// The machine was started once.
-    pub begun: bool,
-    /// What gossip is to bring to everyone.
+    /// Whether the state machine has been started.
+    pub started: bool,
+    /// Updates that gossip has to bring to every node.
     pub news: Bulletin<(Update<Nid>, Value)>,
-    /// Where the members are, and which groups they belong to.
+    /// The addresses of the members, and the groups that they belong to.
     pub list: MemberList,
-    /// The machine was once told that it turned nodes away.
+    /// Whether a warning was logged that the member list is full.
     pub warned_full: bool,
-    /// Gossip was told to enter `all`.
-    pub enters: bool,
-    /// The seed that this node has last asked to let it in.
+    /// Whether gossip was told to enter `all`.
+    pub entered_all: bool,
+    /// The seed that this node last asked to join through.
     pub seed: Option<Nid>,
-    /// A node has welcomed this one after a restart.
+    /// Whether a member has welcomed this node after a restart, or this node has joined.
     pub welcomed: bool,
-    /// Members that know groups which list this node, and which it does not know: they are to be asked.
-    pub hosts: Vec<NodeAddr>,
-    /// What is due, and when since the node's start. The number keeps equal times apart.
+    /// Members that still have to be asked for groups, because they know groups that list this node and that this node
+    /// lacks.
+    pub welcoming_members: Vec<NodeAddr>,
+    /// The timers, by the time since the node's start. A number distinguishes timers that are due at the same time.
     due: BTreeMap<(Duration, u64), Timer<Nid>>,
     timers: u64,
-    /// None until somebody subscribes, and after the end.
+    /// `None` before the first subscription, and after the end.
     events: Option<broadcast::Sender<Event>>,
-    kept_events: usize,
+    event_capacity: usize,
     ended: bool,
-    /// Functions that are called with each event, by the id of the subscription.
+    /// The tasks that call subscribed functions, by the id of the subscription.
     pub subscriptions: BTreeMap<String, Task>,
     pub joining: Option<Task>,
-    /// The places of probes under way for others.
+    /// Bounds the probes for other nodes that run at once.
     pub relays: Arc<Semaphore>,
-    /// Told when the farewell has reached the first peers.
+    /// Resolves when the farewell has reached the first peers.
     pub farewell: Option<oneshot::Receiver<()>>,
 }
 
-impl Roster {
-    pub(crate) fn new(mut swim: Swim<Nid>, settings: &MembershipSettings) -> Roster {
+impl MembershipState {
+    pub(crate) fn new(mut swim: Swim<Nid>, settings: &MembershipSettings) -> MembershipState {
         // Gossip compares clusters with the sender of each request, even before the membership actor has started.
         swim.expect_to_join(!settings.seeds.is_empty());
-        Roster {
+        MembershipState {
             swim,
-            begun: false,
+            started: false,
             news: Bulletin::new(settings.detection.news_interval),
             list: MemberList::default(),
             warned_full: false,
-            enters: false,
+            entered_all: false,
             seed: None,
             welcomed: false,
-            hosts: Vec::new(),
+            welcoming_members: Vec::new(),
             due: BTreeMap::new(),
             timers: 0,
             events: None,
-            kept_events: settings.events.clamp(1, 65_536),
+            event_capacity: settings.events.clamp(1, 65_536),
             ended: false,
             subscriptions: BTreeMap::new(),
             joining: None,
@@ -102,37 +104,37 @@ impl Roster {
         }
     }
 
-    /// Whether a request comes from a member of this cluster, or from a node that may become one.
+    /// Checks that the sender of a request is a member of this cluster, or a node that may become one.
     ///
     /// # Errors
-    /// An error for the sender where it belongs to another cluster.
-    pub(super) fn admit_sender(
+    /// The error for the sender if it belongs to another cluster.
+    pub(super) fn check_sender(
         &mut self,
         state: &NodeState,
         stated: &Statement,
         name: &str,
         merge: bool,
     ) -> Result<(), CallError> {
-        let mine = &state.settings.membership.cluster;
-        if !stated.is_passive() && name != mine {
-            return Err(wire::stranger(format!("{} is in the cluster {mine:?}, not {name:?}", state.me)));
+        let own_cluster = &state.settings.membership.cluster;
+        if !stated.is_passive() && name != own_cluster {
+            return Err(wire::stranger(format!("{} is in the cluster {own_cluster:?}, not {name:?}", state.me)));
         }
         match self.swim.relate(stated, merge) {
             Relation::Member => Ok(()),
             Relation::Stranger => Err(wire::stranger(format!(
-                "{} belongs to another cluster, and nobody asked for a merge; --join or groups.put does",
+                "{} belongs to another cluster, and no merge was requested; --join or groups.put requests one",
                 state.me
             ))),
         }
     }
 
-    /// Where a peer is.
+    /// Returns the address of a peer.
     pub(crate) fn address(&self, nid: &Nid) -> Option<&NodeAddr> {
         self.list.address(nid)
     }
 
-    /// What an operator has done to `all` since it was last looked at, as inputs of the machine.
-    pub(crate) fn differences(&mut self, state: &NodeState) -> Vec<Input<Nid>> {
+    /// Returns the changes that operators have made to `all` since the last call, as inputs of the state machine.
+    pub(crate) fn operator_changes(&mut self, state: &NodeState) -> Vec<Input<Nid>> {
         let (me, Ok(all)) = (&state.nid, state.groups.borrow().get(&Gid::all())) else { return Vec::new() };
         if let (false, Some(life)) = (self.list.has_begun(), state.acquainted) {
             let mut peers: Vec<Nid> = all.iter().map(|(_, member)| member.nid).filter(|nid| nid != me).collect();
@@ -143,37 +145,37 @@ impl Roster {
         }
         let inputs = self.list.differences(me, &all);
         if !inputs.is_empty() {
-            self.tell(Event::GroupChanged { gid: Gid::all() });
+            self.notify(Event::GroupChanged { gid: Gid::all() });
         }
         inputs
     }
 
-    /// Takes a peer into `all`, and back into the groups that a verdict removed it from, which it returns.
+    /// Adds a peer to `all`, and to the groups that a verdict removed it from. Returns the latter.
     pub(crate) fn admit(&mut self, nid: &Nid, groups: &mut Groups) -> Option<Removed> {
         let Admission { returned, changed } = self.list.admit(nid, groups);
         for gid in changed {
-            self.tell(Event::GroupChanged { gid });
+            self.notify(Event::GroupChanged { gid });
         }
         returned
     }
 
-    /// Takes a peer out of all groups, and remembers which if it may return. Returns them.
+    /// Removes a peer from all groups, and remembers them if the peer may return. Returns the groups and the peer's SIDs.
     pub(crate) fn dismiss(&mut self, nid: &Nid, groups: &mut Groups, removal: Removal) -> Vec<(Gid, Sid)> {
         let left = self.list.remove(nid, groups, &self.swim, removal);
         for (gid, _) in &left {
-            self.tell(Event::GroupChanged { gid: gid.clone() });
+            self.notify(Event::GroupChanged { gid: gid.clone() });
         }
         left
     }
 
-    /// Takes note that peers were removed from a group that a member has told this node of.
+    /// Notes the peers that a member reports as removed from a group.
     pub(crate) fn expect(&mut self, config: &Arc<GroupConfig>, gone: &Group, me: &Nid, groups: &mut Groups) {
         if self.list.expect(config, gone, me, groups, &self.swim) {
-            self.tell(Event::GroupChanged { gid: config.gid.clone() });
+            self.notify(Event::GroupChanged { gid: config.gid.clone() });
         }
     }
 
-    /// Keeps a timer.
+    /// Sets a timer of the state machine.
     pub(crate) fn set_timer(&mut self, at: Duration, timer: Timer<Nid>) {
         self.timers += 1;
         self.due.insert((at, self.timers), timer);
@@ -186,20 +188,20 @@ impl Roster {
         }
     }
 
-    /// When the next timer is due, or news are.
+    /// Returns when the next timer or the next broadcast of news is due.
     pub(crate) fn next_due(&self) -> Option<Duration> {
         let timer = self.due.first_key_value().map(|((at, _), _)| *at);
         timer.into_iter().chain(self.news.due()).min()
     }
 
-    /// Takes a timer that is due.
+    /// Removes and returns a timer that is due.
     pub(crate) fn take_due(&mut self, now: Duration) -> Option<Timer<Nid>> {
         let first = self.due.first_entry()?;
         (first.key().0 <= now).then(|| first.remove())
     }
 
-    /// Tells all subscribers.
-    pub(crate) fn tell(&self, event: Event) {
+    /// Logs an event and sends it to all subscribers.
+    pub(crate) fn notify(&self, event: Event) {
         match &event {
             Event::Joined(peer) => log::info!(target: "chinwag::members", "{} at {} joined", peer.nid.sid(), peer.node),
             Event::Rejoined(peer) => {
@@ -212,39 +214,39 @@ impl Roster {
             event => log::debug!(target: "chinwag::members", "{event:?}"),
         }
         if let Some(events) = &self.events {
-            // the last of them may have gone
+            // Sending fails if the last subscriber has gone.
             let _ = events.send(event);
         }
     }
 
-    /// The peer of an event.
+    /// Returns the peer of an event, or `None` if its address is not known.
     pub(crate) fn peer(&self, nid: Nid, incarnation: swim::Incarnation) -> Option<Peer> {
         let node = self.address(&nid)?.clone();
         Some(Peer { nid: node.nid(), node, incarnation })
     }
 
-    /// Begins to keep events for one more subscriber.
+    /// Adds a subscriber.
     ///
     /// # Errors
-    /// [`ErrorKind::Busy`] past [`MAX_SUBSCRIBERS`], and [`ErrorKind::Stopping`] after the end.
+    /// [`ErrorKind::Busy`] past [`MAX_SUBSCRIBERS`], and [`ErrorKind::Stopping`] once the node stops.
     pub(crate) fn subscribe(&mut self) -> Result<Events, CallError> {
         if self.subscribers() >= MAX_SUBSCRIBERS {
-            let message = format!("a node tells at most {MAX_SUBSCRIBERS} subscribers");
+            let message = format!("a node has at most {MAX_SUBSCRIBERS} subscribers");
             return Err(CallError::new(ErrorKind::Busy, message));
         }
         if self.ended {
             return Err(CallError::new(ErrorKind::Stopping, "the node is stopping"));
         }
-        let kept = self.kept_events;
+        let kept = self.event_capacity;
         Ok(Events::new(self.events.get_or_insert_with(|| broadcast::channel(kept).0).subscribe()))
     }
 
-    /// How many subscribers there are.
+    /// Returns the number of subscribers.
     pub(crate) fn subscribers(&self) -> usize {
         self.events.as_ref().map_or(0, broadcast::Sender::receiver_count)
     }
 
-    /// How much is held of what is bounded.
+    /// Returns how full each bounded collection is.
     pub(crate) fn load(&self, config: &swim::SwimConfig) -> [(&'static str, Fill); 5] {
         let (addresses, most_addresses) = self.list.addresses(&self.swim);
         let gone = self.swim.peers().filter(|(_, status, _)| !status.is_present()).count();
@@ -257,7 +259,7 @@ impl Roster {
         ]
     }
 
-    /// Ends all that goes on by itself: subscribers see the end, nobody is sought any more.
+    /// Ends all activity: the timers, the joining task and the subscriptions.
     pub(crate) fn end(&mut self) {
         self.ended = true;
         self.events = None;

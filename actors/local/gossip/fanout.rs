@@ -6,18 +6,18 @@ use chinwag_protocol::{
     value::Value,
 };
 
-use super::options::{Options, Width};
+use super::options::{FanoutOption, Options};
 use crate::{
     caller::Caller,
     messages::{Configuration, SetFanout},
 };
 
-/// Has a group's own function say how many other members a send contacts, where it has one. It is given the members'
-/// SIDs, this node's included.
-pub(crate) async fn ask_width(caller: &Caller, gid: &Gid) -> Result<(), CallError> {
+/// Calls the group's fan-out function, if it has one, with the SIDs of all members (this node included), and sets the result
+/// as the group's fan-out.
+pub(crate) async fn compute_fanout(caller: &Caller, gid: &Gid) -> Result<(), CallError> {
     let doors = caller.doors();
     let entry = doors.groups.deliver(Configuration(gid.clone())).await??;
-    let Width::Computed(function) = Options::read(&entry.config)?.fanout else { return Ok(()) };
+    let FanoutOption::Computed(function) = Options::read(&entry.config)?.fanout else { return Ok(()) };
     let sids: Vec<Value> = entry.members.iter().map(|(sid, _)| Value::from(sid.as_str())).collect();
     let members = sids.len();
     let answer = caller.apply(function, vec![Value::from(sids)]).await?.into_value();

@@ -1,9 +1,9 @@
-//! What a node remembers of groups that it has deleted, so that one that is put again performs no message twice and
-//! reuses no sequence number.
+//! What a node remembers of deleted groups, so that a group that is put again performs no message twice and reuses no
+//! sequence number.
 //!
-//! It is remembered until peers hold nothing of it any more, in bounded space. If there is more than fits, the groups that were
-//! deleted first are forgotten; from then on a group of which nothing is remembered refuses rumors that were born before the
-//! last of these was deleted, since it may be one of them.
+//! A deleted group is remembered until its peers hold no rumors of it any more. The memory is bounded: past the bound, the
+//! groups that were deleted first are forgotten early. After that, a new group without a memory refuses rumors that started
+//! before the last forgotten group was deleted, because it may have performed them already.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,43 +18,43 @@ use chinwag_protocol::{
 
 use crate::load::Fill;
 
-/// Most memory that deleted groups take, in bytes. A guess: 10,000 groups in which one node spoke.
+/// The most memory for deleted groups, in bytes. A guess: enough for 10,000 groups with rumors of one node.
 const MAX_BYTES: usize = 4 << 20;
 
-/// What an entry takes beside its [`Memory`], in bytes: its places in the map and the set.
+/// The size of an entry without its [`Memory`], in bytes: the nodes in the map and in the set.
 const ENTRY_BYTES: usize = 240;
 
 /// The deleted groups of one node.
 #[derive(Default)]
-pub(crate) struct Memories {
-    by_group: BTreeMap<Gid, Remembered>,
+pub(crate) struct DeletedGroups {
+    by_group: BTreeMap<Gid, DeletedGroup>,
     by_age: BTreeSet<(Duration, Gid)>,
     bytes: usize,
-    /// The highest sequence that a machine which has ended gave to a rumor.
+    /// The highest sequence that a deleted group's state machine gave to a rumor.
     sequence: u64,
-    /// When the last group of those that were forgotten too early was deleted.
+    /// The latest deletion time of a group that was forgotten early.
     forgotten: Option<Duration>,
 }
 
-struct Remembered {
-    deleted: Duration,
-    until: Duration,
+struct DeletedGroup {
+    deleted_at: Duration,
+    remember_until: Duration,
     bytes: usize,
     memory: Memory<Nid>,
 }
 
-impl Memories {
-    /// Remembers what the machine of a deleted group has seen.
-    pub(crate) fn keep(&mut self, gid: Gid, machine: Gossip<Nid, Shared>, now: Duration) {
+impl DeletedGroups {
+    /// Remembers what the state machine of a deleted group has seen.
+    pub(crate) fn remember(&mut self, gid: Gid, machine: Gossip<Nid, Shared>, now: Duration) {
         self.sequence = self.sequence.max(machine.last_sequence());
-        let until = now + machine.memory_lasts();
+        let remember_until = now + machine.memory_lasts();
         let memory = machine.into_memory();
         if memory.is_empty() {
             return;
         }
         let bytes = memory.bytes() + gid.as_str().len() + ENTRY_BYTES;
         self.remove(&gid);
-        // one is kept whatever its size, which its machine bounds
+        // The newest group is kept whatever its size, which its state machine bounds.
         while !self.by_group.is_empty() && self.bytes + bytes > MAX_BYTES {
             let Some((deleted, first)) = self.by_age.first().cloned() else { break };
             self.forgotten = self.forgotten.max(Some(deleted));
@@ -62,11 +62,11 @@ impl Memories {
         }
         self.bytes += bytes;
         self.by_age.insert((now, gid.clone()));
-        self.by_group.insert(gid, Remembered { deleted: now, until, bytes, memory });
+        self.by_group.insert(gid, DeletedGroup { deleted_at: now, remember_until, bytes, memory });
     }
 
-    /// The machine of a group that is put, with what is remembered of an earlier group of that name.
-    pub(crate) fn recall(&mut self, gid: &Gid, machine: Gossip<Nid, Shared>) -> Gossip<Nid, Shared> {
+    /// Returns the state machine of a new group, with the memory of the deleted group of the same name.
+    pub(crate) fn restore(&mut self, gid: &Gid, machine: Gossip<Nid, Shared>) -> Gossip<Nid, Shared> {
         let machine = machine.numbering_above(self.sequence);
         match (self.remove(gid), self.forgotten) {
             (Some(memory), _) => machine.recalling(memory),
@@ -75,25 +75,25 @@ impl Memories {
         }
     }
 
-    /// Forgets what peers have forgotten too.
+    /// Forgets groups whose peers hold no rumors of them any more.
     pub(crate) fn expire(&mut self, now: Duration) {
-        let expired = self.by_group.iter().filter(|(_, kept)| kept.until <= now);
+        let expired = self.by_group.iter().filter(|(_, group)| group.remember_until <= now);
         let expired: Vec<Gid> = expired.map(|(gid, _)| gid.clone()).collect();
         for gid in expired {
             self.remove(&gid);
         }
     }
 
-    /// How full it is, in bytes.
+    /// Returns how many bytes are in use.
     pub(crate) fn load(&self) -> Fill {
-        let largest = self.by_group.values().map(|kept| kept.bytes).max().unwrap_or(0);
+        let largest = self.by_group.values().map(|group| group.bytes).max().unwrap_or(0);
         Fill::new(self.bytes, MAX_BYTES.max(largest))
     }
 
     fn remove(&mut self, gid: &Gid) -> Option<Memory<Nid>> {
         let removed = self.by_group.remove(gid)?;
         self.bytes -= removed.bytes;
-        self.by_age.remove(&(removed.deleted, gid.clone()));
+        self.by_age.remove(&(removed.deleted_at, gid.clone()));
         Some(removed.memory)
     }
 }
@@ -132,7 +132,7 @@ mod tests {
         Arc::new(Message { arguments: Value::from(Vec::<Value>::new()), remote: Remote::new("s", "m"), mid: None })
     }
 
-    /// What a machine says of a rumor of node 2 that was born at `born`.
+    /// Returns a machine's answer to a rumor of node 2 that started at `born`.
     fn hear(machine: &mut Gossip<Nid, Shared>, sequence: u64, born: Duration, now: Duration) -> Answer<Nid, Shared> {
         let members = [nid(1), nid(2)];
         let mut chance = ChaCha8Rng::seed_from_u64(1);
@@ -159,38 +159,38 @@ mod tests {
     }
 
     #[test]
-    fn a_group_that_is_put_again_numbers_on_and_performs_nothing_twice() {
-        let mut memories = Memories::default();
-        let mut first = memories.recall(&gid(1), fresh());
+    fn a_group_that_is_put_again_continues_its_sequence_and_performs_nothing_twice() {
+        let mut deleted = DeletedGroups::default();
+        let mut first = deleted.restore(&gid(1), fresh());
         assert!(matches!(speak(&mut first), Id::Numbered { sequence: 1, .. }));
         assert!(matches!(speak(&mut first), Id::Numbered { sequence: 2, .. }));
         assert_eq!(hear(&mut first, 7, SECOND, 2 * SECOND), Answer::Fresh);
-        memories.keep(gid(1), first, 3 * SECOND);
-        let mut again = memories.recall(&gid(1), fresh());
+        deleted.remember(gid(1), first, 3 * SECOND);
+        let mut again = deleted.restore(&gid(1), fresh());
         assert!(matches!(speak(&mut again), Id::Numbered { sequence: 3, .. }));
         assert_eq!(hear(&mut again, 7, SECOND, 4 * SECOND), Answer::Had);
         assert_eq!(hear(&mut again, 8, SECOND, 4 * SECOND), Answer::Fresh);
-        assert_eq!(memories.bytes, 0);
+        assert_eq!(deleted.bytes, 0);
     }
 
     #[test]
-    fn what_is_remembered_is_bounded_in_bytes_and_in_time() {
-        let mut memories = Memories::default();
+    fn the_memory_of_deleted_groups_is_bounded_in_bytes_and_age() {
+        let mut deleted = DeletedGroups::default();
         let count = 12_000;
         for number in 0..count {
-            let mut machine = memories.recall(&gid(number), fresh());
+            let mut machine = deleted.restore(&gid(number), fresh());
             let now = Duration::from_millis(number as u64);
             assert_eq!(hear(&mut machine, 1, now, now), Answer::Fresh, "{number}");
-            memories.keep(gid(number), machine, now);
-            assert!(memories.bytes <= MAX_BYTES, "{} bytes after {number} groups", memories.bytes);
+            deleted.remember(gid(number), machine, now);
+            assert!(deleted.bytes <= MAX_BYTES, "{} bytes after {number} groups", deleted.bytes);
         }
         let now = Duration::from_millis(count as u64);
-        assert!(memories.by_group.len() < count && memories.by_group.len() > 9_000, "{}", memories.by_group.len());
-        // the first is forgotten, so nothing that it may have performed is taken
-        let mut first = memories.recall(&gid(0), fresh());
+        assert!(deleted.by_group.len() < count && deleted.by_group.len() > 9_000, "{}", deleted.by_group.len());
+        // Group 0 is forgotten, so rumors that it may have performed are refused.
+        let mut first = deleted.restore(&gid(0), fresh());
         assert_eq!(hear(&mut first, 1, Duration::ZERO, now), Answer::Had);
         assert_eq!(hear(&mut first, 2, now, now), Answer::Fresh);
-        memories.expire(now + Duration::from_secs(3_600));
-        assert_eq!((memories.by_group.len(), memories.by_age.len(), memories.bytes), (0, 0, 0));
+        deleted.expire(now + Duration::from_secs(3_600));
+        assert_eq!((deleted.by_group.len(), deleted.by_age.len(), deleted.bytes), (0, 0, 0));
     }
 }
