@@ -29,8 +29,11 @@ pub(crate) struct SyncRequest {
 /// When a comparison of views requests a merge of the clusters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MergeMode {
-    /// Always, because this node joins the peer's cluster.
+    /// Always, because an operator told this node to join through the peer.
     Join,
+    /// For this life of the peer, because this node joins through a member that it knows in that life. Another process
+    /// may have the member's address by now, and may have joined another cluster. Life 0 requests no merge.
+    JoinInLife(u64),
     /// Only if an operator put the peer in a group on this node.
     IfPut,
 }
@@ -40,6 +43,7 @@ impl MergeMode {
     pub(super) fn of(self, membership: &MembershipState, peer: &Nid) -> Option<u64> {
         match self {
             MergeMode::Join => Some(0),
+            MergeMode::JoinInLife(life) => (life > 0).then_some(life),
             MergeMode::IfPut => membership.swim.asks_to_merge(peer),
         }
     }
@@ -141,7 +145,11 @@ impl Handler<TakePage> for Membership {
         let page = swim::Page { differing, entries, next, parts };
         let shared = self.membership.clone();
         let mut membership = shared.borrow_mut();
-        let merges = merge == MergeMode::Join || membership.swim.merges(&from, &stated);
+        let merges = match merge {
+            MergeMode::Join => true,
+            MergeMode::JoinInLife(life) => life > 0 && stated.incarnation.life == life,
+            MergeMode::IfPut => membership.swim.merges(&from, &stated),
+        };
         membership.check_sender(&self.state, &stated, &name, merges)?;
         membership.swim.trust(self.state.now(), &stated);
         let new_groups = membership.list.note(addresses);

@@ -164,7 +164,7 @@ async fn join_through_any_member(state: &NodeState, handle: &ActorHandle, reason
     let members = state.groups.borrow().get(&Gid::all()).unwrap_or_default();
     let members = members.iter().map(|(_, member)| &member.node).filter(|member| !member.is_same_node(&state.me));
     for member in members.take(MAX_CANDIDATES) {
-        if join_through_member(state, handle, member, reason).await.is_ok() {
+        if join_through_member(state, handle, member, Through::Member(reason)).await.is_ok() {
             return Some(member.clone());
         }
     }
@@ -193,7 +193,7 @@ async fn ask_welcoming_members(state: &NodeState, handle: &ActorHandle, membersh
 async fn join_through_welcoming_member(state: &NodeState, handle: &ActorHandle, member: &NodeAddr) -> bool {
     let mut backoff = Backoff::default();
     loop {
-        match join_through_member(state, handle, member, ListingReason::Welcome).await {
+        match join_through_member(state, handle, member, Through::Member(ListingReason::Welcome)).await {
             Ok(others) => {
                 log::info!(target: "chinwag::membership", "joined {others} other nodes through {member}, which welcomed this node");
                 return false;
@@ -217,6 +217,24 @@ enum ListingReason {
     Join,
     /// This node was restarted, and a member has noticed it. Groups that this node has been given since then stay as they are.
     Welcome,
+}
+
+/// The kind of node that this node joins through.
+#[derive(Clone, Copy, Debug)]
+enum Through {
+    /// An operator named it, which is a request to merge the clusters.
+    Seed,
+    /// This node knows it as a member.
+    Member(ListingReason),
+}
+
+impl Through {
+    fn reason(self) -> ListingReason {
+        match self {
+            Through::Seed => ListingReason::Join,
+            Through::Member(reason) => reason,
+        }
+    }
 }
 
 /// Why joining through a seed failed.
@@ -297,7 +315,7 @@ async fn join_through_seed(state: &NodeState, handle: &ActorHandle, seed: &Seed)
 }
 
 async fn join_through_address(state: &NodeState, handle: &ActorHandle, seed: &NodeAddr) -> Result<usize, CallError> {
-    match join_through_member(state, handle, seed, ListingReason::Join).await {
+    match join_through_member(state, handle, seed, Through::Seed).await {
         Err(why) if why.lacks_method() => join_through_passive(state, handle, seed).await,
         joined => joined,
     }
@@ -308,22 +326,23 @@ async fn join_through_member(
     state: &NodeState,
     handle: &ActorHandle,
     seed: &NodeAddr,
-    reason: ListingReason,
+    through: Through,
 ) -> Result<usize, CallError> {
-    let SyncRequest { mut sync, mut request } = handle.ask(BeginJoining(seed.key())).await?;
+    let (first, merge) = handle.ask(BeginJoining { seed: seed.key(), through }).await?;
+    let SyncRequest { mut sync, mut request } = first;
     loop {
         let answer = compared(state.ask(seed, request, SEED_TIMEOUT).await)?;
         let from = answer.from.as_ref().ok_or_else(|| CallError::other("the answer has no `from`"))?;
         if from.is_same_node(&state.me) {
             return Err(CallError::new(ErrorKind::Unreachable, format!("{seed} is this node itself")));
         }
-        match handle.ask(TakePage { from: from.key(), sync, answer, merge: MergeMode::Join }).await?? {
+        match handle.ask(TakePage { from: from.key(), sync, answer, merge }).await?? {
             Some(next) => SyncRequest { sync, request } = next,
             None => break,
         }
     }
     handle.ask(EndSync(seed.key())).await?;
-    fetch_groups(state, handle, seed, reason).await?;
+    fetch_groups(state, handle, seed, through.reason()).await?;
     // The pages of the view have been applied by now, so gossip knows the members of `all`.
     let enter = Enter { gid: Gid::all(), through: Some(seed.clone()) };
     handle.caller.doors().gossip.deliver(enter).await?;
@@ -438,7 +457,7 @@ async fn join_through_passive(state: &NodeState, handle: &ActorHandle, seed: &No
         .map(|(_, member)| &member.node)
         .filter(|other| !other.is_same_node(&state.me) && !other.is_same_node(seed));
     for other in candidates.take(MAX_CANDIDATES) {
-        match join_through_member(state, handle, other, ListingReason::Join).await {
+        match join_through_member(state, handle, other, Through::Seed).await {
             Ok(_) => break,
             Err(why) => {
                 log::debug!(target: "chinwag::membership", "cannot join through {other}, which {seed} knows: {why}")
@@ -448,20 +467,31 @@ async fn join_through_passive(state: &NodeState, handle: &ActorHandle, seed: &No
     Ok(other_node_count(state))
 }
 
-/// Creates the first request of a comparison with a seed.
+/// Creates the first request of a comparison with a seed, and says when the comparison requests a merge.
 #[derive(Debug, Message)]
-#[rtype(result = "SyncRequest")]
-struct BeginJoining(Nid);
+#[rtype(result = "(SyncRequest, MergeMode)")]
+struct BeginJoining {
+    seed: Nid,
+    through: Through,
+}
 
 impl Handler<BeginJoining> for Membership {
     type Result = MessageResult<BeginJoining>;
 
-    fn handle(&mut self, BeginJoining(seed): BeginJoining, _: &mut Context<Membership>) -> Self::Result {
+    fn handle(&mut self, BeginJoining { seed, through }: BeginJoining, _: &mut Context<Membership>) -> Self::Result {
         let mut membership = self.membership.borrow_mut();
         membership.seed = Some(seed);
         let sync = membership.swim.begin_joining(&seed);
         let groups = self.state.settings.membership.groups.clone();
-        MessageResult(self.sync_request(&membership, sync, Some(0), Some(groups)))
+        let merge = match through {
+            Through::Seed => MergeMode::Join,
+            Through::Member(_) => {
+                let known = membership.swim.incarnation_of(&seed);
+                MergeMode::JoinInLife(known.map_or(0, |incarnation| incarnation.life))
+            }
+        };
+        let request = self.sync_request(&membership, sync, merge.of(&membership, &seed), Some(groups));
+        MessageResult((request, merge))
     }
 }
 
