@@ -163,3 +163,21 @@ fn a_restarted_node_that_joins_knows_the_groups_that_members_put_and_its_seed_do
         ]}"#,
     );
 }
+
+/// Node 6 was restarted and still joins, at 49% loss, through members that it knows. One of them is restarted and joins
+/// another cluster, which is no reason to merge the two.
+#[test]
+fn a_restarted_node_does_not_merge_its_cluster_with_one_that_a_member_has_joined_meanwhile() {
+    holds(
+        r#"{"seed": 14585, "nodes": 14, "overlay": "star", "beside": [6], "latency": "lognormal:9,0.5",
+            "loss": 0.07295707623046184, "watch": 203, "early": true,
+            "clocks": [{"node": 9, "rate": 0.83, "offset": 9294}], "events": [
+            {"at": 514, "do": "crash", "node": 17},
+            {"at": 691, "do": "restart", "node": 6},
+            {"at": 1628, "do": "tell", "node": 2},
+            {"at": 2367, "do": "loss", "share": 0.49},
+            {"at": 3058, "do": "restart", "node": 4},
+            {"at": 10049, "do": "join", "node": 12, "through": [18]}
+        ]}"#,
+    );
+}
