@@ -17,10 +17,6 @@ use chinwag::{
 use support::*;
 use tokio::sync::Semaphore;
 
-fn object<const N: usize>(entries: [(&str, Value); N]) -> Value {
-    Value::Object(entries.into_iter().collect())
-}
-
 /// A message as a node of the reference sends it.
 fn message(gid: &str, mid: impl Into<Value>, remote: &Remote) -> Object {
     [

@@ -8,13 +8,9 @@ use std::{collections::BTreeSet, sync::Arc, sync::atomic::AtomicUsize, sync::ato
 use chinwag::{
     Answer, Call, CallError, ErrorKind, Gid, GroupConfig, GroupReply, Lasting, Node, NodeAddr, Remote, Scope, Service,
     Value, membership,
-    protocol::value::{Function, Object},
+    protocol::value::Function,
 };
 use support::*;
-
-fn object<const N: usize>(entries: [(&str, Value); N]) -> Value {
-    Value::Object(entries.into_iter().collect::<Object>())
-}
 
 #[tokio::test]
 async fn status_says_what_a_node_is() {
