@@ -1,4 +1,4 @@
-//! What must hold once a network has healed.
+//! The properties that must hold after a network has healed.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,35 +12,35 @@ use serde::Serialize;
 
 use super::{
     Net,
+    history::{History, Put},
     scenario::{Demand, Scenario},
-    story::{Put, Story},
 };
 
-/// What makes a message as long as it is to be. No name in a call has it.
+/// The character that pads messages to their length. No name in a call contains it.
 pub(super) const PADDING: char = '~';
 
-/// A check that did not hold.
+/// A check that failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Violation {
-    /// Which check.
+    /// The name of the check.
     pub check: &'static str,
-    /// What was found.
+    /// What the check found.
     pub what: String,
 }
 
-type Found<'a> = Pin<Box<dyn Future<Output = Option<String>> + 'a>>;
+type CheckFuture<'a> = Pin<Box<dyn Future<Output = Option<String>> + 'a>>;
 
-/// Something that must hold.
+/// A property that must hold.
 #[non_exhaustive]
 pub struct Check {
-    /// Its name.
+    /// The name of the check.
     pub name: &'static str,
-    /// Whether it is to hold in such a scenario.
+    /// Whether the property must hold in a scenario.
     pub applies: fn(&Scenario) -> bool,
-    /// Once broken, broken for good: waiting does not help.
-    pub for_good: bool,
-    find: for<'a> fn(&'a Net, &'a Story) -> Found<'a>,
+    /// Whether a failure is final, so that waiting cannot help.
+    pub is_final: bool,
+    find: for<'a> fn(&'a Net, &'a History) -> CheckFuture<'a>,
 }
 
 impl std::fmt::Debug for Check {
@@ -49,52 +49,57 @@ impl std::fmt::Debug for Check {
     }
 }
 
-/// What must hold once a network has healed.
+/// All checks.
 pub const CHECKS: [Check; 10] = [
-    Check { name: "nobody hears a message twice in one life", applies: |_| true, for_good: true, find: heard_twice },
-    Check { name: "nothing is held beyond its bound", applies: |_| true, for_good: true, find: overfull },
-    Check { name: "whoever starts a message hears it", applies: |_| true, for_good: false, find: unsaid },
+    Check { name: "no node performs a message twice in one life", applies: |_| true, is_final: true, find: duplicates },
+    Check { name: "no limit is exceeded", applies: |_| true, is_final: true, find: exceeded_limits },
     Check {
-        name: "whoever is connected has heard the same",
-        applies: |scenario| scenario.retained.is_none(),
-        for_good: false,
-        find: unheard,
+        name: "the sender of a message performs it",
+        applies: |_| true,
+        is_final: false,
+        find: unperformed_own_messages,
     },
     Check {
-        name: "each view is whom one knew, but for the dead",
+        name: "connected nodes have heard the same messages",
+        applies: |scenario| scenario.retained.is_none(),
+        is_final: false,
+        find: missing_messages,
+    },
+    Check {
+        name: "each view lists the known nodes without the dead",
         applies: |scenario| scenario.watch.is_some(),
-        for_good: false,
+        is_final: false,
         find: views,
     },
     Check {
-        name: "each group put by hand is whom it was put with, but for the dead",
+        name: "each group lists the members that were put without the dead",
         applies: |scenario| scenario.has_puts(),
-        for_good: false,
+        is_final: false,
         find: puts,
     },
     Check {
-        name: "whoever has joined knows everyone and is known to them",
+        name: "joined nodes know all members and are known to them",
         applies: |scenario| scenario.has_joins(),
-        for_good: false,
+        is_final: false,
         find: joins,
     },
     Check {
-        name: "clusters that nobody merged stay apart",
+        name: "clusters stay separate unless they are merged",
         applies: |scenario| !scenario.beside.is_empty(),
-        for_good: false,
-        find: apart,
+        is_final: false,
+        find: mixed_clusters,
     },
-    Check { name: "what was under way has come to an end", applies: |_| true, for_good: false, find: unfinished },
+    Check { name: "nothing is under way any more", applies: |_| true, is_final: false, find: unfinished_work },
     Check {
-        name: "nobody has anything to send any more",
-        // what others have forgotten is offered to them for as long as one holds it
+        name: "nothing is left to send",
+        // a node offers a message for as long as it holds it, also to nodes that have unknown_groups_after_restart it
         applies: |scenario| scenario.retained.is_none(),
-        for_good: false,
-        find: unsent,
+        is_final: false,
+        find: unsent_requests,
     },
 ];
 
-fn heard_twice<'a>(net: &'a Net, _: &'a Story) -> Found<'a> {
+fn duplicates<'a>(net: &'a Net, _: &'a History) -> CheckFuture<'a> {
     Box::pin(async move {
         (0..net.len()).find_map(|node| {
             let mut seen = BTreeSet::new();
@@ -109,10 +114,10 @@ fn heard_twice<'a>(net: &'a Net, _: &'a Story) -> Found<'a> {
     })
 }
 
-/// A node that is up, in the same life as when it was to start a message, has started it and performed it as everyone does.
-fn unsaid<'a>(net: &'a Net, story: &'a Story) -> Found<'a> {
+/// A node that was to start a message, and is still in the same life, must have performed it.
+fn unperformed_own_messages<'a>(net: &'a Net, history: &'a History) -> CheckFuture<'a> {
     Box::pin(async move {
-        story.told.iter().filter(|told| net.is_up(told.node) && net.life(told.node) == told.life).find_map(|told| {
+        history.told.iter().filter(|told| net.is_up(told.node) && net.life(told.node) == told.life).find_map(|told| {
             let heard = net.heard(told.node);
             let has = heard.iter().any(|heard| heard.life == told.life && *heard.message == *told.message);
             (!has).then(|| format!("node {} was to start {:?} and has not heard it", told.node, shown(&told.message)))
@@ -120,14 +125,14 @@ fn unsaid<'a>(net: &'a Net, story: &'a Story) -> Found<'a> {
     })
 }
 
-/// A message without what makes it long.
+/// A message without its padding.
 fn shown(message: &str) -> &str {
     message.trim_end_matches(PADDING)
 }
 
-/// A message that a node in its present life has heard must come to everyone connected with it through nodes that are
-/// up, and who was in the group when it was told. One that was lost with its only bearer is nobody's.
-fn unheard<'a>(net: &'a Net, story: &'a Story) -> Found<'a> {
+/// A message that a node has heard in its present life must reach every node that is connected with it through running
+/// nodes and was in the group when the message was sent. A message that only ended nodes had is lost.
+fn missing_messages<'a>(net: &'a Net, history: &'a History) -> CheckFuture<'a> {
     Box::pin(async move {
         let has = |node: usize| -> BTreeSet<_> {
             let life = net.life(node);
@@ -135,18 +140,18 @@ fn unheard<'a>(net: &'a Net, story: &'a Story) -> Found<'a> {
         };
         let has: Vec<BTreeSet<_>> = (0..net.len()).map(has).collect();
         let mut done = BTreeSet::new();
-        // what a newcomer hears of the time before it came is left open
-        let counts = |node: usize| net.is_up(node) && story.joined(net, node).is_none();
+        // newcomers may or may not hear messages that are older than their entry
+        let counts = |node: usize| net.is_up(node) && history.joined(net, node).is_none();
         for start in 0..net.len() {
             if !counts(start) || done.contains(&start) {
                 continue;
             }
-            let together = net.neighbours().reachable(start as u32, |node| counts(node as usize));
-            let together: Vec<usize> = together.into_iter().map(|node| node as usize).collect();
-            done.extend(together.iter().copied());
-            for told in &story.told {
+            let same_cluster = net.neighbours().reachable(start as u32, |node| counts(node as usize));
+            let same_cluster: Vec<usize> = same_cluster.into_iter().map(|node| node as usize).collect();
+            done.extend(same_cluster.iter().copied());
+            for told in &history.told {
                 let (with, mut without): (Vec<usize>, Vec<usize>) =
-                    together.iter().copied().partition(|&node| has[node].contains(told.message.as_str()));
+                    same_cluster.iter().copied().partition(|&node| has[node].contains(told.message.as_str()));
                 without.retain(|&node| {
                     net.entered_at(node).is_some_and(|entered| entered < told.at || net.life(node) == 0)
                 });
@@ -162,35 +167,35 @@ fn unheard<'a>(net: &'a Net, story: &'a Story) -> Found<'a> {
     })
 }
 
-/// How each node regards the others, of the nodes that are up.
-struct Standings(BTreeMap<usize, BTreeMap<Nid, Status>>);
+/// The status of every member in the list of each running node.
+struct Statuses(BTreeMap<usize, BTreeMap<Nid, Status>>);
 
-impl Standings {
-    async fn ask(net: &Net) -> Result<Standings, String> {
+impl Statuses {
+    async fn ask(net: &Net) -> Result<Statuses, String> {
         let mut all = BTreeMap::new();
         for node in (0..net.len()).filter(|&node| net.is_up(node)) {
-            let Ok(standings) = net.node(node).membership().list().await else {
-                return Err(format!("node {node} takes no part in membership any more"));
+            let Ok(list) = net.node(node).membership().list().await else {
+                return Err(format!("node {node} no longer answers membership calls"));
             };
-            let standings = standings.into_values().map(|standing| (standing.node.nid(), standing.status));
-            all.insert(node, standings.collect());
+            let statuses = list.into_values().map(|member| (member.node.nid(), member.status));
+            all.insert(node, statuses.collect());
         }
-        Ok(Standings(all))
+        Ok(Statuses(all))
     }
 
-    /// Whether a node may go on listing a dead one: it never heard from it, so that it may never have been there. Where
-    /// liveness is news, nobody in its cluster has.
-    fn excuses(&self, net: &Net, story: &Story, node: usize, dead: &Nid) -> bool {
-        let pending = |standings: &BTreeMap<Nid, Status>| {
-            matches!(standings.get(dead), Some(Status::Pending | Status::Unreachable))
+    /// Whether a node may still list a dead one: it has never heard from it, so that the dead one may never have
+    /// existed. If the scenario demands liveness, no node of the cluster may have heard from it either.
+    fn excuses(&self, net: &Net, history: &History, node: usize, dead: &Nid) -> bool {
+        let pending = |statuses: &BTreeMap<Nid, Status>| {
+            matches!(statuses.get(dead), Some(Status::Pending | Status::Unreachable))
         };
         if !self.0.get(&node).is_some_and(pending) {
             return false;
         }
-        let knows = |(other, standings): (&usize, &BTreeMap<Nid, Status>)| {
-            story.together(net, *other, node) && standings.contains_key(dead) && !pending(standings)
+        let knows = |(other, statuses): (&usize, &BTreeMap<Nid, Status>)| {
+            history.same_cluster(net, *other, node) && statuses.contains_key(dead) && !pending(statuses)
         };
-        !story.demands.contains(&Demand::Liveness) || !self.0.iter().any(knows)
+        !history.demands.contains(&Demand::Liveness) || !self.0.iter().any(knows)
     }
 }
 
@@ -198,34 +203,39 @@ fn everyone(net: &Net) -> Vec<(usize, Nid)> {
     (0..net.len()).map(|node| (node, net.addr(node).nid())).collect()
 }
 
-/// A dead peer that a node never heard from stays where it was put: it may never have been there.
-fn views<'a>(net: &'a Net, story: &'a Story) -> Found<'a> {
+/// Every running node must have the nodes that it knew in its groups, without the dead. A dead node that it has never
+/// heard from may stay, because it may never have existed.
+fn views<'a>(net: &'a Net, history: &'a History) -> CheckFuture<'a> {
     Box::pin(async move {
-        if story.is_blurred(net) {
+        if history.clusters_may_have_joined(net) {
             return None;
         }
         let everyone = everyone(net);
-        let standings = match Standings::ask(net).await {
-            Ok(standings) => standings,
+        let statuses = match Statuses::ask(net).await {
+            Ok(statuses) => statuses,
             Err(why) => return Some(why),
         };
         for node in (0..net.len()).filter(|&node| net.is_up(node)) {
-            // one that joined begins with nothing, and what it is told is seen elsewhere
-            let joined = |node: usize| story.joined(net, node).is_some();
+            // other checks cover nodes that joined, which began with an empty view
+            let joined = |node: usize| history.joined(net, node).is_some();
             let begun = !joined(node);
-            let together = |other: usize| begun && !joined(other) && story.together(net, other, node);
-            let known: BTreeSet<usize> =
-                net.neighbours().of(node as u32).map(|other| other as usize).filter(|other| together(*other)).collect();
-            for gid in std::iter::once("all").chain(story.grouped(net, node).then(|| net.group())) {
+            let same_cluster = |other: usize| begun && !joined(other) && history.same_cluster(net, other, node);
+            let known: BTreeSet<usize> = net
+                .neighbours()
+                .of(node as u32)
+                .map(|other| other as usize)
+                .filter(|other| same_cluster(*other))
+                .collect();
+            for gid in std::iter::once("all").chain(history.grouped(net, node).then(|| net.group())) {
                 let Ok(view) = net.node(node).group(gid).members().await else {
-                    return Some(format!("node {node} does not know its group {gid} any more"));
+                    return Some(format!("node {node} no longer knows its group {gid}"));
                 };
                 for (other, nid) in &everyone {
                     let (held, up) = (view.contains(nid), net.is_up(*other));
                     let missed = up && !held && (known.contains(other) || *other == node);
-                    if missed || (held && !up && !standings.excuses(net, story, node, nid)) {
-                        let (has, is) = if up { ("misses", "alive") } else { ("holds", "dead") };
-                        return Some(format!("in {gid}, node {node} {has} node {other}, which is {is}"));
+                    if missed || (held && !up && !statuses.excuses(net, history, node, nid)) {
+                        let (verb, state) = if up { ("misses", "alive") } else { ("has", "dead") };
+                        return Some(format!("in {gid}, node {node} {verb} node {other}, which is {state}"));
                     }
                 }
             }
@@ -234,51 +244,55 @@ fn views<'a>(net: &'a Net, story: &'a Story) -> Found<'a> {
     })
 }
 
-/// A group that an operator put on a node has its members for as long as the node lives, but for the dead.
-fn puts<'a>(net: &'a Net, story: &'a Story) -> Found<'a> {
+/// A group that an operator put on a node keeps its members for as long as the node lives, without the dead.
+fn puts<'a>(net: &'a Net, history: &'a History) -> CheckFuture<'a> {
     Box::pin(async move {
         let everyone = everyone(net);
-        let standings = match Standings::ask(net).await {
-            Ok(standings) => Some(standings),
-            Err(why) if story.watched => return Some(why),
-            // nobody is taken out of any group
+        let statuses = match Statuses::ask(net).await {
+            Ok(statuses) => Some(statuses),
+            Err(why) if history.watched => return Some(why),
+            // without membership, no node is removed from a group
             Err(_) => None,
         };
-        for put in story.puts().filter(|put| net.is_up(put.on) && net.life(put.on) == put.life) {
+        for put in history.puts().filter(|put| net.is_up(put.on) && net.life(put.on) == put.life) {
             let (gid, on) = (&put.group, put.on);
             let Ok(view) = net.node(on).group(gid).members().await else {
                 return Some(format!("node {on} does not know the group {gid}, which was put there"));
             };
             for (other, nid) in &everyone {
                 let (held, named) = (view.contains(nid), put.members.contains(other));
-                let stays = net.is_up(*other) && story.together(net, *other, on);
+                let stays = net.is_up(*other) && history.same_cluster(net, *other, on);
                 if held && !named {
-                    return Some(format!("in {gid}, node {on} holds node {other}, which was not put there"));
+                    return Some(format!("in {gid}, node {on} has node {other}, which was not put there"));
                 }
-                let unwatched = standings.is_none();
+                let unwatched = statuses.is_none();
                 if named && !held && (stays || unwatched) {
                     return Some(format!("in {gid}, node {on} misses node {other}, which is alive"));
                 }
-                let excused = standings.as_ref().is_none_or(|all| all.excuses(net, story, on, nid));
+                let excused = statuses.as_ref().is_none_or(|all| all.excuses(net, history, on, nid));
                 if held && !net.is_up(*other) && !excused {
-                    return Some(format!("in {gid}, node {on} holds node {other}, which is dead"));
+                    return Some(format!("in {gid}, node {on} has node {other}, which is dead"));
                 }
             }
         }
-        // where nodes do not watch each other, nobody notices that one was restarted
-        if !story.demands.contains(&Demand::Groups) || !story.watched { None } else { forgotten(net, story).await }
+        // without membership, nobody notices that a node was restarted
+        if !history.demands.contains(&Demand::Groups) || !history.watched {
+            None
+        } else {
+            unknown_groups_after_restart(net, history).await
+        }
     })
 }
 
-/// A node that was restarted knows each group that was put with it before, as one of the nodes does that list it. Groups put
-/// by hand may differ between these: it keeps what it is sent first, or what an operator has put on it since. A node that had
-/// not heard of it before does not know that it was restarted.
-async fn forgotten(net: &Net, story: &Story) -> Option<String> {
-    let puts: Vec<&Put> = story.puts().filter(|put| net.is_up(put.on) && net.life(put.on) == put.life).collect();
+/// A restarted node must know each group that lists it as one of the listing nodes does. The sets that operators put
+/// may differ, and the restarted node keeps the first one that it is sent, or the one that an operator puts on it. A
+/// node that had not heard of it before the restart does not notice the restart.
+async fn unknown_groups_after_restart(net: &Net, history: &History) -> Option<String> {
+    let puts: Vec<&Put> = history.puts().filter(|put| net.is_up(put.on) && net.life(put.on) == put.life).collect();
     for member in (0..net.len()).filter(|&node| net.is_up(node)) {
-        let together = |other: usize| story.together(net, other, member);
+        let same_cluster = |other: usize| history.same_cluster(net, other, member);
         let listing: Vec<&Put> =
-            puts.iter().copied().filter(|put| put.members.contains(&member) && together(put.on)).collect();
+            puts.iter().copied().filter(|put| put.members.contains(&member) && same_cluster(put.on)).collect();
         let missed = |put: &&&Put| put.missed.contains(&member) && put.life_of(member) != Some(net.life(member));
         for put in listing.iter().filter(missed) {
             let same: Vec<&&Put> = listing.iter().filter(|other| other.group == put.group).collect();
@@ -288,7 +302,7 @@ async fn forgotten(net: &Net, story: &Story) -> Option<String> {
             let view = net.node(member).group(put.group.as_str()).members().await.ok();
             let knows = |other: usize| {
                 let nid = net.addr(other).nid();
-                !net.is_up(other) || !together(other) || view.as_ref().is_some_and(|view| view.contains(&nid))
+                !net.is_up(other) || !same_cluster(other) || view.as_ref().is_some_and(|view| view.contains(&nid))
             };
             if !same.iter().any(|put| put.members.iter().all(|other| knows(*other))) {
                 return Some(format!(
@@ -301,37 +315,36 @@ async fn forgotten(net: &Net, story: &Story) -> Option<String> {
     None
 }
 
-/// Whoever has joined through a node that is up has the whole cluster of that node in `all`, and is in everyone's; and it
-/// has that node in the group, and is in that node's. Where groups are restored, that holds of every node's. Where two
-/// clusters were merged, each keeps the group that its nodes were given, and nodes of the other are in it if they joined: only
-/// those say that they are in it.
-fn joins<'a>(net: &'a Net, story: &'a Story) -> Found<'a> {
+/// A node that has joined through a running node must see the whole cluster of that node in `all`, and be seen there;
+/// the two must also see each other in the group. If the scenario demands groups, this holds for the group of every
+/// node. After a merge, each cluster keeps its own group, and the nodes that joined it are in it.
+fn joins<'a>(net: &'a Net, history: &'a History) -> CheckFuture<'a> {
     Box::pin(async move {
-        if story.is_blurred(net) {
+        if history.clusters_may_have_joined(net) {
             return None;
         }
         let lists = async |node: usize, gid: &str, other: usize| -> bool {
             let view = net.node(node).group(gid).members().await;
             view.is_ok_and(|view| view.contains(&net.addr(other).nid()))
         };
-        // a node whose seed is dead goes on trying, and is known to nobody
+        // a node whose seed is dead retries, and no node knows it
         let seed = |node: usize| {
-            let (seed, life) = *story.joined(net, node)?.through.first()?;
+            let (seed, life) = *history.joined(net, node)?.through.first()?;
             (net.is_up(seed) && net.life(seed) == life).then_some(seed)
         };
         for node in (0..net.len()).filter(|&node| net.is_up(node)) {
             let Some(through) = seed(node) else { continue };
             let company = (0..net.len()).filter(|&other| {
-                let there = story.joined(net, other).is_none() || seed(other).is_some();
-                let together = story.together(net, other, node);
-                other != node && net.is_up(other) && there && together
+                let there = history.joined(net, other).is_none() || seed(other).is_some();
+                let same_cluster = history.same_cluster(net, other, node);
+                other != node && net.is_up(other) && there && same_cluster
             });
             for other in company {
-                let all_groups = other == through || story.demands.contains(&Demand::Groups);
-                let grouped = story.grouped(net, node) && story.grouped(net, other);
+                let all_groups = other == through || history.demands.contains(&Demand::Groups);
+                let grouped = history.grouped(net, node) && history.grouped(net, other);
                 let group = (all_groups && grouped).then(|| net.group());
                 let given = |listed: usize| {
-                    story.joined(net, listed).is_none() && story.begun(net, node) != story.begun(net, other)
+                    history.joined(net, listed).is_none() && history.begun(net, node) != history.begun(net, other)
                 };
                 for gid in ["all"].into_iter().chain(group) {
                     for (one, two) in [(node, other), (other, node)] {
@@ -349,23 +362,23 @@ fn joins<'a>(net: &'a Net, story: &'a Story) -> Found<'a> {
     })
 }
 
-/// No node has one of another cluster in any group.
-fn apart<'a>(net: &'a Net, story: &'a Story) -> Found<'a> {
+/// No node may have a node of another cluster in a group.
+fn mixed_clusters<'a>(net: &'a Net, history: &'a History) -> CheckFuture<'a> {
     Box::pin(async move {
-        if story.is_blurred(net) {
+        if history.clusters_may_have_joined(net) {
             return None;
         }
         let everyone = everyone(net);
-        let astray = |node: &usize| story.is_astray(net, *node);
-        for node in (0..net.len()).filter(|node| net.is_up(*node) && !astray(node)) {
-            let cluster = story.cluster(net, node);
+        let unsure = |node: &usize| history.may_be_in_either_cluster(net, *node);
+        for node in (0..net.len()).filter(|node| net.is_up(*node) && !unsure(node)) {
+            let cluster = history.cluster(net, node);
             for gid in [net.group(), "all"] {
                 let Ok(view) = net.node(node).group(gid).members().await else { continue };
-                let strange = |other: &usize| story.cluster(net, *other) != cluster && !astray(other);
+                let strange = |other: &usize| history.cluster(net, *other) != cluster && !unsure(other);
                 let strangers = everyone.iter().filter(|(other, _)| strange(other));
                 for (other, nid) in strangers {
                     if view.contains(nid) {
-                        return Some(format!("in {gid}, node {node} holds node {other}, which is of another cluster"));
+                        return Some(format!("in {gid}, node {node} has node {other}, which is in another cluster"));
                     }
                 }
             }
@@ -374,12 +387,12 @@ fn apart<'a>(net: &'a Net, story: &'a Story) -> Found<'a> {
     })
 }
 
-/// Each node's load, of those that are up.
+/// The load of a node.
 async fn load_of(net: &Net, node: usize) -> Result<Load, String> {
-    net.node(node).status().load().await.map_err(|why| format!("node {node} does not say how full it is: {why}"))
+    net.node(node).status().load().await.map_err(|why| format!("node {node} does not report its load: {why}"))
 }
 
-fn overfull<'a>(net: &'a Net, _: &'a Story) -> Found<'a> {
+fn exceeded_limits<'a>(net: &'a Net, _: &'a History) -> CheckFuture<'a> {
     Box::pin(async move {
         for node in (0..net.len()).filter(|&node| net.is_up(node)) {
             let load = match load_of(net, node).await {
@@ -387,15 +400,15 @@ fn overfull<'a>(net: &'a Net, _: &'a Story) -> Found<'a> {
                 Err(why) => return Some(why),
             };
             if let Some((name, fill)) = load.iter().find(|(_, fill)| fill.held > fill.most) {
-                return Some(format!("node {node} has {} {name}, of at most {}", fill.held, fill.most));
+                return Some(format!("node {node} has {} {name}, more than the limit of {}", fill.held, fill.most));
             }
         }
         None
     })
 }
 
-/// What empties once nothing happens any more.
-const EMPTIES: [&str; 7] = [
+/// The parts of the load that must become empty when nothing happens any more.
+const MUST_EMPTY: [&str; 7] = [
     "calls",
     "relayedCalls",
     "gossip.ownInFlight",
@@ -405,15 +418,15 @@ const EMPTIES: [&str; 7] = [
     "membership.relays",
 ];
 
-fn unfinished<'a>(net: &'a Net, _: &'a Story) -> Found<'a> {
-    Box::pin(remaining(net, &EMPTIES))
+fn unfinished_work<'a>(net: &'a Net, _: &'a History) -> CheckFuture<'a> {
+    Box::pin(remaining(net, &MUST_EMPTY))
 }
 
-fn unsent<'a>(net: &'a Net, _: &'a Story) -> Found<'a> {
+fn unsent_requests<'a>(net: &'a Net, _: &'a History) -> CheckFuture<'a> {
     Box::pin(remaining(net, &["gossip.requests"]))
 }
 
-/// What of these there is at a node, of the nodes that are up.
+/// What is left of these parts on the running nodes.
 async fn remaining(net: &Net, names: &[&str]) -> Option<String> {
     for node in (0..net.len()).filter(|&node| net.is_up(node)) {
         let load = match load_of(net, node).await {
@@ -423,49 +436,49 @@ async fn remaining(net: &Net, names: &[&str]) -> Option<String> {
         for name in names {
             match load.get(*name) {
                 Some(fill) if fill.held > 0 => {
-                    return Some(format!("node {node} has {} {name}, where none would be left", fill.held));
+                    return Some(format!("node {node} still has {} {name}", fill.held));
                 }
-                // a node without company has no gossip, one that takes no part no membership
+                // a node without peers has no gossip, and a node without membership has no membership
                 Some(_) => {}
                 None if name.contains('.') => {}
-                None => return Some(format!("node {node} does not say how many {name} it has")),
+                None => return Some(format!("node {node} does not report {name}")),
             }
         }
     }
     None
 }
 
-/// What came of checks.
+/// The results of checks.
 #[derive(Default)]
-pub(super) struct Tried {
+pub(super) struct CheckResults {
     pub checked: u64,
     pub violations: Vec<Violation>,
-    /// One is broken for good.
-    pub hopeless: bool,
+    /// Whether a final check has failed.
+    pub failed_finally: bool,
 }
 
-impl Tried {
-    async fn one(&mut self, check: &Check, net: &Net, story: &Story) -> Option<Violation> {
+impl CheckResults {
+    async fn one(&mut self, check: &Check, net: &Net, history: &History) -> Option<Violation> {
         self.checked += 1;
-        let what = (check.find)(net, story).await?;
-        self.hopeless |= check.for_good;
+        let what = (check.find)(net, history).await?;
+        self.failed_finally |= check.is_final;
         Some(Violation { check: check.name, what })
     }
 
-    /// Whether all hold; those after one that does not are not made.
-    pub(crate) async fn holds(&mut self, checks: &[&Check], net: &Net, story: &Story) -> bool {
+    /// Whether all checks hold. It stops at the first that does not.
+    pub(crate) async fn holds(&mut self, checks: &[&Check], net: &Net, history: &History) -> bool {
         for check in checks {
-            if self.one(check, net, story).await.is_some() {
+            if self.one(check, net, history).await.is_some() {
                 return false;
             }
         }
         true
     }
 
-    /// Keeps what does not hold.
-    pub(crate) async fn all<'a>(&mut self, checks: impl Iterator<Item = &'a &'a Check>, net: &Net, story: &Story) {
+    /// Makes all checks, and keeps the violations.
+    pub(crate) async fn all<'a>(&mut self, checks: impl Iterator<Item = &'a &'a Check>, net: &Net, history: &History) {
         for check in checks {
-            let violation = self.one(check, net, story).await;
+            let violation = self.one(check, net, history).await;
             self.violations.extend(violation);
         }
     }
@@ -476,7 +489,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{Simulation, story::Told};
+    use crate::{Simulation, history::Told};
 
     #[test]
     fn what_is_to_come_to_an_end_is_something_that_nodes_tell() {
@@ -487,7 +500,7 @@ mod tests {
             load_of(&net, 0).await.unwrap()
         });
         let load = loads.unwrap();
-        for name in EMPTIES.iter().chain(&["gossip.requests"]) {
+        for name in MUST_EMPTY.iter().chain(&["gossip.requests"]) {
             assert!(load.contains_key(*name), "{name}: {:?}", load.keys());
         }
     }
@@ -496,16 +509,20 @@ mod tests {
     fn a_message_that_never_left_is_found() {
         let found = Simulation::new(1).run(|net| async move {
             let told = |message: &str, node, life| {
-                let mut story = Story::new(2, &[], false, BTreeSet::new());
-                story.told.push(Told { message: message.to_owned(), node, life, at: Duration::ZERO });
-                story
+                let mut history = History::new(2, &[], false, BTreeSet::new());
+                history.told.push(Told { message: message.to_owned(), node, life, at: Duration::ZERO });
+                history
             };
             net.tell(0, "news");
             net.advance(Duration::from_millis(100)).await;
-            let said = unsaid(&net, &told("news", 0, 0)).await;
-            let unsaid = async |what| unsaid(&net, &what).await;
-            // another's, and a later life's, are not its own
-            (said, unsaid(told("nothing~~~", 0, 0)).await, unsaid(told("nothing", 1, 3)).await)
+            let said = unperformed_own_messages(&net, &told("news", 0, 0)).await;
+            let unperformed_own_messages = async |what| unperformed_own_messages(&net, &what).await;
+            // messages of another node or of a later life are not checked
+            (
+                said,
+                unperformed_own_messages(told("nothing~~~", 0, 0)).await,
+                unperformed_own_messages(told("nothing", 1, 3)).await,
+            )
         });
         let never = "node 0 was to start \"nothing\" and has not heard it".to_owned();
         assert_eq!(found.unwrap(), (None, Some(never), None));
@@ -516,23 +533,24 @@ mod tests {
         let watched = chinwag_actors::settings::Settings::default();
         let found = Simulation::new(1).nodes(3).beside([1]).settings(watched).run(|net| async move {
             net.advance(Duration::from_millis(3_000)).await;
-            let mut story = Story::new(3, &[1], true, BTreeSet::new());
-            let before = (puts(&net, &story).await, joins(&net, &story).await, apart(&net, &story).await);
-            // none of it was done
-            story.put(&net, "g", 1, &[1, 2]);
-            story.join(&net, 3, &[2], false);
-            let missing = (puts(&net, &story).await, joins(&net, &story).await);
+            let mut history = History::new(3, &[1], true, BTreeSet::new());
+            let before =
+                (puts(&net, &history).await, joins(&net, &history).await, mixed_clusters(&net, &history).await);
+            // the put was not performed
+            history.put(&net, "g", 1, &[1, 2]);
+            history.join(&net, 3, &[2], false);
+            let missing = (puts(&net, &history).await, joins(&net, &history).await);
             net.node(1).groups().put("g", [net.addr(1), net.addr(3)]).await.unwrap();
-            let other = puts(&net, &story).await;
-            let story = Story::new(3, &[1], true, BTreeSet::new());
-            (before, missing, other, apart(&net, &story).await)
+            let other = puts(&net, &history).await;
+            let history = History::new(3, &[1], true, BTreeSet::new());
+            (before, missing, other, mixed_clusters(&net, &history).await)
         });
-        let (before, missing, other, apart) = found.unwrap();
+        let (before, missing, other, mixed_clusters) = found.unwrap();
         assert_eq!(before, (None, None, None));
         assert_eq!(missing.0.unwrap(), "node 1 does not know the group g, which was put there");
         assert_eq!(missing.1.unwrap(), "in all, node 3 misses node 0; node 3 joined through node 2");
         assert_eq!(other.unwrap(), "in g, node 1 misses node 2, which is alive");
-        assert_eq!(apart.unwrap(), "in all, node 1 holds node 3, which is of another cluster");
+        assert_eq!(mixed_clusters.unwrap(), "in all, node 1 has node 3, which is in another cluster");
     }
 
     #[test]
@@ -540,17 +558,21 @@ mod tests {
         let watched = chinwag_actors::settings::Settings::default();
         let found = Simulation::new(1).nodes(3).settings(watched).run(|net| async move {
             net.advance(Duration::from_millis(3_000)).await;
-            let story = || {
-                let mut story = Story::new(3, &[], true, BTreeSet::new());
-                // it was not done
-                story.put(&net, "g", 1, &[1, 2]);
-                story
+            let history = || {
+                let mut history = History::new(3, &[], true, BTreeSet::new());
+                // the put was not performed
+                history.put(&net, "g", 1, &[1, 2]);
+                history
             };
-            let (unnoticed, mut noticed) = (story(), story());
-            noticed.starts_anew(&net, 2).await;
-            let before = forgotten(&net, &noticed).await;
+            let (unnoticed, mut noticed) = (history(), history());
+            noticed.will_restart(&net, 2).await;
+            let before = unknown_groups_after_restart(&net, &noticed).await;
             net.restart(2);
-            (before, forgotten(&net, &unnoticed).await, forgotten(&net, &noticed).await)
+            (
+                before,
+                unknown_groups_after_restart(&net, &unnoticed).await,
+                unknown_groups_after_restart(&net, &noticed).await,
+            )
         });
         let (before, unnoticed, noticed) = found.unwrap();
         assert_eq!((before, unnoticed), (None, None));
@@ -561,12 +583,20 @@ mod tests {
     fn a_node_whose_seed_is_dead_may_be_in_either_cluster() {
         let watched = chinwag_actors::settings::Settings::default();
         let found = Simulation::new(1).nodes(3).beside([2]).settings(watched).run(|net| async move {
-            let mut story = Story::new(3, &[2], true, BTreeSet::new());
+            let mut history = History::new(3, &[2], true, BTreeSet::new());
             net.join(2, &[3], &[]);
-            story.join(&net, 2, &[3], false);
-            let before = (story.is_astray(&net, 2), story.together(&net, 2, 4), story.together(&net, 2, 0));
+            history.join(&net, 2, &[3], false);
+            let before = (
+                history.may_be_in_either_cluster(&net, 2),
+                history.same_cluster(&net, 2, 4),
+                history.same_cluster(&net, 2, 0),
+            );
             net.crash(3);
-            let after = (story.is_astray(&net, 2), story.together(&net, 2, 4), story.together(&net, 2, 0));
+            let after = (
+                history.may_be_in_either_cluster(&net, 2),
+                history.same_cluster(&net, 2, 4),
+                history.same_cluster(&net, 2, 0),
+            );
             (before, after)
         });
         assert_eq!(found.unwrap(), ((false, true, false), (true, false, false)));
@@ -576,16 +606,16 @@ mod tests {
     fn clusters_are_sure_to_be_one_if_whoever_merged_them_lived_to_tell() {
         let watched = chinwag_actors::settings::Settings::default();
         let found = Simulation::new(1).nodes(2).beside([1, 1]).settings(watched).run(|net| async move {
-            let mut story = Story::new(2, &[1, 1], true, BTreeSet::new());
-            story.put(&net, "g", 0, &[0, 2]);
-            story.put(&net, "g", 1, &[1, 3]);
-            let together = |story: &Story| [story.together(&net, 1, 2), story.together(&net, 0, 3)];
-            let mut later = story.clone();
-            let before = together(&story);
-            story.end(&net, 0);
+            let mut history = History::new(2, &[1, 1], true, BTreeSet::new());
+            history.put(&net, "g", 0, &[0, 2]);
+            history.put(&net, "g", 1, &[1, 3]);
+            let same_cluster = |history: &History| [history.same_cluster(&net, 1, 2), history.same_cluster(&net, 0, 3)];
+            let mut later = history.clone();
+            let before = same_cluster(&history);
+            history.end(&net, 0);
             net.advance(Duration::from_secs(10)).await;
             later.end(&net, 0);
-            (before, together(&story), together(&later))
+            (before, same_cluster(&history), same_cluster(&later))
         });
         assert_eq!(found.unwrap(), ([true, true], [false, true], [true, true]));
     }
@@ -597,10 +627,10 @@ mod tests {
         let excused = Simulation::new(1).nodes(3).beside([1]).run(|net| async move {
             use Status::{Alive, Failed, Pending, Unreachable};
             let excuses = |one: Status, two: Status, demands: &[Demand]| {
-                let story = Story::new(3, &[1], true, demands.iter().copied().collect());
-                // what a node of another cluster knows does not matter
-                let standings = Standings([(0, of(one)), (2, of(two)), (3, of(Failed))].into());
-                standings.excuses(&net, &story, 0, &dead)
+                let history = History::new(3, &[1], true, demands.iter().copied().collect());
+                // what a node of another cluster knows is ignored
+                let statuses = Statuses([(0, of(one)), (2, of(two)), (3, of(Failed))].into());
+                statuses.excuses(&net, &history, 0, &dead)
             };
             [
                 excuses(Alive, Failed, &[]),

@@ -1,18 +1,19 @@
-//! The measured story of membership: how soon a dead node is out of every view, and how many live ones are removed.
+//! An experiment: how soon a dead node is removed from every view, and how many live nodes are removed by mistake.
 //!
 //! ```text
 //! start    all nodes know and have heard each other; nothing is lost; it lasts until they have agreed on a cluster
-//! idle     so many protocol periods, in which nobody dies
-//! kills    one after another: a random node dies at a random moment of a period; it is watched until every living node
-//!          has removed it; it starts again at its address and joins through another; the next one follows when the
-//!          others have it back
+//! idle     protocol periods in which no node is killed
+//! kills    one after another: a random node is killed at a random moment of a period; it is observed until every
+//!          living node has removed it; it restarts at its address and joins through another node; the next kill
+//!          follows when the others have added it again
 //! ```
 //!
-//! The nodes are real actors on the simulated network. All times are virtual, and a seed decides everything, so the same
-//! seed gives the same figures. Loss and pauses begin after the start, and the start is no part of any figure.
+//! The nodes are real actors on the simulated network. All times are virtual, and the same seed gives the same figures.
+//! Loss and pauses begin after the start, which no figure includes.
 //!
-//! What the nodes' subscribers are told is counted ([`Event`]). After each kill the views themselves are looked at, too: a
-//! node that lists the victim although it has said that it removed it counts as one that has not.
+//! The figures count the events that the nodes' subscribers receive ([`Event`]). After each kill, the views are
+//! compared too: a node that has reported the removal of the victim and still lists it counts as one that has not
+//! removed it.
 
 use std::{cell::RefCell, collections::BTreeSet, fmt, rc::Rc, str::FromStr, time::Duration};
 
@@ -28,54 +29,54 @@ use serde::Serialize;
 use tokio::{sync::Notify, time::timeout};
 
 use super::{
-    Latency, Net, STORY, Simulation, SimulationError, address, check_share, net::seed_of, spread::Percentiles,
+    Latency, Net, SCENARIO, Simulation, SimulationError, address, check_share, net::seed_of, spread::Percentiles,
 };
 
-/// Most kills: two times are held for each.
+/// The largest number of kills. The report keeps two times for each.
 pub const MAX_KILLS: u32 = 100_000;
 
-/// The longest that may be observed, in virtual time.
+/// The longest observation, in virtual time.
 pub const LONGEST: Duration = Duration::from_secs(366 * 86_400);
 
-/// Periods for which nodes are left alone at the start, at the least. A guess.
+/// The minimum length of the start in periods. It is a guess.
 const LEAST_START: u32 = 10;
 
-/// Periods after which what has not happened is waited for no longer: that a victim is removed, or is back. A guess,
-/// several times what was seen.
+/// The number of periods after which a kill is unfinished: the victim is not removed, or has not returned. It is a
+/// guess, several times what was observed.
 const PATIENCE: u32 = 120;
 
-/// How many nodes are asked at the start whether they have heard everybody: each answers with a list of all.
+/// How many nodes are asked at the start whether they have heard from all others. Each answer lists all nodes.
 const MOST_ASKED: usize = 100;
 
-/// Events that are kept for a subscriber, who takes them at the moment at which they are told: as many as one message of
-/// news can cause. Every node holds that many places.
+/// The length of a subscriber's queue: as many events as one message of news can cause. The subscriber takes each event
+/// at once. Every node reserves this memory.
 const EVENTS: usize = chinwag_protocol::swim::MOST_NEWS;
 
-/// Purposes of this story's chance.
+/// Purposes of random generators in this experiment.
 const KILLS: u32 = 2;
 const PAUSES: u32 = 3;
 
-/// What is to be measured.
+/// The settings of the experiment.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Watching {
-    /// How many nodes. From 2.
+pub struct Experiment {
+    /// The number of nodes, from 2.
     pub nodes: usize,
-    /// Share of one-way messages lost, after the start.
+    /// The share of one-way messages that are lost after the start.
     pub loss: f64,
-    /// How long a message takes.
+    /// The latency of messages.
     pub latency: Latency,
-    /// Where all chance comes from.
+    /// The seed of all random numbers.
     pub seed: u64,
-    /// Membership's protocol period. All of its times are in proportion to it.
+    /// The protocol period of membership. All of its times are in proportion to it.
     pub period: Duration,
-    /// For how many periods nobody is killed. Kills follow after these.
+    /// The number of idle periods before the kills.
     pub periods: u64,
-    /// How many are killed, one after another. At most [`MAX_KILLS`].
+    /// The number of nodes that are killed, one after another. At most [`MAX_KILLS`].
     pub kills: u32,
-    /// How they die.
+    /// How the nodes die.
     pub death: Death,
-    /// Nodes that stand still now and then, after the start.
+    /// Pauses of nodes after the start.
     pub pauses: Option<Pauses>,
 }
 
@@ -84,10 +85,10 @@ pub struct Watching {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Death {
-    /// The process is killed: its host refuses connections at once. Text: `refused`.
+    /// The process is killed, and its host refuses connections. Text form: `refused`.
     #[default]
     Refused,
-    /// The host is gone: nothing answers. Text: `silent`.
+    /// The host is gone, and nothing answers. Text form: `silent`.
     Silent,
 }
 
@@ -103,10 +104,10 @@ impl fmt::Display for Death {
 impl FromStr for Death {
     type Err = SimulationError;
 
-    /// Reads what [`Display`](fmt::Display) writes.
+    /// Parses the form that [`Display`](fmt::Display) writes.
     ///
     /// # Errors
-    /// [`SimulationError::Argument`], quoting the text.
+    /// [`SimulationError::Argument`] with the text.
     fn from_str(text: &str) -> Result<Death, SimulationError> {
         match text {
             "refused" => Ok(Death::Refused),
@@ -119,98 +120,100 @@ impl FromStr for Death {
     }
 }
 
-/// Nodes that stand still now and then, as suspended processes do: in every cycle a share of the nodes, drawn afresh, all
-/// from the cycle's first moment on.
+/// Pauses of nodes, like those of suspended processes. In every cycle a new random share of the nodes pauses at the
+/// start of the cycle.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Pauses {
-    /// For how long.
+    /// The length of a pause.
     pub length: Duration,
-    /// The length of a cycle. Longer than the pause.
+    /// The length of a cycle, which is longer than the pause.
     pub every: Duration,
-    /// The share of all nodes, at least one node and not all of them.
+    /// The share of nodes that pause, at least one node and not all.
     pub share: f64,
 }
 
-/// Where a run has got to, for those who have a clock: the simulation has none.
+/// The progress of a run. The simulation has no real clock; a caller that has one can measure the phases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
+pub enum Progress {
     /// The start is over.
     Started,
     /// One more idle period is over.
     Period,
     /// All idle periods are over.
     Idle,
-    /// One more kill is over, but for the return of the victim.
+    /// One more kill is over, except for the return of the victim.
     Killed,
-    /// All is over. The nodes are still to be ended.
+    /// Everything is over. The nodes have not been ended yet.
     Over,
 }
 
-/// What one run came to.
+/// The result of one run.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Run {
     /// The figures.
     pub figures: Figures,
-    /// Each kill, in order.
+    /// The removal of each victim, in order.
     pub removals: Vec<Removal>,
-    /// Every message, where it was asked for.
+    /// Every message, if the run was traced.
     pub trace: String,
 }
 
-/// What became of one kill.
+/// The removal of one victim.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Removal {
-    /// From the kill until a first node had removed the victim; none where nobody did.
+    /// The time from the kill until the first node had removed the victim, or `None` if no node did.
     pub first: Option<Duration>,
-    /// Until the last living node had; none where one did not.
+    /// The time from the kill until the last living node had removed the victim, or `None` if a node did not.
     pub last: Option<Duration>,
 }
 
-/// The figures of a run. All but `idle` are over everything after the start.
+/// The figures of a run. All except `idle` cover everything after the start.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Figures {
-    /// How many nodes.
+    /// The number of nodes.
     pub nodes: usize,
-    /// Where all chance came from.
+    /// The seed of all random numbers.
     pub seed: u64,
-    /// Share of one-way messages lost.
+    /// The share of one-way messages that were lost.
     pub loss: f64,
-    /// How long a message took.
+    /// The latency of messages.
     pub latency: String,
-    /// Membership's protocol period.
+    /// The protocol period of membership.
     pub protocol_period_seconds: f64,
-    /// The pauses; none where there were none.
+    /// The pauses, or `None` if there were none.
     pub pauses: Option<PausesFigures>,
-    /// Virtual time that the start took.
+    /// The length of the start in virtual time.
     pub start_seconds: f64,
-    /// How many were killed.
+    /// The number of kills.
     pub kills: u32,
-    /// How they died; none where nobody did.
+    /// How the nodes died, or `None` if none was killed.
     pub death: Option<Death>,
-    /// Kills whose victim was not out of every living node's view within 120 periods. They are no part of
-    /// `last_seconds`.
+    /// The number of kills whose victim was still in the view of a living node after 120 periods. `last_seconds` does
+    /// not include them.
     pub unfinished_kills: u32,
-    /// Virtual time from a kill until a first node had removed the victim. None where nobody did.
+    /// The virtual time from a kill until the first node had removed the victim, or `None` if no node did.
     pub first_seconds: Option<Percentiles>,
-    /// Virtual time from a kill until the last living node had removed the victim. None where that never came.
+    /// The virtual time from a kill until the last living node had removed the victim, or `None` if that never
+    /// happened.
     pub last_seconds: Option<Percentiles>,
-    /// How often a node removed one that was alive and running, each removal as one node sees it.
+    /// The number of removals of running nodes. Each node that removes another one counts.
     pub false_removals: u64,
-    /// How often a node removed one that was alive and paused at that moment, each as one node sees it.
+    /// The number of removals of nodes that were paused at that moment. Each node that removes another one counts.
     pub paused_removals: u64,
-    /// How often a node heard that one was suspected that was alive, each as one node sees it.
+    /// The number of suspicions of living nodes. Each node that hears of a suspicion counts.
     pub suspicions: u64,
-    /// Requests of any kind, gossip's among them, by node and period.
+    /// The number of all requests, those of gossip included, per node and period.
     pub requests_per_node_period: f64,
-    /// Protocol periods observed, times nodes that were alive.
+    /// The number of observed protocol periods, times the number of living nodes.
     pub node_periods: u64,
-    /// Events that came faster than the measurement took them; where any did, other counts may be short.
+    /// The number of events that arrived faster than the experiment took them. If it is not 0, other counts may be too
+    /// low.
     pub missed_events: u64,
-    /// The idle periods by themselves. None where there were none.
+    /// The figures of the idle periods alone, or `None` if there were none.
     pub idle: Option<IdleFigures>,
 }
 
@@ -218,9 +221,9 @@ pub struct Figures {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct IdleFigures {
-    /// How many periods.
+    /// The number of periods.
     pub periods: u64,
-    /// Periods times nodes.
+    /// The number of periods times the number of nodes.
     pub node_periods: u64,
     /// As [`Figures::false_removals`].
     pub false_removals: u64,
@@ -232,30 +235,30 @@ pub struct IdleFigures {
     pub requests_per_node_period: f64,
 }
 
-/// The pauses, as data.
+/// The settings of the pauses, as data.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct PausesFigures {
-    /// How long each was.
+    /// The length of a pause.
     pub pause_seconds: f64,
     /// The length of a cycle.
     pub every_seconds: f64,
-    /// The share of nodes paused in each cycle.
+    /// The share of nodes that pause in each cycle.
     pub share: f64,
 }
 
 impl Pauses {
-    /// Pauses of this length, once in every cycle, of this share of the nodes.
+    /// Pauses of this length for this share of the nodes, once in every cycle.
     pub fn new(length: Duration, every: Duration, share: f64) -> Pauses {
         Pauses { length, every, share }
     }
 }
 
-impl Watching {
-    /// So many nodes for ten periods of 1 s, of which nobody is killed and none pauses, over a network that takes 1 ms for a
-    /// message and loses none, with the seed 1. Its fields say otherwise.
-    pub fn new(nodes: usize) -> Watching {
-        Watching {
+impl Experiment {
+    /// Nodes for ten idle periods of 1 s, without kills and pauses, on a network with a latency of 1 ms and without
+    /// loss, with the seed 1.
+    pub fn new(nodes: usize) -> Experiment {
+        Experiment {
             nodes,
             loss: 0.0,
             latency: Latency::Constant(1),
@@ -268,14 +271,14 @@ impl Watching {
         }
     }
 
-    /// Whether this can be measured; nothing runs.
+    /// Checks the settings without running anything.
     ///
     /// # Errors
-    /// [`SimulationError`], saying what cannot be.
+    /// A [`SimulationError`] that says what is invalid.
     pub fn check(&self) -> Result<(), SimulationError> {
         let impossible = |why: String| Err(SimulationError::Argument(why));
         if self.nodes < 2 {
-            return impossible(format!("nodes watch each other from 2 nodes on, not {}", self.nodes));
+            return impossible(format!("membership needs at least 2 nodes, not {}", self.nodes));
         }
         if self.periods == 0 && self.kills == 0 {
             return impossible("without idle periods and kills there is nothing to measure".to_owned());
@@ -315,45 +318,46 @@ impl Watching {
             .acquainted()
     }
 
-    /// One run, on this thread.
+    /// Runs once, on this thread.
     ///
     /// # Errors
-    /// As [`check`](Watching::check). Nothing has run then.
+    /// As [`check`](Experiment::check). Nothing has run then.
     pub fn run(&self, traced: bool) -> Result<Run, SimulationError> {
-        self.run_in_stages(traced, |_| {})
+        self.run_with_progress(traced, |_| {})
     }
 
-    /// The same, and tells where it has got to.
+    /// Runs once, and reports the progress.
     ///
     /// # Errors
-    /// As [`run`](Watching::run).
-    pub fn run_in_stages(&self, traced: bool, at: impl Fn(Stage)) -> Result<Run, SimulationError> {
+    /// As [`run`](Experiment::run).
+    pub fn run_with_progress(&self, traced: bool, progress: impl Fn(Progress)) -> Result<Run, SimulationError> {
         self.check()?;
         let simulation = self.simulation();
         let simulation = if traced { simulation.traced() } else { simulation };
         simulation.run(|net| async move {
             self.start(&net).await;
-            let watch = Rc::new(Watch { net: net.clone(), seen: RefCell::default(), changed: Notify::new() });
+            let observer = Rc::new(Observer { net: net.clone(), observed: RefCell::default(), changed: Notify::new() });
             for node in 0..net.len() {
-                watch.subscribe(node).await;
+                observer.subscribe(node).await;
             }
             let start = net.now();
             let before = net.counts().requests;
-            // it was checked
+            // the share was checked
             let _ = net.set_loss(self.loss);
             if let Some(pauses) = self.pauses {
-                let chance = ChaCha8Rng::from_seed(seed_of(self.seed, STORY, PAUSES));
-                tokio::task::spawn_local(pauses.keep_up(net.clone(), chance));
+                let rng = ChaCha8Rng::from_seed(seed_of(self.seed, SCENARIO, PAUSES));
+                tokio::task::spawn_local(pauses.keep_up(net.clone(), rng));
             }
-            at(Stage::Started);
+            progress(Progress::Started);
             for _ in 0..self.periods {
                 net.advance(self.period).await;
-                at(Stage::Period);
+                progress(Progress::Period);
             }
-            at(Stage::Idle);
-            let tally = |seen: &Seen| (seen.false_removals, seen.paused_removals, seen.suspicions);
+            progress(Progress::Idle);
+            let tally =
+                |observed: &Observations| (observed.false_removals, observed.paused_removals, observed.suspicions);
             let idle = (self.periods > 0).then(|| {
-                let (false_removals, paused_removals, suspicions) = tally(&watch.seen.borrow());
+                let (false_removals, paused_removals, suspicions) = tally(&observer.observed.borrow());
                 let node_periods = self.periods * self.nodes as u64;
                 let requests_per_node_period = (net.counts().requests - before) as f64 / node_periods as f64;
                 let periods = self.periods;
@@ -366,15 +370,15 @@ impl Watching {
                     requests_per_node_period,
                 }
             });
-            let mut chance = ChaCha8Rng::from_seed(seed_of(self.seed, STORY, KILLS));
+            let mut rng = ChaCha8Rng::from_seed(seed_of(self.seed, SCENARIO, KILLS));
             let (mut removals, mut dead) = (Vec::new(), Duration::ZERO);
             for _ in 0..self.kills {
-                let (removal, absence) = self.kill(&watch, &mut chance, &at).await;
+                let (removal, absence) = self.kill(&observer, &mut rng, &progress).await;
                 removals.push(removal);
                 dead += absence;
             }
-            at(Stage::Over);
-            let (false_removals, paused_removals, suspicions) = tally(&watch.seen.borrow());
+            progress(Progress::Over);
+            let (false_removals, paused_removals, suspicions) = tally(&observer.observed.borrow());
             let lived = (net.now() - start).as_secs_f64() * self.nodes as f64 - dead.as_secs_f64();
             let node_periods = lived / self.period.as_secs_f64();
             let figures = Figures {
@@ -395,28 +399,28 @@ impl Watching {
                 suspicions,
                 requests_per_node_period: (net.counts().requests - before) as f64 / node_periods,
                 node_periods: node_periods.round() as u64,
-                missed_events: watch.seen.borrow().missed_events,
+                missed_events: observer.observed.borrow().missed_events,
                 idle,
             };
             Run { figures, removals, trace: net.trace() }
         })
     }
 
-    /// Lets the nodes hear each other.
+    /// Waits until the nodes have heard from each other.
     async fn start(&self, net: &Net) {
         net.advance(self.period * LEAST_START).await;
         let last = net.now() + self.period * PATIENCE;
         let step = self.nodes.div_ceil(MOST_ASKED);
         for node in (0..self.nodes).step_by(step) {
-            self.acquainted(net, node, last).await;
+            self.until_acquainted(net, node, last).await;
         }
     }
 
-    /// Waits until a node has heard everybody that it knows of, but no longer than that.
-    async fn acquainted(&self, net: &Net, node: usize, last: Duration) {
+    /// Waits until a node has heard from all nodes that it knows, or until `last`.
+    async fn until_acquainted(&self, net: &Net, node: usize, last: Duration) {
         while net.now() < last {
             let list = net.node(node).membership().list().await.unwrap_or_default();
-            if list.values().all(|standing| standing.status != Status::Pending) {
+            if list.values().all(|member| member.status != Status::Pending) {
                 break;
             }
             drop(list);
@@ -424,47 +428,52 @@ impl Watching {
         }
     }
 
-    /// Kills a node, and brings it back once it is gone. Answers for how long it was dead, too.
-    async fn kill(&self, watch: &Rc<Watch>, chance: &mut ChaCha8Rng, at: &impl Fn(Stage)) -> (Removal, Duration) {
-        let net = &watch.net;
-        let phase = chance.random_range(0..self.period.as_millis().max(1) as u64);
+    /// Kills a node, and restarts it once it is removed. Returns the removal, and how long the node was dead.
+    async fn kill(
+        &self,
+        observer: &Rc<Observer>,
+        rng: &mut ChaCha8Rng,
+        progress: &impl Fn(Progress),
+    ) -> (Removal, Duration) {
+        let net = &observer.net;
+        let phase = rng.random_range(0..self.period.as_millis().max(1) as u64);
         net.advance(self.period + Duration::from_millis(phase)).await;
         let running: Vec<usize> = (0..self.nodes).filter(|node| net.is_up(*node)).collect();
-        // a share of less than all nodes is paused
-        let Some(&victim) = running.get(chance.random_range(0..running.len().max(1))) else {
+        // at least one node is not paused
+        let Some(&victim) = running.get(rng.random_range(0..running.len().max(1))) else {
             return (Removal::default(), Duration::ZERO);
         };
         let killed = net.now();
-        watch.expect(victim, killed);
+        observer.expect(victim, killed);
         match self.death {
             Death::Refused => net.crash(victim),
             Death::Silent => net.vanish(victim),
         }
         let patience = self.period * PATIENCE;
-        let removed = timeout(patience, watch.until(|seen| seen.waiting.is_empty())).await.is_ok();
-        let gone = removed && !watch.anyone_lists(victim).await;
-        let removal = watch.removal(gone);
-        at(Stage::Killed);
+        let removed = timeout(patience, observer.until(|observed| observed.waiting.is_empty())).await.is_ok();
+        let gone = removed && !observer.anyone_lists(victim).await;
+        let removal = observer.removal(gone);
+        progress(Progress::Killed);
         let seeds: Vec<usize> = running.into_iter().filter(|node| *node != victim).collect();
-        if let Some(&seed) = seeds.get(chance.random_range(0..seeds.len().max(1))) {
-            net.join(victim, &[seed], &[super::named(net.group())]);
+        if let Some(&seed) = seeds.get(rng.random_range(0..seeds.len().max(1))) {
+            net.join(victim, &[seed], &[super::gid(net.group())]);
         }
         let absence = net.now() - killed;
         let last = net.now() + patience;
-        watch.returned(victim);
-        // one that does not take it back is seen in the figures of the next kill
-        let _ = timeout(patience, watch.until(|seen| !seen.is_gone_somewhere(victim))).await;
-        self.acquainted(net, victim, last).await;
-        watch.subscribe(victim).await;
+        observer.returned(victim);
+        // a victim that does not return is reported with the next kill
+        let _ = timeout(patience, observer.until(|observed| !observed.is_gone_somewhere(victim))).await;
+        self.until_acquainted(net, victim, last).await;
+        observer.subscribe(victim).await;
         (removal, absence)
     }
 }
 
 impl Pauses {
-    async fn keep_up(self, net: Net, mut chance: ChaCha8Rng) {
+    async fn keep_up(self, net: Net, mut rng: ChaCha8Rng) {
         let count = ((self.share * net.len() as f64).round() as usize).clamp(1, net.len() - 1);
         loop {
-            let mut paused = index::sample(&mut chance, net.len(), count).into_vec();
+            let mut paused = index::sample(&mut rng, net.len(), count).into_vec();
             paused.retain(|node| net.is_up(*node));
             paused.iter().for_each(|node| net.pause(*node));
             net.advance(self.length).await;
@@ -488,69 +497,69 @@ fn percentiles(times: impl Iterator<Item = Duration>) -> Option<Percentiles> {
     Percentiles::of(&seconds)
 }
 
-/// Takes in what the nodes' subscribers are told.
-struct Watch {
+/// Records the events of all nodes.
+struct Observer {
     net: Net,
-    seen: RefCell<Seen>,
-    /// Told when somebody removed the victim, or took it back.
+    observed: RefCell<Observations>,
+    /// Notified when a node has removed the victim, or has added it again.
     changed: Notify,
 }
 
 #[derive(Default)]
-struct Seen {
+struct Observations {
     false_removals: u64,
     paused_removals: u64,
     suspicions: u64,
     missed_events: u64,
-    /// Who was killed, and when.
+    /// The node that was killed, and when.
     victim: Option<(usize, Duration)>,
-    /// Living nodes that have yet to remove the victim.
+    /// The living nodes that have not removed the victim yet.
     waiting: BTreeSet<usize>,
     removal: Removal,
-    /// Removals that stand: of whom, by whom.
+    /// The removals that are in effect: of which node, by which node.
     gone: BTreeSet<(usize, usize)>,
 }
 
-impl Seen {
+impl Observations {
     fn is_gone_somewhere(&self, node: usize) -> bool {
         self.gone.range((node, 0)..=(node, usize::MAX)).next().is_some()
     }
 }
 
-impl Watch {
-    /// Takes in what a node tells from now on, for the rest of its life.
+impl Observer {
+    /// Records the events of a node for the rest of its life.
     async fn subscribe(self: &Rc<Self>, node: usize) {
-        // a node that has ended has nothing to tell
+        // a node that has ended has no events
         let Ok(mut events) = self.net.node(node).events().await else { return };
-        let watch = self.clone();
+        let observer = self.clone();
         tokio::task::spawn_local(async move {
             while let Some(event) = events.next().await {
-                watch.note(node, &event);
+                observer.note(node, &event);
             }
         });
     }
 
-    /// A node is about to be killed.
+    /// Prepares for the kill of a node.
     fn expect(&self, victim: usize, at: Duration) {
-        let mut seen = self.seen.borrow_mut();
-        let seen = &mut *seen;
+        let mut observed = self.observed.borrow_mut();
+        let observed = &mut *observed;
         let living = (0..self.net.len()).filter(|node| *node != victim && self.net.lives(*node));
-        // one that has removed it already does not do so again
-        seen.waiting = living.filter(|node| !seen.gone.contains(&(victim, *node))).collect();
-        seen.victim = Some((victim, at));
-        seen.removal = Removal::default();
+        // a node that has already removed it does not report it again
+        observed.waiting = living.filter(|node| !observed.gone.contains(&(victim, *node))).collect();
+        observed.victim = Some((victim, at));
+        observed.removal = Removal::default();
     }
 
-    /// The victim is up again, and has forgotten whom it had removed.
+    /// Records that the victim is up again, and has forgotten which nodes it had removed.
     fn returned(&self, victim: usize) {
-        let mut seen = self.seen.borrow_mut();
-        seen.victim = None;
-        seen.waiting.clear();
-        seen.gone.retain(|(_, by)| *by != victim);
+        let mut observed = self.observed.borrow_mut();
+        observed.victim = None;
+        observed.waiting.clear();
+        observed.gone.retain(|(_, by)| *by != victim);
     }
 
     fn removal(&self, everywhere: bool) -> Removal {
-        let removal = self.seen.borrow().removal;
+        let removal = self.observed.borrow().removal;
         Removal { last: removal.last.filter(|_| everywhere), ..removal }
     }
 
@@ -566,10 +575,10 @@ impl Watch {
         false
     }
 
-    async fn until(&self, holds: impl Fn(&Seen) -> bool) {
+    async fn until(&self, holds: impl Fn(&Observations) -> bool) {
         loop {
             let next = self.changed.notified();
-            if holds(&self.seen.borrow()) {
+            if holds(&self.observed.borrow()) {
                 break;
             }
             next.await;
@@ -577,35 +586,35 @@ impl Watch {
     }
 
     fn note(&self, node: usize, event: &Event) {
-        let mut seen = self.seen.borrow_mut();
+        let mut observed = self.observed.borrow_mut();
         if let Event::Lagged { missed } = event {
-            seen.missed_events += missed;
+            observed.missed_events += missed;
         }
         let Some(peer) = event.peer() else { return };
         let Some(about) = address::index(&peer.node).filter(|about| *about < self.net.len()) else { return };
-        // a verdict on an earlier life accuses nobody that lives
+        // a verdict on an earlier life is not a false removal
         let life = peer.incarnation.life;
         let lives = self.net.lives(about) && (life == 0 || life >= self.net.incarnation(about));
         match event {
-            Event::Suspected { .. } if lives => seen.suspicions += 1,
+            Event::Suspected { .. } if lives => observed.suspicions += 1,
             Event::Failed { .. } => {
-                seen.gone.insert((about, node));
+                observed.gone.insert((about, node));
                 match (lives, self.net.is_up(about)) {
-                    (true, true) => seen.false_removals += 1,
-                    (true, false) => seen.paused_removals += 1,
+                    (true, true) => observed.false_removals += 1,
+                    (true, false) => observed.paused_removals += 1,
                     (false, _) => {}
                 }
-                if let Some((_, since)) = seen.victim.filter(|(victim, _)| *victim == about && !lives)
-                    && seen.waiting.remove(&node)
+                if let Some((_, since)) = observed.victim.filter(|(victim, _)| *victim == about && !lives)
+                    && observed.waiting.remove(&node)
                 {
                     let after = self.net.now() - since;
-                    seen.removal.first.get_or_insert(after);
-                    seen.removal.last = Some(after);
+                    observed.removal.first.get_or_insert(after);
+                    observed.removal.last = Some(after);
                     self.changed.notify_waiters();
                 }
             }
             Event::Joined(_) | Event::Rejoined(_) => {
-                seen.gone.remove(&(about, node));
+                observed.gone.remove(&(about, node));
                 self.changed.notify_waiters();
             }
             _ => {}
@@ -613,9 +622,9 @@ impl Watch {
     }
 }
 
-/// Time that a run took, by whoever has a clock.
+/// The time that a run took, measured by a caller with a clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Took {
+pub struct Times {
     /// The start.
     pub start: Duration,
     /// The idle periods.
@@ -624,36 +633,36 @@ pub struct Took {
     pub kills: Duration,
 }
 
-/// A run's figures with what it took of the machine.
+/// The figures of a run, with its real time, processor time and memory.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Report {
-    /// What was measured.
+    /// The figures.
     #[serde(flatten)]
     pub figures: Figures,
-    /// Real time that all took, the start included.
+    /// The real time of the run, with the start.
     pub wall_seconds: f64,
-    /// Real time that the start took.
+    /// The real time of the start.
     pub start_wall_seconds: f64,
-    /// Real time that a node took for a period, in microseconds, after the start. All nodes are on one thread.
+    /// The real time per node and period after the start, in microseconds. All nodes are on one thread.
     pub wall_micros_per_node_period: f64,
-    /// The same over the idle periods. None where there were none.
+    /// The real time per node and period over the idle periods, or `None` if there were none.
     pub idle_wall_micros_per_node_period: Option<f64>,
-    /// Processor time that a node took for a period, in microseconds, after the start: on a machine that does other
-    /// things it is less than the real time. None where the system does not say.
+    /// The processor time per node and period after the start, in microseconds, or `None` if the system does not report
+    /// it. It is less than the real time on a machine that does other things.
     pub processor_micros_per_node_period: Option<f64>,
-    /// The same over the idle periods.
+    /// The processor time per node and period over the idle periods.
     pub idle_processor_micros_per_node_period: Option<f64>,
-    /// The most memory that the process has held. None where the system does not say.
+    /// The peak memory of the process, or `None` if the system does not report it.
     pub peak_memory_bytes: Option<u64>,
 }
 
 impl Report {
     /// Adds what the run took of the machine.
-    pub fn of(figures: Figures, wall: Took, processor: Option<Took>, peak_memory_bytes: Option<u64>) -> Report {
+    pub fn of(figures: Figures, wall: Times, processor: Option<Times>, peak_memory_bytes: Option<u64>) -> Report {
         let each = |took: Duration, node_periods: u64| took.as_secs_f64() * 1e6 / node_periods.max(1) as f64;
-        let all = |took: Took| each(took.idle + took.kills, figures.node_periods);
-        let idle = |took: Took| figures.idle.as_ref().map(|idle| each(took.idle, idle.node_periods));
+        let all = |took: Times| each(took.idle + took.kills, figures.node_periods);
+        let idle = |took: Times| figures.idle.as_ref().map(|idle| each(took.idle, idle.node_periods));
         Report {
             wall_seconds: (wall.start + wall.idle + wall.kills).as_secs_f64(),
             start_wall_seconds: wall.start.as_secs_f64(),

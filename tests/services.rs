@@ -7,8 +7,7 @@ use std::{collections::BTreeSet, sync::Arc, sync::atomic::AtomicUsize, sync::ato
 
 use chinwag::{
     Answer, Call, CallError, ErrorKind, Gid, GroupConfig, GroupReply, Lasting, Node, NodeAddr, Remote, Scope, Service,
-    Value, membership,
-    protocol::value::Function,
+    Value, membership, protocol::value::Function,
 };
 use support::*;
 

@@ -186,7 +186,7 @@ fn invalid_arguments_print_one_line() {
         (&["--membership", "--payload-bytes", "9"], "--payload-bytes"),
         (&["--membership", "--swarm", "3"], "--swarm"),
         (&["--membership", "--scenario", "x.json"], "--scenario"),
-        (&["--membership", "--nodes", "1"], "from 2 nodes on, not 1"),
+        (&["--membership", "--nodes", "1"], "at least 2 nodes, not 1"),
         (&["--membership", "--loss", "1"], "not 1"),
         (&["--membership", "--kills", "100001"], "at most 100000 nodes"),
         (&["--membership", "--kills", "0", "--periods", "0"], "nothing to measure"),
@@ -254,7 +254,10 @@ fn a_scenario_is_replayed_from_a_file() {
     assert_eq!(code, Some(1), "{error}");
     let lines: Vec<&str> = out.lines().collect();
     assert_eq!(lines[1], format!("  chinwag simulate --scenario {path}"), "{out}");
-    assert_eq!(lines[2], "whoever is connected has heard the same: node 0 has heard \"message 0\" and node 1 has not");
+    assert_eq!(
+        lines[2],
+        "connected nodes have heard the same messages: node 0 has heard \"message 0\" and node 1 has not"
+    );
     assert!(lines[3].starts_with("shrunk to 2 nodes and 2 events"), "{out}");
     write(lines[4]);
     let (code, again, _) = simulate(&["--scenario", path]);

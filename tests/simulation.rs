@@ -591,9 +591,9 @@ fn cliques_beside_a_network_are_apart_and_their_nodes_can_join_it() {
 
 #[test]
 fn membership_is_measured_with_the_same_figures_for_the_same_seed() {
-    use chinwag_simulation::membership::{Death, Pauses, Watching};
+    use chinwag_simulation::membership::{Death, Experiment, Pauses};
     let watching = |seed| {
-        let mut watching = Watching::new(6);
+        let mut watching = Experiment::new(6);
         (watching.loss, watching.latency, watching.seed) = (0.1, Latency::Uniform(1, 5), seed);
         (watching.period, watching.periods) = (ms(200), 20);
         (watching.kills, watching.death) = (2, Death::Silent);
@@ -620,9 +620,9 @@ fn membership_is_measured_with_the_same_figures_for_the_same_seed() {
 
 #[test]
 fn a_node_that_is_removed_though_it_lives_is_counted() {
-    use chinwag_simulation::membership::{Pauses, Watching};
+    use chinwag_simulation::membership::{Experiment, Pauses};
     // it stands still for longer than any suspicion lasts
-    let mut watching = Watching::new(3);
+    let mut watching = Experiment::new(3);
     (watching.period, watching.periods) = (ms(100), 200);
     watching.pauses = Some(Pauses::new(ms(8_000), ms(19_000), 0.3));
     let figures = watching.run(false).unwrap().figures;

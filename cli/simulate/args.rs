@@ -6,7 +6,7 @@ use chinwag::protocol::fanout::Fanout;
 use chinwag_simulation::{
     Latency, Overlay, SimulationError,
     kinds::{KINDS, Kind, USUAL},
-    membership::{Death, Pauses, Watching},
+    membership::{Death, Experiment, Pauses},
 };
 use clap::Args;
 
@@ -149,7 +149,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 impl MembershipArgs {
-    pub(super) fn watching(&self, args: &SimulateArgs) -> Result<Watching, Refusal> {
+    pub(super) fn watching(&self, args: &SimulateArgs) -> Result<Experiment, Refusal> {
         let impossible = |why: &str| Err(Refusal::Invalid(why.to_owned()));
         let period = self.protocol_period.unwrap_or(Duration::from_secs(1));
         if !period.subsec_nanos().is_multiple_of(1_000_000) || period.is_zero() {
@@ -173,7 +173,7 @@ impl MembershipArgs {
             // they come together
             _ => None,
         };
-        let mut watching = Watching::new(args.nodes);
+        let mut watching = Experiment::new(args.nodes);
         watching.loss = args.loss;
         watching.latency = args.latency;
         watching.seed = args.seed;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use chinwag_simulation::{
-    membership::{Figures, Removal, Report, Run, Stage, Took},
+    membership::{Figures, Progress, Removal, Report, Run, Times},
     spread::Percentiles,
 };
 use plotters::{element::DashedPathElement, prelude::*};
@@ -29,11 +29,11 @@ pub(super) fn measure(args: &SimulateArgs) -> Result<ExitCode, Refusal> {
     let bar = progress(watching.periods + PERIODS_PER_KILL * u64::from(watching.kills), "periods");
     let (wall, processor) = (Laps::new(Duration::ZERO), usage::processor_time().map(Laps::new));
     let began = Instant::now();
-    let run = watching.run_in_stages(trace.is_some(), |stage| {
+    let run = watching.run_with_progress(trace.is_some(), |stage| {
         match stage {
-            Stage::Period => return bar.inc(1),
-            Stage::Killed => return bar.inc(PERIODS_PER_KILL),
-            Stage::Started | Stage::Idle | Stage::Over => {}
+            Progress::Period => return bar.inc(1),
+            Progress::Killed => return bar.inc(PERIODS_PER_KILL),
+            Progress::Started | Progress::Idle | Progress::Over => {}
         }
         wall.lap(stage, began.elapsed());
         if let (Some(laps), Some(now)) = (&processor, usage::processor_time()) {
@@ -57,7 +57,7 @@ pub(super) fn measure(args: &SimulateArgs) -> Result<ExitCode, Refusal> {
 /// What each part of a run took, by a clock that is read at its end.
 struct Laps {
     since: Cell<Duration>,
-    took: Cell<Took>,
+    took: Cell<Times>,
 }
 
 impl Laps {
@@ -65,13 +65,13 @@ impl Laps {
         Laps { since: Cell::new(now), took: Cell::default() }
     }
 
-    fn lap(&self, stage: Stage, now: Duration) {
+    fn lap(&self, stage: Progress, now: Duration) {
         let (lap, took) = (now.saturating_sub(self.since.replace(now)), self.took.get());
         self.took.set(match stage {
-            Stage::Started => Took { start: lap, ..took },
-            Stage::Idle => Took { idle: lap, ..took },
-            Stage::Over => Took { kills: lap, ..took },
-            Stage::Period | Stage::Killed => took,
+            Progress::Started => Times { start: lap, ..took },
+            Progress::Idle => Times { idle: lap, ..took },
+            Progress::Over => Times { kills: lap, ..took },
+            Progress::Period | Progress::Killed => took,
         });
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use chinwag_simulation::{
     SimulationError,
-    spread::{Run, Spread, Stage},
+    spread::{Progress, Run, Spread},
 };
 
 use super::{
@@ -35,9 +35,9 @@ pub(super) fn measure(args: &SimulateArgs) -> Result<ExitCode, Refusal> {
     let began = Instant::now();
     let one = |run| {
         let (sending, took) = (Cell::new(began), Cell::new(Duration::ZERO));
-        let done = spread.run_in_stages(run, run == 0 && args.trace.is_some(), |stage| match stage {
-            Stage::Sending => sending.set(Instant::now()),
-            Stage::Over => took.set(sending.get().elapsed()),
+        let done = spread.run_with_progress(run, run == 0 && args.trace.is_some(), |stage| match stage {
+            Progress::Sending => sending.set(Instant::now()),
+            Progress::Over => took.set(sending.get().elapsed()),
         })?;
         Ok((done, took.get()))
     };
