@@ -149,7 +149,7 @@ pub enum LatencyError {
     #[error("a latency is 1 to {LONGEST} ms, not {0}")]
     Range(u32),
     /// The lower bound is above the upper bound.
-    #[error("no latency is both at least {0} and at most {1} ms")]
+    #[error("a latency cannot be at least {0} and at most {1} ms")]
     Backwards(u32, u32),
     /// The standard deviation of a log-normal latency is out of range.
     #[error("the standard deviation of a latency's logarithm is 0 to 3, not {0}")]

@@ -35,6 +35,7 @@
 
 mod address;
 pub mod checks;
+mod connections;
 mod error;
 mod history;
 pub mod kinds;
@@ -44,10 +45,12 @@ mod net;
 mod network;
 mod outbound;
 mod pending_calls;
+mod percentiles;
 mod process;
 mod recorder;
 pub mod run;
 pub mod scenario;
+mod schedule;
 pub mod skew;
 pub mod spread;
 pub mod swarm;
@@ -242,7 +245,7 @@ impl Simulation {
             return Err(SimulationError::Nodes(total));
         }
         if self.beside.contains(&0) {
-            return Err(SimulationError::Argument("a clique beside the network has at least one node".to_owned()));
+            return Err(SimulationError::Argument("a further clique needs at least one node".to_owned()));
         }
         check_share("loss", self.conditions.loss)?;
         check_share("duplication", self.conditions.duplication)?;

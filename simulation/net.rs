@@ -191,7 +191,7 @@ impl Net {
         tokio::task::spawn_local(async move {
             let told = node.group(&gid).gossip().send((message,), &Remote::new("record", "hear")).await;
             if let Err(why) = told {
-                log::debug!(target: "chinwag::simulation", "{node:?} could not tell it: {why}");
+                log::debug!(target: "chinwag::simulation", "{node:?} could not send the message: {why}");
             }
         });
     }

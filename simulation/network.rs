@@ -33,7 +33,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     fmt::Display,
     rc::{Rc, Weak},
     sync::Arc,
@@ -53,16 +53,18 @@ use rand_chacha::ChaCha8Rng;
 use tokio::{
     sync::Notify,
     task::LocalSet,
-    time::{Instant, sleep_until, timeout_at},
+    time::{Instant, timeout_at},
 };
 
 use super::{
     address::{address, index},
+    connections::Connections,
     latency::Latency,
     outbound::{Outbound, answer_payloads, contains, is_same},
     pending_calls::{CallInfo, Key, PendingCalls},
     process::Process,
     recorder::Recorder,
+    schedule::{Event, EventKind, Schedule},
     trace::{Direction, Outcome, Trace},
 };
 
@@ -118,44 +120,14 @@ pub(super) struct Network {
     /// Notified when a node ends or resumes.
     pub changed: Notify,
     pub watched: RefCell<Option<Watched>>,
-    /// The connections that each node keeps open: when it last used one, and to which node. The latest is last.
-    kept: RefCell<BTreeMap<usize, VecDeque<(Instant, usize)>>>,
+    /// The connections that nodes keep open after a membership ping.
+    kept: Connections,
     calls: Rc<PendingCalls>,
-    schedule: RefCell<BTreeMap<Instant, VecDeque<Event>>>,
-    /// The events of the present moment that are not handled yet, sorted by node.
-    present: RefCell<VecDeque<Event>>,
-    /// When the task that works through the schedule will wake up, while it sleeps.
-    sleeping_until: Cell<Option<Instant>>,
-    /// Wakes that task before its time.
-    rescheduled: Notify,
+    schedule: Schedule,
     rng: RefCell<ChaCha8Rng>,
     /// The task set of the network's own tasks, which continue when nodes end.
     tasks: Weak<LocalSet>,
 }
-
-/// An entry of the schedule.
-#[derive(Clone, Copy)]
-struct Event {
-    kind: EventKind,
-    /// The node at which the event happens.
-    node: u32,
-    key: Key,
-}
-
-#[derive(Clone, Copy)]
-enum EventKind {
-    /// The call arrives.
-    Arrives,
-    /// The answer arrives.
-    Returns,
-    /// The deadline of the caller passes.
-    Expires,
-    /// A connection that another node kept open to this one closes. The event belongs to no call.
-    Closes { by: u32 },
-}
-
-/// How long a connection is kept open after the last message on it: the idle timeout of an HTTP client.
-const KEPT_OPEN: Duration = Duration::from_secs(10);
 
 /// The number of events after which the tasks of the nodes get a turn. It bounds the memory for messages that have
 /// arrived and are not processed.
@@ -193,12 +165,9 @@ impl Network {
             sides: RefCell::default(),
             changed: Notify::new(),
             watched: RefCell::default(),
-            kept: RefCell::default(),
+            kept: Connections::default(),
             calls: Rc::default(),
-            schedule: RefCell::default(),
-            present: RefCell::default(),
-            sleeping_until: Cell::new(None),
-            rescheduled: Notify::new(),
+            schedule: Schedule::default(),
             rng: RefCell::new(rng),
             tasks,
         }
@@ -366,8 +335,8 @@ impl Network {
             let stopped = Err(CallError::new(ErrorKind::Stopping, "the node has stopped"));
             return std::future::ready(stopped).boxed_local();
         }
-        if outbound.keeps_connection() {
-            self.keep_connection(from, to);
+        if outbound.keeps_connection() && self.connected(from, to) {
+            self.kept.keep(from, to);
         }
         let name = self.trace.wanted().then(|| outbound.name().into());
         let (is_comparison, has_payload) = (outbound.is_comparison(), self.holds(outbound.payloads()));
@@ -377,26 +346,18 @@ impl Network {
         });
         let (key, waiting) = self.calls.open(CallInfo { from, to, is_comparison, has_payload }, name, outbound);
         // The deadline is scheduled first, so that it comes first among the events of the same moment.
-        self.schedule_event(deadline, EventKind::Expires, from, key);
+        self.schedule.add(deadline, EventKind::Expires, from, key);
         self.send_message(EventKind::Arrives, key);
         waiting.boxed_local()
-    }
-
-    fn schedule_event(&self, at: Instant, kind: EventKind, node: usize, key: Key) {
-        let node = u32::try_from(node).unwrap_or(u32::MAX);
-        self.schedule.borrow_mut().entry(at).or_default().push_back(Event { kind, node, key });
-        if self.sleeping_until.get().is_some_and(|until| at < until) {
-            self.rescheduled.notify_one();
-        }
     }
 
     /// Sends one message of a call: it arrives after its latency, or is lost.
     fn send_message(&self, kind: EventKind, key: Key) {
         let Some(info) = self.calls.info(key) else { return };
-        let (direction, from, to) = kind.endpoints(info);
+        let (direction, from, to) = endpoints(kind, info);
         self.carries(info.has_payload);
         match self.depart(from, to) {
-            Ok(latency) => self.schedule_event(Instant::now() + latency, kind, to, key),
+            Ok(latency) => self.schedule.add(Instant::now() + latency, kind, to, key),
             Err(outcome) => self.lose(key, direction, outcome),
         }
     }
@@ -412,39 +373,14 @@ impl Network {
     pub(super) async fn run(self: Rc<Self>) {
         let mut done = 0;
         loop {
-            while let Some(event) = self.due() {
+            while let Some(event) = self.schedule.take_due() {
                 self.clone().handle(event);
                 done += 1;
                 if done % EVENTS_AT_A_TIME == 0 {
                     tokio::task::yield_now().await;
                 }
             }
-            let next = self.schedule.borrow().first_key_value().map(|(at, _)| *at);
-            let far = || Instant::now() + MAX_DEADLINE;
-            let until = next.unwrap_or_else(far);
-            self.sleeping_until.set(Some(until));
-            tokio::select! {
-                () = sleep_until(until) => {}
-                () = self.rescheduled.notified() => {}
-            }
-            self.sleeping_until.set(None);
-        }
-    }
-
-    /// Takes the next event that is due.
-    fn due(&self) -> Option<Event> {
-        let mut present = self.present.borrow_mut();
-        loop {
-            if let Some(event) = present.pop_front() {
-                return Some(event);
-            }
-            let mut schedule = self.schedule.borrow_mut();
-            let first = schedule.first_entry()?;
-            if *first.key() > Instant::now() {
-                return None;
-            }
-            *present = first.remove();
-            present.make_contiguous().sort_by_key(|event| event.node);
+            self.schedule.wait().await;
         }
     }
 
@@ -454,7 +390,7 @@ impl Network {
         }
         // the call is over
         let Some(info) = self.calls.info(key) else { return };
-        let (direction, from, to) = kind.endpoints(info);
+        let (direction, from, to) = endpoints(kind, info);
         match kind {
             EventKind::Expires => {
                 if self.calls.awaited(key) {
@@ -471,15 +407,11 @@ impl Network {
     }
 }
 
-impl EventKind {
-    /// The direction of the message, its sender and its receiver.
-    fn endpoints(self, info: CallInfo) -> (Direction, usize, usize) {
-        match self {
-            EventKind::Arrives | EventKind::Expires | EventKind::Closes { .. } => {
-                (Direction::Request, info.from, info.to)
-            }
-            EventKind::Returns => (Direction::Answer, info.to, info.from),
-        }
+/// The direction of the message of an event, its sender and its receiver.
+fn endpoints(kind: EventKind, info: CallInfo) -> (Direction, usize, usize) {
+    match kind {
+        EventKind::Arrives | EventKind::Expires | EventKind::Closes { .. } => (Direction::Request, info.from, info.to),
+        EventKind::Returns => (Direction::Answer, info.to, info.from),
     }
 }
 
@@ -616,46 +548,29 @@ impl Network {
 }
 
 impl Network {
-    /// Records that `from` has an open connection to `to`, if the two are connected.
-    fn keep_connection(&self, from: usize, to: usize) {
-        if !self.connected(from, to) {
-            return;
-        }
-        let now = Instant::now();
-        let mut kept = self.kept.borrow_mut();
-        let open = kept.entry(from).or_default();
-        open.retain(|(at, peer)| *peer != to && now - *at <= KEPT_OPEN);
-        open.push_back((now, to));
-    }
-
     /// The nodes to which `victim` has an open connection: those that it sent a membership ping with `kept` in the last
     /// ten seconds. They are in ascending order.
     pub(super) fn closed_connections(&self, victim: usize) -> Vec<usize> {
-        let now = Instant::now();
-        let kept = self.kept.borrow();
-        let open = kept.get(&victim).into_iter().flatten().filter(|(at, _)| now - *at <= KEPT_OPEN);
-        let mut peers: Vec<usize> = open.map(|(_, peer)| *peer).collect();
-        peers.sort_unstable();
-        peers
+        self.kept.open_from(victim)
     }
 
     /// Closes the connections of a process that has ended, and notifies each peer one latency later. The notification
     /// is never lost, because the operating system repeats it, but it does not pass a partition.
     pub(super) fn close_connections(&self, victim: usize) {
         let peers = self.closed_connections(victim);
-        self.kept.borrow_mut().remove(&victim);
+        self.kept.remove(victim);
         for peer in peers {
             let latency = self.link(victim, peer).latency.unwrap_or(self.conditions.get().latency);
             let latency = latency.draw(&mut self.rng.borrow_mut());
             // a simulation has fewer nodes than `u32::MAX`
             let by = u32::try_from(victim).unwrap_or(u32::MAX);
-            self.schedule_event(Instant::now() + latency, EventKind::Closes { by }, peer, Key::default());
+            self.schedule.add(Instant::now() + latency, EventKind::Closes { by }, peer, Key::default());
         }
     }
 
     /// Removes the connections of a node whose host is gone. Nobody is notified.
     pub(super) fn drop_connections(&self, victim: usize) {
-        self.kept.borrow_mut().remove(&victim);
+        self.kept.remove(victim);
     }
 
     /// The connection that `by` had opened to the node `at` closes.

@@ -262,7 +262,7 @@ impl Action {
     fn check(&self, nodes: usize) -> Result<(), SimulationError> {
         let impossible = |why: String| Err(SimulationError::Argument(why));
         if let Some(node) = self.nodes().into_iter().find(|node| *node >= nodes) {
-            return impossible(format!("it names node {node}; the last is {}", nodes.max(1) - 1));
+            return impossible(format!("it names node {node}; the last node is {}", nodes.max(1) - 1));
         }
         match self {
             Action::Tell { bytes, .. } if *bytes > MAX_PAYLOAD => {
@@ -271,9 +271,7 @@ impl Action {
             Action::Partition { sides } => {
                 let mut named = BTreeSet::new();
                 match sides.iter().flatten().find(|node| !named.insert(**node)) {
-                    Some(node) => {
-                        impossible(format!("node {node} stands on two sides of a partition, or twice on one"))
-                    }
+                    Some(node) => impossible(format!("node {node} is on two sides of a partition, or twice on one")),
                     None => Ok(()),
                 }
             }
@@ -283,13 +281,13 @@ impl Action {
             Action::Put { on, .. } if on.is_empty() => impossible("a group is put on at least one node".to_owned()),
             Action::Put { group, .. } => match Gid::new(group) {
                 Ok(gid) if gid.is_all() || gid.is_local() || group == GROUP => {
-                    impossible(format!("an operator puts a group of its own, not {group:?}"))
+                    impossible(format!("an operator cannot put the group {group:?}"))
                 }
                 Ok(_) => Ok(()),
                 Err(why) => impossible(why.to_string()),
             },
             Action::Cut { from, to } | Action::Break { from, to } if from == to => {
-                impossible(format!("node {from} needs no way to itself"))
+                impossible(format!("node {from} has no link to itself"))
             }
             Action::Loss { share } => check_share("loss", *share),
             Action::Clock(skew) => skew.checked(nodes).map(drop),
@@ -386,12 +384,14 @@ impl Scenario {
         let impossible = |why: String| Err(SimulationError::Argument(why));
         for Event { at, what } in &self.events {
             if *at > LATEST {
-                return impossible(format!("an event at {at} ms: the last moment is {LATEST}"));
+                return impossible(format!("an event at {at} ms is too late; the latest time is {LATEST} ms"));
             }
             what.check(self.total())
                 .map_err(|why| SimulationError::Argument(format!("the event at {at} ms: {why}")))?;
             if matches!(what, Action::Join { .. }) && self.watch.is_none() {
-                return impossible(format!("the event at {at} ms: a node joins only where nodes watch each other"));
+                return impossible(format!(
+                    "the event at {at} ms: a join needs \"watch\", the protocol period of membership"
+                ));
             }
         }
         for Link { from, to, latency, loss } in &self.links {

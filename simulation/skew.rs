@@ -61,7 +61,10 @@ impl Skew {
         }
         if self.node >= nodes {
             let last = nodes.saturating_sub(1);
-            return Err(SimulationError::Argument(format!("a clock is node {}'s; the last is {last}", self.node)));
+            return Err(SimulationError::Argument(format!(
+                "a clock names node {}; the last node is {last}",
+                self.node
+            )));
         }
         Ok(self)
     }

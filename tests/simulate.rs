@@ -198,7 +198,7 @@ fn invalid_arguments_print_one_line() {
         (&["--membership", "--pause", "1s"], "--pause-every"),
         (&["--membership", "--pause", "5s", "--pause-every", "5s", "--paused", "0.1"], "shorter than its cycle"),
         (&["--membership", "--pause", "1s", "--pause-every", "5s", "--paused", "1"], "paused is a share"),
-        (&["--membership", "--pause", "1s", "--pause-every", "5s", "--paused", "0"], "more than a share of 0"),
+        (&["--membership", "--pause", "1s", "--pause-every", "5s", "--paused", "0"], "is more than 0"),
         (&["--membership", "--protocol-period", "9ms"], "9ms"),
         (&["--membership", "--protocol-period", "-1s"], "not negative"),
         (&["--membership", "--protocol-period", "soon"], "'soon'"),
@@ -265,7 +265,7 @@ fn a_scenario_is_replayed_from_a_file() {
     write(r#"{"seed": 3, "nodes": 2, "latency": "constant:2", "events": [{"at": 10, "do": "crash", "node": 2}]}"#);
     let (code, _, error) = simulate(&["--scenario", path]);
     assert_eq!(code, Some(2));
-    assert!(error.contains("names node 2; the last is 1"), "{error}");
+    assert!(error.contains("names node 2; the last node is 1"), "{error}");
     write("{}");
     assert_eq!(simulate(&["--scenario", path]).0, Some(2));
     let head = r#"{"seed": 3, "nodes": 3, "latency": "constant:2", "events": ["#;
@@ -275,13 +275,13 @@ fn a_scenario_is_replayed_from_a_file() {
         (r#"{"at": 10, "do": "partition", "side": [0]}"#, "unknown field `side`"),
         (r#"{"do": "heal"}"#, "missing field `at`"),
         (r#"{"at": 10, "do": "sing"}"#, "unknown variant `sing`"),
-        (r#"{"at": 18446744073709551615, "do": "heal"}"#, "the last moment is 3600000"),
-        (r#"{"at": 10, "do": "partition", "sides": [[0, 1], [1, 2]]}"#, "node 1 stands on two sides"),
-        (r#"{"at": 10, "do": "cut", "from": 1, "to": 1}"#, "no way to itself"),
-        (r#"{"at": 10, "do": "join", "node": 1, "through": [0]}"#, "only where nodes watch each other"),
+        (r#"{"at": 18446744073709551615, "do": "heal"}"#, "the latest time is 3600000 ms"),
+        (r#"{"at": 10, "do": "partition", "sides": [[0, 1], [1, 2]]}"#, "node 1 is on two sides"),
+        (r#"{"at": 10, "do": "cut", "from": 1, "to": 1}"#, "no link to itself"),
+        (r#"{"at": 10, "do": "join", "node": 1, "through": [0]}"#, "needs \"watch\""),
         (r#"{"at": 10, "do": "join", "node": 1, "through": [1]}"#, "not through itself"),
         (r#"{"at": 10, "do": "put", "group": "g", "on": [], "members": [1]}"#, "on at least one node"),
-        (r#"{"at": 10, "do": "put", "group": "all", "on": [1], "members": [1]}"#, "a group of its own, not \"all\""),
+        (r#"{"at": 10, "do": "put", "group": "all", "on": [1], "members": [1]}"#, "cannot put the group \"all\""),
         (r#"{"at": 10, "do": "loss", "share": 1}"#, "less than 1, not 1"),
         (r#"{"at": 10, "do": "latency", "latency": "constant:600000"}"#, "at most 60000 ms on average"),
         (r#"{"at": 10, "do": "tell", "node": 0, "bytes": 8388609}"#, "at most 8388608 bytes"),

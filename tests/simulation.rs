@@ -380,7 +380,7 @@ fn a_network_that_cannot_be_is_refused() {
         (Simulation::new(1).duplication(-0.1), "duplication"),
         (Simulation::new(1).nodes(5).overlay(Overlay::RandomRegular(5)), "less than the number of nodes"),
         (Simulation::new(1).latency(Latency::Constant(0)), "not 0"),
-        (Simulation::new(1).clock(Skew::none(2)), "node 2's; the last is 1"),
+        (Simulation::new(1).clock(Skew::none(2)), "node 2; the last node is 1"),
         (Simulation::new(1).clock(Skew::none(1).rate(0.0)), "0.1 to 10 times the true rate, not 0"),
         (Simulation::new(1).clock(Skew::none(1).offset(i64::MIN)), "not -9223372036854775808"),
     ] {
