@@ -32,6 +32,6 @@ pub enum SimulationError {
     #[error("{0}")]
     Argument(String),
     /// The operating system refused a runtime.
-    #[error("no runtime: {0}")]
+    #[error("cannot start a runtime: {0}")]
     Runtime(String),
 }
