@@ -1,9 +1,9 @@
-//! One rumor to all nodes of one process:
-//! `cargo bench --profile dist --bench convergence -- [--json] [--quick] [--most N]`.
+//! One rumor to all nodes of one process: `cargo bench --profile dist --bench convergence -- [--json] [--quick] [--most
+//! N]`.
 //!
 //! 100 nodes for every fan-out function and overlay, then the default at 1,000 and 10,000 and, if asked for with
-//! `--most 100000`, at 100,000. The times are of one run, its nodes' start and end included; the memory is the most that
-//! the process had resident meanwhile, where the system says.
+//! `--most 100000`, at 100,000. The times are of one run, its nodes' start and end included; the memory is the most
+//! that the process had resident meanwhile, where the system says.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

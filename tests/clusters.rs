@@ -1,5 +1,5 @@
-//! Clusters of nodes in virtual time: which nodes belong together, who comes back to what, and what is told about members
-//! that were put and never answered.
+//! Clusters of nodes in virtual time: which nodes belong together, which groups a returning node enters, and the news
+//! about members that never answered.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -20,18 +20,18 @@ fn joining(seed: &NodeAddr) -> Settings {
     Settings { seeds: vec![seed.into()], ..Settings::default() }
 }
 
-/// Nodes that have joined through the first of them, at these ports.
+/// Starts nodes at these ports, which join through the first of them.
 async fn cluster(network: &Rc<Network>, ports: std::ops::RangeInclusive<u16>) -> Vec<Node> {
     let first = at(*ports.start());
     let mut nodes = vec![network.start_life(&first, 1, Settings::default())];
     nodes.extend(ports.skip(1).map(|port| network.start_life(&at(port), 1, joining(&first))));
-    knows_all(&nodes).await;
-    // by then the cluster has an id
+    until_all_know_each_other(&nodes).await;
+    // by then, the cluster has an id
     sleep(Duration::from_secs(8)).await;
     nodes
 }
 
-async fn knows_all(nodes: &[Node]) {
+async fn until_all_know_each_other(nodes: &[Node]) {
     for node in nodes {
         for other in nodes {
             until("they know each other", || sees(node, "all", other.nid())).await;
@@ -44,7 +44,7 @@ async fn size(node: &Node, gid: &str) -> usize {
 }
 
 #[test]
-fn a_newcomer_learns_of_more_members_than_258_and_all_of_them_of_it() {
+fn a_newcomer_and_more_than_258_members_learn_of_each_other() {
     in_virtual_time(async |network| {
         let seed = network.start_life(&at(1), 1, Settings::default());
         let settings = || Settings { on: true, ..joining(&at(1)) };
@@ -62,10 +62,10 @@ fn a_newcomer_learns_of_more_members_than_258_and_all_of_them_of_it() {
 }
 
 #[test]
-fn members_that_only_one_node_speaks_of_neither_stay_nor_decide() {
+fn members_that_only_one_node_reports_are_dropped_and_have_no_vote() {
     in_virtual_time(async |network| {
         let nodes = cluster(&network, 1..=4).await;
-        // three hundred that nobody can reach, told as news of node 2
+        // three hundred unreachable nodes, in the news of node 2
         let by = nodes[1].nid().to_string();
         for chunk in (0..300_u16).collect::<Vec<_>>().chunks(100) {
             let entries = chunk.iter().map(|number| {
@@ -86,12 +86,12 @@ fn members_that_only_one_node_speaks_of_neither_stay_nor_decide() {
 }
 
 #[test]
-fn a_node_killed_at_any_moment_after_it_was_put_is_removed_everywhere() {
+fn a_node_killed_at_any_time_after_a_put_is_removed_by_all() {
     for after in [0, 50, 200, 500, 1_000, 2_000] {
         in_virtual_time(async |network| {
             let all: Vec<NodeAddr> = (1..=6).map(at).collect();
             let nodes: Vec<Node> = all.iter().map(|at| network.start_life(at, 1, Settings::default())).collect();
-            // the first has heard from all of them, as one that has spawned them has
+            // the first node has heard from all of them, like a node that has spawned them
             for node in &all {
                 nodes[0].comm().send(("sid",), &Remote::new("status", "get").on(node.clone())).await.unwrap();
             }
@@ -102,7 +102,7 @@ fn a_node_killed_at_any_moment_after_it_was_put_is_removed_everywhere() {
             network.crash(&all[5]).await;
             for node in &nodes[..5] {
                 let gone = async || !sees(node, "g", all[5].nid()).await;
-                // what nobody has heard from stays: here somebody has, or nobody can tell
+                // a node that nobody has heard from stays; here some node has heard from it, or this is not certain
                 if after >= 200 {
                     until(&format!("killed after {after} ms, it is gone"), gone).await;
                 }
@@ -115,7 +115,7 @@ fn a_node_killed_at_any_moment_after_it_was_put_is_removed_everywhere() {
 }
 
 #[test]
-fn a_made_up_member_stays_is_unreachable_and_holds_up_no_call() {
+fn a_nonexistent_member_stays_as_unreachable_and_delays_no_call() {
     in_virtual_time(async |network| {
         let node = network.start_life(&at(1), 1, Settings::default());
         let mut events = node.events().await.unwrap();
@@ -136,7 +136,7 @@ fn a_made_up_member_stays_is_unreachable_and_holds_up_no_call() {
         let replies = node.group("g").comm().send(("sid",), &Remote::new("status", "get")).await.unwrap();
         assert_eq!((replies.values.len(), replies.errors.len()), (1, 1));
         assert!(began.elapsed() <= Duration::from_secs(1), "{:?}", began.elapsed());
-        // it comes to life
+        // the member starts
         let late = network.start_life(&made_up, 1, Settings::default());
         until("it joins", async || status(&node, made_up.nid()).await == Some(Status::Alive)).await;
         until("both know", || sees(&late, "all", node.nid())).await;
@@ -144,14 +144,14 @@ fn a_made_up_member_stays_is_unreachable_and_holds_up_no_call() {
 }
 
 #[test]
-fn a_node_of_another_cluster_on_a_dead_members_address_is_a_stranger() {
+fn a_node_of_another_cluster_at_the_address_of_a_dead_member_is_a_stranger() {
     in_virtual_time(async |network| {
         let (east, west) = (cluster(&network, 1..=3).await, cluster(&network, 11..=13).await);
         network.crash(&at(3)).await;
         network.crash(&at(13)).await;
         let gone = async || status(&east[0], at(3).nid()).await == Some(Status::Failed);
         until("the east has removed its member", gone).await;
-        // a node that joins the western cluster takes the address of a dead member of the eastern one
+        // a node that joins the second cluster takes the address of a dead member of the first
         let stray = network.start_life(&at(3), 2, joining(&at(11)));
         until("it is in the west", || sees(&west[0], "all", stray.nid())).await;
         sleep(Duration::from_secs(60)).await;
@@ -166,7 +166,7 @@ fn a_node_of_another_cluster_on_a_dead_members_address_is_a_stranger() {
 }
 
 #[test]
-fn a_newcomer_takes_no_cluster_from_gossip_that_comes_before_its_membership_has_started() {
+fn a_newcomer_takes_no_cluster_id_from_gossip_before_its_membership_starts() {
     in_virtual_time(async |network| {
         let (east, west) = (cluster(&network, 1..=3).await, cluster(&network, 11..=12).await);
         let ask = |method, argument| {
@@ -177,7 +177,7 @@ fn a_newcomer_takes_no_cluster_from_gossip_that_comes_before_its_membership_has_
         let id = id.get("cluster").and_then(|id| id.as_str().map(str::to_owned)).unwrap();
         network.crash(&at(3)).await;
         let stray = network.start_life(&at(3), 2, joining(&at(11)));
-        // nothing of the node has run so far
+        // the tasks of the node have not run yet
         let comparison =
             serde_json::json!({"gid": "all", "hash": "0", "from": "10.0.0.1:1", "life": 1, "turn": 0, "cluster": id});
         let refused = stray.dispatch(ask("compare", comparison)).await.unwrap_err();
@@ -189,10 +189,10 @@ fn a_newcomer_takes_no_cluster_from_gossip_that_comes_before_its_membership_has_
 }
 
 #[test]
-fn a_relay_that_reaches_a_node_of_another_cluster_does_not_count_as_having_reached_the_member() {
+fn a_relay_that_reaches_a_node_of_another_cluster_does_not_confirm_the_member() {
     in_virtual_time(async |network| {
         let (east, west) = (cluster(&network, 1..=4).await, cluster(&network, 11..=13).await);
-        // the address is taken before anybody has missed the member, so that all relays get an answer there
+        // the address is taken before any member notices the end, so that all relays get an answer there
         network.crash(&at(3)).await;
         let stray = network.start_life(&at(3), 2, joining(&at(11)));
         until("it is in the west", || sees(&west[0], "all", stray.nid())).await;
@@ -208,7 +208,7 @@ fn a_relay_that_reaches_a_node_of_another_cluster_does_not_count_as_having_reach
 }
 
 #[test]
-fn a_comparison_that_nobody_asked_to_merge_by_merges_no_clusters() {
+fn a_comparison_without_a_put_or_join_merges_no_clusters() {
     in_virtual_time(async |network| {
         let nodes = cluster(&network, 1..=3).await;
         let mut events = Vec::new();
@@ -216,7 +216,7 @@ fn a_comparison_that_nobody_asked_to_merge_by_merges_no_clusters() {
             events.push(node.events().await.unwrap());
         }
         network.requests.borrow_mut().clear();
-        // by the time it answers the comparison, a node of a cluster with a lower id has the address
+        // when it answers the comparison, a node of a cluster with a lower id has its address
         let forged = [(at(2), "ping", "view", "abc".into()), (at(2), "sync", "cluster", "1".into())];
         network.forged.borrow_mut().extend(forged);
         until("both compare views with it", async || network.receivers_of("sync").len() >= 10).await;
@@ -229,7 +229,7 @@ fn a_comparison_that_nobody_asked_to_merge_by_merges_no_clusters() {
 }
 
 #[test]
-fn two_clusters_merge_when_an_operator_puts_a_node_of_one_into_a_group_of_the_other() {
+fn a_put_of_a_node_of_another_cluster_merges_the_clusters() {
     in_virtual_time(async |network| {
         let (east, west) = (cluster(&network, 1..=4).await, cluster(&network, 11..=14).await);
         east[1].groups().put("both", [at(2), at(13)]).await.unwrap();
@@ -245,7 +245,7 @@ fn two_clusters_merge_when_an_operator_puts_a_node_of_one_into_a_group_of_the_ot
 }
 
 #[test]
-fn clusters_of_different_names_never_mix() {
+fn clusters_with_different_names_never_merge() {
     in_virtual_time(async |network| {
         let named = |name: &str, seed: Option<&NodeAddr>| Settings {
             cluster: name.to_owned(),
@@ -262,7 +262,7 @@ fn clusters_of_different_names_never_mix() {
 }
 
 #[test]
-fn a_node_restarted_at_once_without_a_seed_comes_back_to_what_it_was_in() {
+fn a_node_that_restarts_at_once_without_a_seed_returns_to_its_groups() {
     in_virtual_time(async |network| {
         let nodes = cluster(&network, 1..=4).await;
         for node in &nodes {
@@ -282,7 +282,7 @@ fn a_node_restarted_at_once_without_a_seed_comes_back_to_what_it_was_in() {
 }
 
 #[test]
-fn a_member_comes_back_into_its_groups_by_the_message_that_takes_another_out() {
+fn the_news_that_removes_one_member_readmits_another_to_its_groups() {
     in_virtual_time(async |network| {
         let nodes = cluster(&network, 1..=4).await;
         nodes[0].groups().put("g", (1..=4).map(at).collect::<Vec<_>>()).await.unwrap();
@@ -303,16 +303,16 @@ fn a_member_comes_back_into_its_groups_by_the_message_that_takes_another_out() {
     });
 }
 
-/// Two nodes that are in town together, and whose cluster has an id.
-async fn town_of_two(network: &Rc<Network>) -> [Node; 2] {
+/// Two members of the group `web`, whose cluster has an id.
+async fn pair_in_web(network: &Rc<Network>) -> [Node; 2] {
     let nodes = [network.start(&at(1), None), network.start(&at(2), Some("10.0.0.1:1"))];
     until("both are in town", async || size(&nodes[1], "web").await == 2).await;
     sleep(Duration::from_secs(8)).await;
     nodes
 }
 
-/// Has these two told that the node at port 3 lives, by somebody who has met it and does not know its groups.
-async fn say_that_it_lives(newcomer: &Node) {
+/// Tells both nodes that the node at port 3 is alive, as a node does that has met it and does not know its groups.
+async fn report_alive(newcomer: &Node) {
     let by = at(9).nid().to_string();
     let met =
         serde_json::json!([{"peer": {"ip": "10.0.0.1", "port": 3}, "life": 1, "turn": 0, "claim": "alive", "by": by}]);
@@ -323,23 +323,23 @@ async fn say_that_it_lives(newcomer: &Node) {
 }
 
 #[test]
-fn news_of_a_newcomer_without_its_groups_does_not_keep_its_seed_from_naming_them() {
+fn news_without_groups_does_not_keep_the_seed_from_reporting_the_groups_of_a_newcomer() {
     in_virtual_time(async |network| {
-        let nodes = town_of_two(&network).await;
+        let nodes = pair_in_web(&network).await;
         let newcomer = network.start(&at(3), Some("10.0.0.1:1"));
         until("it has joined", || sees(&nodes[0], "all", newcomer.nid())).await;
-        // somebody who has met it is quicker to say so
-        say_that_it_lives(&newcomer).await;
+        // another node that has met it reports it first
+        report_alive(&newcomer).await;
         until("the other has it in town", || sees(&nodes[1], "web", newcomer.nid())).await;
     });
 }
 
 #[test]
-fn a_newcomer_of_which_all_have_heard_before_it_joins_is_in_its_group_everywhere() {
+fn a_newcomer_known_before_it_joins_is_in_its_group_on_all_nodes() {
     in_virtual_time(async |network| {
-        let nodes = town_of_two(&network).await;
+        let nodes = pair_in_web(&network).await;
         let newcomer = network.start(&at(3), None);
-        say_that_it_lives(&newcomer).await;
+        report_alive(&newcomer).await;
         network.crash(&at(3)).await;
         let newcomer = network.start(&at(3), Some("10.0.0.1:1"));
         until("the other has it in town", || sees(&nodes[1], "web", newcomer.nid())).await;
@@ -347,7 +347,7 @@ fn a_newcomer_of_which_all_have_heard_before_it_joins_is_in_its_group_everywhere
 }
 
 #[test]
-fn a_restarted_node_says_in_which_groups_it_is_to_whoever_welcomes_it() {
+fn a_restarted_node_reports_its_groups_to_the_member_that_readmits_it() {
     in_virtual_time(async |network| {
         let node = network.start(&at(1), None);
         let asker = network.start_life(&at(2), 1, Settings::default());
@@ -361,7 +361,7 @@ fn a_restarted_node_says_in_which_groups_it_is_to_whoever_welcomes_it() {
 }
 
 #[test]
-fn a_restarted_node_asks_the_member_that_welcomed_it_even_if_it_joins_through_another() {
+fn a_restarted_node_asks_the_member_that_readmits_it_even_if_it_joins_through_another() {
     in_virtual_time(async |network| {
         let nodes = cluster(&network, 1..=5).await;
         let own = |port: u16| format!("g{port}");
@@ -371,7 +371,7 @@ fn a_restarted_node_asks_the_member_that_welcomed_it_even_if_it_joins_through_an
         network.crash(&at(5)).await;
         network.lost.borrow_mut().extend((1..=4).map(|port| (at(port), "sync")));
         let again = network.start_life(&at(5), 2, Settings::default());
-        // the first attempt to join takes two seconds to fail
+        // the first attempt to join fails after two seconds
         sleep(Duration::from_millis(2_100)).await;
         network.lost.borrow_mut().clear();
         for port in 1..=4 {
@@ -381,7 +381,7 @@ fn a_restarted_node_asks_the_member_that_welcomed_it_even_if_it_joins_through_an
 }
 
 #[test]
-fn a_node_whose_clock_was_set_back_is_a_member_in_a_later_life() {
+fn a_node_whose_clock_was_set_back_is_readmitted_in_a_later_life() {
     in_virtual_time(async |network| {
         let seed = network.start_life(&at(1), 1_000_000, Settings::default());
         let first = network.start_life(&at(2), 1_000_000, joining(&at(1)));
@@ -399,23 +399,23 @@ fn a_node_whose_clock_was_set_back_is_a_member_in_a_later_life() {
 }
 
 #[test]
-fn a_node_through_which_another_joins_goes_on_looking_for_its_own_seed() {
+fn a_node_that_serves_as_a_seed_keeps_trying_its_own_seed() {
     in_virtual_time(async |network| {
         let node = network.start_life(&at(2), 1, joining(&at(1)));
         let guest = network.start_life(&at(3), 1, joining(&at(2)));
         until("the guest has joined", || sees(&guest, "all", node.nid())).await;
         sleep(Duration::from_secs(30)).await;
         let seed = network.start_life(&at(1), 1, Settings::default());
-        knows_all(&[seed, node, guest]).await;
+        until_all_know_each_other(&[seed, node, guest]).await;
     });
 }
 
 #[test]
-fn a_node_that_does_not_answer_where_it_says_it_is_may_not_join() {
+fn a_node_that_does_not_answer_at_its_stated_address_cannot_join() {
     in_virtual_time(async |network| {
         let seed = network.start_life(&at(1), 1, Settings::default());
         let hidden = network.start_life(&at(2), 1, joining(&at(1)));
-        // nobody is reached at the address that it states
+        // no node answers at the address that it states
         network.nodes.borrow_mut().remove(&at(2).nid());
         sleep(Duration::from_secs(20)).await;
         assert_eq!((size(&seed, "all").await, size(&hidden, "all").await), (1, 1));
@@ -425,7 +425,7 @@ fn a_node_that_does_not_answer_where_it_says_it_is_may_not_join() {
 }
 
 #[test]
-fn a_seed_that_is_the_node_itself_is_not_tried_for_ever() {
+fn a_node_stops_trying_itself_as_a_seed() {
     in_virtual_time(async |network| {
         let node = network.start_life(&at(1), 1, joining(&at(1)));
         sleep(Duration::from_secs(120)).await;
@@ -435,7 +435,7 @@ fn a_seed_that_is_the_node_itself_is_not_tried_for_ever() {
 }
 
 #[test]
-fn a_node_with_two_hundred_large_groups_hands_them_to_a_newcomer_in_pages() {
+fn a_newcomer_receives_two_hundred_large_groups_in_pages() {
     in_virtual_time(async |network| {
         let seed = network.start_life(&at(1), 1, Settings { on: true, ..Settings::default() });
         let members: Vec<NodeAddr> =

@@ -1,5 +1,5 @@
-//! How the program and the nodes that it started end: by signals, with its parent, as process 1, and embedded in another
-//! program.
+//! How the program and the nodes that it started end: by signals, with its parent, as process 1, and embedded in
+//! another program.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

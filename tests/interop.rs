@@ -123,8 +123,8 @@ async fn callbacks_and_values_cross_in_both_directions() {
     let call = Remote::new("ours", "echo").on(theirs[0].node.clone());
     let answer = ours[1].comm().send(("x", 3), &call).await.unwrap();
     assert_eq!(answer, Value::from(vec![Value::from("x"), Value::from(3)]));
-    // Values of every kind come back unchanged, and shared parts stay shared. A cycle would end the reference, which logs
-    // its calls as JSON.
+    // Values of every kind come back unchanged, and shared parts stay shared. A cycle would end the reference, which
+    // logs its calls as JSON.
     let mut shared = Object::new();
     shared.insert("first", Object::from_iter([("k", 1)]));
     shared.insert("second", value::Reference::new(1, ["first"]));

@@ -1,5 +1,5 @@
-//! Joining, in virtual time: through a host name with several addresses, many newcomers at once, nodes whose SIDs collide,
-//! and the limit on subscribers. One test, which is run by hand, joins 300 real processes.
+//! Joining, in virtual time: through a host name with several addresses, many newcomers at once, nodes whose SIDs
+//! collide, and the limit on subscribers. One test, which is run by hand, joins 300 real processes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;

@@ -1,5 +1,5 @@
-//! Membership over real connections: nodes that are killed, stopped, restarted, busy, removed or never existed, and nodes
-//! that join or leave. The tests also check which events the application receives.
+//! Membership over real connections: nodes that are killed, stopped, restarted, busy, removed or never existed, and
+//! nodes that join or leave. The tests also check which events the application receives.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -24,8 +24,8 @@ use support::{
     *,
 };
 
-/// The protocol period of all nodes, in milliseconds. A shorter one would be too short for a machine that compiles at the
-/// same time.
+/// The protocol period of all nodes, in milliseconds. A shorter one would be too short for a machine that compiles at
+/// the same time.
 const PERIOD: &str = "200";
 
 fn quick() -> Settings {
@@ -84,7 +84,8 @@ impl Events {
     }
 }
 
-/// Puts a group of nodes in this process and of others on each of them, and waits until the nodes have heard from each other.
+/// Puts a group of nodes in this process and of others on each of them, and waits until the nodes have heard from each
+/// other.
 async fn put_group(nodes: &[Node], others: &[NodeAddr], gid: &str) {
     let members: Vec<NodeAddr> = addresses(nodes).into_iter().chain(others.iter().cloned()).collect();
     for node in nodes {

@@ -1,4 +1,5 @@
-//! Nodes in processes of their own: how the program starts, what it prints, how it ends, and how nodes start each other.
+//! Nodes in processes of their own: how the program starts, what it prints, how it ends, and how nodes start each
+//! other.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -194,8 +195,8 @@ async fn a_failed_spawn_returns_what_the_process_wrote() {
     stop(vec![parent, other, none]).await;
 }
 
-/// An application that names no program. It is a test because `an_application_that_names_no_program_spawns_chinwag` starts
-/// this file again.
+/// An application that names no program. It is a test because `an_application_that_names_no_program_spawns_chinwag`
+/// starts this file again.
 #[tokio::test]
 #[ignore = "needs the search path that an_application_that_names_no_program_spawns_chinwag sets"]
 async fn spawn_without_a_named_program() {

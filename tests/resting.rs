@@ -1,4 +1,4 @@
-//! A group in which nothing happens: what its nodes still ask each other, and that nobody lacks anything for it.
+//! A group in which nothing happens: the requests that its nodes still make, and that no node misses a message.
 
 #![allow(clippy::unwrap_used)]
 
@@ -12,8 +12,8 @@ use support::{network::*, until};
 
 const COUNT: u16 = 10;
 
-/// Nodes in the group `web`, which all know each other.
-async fn town(network: &Rc<Network>) -> Vec<Node> {
+/// Starts nodes in the group `web`, which all know each other.
+async fn group_at_rest(network: &Rc<Network>) -> Vec<Node> {
     let open = |port: u16| network.start(&at(port), (port > 1).then_some("10.0.0.1:1"));
     let nodes: Vec<Node> = (1..=COUNT).map(open).collect();
     for node in &nodes {
@@ -31,7 +31,7 @@ async fn sleep(seconds: u64) {
 #[test]
 fn nodes_at_rest_send_one_probe_a_second_and_compare_nothing_else() {
     in_virtual_time(async |network| {
-        let _nodes = town(&network).await;
+        let _nodes = group_at_rest(&network).await;
         sleep(60).await;
         network.requests.borrow_mut().clear();
         sleep(60).await;
@@ -44,9 +44,9 @@ fn nodes_at_rest_send_one_probe_a_second_and_compare_nothing_else() {
 }
 
 #[test]
-fn a_node_that_missed_a_message_hears_of_it_with_the_next_probe_that_it_answers() {
+fn a_node_that_missed_a_message_receives_it_after_the_next_probe_that_it_answers() {
     in_virtual_time(async |network| {
-        let nodes = town(&network).await;
+        let nodes = group_at_rest(&network).await;
         for (last, missing) in nodes.iter().enumerate().skip(1) {
             sleep(30).await;
             let here = at(last as u16 + 1);
@@ -70,11 +70,11 @@ fn a_node_that_missed_a_message_hears_of_it_with_the_next_probe_that_it_answers(
 }
 
 #[test]
-fn a_node_enters_all_as_soon_as_it_has_company_there() {
+fn a_node_enters_all_as_soon_as_it_has_a_peer_there() {
     in_virtual_time(async |network| {
         let node = network.start_life(&at(1), 1, Settings::default());
         sleep(40).await;
-        // nobody is there, so that no message and no probe makes the node enter
+        // the other node does not exist, so no message and no probe makes this node enter
         node.groups().put("others", [at(2)]).await.unwrap();
         let met = tokio::time::Instant::now();
         until("it asks what was said before", async || network.receivers_of("enter").contains(&at(2))).await;
@@ -82,14 +82,14 @@ fn a_node_enters_all_as_soon_as_it_has_company_there() {
     });
 }
 
-async fn lives(node: &Node, nid: Nid) -> bool {
+async fn is_alive_for(node: &Node, nid: Nid) -> bool {
     node.nid() == nid || status(node, nid).await == Some(Status::Alive)
 }
 
-/// Members ask each other who is alive, and gossip brings the answers to everyone. Without coordination the number of
-/// requests grows with the square of the number of members: to 600 for each of 100 nodes.
+/// Members ask each other whether they are alive, and gossip spreads the answers. Without coordination the number of
+/// requests grows with the square of the number of members: 600 for each of 100 nodes.
 #[test]
-fn a_group_that_is_put_everywhere_at_once_costs_each_node_a_bounded_number_of_requests() {
+fn a_group_put_on_all_nodes_at_once_costs_each_node_a_limited_number_of_requests() {
     in_virtual_time(async |network| {
         let members: Vec<NodeAddr> = (1..=40).map(at).collect();
         let nodes: Vec<Node> = members.iter().map(|node| network.start_life(node, 1, Settings::default())).collect();
@@ -99,7 +99,7 @@ fn a_group_that_is_put_everywhere_at_once_costs_each_node_a_bounded_number_of_re
         let _ = nodes[0].group("web").groups().put("web", members.clone()).await.unwrap();
         for node in &nodes {
             for member in &members {
-                until("everybody is known to live", || lives(node, member.nid())).await;
+                until("everybody is known to live", || is_alive_for(node, member.nid())).await;
             }
         }
         sleep(2).await;

@@ -1,5 +1,5 @@
-//! Shipped functions, on nodes in this process: how they are called and answer, what they can reach, and that no function
-//! keeps its node from answering other calls.
+//! Shipped functions, on nodes in this process: how they are called and answer, what they can reach, and that no
+//! function keeps its node from answering other calls.
 #![cfg(feature = "scripts")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -19,8 +19,8 @@ use chinwag::{
 use support::{PATIENCE, object, process::PROGRAM, until};
 use tokio::sync::mpsc;
 
-/// How many calls of other clients a node must answer for each hostile function, on average. A node whose own thread runs
-/// the functions would answer one or two.
+/// How many calls of other clients a node must answer for each hostile function, on average. A node whose own thread
+/// runs the functions would answer one or two.
 const SERVED: u32 = 10;
 
 /// Starts a node on a free port.

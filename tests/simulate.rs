@@ -243,7 +243,8 @@ fn a_scenario_is_replayed_from_a_file() {
         (&Value::Array(vec![]), &1.into(), &0.into())
     );
     assert!(outcome["healed_after_ms"].as_u64().unwrap() > 0 && outcome["checked"].as_u64().unwrap() > 10, "{outcome}");
-    // the link between two nodes stays broken: the run finds the violation, and the shrunk scenario fails in the same way
+    // the link between two nodes stays broken: the run finds the violation, and the shrunk scenario fails in the same
+    // way
     write(
         r#"{"seed": 3, "nodes": 9, "overlay": "line", "latency": "constant:2", "loss": 0.2, "events": [
         {"at": 10, "do": "break", "from": 0, "to": 1}, {"at": 20, "do": "tell", "node": 0},

@@ -1,11 +1,11 @@
 //! Processes that join each other and watch each other: chinwag nodes, or agents of serf beside them.
 //!
 //! Every process has an address of its own on loopback and joins through one that runs already. What it says about the
-//! others is pushed to the benchmark: a node by server-sent events (`GET /local/membership/events`), an agent by its log.
-//! Nothing is polled while something is measured, because on two cores the polling would be most of the load.
+//! others is pushed to the benchmark: a node by server-sent events (`GET /local/membership/events`), an agent by its
+//! log. Nothing is polled while something is measured, because on two cores the polling would be most of the load.
 //!
-//! Ports are taken from below the range that the system gives to outgoing connections. A killed node's port is therefore
-//! free when the node is started again, and nobody connects to it by accident meanwhile.
+//! Ports are taken from below the range that the system gives to outgoing connections. A killed node's port is
+//! therefore free when the node is started again, and nobody connects to it by accident meanwhile.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -30,8 +30,8 @@ use super::town::PROGRAM;
 /// How long a process may take to start, and a request for a view to be answered.
 const START: Duration = Duration::from_secs(30);
 
-/// How long all may take to see all. Generous: on a busy machine, agents of serf that join at once need several of their
-/// exchanges of views, 30 s apart.
+/// How long all may take to see all. Generous: on a busy machine, agents of serf that join at once need several of
+/// their exchanges of views, 30 s apart.
 const MEETING: Duration = Duration::from_secs(120);
 
 /// How long a view that is not complete is left alone before it is asked for again. Answers are long where groups are
