@@ -1,9 +1,9 @@
-//! One rumor to all nodes of one process:
-//! `cargo bench --profile dist --bench convergence -- [--json] [--quick] [--most N]`.
+//! Measures one rumor to all nodes of one process: `cargo bench --profile dist --bench convergence -- [--json]
+//! [--quick] [--most N]`.
 //!
-//! 100 nodes for every fan-out function and overlay, then the default at 1,000 and 10,000 and, if asked for with
-//! `--most 100000`, at 100,000. The times are of one run, its nodes' start and end included; the memory is the most that
-//! the process had resident meanwhile, where the system says.
+//! It runs 100 nodes with every fan-out function and overlay, then the default with 1,000 and 10,000 nodes, and with
+//! 100,000 if `--most 100000` is given. A time is that of one run, with the start and the end of its nodes. The memory
+//! is the peak of the process during the runs, if the system reports it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -15,7 +15,7 @@ use chinwag::protocol::fanout::Fanout;
 use chinwag_simulation::{Overlay, spread::Spread};
 use support::{Cell, Options, Report, count, figure, none, words};
 
-/// Runs of 100 nodes; larger networks take one tenth for each tenfold.
+/// The number of runs with 100 nodes. A tenfold number of nodes takes a tenth of the runs.
 const RUNS: u64 = 50;
 
 const COLUMNS: [&str; 9] =
@@ -65,13 +65,13 @@ fn row(nodes: usize, overlay: Overlay, fanout: Fanout, most_runs: u64) -> Vec<Ce
     ]
 }
 
-/// Has the system measure the peak of resident memory from now on.
+/// Resets the system's peak of resident memory.
 fn forget_peak() {
-    // one that does not is not Linux: there is no figure then
+    // systems other than Linux have no such file, and report no peak
     let _ = std::fs::write("/proc/self/clear_refs", "5");
 }
 
-/// The peak since then, in megabytes.
+/// The peak of resident memory since the reset, in megabytes.
 fn peak() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

@@ -1,21 +1,21 @@
-//! How long a hundred nodes take to start, and what memory each takes.
+//! Measures how long a hundred nodes take to start, and how much memory each uses.
 //!
-//! Run it with `cargo bench --profile dist --bench launch`: the profile `dist` is that of the shipped program, and the memory and
-//! speed of another one are not comparable.
+//! Run it with `cargo bench --profile dist --bench launch`. The profile `dist` is that of the shipped program; memory
+//! and speed of other profiles are not comparable.
 //!
 //! ```text
 //! node.spawn, N at once   N processes of the program chinwag; each binds a free port, starts its actors, and calls
 //!                         its onStart, a callback on this node
-//! called back             the last of them has
+//! called back             the last of them has called back
 //! standing                groups.put on this node, and on each of them by one call on the group, has answered
 //! ```
 //!
-//! The time is from the first spawn, and repeated with fresh nodes. Memory is read a second after the last round, when
-//! nothing is under way: resident (RSS), which counts the program's own text in each process anew, and proportional
-//! (PSS), which divides what they share. Beside them, in the same run, the floor: as many processes that are nothing
-//! but an actix-web server of one worker, started one after another without waiting, until the last has printed its
-//! address. Where the JavaScript reference is found it starts as many, each after the one before has called back, as
-//! it loses callbacks of nodes that start at the same time.
+//! A time starts with the first spawn. Each round uses new nodes. Memory is read a second after the last round, when
+//! nothing is under way: resident (RSS), which counts the program's own text in each process, and proportional (PSS),
+//! which divides shared memory among its processes. For comparison, the same run starts as many processes that are only
+//! an actix-web server of one worker, one after another without waiting, until the last has printed its address. If the
+//! JavaScript reference is installed, it starts as many nodes, each after the previous one has called back, because it
+//! loses callbacks of nodes that start at the same time.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -26,7 +26,8 @@ use std::{
 };
 
 use support::{
-    Cell, Options, Report, bare::Process, count, figure, median, none, proc, quantile, reference, town::Town, words,
+    Cell, Options, Report, bare::Process, count, figure, median, none, proc, quantile, reference,
+    spawned_group::SpawnedGroup, words,
 };
 
 fn main() -> ExitCode {
@@ -35,12 +36,12 @@ fn main() -> ExitCode {
     })
 }
 
-/// One way of starting nodes, measured.
+/// Measurements of one way to start nodes.
 #[derive(Default)]
 struct Launches {
-    /// Seconds until the last was up, by round.
+    /// Seconds until the last node was up, by round.
     up: Vec<f64>,
-    /// Seconds until the group stood on all.
+    /// Seconds until all nodes had the group, by round.
     standing: Vec<f64>,
     memory: Vec<proc::Memory>,
 }
@@ -62,20 +63,20 @@ async fn measure(options: Options) -> Report {
         }
         drop(bare);
 
-        let town = Town::start(options.nodes).await.expect("the nodes start");
-        ours.up.push(town.called_back.as_secs_f64());
-        ours.standing.push(town.standing.as_secs_f64());
+        let group = SpawnedGroup::start(options.nodes).await.expect("the nodes start");
+        ours.up.push(group.called_back.as_secs_f64());
+        ours.standing.push(group.standing.as_secs_f64());
         if round + 1 == rounds {
             settle().await;
-            ours.memory = town.processes().into_iter().filter_map(proc::memory).collect();
+            ours.memory = group.processes().into_iter().filter_map(proc::memory).collect();
             assert_eq!(ours.memory.len(), options.nodes, "every node still runs");
         }
-        town.stop().await;
+        group.stop().await;
     }
     report.line(format!("{} processes started at once, {rounds} rounds", options.nodes));
     let columns = ["what", "up s", "standing s", "worst s", "RSS MB", "worst MB", "PSS MB", "threads"];
     let mut rows = vec![row("chinwag nodes", &ours), row("bare actix-web", &floor)];
-    // the reference takes 50 MB and 0.2 s a node
+    // the reference uses 50 MB and 0.2 s per node
     let nodes = if options.quick { options.nodes.min(10) } else { options.nodes };
     match reference::run("launch", &[nodes.to_string()]) {
         Ok(said) => {

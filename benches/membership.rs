@@ -1,44 +1,48 @@
-//! What membership costs processes that are idle, and how long they take to remove one that is gone. Run it with
-//! `cargo bench --profile dist --bench membership`: another profile's processor time and memory are not comparable.
+//! Measures what membership costs idle processes, and how long processes take to join and to remove one that is gone.
+//! Run it with `cargo bench --profile dist --bench membership`. Processor time and memory of other profiles are not
+//! comparable.
 //!
 //! ```text
-//! --idle       N processes in one group. Once all see all and a pause has passed, the processor time that each takes
+//! --joined     N processes start at once and join through the first: until all are up, until all see all, and the
+//!              processor time that all of them use for it
+//! --idle       N processes in one group. Once all see all and a pause has passed, the processor time that each uses
 //!              in a window, and its memory at the end of the window
 //! --killed     one is killed (SIGKILL), so that its port refuses connections: until the last of the others has removed it
-//! --silent     one is stopped (SIGSTOP), so that its port accepts connections and nothing answers: the same
-//! --restarted  one is killed and started again on its address within a second, which is not a failure: how often it is
-//!              taken for one
-//! --serf       idle agents of serf, and one that is killed, where serf is installed (`CHINWAG_SERF`, or on the path)
+//! --silent     one is suspended (SIGSTOP), so that its port accepts connections and nothing answers: the same
+//! --restarted  one is killed and restarted on its address within a second, which is not a failure: how often another
+//!              process reports it as failed
+//! --serf       idle agents of serf, and one that is killed, if serf is installed (`CHINWAG_SERF`, or on the path)
 //! ```
 //!
-//! Without any of these flags all of them are measured, at several sizes, which takes a good hour; `--nodes N` measures one
-//! size. Everything has its default settings. Processes run on this machine and join through one of them. There are
-//! exactly N: the benchmark is not a member. It hears of failures by a stream of events from each process, and polls
-//! nothing while it measures.
+//! Without any of these flags it measures all of them at several sizes, which takes more than an hour; `--nodes N`
+//! selects one size. All settings are the defaults. The processes run on this machine and join through one of them.
+//! There are exactly N, because the benchmark is not a member. It receives failures as a stream of events from each
+//! process, and polls nothing while it measures.
 //!
-//! # Idle
+//! # Joined and idle
 //!
-//! The pause (`--quiet SECONDS`, default 65) is longer than the minute for which news of the start are kept and compared.
-//! The window (`--window SECONDS`) is 30 s. The processor time is what the scheduler counted (`schedstat`), as one tick of
-//! `utime` and `stime` is more than a third of a millisecond per second in such a window. Memory is resident (RSS), which
-//! counts the program's own text in each process anew, and proportional (PSS), which divides what the processes share.
-//! `switches` are context switches per second, the number of times that a process was woken or lost its turn. `see all`
-//! counts the processes that saw all N within two minutes of the first start, and `met` is how long that took.
+//! The pause (`--quiet SECONDS`, default 65) is longer than the minute for which news of the start are kept and
+//! compared. The window (`--window SECONDS`) is 30 s. The processor time is that of the scheduler (`schedstat`),
+//! because one tick of `utime` and `stime` is more than a third of a millisecond per second in such a window. Memory is
+//! resident (RSS), which counts the program's own text in each process, and proportional (PSS), which divides shared
+//! memory among its processes. `switches` are context switches per second. `see all` counts the processes that saw all
+//! N within two minutes of the first start, and `met` is how long that took. The nodes print their address when they
+//! are up, and the last of them is up after `up`.
 //!
 //! # Killed and silent
 //!
-//! A time is from the signal until the event `failed` of a living process has arrived here: `first` of the first process,
-//! `last` of the last one. After each kill (`--kills K`, default 40) the victim is started again on its address, joins
-//! through another process, and the next kill waits until all see all and for another 3 to 4 s. The victims take turns.
-//! `unnoticed` are kills that some process had not noticed within a minute; `listed` counts processes that still listed the
-//! victim in `all` after they had all said that it failed; `others` counts removals of processes that were not killed.
+//! A time is from the signal until the event `failed` of a living process arrives here: `first` of the first process,
+//! `last` of the last one. After each kill (`--kills K`, default 40) the victim restarts on its address and joins
+//! through another process. The next kill waits until all see all, and for another 3 to 4 s. The victims take turns.
+//! `unnoticed` are kills that some process had not noticed within a minute. `listed` counts processes that still listed
+//! the victim in `all` after all had reported its failure. `others` counts removals of processes that were not killed.
 //!
 //! # Restarted
 //!
-//! In a large group a tenth of the nodes is restarted before the group is watched. A node is down for up to 0.7 s and its
-//! own start, and the group is then watched for 8 s, which is longer than a suspicion lasts with default settings. `late`
-//! restarts took more than a second, because the machine was busy; a node may rightly be removed meanwhile, and what is said
-//! of it is not counted.
+//! In a large group a tenth of the nodes restarts before the group is observed. A node is down for up to 0.7 s and its
+//! own start, and the group is then observed for 8 s, which is longer than a suspicion lasts with default settings.
+//! `late` restarts took more than a second because the machine was busy. The others may rightly remove such a node, so
+//! the events about it are not counted.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -52,28 +56,28 @@ use std::{
 use serde_json::json;
 use support::{
     Arguments, Cell, Common, OwnOptions, Report,
-    cluster::{Cluster, Kind, What},
+    cluster::{Change, Cluster, Kind},
     count, figure, main_with, median, none, number, proc, quantile, words,
 };
 
-/// How long a process may take to be removed, or to be seen again.
+/// The timeout for the removal of a process, and for its return.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The least pause between the return of one victim and the end of the next.
+/// The shortest pause between the return of one victim and the end of the next.
 const SETTLE: Duration = Duration::from_secs(3);
 
-/// How long a group is watched after a restart.
+/// How long a group is observed after a restart.
 const WATCH: Duration = Duration::from_secs(8);
 
-/// The longest time between the end of a process and its new start.
+/// The longest time between the end of a process and its restart.
 const DOWN: Duration = Duration::from_millis(700);
 
 fn main() -> ExitCode {
-    let about = "What membership costs idle processes, and how long they take to remove one that is gone.";
+    let about = "Change membership costs idle processes, and how long they take to remove one that is gone.";
     main_with(about, |common, options: Options| actix_web::rt::System::new().block_on(measure(common, options)))
 }
 
-/// What to measure.
+/// The options of the benchmark.
 #[derive(Clone, Copy, Debug, Default)]
 struct Options {
     rows: Rows,
@@ -83,9 +87,10 @@ struct Options {
     window: Option<u64>,
 }
 
-/// The parts that were asked for.
+/// The parts to measure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Rows {
+    joined: bool,
     idle: bool,
     killed: bool,
     silent: bool,
@@ -94,15 +99,16 @@ struct Rows {
 }
 
 impl Rows {
-    const ALL: Rows = Rows { idle: true, killed: true, silent: true, restarted: true, serf: true };
+    const ALL: Rows = Rows { joined: true, idle: true, killed: true, silent: true, restarted: true, serf: true };
 }
 
 impl OwnOptions for Options {
-    const USAGE: &'static str = "[--idle] [--killed] [--silent] [--restarted] [--serf] [--nodes N] [--kills K] \
+    const USAGE: &'static str = "[--joined] [--idle] [--killed] [--silent] [--restarted] [--serf] [--nodes N] [--kills K] \
                                  [--quiet SECONDS] [--window SECONDS]";
 
     fn take(&mut self, option: &str, arguments: &mut Arguments<'_>) -> Result<bool, String> {
         match option {
+            "--joined" => self.rows.joined = true,
             "--idle" => self.rows.idle = true,
             "--killed" => self.rows.killed = true,
             "--silent" => self.rows.silent = true,
@@ -140,7 +146,7 @@ async fn measure(common: Common, options: Options) -> Report {
     let mut report = Report::new("membership");
     let rows = if options.rows == Rows::default() { Rows::ALL } else { options.rows };
     let sizes = |whole: &[usize]| -> Vec<usize> {
-        // one size that was asked for, or those that a look has time for
+        // the size that was asked for, or those that fit a quick run
         options.nodes.map_or_else(
             || whole.iter().copied().filter(|&nodes| nodes <= 10 || !common.quick).collect(),
             |nodes| vec![nodes],
@@ -153,7 +159,12 @@ async fn measure(common: Common, options: Options) -> Report {
     let (quiet, window) = (pause(options.quiet, 65, 5), pause(options.window, 30, 5));
     let serf = if rows.serf { Some(Kind::serf()) } else { None };
 
-    let (mut idle, mut detection, mut restarts) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut joined, mut idle, mut detection, mut restarts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    if rows.joined {
+        for nodes in sizes(&[10, 100, 300]) {
+            joined.extend(tried(&mut report, "joined", nodes, measure_joined(nodes).await));
+        }
+    }
     if rows.idle {
         for nodes in sizes(&[10, 100, 300]) {
             idle.extend(tried(&mut report, "idle", nodes, measure_idle(Kind::Chinwag, nodes, quiet, window).await));
@@ -178,13 +189,18 @@ async fn measure(common: Common, options: Options) -> Report {
                 let measured = measure_idle(serf.clone(), nodes, quiet, window).await;
                 idle.extend(tried(&mut report, "serf, idle", nodes, measured));
             }
-            // a kill takes serf a good ten seconds
+            // a kill takes serf more than ten seconds
             let (nodes, kills) = (sizes(&[100, 10])[0], kills.min(10));
             let measured = measure_deaths(serf, nodes, Death::Killed, kills).await;
             detection.extend(tried(&mut report, "serf, killed", nodes, measured));
         }
     }
 
+    if !joined.is_empty() {
+        report.line("processes that start at once and join through the first");
+        let columns = ["what", "nodes", "see all", "up s", "met s", "CPU s"];
+        report.table("joined", &columns, &joined.iter().map(Joined::row).collect::<Vec<_>>());
+    }
     if !idle.is_empty() {
         report.line(format!(
             "idle processes, {} s after all see all, for {} s; per process",
@@ -224,7 +240,8 @@ async fn measure(common: Common, options: Options) -> Report {
     report
 }
 
-/// Reports on stderr that a part is done, because the whole takes long; or in the report why it could not be measured.
+/// Reports on stderr that a part is done, because all parts take long, or in the report why a part could not be
+/// measured.
 fn tried<T>(report: &mut Report, what: &str, nodes: usize, measured: Result<T, String>) -> Option<T> {
     match measured {
         Ok(measured) => {
@@ -238,7 +255,39 @@ fn tried<T>(report: &mut Report, what: &str, nodes: usize, measured: Result<T, S
     }
 }
 
-/// Idle processes, by process.
+/// Measurements of processes that join at once.
+#[derive(Debug)]
+struct Joined {
+    nodes: usize,
+    complete: usize,
+    up: Duration,
+    met: Duration,
+    /// The processor time of all processes until they had met.
+    cpu: Duration,
+}
+
+async fn measure_joined(nodes: usize) -> Result<Joined, String> {
+    let cluster = Cluster::start(Kind::Chinwag, nodes, false).await?;
+    let cpu = cluster.processes().into_iter().map(proc::cpu).sum();
+    let joined = Joined { nodes, complete: cluster.complete, up: cluster.up, met: cluster.met, cpu };
+    cluster.stop().await;
+    Ok(joined)
+}
+
+impl Joined {
+    fn row(&self) -> Vec<Cell> {
+        vec![
+            words(Kind::Chinwag.name()),
+            count(self.nodes as u64),
+            count(self.complete as u64),
+            figure(self.up.as_secs_f64(), 2),
+            figure(self.met.as_secs_f64(), 2),
+            figure(self.cpu.as_secs_f64(), 2),
+        ]
+    }
+}
+
+/// Measurements of idle processes, by process.
 #[derive(Debug)]
 struct Idle {
     what: &'static str,
@@ -273,7 +322,7 @@ async fn measure_idle(kind: Kind, nodes: usize, quiet: Duration, window: Duratio
         nodes,
         complete: cluster.complete,
         met: cluster.met,
-        // a thread that has ended is not counted any more
+        // the time of a thread that has ended is missing
         cpu: pairs().map(|(before, after)| after.0.saturating_sub(before.0).as_secs_f64() * 1e3 / seconds).collect(),
         resident: memory.iter().map(|memory| memory.resident).collect(),
         proportional: memory.iter().map(|memory| memory.proportional).collect(),
@@ -303,21 +352,21 @@ impl Idle {
     }
 }
 
-/// Processes that were gone, by kill.
+/// Measurements of processes that end, by kill.
 #[derive(Debug)]
 struct Deaths {
     what: &'static str,
     nodes: usize,
     death: Death,
-    /// Seconds until the first of the others had removed it.
+    /// Seconds until the first of the others had removed the victim.
     first: Vec<f64>,
-    /// Seconds until the last had.
+    /// Seconds until the last of the others had removed the victim.
     last: Vec<f64>,
-    /// Kills that some had not noticed in time.
+    /// The number of kills that some process had not noticed in time.
     unnoticed: u64,
-    /// Processes that had noticed and listed the victim all the same.
+    /// The number of processes that had reported the failure and still listed the victim.
     listed: u64,
-    /// Removals of processes that were not killed.
+    /// The number of removals of processes that were not killed.
     others: u64,
 }
 
@@ -331,9 +380,9 @@ async fn measure_deaths(kind: Kind, nodes: usize, death: Death, kills: usize) ->
     let mut deaths = Deaths { what, nodes, death, first, last, unnoticed: 0, listed: 0, others: 0 };
     let ports = cluster.ports();
     for victim in ports.iter().rev().cycle().take(kills).copied() {
-        // at any point of the others' periods
+        // at a random point of the others' periods
         tokio::time::sleep(SETTLE + Duration::from_secs(1).mul_f64(rand::random())).await;
-        deaths.others += failures(&cluster.said(), &BTreeSet::new());
+        deaths.others += failures(&cluster.reports(), &BTreeSet::new());
         let at = match death {
             Death::Killed => cluster.kill(victim).await,
             Death::Silent => cluster.silence(victim).await,
@@ -342,12 +391,12 @@ async fn measure_deaths(kind: Kind, nodes: usize, death: Death, kills: usize) ->
         let (mut first, mut last, mut others) = (None, None, 0);
         let noticed = async {
             while !waited_for.is_empty() {
-                let Some(notice) = cluster.next().await else { break };
-                if notice.what == What::Failed && notice.about == victim {
-                    waited_for.remove(&notice.by);
-                    first = first.or(Some(notice.at));
-                    last = Some(notice.at);
-                } else if notice.what == What::Failed && notice.by != victim {
+                let Some(report) = cluster.next().await else { break };
+                if report.change == Change::Failed && report.about == victim {
+                    waited_for.remove(&report.by);
+                    first = first.or(Some(report.at));
+                    last = Some(report.at);
+                } else if report.change == Change::Failed && report.by != victim {
                     others += 1;
                 }
             }
@@ -398,24 +447,24 @@ impl Deaths {
     }
 }
 
-/// How many removals there are of processes other than these.
-fn failures(said: &[support::cluster::Notice], but: &BTreeSet<u16>) -> u64 {
-    said.iter().filter(|notice| notice.what == What::Failed && !but.contains(&notice.about)).count() as u64
+/// The number of removals of processes other than these.
+fn failures(reports: &[support::cluster::MemberReport], but: &BTreeSet<u16>) -> u64 {
+    reports.iter().filter(|report| report.change == Change::Failed && !but.contains(&report.about)).count() as u64
 }
 
-/// Processes that were started again.
+/// Measurements of restarts.
 #[derive(Debug)]
 struct Restarts {
     nodes: usize,
     /// Seconds from the kill until the new process listened.
     down: Vec<f64>,
-    /// Restarts that took longer than a second.
+    /// The number of restarts that took longer than a second.
     late: u64,
-    /// Restarts within a second that somebody took for a failure.
+    /// The number of restarts within a second that some process reported as failures.
     taken: u64,
-    /// By how many processes, in all.
+    /// The number of such reports.
     events: u64,
-    /// Removals of processes that were not restarted.
+    /// The number of removals of processes that were not restarted.
     others: u64,
 }
 
@@ -427,12 +476,12 @@ async fn measure_restarts(nodes: usize, restarts: usize) -> Result<Restarts, Str
     let mut measured = Restarts { nodes, down: Vec::new(), late: 0, taken: 0, events: 0, others: 0 };
     let ports = cluster.ports();
     let victims: Vec<u16> = ports.iter().rev().cycle().take(restarts).copied().collect();
-    // some of many at a time: what is said of one does not concern another
+    // several of many at a time, because the reports about one do not affect the others
     for victims in victims.chunks((nodes / 10).max(1)) {
         tokio::time::sleep(SETTLE + Duration::from_secs(1).mul_f64(rand::random())).await;
         let restarted: BTreeSet<u16> = victims.iter().copied().collect();
         let mut in_time = BTreeSet::new();
-        measured.others += failures(&cluster.said(), &BTreeSet::new());
+        measured.others += failures(&cluster.reports(), &BTreeSet::new());
         for &victim in victims {
             let at = cluster.kill(victim).await;
             tokio::time::sleep(DOWN.mul_f64(rand::random())).await;
@@ -446,11 +495,11 @@ async fn measure_restarts(nodes: usize, restarts: usize) -> Result<Restarts, Str
             }
         }
         tokio::time::sleep(WATCH).await;
-        let said = cluster.said();
+        let reports = cluster.reports();
         let failed: Vec<u16> =
-            said.iter().filter(|notice| notice.what == What::Failed).map(|notice| notice.about).collect();
+            reports.iter().filter(|report| report.change == Change::Failed).map(|report| report.about).collect();
         measured.taken += in_time.iter().filter(|victim| failed.contains(victim)).count() as u64;
-        measured.others += failures(&said, &restarted);
+        measured.others += failures(&reports, &restarted);
         measured.events += failed.iter().filter(|about| in_time.contains(about)).count() as u64;
         for &port in &ports {
             if !cluster.sees(port, nodes, PATIENCE).await {

@@ -1,20 +1,20 @@
-//! Gossip to a hundred processes: how long until the last has performed a message, and whether all do.
+//! Measures gossip to a hundred processes: how long until the last has performed a message, and whether all do.
 //!
-//! Run it with `cargo bench --profile dist --bench processes`: the profile `dist` is that of the shipped program, and the memory and
-//! speed of another one are not comparable.
+//! Run it with `cargo bench --profile dist --bench processes`. The profile `dist` is that of the shipped program;
+//! memory and speed of other profiles are not comparable.
 //!
 //! ```text
 //! this node   gossip.send(([k], {counter.count on this node}), comm.send) to the group
-//! each node   hears of it from a random peer, performs comm.send: calls counter.count(k) here
-//! counter     notes which message, and when
+//! each node   receives the message from a random peer and performs comm.send: calls counter.count(k) here
+//! counter     records which message, and when
 //! ```
 //!
-//! Rumor counting, as the handout has it. A message is timed from just before the send until the call of the last node
-//! has arrived here; then the next one is sent. One that is not complete within ten seconds counts as incomplete. What
-//! is counted more than once per node and message would be a message performed twice. The processor time of all
-//! processes together is what a message costs the machine, however busy that is with other things. Nodes and group are as in
-//! `launch`; options are the defaults. Where the JavaScript reference is found it does the same among as many of its
-//! nodes, fewer messages, as each that stays incomplete is waited for.
+//! This counts rumors as the handout does. The time of a message is from just before the send until the call of the
+//! last node has arrived here; then the next one is sent. A message that is not complete within ten seconds counts as
+//! incomplete. A node that counts a message more than once has performed it twice. The processor time of all processes
+//! together is the cost of a message, however busy the machine is. The nodes and their group are as in `launch`, with
+//! default options. If the JavaScript reference is installed, it does the same with as many nodes and fewer messages,
+//! because each incomplete message takes its whole timeout.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -28,14 +28,14 @@ use chinwag::{Remote, Value};
 use serde_json::json;
 use support::{
     Cell, Options, Report, count, figure, none, proc, quantile, reference,
-    town::{GROUP, Town},
+    spawned_group::{GROUP, SpawnedGroup},
     words,
 };
 
-/// How long a message may take to reach everyone.
+/// The timeout for a message to reach all nodes.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long the end is watched for messages performed once more.
+/// How long the benchmark waits at the end for messages that are performed again.
 const AFTERMATH: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
@@ -47,11 +47,11 @@ fn main() -> ExitCode {
 async fn measure(options: Options) -> Report {
     let messages = if options.quick { 20 } else { 200 };
     let mut report = Report::new("processes");
-    let mut town = Town::start(options.nodes).await.expect("the nodes start");
+    let mut group = SpawnedGroup::start(options.nodes).await.expect("the nodes start");
     let everyone = options.nodes as u64;
-    let counter = Remote::new("counter", "count").on(town.asking.addr().clone()).to_value();
+    let counter = Remote::new("counter", "count").on(group.asking.addr().clone()).to_value();
 
-    let processes: Vec<u32> = town.processes().into_iter().chain([std::process::id()]).collect();
+    let processes: Vec<u32> = group.processes().into_iter().chain([std::process::id()]).collect();
     let spent = || processes.iter().map(|&id| proc::cpu(id)).sum::<Duration>();
     let before = spent();
     let (mut complete, mut counted) = (Vec::new(), vec![0_u64; messages]);
@@ -59,9 +59,9 @@ async fn measure(options: Options) -> Report {
         let began = Instant::now();
         let arguments = (vec![Value::from(message as u64)], counter.clone());
         let _ =
-            town.asking.group(GROUP).gossip().send(arguments, &Remote::new("comm", "send")).await.expect("it is sent");
+            group.asking.group(GROUP).gossip().send(arguments, &Remote::new("comm", "send")).await.expect("it is sent");
         let last = async {
-            while let Some((heard, at)) = town.counted.recv().await {
+            while let Some((heard, at)) = group.counted.recv().await {
                 counted[heard as usize] += 1;
                 if counted[message] >= everyone {
                     return Some(at);
@@ -74,13 +74,13 @@ async fn measure(options: Options) -> Report {
         }
     }
     let more = async {
-        while let Some((heard, _)) = town.counted.recv().await {
+        while let Some((heard, _)) = group.counted.recv().await {
             counted[heard as usize] += 1;
         }
     };
     let _ = tokio::time::timeout(AFTERMATH, more).await;
     let cost = (spent() - before).as_secs_f64() * 1e3 / messages as f64;
-    town.stop().await;
+    group.stop().await;
 
     let covered: u64 = counted.iter().map(|&nodes| nodes.min(everyone)).sum();
     let twice: u64 = counted.iter().map(|&nodes| nodes.saturating_sub(everyone)).sum();
@@ -121,7 +121,7 @@ fn row(what: &str, messages: usize, complete: &[f64], coverage: f64, cost: Cell,
         words(what),
         count(messages as u64),
         count(complete.len() as u64),
-        // rounded down: 100 means all
+        // rounded down, so that 100 means all
         figure((coverage * 1e4).floor() / 1e2, 2),
     ];
     row.extend([0.5, 0.9, 0.99, 1.0].map(|share| figure(quantile(complete, share), 1)));

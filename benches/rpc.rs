@@ -1,7 +1,7 @@
-//! Calls per second from one node to another, and what of that is chinwag's own.
+//! Measures calls per second from one node to another, and the part of chinwag in their cost.
 //!
-//! Run it with `cargo bench --profile dist --bench rpc`: the profile `dist` is that of the shipped program, and the memory and
-//! speed of another one are not comparable.
+//! Run it with `cargo bench --profile dist --bench rpc`. The profile `dist` is that of the shipped program; memory and
+//! speed of other profiles are not comparable.
 //!
 //! ```text
 //! this process                                    a process of its own
@@ -9,19 +9,19 @@
 //! bare: awc sends the same bytes               -> actix-web, one worker: reads them, answers as many bytes
 //! ```
 //!
-//! At 1, 16, 64 and 256 calls in flight the two take turns, several rounds of each; `share` is the median, over the
-//! rounds, of the node's rate over the bare rate of the same round. Both clients run on one thread, and both servers
-//! have one worker. The node's calls are made by a service, on the node's own thread, by `node.comm().send`: through
+//! The two take turns at 1, 16, 64 and 256 calls in flight, with several rounds of each. `share` is the median, over
+//! the rounds, of the node's rate divided by the bare rate of the same round. Both clients run on one thread, and both
+//! servers have one worker. A service makes the node's calls on the node's own thread with `node.comm().send`: through
 //! the route table, the actor `comm`, and the transport. Calls that a program makes through its handle, from another
-//! thread than the node's, cross to that thread and back; their rate stands beside.
+//! thread than the node's, cross to that thread and back; their rate is listed too.
 //!
-//! The two last columns but one are the processor time that a call took on either side: on a machine that others use
-//! too they move less than rates do.
+//! Two columns show the processor time of a call on either side. On a machine that does other things, it varies less
+//! than the rate.
 //!
-//! `local` are calls of a service on the same node, which take no socket.
+//! `local` are calls of a service on the same node, which use no socket.
 //!
-//! Where `wrk` is on the path it drives both servers, so that no client of ours is measured. Where the JavaScript
-//! reference is found, its calls stand beside.
+//! If `wrk` is on the path, it drives both servers, so that the measurement includes no client of chinwag. If the
+//! JavaScript reference is installed, its calls are listed too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -44,10 +44,10 @@ use support::{
 };
 use tokio::sync::mpsc;
 
-/// Calls under way at a time.
+/// The numbers of calls under way at a time.
 const IN_FLIGHT: [usize; 4] = [1, 16, 64, 256];
 
-/// What is echoed.
+/// The text that is echoed.
 const TEXT: &str = "what goes around";
 
 fn main() -> ExitCode {
@@ -61,13 +61,13 @@ fn main() -> ExitCode {
 enum Way {
     /// By a service, with `comm.send`.
     Send,
-    /// By a service, with `call_on`, which spares the way through the route table.
+    /// By a service, with `call_on`, which skips the route table.
     CallOn,
     /// By a service, on its own node.
     Local,
 }
 
-/// A service that makes calls, and says what came of them.
+/// A service that makes calls and reports their results.
 fn driver(say: mpsc::UnboundedSender<Run>) -> Service<()> {
     Service::new("driver", |_| ()).async_method(
         "drive",
@@ -102,7 +102,7 @@ fn caller(node: &Handle, way: Way, to: NodeAddr) -> impl Fn() -> Asking + Clone 
     }
 }
 
-/// What a service calls through: the node without its socket.
+/// The handle through which a service makes calls.
 type Handle = chinwag::actors::handle::Node;
 type Asking = std::pin::Pin<Box<dyn Future<Output = bool>>>;
 
@@ -238,7 +238,7 @@ fn row(in_flight: usize, by: &str, runs: &[Run], share: Cell) -> Vec<Cell> {
     ]
 }
 
-/// Both servers driven by wrk, in turn.
+/// Measures both servers with wrk, in turn.
 fn under_wrk(report: &mut Report, options: Options, bare: &str, node: &str, body: &[u8]) {
     if Command::new("wrk").arg("--version").output().is_err() {
         report.skipped("wrk", "it is not on the path");
@@ -272,7 +272,7 @@ fn under_wrk(report: &mut Report, options: Options, bare: &str, node: &str, body
     report.table("wrk", &["connections", "bare", "node", "share"], &rows);
 }
 
-/// The reference's calls.
+/// Measures the calls of the reference.
 fn beside(report: &mut Report, options: Options) {
     let milliseconds = if options.quick { 500 } else { 4_000 };
     let in_flight = IN_FLIGHT.map(|number| number.to_string()).join(",");

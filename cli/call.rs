@@ -1,4 +1,4 @@
-//! `chinwag call`: any service of a running node, from the shell.
+//! `chinwag call`: calls any service of a running node from the shell.
 
 use std::{
     io::{self, Write},
@@ -14,27 +14,27 @@ use clap::Args;
 
 use crate::{ending::fail, typed::read_json};
 
-/// What to call, and where.
+/// The call, and the node that it is made on.
 #[derive(Debug, Args)]
 pub(super) struct CallArgs {
-    /// The group, or `local`
+    /// Group, or `local`
     gid: Gid,
-    /// The service
+    /// Service
     service: String,
-    /// Its method
+    /// Method
     method: String,
-    /// The arguments: a word is text, JSON (or JSON5) is what it says; text that begins like JSON needs quotes
+    /// Arguments: JSON or JSON5, or a word as text; text that begins like JSON needs quotes
     #[arg(allow_negative_numbers = true)]
     args: Vec<String>,
-    /// The node to call
+    /// Node to call
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
     connect: NodeAddr,
-    /// How long to wait, in seconds
+    /// Timeout in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
     deadline: f64,
 }
 
-/// Prints the answer as JSON on stdout; what failed, on stderr.
+/// Prints the answer as JSON on stdout, and failures on stderr.
 pub(super) async fn run(args: CallArgs) -> ExitCode {
     let Some(time_left) = Duration::try_from_secs_f64(args.deadline).ok().filter(|deadline| !deadline.is_zero()) else {
         return fail(&format!("not a deadline in seconds: {}", args.deadline));
@@ -42,7 +42,7 @@ pub(super) async fn run(args: CallArgs) -> ExitCode {
     let arguments = args.args.iter().zip(1..).map(|(text, number)| argument(number, text));
     let arguments = match arguments.collect::<Result<Vec<Value>, String>>() {
         Ok(arguments) => arguments,
-        // a command line that cannot be
+        // an invalid command line
         Err(why) => {
             fail(&why);
             return ExitCode::from(2);
@@ -76,9 +76,8 @@ fn named(why: &CallError) -> String {
     format!("{}: {why}{cause}", why.kind.name())
 }
 
-/// An argument as it was typed. Plain words stay text, SIDs (`12ab0`) and addresses (`127.0.0.1`) among them, unless
-/// they are JSON in whole (`12`, `true`, `null`). What begins an object, an array or a string and does not end as one was
-/// meant to be JSON.
+/// The value of an argument. Words are text, SIDs (`12ab0`) and addresses (`127.0.0.1`) included, unless the whole word
+/// is JSON (`12`, `true`, `null`). An argument that begins like an object, an array or a string must be valid JSON.
 fn argument(number: usize, text: &str) -> Result<Value, String> {
     if text.trim_start().starts_with(['{', '[', '"', '\'']) {
         let refused =
@@ -91,12 +90,12 @@ fn argument(number: usize, text: &str) -> Result<Value, String> {
 fn print(value: &Value) -> ExitCode {
     let json = match serde_json::to_string_pretty(value) {
         Ok(json) => json,
-        Err(why) => return fail(&format!("the answer has no form in JSON: {why}")),
+        Err(why) => return fail(&format!("the answer cannot be written as JSON: {why}")),
     };
     let mut stdout = io::stdout();
     match writeln!(stdout, "{json}").and_then(|()| stdout.flush()) {
         Ok(()) => ExitCode::SUCCESS,
-        // the call was made, and whoever was reading has read enough
+        // the call was made, and the reader needs no more of the answer
         Err(why) if why.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(why) => fail(&format!("cannot print the answer: {why}")),
     }

@@ -1,7 +1,7 @@
 //! How this program ends: with an exit code, or by the signal that asked it to end.
 //!
-//! A program that is asked to end by a signal says farewell first and then dies by that signal, so that its parent sees
-//! what ended it: a shell stops a loop at Ctrl-C only if the program that it ran died by it.
+//! After a signal the program leaves its groups, and then dies by that signal, so that its parent can see the cause: a
+//! shell stops a loop at Ctrl-C only if the program died by the signal.
 
 use std::process::ExitCode;
 
@@ -10,7 +10,7 @@ use std::process::ExitCode;
 pub(super) enum Ended {
     /// With an exit code.
     With(ExitCode),
-    /// At the wish of whoever sent this signal.
+    /// Because of this signal.
     By(Cause),
 }
 
@@ -21,7 +21,7 @@ impl From<ExitCode> for Ended {
 }
 
 impl Ended {
-    /// The exit code; or does not return.
+    /// Returns the exit code, or dies by the signal.
     pub(super) fn finish(self) -> ExitCode {
         match self {
             Ended::With(code) => code,
@@ -42,12 +42,12 @@ impl Cause {
         use nix::sys::signal::{SigHandler, raise, signal};
         // SAFETY: the default handler runs no code of this program.
         let reset = unsafe { signal(self.0, SigHandler::SigDfl) };
-        // returns where the signal is blocked, or this is process 1
+        // raise returns if the signal is blocked, or if this is process 1
         let raised = reset.and_then(|_| raise(self.0));
         if let Err(why) = raised {
             log::debug!(target: "chinwag::node", "cannot die by {}: {why}", self.0);
         }
-        // what a shell makes of a death by a signal
+        // the exit code with which a shell reports a death by a signal
         ExitCode::from(128_u8.saturating_add(u8::try_from(self.0 as i32).unwrap_or(u8::MAX)))
     }
 }
@@ -64,8 +64,8 @@ impl Cause {
     }
 }
 
-/// Hears when someone wants the program to end: Ctrl-C, SIGTERM, or the end of its terminal (SIGHUP). From the moment it
-/// is made, none of them ends the program by itself.
+/// Receives requests to end the program: Ctrl-C, SIGTERM, and the end of its terminal (SIGHUP). Once it exists, none of
+/// these ends the program directly.
 pub(super) struct Ending {
     #[cfg(unix)]
     signals: Vec<(nix::sys::signal::Signal, tokio::signal::unix::Signal)>,
@@ -77,7 +77,7 @@ impl Ending {
         use nix::sys::signal::Signal;
         let mut signals = Vec::new();
         for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-            // whoever started this program with nohup wants it to outlive the terminal
+            // nohup starts a program with SIGHUP ignored, so that it survives its terminal
             if signal == Signal::SIGHUP && is_ignored(signal) {
                 continue;
             }
@@ -107,11 +107,11 @@ impl Ending {
 #[cfg(unix)]
 fn is_ignored(which: nix::sys::signal::Signal) -> bool {
     use nix::sys::signal::{SigHandler, signal};
-    // SAFETY: neither to ignore a signal nor what was there before runs code of this program.
+    // SAFETY: neither ignoring a signal nor restoring its handler runs code of this program.
     match unsafe { signal(which, SigHandler::SigIgn) } {
         Ok(SigHandler::SigIgn) => true,
         Ok(before) => {
-            // SAFETY: as above; if it fails, the signal stays ignored until tokio's handler is set
+            // SAFETY: as above; if it fails, the signal stays ignored until tokio sets its handler
             let _ = unsafe { signal(which, before) };
             false
         }
@@ -127,7 +127,7 @@ impl Ending {
 
     /// Waits for Ctrl-C.
     pub(super) async fn wanted(&mut self) -> Cause {
-        // without a handler the program ends by itself
+        // without a handler, Ctrl-C ends the program directly
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
@@ -135,7 +135,7 @@ impl Ending {
     }
 }
 
-/// One line on stderr, and the exit code of a failure.
+/// Prints one line on stderr, and returns the exit code of a failure.
 pub(crate) fn fail(why: &dyn std::fmt::Display) -> ExitCode {
     let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("error: {why}\n"));
     ExitCode::FAILURE

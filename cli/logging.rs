@@ -1,17 +1,17 @@
-//! What this program logs, and how: on standard error, without ever waiting for a reader.
+//! The log of this program, which it writes to standard error without waiting for a reader.
 
 use std::{backtrace::BacktraceStatus, io::Write, time::SystemTime};
 
 use chinwag::Output;
 use log::{Level, Log, Metadata, Record};
 
-/// Members that come and go, and what is worth a warning.
+/// The default filter of a node: changes of membership, and warnings.
 pub(super) const NODE: &str = "warn,chinwag=info";
 
-/// The members of simulated nodes come and go by the thousand.
+/// The default filter of simulations, without the many changes of membership.
 pub(super) const SIMULATION: &str = "warn,chinwag::members=off";
 
-/// Starts to log. `RUST_LOG` replaces the default filter. Each line names the part of the node that it is from.
+/// Starts the log. `RUST_LOG` replaces the default filter. Each line names its module.
 pub(super) fn start(output: Output, default: &str) {
     let environment = env_logger::Env::default().default_filter_or(default);
     let logger = env_logger::Builder::from_env(environment)
@@ -23,9 +23,9 @@ pub(super) fn start(output: Output, default: &str) {
         .target(env_logger::Target::Pipe(Box::new(output)))
         .build();
     log::set_max_level(logger.filter());
-    // the program starts its log once
+    // the program starts its log only once
     let _ = log::set_boxed_logger(Box::new(Demoting(logger)));
-    // the default hook writes to standard error itself, and an actor that panics is replaced
+    // The default hook writes to standard error directly. It is also too loud, because a panicking actor is replaced.
     std::panic::set_hook(Box::new(|panic| {
         let trace = std::backtrace::Backtrace::capture();
         let trace = match trace.status() {
@@ -36,11 +36,11 @@ pub(super) fn start(output: Output, default: &str) {
     }));
 }
 
-/// Takes what the HTTP server says about a connection for what it is: a client's malformed request is no error of this
-/// node's, and a client must not be able to fill the log.
+/// Lowers the level of what the HTTP server logs about a connection. A malformed request is not an error of this node,
+/// and a client must not be able to fill the log.
 struct Demoting<L>(L);
 
-/// The HTTP server's crate.
+/// The crate of the HTTP server.
 const HTTP: &str = "actix_http";
 
 fn level(metadata: &Metadata<'_>) -> Level {

@@ -1,16 +1,15 @@
-//! The `chinwag` program: a node of its own process, and ways to call one.
+//! The `chinwag` program: runs nodes and calls them.
 //!
 //! | command | does |
 //! |---|---|
 //! | `chinwag` | runs a node |
-//! | `chinwag up N` | runs N of them as one group, and counts a rumor through it |
+//! | `chinwag up N` | runs N nodes as one group, and counts a rumor through it |
 //! | `chinwag call GID SERVICE METHOD [ARGS…]` | calls a service of a running node |
-//! | `chinwag repl` | a JavaScript prompt on a node |
+//! | `chinwag repl` | runs a node with a JavaScript prompt |
 //! | `chinwag run FILE.js` | runs a JavaScript file on a node |
-//! | `chinwag simulate` | many nodes in this process, in virtual time |
+//! | `chinwag simulate` | simulates many nodes in this process, in virtual time |
 //!
-//! Whatever is refused is one line on stderr; the exit code is 2 for a command line that cannot be, 1 for anything that
-//! failed.
+//! Every error is one line on stderr. The exit code is 2 for an invalid command line, and 1 for any other failure.
 
 mod args;
 mod call;
@@ -38,7 +37,7 @@ use self::{
     outputs::Outputs,
 };
 
-/// Node groups and gossip on actors. Without a command: runs a node.
+/// Node groups and gossip on actors. Runs a node if no command is given.
 #[derive(Debug, Parser)]
 #[command(name = "chinwag", version, about, args_conflicts_with_subcommands = true)]
 struct Cli {
@@ -46,27 +45,25 @@ struct Cli {
     command: Option<Command>,
     #[command(flatten)]
     node: NodeArgs,
-    /// Stop when standard input ends, so that the node does not outlive whoever holds the other end; nodes that it spawns
-    /// then end with it
+    /// Stop when standard input ends, so that the node ends with its parent; nodes that it spawns end with it
     #[arg(long)]
     end_with_stdin: bool,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Starts N nodes on this machine as one group, counts a rumor through them, and runs until Ctrl-C
+    /// Start N nodes on this machine as one group, count a rumor through them, and run until Ctrl-C
     Up(up::UpArgs),
-    /// Calls a service of a running node and prints its answer
+    /// Call a service of a running node and print its answer
     Call(call::CallArgs),
-    /// Starts a node and a JavaScript prompt on it
+    /// Start a node with a JavaScript prompt
     Repl(console::ReplArgs),
-    /// Starts a node and runs a JavaScript file on it, until nothing is pending any more
+    /// Start a node, and run a JavaScript file on it until nothing is pending
     Run(console::RunArgs),
-    /// Simulates many nodes in this process: a rumor to everyone, membership while nodes die, or random failures
+    /// Simulate many nodes in this process: the spread of a rumor, membership while nodes die, or random failures
     Simulate(simulate::SimulateArgs),
 }
 
-/// Runs what the command line says.
 fn main() -> ExitCode {
     #[cfg(unix)]
     if let Some(code) = first::reap() {
@@ -88,12 +85,12 @@ fn main() -> ExitCode {
     ended.finish()
 }
 
-/// Runs everything that takes a runtime.
+/// Runs every command that needs a runtime.
 fn run(cli: Cli, outputs: &Outputs) -> Ended {
     memory::one_heap();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(why) => return fail(&format!("no runtime: {why}")).into(),
+        Err(why) => return fail(&format!("cannot start a runtime: {why}")).into(),
     };
     let local = tokio::task::LocalSet::new();
     let ended = local.block_on(&runtime, async {
@@ -103,16 +100,16 @@ fn run(cli: Cli, outputs: &Outputs) -> Ended {
             Some(Command::Call(args)) => call::run(args).await.into(),
             Some(Command::Repl(args)) => console::repl(args, outputs).await,
             Some(Command::Run(args)) => console::run(args, outputs).await,
-            // it has runtimes of its own, and has returned
+            // simulations have their own runtimes, and `main` has run them
             Some(Command::Simulate(_)) => ExitCode::SUCCESS.into(),
         }
     });
-    // a blocking read that nobody waits for any more must not keep the program
+    // a blocking read that nobody waits for must not keep the program alive
     runtime.shutdown_background();
     ended
 }
 
-/// Help goes to stdout whole; a refusal is one line, with the tips that there are.
+/// Prints help on stdout, and an error as one line on stderr with its tips.
 fn usage(error: &clap::Error) -> ExitCode {
     use clap::error::ErrorKind;
     match error.kind() {
@@ -122,7 +119,7 @@ fn usage(error: &clap::Error) -> ExitCode {
         }
         _ => {
             let text = error.to_string();
-            // what is wrong, the tips, the usage, and where to find help: a paragraph each
+            // the text has a paragraph each for the error, the tips, the usage and the help
             let mut paragraphs = text.split("\n\n").map(|paragraph| {
                 let lines: Vec<&str> = paragraph.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
                 lines.join(" ")

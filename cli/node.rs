@@ -1,9 +1,9 @@
-//! `chinwag`: a node of its own process.
+//! `chinwag`: runs a node in its own process.
 //!
 //! ```text
 //! the socket is bound, the actors run   one line on stdout: SID and address
-//! onStart                               called once: null, or the error before the program exits
-//! Ctrl-C, SIGTERM, SIGHUP               says farewell, answers what was asked, and dies by the signal
+//! onStart                               called once: with null, or with the error before the program exits
+//! Ctrl-C, SIGTERM, SIGHUP               leaves its groups, answers the calls under way, and dies by the signal
 //! status.stop, --end-with-stdin         the same, and exits with 0
 //! ```
 
@@ -33,13 +33,13 @@ use crate::{
     typed,
 };
 
-/// How long the news that a node could not start may take to reach whoever waits for it.
-const BAD_NEWS: Duration = Duration::from_secs(2);
+/// The timeout for reporting to the parent that a node could not start.
+const FAILURE_REPORT: Duration = Duration::from_secs(2);
 
-/// How much of standard input a configuration may take, in bytes.
-const MOST: u64 = 64 << 20;
+/// The size limit of a configuration on standard input, in bytes.
+const MAX_CONFIG: u64 = 64 << 20;
 
-/// Runs a node until someone stops it.
+/// Runs a node until it is stopped.
 pub(super) async fn run(mut args: NodeArgs, end_with_stdin: bool, outputs: &Outputs) -> Ended {
     raise_file_limit();
     let mut ending = Ending::listen();
@@ -73,7 +73,7 @@ pub(super) async fn run(mut args: NodeArgs, end_with_stdin: bool, outputs: &Outp
         tokio::task::spawn_local(async move { call_on_start(&node, on_start).await });
     }
     let input_ended = async {
-        // an error means that there is no thread to watch it
+        // an error means that no thread watches standard input
         if !end_with_stdin || stdin_ended().await.is_err() {
             std::future::pending::<()>().await;
         }
@@ -92,17 +92,19 @@ pub(super) async fn run(mut args: NodeArgs, end_with_stdin: bool, outputs: &Outp
     }
 }
 
-/// Reads a configuration that is on standard input: all of it, or its first line if the node then watches it for its end.
+/// Reads a configuration from standard input: all of it, or its first line if the node then watches it for its end.
 pub(super) fn read_config(args: &mut NodeArgs, first_line: bool) -> Result<(), String> {
     if args.config.as_deref() != Some("-") {
         return Ok(());
     }
     let mut text = String::new();
-    let mut stdin = io::stdin().lock().take(MOST);
+    let mut stdin = io::stdin().lock().take(MAX_CONFIG);
     let read = if first_line { stdin.read_line(&mut text) } else { stdin.read_to_string(&mut text) };
     match read {
         Err(why) => Err(format!("cannot read the configuration from standard input: {why}")),
-        Ok(_) if stdin.limit() == 0 => Err(format!("the configuration on standard input is larger than {MOST} bytes")),
+        Ok(_) if stdin.limit() == 0 => {
+            Err(format!("the configuration on standard input is larger than {MAX_CONFIG} bytes"))
+        }
         Ok(_) => {
             args.config = Some(text);
             Ok(())
@@ -110,7 +112,7 @@ pub(super) fn read_config(args: &mut NodeArgs, first_line: bool) -> Result<(), S
     }
 }
 
-/// Waits until standard input has ended. A thread reads it, as it may be anything.
+/// Waits until standard input has ended. A thread reads it, because it may be of any kind.
 async fn stdin_ended() -> Result<(), oneshot::error::RecvError> {
     let (tell, told) = oneshot::channel();
     let thread = std::thread::Builder::new().name("chinwag-stdin".to_owned()).stack_size(128 << 10);
@@ -121,12 +123,13 @@ async fn stdin_ended() -> Result<(), oneshot::error::RecvError> {
         let _ = tell.send(());
     });
     if let Err(why) = thread {
-        log::error!(target: "chinwag::node", "the end of standard input is not noticed: {why}");
+        log::error!(target: "chinwag::node", "cannot watch standard input: {why}");
     }
     told.await
 }
 
-/// A node that spawns others with this program. If the program cannot find itself, the library looks for `chinwag`.
+/// A builder of a node that spawns others with this program. If the program cannot find itself, the library looks for
+/// `chinwag`.
 pub(super) fn builder(config: Config, outputs: &Outputs) -> chinwag::Builder {
     let builder = Node::builder().config(config).child_output(outputs.err.clone());
     match std::env::current_exe() {
@@ -135,7 +138,7 @@ pub(super) fn builder(config: Config, outputs: &Outputs) -> chinwag::Builder {
     }
 }
 
-/// What the configuration says, and the flags over it.
+/// The configuration with the flags, which take precedence.
 pub(super) fn configuration(args: NodeArgs) -> Result<Config, StartError> {
     let mut config = args.config.as_deref().map_or_else(|| Ok(Config::default()), typed::configuration)?;
     config.ip = args.ip.or(config.ip);
@@ -161,7 +164,7 @@ pub(super) fn configuration(args: NodeArgs) -> Result<Config, StartError> {
     Ok(config)
 }
 
-/// The one line that says the node is up.
+/// Prints the line that says the node is up.
 fn announce(node: &Node, json: bool, outputs: &Outputs) {
     let (sid, address) = (node.sid(), node.addr());
     let line = if json {
@@ -180,13 +183,14 @@ fn announce(node: &Node, json: bool, outputs: &Outputs) {
     outputs.out.line(line);
 }
 
-/// An object as JSON text, its keys in this order.
+/// An object as JSON text, with its keys in this order.
 fn json_text<const N: usize>(members: [(&str, Value); N]) -> String {
     serde_json::to_string(&Value::from(Object::from_iter(members))).unwrap_or_default()
 }
 
-/// Calls what the configuration says to call. A stub of ours is told the configuration at once; any other function is
-/// machine-made and asks for it. Source text was written by a person and gets the server's handle.
+/// Calls the function `onStart` of the configuration. A stub of chinwag receives the node's configuration. Any other
+/// function was generated and asks for the configuration itself. Source text was written by a person, and receives the
+/// server's handle.
 async fn call_on_start(node: &Node, on_start: Value) {
     let called = match on_start {
         Value::Function(function) if stub::remote(&function).is_some() => {
@@ -201,7 +205,7 @@ async fn call_on_start(node: &Node, on_start: Value) {
     }
 }
 
-/// What an `onStart` that a person wrote can do with the server.
+/// The handle that an `onStart` written by a person receives.
 fn server_handle(node: &Node) -> Value {
     let address = node.server().address();
     let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
@@ -212,26 +216,26 @@ fn server_handle(node: &Node) -> Value {
     functions.into_iter().map(|(name, source)| (name, Function::new(source))).collect::<Object>().into()
 }
 
-/// Where a node that may not start would have been.
+/// The address that was asked for, of a node that may not start.
 fn asked_address(config: &Config) -> NodeAddr {
     let ip = config.ip.as_deref().unwrap_or(Config::DEFAULT_IP);
     config.advertise.clone().unwrap_or_else(|| NodeAddr::new(ip, config.port.unwrap_or(Config::DEFAULT_PORT)))
 }
 
-/// Tells whoever waits for this node that it will not come. A stub of ours says where; any other function is run, and
-/// can do nothing but call out.
+/// Reports a failed start to the parent. A stub of chinwag names the parent; any other function is run without a node,
+/// and can only call out.
 async fn tell_parent(on_start: &Function, why: &StartError, settings: scripts::ScriptSettings, me: &NodeAddr) {
     let error = Value::from(CallError::new(ErrorKind::SpawnFailed, typed::explained(why)));
     let transport = Rc::new(HttpTransport::new(Limits::default()));
     let told = match stub::remote(on_start).and_then(|remote| remote.node.clone().map(|parent| (remote, parent))) {
         Some((remote, parent)) => {
-            let context = CallContext { time_left: BAD_NEWS, ..CallContext::default() };
+            let context = CallContext { time_left: FAILURE_REPORT, ..CallContext::default() };
             let call = Call::new(remote.gid, remote.service, remote.method, vec![error]).within(context);
             transport.call(&parent, call).await
         }
-        None => scripts::run_without_node(me, transport, settings, on_start, vec![error], BAD_NEWS).await,
+        None => scripts::run_without_node(me, transport, settings, on_start, vec![error], FAILURE_REPORT).await,
     };
     if let Err(why) = told {
-        log::warn!(target: "chinwag::node", "the parent was not told: {why}");
+        log::warn!(target: "chinwag::node", "cannot report to the parent: {why}");
     }
 }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use chinwag::Output;
 
-/// How long the program waits at its end for what it has printed and logged to be read.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long the program waits at its end until its output has been read.
+const FINAL_FLUSH: Duration = Duration::from_secs(1);
 
-/// This program's standard output and standard error, which make nobody wait.
+/// This program's standard output and standard error, to which writing never blocks.
 #[derive(Clone, Debug)]
 pub(crate) struct Outputs {
     pub(crate) out: Output,
@@ -16,7 +16,7 @@ pub(crate) struct Outputs {
 
 impl Drop for Outputs {
     fn drop(&mut self) {
-        self.err.flush_within(LAST_WORDS);
-        self.out.flush_within(LAST_WORDS);
+        self.err.flush_within(FINAL_FLUSH);
+        self.out.flush_within(FINAL_FLUSH);
     }
 }

@@ -1,7 +1,8 @@
-//! What people type: configurations and arguments in JSON5, and what they are told about a mistake in them.
+//! What people type: configurations and arguments in JSON5, and the messages about mistakes in them.
 //!
-//! The library reads what programs write. This adds the lenient reader, and to the library's errors what helps a person:
-//! the known key that is nearest to a mistyped one, and addresses of this machine that others may be able to use.
+//! The library reads the forms that programs write. This module adds a lenient reader, and details for people to the
+//! library's errors: the known key that is nearest to a mistyped one, and the addresses of this machine that others may
+//! be able to use.
 
 use std::{fmt, net::IpAddr};
 
@@ -10,10 +11,10 @@ use chinwag::{
     protocol::wire::{self, Limits},
 };
 
-/// How deep what a person types may be nested.
+/// The limit on the nesting of what a person types.
 const MAX_DEPTH: usize = 128;
 
-/// Reads a configuration: in a form that programs write, or in JSON5.
+/// Parses a configuration in a form that programs write, or in JSON5.
 pub(super) fn configuration(text: &str) -> Result<Config, ConfigError> {
     let strict = Config::parse(text);
     if !matches!(strict, Err(ConfigError::Unreadable { .. }))
@@ -25,7 +26,7 @@ pub(super) fn configuration(text: &str) -> Result<Config, ConfigError> {
     Config::from_known_keys(&value)
 }
 
-/// Why a node did not start, as a person is told.
+/// Why a node did not start, with details for a person.
 pub(super) fn explained(why: &StartError) -> String {
     match why {
         StartError::Config(ConfigError::UnknownKey { key }) => format!(
@@ -34,30 +35,30 @@ pub(super) fn explained(why: &StartError) -> String {
             Config::KEYS.join(", ")
         ),
         StartError::Config(ConfigError::Unspecified { ip, port }) => format!(
-            "{ip} is every address of this machine and others cannot call that; state where they reach the node: {}",
+            "{ip} stands for every address of this machine, which others cannot call; state the address at which they reach the node: {}",
             Listed(&usable_addresses(*ip, interfaces()), *port)
         ),
         why => why.to_string(),
     }
 }
 
-/// The key of a configuration that another word is most like.
+/// The key of a configuration that is nearest to a word.
 fn nearest_key(word: &str) -> &'static str {
     let word = word.to_ascii_lowercase();
     let distance = |key: &&&str| strsim::osa_distance(&word, &key.to_ascii_lowercase());
     Config::KEYS.iter().min_by_key(distance).unwrap_or(&"ip")
 }
 
-/// Reads JSON as people type it: JSON5, with bare keys, single quotes, trailing commas and comments.
+/// Parses JSON as people type it: JSON5, with bare keys, single quotes, trailing commas and comments.
 ///
 /// # Errors
-/// [`Unreadable`], saying where.
+/// [`Unreadable`] with the place.
 pub(super) fn read_json(text: &str) -> Result<Value, Unreadable> {
     if let Ok(value) = wire::decode_plain(text.as_bytes(), &Limits::default()) {
         return Ok(value);
     }
     let refused = |why| Unreadable { text: shown(text), why };
-    // json5 calls itself for each level
+    // json5 recurses once for each level
     let mut depth = 0_usize;
     for byte in text.bytes() {
         match byte {
@@ -72,7 +73,7 @@ pub(super) fn read_json(text: &str) -> Result<Value, Unreadable> {
     json5::from_str(text).map_err(|why| refused(with_place(text, &why)))
 }
 
-/// What is wrong, and where. Of a text that ends too early json5 says where the part began that has no end, or nothing.
+/// What is wrong, and where. If the text ends too early, json5 reports where the unfinished part began, or nothing.
 fn with_place(text: &str, why: &json5::Error) -> String {
     use json5::ErrorCode as Code;
     let ends_early = matches!(
@@ -113,19 +114,19 @@ impl fmt::Display for Unreadable {
     }
 }
 
-/// The addresses that this machine has now; none where it does not say.
+/// The present addresses of this machine, or none if the system does not report them.
 fn interfaces() -> Vec<IpAddr> {
     if_addrs::get_if_addrs().unwrap_or_default().iter().map(if_addrs::Interface::ip).collect()
 }
 
-/// Of a machine's addresses those by which others reach a node that is bound to all of them: such as other machines can
+/// The addresses of a machine at which others reach a node that is bound to all of them: those that other machines can
 /// use, or else the loopback ones.
 fn usable_addresses(bound: IpAddr, all: Vec<IpAddr>) -> Vec<IpAddr> {
     let link_local = |ip: &IpAddr| match ip {
         IpAddr::V4(ip) => ip.is_link_local(),
         IpAddr::V6(ip) => ip.is_unicast_link_local(),
     };
-    // a socket bound to `::` takes IPv4 too, as a rule
+    // a socket that is bound to `::` usually accepts IPv4 too
     let served = |ip: &IpAddr| !link_local(ip) && (bound.is_ipv6() || ip.is_ipv4());
     let mut usable: Vec<IpAddr> = all.into_iter().filter(served).collect();
     if usable.iter().any(|ip| !ip.is_loopback()) {
@@ -172,7 +173,7 @@ mod tests {
         let config = configuration(typed).unwrap();
         assert_eq!((config.ip.as_deref(), config.port), (Some("127.0.0.1"), Some(8080)));
         assert!(matches!(config.on_start, Some(Value::String(_))));
-        // what programs write is read by the library
+        // the library reads what programs write
         let written = r#"{"type":"object","value":{"port":{"type":"number","value":"8080"}}}"#;
         assert_eq!(configuration(written).unwrap().port, Some(8080));
         let broken = configuration(r#"{"type":"object","value":{"port":{"type":"numbr","value":"1"}}}"#).unwrap_err();

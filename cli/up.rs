@@ -1,13 +1,13 @@
-//! `chinwag up N`: a group of nodes on this machine, and a rumor counted through it.
+//! `chinwag up N`: runs a group of nodes on this machine, and counts a rumor through it.
 //!
 //! ```text
-//! this program's node   spawns N nodes, puts them in one group, on each of them and here
+//! this program's node   spawns N nodes, puts them in one group, on each of them and on itself;
 //!                       holds one counter service, counter.count
-//! gossip.send           one message, whose remote is comm.send: every node that hears it calls that counter
-//! the counter           shows how many have heard
+//! gossip.send           one message, whose remote is comm.send: every node that performs it calls that counter
+//! the counter           shows how many nodes have performed the message
 //! ```
 //!
-//! The nodes end with this program, however it ends; one that ends before is reported.
+//! The nodes end with this program, however it ends. It reports a node that ends before.
 
 use std::{
     process::ExitCode,
@@ -36,41 +36,41 @@ use crate::{
 /// The group's name.
 const GROUP: &str = "town";
 
-/// How long all of them together may take to start.
+/// The timeout for the start of all nodes together.
 const START: Duration = Duration::from_secs(60);
 
-/// How long the rumor may take to reach everyone.
+/// The timeout for the rumor to reach all nodes.
 const RUMOR: Duration = Duration::from_secs(30);
 
-/// How long a node that was told to stop is waited for, and how often it is asked.
-const GOING: Duration = Duration::from_secs(3);
-const GONE_YET: Duration = Duration::from_millis(10);
+/// How long the program waits for a node that was told to stop, and how often it asks the node.
+const STOP: Duration = Duration::from_secs(3);
+const STOP_POLL: Duration = Duration::from_millis(10);
 
-/// How many nodes, and what then.
+/// The number of nodes, and what happens after the rumor.
 #[derive(Debug, Args)]
 pub(super) struct UpArgs {
-    /// How many nodes to start
+    /// Number of nodes to start
     #[arg(value_parser = clap::value_parser!(u16).range(1..=1000))]
     nodes: u16,
-    /// Stop once the rumor is counted; exit with 0 if all heard it
+    /// Stop after the rumor is counted; exit with 0 if all nodes heard it
     #[arg(long)]
     once: bool,
 }
 
-/// Starts the group, counts, and runs it until someone ends it.
+/// Starts the group, counts the rumor, and runs until the program is told to end.
 pub(super) async fn run(args: UpArgs, outputs: &Outputs) -> Ended {
     raise_file_limit();
     let mut ending = Ending::listen();
     let (heard, counted) = watch::channel(0_u64);
-    // n lives in an actor; the channel only shows it
+    // the count belongs to an actor, and the channel only shows it
     let counter = Service::new("counter", |_| 0_u64).method("count", move |n: &mut u64, ()| {
         *n += 1;
-        // the display may have gone
+        // the display may have ended
         let _ = heard.send(*n);
         *n
     });
     let out = &outputs.out;
-    // once this program stops them, that nodes end is no news
+    // once this program stops the nodes, their ends are not reported
     let stopping = Arc::new(AtomicBool::new(false));
     let (expected, report) = (stopping.clone(), out.clone());
     let builder = node::builder(Config::default(), outputs).port(0).service(counter);
@@ -84,7 +84,7 @@ pub(super) async fn run(args: UpArgs, outputs: &Outputs) -> Ended {
         Err(why) => return fail(&typed::explained(&why)).into(),
     };
     let running = async {
-        let all_heard = town(&asking, args.nodes, counted, out).await?;
+        let all_heard = run_group(&asking, args.nodes, counted, out).await?;
         if all_heard && !args.once {
             out.line("\nCtrl-C stops them all.");
             std::future::pending::<()>().await;
@@ -106,8 +106,13 @@ pub(super) async fn run(args: UpArgs, outputs: &Outputs) -> Ended {
     }
 }
 
-/// The whole story; whether everyone heard the rumor.
-async fn town(asking: &Node, nodes: u16, mut counted: watch::Receiver<u64>, out: &Output) -> Result<bool, CallError> {
+/// Starts the nodes, sends the rumor and shows the result. Returns whether every node heard the rumor.
+async fn run_group(
+    asking: &Node,
+    nodes: u16,
+    mut counted: watch::Receiver<u64>,
+    out: &Output,
+) -> Result<bool, CallError> {
     let began = Instant::now();
     let patient = asking.with_deadline(START);
     let spawned = join_all((0..nodes).map(|_| patient.spawn(NodeAddr::new("127.0.0.1", 0)))).await;
@@ -160,7 +165,7 @@ async fn town(asking: &Node, nodes: u16, mut counted: watch::Receiver<u64>, out:
     Ok(heard == everyone)
 }
 
-/// Stops every node that this one has started, sees them gone, and stops.
+/// Stops every node that this one has started, waits until they are gone, and stops this one.
 async fn stop_all(asking: &Node) {
     let others = match asking.group("all").members().await {
         Ok(members) => members
@@ -170,26 +175,26 @@ async fn stop_all(asking: &Node) {
             .collect(),
         Err(_) => Vec::new(),
     };
-    // all go at once: a farewell of each to all the others would be told to nobody that stays
-    let apart = |to: NodeAddr| async move {
+    // Each node first forgets the others: all stop at once, and announcing it to each other would be pointless.
+    let forget_others = |to: NodeAddr| async move {
         let alone = Call::new(Gid::local(), "groups", "put", vec![Value::from("all"), Value::Object(Object::new())]);
-        // one that does not hear it says farewell
+        // a node that does not receive this announces its end to the others
         let _ = asking.call_on(&to, alone).await;
     };
-    join_all(others.iter().chain([asking.addr()]).cloned().map(apart)).await;
+    join_all(others.iter().chain([asking.addr()]).cloned().map(forget_others)).await;
     join_all(others.iter().map(|other| async move {
         let call = |method| Call::new(Gid::local(), "status", method, vec![Value::from("sid")]);
         if let Err(why) = asking.call_on(other, call("stop")).await {
-            log::warn!(target: "chinwag::node", "{other} was not told to stop: {why}");
+            log::warn!(target: "chinwag::node", "cannot stop {other}: {why}");
         }
-        let going = async {
-            // one that is stopping still says so
+        let ending_of_node = async {
+            // a node that is stopping still answers
             while !matches!(asking.call_on(other, call("get")).await, Err(why) if why.kind == ErrorKind::Unreachable) {
-                tokio::time::sleep(GONE_YET).await;
+                tokio::time::sleep(STOP_POLL).await;
             }
         };
-        // a node that does not go has been told, and its stderr says why
-        let _ = tokio::time::timeout(GOING, going).await;
+        // a node that does not end has been told to, and its stderr says why
+        let _ = tokio::time::timeout(STOP, ending_of_node).await;
     }))
     .await;
     asking.stop().await;

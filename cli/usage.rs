@@ -1,8 +1,8 @@
-//! What this process and its threads have taken of the machine, as Linux tells it; elsewhere nothing is known.
+//! What this process and its threads have used of the machine, as Linux reports it. Other systems report nothing.
 
 use std::time::Duration;
 
-/// The most memory that this process has held so far, in bytes, where the system says.
+/// The peak memory of this process in bytes, if the system reports it.
 pub(super) fn peak_memory() -> Option<u64> {
     #[cfg(target_os = "linux")]
     {
@@ -14,7 +14,7 @@ pub(super) fn peak_memory() -> Option<u64> {
     None
 }
 
-/// Processor time that this thread has taken so far, where the system says.
+/// The processor time of this thread so far, if the system reports it.
 pub(super) fn processor_time() -> Option<Duration> {
     #[cfg(target_os = "linux")]
     {

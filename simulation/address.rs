@@ -1,11 +1,11 @@
-//! The addresses of simulated nodes: each node has an IP address of its own, from which its number can be read.
+//! The addresses of simulated nodes. Each node has its own IP address, which contains its number.
 
 use chinwag_protocol::identity::NodeAddr;
 
-/// The port that every simulated node has; they differ in their IP addresses.
+/// The port of every simulated node. The nodes differ in their IP addresses.
 pub(super) const PORT: u16 = 8080;
 
-/// The address of the node with this number: 10.0.0.0/8, counted through.
+/// The address of the node with this number, in 10.0.0.0/8.
 pub(super) fn address(index: usize) -> NodeAddr {
     NodeAddr::new(format!("10.{}.{}.{}", (index >> 16) & 255, (index >> 8) & 255, index & 255), PORT)
 }

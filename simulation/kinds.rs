@@ -1,7 +1,7 @@
-//! The kinds of things that a swarm draws beyond weather, partitions and single failures.
+//! The kinds of failures and operations that a swarm draws beyond the network, partitions and single failures.
 //!
-//! Each kind draws from a generator of its own, so that with one kind more or less a seed's scenario is otherwise the same.
-//! One takes minutes: it is drawn only where somebody asks for it.
+//! Each kind has a random generator of its own, so that adding or removing one kind changes nothing else in the
+//! scenario of a seed. The kind whose scenarios take minutes is drawn only on request.
 
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
@@ -10,44 +10,45 @@ use rand::{RngExt as _, seq::index};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng as _};
 
 use super::{
-    Latency, STORY, SimulationError, Skew,
+    Latency, SCENARIO, SimulationError, Skew,
     net::seed_of,
     scenario::{Action, Demand, Event, SETTLED, Scenario},
 };
 
-/// Within so many milliseconds.
+/// Events happen within this many milliseconds.
 pub(super) const WITHIN: u64 = 5_000;
 
-/// Something that a swarm draws in some of its scenarios.
+/// A kind of failure or operation that a swarm draws in some of its scenarios.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Kind {
-    /// Hosts that go without a word.
+    /// Hosts that disappear without refusing connections.
     Silent,
-    /// Nodes that start anew at once on their addresses.
+    /// Nodes that restart at once on their addresses.
     Restarts,
-    /// The same, with clocks that were put back by up to ten years, or ahead by less than an hour.
+    /// Restarts with a clock that is set back by up to ten years, or ahead by less than an hour.
     Clocks,
-    /// Groups that operators put on nodes, some with a member that dies soon after. Where nodes watch each other they are
-    /// put before anything else happens, and everybody knows everybody.
+    /// Groups that operators put on nodes, some with a member that dies soon after. With membership, the groups are put
+    /// before anything else happens, and only where all nodes know each other.
     Puts,
-    /// The same at any moment and on any overlay, so that an operator also puts members that a verdict has removed, and
-    /// strangers.
+    /// Groups that operators put at any moment and on any overlay, also with members that a verdict has removed, and
+    /// with strangers.
     LatePuts,
-    /// Deaths and everything else from the first moment on, before nodes have heard of each other; strangers among them that
-    /// an operator puts into one group.
+    /// Events from the first moment on, before nodes have heard of each other, among them a group of strangers that an
+    /// operator puts.
     Early,
-    /// Restarted nodes have to know the groups that list them, and newcomers all members of their group.
+    /// Checks that restarted nodes learn the groups that list them, and that newcomers learn all members of their
+    /// group.
     Returns,
-    /// Newcomers that join through one node or another.
+    /// Newcomers that join through a random node.
     Joins,
-    /// Newcomers to more members than any constant within a node.
+    /// Newcomers to a cluster with more members than any limit inside a node.
     LargeJoins,
-    /// A second cluster, which knows nothing of the first.
+    /// A second cluster, which does not know the first.
     Clusters,
-    /// A node of the second cluster on the address of a dead member of the first.
+    /// A node of the second cluster at the address of a dead member of the first.
     Takeovers,
-    /// An operator who puts nodes of both clusters into one group.
+    /// An operator that puts nodes of both clusters into one group.
     Merges,
 }
 
@@ -67,7 +68,7 @@ pub const KINDS: [Kind; 12] = [
     Kind::Merges,
 ];
 
-/// The kinds that are drawn unless told otherwise: all but those whose scenarios take minutes.
+/// The kinds that are drawn by default: all whose scenarios do not take minutes.
 pub const USUAL: [Kind; 11] = [
     Kind::Silent,
     Kind::Restarts,
@@ -100,10 +101,10 @@ impl Kind {
         }
     }
 
-    /// In how many scenarios it is drawn, one in so many, of those in which it can be.
+    /// The kind is drawn in one of this many scenarios that can have it.
     fn one_in(self) -> u32 {
         match self {
-            // some hundred times as much work as any other
+            // a hundred times as much work as any other kind
             Kind::LargeJoins => 100,
             Kind::Silent | Kind::Restarts | Kind::Clocks | Kind::Puts | Kind::LatePuts | Kind::Early => 3,
             Kind::Joins | Kind::Clusters => 4,
@@ -112,32 +113,32 @@ impl Kind {
         }
     }
 
-    /// Adds it to a scenario, or not, as its seed says.
+    /// Adds the kind to a scenario if the scenario's seed draws it.
     pub(super) fn draw(self, scenario: &mut Scenario) {
-        let mut chance = ChaCha8Rng::from_seed(seed_of(scenario.seed, STORY, 16 + self as u32));
-        if chance.random_range(0..self.one_in()) != 0 {
+        let mut rng = ChaCha8Rng::from_seed(seed_of(scenario.seed, SCENARIO, 16 + self as u32));
+        if rng.random_range(0..self.one_in()) != 0 {
             return;
         }
         match self {
-            Kind::Silent => silent(scenario, &mut chance),
-            Kind::Restarts => restarts(scenario, &mut chance),
-            Kind::Clocks => clocks(scenario, &mut chance),
+            Kind::Silent => silent(scenario, &mut rng),
+            Kind::Restarts => restarts(scenario, &mut rng),
+            Kind::Clocks => clocks(scenario, &mut rng),
             Kind::Puts => {
                 let first = scenario.events.first().map_or(WITHIN, |event| event.at);
                 match (scenario.watch, scenario.overlay) {
-                    (None, _) => puts(scenario, WITHIN, &mut chance),
-                    (Some(_), Overlay::Clique) => puts(scenario, first, &mut chance),
+                    (None, _) => puts(scenario, WITHIN, &mut rng),
+                    (Some(_), Overlay::Clique) => puts(scenario, first, &mut rng),
                     (Some(_), _) => {}
                 }
             }
-            Kind::LatePuts => puts(scenario, WITHIN, &mut chance),
-            Kind::Early => early(scenario, &mut chance),
+            Kind::LatePuts => puts(scenario, WITHIN, &mut rng),
+            Kind::Early => early(scenario, &mut rng),
             Kind::Returns => scenario.demands.extend([Demand::Groups]),
-            Kind::Joins => joins(scenario, &mut chance),
-            Kind::LargeJoins => large_joins(scenario, &mut chance),
-            Kind::Clusters => clusters(scenario, &mut chance),
-            Kind::Takeovers => takeovers(scenario, &mut chance),
-            Kind::Merges => merges(scenario, &mut chance),
+            Kind::Joins => joins(scenario, &mut rng),
+            Kind::LargeJoins => large_joins(scenario, &mut rng),
+            Kind::Clusters => clusters(scenario, &mut rng),
+            Kind::Takeovers => takeovers(scenario, &mut rng),
+            Kind::Merges => merges(scenario, &mut rng),
         }
         scenario.events.sort_by_key(|event| event.at);
     }
@@ -152,10 +153,10 @@ impl fmt::Display for Kind {
 impl FromStr for Kind {
     type Err = SimulationError;
 
-    /// Reads what [`Display`](fmt::Display) writes.
+    /// Parses the form that [`Display`](fmt::Display) writes.
     ///
     /// # Errors
-    /// [`SimulationError::Argument`], naming all kinds.
+    /// [`SimulationError::Argument`] with the names of all kinds.
     fn from_str(text: &str) -> Result<Kind, SimulationError> {
         KINDS.into_iter().find(|kind| kind.name() == text).ok_or_else(|| {
             let (shown, names) = (text.chars().take(64).collect::<String>(), KINDS.map(Kind::name).join(", "));
@@ -164,11 +165,11 @@ impl FromStr for Kind {
     }
 }
 
-fn moment(chance: &mut ChaCha8Rng) -> u64 {
-    chance.random_range(0..WITHIN)
+fn moment(rng: &mut ChaCha8Rng) -> u64 {
+    rng.random_range(0..WITHIN)
 }
 
-/// The nodes of the second cluster, where there is one.
+/// The nodes of the second cluster, or `None` if there is none.
 fn second_cluster(scenario: &Scenario) -> Option<Vec<usize>> {
     let mut first = scenario.nodes;
     for size in &scenario.beside {
@@ -180,114 +181,116 @@ fn second_cluster(scenario: &Scenario) -> Option<Vec<usize>> {
     None
 }
 
-fn any(of: &[usize], chance: &mut ChaCha8Rng) -> usize {
-    of.get(chance.random_range(0..of.len().max(1))).copied().unwrap_or_default()
+fn any(of: &[usize], rng: &mut ChaCha8Rng) -> usize {
+    of.get(rng.random_range(0..of.len().max(1))).copied().unwrap_or_default()
 }
 
-fn some(of: &[usize], chance: &mut ChaCha8Rng) -> Vec<usize> {
-    let count = chance.random_range(1..=of.len().max(1)).min(of.len());
+fn some(of: &[usize], rng: &mut ChaCha8Rng) -> Vec<usize> {
+    let count = rng.random_range(1..=of.len().max(1)).min(of.len());
     let mut drawn: Vec<usize> =
-        index::sample(chance, of.len(), count).into_iter().filter_map(|at| of.get(at).copied()).collect();
+        index::sample(rng, of.len(), count).into_iter().filter_map(|at| of.get(at).copied()).collect();
     drawn.sort_unstable();
     drawn
 }
 
-fn silent(scenario: &mut Scenario, chance: &mut ChaCha8Rng) {
+fn silent(scenario: &mut Scenario, rng: &mut ChaCha8Rng) {
     for event in &mut scenario.events {
         if let Action::Crash { node } = event.what
-            && chance.random()
+            && rng.random()
         {
             event.what = Action::Vanish { node };
         }
     }
-    let node = chance.random_range(0..scenario.nodes);
-    scenario.events.push(Event { at: moment(chance), what: Action::Vanish { node } });
+    let node = rng.random_range(0..scenario.nodes);
+    scenario.events.push(Event { at: moment(rng), what: Action::Vanish { node } });
 }
 
-fn restarts(scenario: &mut Scenario, chance: &mut ChaCha8Rng) {
-    for _ in 0..chance.random_range(1..=2) {
-        let node = chance.random_range(0..scenario.nodes);
-        scenario.events.push(Event { at: moment(chance), what: Action::Restart { node } });
+fn restarts(scenario: &mut Scenario, rng: &mut ChaCha8Rng) {
+    for _ in 0..rng.random_range(1..=2) {
+        let node = rng.random_range(0..scenario.nodes);
+        scenario.events.push(Event { at: moment(rng), what: Action::Restart { node } });
     }
 }
 
-fn clocks(scenario: &mut Scenario, chance: &mut ChaCha8Rng) {
-    for _ in 0..chance.random_range(1..=2) {
-        let (node, at) = (chance.random_range(0..scenario.nodes), moment(chance));
-        let offset = match chance.random_range(0..3) {
-            0 => chance.random_range(0..3_600_000),
-            1 => -chance.random_range(0..3_600_000),
-            _ => -chance.random_range(0..315_360_000_000),
+fn clocks(scenario: &mut Scenario, rng: &mut ChaCha8Rng) {
+    for _ in 0..rng.random_range(1..=2) {
+        let (node, at) = (rng.random_range(0..scenario.nodes), moment(rng));
+        let offset = match rng.random_range(0..3) {
+            0 => rng.random_range(0..3_600_000),
+            1 => -rng.random_range(0..3_600_000),
+            _ => -rng.random_range(0..315_360_000_000),
         };
         scenario.events.push(Event { at, what: Action::Clock(Skew { node, rate: 1.0, offset }) });
         scenario.events.push(Event { at, what: Action::Restart { node } });
-        let after = at + chance.random_range(1..2_000);
+        let after = at + rng.random_range(1..2_000);
         scenario.events.push(Event { at: after, what: Action::Tell { node, bytes: 0 } });
     }
 }
 
-/// Puts until a moment, that one included.
-fn puts(scenario: &mut Scenario, until: u64, chance: &mut ChaCha8Rng) {
+/// Adds groups that are put up to this moment, inclusive.
+fn puts(scenario: &mut Scenario, until: u64, rng: &mut ChaCha8Rng) {
     let network: Vec<usize> = (0..scenario.nodes).collect();
     let second = second_cluster(scenario);
-    for _ in 0..chance.random_range(1..=3) {
-        let second = second.as_ref().filter(|_| chance.random_range(0..3) == 0);
+    for _ in 0..rng.random_range(1..=3) {
+        let second = second.as_ref().filter(|_| rng.random_range(0..3) == 0);
         let among = second.unwrap_or(&network);
-        let members = some(among, chance);
-        let on = if chance.random_range(0..3) == 0 { some(among, chance) } else { members.clone() };
-        let (at, victim) = (chance.random_range(0..=until), any(&members, chance));
-        let group = format!("hand{}", chance.random_range(0..3));
-        // before what else happens at that moment
+        let members = some(among, rng);
+        let on = if rng.random_range(0..3) == 0 { some(among, rng) } else { members.clone() };
+        let (at, victim) = (rng.random_range(0..=until), any(&members, rng));
+        let group = format!("hand{}", rng.random_range(0..3));
+        // inserted before the other events of that moment
         scenario.events.insert(0, Event { at, what: Action::Put { group, on, members } });
-        if chance.random() {
-            let at = at + chance.random_range(0..2_000);
+        if rng.random() {
+            let at = at + rng.random_range(0..2_000);
             scenario.events.push(Event { at, what: Action::Crash { node: victim } });
         }
     }
 }
 
-/// Besides, nodes that have never heard of each other are put into one group, and one of them dies soon after.
-fn early(scenario: &mut Scenario, chance: &mut ChaCha8Rng) {
+/// Lets events happen from the start. It also puts nodes that have never heard of each other into one group, of which
+/// one dies soon after.
+fn early(scenario: &mut Scenario, rng: &mut ChaCha8Rng) {
     scenario.early = true;
     scenario.demands.insert(Demand::Liveness);
-    let (first, count) = (scenario.total(), chance.random_range(3..=8));
+    let (first, count) = (scenario.total(), rng.random_range(3..=8));
     scenario.beside.extend(std::iter::repeat_n(1, count));
     let young: Vec<usize> = (first..first + count).collect();
-    let (at, victim) = (moment(chance), any(&young, chance));
+    let (at, victim) = (moment(rng), any(&young, rng));
     let what = Action::Put { group: "young".to_owned(), on: young.clone(), members: young };
     scenario.events.push(Event { at, what });
-    let at = at + chance.random_range(0..3_000);
+    let at = at + rng.random_range(0..3_000);
     scenario.events.push(Event { at, what: Action::Crash { node: victim } });
 }
 
-/// Those that join others are numbered last.
-fn newcomers(scenario: &mut Scenario, count: usize, ungrouped: bool, chance: &mut ChaCha8Rng) {
+/// Adds newcomers, which are numbered last.
+fn newcomers(scenario: &mut Scenario, count: usize, ungrouped: bool, rng: &mut ChaCha8Rng) {
     let first = scenario.total();
     scenario.beside.extend(std::iter::repeat_n(1, count));
     for node in first..first + count {
-        let through = chance.random_range(0..scenario.nodes);
+        let through = rng.random_range(0..scenario.nodes);
         let what = Action::Join { node, through: vec![through], ungrouped };
-        scenario.events.push(Event { at: moment(chance), what });
+        scenario.events.push(Event { at: moment(rng), what });
     }
 }
 
-fn joins(scenario: &mut Scenario, chance: &mut ChaCha8Rng) {
+fn joins(scenario: &mut Scenario, rng: &mut ChaCha8Rng) {
     if scenario.watch.is_none() {
         return;
     }
-    // a line would not be what a newcomer finds: it comes to know everyone
+    // a newcomer learns all members, whatever the overlay was
     scenario.overlay = Overlay::Clique;
-    newcomers(scenario, chance.random_range(1..=4), false, chance);
+    newcomers(scenario, rng.random_range(1..=4), false, rng);
 }
 
-/// Room for 256 addresses beyond those of twice the known members, 128 pieces of news in a message, 64 strangers.
-fn large_joins(scenario: &mut Scenario, chance: &mut ChaCha8Rng) {
+/// The cluster exceeds the limits of a node: 256 addresses beyond twice the known members, 128 news items in a message,
+/// and 64 strangers.
+fn large_joins(scenario: &mut Scenario, rng: &mut ChaCha8Rng) {
     *scenario = Scenario {
         seed: scenario.seed,
-        nodes: chance.random_range(257..320),
+        nodes: rng.random_range(257..320),
         overlay: Overlay::Clique,
         beside: Vec::new(),
-        latency: Latency::Constant(chance.random_range(1..=20)),
+        latency: Latency::Constant(rng.random_range(1..=20)),
         loss: 0.0,
         duplication: 0.0,
         watch: Some(1_000),
@@ -298,40 +301,40 @@ fn large_joins(scenario: &mut Scenario, chance: &mut ChaCha8Rng) {
         clocks: Vec::new(),
         events: Vec::new(),
     };
-    // a group that a newcomer is handed would name all members to it
-    newcomers(scenario, chance.random_range(1..=3), true, chance);
+    // without a group, because its members would be listed to the newcomer
+    newcomers(scenario, rng.random_range(1..=3), true, rng);
 }
 
-fn clusters(scenario: &mut Scenario, chance: &mut ChaCha8Rng) {
+fn clusters(scenario: &mut Scenario, rng: &mut ChaCha8Rng) {
     let first = scenario.total();
-    let size = chance.random_range(2..=8);
+    let size = rng.random_range(2..=8);
     scenario.beside.push(size);
-    for _ in 0..chance.random_range(1..=4) {
-        let node = first + chance.random_range(0..size);
-        let what = match chance.random_range(0..4) {
+    for _ in 0..rng.random_range(1..=4) {
+        let node = first + rng.random_range(0..size);
+        let what = match rng.random_range(0..4) {
             0 => Action::Crash { node },
             1 => Action::Restart { node },
             _ => Action::Tell { node, bytes: 0 },
         };
-        scenario.events.push(Event { at: moment(chance), what });
+        scenario.events.push(Event { at: moment(rng), what });
     }
 }
 
-fn takeovers(scenario: &mut Scenario, chance: &mut ChaCha8Rng) {
+fn takeovers(scenario: &mut Scenario, rng: &mut ChaCha8Rng) {
     let (Some(second), Some(period)) = (second_cluster(scenario), scenario.watch) else { return };
-    // before, neither cluster may have an id
-    let (node, at) = (chance.random_range(0..scenario.nodes), period * SETTLED + moment(chance));
+    // a takeover waits until both clusters have an id
+    let (node, at) = (rng.random_range(0..scenario.nodes), period * SETTLED + moment(rng));
     scenario.events.push(Event { at, what: Action::Crash { node } });
-    let (at, through) = (at + chance.random_range(0..2 * WITHIN), vec![any(&second, chance)]);
+    let (at, through) = (at + rng.random_range(0..2 * WITHIN), vec![any(&second, rng)]);
     scenario.events.push(Event { at, what: Action::Join { node, through, ungrouped: false } });
 }
 
-fn merges(scenario: &mut Scenario, chance: &mut ChaCha8Rng) {
+fn merges(scenario: &mut Scenario, rng: &mut ChaCha8Rng) {
     let Some(second) = second_cluster(scenario) else { return };
-    let one = chance.random_range(0..scenario.nodes);
-    let members = [&[one], &some(&second, chance)[..]].concat();
+    let one = rng.random_range(0..scenario.nodes);
+    let members = [&[one], &some(&second, rng)[..]].concat();
     let group = "both".to_owned();
-    scenario.events.push(Event { at: moment(chance), what: Action::Put { group, on: vec![one], members } });
+    scenario.events.push(Event { at: moment(rng), what: Action::Put { group, on: vec![one], members } });
 }
 
 #[cfg(test)]
@@ -342,7 +345,7 @@ mod tests {
     fn every_kind_is_drawn_and_can_be() {
         for kind in KINDS {
             assert_eq!(kind.to_string().parse::<Kind>().unwrap(), kind);
-            // some build on a second cluster
+            // some kinds need a second cluster
             let kinds = [Kind::Clusters, Kind::Joins, kind].into();
             let without = [Kind::Clusters, Kind::Joins].into_iter().filter(|other| *other != kind).collect();
             let drawn = (0..400).filter(|seed| {

@@ -1,4 +1,4 @@
-//! How long a message is on its way, and how likely it never arrives.
+//! How long a message takes.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -6,10 +6,10 @@ use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-/// The longest latency, in milliseconds: what a call may take at the most.
+/// The longest latency in milliseconds, which is the longest time that a call may take.
 pub const LONGEST: u32 = 600_000;
 
-/// How long one message takes from one node to another, drawn for each. Whole milliseconds, from 1.
+/// The latency of messages, drawn for each message, in whole milliseconds from 1.
 ///
 /// ```
 /// use chinwag_simulation::Latency;
@@ -21,26 +21,26 @@ pub const LONGEST: u32 = 600_000;
 #[serde(try_from = "String", into = "String")]
 #[non_exhaustive]
 pub enum Latency {
-    /// Always as long. Text: `constant:MS`.
+    /// The same for every message. Text form: `constant:MS`.
     Constant(u32),
-    /// Any whole number of milliseconds between the two, both included, equally likely. Text: `uniform:MS..MS`.
+    /// Uniformly distributed between the two, both included. Text form: `uniform:MS..MS`.
     Uniform(u32, u32),
-    /// Half of the messages take less than the median; the logarithm is normal with this standard deviation, which is
-    /// how round trips over the Internet look. Text: `lognormal:MS,SIGMA`.
+    /// Log-normally distributed, like round trips on the Internet: half of the messages take less than the median. Text
+    /// form: `lognormal:MS,SIGMA`.
     LogNormal {
-        /// In milliseconds.
+        /// The median in milliseconds.
         median: u32,
-        /// Standard deviation of the logarithm. From 0 to 3, at which the mean is ninety times the median; 0.5 is a lively
-        /// network.
+        /// The standard deviation of the logarithm, from 0 to 3. At 3 the mean is ninety times the median; 0.5 is a
+        /// network with strong variation.
         sigma: f64,
     },
 }
 
 impl Latency {
-    /// The same, if a network can have it.
+    /// Returns this latency if it is in range.
     ///
     /// # Errors
-    /// [`LatencyError`], saying what is out of range.
+    /// A [`LatencyError`] that says what is out of range.
     pub fn checked(self) -> Result<Latency, LatencyError> {
         let range = |milliseconds: u32| match milliseconds {
             1..=LONGEST => Ok(()),
@@ -65,7 +65,7 @@ impl Latency {
         Ok(self)
     }
 
-    /// The mean, in milliseconds, but for the rounding of a log-normal one.
+    /// The mean in milliseconds. It ignores the rounding of a log-normal latency.
     pub fn mean(self) -> f64 {
         match self {
             Latency::Constant(milliseconds) => milliseconds.into(),
@@ -74,13 +74,13 @@ impl Latency {
         }
     }
 
-    pub(super) fn draw(self, chance: &mut ChaCha8Rng) -> Duration {
+    pub(super) fn draw(self, rng: &mut ChaCha8Rng) -> Duration {
         let milliseconds = match self {
             Latency::Constant(milliseconds) => milliseconds,
-            Latency::Uniform(least, most) => chance.random_range(least..=most),
+            Latency::Uniform(least, most) => rng.random_range(least..=most),
             Latency::LogNormal { median, sigma } => {
-                // Box and Muller; 1 - u is never 0
-                let (u, v): (f64, f64) = (chance.random(), chance.random());
+                // The Box-Muller transform. 1 - u is never 0.
+                let (u, v): (f64, f64) = (rng.random(), rng.random());
                 let normal = libm::sqrt(-2.0 * libm::log(1.0 - u)) * libm::cos(2.0 * std::f64::consts::PI * v);
                 let drawn = libm::round(f64::from(median) * libm::exp(sigma * normal));
                 drawn.clamp(1.0, LONGEST.into()) as u32
@@ -117,10 +117,10 @@ impl TryFrom<String> for Latency {
 impl FromStr for Latency {
     type Err = LatencyError;
 
-    /// Reads what [`Display`](fmt::Display) writes.
+    /// Parses the form that [`Display`](fmt::Display) writes.
     ///
     /// # Errors
-    /// [`LatencyError`], quoting what cannot be.
+    /// A [`LatencyError`] that quotes the invalid part.
     fn from_str(text: &str) -> Result<Latency, LatencyError> {
         let unknown = || LatencyError::Unknown(text.chars().take(64).collect());
         let (kind, rest) = text.split_once(':').ok_or_else(unknown)?;
@@ -141,20 +141,20 @@ impl FromStr for Latency {
     }
 }
 
-/// Why no network has such a latency. Nothing has changed.
+/// Why a latency is invalid. Nothing has changed.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LatencyError {
-    /// Zero, or too long. At zero nothing would come after anything else.
+    /// The latency is zero or too long. A latency of zero would allow no order of events.
     #[error("a latency is 1 to {LONGEST} ms, not {0}")]
     Range(u32),
-    /// The least is more than the most.
-    #[error("no latency is both at least {0} and at most {1} ms")]
+    /// The lower bound is above the upper bound.
+    #[error("a latency cannot be at least {0} and at most {1} ms")]
     Backwards(u32, u32),
-    /// The spread of a log-normal latency is out of range.
+    /// The standard deviation of a log-normal latency is out of range.
     #[error("the standard deviation of a latency's logarithm is 0 to 3, not {0}")]
     Sigma(f64),
-    /// None of the forms.
+    /// The text has none of the known forms.
     #[error("unknown latency {0:?}: expected \"constant:MS\", \"uniform:MS..MS\" or \"lognormal:MS,SIGMA\"")]
     Unknown(String),
 }
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn what_is_drawn_has_the_mean_and_the_bounds() {
-        let mut chance = ChaCha8Rng::seed_from_u64(1);
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
         for (text, least, most) in
             [("constant:7", 7, 7), ("uniform:1..5", 1, 5), ("lognormal:20,0.5", 1, LONGEST), ("lognormal:9,0", 9, 9)]
         {
@@ -175,7 +175,7 @@ mod tests {
             assert_eq!(latency.to_string(), text);
             let mut sum = 0;
             for _ in 0..20_000 {
-                let drawn = latency.draw(&mut chance).as_millis() as u32;
+                let drawn = latency.draw(&mut rng).as_millis() as u32;
                 assert!((least..=most).contains(&drawn), "{text} drew {drawn}");
                 sum += drawn;
             }

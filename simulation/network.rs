@@ -1,37 +1,39 @@
-//! The simulated network: the transport of nodes in one process, and everything that can go wrong on it.
+//! The simulated network: the transport between the nodes of one process, and its failures.
 //!
 //! ```text
 //! call ──latency──> arrives? ──no──> the caller waits until its deadline
 //!                      │ yes         (lost, or cut by a partition, at departure or on arrival)
 //!                      │
-//!      nobody there ───┤──> `Unreachable` comes back
+//!      process ended ──┤──> the caller receives `Unreachable`
 //!      host gone ──────┤──> the caller waits until its deadline
-//!      paused ─────────┤──> it waits there, however long
-//!      up ─────────────┴──> performed, in a task of its own: it goes on though the caller gives up
+//!      paused ─────────┤──> the call waits until the node resumes
+//!      up ─────────────┴──> performed in a task of its own, which continues if the caller gives up
 //!                             │
 //!                           answer ──latency──> arrives? ──no──> the caller waits until its deadline
-//!                                                  └──yes──> the caller has it, unless it has given up
+//!                                                  └──yes──> the caller receives it, unless it has given up
 //! ```
 //!
-//! Every draw comes from one generator, in the order in which messages leave, which is the order in which one thread
-//! runs; there is no other source of chance, no clock but tokio's stopped one, and no map whose order is not sorted.
+//! One generator makes all draws, in the order in which messages leave. There is no other source of randomness: the
+//! only clock is tokio's paused one, and every map is sorted.
 //!
-//! Everything under way is on one agenda, in the order of time; one task goes through it. A message costs an entry there,
-//! no task and no timer of its own, as there can be a million at once. What happens at one moment goes node by node, at
-//! each in the order of departure: so a node's memory is fetched once, of which there is more than any cache has.
+//! One schedule holds everything that is under way, in the order of time, and one task works through it. A message
+//! costs one entry in the schedule instead of a task and a timer, because there can be a million messages at once.
+//! Events of one moment are sorted by node, and by departure for each node: the memory of all nodes together exceeds
+//! every cache, and is then loaded once per node.
 //!
-//! A paused node does nothing at all until it goes on ([`Process`]), and what came for it waits at its door.
+//! A paused node does nothing until it resumes ([`Process`]), and calls to it wait.
 //!
-//! Requests of gossip and membership go from node to node as they are: nothing is written and read again, as it would be
-//! over HTTP. Calls are values in any case.
+//! Requests of gossip and membership pass from node to node unchanged. They are not encoded and decoded, as they would
+//! be over HTTP.
 //!
-//! Connections are not simulated, except that the end of one is: a membership ping that says so
-//! ([`Request::keeps_connection`](peer::Request::keeps_connection)) leaves a connection open, and when its sender is
-//! killed, its receiver is told one latency later ([`Network::closed_connections`]). A host that is gone closes nothing.
+//! Connections are not simulated, but their end is. A membership ping that asks for it
+//! ([`Request::keeps_connection`](peer::Request::keeps_connection)) leaves a connection open. When the sender is
+//! killed, the network notifies the receiver one latency later ([`Network::closed_connections`]). A host that is gone
+//! closes no connection.
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     fmt::Display,
     rc::{Rc, Weak},
     sync::Arc,
@@ -51,114 +53,87 @@ use rand_chacha::ChaCha8Rng;
 use tokio::{
     sync::Notify,
     task::LocalSet,
-    time::{Instant, sleep_until, timeout_at},
+    time::{Instant, timeout_at},
 };
 
 use super::{
     address::{address, index},
-    exchange::{About, Exchanges, Key},
+    connections::Connections,
     latency::Latency,
-    ledger::Ledger,
+    outbound::{Outbound, answer_payloads, contains, is_same},
+    pending_calls::{CallInfo, Key, PendingCalls},
     process::Process,
-    sent::{Sent, answer_payloads, contains, is_same},
-    trace::{Outcome, Trace, Way},
+    recorder::Recorder,
+    schedule::{Event, EventKind, Schedule},
+    trace::{Direction, Outcome, Trace},
 };
 
-/// What every message is subject to.
+/// What the network does to every message.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Weather {
+pub(super) struct Conditions {
     pub latency: Latency,
-    /// Share of one-way messages lost.
+    /// The share of one-way messages that are lost.
     pub loss: f64,
-    /// Share of calls that arrive twice.
+    /// The share of calls that arrive twice.
     pub duplication: f64,
 }
 
-/// How a node is doing.
+/// The state of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Power {
+pub(super) enum NodeState {
     Up,
     Paused,
-    /// The process has ended; its host refuses connections.
-    Down,
-    /// The host has gone with it: nothing answers.
-    Gone,
+    /// The process has ended, and its host refuses connections.
+    Crashed,
+    /// The host is gone, and nothing answers.
+    Vanished,
 }
 
-impl Power {
-    /// Whether there is a process, running or not.
+impl NodeState {
+    /// Whether the node has a process, running or paused.
     pub(crate) fn lives(self) -> bool {
-        matches!(self, Power::Up | Power::Paused)
+        matches!(self, NodeState::Up | NodeState::Paused)
     }
 }
 
-pub(super) struct Place {
+pub(super) struct NodeSlot {
     pub node: Node,
     pub process: Rc<Process>,
-    pub power: Power,
+    pub state: NodeState,
     pub life: u32,
-    /// The number that this life states of itself.
+    /// The incarnation that the node states to others in this life.
     pub incarnation: u64,
-    /// When it entered the gossip of its group in this life, if it has.
+    /// When the node entered the gossip of its group in this life, or `None` if it has not yet.
     pub entered: Rc<Cell<Option<Duration>>>,
 }
 
 pub(super) struct Network {
     pub started: Instant,
-    pub ledger: Arc<Ledger>,
+    pub recorder: Arc<Recorder>,
     pub trace: Trace,
-    pub weather: Cell<Weather>,
-    pub places: RefCell<Vec<Place>>,
-    /// Links that differ from the rest, by sender and receiver.
+    pub conditions: Cell<Conditions>,
+    pub slots: RefCell<Vec<NodeSlot>>,
+    /// The links that differ from the others, by sender and receiver.
     pub links: RefCell<BTreeMap<(usize, usize), Link>>,
-    /// Which side of a partition each node is on; empty where there is none.
+    /// The side of the partition that each node is on. It is empty if there is no partition.
     pub sides: RefCell<Vec<u32>>,
-    /// Told when a node dies, or goes on.
+    /// Notified when a node ends or resumes.
     pub changed: Notify,
     pub watched: RefCell<Option<Watched>>,
-    /// Which connections each node has kept open, to whom and since when, the latest last.
-    kept: RefCell<BTreeMap<usize, VecDeque<(Instant, usize)>>>,
-    exchanges: Rc<Exchanges>,
-    agenda: RefCell<BTreeMap<Instant, VecDeque<Event>>>,
-    /// What was on it for the present moment, node by node.
-    present: RefCell<VecDeque<Event>>,
-    /// Until when the one who goes through the agenda sleeps.
-    asleep: Cell<Option<Instant>>,
-    /// Wakes it.
-    sooner: Notify,
-    chance: RefCell<ChaCha8Rng>,
-    /// Where the network's own tasks run: beside the nodes, whose end is not theirs.
-    wires: Weak<LocalSet>,
+    /// The connections that nodes keep open after a membership ping.
+    kept: Connections,
+    calls: Rc<PendingCalls>,
+    schedule: Schedule,
+    rng: RefCell<ChaCha8Rng>,
+    /// The task set of the network's own tasks, which continue when nodes end.
+    tasks: Weak<LocalSet>,
 }
 
-/// Something on the agenda.
-#[derive(Clone, Copy)]
-struct Event {
-    what: What,
-    /// At which node.
-    node: u32,
-    key: Key,
-}
-
-#[derive(Clone, Copy)]
-enum What {
-    /// The call is there.
-    Arrives,
-    /// The answer is back.
-    Returns,
-    /// The caller has waited long enough.
-    Expires,
-    /// A connection that this node kept open was closed. The event belongs to no exchange.
-    Closes { by: u32 },
-}
-
-/// How long after the last message on it a connection is kept open: an HTTP client's idle timeout.
-const KEPT_OPEN: Duration = Duration::from_secs(10);
-
-/// Events dealt with before those that they concern are let on: what is in hand then needs no more memory than that.
+/// The number of events after which the tasks of the nodes get a turn. It bounds the memory for messages that have
+/// arrived and are not processed.
 const EVENTS_AT_A_TIME: usize = 512;
 
-/// What one way between two nodes has of its own.
+/// The settings of one link that differ from those of the network.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Link {
     pub latency: Option<Latency>,
@@ -166,7 +141,7 @@ pub(super) struct Link {
     pub cut: bool,
 }
 
-/// A payload, and how many hops it took to each node that has it.
+/// A payload, and the number of hops that it took to each node.
 pub(super) struct Watched {
     pub payload: String,
     pub hops: BTreeMap<usize, u32>,
@@ -174,30 +149,27 @@ pub(super) struct Watched {
 
 impl Network {
     pub(super) fn new(
-        ledger: Arc<Ledger>,
-        weather: Weather,
-        chance: ChaCha8Rng,
+        recorder: Arc<Recorder>,
+        conditions: Conditions,
+        rng: ChaCha8Rng,
         traced: bool,
-        wires: Weak<LocalSet>,
+        tasks: Weak<LocalSet>,
     ) -> Network {
         Network {
             started: Instant::now(),
-            ledger,
+            recorder,
             trace: Trace::new(traced),
-            weather: Cell::new(weather),
-            places: RefCell::default(),
+            conditions: Cell::new(conditions),
+            slots: RefCell::default(),
             links: RefCell::default(),
             sides: RefCell::default(),
             changed: Notify::new(),
             watched: RefCell::default(),
-            kept: RefCell::default(),
-            exchanges: Rc::default(),
-            agenda: RefCell::default(),
-            present: RefCell::default(),
-            asleep: Cell::new(None),
-            sooner: Notify::new(),
-            chance: RefCell::new(chance),
-            wires,
+            kept: Connections::default(),
+            calls: Rc::default(),
+            schedule: Schedule::default(),
+            rng: RefCell::new(rng),
+            tasks,
         }
     }
 
@@ -210,28 +182,28 @@ impl Network {
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + 'static) {
-        if let Some(wires) = self.wires.upgrade() {
-            wires.spawn_local(task);
+        if let Some(tasks) = self.tasks.upgrade() {
+            tasks.spawn_local(task);
         }
     }
 
-    fn power(&self, index: usize) -> Power {
-        self.places.borrow().get(index).map_or(Power::Down, |place| place.power)
+    fn state(&self, index: usize) -> NodeState {
+        self.slots.borrow().get(index).map_or(NodeState::Crashed, |slot| slot.state)
     }
 
-    /// Whether this life of the node is the present one.
+    /// Whether the node is in this life.
     fn lives(&self, index: usize, life: u32) -> bool {
-        self.places.borrow().get(index).is_some_and(|place| place.life == life && place.power.lives())
+        self.slots.borrow().get(index).is_some_and(|slot| slot.life == life && slot.state.lives())
     }
 
     /// Waits until the node is not paused.
     async fn running(&self, index: usize) {
-        while self.power(index) == Power::Paused {
+        while self.state(index) == NodeState::Paused {
             self.changed.notified().await;
         }
     }
 
-    /// Waits until this life of the node is over.
+    /// Waits until this life of the node has ended.
     async fn died(&self, index: usize, life: u32) {
         while self.lives(index, life) {
             self.changed.notified().await;
@@ -243,20 +215,20 @@ impl Network {
         if links.is_empty() { Link::default() } else { links.get(&(from, to)).copied().unwrap_or_default() }
     }
 
-    /// Whether a message can pass at present.
+    /// Whether a message can pass now.
     fn connected(&self, from: usize, to: usize) -> bool {
         let sides = self.sides.borrow();
         (sides.is_empty() || sides.get(from) == sides.get(to)) && !self.link(from, to).cut
     }
 
-    /// Draws what becomes of a message that leaves now: how long it is on its way, unless it is lost.
+    /// Draws the latency of a message that leaves now, or the reason why it is lost.
     fn depart(&self, from: usize, to: usize) -> Result<Duration, Outcome> {
-        let (weather, link) = (self.weather.get(), self.link(from, to));
-        let loss = link.loss.unwrap_or(weather.loss);
-        let mut chance = self.chance.borrow_mut();
-        let lost = loss > 0.0 && chance.random::<f64>() < loss;
-        let latency = link.latency.unwrap_or(weather.latency).draw(&mut chance);
-        drop(chance);
+        let (conditions, link) = (self.conditions.get(), self.link(from, to));
+        let loss = link.loss.unwrap_or(conditions.loss);
+        let mut rng = self.rng.borrow_mut();
+        let lost = loss > 0.0 && rng.random::<f64>() < loss;
+        let latency = link.latency.unwrap_or(conditions.latency).draw(&mut rng);
+        drop(rng);
         match self.connected(from, to) {
             false => Err(Outcome::Cut),
             true if lost => Err(Outcome::Lost),
@@ -264,33 +236,33 @@ impl Network {
         }
     }
 
-    fn twice(&self) -> bool {
-        let duplication = self.weather.get().duplication;
-        duplication > 0.0 && self.chance.borrow_mut().random::<f64>() < duplication
+    fn is_duplicated(&self) -> bool {
+        let duplication = self.conditions.get().duplication;
+        duplication > 0.0 && self.rng.borrow_mut().random::<f64>() < duplication
     }
 
-    fn note(&self, key: Key, way: Way, outcome: Outcome) {
+    fn note(&self, key: Key, direction: Direction, outcome: Outcome) {
         if self.trace.wanted()
-            && let Some(About { from, to, .. }) = self.exchanges.about(key)
+            && let Some(CallInfo { from, to, .. }) = self.calls.info(key)
         {
-            self.trace.message(self.now(), (from, to), way, &self.exchanges.name(key), &outcome);
+            self.trace.message(self.now(), (from, to), direction, &self.calls.name(key), &outcome);
         }
     }
 
-    /// The payload leaves `from`, if `carried` holds it.
-    fn carries(&self, carried: bool) {
-        if carried {
-            self.ledger.count(|counts| counts.payloads += 1);
+    /// Counts a message that leaves if it carries the watched payload.
+    fn carries(&self, has_payload: bool) {
+        if has_payload {
+            self.recorder.count(|counts| counts.payloads += 1);
         }
     }
 
-    /// Whether the payload that is watched is among these values.
+    /// Whether the watched payload is in one of these values.
     fn holds<'a>(&self, mut values: impl Iterator<Item = &'a Value>) -> bool {
         let watched = self.watched.borrow();
         watched.as_ref().is_some_and(|watched| values.any(|value| contains(value, &watched.payload)))
     }
 
-    /// The payload has come to `to`.
+    /// Records that the payload has arrived at `to`.
     fn hop(&self, from: usize, to: usize) {
         if let Some(watched) = self.watched.borrow_mut().as_mut() {
             let hop = watched.hops.get(&from).map_or(1, |hop| hop + 1);
@@ -299,19 +271,19 @@ impl Network {
     }
 }
 
-/// One node's way out.
-pub(super) struct Port {
+/// The transport of one node.
+pub(super) struct NodeTransport {
     pub network: Rc<Network>,
     pub index: usize,
     pub life: u32,
-    /// The node's: it says when a call has taken too long.
+    /// The clock of the node, which measures the deadlines of its calls.
     pub clock: Clock,
 }
 
-impl Transport for Port {
+impl Transport for NodeTransport {
     fn call(&self, to: &NodeAddr, call: Call) -> LocalBoxFuture<'static, Reply> {
         let time_left = call.context.time_left;
-        let asking = self.send(to, Sent::Call(Box::new(call)), time_left);
+        let asking = self.send(to, Outbound::Call(Box::new(call)), time_left);
         let answered = async move {
             match asking.await? {
                 peer::Answer::Performed(answer) => Ok(answer),
@@ -322,22 +294,22 @@ impl Transport for Port {
     }
 
     fn ask(&self, to: &NodeAddr, request: Outgoing, time_left: Duration) -> LocalBoxFuture<'static, peer::Reply> {
-        self.send(to, Sent::Request(request, time_left), time_left)
+        self.send(to, Outbound::Request(request, time_left), time_left)
     }
 }
 
-impl Port {
-    fn send(&self, to: &NodeAddr, sent: Sent, time_left: Duration) -> LocalBoxFuture<'static, peer::Reply> {
+impl NodeTransport {
+    fn send(&self, to: &NodeAddr, outbound: Outbound, time_left: Duration) -> LocalBoxFuture<'static, peer::Reply> {
         let (network, from, life) = (self.network.clone(), self.index, self.life);
         let to = index(to).unwrap_or(usize::MAX);
         let deadline = Instant::now() + self.clock.truly(time_left.min(MAX_DEADLINE));
-        if network.power(from) != Power::Paused {
-            return network.send(from, life, to, sent, deadline);
+        if network.state(from) != NodeState::Paused {
+            return network.send(from, life, to, outbound, deadline);
         }
-        // what is held at a stopped node's door is as late as the node
+        // the call of a paused node leaves when the node resumes
         let held = async move {
             match timeout_at(deadline, network.running(from)).await {
-                Ok(()) => network.send(from, life, to, sent, deadline).await,
+                Ok(()) => network.send(from, life, to, outbound, deadline).await,
                 Err(_) => Err(late(to)),
             }
         };
@@ -350,175 +322,140 @@ fn late(to: usize) -> CallError {
 }
 
 impl Network {
-    /// Sends a call off.
+    /// Sends a call.
     fn send(
         self: Rc<Self>,
         from: usize,
         life: u32,
         to: usize,
-        sent: Sent,
+        outbound: Outbound,
         deadline: Instant,
     ) -> LocalBoxFuture<'static, peer::Reply> {
         if !self.lives(from, life) {
             let stopped = Err(CallError::new(ErrorKind::Stopping, "the node has stopped"));
             return std::future::ready(stopped).boxed_local();
         }
-        if sent.keeps_connection() {
-            self.keep_connection(from, to);
+        if outbound.keeps_connection() && self.connected(from, to) {
+            self.kept.keep(from, to);
         }
-        let name = self.trace.wanted().then(|| sent.name().into());
-        let (compares, carried) = (sent.compares(), self.holds(sent.payloads()));
-        self.ledger.count(|counts| {
+        let name = self.trace.wanted().then(|| outbound.name().into());
+        let (is_comparison, has_payload) = (outbound.is_comparison(), self.holds(outbound.payloads()));
+        self.recorder.count(|counts| {
             counts.requests += 1;
-            counts.comparisons += u64::from(compares);
+            counts.comparisons += u64::from(is_comparison);
         });
-        let (key, waiting) = self.exchanges.open(About { from, to, compares, carried }, name, sent);
-        // first, so that of what happens at one moment the deadline comes first
-        self.plan(deadline, What::Expires, from, key);
-        self.launch(What::Arrives, key);
+        let (key, waiting) = self.calls.open(CallInfo { from, to, is_comparison, has_payload }, name, outbound);
+        // The deadline is scheduled first, so that it comes first among the events of the same moment.
+        self.schedule.add(deadline, EventKind::Expires, from, key);
+        self.send_message(EventKind::Arrives, key);
         waiting.boxed_local()
     }
 
-    fn plan(&self, at: Instant, what: What, node: usize, key: Key) {
-        let node = u32::try_from(node).unwrap_or(u32::MAX);
-        self.agenda.borrow_mut().entry(at).or_default().push_back(Event { what, node, key });
-        if self.asleep.get().is_some_and(|until| at < until) {
-            self.sooner.notify_one();
-        }
-    }
-
-    /// A message leaves: it will be there in a while, or is lost.
-    fn launch(&self, what: What, key: Key) {
-        let Some(about) = self.exchanges.about(key) else { return };
-        let (way, from, to) = what.ends(about);
-        self.carries(about.carried);
+    /// Sends one message of a call: it arrives after its latency, or is lost.
+    fn send_message(&self, kind: EventKind, key: Key) {
+        let Some(info) = self.calls.info(key) else { return };
+        let (direction, from, to) = endpoints(kind, info);
+        self.carries(info.has_payload);
         match self.depart(from, to) {
-            Ok(latency) => self.plan(Instant::now() + latency, what, to, key),
-            Err(fate) => self.lose(key, way, fate),
+            Ok(latency) => self.schedule.add(Instant::now() + latency, kind, to, key),
+            Err(outcome) => self.lose(key, direction, outcome),
         }
     }
 
-    /// A message is lost, which nobody can know before the deadline.
-    fn lose(&self, key: Key, way: Way, fate: Outcome) {
-        self.ledger.count(|counts| counts.lost += 1);
-        self.note(key, way, fate);
-        self.exchanges.end(key);
+    /// Loses a message. The caller learns nothing of it before its deadline.
+    fn lose(&self, key: Key, direction: Direction, outcome: Outcome) {
+        self.recorder.count(|counts| counts.lost += 1);
+        self.note(key, direction, outcome);
+        self.calls.end(key);
     }
 
-    /// Goes through the agenda, for as long as there is a network.
+    /// Works through the schedule as long as the network exists.
     pub(super) async fn run(self: Rc<Self>) {
         let mut done = 0;
         loop {
-            while let Some(event) = self.due() {
-                self.clone().happen(event);
+            while let Some(event) = self.schedule.take_due() {
+                self.clone().handle(event);
                 done += 1;
                 if done % EVENTS_AT_A_TIME == 0 {
                     tokio::task::yield_now().await;
                 }
             }
-            let next = self.agenda.borrow().first_key_value().map(|(at, _)| *at);
-            let far = || Instant::now() + MAX_DEADLINE;
-            let until = next.unwrap_or_else(far);
-            self.asleep.set(Some(until));
-            tokio::select! {
-                () = sleep_until(until) => {}
-                () = self.sooner.notified() => {}
-            }
-            self.asleep.set(None);
+            self.schedule.wait().await;
         }
     }
 
-    /// Takes what is to happen now.
-    fn due(&self) -> Option<Event> {
-        let mut present = self.present.borrow_mut();
-        loop {
-            if let Some(event) = present.pop_front() {
-                return Some(event);
-            }
-            let mut agenda = self.agenda.borrow_mut();
-            let first = agenda.first_entry()?;
-            if *first.key() > Instant::now() {
-                return None;
-            }
-            *present = first.remove();
-            present.make_contiguous().sort_by_key(|event| event.node);
-        }
-    }
-
-    fn happen(self: Rc<Self>, Event { what, key, node }: Event) {
-        if let What::Closes { by } = what {
+    fn handle(self: Rc<Self>, Event { kind, key, node }: Event) {
+        if let EventKind::Closes { by } = kind {
             return self.connection_closed(node as usize, by as usize);
         }
-        // one that is over has nothing left to happen to it
-        let Some(about) = self.exchanges.about(key) else { return };
-        let (way, from, to) = what.ends(about);
-        match what {
-            What::Expires => {
-                if self.exchanges.awaited(key) {
-                    self.exchanges.settle(key, Box::new(Err(late(to))));
+        // the call is over
+        let Some(info) = self.calls.info(key) else { return };
+        let (direction, from, to) = endpoints(kind, info);
+        match kind {
+            EventKind::Expires => {
+                if self.calls.awaited(key) {
+                    self.calls.settle(key, Box::new(Err(late(to))));
                 }
             }
-            _ if !self.connected(from, to) => self.lose(key, way, Outcome::Cut),
-            // one that is paused finds it when it goes on
-            What::Returns => self.deliver(key, about),
-            What::Arrives => self.arrive(key, about),
-            // it was dealt with above
-            What::Closes { .. } => {}
+            _ if !self.connected(from, to) => self.lose(key, direction, Outcome::Cut),
+            // a paused node reads the answer when it resumes
+            EventKind::Returns => self.deliver(key, info),
+            EventKind::Arrives => self.arrive(key, info),
+            // handled above
+            EventKind::Closes { .. } => {}
         }
     }
 }
 
-impl What {
-    /// Which way it goes, from whom to whom.
-    fn ends(self, about: About) -> (Way, usize, usize) {
-        match self {
-            What::Arrives | What::Expires | What::Closes { .. } => (Way::There, about.from, about.to),
-            What::Returns => (Way::Back, about.to, about.from),
-        }
+/// The direction of the message of an event, its sender and its receiver.
+fn endpoints(kind: EventKind, info: CallInfo) -> (Direction, usize, usize) {
+    match kind {
+        EventKind::Arrives | EventKind::Expires | EventKind::Closes { .. } => (Direction::Request, info.from, info.to),
+        EventKind::Returns => (Direction::Answer, info.to, info.from),
     }
 }
 
 impl Network {
-    /// A call is where it was sent.
-    fn arrive(self: Rc<Self>, key: Key, about: About) {
-        if self.power(about.to) == Power::Paused {
+    /// A call arrives at its node, which may be paused.
+    fn arrive(self: Rc<Self>, key: Key, info: CallInfo) {
+        if self.state(info.to) == NodeState::Paused {
             tokio::task::spawn_local(async move {
-                self.running(about.to).await;
-                self.enter(key, about);
+                self.running(info.to).await;
+                self.enter(key, info);
             });
         } else {
-            self.enter(key, about);
+            self.enter(key, info);
         }
     }
 
-    /// A call comes to a node that is not paused.
-    fn enter(self: Rc<Self>, key: Key, about: About) {
-        let Some(sent) = self.exchanges.enter(key) else { return };
-        if self.power(about.to) == Power::Gone {
-            return self.lose(key, Way::There, Outcome::Unheard);
+    /// A node that is not paused receives a call.
+    fn enter(self: Rc<Self>, key: Key, info: CallInfo) {
+        let Some(outbound) = self.calls.enter(key) else { return };
+        if self.state(info.to) == NodeState::Vanished {
+            return self.lose(key, Direction::Request, Outcome::Unheard);
         }
-        let there = match self.places.borrow().get(about.to) {
-            Some(Place { node, power: Power::Up, life, .. }) => Some((node.clone(), *life)),
+        let there = match self.slots.borrow().get(info.to) {
+            Some(NodeSlot { node, state: NodeState::Up, life, .. }) => Some((node.clone(), *life)),
             _ => None,
         };
         let Some((node, life)) = there else {
-            self.note(key, Way::There, Outcome::Refused);
-            let nobody = format!("nobody listens at {}", shown(about.to));
+            self.note(key, Direction::Request, Outcome::Refused);
+            let nobody = format!("nobody listens at {}", shown(info.to));
             return self.reply(key, Err(CallError::refused(nobody)));
         };
-        self.note(key, Way::There, Outcome::Arrived);
-        if about.carried {
-            self.hop(about.from, about.to);
+        self.note(key, Direction::Request, Outcome::Arrived);
+        if info.has_payload {
+            self.hop(info.from, info.to);
         }
-        if self.twice() {
-            self.note(key, Way::There, Outcome::Again);
-            let (node, again) = (node.clone(), sent.clone());
-            // its answer is the network's second, which nobody waits for
+        if self.is_duplicated() {
+            self.note(key, Direction::Request, Outcome::Again);
+            let (node, again) = (node.clone(), outbound.clone());
+            // nobody waits for the second answer
             tokio::task::spawn_local(async move { drop(again.performed(&node).await) });
         }
-        let performing = Performing { network: self, key: Some(key), to: about.to, life };
-        match sent {
-            Sent::Request(request, time_left) => {
+        let performing = Performing { network: self, key: Some(key), to: info.to, life };
+        match outbound {
+            Outbound::Request(request, time_left) => {
                 node.enter(request.into_request(), time_left, move |response| performing.answered(response));
             }
             call => {
@@ -527,39 +464,39 @@ impl Network {
         }
     }
 
-    /// An answer leaves.
+    /// The answer leaves the node.
     fn reply(&self, key: Key, reply: peer::Reply) {
-        let Some(about) = self.exchanges.about(key) else { return };
-        let carried = self.holds(reply.iter().flat_map(answer_payloads));
-        if about.compares && reply.as_ref().is_ok_and(|answer| !is_same(answer)) {
-            self.ledger.count(|counts| counts.differences += 1);
+        let Some(info) = self.calls.info(key) else { return };
+        let has_payload = self.holds(reply.iter().flat_map(answer_payloads));
+        if info.is_comparison && reply.as_ref().is_ok_and(|answer| !is_same(answer)) {
+            self.recorder.count(|counts| counts.differences += 1);
         }
-        self.exchanges.answer(key, reply, carried);
-        self.launch(What::Returns, key);
+        self.calls.answer(key, reply, has_payload);
+        self.send_message(EventKind::Returns, key);
     }
 
-    /// The answer is back.
-    fn deliver(&self, key: Key, about: About) {
-        let Some(reply) = self.exchanges.arrived(key) else { return };
-        if about.carried {
-            self.hop(about.to, about.from);
+    /// The answer arrives at the caller.
+    fn deliver(&self, key: Key, info: CallInfo) {
+        let Some(reply) = self.calls.arrived(key) else { return };
+        if info.has_payload {
+            self.hop(info.to, info.from);
         }
-        let outcome = match self.exchanges.awaited(key) {
+        let outcome = match self.calls.awaited(key) {
             true => Outcome::Answered((*reply).as_ref().err().map(|error| error.kind.clone())),
             false => Outcome::TimedOut,
         };
-        self.note(key, Way::Back, outcome);
-        self.exchanges.settle(key, reply);
-        self.exchanges.end(key);
+        self.note(key, Direction::Answer, outcome);
+        self.calls.settle(key, reply);
+        self.calls.end(key);
     }
 }
 
-/// A call in a node's hands. Dropped there, it is broken off.
+/// A call that a node performs. If it is dropped before it is answered, the node has broken it off.
 struct Performing {
     network: Rc<Network>,
     key: Option<Key>,
     to: usize,
-    /// The node's life.
+    /// The life of the node.
     life: u32,
 }
 
@@ -569,13 +506,13 @@ impl Performing {
             return;
         };
         let later = match response {
-            // a node that is paused does not come to answer
+            // only a node that runs answers at once
             Response::Now(reply) => return network.reply(key, reply),
             Response::Later(reply) => reply,
         };
-        let wires = network.clone();
-        // not a task of the node, in whose actor this may be
-        wires.spawn(async move {
+        let tasks = network.clone();
+        // Not a task of the node, although an actor of the node may run this code.
+        tasks.spawn(async move {
             let performed = async {
                 let reply = later.await;
                 network.running(to).await;
@@ -599,69 +536,52 @@ impl Drop for Performing {
 }
 
 impl Network {
-    /// The node is gone that had a call in its hands.
+    /// Ends a call whose node has ended.
     fn break_off(&self, key: Key, to: usize) {
-        if self.power(to) == Power::Gone {
-            return self.lose(key, Way::There, Outcome::Unheard);
+        if self.state(to) == NodeState::Vanished {
+            return self.lose(key, Direction::Request, Outcome::Unheard);
         }
-        self.note(key, Way::There, Outcome::Died);
+        self.note(key, Direction::Request, Outcome::Died);
         let why = format!("{} broke off", shown(to));
         self.reply(key, Err(CallError::new(ErrorKind::Interrupted, why)));
     }
 }
 
 impl Network {
-    /// Notes that `from` has a connection to `to` open, if there is a way.
-    fn keep_connection(&self, from: usize, to: usize) {
-        if !self.connected(from, to) {
-            return;
-        }
-        let now = Instant::now();
-        let mut kept = self.kept.borrow_mut();
-        let open = kept.entry(from).or_default();
-        open.retain(|(at, peer)| *peer != to && now - *at <= KEPT_OPEN);
-        open.push_back((now, to));
-    }
-
-    /// The nodes to which `victim` has a connection open: those that it sent a kept-alive membership ping within the
-    /// last ten seconds. In ascending order.
+    /// The nodes to which `victim` has an open connection: those that it sent a membership ping with `kept` in the last
+    /// ten seconds. They are in ascending order.
     pub(super) fn closed_connections(&self, victim: usize) -> Vec<usize> {
-        let now = Instant::now();
-        let kept = self.kept.borrow();
-        let open = kept.get(&victim).into_iter().flatten().filter(|(at, _)| now - *at <= KEPT_OPEN);
-        let mut peers: Vec<usize> = open.map(|(_, peer)| *peer).collect();
-        peers.sort_unstable();
-        peers
+        self.kept.open_from(victim)
     }
 
-    /// Closes the connections of a process that has ended. Each peer is told one latency later. The closing itself is
-    /// not lost, as the operating system repeats it, but no partition lets it through.
+    /// Closes the connections of a process that has ended, and notifies each peer one latency later. The notification
+    /// is never lost, because the operating system repeats it, but it does not pass a partition.
     pub(super) fn close_connections(&self, victim: usize) {
         let peers = self.closed_connections(victim);
-        self.kept.borrow_mut().remove(&victim);
+        self.kept.remove(victim);
         for peer in peers {
-            let latency = self.link(victim, peer).latency.unwrap_or(self.weather.get().latency);
-            let latency = latency.draw(&mut self.chance.borrow_mut());
-            // there are fewer nodes than that
+            let latency = self.link(victim, peer).latency.unwrap_or(self.conditions.get().latency);
+            let latency = latency.draw(&mut self.rng.borrow_mut());
+            // a simulation has fewer nodes than `u32::MAX`
             let by = u32::try_from(victim).unwrap_or(u32::MAX);
-            self.plan(Instant::now() + latency, What::Closes { by }, peer, Key::default());
+            self.schedule.add(Instant::now() + latency, EventKind::Closes { by }, peer, Key::default());
         }
     }
 
-    /// Forgets the connections of a node whose host is gone: nobody hears of their end.
+    /// Removes the connections of a node whose host is gone. Nobody is notified.
     pub(super) fn drop_connections(&self, victim: usize) {
-        self.kept.borrow_mut().remove(&victim);
+        self.kept.remove(victim);
     }
 
-    /// A connection that `by` had opened to the node `at` was closed.
+    /// The connection that `by` had opened to the node `at` closes.
     fn connection_closed(&self, at: usize, by: usize) {
-        if !self.power(at).lives() || !self.connected(by, at) {
+        if !self.state(at).lives() || !self.connected(by, at) {
             return;
         }
         self.event(format_args!("closed {by}>{at}"));
-        let node = match self.places.borrow().get(at) {
-            Some(Place { node, power: Power::Up, .. }) => node.clone(),
-            // a paused process reads of it when it goes on, by which time it probes anyway
+        let node = match self.slots.borrow().get(at) {
+            Some(NodeSlot { node, state: NodeState::Up, .. }) => node.clone(),
+            // a paused process would read of it when it resumes, and then it probes anyway
             _ => return,
         };
         node.connection_closed(address(by));

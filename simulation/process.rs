@@ -1,14 +1,14 @@
-//! What runs on one node: its tasks, as an operating system holds those of a process.
+//! The tasks of one node, controlled as an operating system controls a process.
 //!
 //! ```text
-//! run    -> whatever the node's actors spawn belongs to the process
-//! stop   -> none of it gets a turn: timers that come due meanwhile fire late, all at once    (SIGSTOP)
-//! go on  -> it does at once what it was held from                                           (SIGCONT)
-//! kill   -> all of it is dropped where it stands, timers included                           (SIGKILL)
+//! run    -> every task that the node's actors spawn belongs to the process
+//! stop   -> no task runs; timers that come due meanwhile fire late, all at once   (SIGSTOP)
+//! resume -> the tasks run again                                                  (SIGCONT)
+//! kill   -> all tasks are dropped at once, timers included                       (SIGKILL)
 //! ```
 //!
-//! Each node has a task set of its own within the simulation's, driven by one task there. Messages on the wire are
-//! tasks of the network, not of the sender: they arrive though it dies.
+//! Each node has a task set of its own, which one task of the simulation drives. Messages under way belong to the
+//! network and not to their sender, so that they arrive after the sender has ended.
 
 use std::{
     cell::{Cell, RefCell},
@@ -23,14 +23,14 @@ use tokio::task::LocalSet;
 
 /// One life of a node.
 pub(super) struct Process {
-    /// None once it was killed.
+    /// `None` after the process was killed.
     tasks: RefCell<Option<LocalSet>>,
     stopped: Cell<bool>,
     driver: RefCell<Option<Waker>>,
 }
 
 impl Process {
-    /// Runs what `begin` starts, and all that comes of it. To be called where the simulation's tasks are spawned.
+    /// Runs `begin`, whose tasks then belong to the process. The caller must be inside the simulation's task set.
     pub(super) fn run<T>(begin: impl FnOnce() -> T) -> (Rc<Process>, T) {
         let tasks = LocalSet::new();
         let begun = {
@@ -43,18 +43,18 @@ impl Process {
         (process, begun)
     }
 
-    /// Gives it no turn until it goes on.
+    /// Stops all tasks until they are resumed.
     pub(super) fn stop(&self) {
         self.stopped.set(true);
     }
 
-    /// Lets it go on.
-    pub(super) fn go_on(&self) {
+    /// Resumes the tasks.
+    pub(super) fn resume(&self) {
         self.stopped.set(false);
         self.wake();
     }
 
-    /// Ends it where it stands.
+    /// Ends all tasks at once.
     pub(super) fn kill(&self) {
         let tasks = self.tasks.borrow_mut().take();
         drop(tasks);
@@ -74,7 +74,7 @@ impl fmt::Debug for Process {
     }
 }
 
-/// Gives a process its turns.
+/// Runs the tasks of a process.
 struct Driver(Rc<Process>);
 
 impl Future for Driver {

@@ -1,8 +1,8 @@
-//! Stories as data: a network, and what happens on it at what time; and what must hold afterwards.
+//! Tests as data: a network, the events on it, and demands that must be met afterwards.
 //!
 //! ```
 //! use chinwag_simulation::scenario::Scenario;
-//! let story = r#"{
+//! let text = r#"{
 //!     "seed": 1, "nodes": 12, "overlay": "ring", "latency": "uniform:1..5", "loss": 0.1,
 //!     "links": [{"from": 0, "to": 1, "latency": "constant:80"}],
 //!     "events": [
@@ -11,14 +11,14 @@
 //!         {"at": 200, "do": "crash", "node": 9}
 //!     ]
 //! }"#;
-//! let outcome = serde_json::from_str::<Scenario>(story)?.run(false)?;
+//! let outcome = serde_json::from_str::<Scenario>(text)?.run(false)?;
 //! assert_eq!((outcome.violations, outcome.told), (vec![], 1));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! After the last event the network heals: partitions and cuts end, paused nodes go on, nothing is lost any more. What
-//! has crashed and was not restarted stays away. Then the [`CHECKS`](super::checks::CHECKS) have to come to hold, within a
-//! bound.
+//! After the last event the network heals: partitions and cuts end, paused nodes resume, and nothing is lost any more.
+//! Nodes that have crashed and were not restarted stay down. Then all [`CHECKS`](super::checks::CHECKS) must hold
+//! within a time limit.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -26,81 +26,81 @@ use chinwag_actors::{local::membership, settings::Settings};
 use chinwag_protocol::{group::GroupConfig, identity::Gid, overlay::Overlay};
 use serde::{Deserialize, Serialize, de::Error as _};
 
-use super::{GROUP, Latency, Simulation, SimulationError, Skew, check_share, latency, named, spread::MAX_PAYLOAD};
+use super::{GROUP, Latency, Simulation, SimulationError, Skew, check_share, gid, latency, spread::MAX_PAYLOAD};
 
 /// Milliseconds between comparisons in a scenario.
 pub(super) const TICK: u64 = 200;
 
-/// The number of periods after which every member of a cluster knows the cluster's id. A guess.
+/// The number of periods after which every member of a cluster knows the cluster's id. It is a guess.
 pub(super) const SETTLED: u64 = 40;
 
-/// The last moment at which something may happen, in milliseconds: an hour, in which idle nodes have enough to do.
+/// The latest time of an event in milliseconds: an hour. Idle nodes cost real time, too.
 pub const LATEST: u64 = 3_600_000;
 
-/// How many latencies a request waits for its answer: what is slow is not to look lost, or nothing would be learned of it.
+/// The timeout of a request in latencies. It is long, so that slow answers do not count as lost.
 const TIMEOUT: f64 = 10.0;
 
-/// A network and what happens on it.
+/// A network and the events on it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Scenario {
-    /// Where all chance comes from.
+    /// The seed of all random numbers.
     pub seed: u64,
-    /// How many nodes. From 1.
+    /// The number of nodes, from 1.
     pub nodes: usize,
-    /// Who knows whom, as [`Overlay`] reads it.
+    /// Which nodes know each other, in the form that [`Overlay`] parses.
     #[serde(default, with = "overlay")]
     pub overlay: Overlay,
-    /// Cliques beside these nodes, by size, numbered after them: nobody in one knows anybody outside of it. A clique of one
-    /// is a node alone, which may join others later.
+    /// The sizes of further cliques, whose nodes are numbered after the others. The nodes of a clique know only each
+    /// other. A clique of one is a single node, which may join others later.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub beside: Vec<usize>,
-    /// How long messages take.
+    /// The latency of messages.
     pub latency: Latency,
-    /// Share of one-way messages lost until the network heals.
+    /// The share of one-way messages that are lost until the network heals.
     #[serde(default)]
     pub loss: f64,
-    /// Share of calls that arrive twice, for good.
+    /// The share of calls that arrive twice, also after the network has healed.
     #[serde(default)]
     pub duplication: f64,
-    /// Milliseconds of membership's protocol period: nodes watch each other and take the dead out of their groups. None:
-    /// they do not. What is lost, and what happens, begins once they have had the time to hear of each other.
+    /// The protocol period of membership in milliseconds, or `None` for nodes without membership. With membership,
+    /// losses and events begin after the nodes have had time to hear from each other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watch: Option<u64>,
-    /// Whether it all begins with the first moment, before nodes that watch each other can have heard of each other.
+    /// Whether losses and events begin at once, before nodes with membership can have heard from each other.
     #[serde(default, skip_serializing_if = "is_false")]
     pub early: bool,
-    /// What the checks demand beyond what always has to hold.
+    /// Demands beyond the checks that apply to every scenario.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub demands: BTreeSet<Demand>,
-    /// How many rumors a node holds for others, where that is less than usual. What has been forgotten cannot come to
-    /// everyone.
+    /// The number of rumors that a node keeps for others, if it is lower than the default. A rumor that all nodes have
+    /// dropped cannot reach everyone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retained: Option<u32>,
-    /// Ways from one node to another that differ from the others.
+    /// The links that differ from the others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<Link>,
-    /// Clocks that are wrong from the start.
+    /// The clocks that are wrong from the start.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clocks: Vec<Skew>,
-    /// What happens.
+    /// The events.
     pub events: Vec<Event>,
 }
 
-/// What checks may demand.
+/// A demand that a scenario makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Demand {
-    /// A node that one member has heard, and that is dead, is removed by all, also by those that have not heard it.
+    /// A dead node that one member has heard from is removed by all members, also by those that have not heard from it.
     Liveness,
-    /// A node that is restarted on its address comes to know the groups that list it, and a node that joins comes to know
-    /// all members of the group that it joined.
+    /// A node that restarts on its address learns the groups that list it, and a node that joins learns all members of
+    /// the group that it joins.
     Groups,
 }
 
-/// The way from one node to another; the way back is another link.
+/// The link from one node to another. The opposite direction is another link.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Link {
@@ -108,27 +108,26 @@ pub struct Link {
     pub from: usize,
     /// The receiver.
     pub to: usize,
-    /// How long messages take on it, if not as long as elsewhere.
+    /// The latency of the link, if it differs from that of the network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency: Option<Latency>,
-    /// Share of messages lost on it until the network heals, if not the same as elsewhere.
+    /// The share of messages that are lost on the link until the network heals, if it differs from that of the network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss: Option<f64>,
 }
 
-/// Something that happens. In a list of them time decides the order, and of those at one moment the list.
+/// An event. Events happen in the order of time, and those of the same time in the order of the list.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Event {
-    /// Milliseconds of virtual time since the start, or since nodes that watch each other could hear of each other. At
-    /// most [`LATEST`].
+    /// Virtual time in milliseconds since the events began, at most [`LATEST`].
     pub at: u64,
-    /// What.
+    /// The action.
     #[serde(flatten)]
     pub what: Action,
 }
 
 impl<'de> Deserialize<'de> for Event {
-    /// In two steps, as one would have to let keys pass that mean nothing.
+    /// Deserializes in two steps, because a flattened enum would accept unknown keys.
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Event, D::Error> {
         let mut fields = serde_json::Map::deserialize(deserializer)?;
         let at = fields.remove("at").ok_or_else(|| D::Error::missing_field("at"))?;
@@ -139,77 +138,77 @@ impl<'de> Deserialize<'de> for Event {
     }
 }
 
-/// What happens.
+/// An action.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "lowercase", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Action {
     /// A node starts a rumor, if it is up.
     Tell {
-        /// Which.
+        /// The node.
         node: usize,
-        /// How long the message is at the least.
+        /// The minimum length of the message in bytes.
         #[serde(default, skip_serializing_if = "is_zero")]
         bytes: usize,
     },
-    /// A node ends at once.
+    /// A node's process ends at once, and its host refuses connections.
     Crash {
-        /// Which.
+        /// The node.
         node: usize,
     },
-    /// A node ends at once, and its host with it: nothing answers.
+    /// A node's host is gone at once, and nothing answers.
     Vanish {
-        /// Which.
+        /// The node.
         node: usize,
     },
-    /// A node starts anew at its address, at once where it was up.
+    /// A node restarts at its address, whether or not it was up.
     Restart {
-        /// Which.
+        /// The node.
         node: usize,
     },
-    /// A node starts anew at its address, knowing nobody, and joins through others. Only where nodes watch each other.
+    /// A node restarts at its address without any members, and joins through others. It needs membership.
     Join {
-        /// Which.
+        /// The node.
         node: usize,
-        /// Through whom, the first that answers. At least one.
+        /// The seeds, of which the first that answers is used. At least one.
         through: Vec<usize>,
-        /// Whether it is to be in no group but `all`, rather than in everybody's.
+        /// Whether the node joins only `all`, and not the group of the other nodes.
         #[serde(default, skip_serializing_if = "is_false")]
         ungrouped: bool,
     },
-    /// An operator puts a group on nodes, on each that is up.
+    /// An operator puts a group on nodes that are up.
     Put {
         /// The group's name.
         group: String,
-        /// The nodes that it is put on. At least one.
+        /// The nodes on which the group is put. At least one.
         on: Vec<usize>,
-        /// Its members.
+        /// The members of the group.
         members: Vec<usize>,
     },
-    /// A node stops where it is.
+    /// A node pauses, like a suspended process.
     Pause {
-        /// Which.
+        /// The node.
         node: usize,
     },
-    /// A paused node goes on.
+    /// A paused node resumes.
     Resume {
-        /// Which.
+        /// The node.
         node: usize,
     },
-    /// The network parts; nodes not named make one side more.
+    /// The network divides. The nodes that are not named form one more side.
     Partition {
         /// The sides.
         sides: Vec<Vec<usize>>,
     },
-    /// What one node sends another is lost from now on.
+    /// Messages from one node to another are lost from now on.
     Cut {
         /// The sender.
         from: usize,
         /// The receiver.
         to: usize,
     },
-    /// What one node sends another is lost for good: healing does not mend it. What is connected by nothing else fails
-    /// the checks, which shows that they can fail.
+    /// Messages from one node to another are lost, and healing does not repair the link. Nodes that nothing else
+    /// connects fail the checks, which shows that the checks can fail.
     Break {
         /// The sender.
         from: usize,
@@ -218,17 +217,17 @@ pub enum Action {
     },
     /// Partitions and cuts end.
     Heal {},
-    /// From now on this share of one-way messages is lost, until the network heals.
+    /// The share of one-way messages that are lost changes until the network heals.
     Loss {
-        /// From 0 to less than 1.
+        /// The share, from 0 to less than 1.
         share: f64,
     },
-    /// From now on messages take so long.
+    /// The latency of messages changes.
     Latency {
-        /// How long.
+        /// The latency.
         latency: Latency,
     },
-    /// A node's clock is put wrong, or right, for its next life.
+    /// The clock of a node changes for its next life.
     Clock(Skew),
 }
 
@@ -241,7 +240,7 @@ fn is_zero(number: &usize) -> bool {
 }
 
 impl Action {
-    /// The nodes that it names.
+    /// The nodes that the action names.
     pub fn nodes(&self) -> Vec<usize> {
         match self {
             Action::Tell { node, .. }
@@ -259,11 +258,11 @@ impl Action {
         }
     }
 
-    /// Whether it can happen among so many nodes.
+    /// Checks that the action is possible with this number of nodes.
     fn check(&self, nodes: usize) -> Result<(), SimulationError> {
         let impossible = |why: String| Err(SimulationError::Argument(why));
         if let Some(node) = self.nodes().into_iter().find(|node| *node >= nodes) {
-            return impossible(format!("it names node {node}; the last is {}", nodes.max(1) - 1));
+            return impossible(format!("it names node {node}; the last node is {}", nodes.max(1) - 1));
         }
         match self {
             Action::Tell { bytes, .. } if *bytes > MAX_PAYLOAD => {
@@ -272,9 +271,7 @@ impl Action {
             Action::Partition { sides } => {
                 let mut named = BTreeSet::new();
                 match sides.iter().flatten().find(|node| !named.insert(**node)) {
-                    Some(node) => {
-                        impossible(format!("node {node} stands on two sides of a partition, or twice on one"))
-                    }
+                    Some(node) => impossible(format!("node {node} is on two sides of a partition, or twice on one")),
                     None => Ok(()),
                 }
             }
@@ -284,13 +281,13 @@ impl Action {
             Action::Put { on, .. } if on.is_empty() => impossible("a group is put on at least one node".to_owned()),
             Action::Put { group, .. } => match Gid::new(group) {
                 Ok(gid) if gid.is_all() || gid.is_local() || group == GROUP => {
-                    impossible(format!("an operator puts a group of its own, not {group:?}"))
+                    impossible(format!("an operator cannot put the group {group:?}"))
                 }
                 Ok(_) => Ok(()),
                 Err(why) => impossible(why.to_string()),
             },
             Action::Cut { from, to } | Action::Break { from, to } if from == to => {
-                impossible(format!("node {from} needs no way to itself"))
+                impossible(format!("node {from} has no link to itself"))
             }
             Action::Loss { share } => check_share("loss", *share),
             Action::Clock(skew) => skew.checked(nodes).map(drop),
@@ -319,8 +316,7 @@ mod overlay {
 }
 
 impl Scenario {
-    /// So many nodes that all know each other, over a network that takes 1 ms for a message and loses none, on which nothing
-    /// happens. Its fields say otherwise.
+    /// Nodes that all know each other, on a network with a latency of 1 ms and without loss, and no events.
     pub fn new(seed: u64, nodes: usize) -> Scenario {
         Scenario {
             seed,
@@ -340,7 +336,7 @@ impl Scenario {
         }
     }
 
-    /// How many nodes there are, those beside the network included.
+    /// The number of all nodes, with those of further cliques.
     pub fn total(&self) -> usize {
         self.beside.iter().fold(self.nodes, |total, size| total.saturating_add(*size))
     }
@@ -355,11 +351,10 @@ impl Scenario {
         self.events.iter().any(|event| matches!(event.what, Action::Join { .. }))
     }
 
-    /// The network.
+    /// The simulation of the network.
     pub(super) fn simulation(&self, traced: bool) -> Simulation {
         let timeout = (TIMEOUT * self.slowest()).max(50.0);
-        let mut group =
-            GroupConfig::new(named(GROUP)).with("tick", TICK as f64).with("requestTimeout", timeout.round());
+        let mut group = GroupConfig::new(gid(GROUP)).with("tick", TICK as f64).with("requestTimeout", timeout.round());
         if let Some(retained) = self.retained {
             group = group.with("retainedCount", f64::from(retained));
         }
@@ -381,20 +376,22 @@ impl Scenario {
         if traced { simulation.traced() } else { simulation }
     }
 
-    /// Whether there is such a network, and everything can happen on it; nothing runs.
+    /// Checks the scenario without running it.
     ///
     /// # Errors
-    /// [`SimulationError`], saying what cannot be.
+    /// A [`SimulationError`] that says what is invalid.
     pub fn check(&self) -> Result<(), SimulationError> {
         let impossible = |why: String| Err(SimulationError::Argument(why));
         for Event { at, what } in &self.events {
             if *at > LATEST {
-                return impossible(format!("an event at {at} ms: the last moment is {LATEST}"));
+                return impossible(format!("an event at {at} ms is too late; the latest time is {LATEST} ms"));
             }
             what.check(self.total())
                 .map_err(|why| SimulationError::Argument(format!("the event at {at} ms: {why}")))?;
             if matches!(what, Action::Join { .. }) && self.watch.is_none() {
-                return impossible(format!("the event at {at} ms: a node joins only where nodes watch each other"));
+                return impossible(format!(
+                    "the event at {at} ms: a join needs \"watch\", the protocol period of membership"
+                ));
             }
         }
         for Link { from, to, latency, loss } in &self.links {
@@ -420,16 +417,16 @@ impl Scenario {
         }
     }
 
-    /// The longest mean latency of all that there are at any time.
+    /// The longest mean latency at any time and on any link.
     pub(super) fn slowest(&self) -> f64 {
         let links = self.links.iter().filter_map(|link| link.latency);
         let later = self.events.iter().filter_map(|event| event.what.latency());
         links.chain(later).map(Latency::mean).fold(self.latency.mean(), f64::max)
     }
 
-    /// As text that [`Scenario`] is read from again.
+    /// The scenario as JSON, from which it can be deserialized again.
     pub fn to_json(&self) -> String {
-        // plain numbers and names have a form
+        // serializing numbers and names cannot fail
         serde_json::to_string(self).unwrap_or_default()
     }
 }

@@ -1,10 +1,10 @@
-//! The measured story: one rumor to everyone, over many seeds.
+//! An experiment: the spread of one rumor to all nodes, over many seeds.
 //!
-//! The model. Every node knows its neighbours in the overlay from the start. A node drawn at random sends one message
-//! with a payload, at a moment drawn at random within a tick. The run ends when all have it, or counts as incomplete
-//! after 50 ticks. A tick is 200 mean latencies, and a request that is not answered within 4 is sent again. A request,
-//! with whatever answers it, counts once wherever it got to; idle ticks do not count, which are comparisons that found
-//! nothing to do or were lost before they could. Run `r` of seed `s` is run 0 of seed `s + r`.
+//! Every node knows its neighbours in the overlay from the start. A random node sends one message with a payload at a
+//! random moment of a tick. The run ends when all nodes have the message, or counts as incomplete after 50 ticks. A
+//! tick is 200 mean latencies, and a request is repeated if it is not answered within 4. A request and its answer count
+//! once, even if they are lost. Idle comparisons do not count: those that found no difference or were lost. Run `r`
+//! with seed `s` is run 0 with seed `s + r`.
 
 use std::time::Duration;
 
@@ -13,76 +13,78 @@ use rand::RngExt as _;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng as _};
 use serde::Serialize;
 
-use super::{GROUP, Latency, STORY, Simulation, SimulationError, named, net::seed_of};
+pub use super::percentiles::Percentiles;
 
-/// Latencies to a gossip tick.
+use super::{GROUP, Latency, SCENARIO, Simulation, SimulationError, gid, net::seed_of};
+
+/// The length of a gossip tick in latencies.
 pub const TICK: f64 = 200.0;
 
-/// Latencies after which a request that was not answered counts as lost. Of a latency that varies, the slow ones count as lost then.
+/// The timeout of a request in latencies. If the latency varies, slow answers count as lost.
 pub const TIMEOUT: f64 = 4.0;
 
-/// Ticks after which a run counts as incomplete.
+/// The number of ticks after which a run is incomplete.
 pub const TICKS: f64 = 50.0;
 
-/// Longest mean latency, in milliseconds. All else is measured in it, so a longer one shows nothing new, while idle nodes
-/// have something to do every second of it.
+/// The longest mean latency in milliseconds. All other times are in proportion to it, so a longer one shows nothing new
+/// and takes longer, because idle nodes act every second.
 pub const SLOWEST: f64 = 1_000.0;
 
-/// Largest payload, in bytes: what a node takes in one body.
+/// The largest payload in bytes, which is the limit of a request's body.
 pub const MAX_PAYLOAD: usize = 1 << 23;
 
-/// What is to be measured.
+/// The settings of the experiment.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Spread {
-    /// How many nodes. From 1.
+    /// The number of nodes, from 1.
     pub nodes: usize,
-    /// Who knows whom.
+    /// Which nodes know each other.
     pub overlay: Overlay,
-    /// How many peers a rumor is first sent to.
+    /// The number of peers that the rumor is first sent to.
     pub fanout: Fanout,
-    /// Size of the message, in bytes. From 1.
+    /// The size of the payload in bytes, from 1.
     pub payload_bytes: usize,
-    /// Share of one-way messages lost.
+    /// The share of one-way messages that are lost.
     pub loss: f64,
-    /// How long a message takes.
+    /// The latency of messages.
     pub latency: Latency,
-    /// The first run's seed.
+    /// The seed of the first run.
     pub seed: u64,
 }
 
-/// What one run came to.
+/// The result of one run.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Run {
-    /// Nodes that have it.
+    /// The number of nodes that received the message.
     pub reached: u32,
-    /// From the send to the last node's having it; none where a node went without.
+    /// The time from the send until the last node received it, or `None` if a node did not.
     pub convergence: Option<Duration>,
-    /// Requests from the send to then.
+    /// The number of requests in that time.
     pub requests: u64,
-    /// Messages with the payload in them from the send to then.
+    /// The number of messages with the payload in that time.
     pub payloads: u64,
-    /// The most hops it took to a node.
+    /// The largest number of hops to a node.
     pub last_hop: u32,
-    /// How many had it at what time after the send.
+    /// The number of nodes that had received the message by each time after the send.
     pub curve: Vec<(Duration, u32)>,
-    /// Every message, where it was asked for.
+    /// Every message, if the run was traced.
     pub trace: String,
 }
 
-/// Where a run has got to, for those who have a clock: the simulation has none.
+/// The progress of a run. The simulation has no real clock; a caller that has one can measure the phases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// All nodes are up, and the message is about to be sent.
+pub enum Progress {
+    /// All nodes are up, and the message is sent next.
     Sending,
-    /// All have it, or the time is up. The nodes are still to be ended.
+    /// All nodes have the message, or the time is over. The nodes have not been ended yet.
     Over,
 }
 
 impl Spread {
-    /// A rumor of 4 kB among so many nodes that all know each other, over a network that takes 1 ms for a message and loses
-    /// none, with the seed 1. Its fields say otherwise.
+    /// A rumor of 4 kB among nodes that all know each other, on a network with a latency of 1 ms and without loss, with
+    /// the seed 1.
     ///
     /// ```
     /// use chinwag_simulation::spread::Spread;
@@ -104,10 +106,10 @@ impl Spread {
         }
     }
 
-    /// Whether there is such a network; nothing runs.
+    /// Checks the settings without running anything.
     ///
     /// # Errors
-    /// [`SimulationError`], saying what cannot be.
+    /// A [`SimulationError`] that says what is invalid.
     pub fn check(&self) -> Result<(), SimulationError> {
         if self.payload_bytes == 0 || self.payload_bytes > MAX_PAYLOAD {
             return Err(SimulationError::Argument(format!(
@@ -128,13 +130,13 @@ impl Spread {
 
     fn simulation(&self, seed: u64) -> Simulation {
         let latency = self.latency.mean();
-        let group = GroupConfig::new(named(GROUP))
+        let group = GroupConfig::new(gid(GROUP))
             .with("subset", self.fanout.to_string())
             .with("tick", (TICK * latency).round())
             .with("requestTimeout", (TIMEOUT * latency).round())
-            // a run is not to end for want of memory
+            // no run ends because nodes have dropped the message
             .with("retainedAge", 2.0 * TICKS * TICK * latency);
-        // nothing is shipped, so nobody keeps what shipped code would see
+        // no code is shipped, and nodes need less memory without scripts
         Simulation::new(seed)
             .nodes(self.nodes)
             .without_scripts()
@@ -144,38 +146,43 @@ impl Spread {
             .group(group)
     }
 
-    /// One run, on this thread.
+    /// Runs once, on this thread.
     ///
     /// # Errors
-    /// [`SimulationError`], where no such network exists.
+    /// A [`SimulationError`] if the settings are invalid.
     pub fn run(&self, run: u64, traced: bool) -> Result<Run, SimulationError> {
-        self.run_in_stages(run, traced, |_| {})
+        self.run_with_progress(run, traced, |_| {})
     }
 
-    /// The same, and tells where it has got to.
+    /// Runs once, and reports the progress.
     ///
     /// # Errors
     /// As [`run`](Spread::run).
-    pub fn run_in_stages(&self, run: u64, traced: bool, at: impl Fn(Stage)) -> Result<Run, SimulationError> {
+    pub fn run_with_progress(
+        &self,
+        run: u64,
+        traced: bool,
+        progress: impl Fn(Progress),
+    ) -> Result<Run, SimulationError> {
         self.check()?;
         let seed = self.seed.wrapping_add(run);
         let simulation = self.simulation(seed);
         let simulation = if traced { simulation.traced() } else { simulation };
         let tick = Duration::from_millis((TICK * self.latency.mean()).round() as u64);
-        // a character that no name in a call has
+        // no name in a call contains this character
         let payload = "~".repeat(self.payload_bytes);
         let nodes = self.nodes;
         simulation.run(|net| async move {
-            let mut chance = ChaCha8Rng::from_seed(seed_of(seed, STORY, 0));
-            let from = chance.random_range(0..nodes);
-            let wait = tick + Duration::from_millis(chance.random_range(0..tick.as_millis() as u64));
+            let mut rng = ChaCha8Rng::from_seed(seed_of(seed, SCENARIO, 0));
+            let from = rng.random_range(0..nodes);
+            let wait = tick + Duration::from_millis(rng.random_range(0..tick.as_millis() as u64));
             net.advance(wait).await;
             let (start, before) = (net.now(), net.counts());
             net.watch(&payload, from);
-            at(Stage::Sending);
+            progress(Progress::Sending);
             net.tell(from, &payload);
             net.until_all_heard(&payload, tick.mul_f64(TICKS)).await;
-            at(Stage::Over);
+            progress(Progress::Over);
             let reach = net.reach(&payload);
             let sent = reach.complete.unwrap_or_else(|| net.counts()).since(before);
             let curve: Vec<_> = reach.curve.into_iter().map(|(at, count)| (at - start, count)).collect();
@@ -191,7 +198,7 @@ impl Spread {
         })
     }
 
-    /// Sums runs up.
+    /// Summarizes several runs.
     pub fn report(&self, runs: &[Run], wall: Duration) -> Report {
         let nodes = self.nodes as f64;
         let mean = |of: &dyn Fn(&Run) -> f64| runs.iter().map(of).sum::<f64>() / runs.len().max(1) as f64;
@@ -224,75 +231,45 @@ impl Spread {
     }
 }
 
-/// What many runs came to. Means are over all runs, times over those that were complete.
+/// A summary of several runs. Means are over all runs, and times over the complete ones.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Report {
-    /// Nodes in each run.
+    /// The number of nodes in each run.
     pub nodes: usize,
-    /// Runs.
+    /// The number of runs.
     pub runs: usize,
-    /// The first run's seed.
+    /// The seed of the first run.
     pub seed: u64,
-    /// Share of one-way messages lost.
+    /// The share of one-way messages that were lost.
     pub loss: f64,
-    /// How long a message took.
+    /// The latency of messages.
     pub latency: String,
-    /// Who knew whom.
+    /// The overlay.
     pub overlay: String,
-    /// How many peers a rumor was first sent to.
+    /// The fan-out: the number of peers that the rumor was first sent to.
     pub fanout: String,
-    /// Size of the message.
+    /// The size of the payload.
     pub payload_bytes: usize,
-    /// Mean share of nodes reached.
+    /// The mean share of nodes that received the message.
     pub coverage: f64,
-    /// Runs in which a node went without.
+    /// The number of runs in which a node did not receive the message.
     pub incomplete_runs: usize,
-    /// Messages with the payload in them, by node.
+    /// The number of messages with the payload, per node.
     pub payloads_per_node: f64,
-    /// Requests of any kind but idle ones, by node.
+    /// The number of requests without idle comparisons, per node.
     pub requests_per_node: f64,
-    /// Relative message redundancy: payload messages / (nodes - 1) - 1. None for one node.
+    /// Relative message redundancy: payload messages / (nodes - 1) - 1. `None` for one node.
     pub rmr: Option<f64>,
-    /// Last delivery hop, the mean.
+    /// The mean of the last delivery hop.
     pub ldh: f64,
-    /// From the send to the last delivery, in mean one-way latencies. None where no run was complete.
+    /// The time from the send to the last delivery in mean one-way latencies, or `None` if no run was complete.
     pub convergence_latencies: Option<Percentiles>,
-    /// The mean of that, in ticks.
+    /// The mean of that time in ticks.
     pub convergence_ticks: Option<f64>,
-    /// Real time that all runs took together.
+    /// The real time of all runs together.
     pub wall_seconds: f64,
-    /// Real time from a send to its last delivery, the mean; none where nobody looked at a clock.
+    /// The mean of the real time from the send to the last delivery, or `None` if nobody measured it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spreading_seconds: Option<f64>,
-}
-
-/// A distribution.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[non_exhaustive]
-pub struct Percentiles {
-    /// The mean.
-    pub mean: f64,
-    /// The median.
-    pub p50: f64,
-    /// Exceeded by one in ten.
-    pub p90: f64,
-    /// Exceeded by one in a hundred.
-    pub p99: f64,
-    /// The largest.
-    pub max: f64,
-}
-
-impl Percentiles {
-    /// Of numbers in ascending order, by nearest rank; none of none.
-    pub fn of(sorted: &[f64]) -> Option<Percentiles> {
-        let at = |share: f64| sorted.get(((share * sorted.len() as f64).ceil() as usize).saturating_sub(1)).copied();
-        Some(Percentiles {
-            mean: sorted.iter().sum::<f64>() / sorted.len().max(1) as f64,
-            p50: at(0.5)?,
-            p90: at(0.9)?,
-            p99: at(0.99)?,
-            max: *sorted.last()?,
-        })
-    }
 }

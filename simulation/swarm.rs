@@ -1,7 +1,8 @@
-//! Scenarios drawn from seeds, and small ones made of those that fail.
+//! Scenarios that are drawn from seeds, and small scenarios that are made from those that fail.
 //!
-//! A seed draws a topology, a network and a handful of failures; many seeds find what nobody thought of. One that fails
-//! is replayed by its number, and shrunk: events, nodes and faults are taken away for as long as it still fails.
+//! A seed draws an overlay, a network and some failures. Many seeds find combinations that nobody has thought of. A
+//! scenario that fails can be replayed by its seed, and is shrunk: events, nodes and faults are removed as long as it
+//! still fails.
 
 use std::{
     collections::BTreeSet,
@@ -15,7 +16,7 @@ use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng as _};
 use serde::Serialize;
 
 use super::{
-    Latency, STORY, SimulationError, Skew,
+    Latency, SCENARIO, SimulationError, Skew,
     checks::Violation,
     kinds::{KINDS, Kind, USUAL, WITHIN},
     net::seed_of,
@@ -23,71 +24,71 @@ use super::{
     scenario::{Action, Event, Link, Scenario},
 };
 
-/// Most nodes drawn: enough for every code path, few enough that thousands of seeds pass in minutes.
+/// The largest number of nodes: enough for every code path, and few enough for thousands of seeds in minutes.
 const MOST_NODES: usize = 40;
 
-/// Most nodes drawn that watch each other: what that costs grows with their square.
+/// The largest number of nodes with membership, whose cost grows with the square of the number.
 const MOST_WATCHED: usize = 24;
 
-/// Most events drawn.
+/// The largest number of events.
 const MOST_EVENTS: usize = 24;
 
-/// Longest message drawn, in bytes: several times what is pushed to everybody whether or not they have it.
+/// The longest message in bytes: several times the size up to which messages are pushed to nodes that may have them.
 const LONGEST: usize = 8_192;
 
-/// Most runs spent on shrinking one failure.
+/// The largest number of runs to shrink one failure.
 const MOST_RUNS: u32 = 400;
 
-/// Most failures that are shrunk: enough to work on, and each takes many runs.
+/// The largest number of failures that are shrunk, because each takes many runs.
 const MOST_SHOWN: usize = 3;
 
 impl Scenario {
-    /// The scenario of a seed, of the [`USUAL`] kinds: always the same.
+    /// The scenario of a seed, with the [`USUAL`] kinds.
     pub fn drawn(seed: u64) -> Scenario {
         Scenario::drawn_with(seed, &USUAL.into())
     }
 
-    /// The scenario of a seed, of these kinds: always the same.
+    /// The scenario of a seed, with these kinds.
     pub fn drawn_with(seed: u64, kinds: &BTreeSet<Kind>) -> Scenario {
         let mut scenario = Scenario::plain(seed);
         KINDS.into_iter().filter(|kind| kinds.contains(kind)).for_each(|kind| kind.draw(&mut scenario));
         scenario
     }
 
-    /// Weather, partitions and single failures.
+    /// A scenario with a network, partitions and single failures.
     fn plain(seed: u64) -> Scenario {
-        let mut chance = ChaCha8Rng::from_seed(seed_of(seed, STORY, 1));
-        let latency = Latency::drawn(&mut chance);
-        let any = chance.random_range(2..=MOST_NODES);
-        let (nodes, overlay) = match chance.random_range(0..9) {
+        let mut rng = ChaCha8Rng::from_seed(seed_of(seed, SCENARIO, 1));
+        let latency = Latency::drawn(&mut rng);
+        let any = rng.random_range(2..=MOST_NODES);
+        let (nodes, overlay) = match rng.random_range(0..9) {
             0 if any >= 3 => (any, Overlay::Ring),
             1 if any >= 6 => (any, Overlay::RandomRegular(4)),
             2 => (any, Overlay::Line),
             3 => (any, Overlay::Star),
-            // those numbers that make one come up too seldom by themselves
-            4 => (chance.random_range(3..=6) * chance.random_range(3..=6), Overlay::Torus),
-            5 => (1 << chance.random_range(1..=5), Overlay::Hypercube),
+            // numbers of nodes that form a torus are rare, and are drawn on purpose
+            4 => (rng.random_range(3..=6) * rng.random_range(3..=6), Overlay::Torus),
+            5 => (1 << rng.random_range(1..=5), Overlay::Hypercube),
             _ => (any, Overlay::Clique),
         };
-        // the nodes of most smaller networks watch each other, at a pace that the network can follow
-        let watched = nodes <= MOST_WATCHED && chance.random_range(0..3) > 0;
+        // most smaller networks have membership, with a period that the network can follow
+        let watched = nodes <= MOST_WATCHED && rng.random_range(0..3) > 0;
         let watch = watched.then_some(((20.0 * latency.mean()) as u64).clamp(200, 1_000));
-        // now and then nodes forget early
-        let retained = (chance.random_range(0..8) == 0).then(|| chance.random_range(1..=4));
-        // the clocks of one to three are wrong in a third of the networks
-        let wrong = if chance.random_range(0..3) == 0 { chance.random_range(1..=nodes.min(3)) } else { 0 };
-        let mut clocks = index::sample(&mut chance, nodes, wrong).into_vec();
+        // one in eight networks drops rumors early
+        let retained = (rng.random_range(0..8) == 0).then(|| rng.random_range(1..=4));
+        // in a third of the networks, one to three clocks are wrong
+        let wrong = if rng.random_range(0..3) == 0 { rng.random_range(1..=nodes.min(3)) } else { 0 };
+        let mut clocks = index::sample(&mut rng, nodes, wrong).into_vec();
         clocks.sort_unstable();
-        let clocks = clocks.into_iter().map(|node| Skew::drawn(node, &mut chance)).collect();
-        // half of the networks lose or repeat nothing
-        let mut share = |most: f64| if chance.random() { chance.random_range(0.0..most) } else { 0.0 };
+        let clocks = clocks.into_iter().map(|node| Skew::drawn(node, &mut rng)).collect();
+        // half of the networks lose nothing, and half repeat nothing
+        let mut share = |most: f64| if rng.random() { rng.random_range(0.0..most) } else { 0.0 };
         let (loss, duplication) = (share(0.4), share(0.3));
-        // some ways are not like the others in a quarter of them
-        let odd = if chance.random_range(0..4) == 0 { chance.random_range(1..=4) } else { 0 };
-        let links = (0..odd).map(|_| Link::drawn(nodes, &mut chance)).collect();
-        let count = chance.random_range(1..=MOST_EVENTS);
+        // in a quarter of the networks, some links differ from the others
+        let odd = if rng.random_range(0..4) == 0 { rng.random_range(1..=4) } else { 0 };
+        let links = (0..odd).map(|_| Link::drawn(nodes, &mut rng)).collect();
+        let count = rng.random_range(1..=MOST_EVENTS);
         let mut events: Vec<Event> = (0..count)
-            .map(|_| Event { at: chance.random_range(0..WITHIN), what: Action::drawn(nodes, &mut chance) })
+            .map(|_| Event { at: rng.random_range(0..WITHIN), what: Action::drawn(nodes, &mut rng) })
             .collect();
         events.sort_by_key(|event| event.at);
         let (beside, early, demands) = (Vec::new(), false, BTreeSet::new());
@@ -111,92 +112,92 @@ impl Scenario {
 }
 
 impl Action {
-    fn drawn(nodes: usize, chance: &mut ChaCha8Rng) -> Action {
-        let kind = chance.random_range(0..23);
-        let node = chance.random_range(0..nodes);
+    fn drawn(nodes: usize, rng: &mut ChaCha8Rng) -> Action {
+        let kind = rng.random_range(0..23);
+        let node = rng.random_range(0..nodes);
         match kind {
-            0..8 => Action::Tell { node, bytes: if chance.random() { 0 } else { chance.random_range(0..=LONGEST) } },
+            0..8 => Action::Tell { node, bytes: if rng.random() { 0 } else { rng.random_range(0..=LONGEST) } },
             8..10 => Action::Crash { node },
             10..12 => Action::Restart { node },
             12..14 => Action::Pause { node },
             14..16 => Action::Resume { node },
             16..18 => {
-                let away = chance.random_range(1..=nodes);
-                let away = index::sample(chance, nodes, away).into_vec();
-                // one side or two, beside that of all others
-                let (one, two) = away.split_at(chance.random_range(1..=away.len()));
+                let away = rng.random_range(1..=nodes);
+                let away = index::sample(rng, nodes, away).into_vec();
+                // one side or two, and that of the remaining nodes
+                let (one, two) = away.split_at(rng.random_range(1..=away.len()));
                 let mut sides = vec![one.to_vec(), two.to_vec()];
                 sides.retain(|side| !side.is_empty());
                 sides.iter_mut().for_each(|side| side.sort_unstable());
                 Action::Partition { sides }
             }
-            18 => Action::Cut { from: node, to: other(node, nodes, chance) },
-            19 => Action::Clock(Skew::drawn(node, chance)),
-            20 => Action::Loss { share: f64::from(chance.random_range(0..50)) / 100.0 },
-            21 => Action::Latency { latency: Latency::drawn(chance) },
+            18 => Action::Cut { from: node, to: other(node, nodes, rng) },
+            19 => Action::Clock(Skew::drawn(node, rng)),
+            20 => Action::Loss { share: f64::from(rng.random_range(0..50)) / 100.0 },
+            21 => Action::Latency { latency: Latency::drawn(rng) },
             _ => Action::Heal {},
         }
     }
 }
 
-/// A node that is not this one.
-fn other(node: usize, nodes: usize, chance: &mut ChaCha8Rng) -> usize {
-    (node + chance.random_range(1..nodes)) % nodes
+/// A node other than this one.
+fn other(node: usize, nodes: usize, rng: &mut ChaCha8Rng) -> usize {
+    (node + rng.random_range(1..nodes)) % nodes
 }
 
 impl Link {
-    fn drawn(nodes: usize, chance: &mut ChaCha8Rng) -> Link {
-        let from = chance.random_range(0..nodes);
-        let latency = chance.random::<bool>().then(|| Latency::drawn(chance));
-        let loss = chance.random::<bool>().then(|| f64::from(chance.random_range(0..90)) / 100.0);
-        Link { from, to: other(from, nodes, chance), latency, loss }
+    fn drawn(nodes: usize, rng: &mut ChaCha8Rng) -> Link {
+        let from = rng.random_range(0..nodes);
+        let latency = rng.random::<bool>().then(|| Latency::drawn(rng));
+        let loss = rng.random::<bool>().then(|| f64::from(rng.random_range(0..90)) / 100.0);
+        Link { from, to: other(from, nodes, rng), latency, loss }
     }
 }
 
 impl Latency {
-    fn drawn(chance: &mut ChaCha8Rng) -> Latency {
-        match chance.random_range(0..3) {
-            0 => Latency::Constant(chance.random_range(1..=20)),
-            1 => Latency::Uniform(1, chance.random_range(2..=50)),
-            _ => Latency::LogNormal { median: chance.random_range(1..=20), sigma: 0.5 },
+    fn drawn(rng: &mut ChaCha8Rng) -> Latency {
+        match rng.random_range(0..3) {
+            0 => Latency::Constant(rng.random_range(1..=20)),
+            1 => Latency::Uniform(1, rng.random_range(2..=50)),
+            _ => Latency::LogNormal { median: rng.random_range(1..=20), sigma: 0.5 },
         }
     }
 }
 
 impl Skew {
-    fn drawn(node: usize, chance: &mut ChaCha8Rng) -> Skew {
-        let rate = f64::from(chance.random_range(80..=125)) / 100.0;
-        Skew { node, rate, offset: chance.random_range(-10_000..=10_000) }
+    fn drawn(node: usize, rng: &mut ChaCha8Rng) -> Skew {
+        let rate = f64::from(rng.random_range(80..=125)) / 100.0;
+        Skew { node, rate, offset: rng.random_range(-10_000..=10_000) }
     }
 }
 
-/// What a swarm came to.
+/// The result of a swarm.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Report {
-    /// How many seeds.
+    /// The number of seeds.
     pub seeds: u64,
-    /// The first of them.
+    /// The first seed.
     pub seed: u64,
-    /// Checks made.
+    /// The number of checks.
     pub checked: u64,
-    /// Messages told.
+    /// The number of messages that were started.
     pub told: u64,
-    /// How many seeds failed.
+    /// The number of seeds that failed.
     pub failed: usize,
-    /// Which.
+    /// The seeds that failed.
     pub failures: Vec<u64>,
-    /// The first of these, shrunk.
+    /// The first failures, shrunk.
     pub shown: Vec<Failure>,
-    /// Real time that all took together.
+    /// The real time of all seeds together.
     pub wall_seconds: f64,
 }
 
 impl Report {
-    /// Sums up what came of the scenarios of so many seeds, drawn of these kinds, the first ones that failed shrunk.
+    /// Summarizes the results of scenarios that were drawn with these kinds, and shrinks the first failures.
     ///
     /// # Errors
-    /// [`SimulationError`] where one of those is.
+    /// A [`SimulationError`] if a scenario is invalid.
     pub fn of(
         seed: u64,
         kinds: &BTreeSet<Kind>,
@@ -224,13 +225,13 @@ impl Report {
     }
 }
 
-/// Runs a scenario, to which a panic of the simulation's own is one more thing that does not hold: a swarm goes on, and
-/// says which seed it was. (An actor that panics is replaced, as on any node.)
+/// Runs a scenario, and reports a panic of the simulation as a violation, so that a swarm continues and names the seed.
+/// (An actor that panics is replaced, as on any node.)
 ///
 /// # Errors
 /// As [`Scenario::run`].
 pub fn run(scenario: &Scenario, traced: bool) -> Result<Outcome, SimulationError> {
-    // what it left half done is dropped with it
+    // the state that a panic left inconsistent is dropped with the simulation
     catch_unwind(AssertUnwindSafe(|| scenario.run(traced))).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let what = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("with no words").to_owned();
@@ -247,19 +248,19 @@ pub struct Failure {
     pub seed: u64,
     /// The command that replays it.
     pub replay: String,
-    /// What does not hold.
+    /// The checks that failed.
     pub violations: Vec<Violation>,
-    /// The smallest scenario found that fails too.
+    /// The smallest scenario found that also fails.
     pub shrunk: Scenario,
-    /// Runs it took to find it.
+    /// The number of runs that it took to find it.
     pub runs: u32,
 }
 
 impl Failure {
-    /// Shrinks a scenario that failed, to one that breaks one of the same checks.
+    /// Shrinks a scenario that failed to one that fails one of the same checks.
     ///
     /// # Errors
-    /// [`SimulationError`] where the scenario itself is.
+    /// A [`SimulationError`] if the scenario is invalid.
     pub fn of(scenario: Scenario, violations: Vec<Violation>, replay: String) -> Result<Failure, SimulationError> {
         let broken: BTreeSet<&str> = violations.iter().map(|violation| violation.check).collect();
         let fails = |scenario: &Scenario| {
@@ -271,7 +272,7 @@ impl Failure {
         Ok(Failure { seed, replay, violations, shrunk, runs })
     }
 
-    /// The command that replays a seed of a swarm that draws these kinds.
+    /// The command that replays a seed of a swarm with these kinds.
     pub fn replay_of(seed: u64, kinds: &BTreeSet<Kind>) -> String {
         let mut command = format!("chinwag simulate --swarm 1 --seed {seed}");
         if *kinds != USUAL.into() {
@@ -282,10 +283,10 @@ impl Failure {
     }
 }
 
-/// Takes away what is not needed for a failure. Answers what is left and how many runs that took.
+/// Removes what a failure does not need. Returns the smaller scenario, and the number of runs.
 ///
 /// # Errors
-/// What `fails` says; a smaller scenario that cannot be is passed over.
+/// The error of `fails`. A smaller scenario that is invalid is skipped.
 pub fn shrink(
     scenario: Scenario,
     fails: impl Fn(&Scenario) -> Result<bool, SimulationError>,
@@ -312,7 +313,7 @@ pub fn shrink(
     Ok((smallest, runs))
 }
 
-/// What is tried in place of a scenario, the boldest first.
+/// Smaller scenarios to try, the smallest first.
 fn smaller(scenario: &Scenario) -> Vec<Scenario> {
     let mut tried = Vec::new();
     let mut with = |change: &dyn Fn(&mut Scenario)| {
@@ -371,7 +372,7 @@ fn smaller(scenario: &Scenario) -> Vec<Scenario> {
     tried
 }
 
-/// Keeps the nodes that something names.
+/// Removes the nodes that nothing names.
 fn only_named(scenario: &mut Scenario) {
     let of_events = scenario.events.iter().flat_map(|event| event.what.nodes());
     let of_links = scenario.links.iter().flat_map(|link| [link.from, link.to]);
@@ -380,9 +381,9 @@ fn only_named(scenario: &mut Scenario) {
     keep(scenario, |node| named.contains(&node));
 }
 
-/// Keeps some of the nodes, under the first numbers, and what names no other.
+/// Keeps some of the nodes, renumbered from 0, and everything that names only these.
 fn keep(scenario: &mut Scenario, wanted: impl Fn(usize) -> bool) {
-    // there is no network of none
+    // a network has at least one node
     let first = if (0..scenario.nodes).any(&wanted) { None } else { Some(0) };
     let kept: BTreeSet<usize> = (0..scenario.total()).filter(|node| wanted(*node)).chain(first).collect();
     let number = |node: &mut usize| *node = kept.range(..*node).count();

@@ -1,18 +1,20 @@
-//! What mathematics says of a rumor, to hold beside what was measured.
+//! The mathematical model of a rumor, for comparison with measurements.
 //!
-//! Everyone who hears it passes it on once, to `fanout` members drawn at random, each message lost with probability
-//! `loss`, all in step. With `s` the share that has heard and `i` the share that heard in the step before, those who have
-//! not heard escape each of the `fanout (1 - loss) i n` messages on the way:
+//! Every node that hears the rumor passes it on once, in the next step, to `fanout` random members. Each message is
+//! lost with probability `loss`. Let `s` be the share of nodes that have heard the rumor, and `i` the share that heard
+//! it in the last step. Each other node escapes all of the `fanout (1 - loss) i n` messages of the step with the
+//! probability in this equation:
 //!
 //! ```text
 //! i' = (1 - s) (1 - exp(-fanout (1 - loss) i))        s' = s + i'
 //! ```
 //!
-//! the epidemic of Kermack and McKendrick (1927) in steps of one latency. While few have heard it grows by a factor of
-//! `fanout (1 - loss)` a step, as a logistic curve does; it does not end at 1, but where `s = 1 - exp(-fanout (1 - loss) s)`:
-//! the fan-out's limit, which anti-entropy has to make up for.
+//! This is the epidemic of Kermack and McKendrick (1927) in steps of one latency. While few nodes have heard the rumor,
+//! the share grows by a factor of `fanout (1 - loss)` per step, like a logistic curve. It ends below 1, at the solution of
+//! `s = 1 - exp(-fanout (1 - loss) s)`. Anti-entropy has to reach the remaining nodes.
 
-/// The share that has heard after 0, 1, 2, … latencies, until it moves no more: one of `nodes` knows at 0.
+/// The share of nodes that have heard the rumor after 0, 1, 2, … latencies, until it no longer changes. One of `nodes`
+/// has heard it at 0.
 ///
 /// ```
 /// use chinwag_simulation::theory::epidemic;
@@ -25,7 +27,7 @@ pub fn epidemic(nodes: usize, fanout: f64, loss: f64) -> Vec<f64> {
     let mut share = 1.0 / nodes.max(1) as f64;
     let mut fresh = share;
     let mut shares = vec![share];
-    // below a hundredth of a node nothing happens any more; 1,000 bounds a fan-out at the threshold
+    // less than a hundredth of a node changes nothing; 1,000 steps bound a fan-out at the threshold
     while fresh * nodes as f64 > 0.01 && shares.len() < 1_000 {
         fresh = (1.0 - share) * (1.0 - libm::exp(-reach * fresh));
         share = (share + fresh).min(1.0);
@@ -34,7 +36,7 @@ pub fn epidemic(nodes: usize, fanout: f64, loss: f64) -> Vec<f64> {
     shares
 }
 
-/// The share that a large group's infect-and-die reaches, if the rumor takes off: the fan-out's limit.
+/// The share of a large group that infect-and-die reaches if the rumor spreads at all.
 ///
 /// ```
 /// use chinwag_simulation::theory::limit;
@@ -47,7 +49,7 @@ pub fn limit(fanout: f64, loss: f64) -> f64 {
         return 0.0;
     }
     let mut share = 1.0;
-    // a contraction from above; converges slowly only near the threshold
+    // a contraction from above, which converges slowly only near the threshold
     for _ in 0..10_000 {
         let next = 1.0 - libm::exp(-reach * share);
         if share - next < 1e-12 {

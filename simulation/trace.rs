@@ -1,47 +1,47 @@
-//! What happened, line by line: the same seed writes the same bytes.
+//! The trace: a line for every event. The same seed writes the same bytes.
 //!
 //! ```text
-//! 12 3>7 local.gossip.recv lost          at 12 ms a call of node 3's on node 7 was lost
+//! 12 3>7 local.gossip.recv lost          at 12 ms, a call from node 3 to node 7 was lost
 //! 13 4>9 local.gossip.recv arrived
-//! 14 4<9 local.gossip.recv answered      node 9's answer came back to node 4
-//! 20 - partition 0,1,2|3,4               what the story did
+//! 14 4<9 local.gossip.recv answered      the answer of node 9 arrived at node 4
+//! 20 - partition 0,1,2|3,4               an action of the test
 //! ```
 
 use std::{cell::RefCell, fmt::Write as _, time::Duration};
 
 use chinwag_protocol::call::ErrorKind;
 
-/// What became of one message.
+/// The outcome of one message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// A call, or an answer, never arrived.
+    /// A call or an answer was lost.
     Lost,
-    /// There is no way between the two.
+    /// The sender and the receiver are not connected.
     Cut,
     /// A call arrived.
     Arrived,
     /// A call arrived a second time.
     Again,
-    /// Nobody listens where it went.
+    /// The receiver's process has ended.
     Refused,
-    /// The host that it went to is gone.
+    /// The receiver's host is gone.
     Unheard,
-    /// The node died with the call in its hands.
+    /// The receiver ended while it performed the call.
     Died,
     /// An answer arrived.
     Answered(Option<ErrorKind>),
-    /// The caller waits no more.
+    /// An answer arrived after the caller's deadline.
     TimedOut,
 }
 
-/// Which way a message went.
+/// The direction of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
-    There,
-    Back,
+pub(super) enum Direction {
+    Request,
+    Answer,
 }
 
-/// The lines, where somebody wants them.
+/// The lines of the trace, or `None` if nobody asked for them.
 #[derive(Debug)]
 pub(super) struct Trace(Option<RefCell<String>>);
 
@@ -54,13 +54,20 @@ impl Trace {
         self.0.is_some()
     }
 
-    /// One message; `call` and its parts are written out only where somebody reads them.
-    pub(super) fn message(&self, at: Duration, ends: (usize, usize), way: Way, call: &str, outcome: &Outcome) {
+    /// Adds a message. It formats the arguments only if the trace is wanted.
+    pub(super) fn message(
+        &self,
+        at: Duration,
+        endpoints: (usize, usize),
+        direction: Direction,
+        call: &str,
+        outcome: &Outcome,
+    ) {
         let Some(lines) = &self.0 else { return };
-        let (from, to) = ends;
-        let arrow = match way {
-            Way::There => '>',
-            Way::Back => '<',
+        let (from, to) = endpoints;
+        let arrow = match direction {
+            Direction::Request => '>',
+            Direction::Answer => '<',
         };
         let outcome = match outcome {
             Outcome::Lost => "lost",
@@ -78,7 +85,7 @@ impl Trace {
         let _ = writeln!(lines.borrow_mut(), "{} {from}{arrow}{to} {call} {outcome}", at.as_millis());
     }
 
-    /// Something that the story did.
+    /// Adds an action of the test.
     pub(super) fn event(&self, at: Duration, event: impl std::fmt::Display) {
         if let Some(lines) = &self.0 {
             // writing to a string cannot fail

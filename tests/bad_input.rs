@@ -1,4 +1,4 @@
-//! A live node against everything that is not a call: it refuses, and goes on serving.
+//! A node that receives input that is not a call: it refuses the input and keeps serving.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -14,7 +14,7 @@ use chinwag::{
 };
 use support::*;
 
-/// What is sent, and what the answer says.
+/// Invalid requests, each with a name and a part of the answer.
 fn refused() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let deep = format!("{}{}", "[".repeat(20_000), "]".repeat(20_000));
     let typed = |inner: &str| put("/local/status/get", &format!(r#"{{"type":"array","value":{{"0":{inner}}}}}"#));
@@ -94,7 +94,7 @@ async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static
 }
 
 #[test]
-fn everything_that_is_no_call_is_refused_and_the_node_goes_on() {
+fn invalid_requests_are_refused_and_the_node_keeps_serving() {
     actix_web::rt::System::new().block_on(async {
         let node = node().await;
         let address = node.server().address();
@@ -108,7 +108,7 @@ fn everything_that_is_no_call_is_refused_and_the_node_goes_on() {
 }
 
 #[test]
-fn people_are_answered_in_json_and_programs_in_the_wires_form() {
+fn plain_json_is_answered_in_plain_json_and_the_typed_form_in_the_typed_form() {
     actix_web::rt::System::new().block_on(async {
         let node = node().await;
         let address = node.server().address();
@@ -120,10 +120,10 @@ fn people_are_answered_in_json_and_programs_in_the_wires_form() {
         assert!(typed.contains(r#"{"type":"array","value":{"0":{"type":"object","value":{}}"#), "{typed}");
         let refused = ask(r#"["bogus"]"#).await;
         assert!(refused.contains(r#""name":"NotFound""#), "{refused}");
-        // older clients leave the group out
+        // older clients omit the group
         let local = off_thread(move || raw(address, &put("/status/get", r#"["sid"]"#))).await;
         assert!(local.ends_with(&format!(r#"[null,"{sid}"]"#)), "{local}");
-        // and people leave the body out
+        // people omit the body
         let none = off_thread(move || raw(address, &put("/local/counter/count", ""))).await;
         assert!(none.ends_with("[null,1]"), "{none}");
         node.stop().await;
@@ -131,7 +131,7 @@ fn people_are_answered_in_json_and_programs_in_the_wires_form() {
 }
 
 #[test]
-fn a_body_in_pieces_is_put_together_within_its_bound() {
+fn a_body_in_pieces_is_assembled_up_to_the_limit() {
     actix_web::rt::System::new().block_on(async {
         let mut limits = Limits::default();
         limits.bytes = 32;
@@ -162,7 +162,7 @@ fn a_body_in_pieces_is_put_together_within_its_bound() {
 }
 
 #[test]
-fn bodies_that_do_not_come_to_an_end_are_held_within_a_bound() {
+fn unfinished_bodies_are_held_up_to_a_limit() {
     actix_web::rt::System::new().block_on(async {
         let mut limits = Limits::default();
         limits.bytes = 1_024;
@@ -172,16 +172,16 @@ fn bodies_that_do_not_come_to_an_end_are_held_within_a_bound() {
             let mut stream = TcpStream::connect(address).unwrap();
             let head = "PUT /status/get HTTP/1.1\r\nHost: localhost\r\nChinwag-Deadline: 60000\r\n\
                         Transfer-Encoding: chunked\r\n\r\n";
-            // in two pieces, of which the first counts too
+            // The body comes in two pieces, and both count towards the limit.
             let (first, second) = (" ".repeat(bytes - 1), " ");
             let body = format!("{:x}\r\n{first}\r\n1\r\n{second}\r\n", bytes - 1);
             stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
             stream
         };
-        // as much as 32 of the largest, by clients that stop there
+        // the beginning of 32 bodies of the largest size, whose clients then stop
         let dawdling: Vec<TcpStream> = off_thread(move || (0..32).map(|_| begin(1_000)).collect()).await;
         let ask = async || off_thread(move || raw(address, &put("/status/get", r#"["sid"]"#))).await;
-        // when all of these have arrived there is no room for another; a whole one needs none for long
+        // when all of these have arrived, there is no room for another body that does not end
         until("there is no room", async || {
             let mut one_more = off_thread(move || begin(1_000)).await;
             let answer = off_thread(move || {
@@ -202,7 +202,7 @@ fn bodies_that_do_not_come_to_an_end_are_held_within_a_bound() {
 }
 
 #[test]
-fn clients_that_dawdle_or_vanish_hold_nobody_up() {
+fn slow_and_disconnected_clients_delay_no_others() {
     actix_web::rt::System::new().block_on(async {
         let node = node().await;
         let address = node.server().address();
@@ -217,13 +217,13 @@ fn clients_that_dawdle_or_vanish_hold_nobody_up() {
                 stream.write_all(request).unwrap();
                 streams.push(stream);
             }
-            // some leave in the middle
+            // some clients leave in the middle
             drop(TcpStream::connect(address).unwrap());
             streams
         })
         .await;
         still_serves(&node, "dawdlers").await;
-        // the node goes although they are still there
+        // the node stops although the clients are still connected
         node.stop().await;
         for mut stream in dawdling {
             let mut rest = Vec::new();
@@ -233,7 +233,7 @@ fn clients_that_dawdle_or_vanish_hold_nobody_up() {
 }
 
 #[test]
-fn the_transport_keeps_its_contract() {
+fn the_http_transport_passes_the_contract_of_transports() {
     actix_web::rt::System::new().block_on(async {
         let echo = chinwag::Service::new("echo", |_| ()).method("say", |(), (value,): (Value,)| value).async_method(
             "never",
@@ -250,7 +250,7 @@ fn the_transport_keeps_its_contract() {
 }
 
 #[test]
-fn connections_that_nobody_uses_are_closed() {
+fn unused_connections_are_closed() {
     actix_web::rt::System::new().block_on(async {
         let transport = HttpTransport::new(Limits::default()).pool_life(std::time::Duration::from_millis(50));
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -260,7 +260,7 @@ fn connections_that_nobody_uses_are_closed() {
             let mut request = [0; 4096];
             assert!(stream.read(&mut request).unwrap() > 0);
             stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n[null,7]").unwrap();
-            // nothing else is called, and the connection ends all the same
+            // the call is the last one, and the connection ends nevertheless
             stream.read(&mut request).unwrap()
         });
         let call = Call::new(Gid::local(), "status", "get", Vec::new());
@@ -270,10 +270,10 @@ fn connections_that_nobody_uses_are_closed() {
 }
 
 #[test]
-fn a_node_that_does_not_know_its_own_name_says_so_through_another() {
+fn an_address_that_is_not_the_nodes_own_is_refused_with_the_known_names() {
     actix_web::rt::System::new().block_on(async {
         let node = node().await;
-        // a way to write 127.0.0.1 that is none of the node's names, and hosts that no URL can have
+        // a spelling of 127.0.0.1 that is not a name of the node, and hosts that no URL can have
         for (host, kind) in [
             ("127.1", ErrorKind::BadCall),
             ("0", ErrorKind::BadCall),
@@ -290,7 +290,7 @@ fn a_node_that_does_not_know_its_own_name_says_so_through_another() {
 }
 
 #[test]
-fn an_answer_that_is_none_is_an_error_here() {
+fn an_invalid_answer_is_an_error_of_the_caller() {
     actix_web::rt::System::new().block_on(async {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let there = NodeAddr::new("127.0.0.1", listener.local_addr().unwrap().port());

@@ -1,5 +1,5 @@
-//! Much gossip at once, simulated: large messages, many from one node, one from each of many. All of it reaches
-//! everybody, each once, and what a node holds meanwhile is bounded.
+//! Many or large messages at once, in virtual time. Every node performs each message once, and what a node holds
+//! meanwhile is bounded.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use chinwag_simulation::{Latency, Net, Overlay, Simulation};
 
-fn town(seed: u64, nodes: usize) -> Simulation {
+fn network(seed: u64, nodes: usize) -> Simulation {
     Simulation::new(seed).nodes(nodes).latency(Latency::Uniform(1, 20))
 }
 
-/// Waits until everybody has heard all of these, and sees that nobody heard anything twice.
-async fn everyone_hears(net: &Net, messages: &[String]) {
+/// Waits until all nodes have heard all of these messages, and checks that no node heard one twice.
+async fn all_nodes_hear(net: &Net, messages: &[String]) {
     let all = |net: &Net| messages.iter().all(|message| net.all_heard(message));
     assert!(net.until(Duration::from_secs(120), all).await, "not everybody heard everything");
     for node in 0..net.len() {
@@ -21,55 +21,55 @@ async fn everyone_hears(net: &Net, messages: &[String]) {
 }
 
 #[test]
-fn a_thousand_messages_at_once_from_one_node() {
-    let story = town(1, 6).loss(0.1).duplication(0.1).run(|net| async move {
+fn a_thousand_messages_of_one_node_reach_all_nodes() {
+    let result = network(1, 6).loss(0.1).duplication(0.1).run(|net| async move {
         let messages: Vec<String> = (0..1_000).map(|number| format!("message {number}")).collect();
         for message in &messages {
             net.tell(3, message);
         }
-        everyone_hears(&net, &messages).await;
+        all_nodes_hear(&net, &messages).await;
     });
-    story.unwrap();
+    result.unwrap();
 }
 
-fn one_message_from_each_of(nodes: usize) {
-    let story = town(2, nodes).run(|net| async move {
+fn one_message_of_each_reaches_all(nodes: usize) {
+    let result = network(2, nodes).run(|net| async move {
         let messages: Vec<String> = (0..net.len()).map(|node| format!("from {node}")).collect();
         for (node, message) in messages.iter().enumerate() {
             net.tell(node, message);
         }
-        everyone_hears(&net, &messages).await;
+        all_nodes_hear(&net, &messages).await;
     });
-    story.unwrap();
+    result.unwrap();
 }
 
 #[test]
-fn one_message_from_each_of_many_nodes() {
-    one_message_from_each_of(80);
+fn one_message_of_each_of_many_nodes_reaches_all() {
+    one_message_of_each_reaches_all(80);
 }
 
-/// A million deliveries: run by hand, `cargo test --release --test bursts -- --ignored`.
+/// A million deliveries. Run it by hand with `cargo test --release --test bursts -- --ignored`.
 #[test]
 #[ignore = "takes minutes"]
-fn one_message_from_each_of_a_thousand_nodes() {
-    one_message_from_each_of(1_000);
+fn one_message_of_each_of_a_thousand_nodes_reaches_all() {
+    one_message_of_each_reaches_all(1_000);
 }
 
 #[test]
-fn messages_larger_than_a_megabyte() {
-    let story = town(3, 8).loss(0.2).run(|net| async move {
+fn messages_larger_than_a_megabyte_reach_all_nodes() {
+    let result = network(3, 8).loss(0.2).run(|net| async move {
         let messages: Vec<String> = ('a'..='c').map(|letter| letter.to_string().repeat(1_500_000)).collect();
         for (node, message) in messages.iter().enumerate() {
             net.tell(node, message);
         }
-        everyone_hears(&net, &messages).await;
+        all_nodes_hear(&net, &messages).await;
     });
-    story.unwrap();
+    result.unwrap();
 }
 
 #[test]
-fn a_restarted_node_hears_what_is_told_from_its_entry_on_and_nothing_older() {
-    let story = town(4, 20).run(|net| async move {
+fn a_restarted_node_hears_messages_sent_after_its_entry_and_no_older_ones() {
+    let result = network(4, 20).run(|net| async move {
         net.crash(7);
         for number in 0..50 {
             net.tell(1, &format!("message {number}"));
@@ -85,10 +85,10 @@ fn a_restarted_node_hears_what_is_told_from_its_entry_on_and_nothing_older() {
         assert!(net.until(Duration::from_secs(120), all).await, "not everybody heard what was told later");
         assert_eq!(net.heard(7).len(), later.len(), "it heard each once, and nothing older");
     });
-    story.unwrap();
+    result.unwrap();
 }
 
-/// Whoever has a rumor draws others at random: over a star the hub would draw its hundred peers one a tick.
+/// Nodes push to random peers. Over a star, the hub alone would reach one of its hundred peers per tick.
 #[test]
 fn a_rumor_reaches_everyone_over_every_overlay() {
     use Overlay::{Clique, Hypercube, Line, RandomRegular, Ring, Star, Torus};

@@ -1,9 +1,8 @@
-//! Clusters of nodes in virtual time: which nodes belong together, who comes back to what, and what is told about members
-//! that were put and never answered.
+//! Clusters of nodes in virtual time: which nodes belong together, which groups a returning node enters, and the news
+//! about members that never answered.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-#[path = "support/street.rs"]
-mod street;
+mod support;
 
 use std::{rc::Rc, time::Duration};
 
@@ -14,25 +13,25 @@ use chinwag::{
     protocol::swim::Status,
 };
 use futures_util::{FutureExt as _, StreamExt as _};
-use street::*;
+use support::{network::*, until};
 use tokio::time::{Instant, sleep};
 
 fn joining(seed: &NodeAddr) -> Settings {
     Settings { seeds: vec![seed.into()], ..Settings::default() }
 }
 
-/// Nodes that have joined through the first of them, at these ports.
-async fn cluster(street: &Rc<Street>, ports: std::ops::RangeInclusive<u16>) -> Vec<Node> {
+/// Starts nodes at these ports, which join through the first of them.
+async fn cluster(network: &Rc<Network>, ports: std::ops::RangeInclusive<u16>) -> Vec<Node> {
     let first = at(*ports.start());
-    let mut nodes = vec![street.open_as(&first, 1, Settings::default())];
-    nodes.extend(ports.skip(1).map(|port| street.open_as(&at(port), 1, joining(&first))));
-    knows_all(&nodes).await;
-    // by then the cluster has an id
+    let mut nodes = vec![network.start_life(&first, 1, Settings::default())];
+    nodes.extend(ports.skip(1).map(|port| network.start_life(&at(port), 1, joining(&first))));
+    until_all_know_each_other(&nodes).await;
+    // by then, the cluster has an id
     sleep(Duration::from_secs(8)).await;
     nodes
 }
 
-async fn knows_all(nodes: &[Node]) {
+async fn until_all_know_each_other(nodes: &[Node]) {
     for node in nodes {
         for other in nodes {
             until("they know each other", || sees(node, "all", other.nid())).await;
@@ -45,28 +44,28 @@ async fn size(node: &Node, gid: &str) -> usize {
 }
 
 #[test]
-fn a_newcomer_learns_of_more_members_than_258_and_all_of_them_of_it() {
-    story(async |street| {
-        let seed = street.open_as(&at(1), 1, Settings::default());
+fn a_newcomer_and_more_than_258_members_learn_of_each_other() {
+    in_virtual_time(async |network| {
+        let seed = network.start_life(&at(1), 1, Settings::default());
         let settings = || Settings { on: true, ..joining(&at(1)) };
         let mut nodes = vec![seed];
         for port in 2..=270 {
-            nodes.push(street.open_as(&at(port), 1, settings()));
+            nodes.push(network.start_life(&at(port), 1, settings()));
         }
         for node in &nodes {
             until("all see all", async || size(node, "all").await == nodes.len()).await;
         }
-        let newcomer = street.open_as(&at(900), 1, settings());
+        let newcomer = network.start_life(&at(900), 1, settings());
         until("it sees all", async || size(&newcomer, "all").await == nodes.len() + 1).await;
         until("the last sees it", || sees(&nodes[200], "all", newcomer.nid())).await;
     });
 }
 
 #[test]
-fn members_that_only_one_node_speaks_of_neither_stay_nor_decide() {
-    story(async |street| {
-        let nodes = cluster(&street, 1..=4).await;
-        // three hundred that nobody can reach, told as news of node 2
+fn members_that_only_one_node_reports_are_dropped_and_have_no_vote() {
+    in_virtual_time(async |network| {
+        let nodes = cluster(&network, 1..=4).await;
+        // three hundred unreachable nodes, in the news of node 2
         let by = nodes[1].nid().to_string();
         for chunk in (0..300_u16).collect::<Vec<_>>().chunks(100) {
             let entries = chunk.iter().map(|number| {
@@ -78,7 +77,7 @@ fn members_that_only_one_node_speaks_of_neither_stay_nor_decide() {
         until("they are taken for members", async || size(&nodes[2], "all").await == 304).await;
         let victim = nodes[3].nid();
         let began = Instant::now();
-        street.shut(&at(4)).await;
+        network.crash(&at(4)).await;
         for node in &nodes[..3] {
             until("the dead one is gone", async || !sees(node, "all", victim).await).await;
         }
@@ -87,12 +86,12 @@ fn members_that_only_one_node_speaks_of_neither_stay_nor_decide() {
 }
 
 #[test]
-fn a_node_killed_at_any_moment_after_it_was_put_is_removed_everywhere() {
+fn a_node_killed_at_any_time_after_a_put_is_removed_by_all() {
     for after in [0, 50, 200, 500, 1_000, 2_000] {
-        story(async |street| {
+        in_virtual_time(async |network| {
             let all: Vec<NodeAddr> = (1..=6).map(at).collect();
-            let nodes: Vec<Node> = all.iter().map(|at| street.open_as(at, 1, Settings::default())).collect();
-            // the first has heard from all of them, as one that has spawned them has
+            let nodes: Vec<Node> = all.iter().map(|at| network.start_life(at, 1, Settings::default())).collect();
+            // the first node has heard from all of them, like a node that has spawned them
             for node in &all {
                 nodes[0].comm().send(("sid",), &Remote::new("status", "get").on(node.clone())).await.unwrap();
             }
@@ -100,10 +99,10 @@ fn a_node_killed_at_any_moment_after_it_was_put_is_removed_everywhere() {
                 node.groups().put("g", all.clone()).await.unwrap();
             }
             sleep(Duration::from_millis(after)).await;
-            street.shut(&all[5]).await;
+            network.crash(&all[5]).await;
             for node in &nodes[..5] {
                 let gone = async || !sees(node, "g", all[5].nid()).await;
-                // what nobody has heard from stays: here somebody has, or nobody can tell
+                // a node that nobody has heard from stays; here some node has heard from it, or this is not certain
                 if after >= 200 {
                     until(&format!("killed after {after} ms, it is gone"), gone).await;
                 }
@@ -116,9 +115,9 @@ fn a_node_killed_at_any_moment_after_it_was_put_is_removed_everywhere() {
 }
 
 #[test]
-fn a_made_up_member_stays_is_unreachable_and_holds_up_no_call() {
-    story(async |street| {
-        let node = street.open_as(&at(1), 1, Settings::default());
+fn a_nonexistent_member_stays_as_unreachable_and_delays_no_call() {
+    in_virtual_time(async |network| {
+        let node = network.start_life(&at(1), 1, Settings::default());
         let mut events = node.events().await.unwrap();
         let made_up = NodeAddr::new("10.7.7.7", 1);
         node.groups().put("g", [at(1), made_up.clone()]).await.unwrap();
@@ -137,23 +136,23 @@ fn a_made_up_member_stays_is_unreachable_and_holds_up_no_call() {
         let replies = node.group("g").comm().send(("sid",), &Remote::new("status", "get")).await.unwrap();
         assert_eq!((replies.values.len(), replies.errors.len()), (1, 1));
         assert!(began.elapsed() <= Duration::from_secs(1), "{:?}", began.elapsed());
-        // it comes to life
-        let late = street.open_as(&made_up, 1, Settings::default());
+        // the member starts
+        let late = network.start_life(&made_up, 1, Settings::default());
         until("it joins", async || status(&node, made_up.nid()).await == Some(Status::Alive)).await;
         until("both know", || sees(&late, "all", node.nid())).await;
     });
 }
 
 #[test]
-fn a_node_of_another_cluster_on_a_dead_members_address_is_a_stranger() {
-    story(async |street| {
-        let (east, west) = (cluster(&street, 1..=3).await, cluster(&street, 11..=13).await);
-        street.shut(&at(3)).await;
-        street.shut(&at(13)).await;
+fn a_node_of_another_cluster_at_the_address_of_a_dead_member_is_a_stranger() {
+    in_virtual_time(async |network| {
+        let (east, west) = (cluster(&network, 1..=3).await, cluster(&network, 11..=13).await);
+        network.crash(&at(3)).await;
+        network.crash(&at(13)).await;
         let gone = async || status(&east[0], at(3).nid()).await == Some(Status::Failed);
         until("the east has removed its member", gone).await;
-        // a node that joins the western cluster takes the address of a dead member of the eastern one
-        let stray = street.open_as(&at(3), 2, joining(&at(11)));
+        // a node that joins the second cluster takes the address of a dead member of the first
+        let stray = network.start_life(&at(3), 2, joining(&at(11)));
         until("it is in the west", || sees(&west[0], "all", stray.nid())).await;
         sleep(Duration::from_secs(60)).await;
         for node in &east[..2] {
@@ -167,18 +166,18 @@ fn a_node_of_another_cluster_on_a_dead_members_address_is_a_stranger() {
 }
 
 #[test]
-fn a_newcomer_takes_no_cluster_from_gossip_that_comes_before_its_membership_has_started() {
-    story(async |street| {
-        let (east, west) = (cluster(&street, 1..=3).await, cluster(&street, 11..=12).await);
+fn a_newcomer_takes_no_cluster_id_from_gossip_before_its_membership_starts() {
+    in_virtual_time(async |network| {
+        let (east, west) = (cluster(&network, 1..=3).await, cluster(&network, 11..=12).await);
         let ask = |method, argument| {
             let arguments = vec![chinwag::Value::from_json(argument)];
             chinwag::Call::new(Gid::local(), "gossip", method, arguments)
         };
         let id = east[0].dispatch(ask("ping", serde_json::json!({}))).await.unwrap().into_value();
         let id = id.get("cluster").and_then(|id| id.as_str().map(str::to_owned)).unwrap();
-        street.shut(&at(3)).await;
-        let stray = street.open_as(&at(3), 2, joining(&at(11)));
-        // nothing of the node has run so far
+        network.crash(&at(3)).await;
+        let stray = network.start_life(&at(3), 2, joining(&at(11)));
+        // the tasks of the node have not run yet
         let comparison =
             serde_json::json!({"gid": "all", "hash": "0", "from": "10.0.0.1:1", "life": 1, "turn": 0, "cluster": id});
         let refused = stray.dispatch(ask("compare", comparison)).await.unwrap_err();
@@ -190,18 +189,18 @@ fn a_newcomer_takes_no_cluster_from_gossip_that_comes_before_its_membership_has_
 }
 
 #[test]
-fn a_relay_that_reaches_a_node_of_another_cluster_does_not_count_as_having_reached_the_member() {
-    story(async |street| {
-        let (east, west) = (cluster(&street, 1..=4).await, cluster(&street, 11..=13).await);
-        // the address is taken before anybody has missed the member, so that all relays get an answer there
-        street.shut(&at(3)).await;
-        let stray = street.open_as(&at(3), 2, joining(&at(11)));
+fn a_relay_that_reaches_a_node_of_another_cluster_does_not_confirm_the_member() {
+    in_virtual_time(async |network| {
+        let (east, west) = (cluster(&network, 1..=4).await, cluster(&network, 11..=13).await);
+        // the address is taken before any member notices the end, so that all relays get an answer there
+        network.crash(&at(3)).await;
+        let stray = network.start_life(&at(3), 2, joining(&at(11)));
         until("it is in the west", || sees(&west[0], "all", stray.nid())).await;
         for node in [&east[0], &east[1], &east[3]] {
             let gone = async || status(node, at(3).nid()).await == Some(Status::Failed);
             until("the east removes its member", gone).await;
         }
-        assert!(!street.asked("relay").is_empty(), "relays were asked");
+        assert!(!network.receivers_of("relay").is_empty(), "relays were asked");
         for node in west.iter().chain([&stray]) {
             assert_eq!(size(node, "all").await, 4);
         }
@@ -209,18 +208,18 @@ fn a_relay_that_reaches_a_node_of_another_cluster_does_not_count_as_having_reach
 }
 
 #[test]
-fn a_comparison_that_nobody_asked_to_merge_by_merges_no_clusters() {
-    story(async |street| {
-        let nodes = cluster(&street, 1..=3).await;
+fn a_comparison_without_a_put_or_join_merges_no_clusters() {
+    in_virtual_time(async |network| {
+        let nodes = cluster(&network, 1..=3).await;
         let mut events = Vec::new();
         for node in [&nodes[0], &nodes[2]] {
             events.push(node.events().await.unwrap());
         }
-        street.asked.borrow_mut().clear();
-        // by the time it answers the comparison, a node of a cluster with a lower id has the address
+        network.requests.borrow_mut().clear();
+        // when it answers the comparison, a node of a cluster with a lower id has its address
         let forged = [(at(2), "ping", "view", "abc".into()), (at(2), "sync", "cluster", "1".into())];
-        street.forged.borrow_mut().extend(forged);
-        until("both compare views with it", async || street.asked("sync").len() >= 10).await;
+        network.forged.borrow_mut().extend(forged);
+        until("both compare views with it", async || network.receivers_of("sync").len() >= 10).await;
         for mut events in events {
             while let Some(Some(event)) = events.next().now_or_never() {
                 assert!(!matches!(event, Event::Merged { .. }), "{event:?}");
@@ -230,9 +229,9 @@ fn a_comparison_that_nobody_asked_to_merge_by_merges_no_clusters() {
 }
 
 #[test]
-fn two_clusters_merge_when_an_operator_puts_a_node_of_one_into_a_group_of_the_other() {
-    story(async |street| {
-        let (east, west) = (cluster(&street, 1..=4).await, cluster(&street, 11..=14).await);
+fn a_put_of_a_node_of_another_cluster_merges_the_clusters() {
+    in_virtual_time(async |network| {
+        let (east, west) = (cluster(&network, 1..=4).await, cluster(&network, 11..=14).await);
         east[1].groups().put("both", [at(2), at(13)]).await.unwrap();
         for node in east.iter().chain(&west) {
             until("all see all", async || size(node, "all").await == 8).await;
@@ -246,31 +245,31 @@ fn two_clusters_merge_when_an_operator_puts_a_node_of_one_into_a_group_of_the_ot
 }
 
 #[test]
-fn clusters_of_different_names_never_mix() {
-    story(async |street| {
+fn clusters_with_different_names_never_merge() {
+    in_virtual_time(async |network| {
         let named = |name: &str, seed: Option<&NodeAddr>| Settings {
             cluster: name.to_owned(),
             ..seed.map_or_else(Settings::default, joining)
         };
-        let one = street.open_as(&at(1), 1, named("east", None));
-        let other = street.open_as(&at(2), 1, named("west", Some(&at(1))));
+        let one = network.start_life(&at(1), 1, named("east", None));
+        let other = network.start_life(&at(2), 1, named("west", Some(&at(1))));
         one.groups().put("g", [at(1), at(2)]).await.unwrap();
         sleep(Duration::from_secs(60)).await;
         assert_eq!((size(&other, "all").await, status(&one, other.nid()).await), (1, Some(Status::Unreachable)));
-        let same = street.open_as(&at(3), 1, named("east", Some(&at(1))));
+        let same = network.start_life(&at(3), 1, named("east", Some(&at(1))));
         until("one of the same name joins", || sees(&one, "all", same.nid())).await;
     });
 }
 
 #[test]
-fn a_node_restarted_at_once_without_a_seed_comes_back_to_what_it_was_in() {
-    story(async |street| {
-        let nodes = cluster(&street, 1..=4).await;
+fn a_node_that_restarts_at_once_without_a_seed_returns_to_its_groups() {
+    in_virtual_time(async |network| {
+        let nodes = cluster(&network, 1..=4).await;
         for node in &nodes {
             node.groups().put("g", (1..=4).map(at).collect::<Vec<_>>()).await.unwrap();
         }
-        street.shut(&at(3)).await;
-        let again = street.open_as(&at(3), 2, Settings::default());
+        network.crash(&at(3)).await;
+        let again = network.start_life(&at(3), 2, Settings::default());
         for gid in ["all", "g"] {
             until("it knows the others", async || size(&again, gid).await == 4).await;
         }
@@ -283,11 +282,11 @@ fn a_node_restarted_at_once_without_a_seed_comes_back_to_what_it_was_in() {
 }
 
 #[test]
-fn a_member_comes_back_into_its_groups_by_the_message_that_takes_another_out() {
-    story(async |street| {
-        let nodes = cluster(&street, 1..=4).await;
+fn the_news_that_removes_one_member_readmits_another_to_its_groups() {
+    in_virtual_time(async |network| {
+        let nodes = cluster(&network, 1..=4).await;
         nodes[0].groups().put("g", (1..=4).map(at).collect::<Vec<_>>()).await.unwrap();
-        street.shut(&at(4)).await;
+        network.crash(&at(4)).await;
         let victim = nodes[3].nid();
         until("it is gone", async || status(&nodes[0], victim).await == Some(Status::Failed)).await;
         let entry = |port: u16, turn: u32, claim: &str| {
@@ -304,16 +303,16 @@ fn a_member_comes_back_into_its_groups_by_the_message_that_takes_another_out() {
     });
 }
 
-/// Two nodes that are in town together, and whose cluster has an id.
-async fn town_of_two(street: &Rc<Street>) -> [Node; 2] {
-    let nodes = [street.open(&at(1), None), street.open(&at(2), Some("10.0.0.1:1"))];
-    until("both are in town", async || size(&nodes[1], "town").await == 2).await;
+/// Two members of the group `web`, whose cluster has an id.
+async fn pair_in_web(network: &Rc<Network>) -> [Node; 2] {
+    let nodes = [network.start(&at(1), None), network.start(&at(2), Some("10.0.0.1:1"))];
+    until("both are in town", async || size(&nodes[1], "web").await == 2).await;
     sleep(Duration::from_secs(8)).await;
     nodes
 }
 
-/// Has these two told that the node at port 3 lives, by somebody who has met it and does not know its groups.
-async fn say_that_it_lives(newcomer: &Node) {
+/// Tells both nodes that the node at port 3 is alive, as a node does that has met it and does not know its groups.
+async fn report_alive(newcomer: &Node) {
     let by = at(9).nid().to_string();
     let met =
         serde_json::json!([{"peer": {"ip": "10.0.0.1", "port": 3}, "life": 1, "turn": 0, "claim": "alive", "by": by}]);
@@ -324,57 +323,57 @@ async fn say_that_it_lives(newcomer: &Node) {
 }
 
 #[test]
-fn news_of_a_newcomer_without_its_groups_does_not_keep_its_seed_from_naming_them() {
-    story(async |street| {
-        let nodes = town_of_two(&street).await;
-        let newcomer = street.open(&at(3), Some("10.0.0.1:1"));
+fn news_without_groups_does_not_keep_the_seed_from_reporting_the_groups_of_a_newcomer() {
+    in_virtual_time(async |network| {
+        let nodes = pair_in_web(&network).await;
+        let newcomer = network.start(&at(3), Some("10.0.0.1:1"));
         until("it has joined", || sees(&nodes[0], "all", newcomer.nid())).await;
-        // somebody who has met it is quicker to say so
-        say_that_it_lives(&newcomer).await;
-        until("the other has it in town", || sees(&nodes[1], "town", newcomer.nid())).await;
+        // another node that has met it reports it first
+        report_alive(&newcomer).await;
+        until("the other has it in town", || sees(&nodes[1], "web", newcomer.nid())).await;
     });
 }
 
 #[test]
-fn a_newcomer_of_which_all_have_heard_before_it_joins_is_in_its_group_everywhere() {
-    story(async |street| {
-        let nodes = town_of_two(&street).await;
-        let newcomer = street.open(&at(3), None);
-        say_that_it_lives(&newcomer).await;
-        street.shut(&at(3)).await;
-        let newcomer = street.open(&at(3), Some("10.0.0.1:1"));
-        until("the other has it in town", || sees(&nodes[1], "town", newcomer.nid())).await;
+fn a_newcomer_known_before_it_joins_is_in_its_group_on_all_nodes() {
+    in_virtual_time(async |network| {
+        let nodes = pair_in_web(&network).await;
+        let newcomer = network.start(&at(3), None);
+        report_alive(&newcomer).await;
+        network.crash(&at(3)).await;
+        let newcomer = network.start(&at(3), Some("10.0.0.1:1"));
+        until("the other has it in town", || sees(&nodes[1], "web", newcomer.nid())).await;
     });
 }
 
 #[test]
-fn a_restarted_node_says_in_which_groups_it_is_to_whoever_welcomes_it() {
-    story(async |street| {
-        let node = street.open(&at(1), None);
-        let asker = street.open_as(&at(2), 1, Settings::default());
+fn a_restarted_node_reports_its_groups_to_the_member_that_readmits_it() {
+    in_virtual_time(async |network| {
+        let node = network.start(&at(1), None);
+        let asker = network.start_life(&at(2), 1, Settings::default());
         let ping = serde_json::json!({"from": {"ip": "10.0.0.1", "port": 2}, "life": 1, "turn": 0, "welcome": []});
         let ping = chinwag::Value::from_json(ping);
         let answer = asker.comm().send((ping,), &Remote::new("gossip", "ping").on(at(1))).await.unwrap();
         let groups = answer.get("about").and_then(|about| about.get("groups")).cloned();
-        assert_eq!(groups, Some(chinwag::Value::from_json(serde_json::json!(["town"]))), "{answer:?}");
+        assert_eq!(groups, Some(chinwag::Value::from_json(serde_json::json!(["web"]))), "{answer:?}");
         drop(node);
     });
 }
 
 #[test]
-fn a_restarted_node_asks_the_member_that_welcomed_it_even_if_it_joins_through_another() {
-    story(async |street| {
-        let nodes = cluster(&street, 1..=5).await;
+fn a_restarted_node_asks_the_member_that_readmits_it_even_if_it_joins_through_another() {
+    in_virtual_time(async |network| {
+        let nodes = cluster(&network, 1..=5).await;
         let own = |port: u16| format!("g{port}");
         for (node, port) in nodes.iter().zip(1..=4) {
             node.groups().put(own(port).as_str(), [at(port), at(5)]).await.unwrap();
         }
-        street.shut(&at(5)).await;
-        street.lost.borrow_mut().extend((1..=4).map(|port| (at(port), "sync")));
-        let again = street.open_as(&at(5), 2, Settings::default());
-        // the first attempt to join takes two seconds to fail
+        network.crash(&at(5)).await;
+        network.lost.borrow_mut().extend((1..=4).map(|port| (at(port), "sync")));
+        let again = network.start_life(&at(5), 2, Settings::default());
+        // the first attempt to join fails after two seconds
         sleep(Duration::from_millis(2_100)).await;
-        street.lost.borrow_mut().clear();
+        network.lost.borrow_mut().clear();
         for port in 1..=4 {
             until("it knows the group", async || size(&again, &own(port)).await == 2).await;
         }
@@ -382,13 +381,13 @@ fn a_restarted_node_asks_the_member_that_welcomed_it_even_if_it_joins_through_an
 }
 
 #[test]
-fn a_node_whose_clock_was_set_back_is_a_member_in_a_later_life() {
-    story(async |street| {
-        let seed = street.open_as(&at(1), 1_000_000, Settings::default());
-        let first = street.open_as(&at(2), 1_000_000, joining(&at(1)));
+fn a_node_whose_clock_was_set_back_is_readmitted_in_a_later_life() {
+    in_virtual_time(async |network| {
+        let seed = network.start_life(&at(1), 1_000_000, Settings::default());
+        let first = network.start_life(&at(2), 1_000_000, joining(&at(1)));
         until("it joins", || sees(&seed, "all", first.nid())).await;
-        street.shut(&at(2)).await;
-        let again = street.open_as(&at(2), 5, joining(&at(1)));
+        network.crash(&at(2)).await;
+        let again = network.start_life(&at(2), 5, joining(&at(1)));
         until("it is back", async || {
             let list = seed.membership().list().await.unwrap();
             let member = list.values().find(|member| member.node == at(2)).cloned();
@@ -400,51 +399,51 @@ fn a_node_whose_clock_was_set_back_is_a_member_in_a_later_life() {
 }
 
 #[test]
-fn a_node_through_which_another_joins_goes_on_looking_for_its_own_seed() {
-    story(async |street| {
-        let node = street.open_as(&at(2), 1, joining(&at(1)));
-        let guest = street.open_as(&at(3), 1, joining(&at(2)));
+fn a_node_that_serves_as_a_seed_keeps_trying_its_own_seed() {
+    in_virtual_time(async |network| {
+        let node = network.start_life(&at(2), 1, joining(&at(1)));
+        let guest = network.start_life(&at(3), 1, joining(&at(2)));
         until("the guest has joined", || sees(&guest, "all", node.nid())).await;
         sleep(Duration::from_secs(30)).await;
-        let seed = street.open_as(&at(1), 1, Settings::default());
-        knows_all(&[seed, node, guest]).await;
+        let seed = network.start_life(&at(1), 1, Settings::default());
+        until_all_know_each_other(&[seed, node, guest]).await;
     });
 }
 
 #[test]
-fn a_node_that_does_not_answer_where_it_says_it_is_may_not_join() {
-    story(async |street| {
-        let seed = street.open_as(&at(1), 1, Settings::default());
-        let hidden = street.open_as(&at(2), 1, joining(&at(1)));
-        // nobody is reached at the address that it states
-        street.nodes.borrow_mut().remove(&at(2).nid());
+fn a_node_that_does_not_answer_at_its_stated_address_cannot_join() {
+    in_virtual_time(async |network| {
+        let seed = network.start_life(&at(1), 1, Settings::default());
+        let hidden = network.start_life(&at(2), 1, joining(&at(1)));
+        // no node answers at the address that it states
+        network.nodes.borrow_mut().remove(&at(2).nid());
         sleep(Duration::from_secs(20)).await;
         assert_eq!((size(&seed, "all").await, size(&hidden, "all").await), (1, 1));
-        street.nodes.borrow_mut().insert(at(2).nid(), hidden.clone());
+        network.nodes.borrow_mut().insert(at(2).nid(), hidden.clone());
         until("it joins once it is reached", || sees(&seed, "all", hidden.nid())).await;
     });
 }
 
 #[test]
-fn a_seed_that_is_the_node_itself_is_not_tried_for_ever() {
-    story(async |street| {
-        let node = street.open_as(&at(1), 1, joining(&at(1)));
+fn a_node_stops_trying_itself_as_a_seed() {
+    in_virtual_time(async |network| {
+        let node = network.start_life(&at(1), 1, joining(&at(1)));
         sleep(Duration::from_secs(120)).await;
-        assert_eq!(street.asked("sync"), []);
+        assert_eq!(network.receivers_of("sync"), []);
         assert_eq!(size(&node, "all").await, 1);
     });
 }
 
 #[test]
-fn a_node_with_two_hundred_large_groups_hands_them_to_a_newcomer_in_pages() {
-    story(async |street| {
-        let seed = street.open_as(&at(1), 1, Settings { on: true, ..Settings::default() });
+fn a_newcomer_receives_two_hundred_large_groups_in_pages() {
+    in_virtual_time(async |network| {
+        let seed = network.start_life(&at(1), 1, Settings { on: true, ..Settings::default() });
         let members: Vec<NodeAddr> =
             (0..400).map(|number| NodeAddr::new("10.8.8.8", 1 + number)).chain([at(1), at(2)]).collect();
         for number in 0..40 {
             seed.groups().put(format!("group{number}").as_str(), members.clone()).await.unwrap();
         }
-        let newcomer = street.open_as(&at(2), 1, joining(&at(1)));
+        let newcomer = network.start_life(&at(2), 1, joining(&at(1)));
         for number in [0, 7, 39] {
             let gid = format!("group{number}");
             until("it has the group", async || size(&newcomer, &gid).await == 402).await;

@@ -1,5 +1,5 @@
-//! What a node answers where the wire's rules leave no choice: awkward arguments, awkward messages, and nodes of the
-//! JavaScript reference played by hand. `interop.rs` asks the same of the reference itself.
+//! Answers that the wire format prescribes: unusual arguments, unusual messages, and requests as the JavaScript
+//! reference makes them. `interop.rs` makes the same requests on the reference itself.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -17,11 +17,7 @@ use chinwag::{
 use support::*;
 use tokio::sync::Semaphore;
 
-fn object<const N: usize>(entries: [(&str, Value); N]) -> Value {
-    Value::Object(entries.into_iter().collect())
-}
-
-/// A message as a node of the reference sends it.
+/// A message in the form in which a node of the reference sends it.
 fn message(gid: &str, mid: impl Into<Value>, remote: &Remote) -> Object {
     [
         ("message", Value::from(Vec::<Value>::new())),
@@ -33,7 +29,7 @@ fn message(gid: &str, mid: impl Into<Value>, remote: &Remote) -> Object {
     .collect()
 }
 
-/// The same as a relay of this project passes it on.
+/// The same message in the form in which a relay of chinwag passes it on.
 fn relayed(mut message: Object) -> Object {
     message.insert("chinwag", object([("hop", Value::from(2)), ("age", Value::from(1)), ("quiet", Value::from(true))]));
     message
@@ -45,7 +41,7 @@ async fn recv(node: &Node, message: Object) -> Result<Value, CallError> {
 }
 
 #[tokio::test]
-async fn arguments_that_fit_no_member_are_an_error_of_each() {
+async fn invalid_arguments_are_one_error_per_member() {
     let nodes = nodes(3).await;
     group(&nodes, "g").await;
     let sids: BTreeSet<_> = nodes.iter().map(|node| node.sid()).collect();
@@ -72,7 +68,7 @@ async fn arguments_that_fit_no_member_are_an_error_of_each() {
     nodes[0].groups().put("empty", Vec::new()).await.unwrap();
     let empty = nodes[0].group("empty").call("comm", "send", vec![none(), object([])]).await.unwrap_err();
     assert!(empty.message.contains("no members"), "{empty}");
-    // gossip goes to some of the members, so that what is wrong with it is one error, of its own
+    // gossip goes to some of the members, so an invalid argument is one error of the call
     for arguments in [vec![none(), object([])], vec![Value::from("x"), status]] {
         let error = nodes[0].group("g").call("gossip", "send", arguments).await.unwrap_err();
         assert!(error.kind == ErrorKind::BadArgument && error.message.starts_with("gossip.send:"), "{error}");
@@ -96,7 +92,7 @@ async fn a_node_under_two_keys_is_called_once_and_answers_under_both() {
     let sum = node.group("g").status().counts().await.unwrap().value;
     let own = node.status().counts().await.unwrap();
     assert!(sum <= own, "summed once: {sum}, then {own}");
-    // removed under one key, it is there under the other
+    // a node that is removed under one key is still there under the other
     assert_eq!(node.groups().rem("g", sid.as_str()).await.unwrap().len(), 1);
     let counted = node.group("g").comm().send((), &Remote::new("counter", "count")).await.unwrap();
     assert_eq!(counted.values.keys().map(|sid| sid.as_str()).collect::<Vec<_>>(), ["507aa"]);
@@ -104,7 +100,7 @@ async fn a_node_under_two_keys_is_called_once_and_answers_under_both() {
 }
 
 #[tokio::test]
-async fn a_group_can_be_put_as_an_array_and_a_key_that_is_not_there_removed() {
+async fn a_group_can_be_put_as_an_array_and_an_unknown_key_can_be_removed() {
     let node = node().await;
     let (a, b) = (NodeAddr::new("127.0.0.1", 1), NodeAddr::new("127.0.0.1", 2));
     let groups = |method: &'static str, arguments: Vec<Value>| node.call(Gid::local(), "groups", method, arguments);
@@ -115,7 +111,7 @@ async fn a_group_can_be_put_as_an_array_and_a_key_that_is_not_there_removed() {
         let after = groups("rem", vec!["g".into(), key.clone()]).await.unwrap().into_value();
         assert_eq!(after, set, "{key:?}");
     }
-    // a key of digits alone, as JavaScript reads a number
+    // a key of digits, which JavaScript reads as a number
     assert_eq!(
         groups("rem", vec!["g".into(), Value::from(0)]).await.unwrap().into_value(),
         object([("1", b.to_value())])
@@ -125,11 +121,11 @@ async fn a_group_can_be_put_as_an_array_and_a_key_that_is_not_there_removed() {
 }
 
 #[tokio::test]
-async fn a_service_that_is_not_there_is_removed_without_an_error() {
+async fn removing_an_unknown_service_is_not_an_error() {
     let node = node().await;
     let rem = |name: Value| node.call(Gid::local(), "routes", "rem", vec![name]);
     assert_eq!(rem("nobody".into()).await.unwrap().into_value(), Value::Undefined);
-    // a group's service of that name is none of the node's own
+    // a service of a group is not the node's own service of the same name
     let stub = node.routes().get("counter").await.unwrap();
     node.routes().put(stub, "mine").await.unwrap();
     let of_group = object([("service", Value::from("mine")), ("gid", Value::from("all"))]);
@@ -142,7 +138,7 @@ async fn a_service_that_is_not_there_is_removed_without_an_error() {
 }
 
 #[tokio::test]
-async fn port_zero_is_refused_to_those_outside() {
+async fn a_spawn_on_port_zero_is_refused_over_http() {
     let mut nodes = Vec::new();
     for _ in 0..2 {
         nodes.push(Node::builder().port(0).service(counter()).spawns(false).start().await.unwrap());
@@ -153,19 +149,19 @@ async fn port_zero_is_refused_to_those_outside() {
         let spawn = |port| Call::new(Gid::new(gid).unwrap(), "status", "spawn", config(port));
         let error = nodes[0].call_on(nodes[1].addr(), spawn(0)).await.unwrap_err();
         assert!(error.kind == ErrorKind::BadArgument && error.message.contains("port is 0"), "{gid}: {error}");
-        // nothing else is wrong with it: these nodes start no others
+        // the request is valid, but these nodes start no others
         assert_eq!(kind(nodes[0].call_on(nodes[1].addr(), spawn(1)).await), ErrorKind::Unsupported);
     }
     let send = Remote::new("status", "spawn").on(nodes[1].addr().clone());
     let relayed = Call::new(Gid::local(), "comm", "send", vec![Value::from(config(0)), send.to_value()]);
     assert_eq!(kind(nodes[0].call_on(nodes[1].addr(), relayed).await), ErrorKind::BadArgument);
-    // this program may leave the choice to the system
+    // this process may let the system choose the port
     assert_eq!(kind(nodes[0].spawn(NodeAddr::new("127.0.0.1", 0)).await), ErrorKind::Unsupported);
     stop(nodes).await;
 }
 
 #[tokio::test]
-async fn a_message_is_known_by_a_mid_of_any_type() {
+async fn a_message_is_recognized_by_an_id_of_any_type() {
     let nodes = nodes(2).await;
     group(&nodes, "g").await;
     let count = Remote::new("counter", "count");
@@ -199,21 +195,21 @@ async fn a_message_is_known_by_a_mid_of_any_type() {
 }
 
 #[tokio::test]
-async fn a_sender_that_its_message_overtook_hears_what_came_of_it_once() {
+async fn a_sender_overtaken_by_a_relay_receives_the_result_once() {
     let node = node().await;
     node.groups().put("g", [node.addr().clone()]).await.unwrap();
     let count = |mid: &str| message("g", mid, &Remote::new("counter", "count"));
-    // a relay brings it first
+    // a relay delivers it first
     assert_eq!(recv(&node, relayed(count("m1"))).await.unwrap(), Value::Null);
     assert_eq!(kind(recv(&node, relayed(count("m1"))).await), ErrorKind::AlreadyReceived, "another relay");
     assert_eq!(recv(&node, count("m1")).await.unwrap(), Value::from(1), "its sender");
     assert_eq!(kind(recv(&node, count("m1")).await), ErrorKind::AlreadyReceived, "a duplicate");
-    // so does a failure
+    // a failure is returned in the same way
     let refuse = || message("g", "m2", &Remote::new("counter", "refuse"));
     assert_eq!(recv(&node, relayed(refuse())).await.unwrap(), Value::Null);
     assert_eq!(kind(recv(&node, refuse()).await), ErrorKind::Other("Error".to_owned()));
     assert_eq!(kind(recv(&node, refuse()).await), ErrorKind::AlreadyReceived);
-    // who came first is answered, and has no second answer to come
+    // the first sender is answered, and no second answer follows
     assert_eq!(recv(&node, count("m3")).await.unwrap(), Value::from(2));
     assert_eq!(kind(recv(&node, count("m3")).await), ErrorKind::AlreadyReceived);
     // the same id in another group is another message
@@ -226,7 +222,7 @@ async fn a_sender_that_its_message_overtook_hears_what_came_of_it_once() {
 }
 
 #[tokio::test]
-async fn a_sender_waits_for_what_is_still_being_performed() {
+async fn a_sender_waits_while_its_message_is_performed() {
     let gate = Arc::new(Semaphore::new(0));
     let opened = gate.clone();
     let service = Service::new("gate", |_| ()).async_method("pass", move |(), _, (): ()| {
@@ -246,7 +242,7 @@ async fn a_sender_waits_for_what_is_still_being_performed() {
         gate.add_permits(1);
     });
     assert_eq!(answer.unwrap(), Value::from("passed"));
-    // and no longer than its own deadline
+    // the sender waits no longer than its own deadline
     assert_eq!(recv(&node, relayed(pass("m3"))).await.unwrap(), Value::Null);
     let hasty = node.with_deadline(Duration::from_millis(50));
     let arguments = vec![Value::Object(pass("m3"))];
@@ -257,7 +253,7 @@ async fn a_sender_waits_for_what_is_still_being_performed() {
 }
 
 #[tokio::test]
-async fn a_groups_own_function_hears_the_members_and_says_how_many_others_are_contacted() {
+async fn the_subset_function_receives_the_members_and_returns_the_number_of_peers() {
     let nodes = nodes(6).await;
     let outsider = node().await;
     for (answer, others, all) in [(100.0, 5, 6), (1.0, 1, 1), (0.0, 1, 1), (2.5, 3, 3), (f64::INFINITY, 5, 6)] {
@@ -274,7 +270,7 @@ async fn a_groups_own_function_hears_the_members_and_says_how_many_others_are_co
             let reply = node.group("g").gossip().send(("sid",), &Remote::new("status", "get")).await.unwrap();
             let contacted = reply.values.len() + reply.errors.len();
             assert_eq!(contacted, expected, "{answer} peers from {}", node.addr());
-            // the keys of the group, in their order
+            // the keys of the group, in order
             let keys: Vec<Value> =
                 node.groups().get("g").await.unwrap().iter().map(|(sid, _)| Value::from(sid.as_str())).collect();
             let asked = asked.lock().unwrap();
@@ -301,7 +297,7 @@ async fn a_groups_own_function_hears_the_members_and_says_how_many_others_are_co
 }
 
 #[tokio::test]
-async fn a_node_that_only_relays_asks_its_groups_function_too() {
+async fn a_relay_asks_the_subset_function_too() {
     let nodes = nodes(2).await;
     let asked = Arc::new(Mutex::new(0));
     let heard = asked.clone();

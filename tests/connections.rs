@@ -1,5 +1,5 @@
-//! Connections between nodes: which are used again, when a call is sent again, which are kept, and what a node that is
-//! stopping still answers.
+//! Connections between nodes: which ones are reused, when a call is repeated, which are kept open, and what a stopping
+//! node still answers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -24,20 +24,20 @@ use support::*;
 
 /// What a server does with a request.
 #[derive(Clone, Copy)]
-enum Does {
-    /// Answers 7, with these headers.
+enum Action {
+    /// Answers 7 with these headers.
     Answers(&'static str),
     /// Reads the request and closes the connection.
     Closes,
     /// Leaves the request unread and closes the connection, which resets it.
     Resets,
-    /// Closes the connection within the answer's head.
+    /// Closes the connection within the head of the answer.
     BreaksOff,
 }
 
-/// A server that accepts one connection after the other and does this with the requests on each. It keeps the connections
-/// open until it has done everything, and then says on which connection it got which request.
-fn server(script: Vec<Vec<Does>>) -> (NodeAddr, JoinHandle<Vec<(usize, String)>>) {
+/// A server that accepts one connection after another, and does these things with the requests on each. It keeps the
+/// connections open until it has done everything, and then returns each request with the number of its connection.
+fn server(script: Vec<Vec<Action>>) -> (NodeAddr, JoinHandle<Vec<(usize, String)>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let there = NodeAddr::new("127.0.0.1", listener.local_addr().unwrap().port());
     let serving = std::thread::spawn(move || {
@@ -47,13 +47,13 @@ fn server(script: Vec<Vec<Does>>) -> (NodeAddr, JoinHandle<Vec<(usize, String)>>
             stream.set_read_timeout(Some(PATIENCE)).unwrap();
             let mut keeps = true;
             for does in actions {
-                requests.push((connection, request(&mut stream, matches!(does, Does::Resets))));
+                requests.push((connection, request(&mut stream, matches!(does, Action::Resets))));
                 match does {
-                    Does::Answers(headers) => answer(&mut stream, headers),
-                    Does::BreaksOff => stream.write_all(b"HTTP/1.1 2").unwrap(),
-                    Does::Closes | Does::Resets => {}
+                    Action::Answers(headers) => answer(&mut stream, headers),
+                    Action::BreaksOff => stream.write_all(b"HTTP/1.1 2").unwrap(),
+                    Action::Closes | Action::Resets => {}
                 }
-                keeps = matches!(does, Does::Answers(_));
+                keeps = matches!(does, Action::Answers(_));
             }
             if keeps {
                 open.push(stream);
@@ -64,7 +64,7 @@ fn server(script: Vec<Vec<Does>>) -> (NodeAddr, JoinHandle<Vec<(usize, String)>>
     (there, serving)
 }
 
-/// The path of the next request, which stays unread if it is to.
+/// The path of the next request, which may stay unread.
 fn request(stream: &mut TcpStream, unread: bool) -> String {
     let mut read = Vec::new();
     let mut buffer = [0; 4096];
@@ -99,8 +99,8 @@ fn seven() -> Result<Answer, CallError> {
     Ok(Value::from(7).into())
 }
 
-/// Waits for a thread without holding up this one.
-async fn ended<T: Send + 'static>(thread: JoinHandle<T>) -> T {
+/// Waits for a thread without blocking this one.
+async fn join<T: Send + 'static>(thread: JoinHandle<T>) -> T {
     tokio::task::spawn_blocking(move || thread.join().unwrap()).await.unwrap()
 }
 
@@ -108,20 +108,20 @@ fn run(test: impl Future<Output = ()>) {
     actix_web::rt::System::new().block_on(test);
 }
 
-const QUIET: Does = Does::Answers("");
+const QUIET: Action = Action::Answers("");
 const GET: &str = "/local/status/get";
 const PUT: &str = "/local/groups/put";
 
 #[test]
-fn a_repeatable_call_on_a_connection_that_its_server_closes_is_sent_again_once() {
+fn a_repeatable_call_on_a_closed_connection_is_repeated_once() {
     run(async {
-        for ends in [Does::Closes, Does::Resets] {
+        for ends in [Action::Closes, Action::Resets] {
             let (there, serving) = server(vec![vec![QUIET, ends], vec![QUIET]]);
             let transport = HttpTransport::new(Limits::default());
             for _ in 0..2 {
                 assert_eq!(transport.call(&there, call("status", "get")).await, seven());
             }
-            assert_eq!(ended(serving).await, [(0, GET.into()), (0, GET.into()), (1, GET.into())]);
+            assert_eq!(join(serving).await, [(0, GET.into()), (0, GET.into()), (1, GET.into())]);
 
             // the second connection ends in the same way, and the call is not sent a third time
             let (there, serving) = server(vec![vec![QUIET, ends], vec![ends], vec![QUIET]]);
@@ -130,13 +130,13 @@ fn a_repeatable_call_on_a_connection_that_its_server_closes_is_sent_again_once()
             let error = transport.call(&there, call("status", "get")).await.unwrap_err();
             assert_eq!(error.kind, ErrorKind::Interrupted, "{error}");
             assert_eq!(transport.call(&there, call("groups", "put")).await, seven());
-            assert_eq!(ended(serving).await, [(0, GET.into()), (0, GET.into()), (1, GET.into()), (2, PUT.into())]);
+            assert_eq!(join(serving).await, [(0, GET.into()), (0, GET.into()), (1, GET.into()), (2, PUT.into())]);
         }
     });
 }
 
 #[test]
-fn a_call_is_sent_again_over_a_fresh_connection_although_others_are_idle() {
+fn a_call_is_repeated_over_a_new_connection_even_if_others_are_idle() {
     run(async {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let there = NodeAddr::new("127.0.0.1", listener.local_addr().unwrap().port());
@@ -146,7 +146,7 @@ fn a_call_is_sent_again_over_a_fresh_connection_although_others_are_idle() {
                 request(stream, false);
             }
             streams.iter_mut().for_each(|stream| answer(stream, ""));
-            // either is closed as soon as anything arrives on it, or the client closes it
+            // the server closes a connection as soon as anything arrives on it, unless the client closes it first
             let closing = streams.into_iter().map(|mut stream| {
                 std::thread::spawn(move || {
                     let _ = stream.read(&mut [0; 4096]);
@@ -162,30 +162,30 @@ fn a_call_is_sent_again_over_a_fresh_connection_although_others_are_idle() {
         let get = || transport.call(&there, call("status", "get"));
         assert_eq!(tokio::join!(get(), get()), (seven(), seven()));
         assert_eq!(get().await, seven());
-        ended(serving).await;
+        join(serving).await;
     });
 }
 
 #[test]
 fn a_call_that_is_not_repeatable_is_never_sent_twice() {
     run(async {
-        for ends in [Does::Closes, Does::Resets, Does::BreaksOff] {
+        for ends in [Action::Closes, Action::Resets, Action::BreaksOff] {
             let (there, serving) = server(vec![vec![QUIET, ends], vec![QUIET]]);
             let transport = HttpTransport::new(Limits::default());
             assert_eq!(transport.call(&there, call("status", "get")).await, seven());
             let error = transport.call(&there, call("groups", "put")).await.unwrap_err();
             assert_eq!(error.kind, ErrorKind::Interrupted, "{error}");
-            // the next request that the server gets is the next call
+            // the next request that the server receives is the next call
             assert_eq!(transport.call(&there, call("status", "get")).await, seven());
-            assert_eq!(ended(serving).await, [(0, GET.into()), (0, PUT.into()), (1, GET.into())]);
+            assert_eq!(join(serving).await, [(0, GET.into()), (0, PUT.into()), (1, GET.into())]);
         }
     });
 }
 
 #[test]
-fn a_call_whose_answer_had_begun_or_whose_connection_was_new_is_not_sent_again() {
+fn a_call_with_a_partial_answer_or_on_a_new_connection_is_not_repeated() {
     run(async {
-        for script in [vec![vec![QUIET, Does::BreaksOff], vec![QUIET]], vec![vec![Does::Closes], vec![QUIET]]] {
+        for script in [vec![vec![QUIET, Action::BreaksOff], vec![QUIET]], vec![vec![Action::Closes], vec![QUIET]]] {
             let connections = script.iter().enumerate().flat_map(|(index, does)| vec![index; does.len()]);
             let connections: Vec<usize> = connections.collect();
             let (there, serving) = server(script);
@@ -199,7 +199,7 @@ fn a_call_whose_answer_had_begun_or_whose_connection_was_new_is_not_sent_again()
                 }
             }
             assert_eq!(errors, 1);
-            let got: Vec<usize> = ended(serving).await.into_iter().map(|(connection, _)| connection).collect();
+            let got: Vec<usize> = join(serving).await.into_iter().map(|(connection, _)| connection).collect();
             assert_eq!(got, connections);
         }
     });
@@ -208,17 +208,17 @@ fn a_call_whose_answer_had_begun_or_whose_connection_was_new_is_not_sent_again()
 #[test]
 fn a_connection_is_not_used_after_the_time_that_its_server_states() {
     run(async {
-        // a second less than the second that it states: never
+        // a connection is used for one second less than the server states, so one second means never
         let (short, long) = ("Keep-Alive: timeout=1\r\n", "Keep-Alive: timeout=60, max=100\r\n");
         for (headers, script) in
-            [(short, vec![vec![Does::Answers(short)], vec![QUIET]]), (long, vec![vec![Does::Answers(long), QUIET]])]
+            [(short, vec![vec![Action::Answers(short)], vec![QUIET]]), (long, vec![vec![Action::Answers(long), QUIET]])]
         {
             let (there, serving) = server(script);
             let transport = HttpTransport::new(Limits::default());
             for _ in 0..2 {
                 assert_eq!(transport.call(&there, call("groups", "put")).await, seven(), "{headers}");
             }
-            assert_eq!(ended(serving).await.len(), 2);
+            assert_eq!(join(serving).await.len(), 2);
         }
     });
 }
@@ -241,15 +241,15 @@ fn one_call() -> (NodeAddr, JoinHandle<usize>) {
 fn a_kept_connection_outlives_the_pool() {
     run(async {
         let transport = HttpTransport::new(Limits::default()).pool_life(Duration::from_millis(50));
-        // one connection for both calls
+        // both calls use one connection
         let (there, keeping) = server(vec![vec![QUIET, QUIET]]);
         assert_eq!(transport.call_kept(&there, call("gossip", "ping")).await, seven());
-        // an ordinary connection comes and goes meanwhile
+        // meanwhile an ordinary connection opens and closes
         let (other, serving) = one_call();
         assert_eq!(transport.call(&other, call("gossip", "ping")).await, seven());
-        assert_eq!(ended(serving).await, 0);
+        assert_eq!(join(serving).await, 0);
         assert_eq!(transport.call_kept(&there, call("gossip", "ping")).await, seven());
-        assert_eq!(ended(keeping).await.len(), 2);
+        assert_eq!(join(keeping).await.len(), 2);
     });
 }
 
@@ -260,7 +260,7 @@ fn a_kept_connection_ends_when_it_is_not_used() {
         for _ in 0..2 {
             let (there, serving) = one_call();
             assert_eq!(transport.call_kept(&there, call("gossip", "ping")).await, seven());
-            assert_eq!(ended(serving).await, 0);
+            assert_eq!(join(serving).await, 0);
         }
     });
 }
@@ -284,16 +284,16 @@ fn a_call_on_a_kept_connection_delays_no_other() {
                 }
             });
             let second = transport.call_kept(&slow, call("gossip", "ping")).await;
-            ended(serving).await;
+            join(serving).await;
             (quick, second)
         });
         assert_eq!((first, second.0, second.1), (seven(), seven(), seven()));
-        ended(serving).await;
+        join(serving).await;
     });
 }
 
 #[test]
-fn the_number_of_kept_connections_is_bounded() {
+fn the_number_of_kept_connections_is_limited() {
     run(async {
         let transport = HttpTransport::new(Limits::default());
         let mut first = None;
@@ -302,12 +302,12 @@ fn the_number_of_kept_connections_is_bounded() {
             assert_eq!(transport.call_kept(&there, call("gossip", "ping")).await, seven());
             first.get_or_insert(serving);
         }
-        // the one that was used the longest ago has made room
-        assert_eq!(ended(first.unwrap()).await, 0);
+        // the least recently used connection was closed
+        assert_eq!(join(first.unwrap()).await, 0);
     });
 }
 
-/// What a node answers on a connection that is open.
+/// The answer of a node to a request on an open connection.
 fn asked(stream: &mut TcpStream, path: &str, body: &str) -> String {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     if stream.write_all(&put(path, body)).is_err() {
@@ -327,7 +327,7 @@ fn asked(stream: &mut TcpStream, path: &str, body: &str) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// A service that counts the calls it performed, and one call of which ends when it is told to.
+/// A service that counts its calls, and whose method `wait` ends on request.
 fn watched() -> (Service<()>, Arc<AtomicUsize>, Arc<AtomicBool>, Arc<tokio::sync::Notify>) {
     let (performed, begun) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
     let finish = Arc::new(tokio::sync::Notify::new());
@@ -339,7 +339,7 @@ fn watched() -> (Service<()>, Arc<AtomicUsize>, Arc<AtomicBool>, Arc<tokio::sync
             let waits = waits.clone();
             async move {
                 waits.notified().await;
-                // a call under way may make others
+                // a call under way may make further calls
                 scope.node().status().get("port").await
             }
         });
@@ -369,7 +369,7 @@ async fn a_node_performs_no_call_after_it_has_answered_stop() {
     assert_eq!(kind(node.call(Gid::local(), "watched", "count", ()).await), ErrorKind::Stopping);
     assert_eq!(performed.load(Ordering::SeqCst), 20);
     finish.notify_one();
-    let slow = ended(slow).await;
+    let slow = join(slow).await;
     assert!(slow.contains("200 OK") && slow.contains(&port.to_string()), "a call under way finishes: {slow}");
     node.stopped().await;
 }
@@ -409,7 +409,7 @@ async fn a_node_that_refuses_calls_still_answers_its_peers() {
     let address = node.server().address();
     node.refuse_calls();
     for method in PROTOCOL_METHODS {
-        // whatever it is answered, it is not that the node is stopping
+        // the answer does not matter, except that the node must not refuse because it is stopping
         let answer = raw(address, &put(&format!("/local/gossip/{method}"), "[]"));
         assert!(answer.contains("200 OK") && !answer.contains("Stopping"), "{method}: {answer}");
     }

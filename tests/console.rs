@@ -1,19 +1,21 @@
-//! The prompt and the script runner, as a person uses them: the examples of the course's handout, typed in.
+//! The prompt and the script runner, used as a person uses them: the examples of the course's handout, typed in.
 
 #![cfg(feature = "scripts")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod support;
+
 use std::{
     io::{BufRead, BufReader, Write},
-    net::TcpListener,
     process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio},
 };
 
-use chinwag::NodeAddr;
+use support::{
+    free,
+    process::{PROGRAM, Process, run, text},
+};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_chinwag");
-
-/// A prompt that is typed into, line by line.
+/// A prompt that the test types into, line by line.
 struct Prompt {
     child: Child,
     stdin: ChildStdin,
@@ -33,7 +35,7 @@ impl Prompt {
         writeln!(self.stdin, "{text}").unwrap();
     }
 
-    /// Reads on until a line shows this.
+    /// Reads the output until a line contains this text, and returns that line.
     fn sees(&mut self, text: &str) -> String {
         let mut shown = Vec::new();
         loop {
@@ -51,15 +53,11 @@ impl Prompt {
     }
 }
 
-fn free() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 #[test]
-fn the_handouts_examples_work_as_they_are_typed() {
-    let (port, second, third) = (free(), free(), free());
-    let own = NodeAddr::new("127.0.0.1", port);
-    let mut prompt = Prompt::open(&["--port", &port.to_string()]);
+fn the_examples_of_the_handout_work_as_typed() {
+    let own = free();
+    let (second, third) = (free().port(), free().port());
+    let mut prompt = Prompt::open(&["--port", &own.port().to_string()]);
 
     prompt.types(r#"distribution.local.status.get("heapTotal", console.log)"#);
     assert!(prompt.sees("null").split(' ').nth(1).unwrap().parse::<f64>().unwrap() > 0.0);
@@ -79,7 +77,7 @@ fn the_handouts_examples_work_as_they_are_typed() {
     prompt.types(r#"distribution.local.groups.get("all", console.log);"#);
     prompt.sees(&third.to_string());
 
-    // over two lines, as it stands there
+    // over two lines, as in the handout
     prompt.types(r#"let g = { "507aa": {ip: "127.0.0.1", port: 8080}"#);
     prompt.types(r#"        , "12ab0": {ip: "127.0.0.1", port: 8081} };"#);
     prompt.types(r#"distribution.local.groups.put("browncs", g, console.log);"#);
@@ -118,7 +116,7 @@ fn the_handouts_examples_work_as_they_are_typed() {
     prompt.types("let msg = [ [], {node: nodeConfig, service: 'counter', method: 'count'} ];");
     prompt.types("let remote = { service: 'comm', method: 'send' };");
     prompt.types("gossip.send(msg, remote, console.log);");
-    // all three nodes hear it and call the counter here
+    // all three nodes perform the message, which calls the counter of this node
     while prompt.sees("2") != "2" {}
 
     prompt.types("distribution.all.status.stop(() => {})");
@@ -127,20 +125,17 @@ fn the_handouts_examples_work_as_they_are_typed() {
 }
 
 #[test]
-fn a_prompt_through_a_running_node_uses_its_services() {
-    let port = free();
-    let mut node = Command::new(PROGRAM).args(["--port", &port.to_string()]).stdout(Stdio::piped()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(node.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let there = NodeAddr::new("127.0.0.1", port);
-    let mut prompt = Prompt::open(&["--connect", &there.to_string()]);
+fn a_prompt_connected_to_a_running_node_uses_the_services_of_that_node() {
+    let process = Process::start(&["--port", "0"]);
+    let node = &process.node;
+    let mut prompt = Prompt::open(&["--connect", &node.to_string()]);
     prompt.types("local.status.get('sid', console.log)");
-    prompt.sees(there.sid().as_str());
+    prompt.sees(node.sid().as_str());
     prompt.types("distribution.all.status.get('port', console.log)");
-    prompt.sees(&port.to_string());
+    prompt.sees(&node.port().to_string());
     prompt.types("id.getSID(nodeConfig)");
-    prompt.sees(there.sid().as_str());
-    // what is shipped runs there, and what is called back is called here
+    prompt.sees(node.sid().as_str());
+    // a shipped function runs on the node, and a callback runs in the prompt
     prompt.types("let heard = 0; let back = createRPC((x, cb) => { heard += x; cb(null, heard); });");
     prompt.types(
         "local.routes.put({back}, 'back', (e, v) => local.back.back(5, (e, v) => console.log('heard', v, heard)))",
@@ -149,21 +144,15 @@ fn a_prompt_through_a_running_node_uses_its_services() {
     prompt.types("throw new RangeError('typed')");
     prompt.sees("Uncaught RangeError: typed");
     prompt.ends();
-    node.kill().unwrap();
-    node.wait().unwrap();
-    // nobody there
-    let refused =
-        Command::new(PROGRAM).args(["repl", "--connect", "127.0.0.1:1"]).stdin(Stdio::null()).output().unwrap();
+    let refused = run(&["repl", "--connect", "127.0.0.1:1"]);
     assert_eq!(refused.status.code(), Some(1));
-    assert_eq!(String::from_utf8_lossy(&refused.stderr).lines().count(), 1);
+    assert_eq!(text(&refused.stderr).lines().count(), 1);
 }
 
-fn run(script: &str) -> Output {
-    let file = std::env::temp_dir().join(format!("chinwag-{}-{}.js", std::process::id(), free()));
+fn run_script(script: &str) -> Output {
+    let file = std::env::temp_dir().join(format!("chinwag-{}-{}.js", std::process::id(), free().port()));
     std::fs::write(&file, script).unwrap();
-    let mut command = Command::new(PROGRAM);
-    command.args(["run", file.to_str().unwrap(), "--port", "0"]).stdin(Stdio::null());
-    let output = command.output().unwrap();
+    let output = run(&["run", file.to_str().unwrap(), "--port", "0"]);
     std::fs::remove_file(&file).unwrap();
     output
 }
@@ -183,13 +172,13 @@ fn a_script_runs_until_nothing_is_pending() {
         ("Promise.reject(new Error('nobody'))", 1, "", "nobody"),
         ("][", 1, "", "SyntaxError"),
     ] {
-        let output = run(script);
-        let (shown, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let output = run_script(script);
+        let (shown, said) = (text(&output.stdout), text(&output.stderr));
         assert_eq!(output.status.code(), Some(code), "{script}: {shown}{said}");
         assert_eq!(shown, stdout, "{script}");
         assert!(said.contains(stderr), "{script}: {said}");
     }
-    let missing = Command::new(PROGRAM).args(["run", "/no/such/file.js"]).output().unwrap();
+    let missing = run(&["run", "/no/such/file.js"]);
     assert_eq!(missing.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&missing.stderr).contains("/no/such/file.js"));
+    assert!(text(&missing.stderr).contains("/no/such/file.js"));
 }

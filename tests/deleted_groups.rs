@@ -1,4 +1,4 @@
-//! What remains of a group that is deleted: nothing that grows, and enough that no message is lost or performed twice if
+//! What a node keeps of a deleted group: nothing that grows, and enough that no message is lost or performed twice if
 //! the group is put again.
 
 #![allow(clippy::unwrap_used)]
@@ -17,7 +17,7 @@ fn ms(milliseconds: u64) -> Duration {
 }
 
 fn nodes(count: usize) -> Simulation {
-    // the simulation's own group says nothing by itself
+    // the simulation's own group makes no requests by itself
     let quiet = GroupConfig::new(Gid::new(GROUP).unwrap()).with("tick", 86_400_000);
     Simulation::new(1).nodes(count).latency(Latency::Constant(5)).group(quiet).service(support::counter())
 }
@@ -30,19 +30,19 @@ async fn count(node: &Node) -> Value {
     node.call(Gid::local(), "counter", "read", ()).await.unwrap().into_value()
 }
 
-async fn tell_to_count(node: &Node, gid: &str) -> GroupReply {
+async fn gossip_count(node: &Node, gid: &str) -> GroupReply {
     node.group(gid).gossip().send((), &Remote::new("counter", "count")).await.unwrap()
 }
 
 #[test]
-fn more_groups_can_be_put_and_deleted_than_a_node_may_have_at_once() {
+fn more_groups_can_be_put_and_deleted_in_turn_than_at_once() {
     nodes(2)
         .run(|net| async move {
             let node = net.node(0);
             for number in 0..MAX_GROUPS + 10 {
                 let gid = format!("g{number}");
                 node.groups().put(gid.as_str(), [net.addr(0)]).await.unwrap();
-                let _ = tell_to_count(&node, &gid).await;
+                let _ = gossip_count(&node, &gid).await;
                 node.groups().del(&gid).await.unwrap();
             }
             assert_eq!(count(&node).await, Value::from((MAX_GROUPS + 10) as u64));
@@ -56,7 +56,7 @@ fn more_groups_can_be_put_and_deleted_than_a_node_may_have_at_once() {
 }
 
 #[test]
-fn a_group_that_is_put_again_misses_no_message_and_performs_none_twice() {
+fn a_group_that_is_put_again_performs_each_message_once() {
     nodes(2)
         .run(|net| async move {
             let (node, other) = (net.node(0), net.node(1));
@@ -65,7 +65,7 @@ fn a_group_that_is_put_again_misses_no_message_and_performs_none_twice() {
                 node.groups().put("g", addresses(&net)).await.unwrap();
                 // each node has performed its own message and the other's
                 for (sender, sent) in [(&node, 2 * round - 1), (&other, 2 * round)] {
-                    let _ = tell_to_count(sender, "g").await;
+                    let _ = gossip_count(sender, "g").await;
                     net.advance(ms(1_000)).await;
                     assert_eq!((count(&node).await, count(&other).await), (Value::from(sent), Value::from(sent)));
                 }
@@ -76,28 +76,28 @@ fn a_group_that_is_put_again_misses_no_message_and_performs_none_twice() {
 }
 
 #[test]
-fn a_request_and_a_timer_of_a_deleted_group_do_not_reach_the_group_put_in_its_place() {
+fn requests_and_timers_of_a_deleted_group_do_not_reach_its_replacement() {
     let slow = GroupConfig::new(Gid::new("g").unwrap()).with("tick", 1_000).with("requestTimeout", 60_000);
     nodes(2)
         .run(|net| async move {
             let (node, other) = (net.node(0), net.node(1));
             other.groups().put("g", addresses(&net)).await.unwrap();
             node.groups().put(slow.clone(), addresses(&net)).await.unwrap();
-            // the other node answers what it is asked now only when its group has been replaced here
+            // the other node answers only after its group has been replaced
             net.set_link_latency(0, 1, Latency::Constant(2_000));
             let sender = node.clone();
-            let waiting = actix_web::rt::spawn(async move { tell_to_count(&sender, "g").await });
+            let waiting = actix_web::rt::spawn(async move { gossip_count(&sender, "g").await });
             net.advance(ms(100)).await;
             node.groups().del("g").await.unwrap();
             node.groups().put(slow, addresses(&net)).await.unwrap();
             net.set_link_latency(0, 1, Latency::Constant(5));
-            assert_eq!(tell_to_count(&node, "g").await.values.len(), 2);
-            // what was on its way when the group was deleted arrives, and its sender hears of it
+            assert_eq!(gossip_count(&node, "g").await.values.len(), 2);
+            // the request that was under way during the deletion arrives, and its sender receives the answer
             let reply = waiting.await.unwrap();
             assert_eq!((reply.values.len(), reply.errors.len()), (2, 0), "{reply:?}");
             net.advance(ms(2_000)).await;
             assert_eq!((count(&node).await, count(&other).await), (Value::from(2), Value::from(2)));
-            // one timer runs, not one of each machine
+            // one timer runs, not one for each put
             let before = other.status().counts().await.unwrap();
             net.advance(ms(20_000)).await;
             let asked = other.status().counts().await.unwrap() - before;
@@ -107,7 +107,7 @@ fn a_request_and_a_timer_of_a_deleted_group_do_not_reach_the_group_put_in_its_pl
 }
 
 #[test]
-fn a_sender_whose_message_waited_when_its_group_was_deleted_is_told() {
+fn a_sender_whose_message_waits_during_the_deletion_receives_an_error() {
     let group = GroupConfig::new(Gid::new("g").unwrap()).with("subset", "all");
     nodes(301)
         .run(|net| async move {
@@ -119,7 +119,7 @@ fn a_sender_whose_message_waited_when_its_group_was_deleted_is_told() {
                 let remote = Remote::new("counter", "count");
                 actix_web::rt::spawn(async move { node.group("g").gossip().send((), &remote).await })
             };
-            // the first takes up all requests that may be under way, so the second waits its turn
+            // the first message uses all requests that may be under way, so the second waits
             let (first, second) = (send(), send());
             net.advance(ms(100)).await;
             node.groups().del("g").await.unwrap();

@@ -1,4 +1,4 @@
-//! How the program ends, and with it the nodes that it started: by signals, with its parent, as process 1, and embedded in
+//! How the program and the nodes that it started end: by signals, with its parent, as process 1, and embedded in
 //! another program.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -24,7 +24,7 @@ use support::{
 struct Up {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
-    /// Where its nodes are.
+    /// The addresses of its nodes.
     nodes: Vec<NodeAddr>,
 }
 
@@ -40,7 +40,7 @@ impl Up {
         up
     }
 
-    /// What it prints, to the line that contains this.
+    /// Reads the output up to the line that contains this text.
     fn reads_until(&mut self, text: &str) -> Vec<String> {
         let mut shown = Vec::new();
         while !shown.last().is_some_and(|line: &String| line.contains(text)) {
@@ -74,7 +74,7 @@ fn up_stops_its_nodes_and_dies_by_the_signal() {
 }
 
 #[tokio::test]
-async fn the_nodes_of_up_end_when_it_is_killed_and_so_do_those_that_they_spawned() {
+async fn killing_up_ends_its_nodes_and_the_nodes_that_they_spawned() {
     let mut up = Up::start("3");
     let asking = node().await;
     let spawn = Remote::new("status", "spawn").on(up.nodes[0].clone());
@@ -97,18 +97,18 @@ fn up_reports_which_node_died_and_how() {
     let dead = up.nodes.iter().find(|node| shown.contains(&format!("{} at {node} ", node.sid()))).cloned();
     let dead = dead.unwrap_or_else(|| panic!("none of {:?}: {shown}", up.nodes));
     assert!(!listens(&dead));
-    // one that is told to stop has ended too
+    // it also reports a node that stops
     let other = up.nodes.iter().find(|node| **node != dead).unwrap().clone();
     raw(other.authority().parse().unwrap(), &put("/local/status/stop", "[]"));
     let shown = up.reads_until("has ended").pop().unwrap();
     assert!(shown.contains(&other.to_string()) && shown.contains("exit status: 0"), "{shown}");
     send(up.child.id(), "-INT");
     up.child.wait().unwrap();
-    // its own doing is no news
+    // it does not report the nodes that it stops itself
     assert!(up.lines.all(|line| !line.unwrap().contains("has ended")));
 }
 
-/// Waits for the event that says how a peer went.
+/// Waits until a peer has left or failed, and returns the name of that event.
 async fn gone(events: &mut chinwag::membership::Events, peer: &NodeAddr) -> &'static str {
     let waiting = async {
         while let Some(event) = events.next().await {
@@ -119,12 +119,12 @@ async fn gone(events: &mut chinwag::membership::Events, peer: &NodeAddr) -> &'st
         }
         "nothing more"
     };
-    tokio::time::timeout(PATIENCE, waiting).await.expect("the peer goes")
+    tokio::time::timeout(PATIENCE, waiting).await.expect("the peer leaves or fails")
 }
 
 #[cfg(feature = "scripts")]
 #[tokio::test]
-async fn a_prompt_says_farewell_and_dies_by_the_signal() {
+async fn a_prompt_leaves_its_groups_and_dies_by_the_signal() {
     let other = node().await;
     for (signal, number) in [("-HUP", 1), ("-TERM", 15)] {
         let mut events = other.events().await.unwrap();
@@ -139,7 +139,7 @@ async fn a_prompt_says_farewell_and_dies_by_the_signal() {
             }
         }
         let joined = joined.unwrap();
-        // it is known here before it has been told who is here
+        // this node knows the newcomer before the newcomer knows this node
         let get = Remote::new("groups", "get").on(joined.clone());
         until("it has joined", async || {
             let all = other.comm().send(("all",), &get).await.unwrap();
@@ -154,19 +154,19 @@ async fn a_prompt_says_farewell_and_dies_by_the_signal() {
 }
 
 #[test]
-fn a_node_started_with_nohup_outlives_its_terminal() {
+fn a_node_started_with_nohup_survives_a_hangup() {
     let nohup = format!("trap '' HUP; exec {PROGRAM} --json --port 0");
     let mut process = Process::up(Command::new("sh").args(["-c", &nohup]));
     process.signal("-HUP");
-    // the signal before this one was ignored
+    // the process ignored the first signal, or it would have died by it
     process.signal("-TERM");
     assert_eq!(process.ended().signal(), Some(15));
 }
 
 #[tokio::test]
-async fn a_node_beside_another_server_says_farewell_when_its_host_ends() {
+async fn an_embedded_node_leaves_its_groups_when_its_host_ends() {
     let other = node().await;
-    // the server ends its system, somebody else does, or nobody: the program just returns
+    // the server ends the actix system, the application ends it, or the program just returns
     for host in ["server", "system", "program"] {
         let mut events = other.events().await.unwrap();
         let seed = other.addr().to_string();
@@ -196,13 +196,13 @@ async fn a_node_beside_another_server_says_farewell_when_its_host_ends() {
         let peer = said.await.unwrap();
         assert_eq!(gone(&mut events, &peer).await, "left", "{host}");
         running.join().unwrap();
-        assert!(!listens(&peer), "{host}: its end waits for the node's");
+        assert!(!listens(&peer), "{host}: the system ends after the node");
     }
     other.stop().await;
 }
 
 #[tokio::test]
-async fn process_1_reaps_orphans_and_passes_signals_on() {
+async fn process_1_reaps_orphans_and_forwards_signals() {
     let unshare = || {
         let mut command = Command::new("unshare");
         command.args(["--pid", "--fork", "--mount-proc", "--kill-child"]);
@@ -213,16 +213,16 @@ async fn process_1_reaps_orphans_and_passes_signals_on() {
         println!("skipped: this system permits no process namespaces");
         return;
     }
-    // the shell is process 1 and has an orphan to care for; then it becomes the node
+    // the shell is process 1 and has orphans; then it becomes the node
     let asking = node().await;
     let mut events = asking.events().await.unwrap();
     let join = asking.addr();
     let script = format!("(sleep 0.05 &); (sleep 0.1 &); exec {PROGRAM} --json --port 0 --join {join}");
     let mut process = Process::up(unshare().args(["sh", "-c", &script]));
-    // the node is up, so its process 1 is the one child of unshare
+    // process 1 of the namespace is the only child of unshare
     let (first, _) = children(process.child.id()).pop().unwrap();
     until("the orphans are reaped", async || !children(first).iter().any(|(_, name)| name.contains("sleep"))).await;
-    // the node's own children are not taken from it
+    // process 1 does not reap the children of the node
     let patient = asking.with_deadline(PATIENCE);
     let at = |method| Remote::new("status", method).on(process.node.clone());
     let spawned = patient.comm().send((free().to_value(),), &at("spawn")).await.unwrap();

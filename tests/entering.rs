@@ -1,4 +1,4 @@
-//! What a node performs that comes into a group: what is sent from then on, and nothing older.
+//! What a node performs after it enters a group: messages that are sent from then on, and no older ones.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -53,7 +53,7 @@ fn network(seed: u64, nodes: usize) -> Simulation {
 #[test]
 fn a_message_sent_before_the_put_is_not_performed_and_one_sent_after_it_is() {
     for (config, performs_old) in [(group("club"), false), (group("club").with("replay", true), true)] {
-        let story = network(1, 10).run(|net| async move {
+        let result = network(1, 10).run(|net| async move {
             for node in 0..9 {
                 put(&net, node, &config, &members(&net, 0..9)).await;
             }
@@ -66,19 +66,19 @@ fn a_message_sent_before_the_put_is_not_performed_and_one_sent_after_it_is() {
             }
             send(&net, 4, "club", "new").await;
             until_heard(&net, 9, "new").await;
-            // there is time enough to compare notes
+            // enough time to compare
             net.advance(seconds(20)).await;
             let mut messages = heard(&net, 9);
             messages.sort();
             assert_eq!(messages, if performs_old { vec!["new", "old"] } else { vec!["new"] });
         });
-        story.unwrap();
+        result.unwrap();
     }
 }
 
 #[test]
-fn a_message_whose_sender_asks_for_replay_is_performed_by_those_who_come_later() {
-    let story = network(2, 6).run(|net| async move {
+fn a_message_with_replay_is_performed_by_nodes_that_enter_later() {
+    let result = network(2, 6).run(|net| async move {
         for node in 0..5 {
             put(&net, node, &group("club"), &members(&net, 0..5)).await;
         }
@@ -92,7 +92,7 @@ fn a_message_whose_sender_asks_for_replay_is_performed_by_those_who_come_later()
         until_heard(&net, 5, "kept").await;
         net.advance(seconds(20)).await;
         assert_eq!(heard(&net, 5), ["kept"]);
-        // what is no option is refused
+        // an unknown option is refused
         let message = [Value::from(vec![Value::from("x")]), Remote::new("record", "hear").to_value()];
         for (options, named) in [(serde_json::json!({"repaly": true}), "repaly"), (serde_json::json!(3), "number")] {
             let arguments = [&message[..], &[Value::from_json(options)]].concat();
@@ -100,21 +100,21 @@ fn a_message_whose_sender_asks_for_replay_is_performed_by_those_who_come_later()
             assert!(refused.message.contains(named), "{refused}");
         }
     });
-    story.unwrap();
+    result.unwrap();
 }
 
 #[test]
-fn a_restart_is_a_new_entry_and_a_partition_that_heals_is_not() {
-    let story = network(3, 8).run(|net| async move {
+fn a_restart_is_a_new_entry_and_a_healed_partition_is_not() {
+    let result = network(3, 8).run(|net| async move {
         net.tell(0, "old");
         assert!(net.until_all_heard("old", seconds(5)).await);
-        // a push that is still under way is performed by whoever it meets
+        // no push is under way any more
         net.advance(seconds(2)).await;
         net.restart(7);
         assert!(net.until(seconds(2), |net| net.entered_at(7).is_some()).await);
         net.advance(seconds(10)).await;
         assert!(heard(&net, 7).is_empty());
-        // it is missing while this is told, and is told it when it is back
+        // two nodes miss this message during the partition, and hear it after it
         net.partition([[6, 7]]);
         net.tell(1, "missed");
         net.advance(seconds(120)).await;
@@ -127,22 +127,22 @@ fn a_restart_is_a_new_entry_and_a_partition_that_heals_is_not() {
             (heard(&net, 7), heard(&net, 6)),
             (vec!["missed".to_owned()], vec!["old".to_owned(), "missed".to_owned()])
         );
-        // what it did not perform it has all the same, for who missed it: here nobody does
+        // the node holds what it did not perform, for nodes that missed it; here no node did
         net.restart(6);
         net.advance(seconds(10)).await;
         assert!(heard(&net, 6).is_empty());
     });
-    story.unwrap();
+    result.unwrap();
 }
 
 #[test]
-fn a_newcomer_hands_on_what_it_did_not_perform_to_who_missed_it() {
-    let story = network(4, 4).run(|net| async move {
+fn a_newcomer_passes_on_messages_that_it_did_not_perform() {
+    let result = network(4, 4).run(|net| async move {
         net.partition([[3]]);
         net.tell(0, "old");
         assert!(net.until(seconds(5), |net| (0..3).all(|node| !net.heard(node).is_empty())).await);
         net.advance(seconds(2)).await;
-        // all who have performed it are replaced one after the other
+        // all nodes that performed the message are replaced one after another
         for node in 0..3 {
             net.restart(node);
             net.advance(seconds(10)).await;
@@ -152,12 +152,12 @@ fn a_newcomer_hands_on_what_it_did_not_perform_to_who_missed_it() {
         net.advance(seconds(10)).await;
         assert!((0..3).all(|node| heard(&net, node).is_empty()));
     });
-    story.unwrap();
+    result.unwrap();
 }
 
 #[test]
-fn a_group_that_was_deleted_and_is_put_again_is_entered_anew() {
-    let story = network(5, 4).run(|net| async move {
+fn a_deleted_group_that_is_put_again_is_entered_again() {
+    let result = network(5, 4).run(|net| async move {
         let all = members(&net, 0..4);
         for node in 0..4 {
             put(&net, node, &group("club"), &all).await;
@@ -170,25 +170,25 @@ fn a_group_that_was_deleted_and_is_put_again_is_entered_anew() {
         until_heard(&net, 3, "new").await;
         net.advance(seconds(20)).await;
         assert_eq!(heard(&net, 3), ["new"]);
-        // it performs what it is told on a second put of a group that it is in
+        // a second put of a group does not make the node enter it again
         put(&net, 3, &group("club"), &all).await;
         send(&net, 2, "club", "newer").await;
         until_heard(&net, 3, "newer").await;
     });
-    story.unwrap();
+    result.unwrap();
 }
 
 #[test]
-fn a_put_of_nodes_that_do_not_exist_is_answered_at_once_and_silent_ones_cost_300_ms() {
-    let story = network(7, 6).run(|net| async move {
+fn a_put_is_answered_at_once_with_refusing_members_and_after_300_ms_with_silent_ones() {
+    let result = network(7, 6).run(|net| async move {
         for node in 1..6 {
             net.crash(node);
         }
-        // refused connections answer
+        // refused connections are answers
         let begun = net.now();
         put(&net, 0, &group("refused"), &members(&net, 0..6)).await;
         assert!(net.now() - begun < Duration::from_millis(50), "{:?}", net.now() - begun);
-        // silence does not
+        // silence is not an answer
         for node in 1..6 {
             net.restart(node);
             net.cut(0, node);
@@ -203,14 +203,14 @@ fn a_put_of_nodes_that_do_not_exist_is_answered_at_once_and_silent_ones_cost_300
         put(&net, 0, &group("unknown"), &members(&net, 0..6)).await;
         assert!(net.now() - begun < Duration::from_millis(50), "{:?}", net.now() - begun);
     });
-    story.unwrap();
+    result.unwrap();
 }
 
 #[test]
-fn a_node_whose_clock_was_put_back_is_heard_all_the_same() {
+fn messages_of_a_node_whose_clock_was_set_back_are_performed() {
     for seed in 1..=5 {
-        let story = network(seed, 6).run(|net| async move {
-            // the others get to know as many of its lives as they remember
+        let result = network(seed, 6).run(|net| async move {
+            // the other nodes learn as many lives of the node as they remember
             for life in 0..4 {
                 let message = format!("life {life}");
                 net.tell(0, &message);
@@ -221,7 +221,7 @@ fn a_node_whose_clock_was_put_back_is_heard_all_the_same() {
             }
             net.set_clock(Skew::none(0).offset(-3_600_000)).unwrap();
             net.restart(0);
-            // before it has entered, and so before it knows better
+            // before it has entered, and learned of its earlier lives
             let outcomes = Arc::new(Mutex::new(None));
             let reply = net.gossip(0, ("early",), &Remote::new("record", "hear")).await.unwrap();
             *outcomes.lock().unwrap() = Some(reply);
@@ -240,14 +240,14 @@ fn a_node_whose_clock_was_put_back_is_heard_all_the_same() {
             let reply = outcomes.lock().unwrap().take().unwrap();
             assert!(reply.errors.is_empty(), "{reply:?}");
         });
-        story.unwrap();
+        result.unwrap();
     }
 }
 
 #[test]
-fn a_node_that_joins_performs_nothing_older_in_all_either() {
+fn a_node_that_joins_performs_no_older_messages_in_all() {
     let settings = Settings { membership: membership::Settings::default(), ..Settings::default() };
-    let story = network(8, 4).settings(settings).run(|net| async move {
+    let result = network(8, 4).settings(settings).run(|net| async move {
         net.advance(seconds(15)).await;
         send(&net, 0, "all", "old").await;
         send(&net, 0, GROUP, "old too").await;
@@ -258,5 +258,5 @@ fn a_node_that_joins_performs_nothing_older_in_all_either() {
         send(&net, 1, "all", "new").await;
         until_heard(&net, 3, "new").await;
     });
-    story.unwrap();
+    result.unwrap();
 }

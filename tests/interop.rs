@@ -1,6 +1,6 @@
-//! Nodes of the JavaScript reference as peers: in one group with nodes of ours, each calling the other.
+//! Nodes of chinwag and of the JavaScript reference in one group, each calling the other.
 //!
-//! Needs Node.js, and `npm ci` in `tests/interop`; without either each test says that it was skipped.
+//! The tests need Node.js and `npm ci` in `tests/interop`. Without them, each test prints that it is skipped.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -8,9 +8,8 @@ mod support;
 
 use std::{
     collections::BTreeMap,
-    io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -23,17 +22,20 @@ use chinwag::{
         value::{self, Object},
     },
 };
-use support::*;
+use support::{
+    process::{PROGRAM, Process, text as printed},
+    *,
+};
 
-fn home() -> PathBuf {
+fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/interop")
 }
 
-/// Whether there is a reference to talk to. CI sets `CHINWAG_INTEROP=required`, so that nothing is skipped there.
+/// Whether the reference is installed. CI sets `CHINWAG_INTEROP=required`, so that it skips nothing.
 fn available() -> bool {
     let node =
         Command::new("node").arg("--version").stdout(Stdio::null()).status().is_ok_and(|status| status.success());
-    let installed = home().join("node_modules/@brown-ds/distribution").is_dir();
+    let installed = folder().join("node_modules/@brown-ds/distribution").is_dir();
     if node && installed {
         return true;
     }
@@ -43,42 +45,16 @@ fn available() -> bool {
     false
 }
 
-/// A node of the reference, ended when dropped.
-struct Reference {
-    child: Child,
-    node: NodeAddr,
+/// Starts a node of the reference, which cannot take port 0.
+fn reference() -> Process {
+    let port = free().port().to_string();
+    Process::up(Command::new("node").current_dir(folder()).args(["peer.js", "--ip", "127.0.0.1", "--port", &port]))
 }
 
-impl Reference {
-    fn start() -> Reference {
-        // it takes no port 0: one that is free now
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut child = Command::new("node")
-            .current_dir(home())
-            .args(["peer.js", "--ip", "127.0.0.1", "--port", &port.to_string()])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let up: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("it is not up: {line:?}"));
-        let node = NodeAddr::new("127.0.0.1", port);
-        assert_eq!(up["sid"].as_str(), Some(node.sid().as_str()), "both derive the same SID");
-        Reference { child, node }
-    }
-}
-
-impl Drop for Reference {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Two of ours and two of theirs, in one group `mixed` on all of them.
-async fn mixed() -> (Vec<Node>, Vec<Reference>) {
+/// Two nodes of chinwag and two of the reference, with the group `mixed` of all four on each of them.
+async fn mixed() -> (Vec<Node>, Vec<Process>) {
     let ours = nodes(2).await;
-    let theirs: Vec<Reference> = (0..2).map(|_| Reference::start()).collect();
+    let theirs: Vec<Process> = (0..2).map(|_| reference()).collect();
     let members = addresses(&ours).into_iter().chain(theirs.iter().map(|peer| peer.node.clone()));
     let members: Vec<NodeAddr> = members.collect();
     ours[0].groups().put("mixed", members.clone()).await.unwrap();
@@ -88,7 +64,7 @@ async fn mixed() -> (Vec<Node>, Vec<Reference>) {
 }
 
 #[tokio::test]
-async fn a_mixed_group_is_called_as_one() {
+async fn a_call_on_a_mixed_group_is_answered_by_all_members() {
     if !available() {
         return;
     }
@@ -99,14 +75,14 @@ async fn a_mixed_group_is_called_as_one() {
     assert!(sids.values.iter().all(|(sid, value)| *value == Value::from(sid.as_str())));
     let heap = g.status().heap_total().await.unwrap();
     assert!(heap.errors.is_empty() && heap.value > 10_000_000, "Node.js alone holds as much: {}", heap.value);
-    // the group's service there, as that node sees the group
+    // the reference node performs the call on the group
     let to = Remote::new("status", "get").of(Gid::new("mixed").unwrap()).on(theirs[0].node.clone());
     let seen = ours[1].comm().send(("ip",), &to).await.unwrap();
     assert_eq!(seen.as_object().unwrap().len(), 4);
-    // what they refuse is an error here, under their own words
+    // an error of the reference is an error here
     let bogus: GroupReply = g.status().get("bogus").await.unwrap().try_into().unwrap();
     assert_eq!(bogus.errors.len(), 4);
-    // a node of theirs that ends costs one error
+    // each reference node that has ended costs one error
     drop(theirs);
     let sids: GroupReply = g.status().get("sid").await.unwrap().try_into().unwrap();
     assert_eq!((sids.values.len(), sids.errors.len()), (2, 2));
@@ -114,17 +90,17 @@ async fn a_mixed_group_is_called_as_one() {
 }
 
 #[tokio::test]
-async fn they_call_services_of_ours() {
+async fn the_reference_calls_services_of_chinwag() {
     if !available() {
         return;
     }
     let (ours, theirs) = mixed().await;
-    // comm.send of the group, asked of a node of theirs: it calls every member, ours among them
+    // comm.send of the group, on a reference node, which then calls every member
     let send = Remote::new("comm", "send").of(Gid::new("mixed").unwrap()).on(theirs[0].node.clone());
     let remote: Object = [("service", "counter"), ("method", "count")].into_iter().collect();
     let arguments = (Vec::<Value>::new(), Value::Object(remote));
     let counted = ours[0].comm().send(arguments, &send).await.unwrap();
-    assert_eq!(counted.as_object().unwrap().len(), 2, "the two that have a counter: {counted:?}");
+    assert_eq!(counted.as_object().unwrap().len(), 2, "only the nodes of chinwag have a counter: {counted:?}");
     for node in &ours {
         let read = node.call(Gid::local(), "counter", "read", ()).await.unwrap();
         assert_eq!(read.into_value(), Value::from(1));
@@ -133,12 +109,12 @@ async fn they_call_services_of_ours() {
 }
 
 #[tokio::test]
-async fn callbacks_go_both_ways() {
+async fn callbacks_and_values_cross_in_both_directions() {
     if !available() {
         return;
     }
     let (ours, theirs) = mixed().await;
-    // a closure of ours as a service of theirs
+    // a closure of this process as a service of the reference
     let echo =
         ours[0].create_rpc(Lasting::Always, |arguments| async move { Ok(Value::from(arguments)) }).await.unwrap();
     let service = Value::Object([("echo", Value::Function(echo))].into_iter().collect());
@@ -147,8 +123,8 @@ async fn callbacks_go_both_ways() {
     let call = Remote::new("ours", "echo").on(theirs[0].node.clone());
     let answer = ours[1].comm().send(("x", 3), &call).await.unwrap();
     assert_eq!(answer, Value::from(vec![Value::from("x"), Value::from(3)]));
-    // values of every kind arrive there and come back as they were
-    // what is shared stays shared; what is cyclic would end the reference, which logs its calls as JSON
+    // Values of every kind come back unchanged, and shared parts stay shared. A cycle would end the reference, which
+    // logs its calls as JSON.
     let mut shared = Object::new();
     shared.insert("first", Object::from_iter([("k", 1)]));
     shared.insert("second", value::Reference::new(1, ["first"]));
@@ -167,7 +143,7 @@ async fn callbacks_go_both_ways() {
 }
 
 #[tokio::test]
-async fn gossip_reaches_ours_and_theirs() {
+async fn a_gossiped_message_reaches_all_members_of_a_mixed_group() {
     if !available() {
         return;
     }
@@ -177,35 +153,35 @@ async fn gossip_reaches_ours_and_theirs() {
     asking.groups().put("mixed", members.collect::<Vec<_>>()).await.unwrap();
     let heard = async || asking.call(Gid::local(), "counter", "read", ()).await.unwrap().into_value().as_f64().unwrap();
     for round in 1..=3 {
-        // the handout's rumor: every node that hears it calls the counter of the one that asks
+        // as in the handout, every node that performs the message calls the counter of the sender
         let counter = Remote::new("counter", "count").on(asking.addr().clone()).to_value();
         let message = (Vec::<Value>::new(), counter);
         let _ = asking.group("mixed").gossip().send(message, &Remote::new("comm", "send")).await.unwrap();
-        until("all four have heard", async || heard().await >= f64::from(4 * round)).await;
+        until("all four have performed it", async || heard().await >= f64::from(4 * round)).await;
     }
-    // theirs send, ours pass it on
+    // a reference node sends, and nodes of chinwag relay
     let send = Remote::new("gossip", "send").of(Gid::new("mixed").unwrap()).on(theirs[1].node.clone());
     let counter = Remote::new("counter", "count").on(asking.addr().clone()).to_value();
     let message = Value::from(vec![Value::from(Vec::<Value>::new()), counter]);
     let before = heard().await;
     asking.comm().send((message, Remote::new("comm", "send").to_value()), &send).await.unwrap();
-    until("ours have heard", async || heard().await >= before + 2.0).await;
+    until("both nodes of chinwag have performed it", async || heard().await >= before + 2.0).await;
     asking.stop().await;
     stop(ours).await;
 }
 
 #[tokio::test]
-async fn their_sender_hears_what_its_first_peers_performed() {
+async fn a_sender_of_the_reference_receives_the_answers_of_its_first_peers() {
     if !available() {
         return;
     }
     let ours = nodes(8).await;
-    let theirs = Reference::start();
+    let theirs = reference();
     group(&ours, "g").await;
     let asking = &ours[0];
     let there = Remote::new("groups", "put").on(theirs.node.clone());
     asking.comm().send(("g", Group::from_iter(addresses(&ours)).to_value()), &there).await.unwrap();
-    // relays of ours are faster than the sender's own loop
+    // relays of chinwag are faster than the sender's own loop
     let remote = Remote::new("status", "get").to_value();
     for round in 0..20 {
         let arguments = vec![Value::from(vec![Value::from("sid"), Value::from(round)]), remote.clone()];
@@ -219,14 +195,14 @@ async fn their_sender_hears_what_its_first_peers_performed() {
     stop(ours).await;
 }
 
-/// Asks the same of a node of ours and of one of theirs. An error is equal to any other, as only its words differ; the
-/// answers of a group are compared by member.
+/// Makes the same calls on a node of chinwag and on one of the reference. All errors count as equal, because only their
+/// texts differ.
 #[tokio::test]
-async fn ours_and_theirs_answer_alike() {
+async fn chinwag_and_the_reference_answer_calls_alike() {
     if !available() {
         return;
     }
-    let (ours, theirs) = (node().await, Reference::start());
+    let (ours, theirs) = (node().await, reference());
     let asking = node().await;
     let a = NodeAddr::new("127.0.0.1", 1).to_value();
     let nowhere = NodeAddr::new("127.0.0.1", 2);
@@ -236,7 +212,7 @@ async fn ours_and_theirs_answer_alike() {
     let text = |text: &str| Value::from(text);
     let nothing = || object(vec![]);
     let status = Remote::new("status", "get").to_value();
-    // in order, as each may depend on those before
+    // in order, because a call may depend on earlier ones
     for (gid, service, method, arguments) in [
         ("local", "groups", "put", vec![text("g"), object(vec![("507aa", a.clone())])]),
         ("local", "groups", "add", vec![text("g"), a.clone()]),
@@ -289,7 +265,7 @@ async fn ours_and_theirs_answer_alike() {
 }
 
 #[tokio::test]
-async fn ours_join_through_theirs() {
+async fn nodes_of_chinwag_join_through_the_reference() {
     if !available() {
         return;
     }
@@ -298,8 +274,8 @@ async fn ours_join_through_theirs() {
         let builder = Node::builder().port(0).membership(quick.clone());
         builder.group("web").group("unknown").join(seed.to_string()).start()
     };
-    let seed = Reference::start();
-    // one of theirs that knows a group, and of a member that is not there
+    let seed = reference();
+    // the reference node knows a group, which lists a member that does not exist
     let asking = Node::builder().port(0).membership(membership::Settings::off()).start().await.unwrap();
     let at_seed = |method: &str| Remote::new("groups", method).on(seed.node.clone());
     let made_up = NodeAddr::new("127.0.0.1", 1);
@@ -313,14 +289,14 @@ async fn ours_join_through_theirs() {
 
     let first = start(&seed.node).await.unwrap();
     for gid in ["all", "web"] {
-        until("it knows its seed", async || knows(&first, gid, seed.node.nid()).await).await;
-        until("its seed knows it", async || there(gid).await.contains(&first.nid())).await;
+        until("the node knows its seed", async || knows(&first, gid, seed.node.nid()).await).await;
+        until("the seed knows the node", async || there(gid).await.contains(&first.nid())).await;
     }
-    assert!(knows(&first, "web", made_up.nid()).await, "whoever the seed takes for a member");
-    // what the seed does not know begins here
+    assert!(knows(&first, "web", made_up.nid()).await, "the newcomer takes over all members that the seed lists");
+    // a group that the seed does not know starts with the newcomer
     assert_eq!(first.groups().get("unknown").await.unwrap().len(), 1);
 
-    // the second one finds the first by their seed, and is taken in by it
+    // the second node finds the first one through the seed, and the first one admits it
     let second = start(&seed.node).await.unwrap();
     for (node, other) in [(&first, &second), (&second, &first)] {
         for gid in ["all", "web", "unknown"] {
@@ -332,18 +308,18 @@ async fn ours_join_through_theirs() {
         })
         .await;
     }
-    until("their seed knows it", async || there("web").await.contains(&second.nid())).await;
+    until("the seed knows the node", async || there("web").await.contains(&second.nid())).await;
     stop(vec![second, first, asking]).await;
 }
 
 #[tokio::test]
-async fn theirs_are_told_of_who_joins_through_ours() {
+async fn the_reference_is_sent_the_nodes_that_join_through_chinwag() {
     if !available() {
         return;
     }
     let quick = membership::Settings::paced(Duration::from_millis(200));
     let start = || Node::builder().port(0).membership(quick.clone()).group("web");
-    let (seed, theirs) = (start().start().await.unwrap(), Reference::start());
+    let (seed, theirs) = (start().start().await.unwrap(), reference());
     // each side knows the other in the group
     seed.groups().add("web", theirs.node.clone()).await.unwrap();
     let there = |method: &str| Remote::new("groups", method).on(theirs.node.clone());
@@ -354,7 +330,7 @@ async fn theirs_are_told_of_who_joins_through_ours() {
     for newcomer in newcomers {
         nodes.push(newcomer.start().await.unwrap());
     }
-    until("they were told", async || {
+    until("the reference was told", async || {
         let web = Group::from_value(&nodes[0].comm().send(("web",), &there("get")).await.unwrap()).unwrap();
         nodes.iter().all(|node| web.contains(&node.nid()))
     })
@@ -363,44 +339,44 @@ async fn theirs_are_told_of_who_joins_through_ours() {
 }
 
 #[tokio::test]
-async fn they_are_stopped_by_ours() {
+async fn chinwag_stops_a_node_of_the_reference() {
     if !available() {
         return;
     }
     let (ours, mut theirs) = mixed().await;
     let stop_it = Remote::new("status", "stop").on(theirs[0].node.clone());
     let answer = ours[0].comm().send((), &stop_it).await;
-    // it may end before it has answered
+    // the node may end before it has answered
     assert!(answer.is_ok() || kind(answer) == ErrorKind::Interrupted);
-    theirs[0].child.wait().unwrap();
+    theirs[0].ended();
     stop(ours).await;
 }
 
 #[test]
-fn a_controller_of_theirs_spawns_and_drives_ours() {
+fn a_controller_of_the_reference_spawns_and_calls_nodes_of_chinwag() {
     if !available() {
         return;
     }
-    // their spawn starts `distribution.js` of the repository it runs in
-    let folder = std::env::temp_dir().join(format!("chinwag-interop-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    assert!(Command::new("git").args(["init", "--quiet"]).current_dir(&folder).status().unwrap().success());
-    std::fs::copy(home().join("distribution.js"), folder.join("distribution.js")).unwrap();
-    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
-    let (own, ports) = (free(), [free(), free()].join(","));
+    // the spawn of the reference starts `distribution.js` of the repository that it runs in
+    let repository = std::env::temp_dir().join(format!("chinwag-interop-{}", std::process::id()));
+    std::fs::create_dir_all(&repository).unwrap();
+    assert!(Command::new("git").args(["init", "--quiet"]).current_dir(&repository).status().unwrap().success());
+    std::fs::copy(folder().join("distribution.js"), repository.join("distribution.js")).unwrap();
+    let port = || free().port().to_string();
+    let (own, ports) = (port(), [port(), port()].join(","));
     let output = Command::new("node")
-        .current_dir(&folder)
-        .arg(home().join("controller.js"))
+        .current_dir(&repository)
+        .arg(folder().join("controller.js"))
         .args(["--ip", "127.0.0.1", "--port", &own])
-        .env("CHINWAG", env!("CARGO_BIN_EXE_chinwag"))
+        .env("CHINWAG", PROGRAM)
         .env("PORTS", &ports)
         .output()
         .unwrap();
-    std::fs::remove_dir_all(&folder).unwrap();
-    let shown = String::from_utf8_lossy(&output.stdout);
+    std::fs::remove_dir_all(&repository).unwrap();
+    let shown = printed(&output.stdout);
     let last = shown.lines().last().unwrap_or_default();
     let seen: serde_json::Value =
-        serde_json::from_str(last).unwrap_or_else(|_| panic!("{shown}\n{}", String::from_utf8_lossy(&output.stderr)));
+        serde_json::from_str(last).unwrap_or_else(|_| panic!("{shown}\n{}", printed(&output.stderr)));
     assert_eq!(seen["failed"], serde_json::Value::Null, "{seen:#}");
     let expected: Vec<serde_json::Value> = ports
         .split(',')
@@ -412,7 +388,7 @@ fn a_controller_of_theirs_spawns_and_drives_ours() {
     assert!(seen["heap"].as_f64().unwrap() > 1_000_000.0);
     assert_eq!((&seen["begun"], &seen["sum"]), (&1.into(), &5.into()));
     assert_eq!((&seen["own"], &seen["relayed"]), (&seen["ownExpected"], &seen["ownExpected"]));
-    // the name arrives, and the reference drops it when it makes an Error of it
+    // the reference drops the name of the error when it turns it into an Error
     assert_eq!(seen["refused"]["message"], "I will not");
     assert_eq!(seen["source"], true);
     assert_eq!(seen["counted"], 1);

@@ -1,7 +1,7 @@
 //! The files of a crate import each other in one direction only.
 //!
-//! Cargo refuses cycles between crates; this refuses those between the files of one crate. The file that a name leads to
-//! is the one that defines it, so a module that re-exports its children does not thereby depend on them. Code under
+//! Cargo rejects cycles between crates, and this test rejects cycles between the files of one crate. A name counts as
+//! an import of the file that defines it, so a module that re-exports its children does not depend on them. Code under
 //! `#[cfg(test)]` or `#[cfg(doc)]` may import anything.
 
 use std::{
@@ -15,22 +15,22 @@ use syn::{
     visit::{self, Visit},
 };
 
-/// The folders whose root file is a crate's.
+/// The folders of the crates, each with its root file.
 const CRATES: [(&str, &str); 5] =
     [("protocol", "lib.rs"), ("actors", "lib.rs"), ("src", "lib.rs"), ("simulation", "lib.rs"), ("cli", "main.rs")];
 
-/// The names that lead from the root of a crate to a module or an item in it.
+/// The path from the root of a crate to a module or an item.
 type Names = Vec<String>;
 
-/// A module: its file, what it defines, and what its imports call what.
+/// A module: its file, its definitions and its imports.
 #[derive(Default)]
 struct Module {
     file: PathBuf,
     children: BTreeSet<String>,
-    /// The names that imports and re-exports bring in, and where they lead.
+    /// The names that imports and re-exports introduce, and the paths that they stand for.
     imports: BTreeMap<String, Names>,
     globs: Vec<Names>,
-    /// Where the module's own imports lead, and the paths in its code. A re-export is among them only if the code uses it.
+    /// The paths of the module's own imports, and those in its code. A re-export counts only if the code uses it.
     used: Vec<Names>,
 }
 
@@ -46,7 +46,7 @@ impl Crate {
         read
     }
 
-    /// Reads a module's file and those of its children, which are in `folder`.
+    /// Reads the file of a module, and those of its children in `folder`.
     fn load(&mut self, file: &Path, folder: &Path, name: Names) {
         let parsed = fs::read_to_string(file).map(|text| syn::parse_file(&text));
         assert!(matches!(parsed, Ok(Ok(_))), "{} cannot be parsed", file.display());
@@ -85,7 +85,7 @@ impl Crate {
         self.modules.insert(name, module);
     }
 
-    /// The file that defines what a path leads to; `None` for a module itself and for what is not this crate's.
+    /// The file that defines a path, or `None` for a module and for names of other crates.
     fn definer(&self, path: &[String], depth: usize) -> Option<&Path> {
         // an import that leads back to itself defines nothing
         if depth > 16 {
@@ -111,7 +111,7 @@ impl Crate {
         None
     }
 
-    /// Which files each file imports.
+    /// The files that each file imports.
     fn edges(&self) -> BTreeMap<&Path, BTreeSet<&Path>> {
         let mut edges: BTreeMap<&Path, BTreeSet<&Path>> = BTreeMap::new();
         for module in self.modules.values() {
@@ -126,7 +126,7 @@ impl Crate {
 }
 
 impl Module {
-    /// Whether a glob import of this module may bring in the name.
+    /// Whether a glob import of this module may introduce the name.
     fn names(&self, name: &str) -> bool {
         self.imports.contains_key(name)
     }
@@ -160,7 +160,7 @@ impl Module {
         self.imports.insert(name, path);
     }
 
-    /// A path from the root of the crate, where it leads into this crate.
+    /// The path from the root of the crate, or `None` if it leads to another crate.
     fn absolute(&self, here: &[String], path: &[String]) -> Option<Names> {
         let mut at = here.to_vec();
         let mut rest = path.iter().peekable();
@@ -185,7 +185,7 @@ impl Module {
     }
 }
 
-/// Whether an item is there for tests or for documentation alone.
+/// Whether an item exists only for tests or documentation.
 fn is_compiled_away(item: &Item) -> bool {
     let attributes = match item {
         Item::Mod(item) => &item.attrs,
@@ -200,7 +200,7 @@ fn is_compiled_away(item: &Item) -> bool {
     })
 }
 
-/// Gathers the paths in a module's code.
+/// Collects the paths in a module's code.
 struct Paths<'a> {
     module: &'a mut Module,
     name: &'a Names,
@@ -210,7 +210,7 @@ impl<'ast> Visit<'ast> for Paths<'_> {
     fn visit_path(&mut self, path: &'ast syn::Path) {
         let names: Names = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
         let target = match &names[..] {
-            // what is not imported is this module's own, or the language's
+            // a name that is not imported is the module's own, or a built-in one
             [name] => self.module.imports.get(name).cloned(),
             names => self.module.absolute(self.name, names),
         };
@@ -223,7 +223,7 @@ impl<'ast> Visit<'ast> for Paths<'_> {
     }
 }
 
-/// Sets of files that import each other, each in the order of their names.
+/// Sets of files that import each other, each sorted by name.
 fn cycles<'a>(edges: &BTreeMap<&'a Path, BTreeSet<&'a Path>>) -> Vec<Vec<&'a Path>> {
     let reached = |from: &'a Path| {
         let mut reached = BTreeSet::new();
@@ -271,7 +271,7 @@ fn shown(root: &Path, file: &Path) -> String {
 }
 
 #[test]
-fn a_cycle_is_found_whichever_way_its_imports_are_written() {
+fn a_cycle_is_found_however_its_imports_are_written() {
     let folder = std::env::temp_dir().join(format!("chinwag-layers-{}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
     let write = |name: &str, text: &str| fs::write(folder.join(name), text).unwrap();
@@ -287,7 +287,7 @@ fn a_cycle_is_found_whichever_way_its_imports_are_written() {
     assert_eq!(found("use crate::b::B; pub struct A;", b), [2]);
     assert_eq!(found("use super::b; pub struct A(b::B);", b), [2]);
     assert_eq!(found("pub fn a() { crate::b::B::new() }", "use super::a::a; pub struct B;"), [2]);
-    // through a re-export, which is no dependency of the file that has it
+    // a re-export is not a dependency of the file that contains it
     assert_eq!(found("use crate::B; pub struct A;", b), [2]);
     assert_eq!(found("use crate::Root; pub struct A;", b), [0_usize; 0]);
     write("lib.rs", "mod a; mod b; pub use self::b::B; pub struct Root(B);");

@@ -1,4 +1,4 @@
-//! Groups that come apart and together again, simulated: who is in whose views, and what everyone has heard.
+//! Groups that a partition divides, in virtual time: the views of the nodes, and the messages that they hear.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -7,8 +7,8 @@ use std::{ops::Range, time::Duration};
 use chinwag::{actors::settings::Settings, membership};
 use chinwag_simulation::{GROUP, Latency, Net, Simulation, scenario::Scenario};
 
-/// Nodes that watch each other at the default pace, on a network of 5 ms.
-fn watching(seed: u64, nodes: usize) -> Simulation {
+/// Nodes with membership at its default pace, on a network with a latency of 5 ms.
+fn network(seed: u64, nodes: usize) -> Simulation {
     let settings = Settings { membership: membership::Settings::default(), ..Settings::default() };
     Simulation::new(seed).nodes(nodes).latency(Latency::Constant(5)).settings(settings)
 }
@@ -17,7 +17,7 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// Whether each of these nodes sees just those, in `all` and in the group.
+/// Whether each of these nodes sees exactly those, in `all` and in the group.
 async fn see(net: &Net, nodes: impl IntoIterator<Item = usize>, those: &[usize]) -> bool {
     for node in nodes {
         for gid in ["all", GROUP] {
@@ -31,7 +31,7 @@ async fn see(net: &Net, nodes: impl IntoIterator<Item = usize>, those: &[usize])
     true
 }
 
-/// Waits, in virtual time, until they do.
+/// Waits, in virtual time, until these nodes see exactly those.
 async fn until_they_see(net: &Net, nodes: Range<usize>, those: &[usize], most: Duration) {
     let end = net.now() + most;
     while !see(net, nodes.clone().filter(|&node| net.is_up(node)), those).await {
@@ -40,10 +40,10 @@ async fn until_they_see(net: &Net, nodes: Range<usize>, those: &[usize], most: D
     }
 }
 
-/// A partition of so long, and whether it became one group again, with what was said meanwhile on both sides heard by
-/// all.
-fn heals(seed: u64, apart: Duration) {
-    let story = watching(seed, 12).run(|net| async move {
+/// Divides a group for this time. Afterwards it must become one group again, and all nodes must hear the messages of
+/// both sides.
+fn becomes_one_group_after(seed: u64, apart: Duration) {
+    let result = network(seed, 12).run(|net| async move {
         let everyone: Vec<usize> = (0..12).collect();
         net.advance(seconds(15)).await;
         assert!(see(&net, 0..12, &everyone).await, "nobody was lost while nothing was wrong");
@@ -63,25 +63,25 @@ fn heals(seed: u64, apart: Duration) {
             assert_eq!(net.heard(node).len(), 2, "node {node} heard each once");
         }
     });
-    story.unwrap();
+    result.unwrap();
 }
 
 #[test]
 fn a_partition_that_heals_becomes_one_group_again() {
     for seed in 1..=2 {
-        heals(seed, seconds(10));
+        becomes_one_group_after(seed, seconds(10));
     }
 }
 
 #[test]
-fn however_long_it_was() {
-    heals(7, seconds(600));
+fn a_long_partition_that_heals_becomes_one_group_again() {
+    becomes_one_group_after(7, seconds(600));
 }
 
 #[test]
-fn a_node_that_crashes_is_forgotten_and_one_that_comes_back_is_no_ghost() {
+fn a_crashed_node_is_removed_and_readmitted_when_it_restarts() {
     for seed in 1..=2 {
-        let story = watching(seed, 10).run(|net| async move {
+        let result = network(seed, 10).run(|net| async move {
             let everyone: Vec<usize> = (0..10).collect();
             let others: Vec<usize> = (0..10).filter(|&node| node != 4).collect();
             net.advance(seconds(15)).await;
@@ -91,25 +91,25 @@ fn a_node_that_crashes_is_forgotten_and_one_that_comes_back_is_no_ghost() {
             until_they_see(&net, 0..4, &everyone, seconds(120)).await;
             until_they_see(&net, 5..10, &everyone, seconds(120)).await;
         });
-        story.unwrap();
+        result.unwrap();
     }
 }
 
 #[test]
-fn nobody_alive_is_removed_while_a_third_of_all_messages_is_lost() {
-    let story = watching(1, 12).loss(0.3).run(|net| async move {
+fn no_live_node_is_removed_while_a_third_of_all_messages_is_lost() {
+    let result = network(1, 12).loss(0.3).run(|net| async move {
         let everyone: Vec<usize> = (0..12).collect();
         for _ in 0..10 {
             net.advance(seconds(10)).await;
             assert!(see(&net, 0..12, &everyone).await, "someone was removed after {:?}", net.now());
         }
     });
-    story.unwrap();
+    result.unwrap();
 }
 
 #[test]
-fn a_pause_shorter_than_suspicion_removes_nobody() {
-    let story = watching(3, 10).run(|net| async move {
+fn a_node_that_pauses_for_less_than_the_suspicion_time_is_not_removed() {
+    let result = network(3, 10).run(|net| async move {
         let everyone: Vec<usize> = (0..10).collect();
         net.advance(seconds(15)).await;
         net.pause(2);
@@ -120,17 +120,17 @@ fn a_pause_shorter_than_suspicion_removes_nobody() {
             assert!(see(&net, (0..10).filter(|&node| node != 2), &everyone).await);
         }
     });
-    story.unwrap();
+    result.unwrap();
 }
 
-/// Runs a scenario, of which everything has to hold.
+/// Runs a scenario, and checks that everything holds.
 fn holds(scenario: &str) {
     let outcome = serde_json::from_str::<Scenario>(scenario).unwrap().run(false).unwrap();
     assert_eq!(outcome.violations, []);
 }
 
 #[test]
-fn a_newcomer_that_joins_while_a_member_is_cut_off_has_it_in_the_group_once_it_is_back() {
+fn a_newcomer_learns_of_a_member_that_was_cut_off_when_it_returns() {
     holds(
         r#"{"seed": 1, "nodes": 6, "beside": [1], "latency": "constant:2", "watch": 200, "demands": ["groups"], "events": [
             {"at": 100, "do": "partition", "sides": [[5]]},
@@ -141,7 +141,7 @@ fn a_newcomer_that_joins_while_a_member_is_cut_off_has_it_in_the_group_once_it_i
 }
 
 #[test]
-fn a_node_restarted_while_a_member_is_cut_off_has_it_in_a_group_that_was_put_once_it_is_back() {
+fn a_restarted_node_learns_of_a_group_member_that_was_cut_off_when_it_returns() {
     holds(
         r#"{"seed": 1, "nodes": 6, "latency": "constant:2", "watch": 200, "demands": ["groups"], "events": [
             {"at": 10, "do": "put", "group": "g", "on": [0, 1, 2, 3, 4, 5], "members": [0, 1, 2, 3, 4, 5]},
@@ -153,7 +153,7 @@ fn a_node_restarted_while_a_member_is_cut_off_has_it_in_a_group_that_was_put_onc
 }
 
 #[test]
-fn a_restarted_node_that_joins_knows_the_groups_that_members_put_and_its_seed_does_not() {
+fn a_restarted_node_learns_groups_that_its_seed_does_not_know() {
     holds(
         r#"{"seed": 1, "nodes": 6, "latency": "constant:2", "watch": 200, "demands": ["groups"], "events": [
             {"at": 10, "do": "put", "group": "g", "on": [1, 2], "members": [1, 2, 5]},

@@ -1,7 +1,9 @@
-//! Shipped functions, on nodes in this process: how they are called and answer, what they see, and that nothing they
-//! do keeps a node from answering others.
+//! Shipped functions, on nodes in this process: how they are called and answer, what they can reach, and that no
+//! function keeps its node from answering other calls.
 #![cfg(feature = "scripts")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -14,22 +16,20 @@ use chinwag::{
         wire,
     },
 };
+use support::{PATIENCE, object, process::PROGRAM, until};
 use tokio::sync::mpsc;
 
-/// How long something is waited for that has to come.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How many calls of other clients a node must answer for each hostile function, on average. A node whose own thread
+/// runs the functions would answer one or two.
+const SERVED: u32 = 10;
 
-/// A node on a free port.
+/// Starts a node on a free port.
 async fn node() -> Node {
     Node::builder().port(0).start().await.unwrap()
 }
 
 fn function(source: &str) -> Value {
     Value::Function(Function::new(source))
-}
-
-fn object<const N: usize>(entries: [(&str, Value); N]) -> Value {
-    entries.into_iter().collect::<Object>().into()
 }
 
 /// Puts a service of one method, `call`, and calls it.
@@ -46,7 +46,7 @@ async fn value(node: &Node, source: &str, arguments: Vec<Value>) -> Value {
 }
 
 async fn error(node: &Node, source: &str) -> CallError {
-    let node = node.with_deadline(Duration::from_secs(20));
+    let node = node.with_deadline(PATIENCE);
     node.routes().put(object([("call", function(source))]), "shipped").await.unwrap();
     match node.call(Gid::local(), "shipped", "call", ()).await {
         Ok(answer) => panic!("{source} answered {answer:?}"),
@@ -55,7 +55,7 @@ async fn error(node: &Node, source: &str) -> CallError {
 }
 
 #[tokio::test]
-async fn every_way_of_answering_answers() {
+async fn every_way_to_answer_returns_the_answer() {
     let node = node().await;
     let three = || vec![Value::from(1), Value::from(2)];
     for source in [
@@ -85,7 +85,7 @@ async fn every_way_of_answering_answers() {
 }
 
 #[tokio::test]
-async fn what_fails_keeps_its_name_message_and_cause() {
+async fn a_thrown_error_keeps_its_name_message_and_cause() {
     let node = node().await;
     for (source, name, message) in [
         ("() => { throw new TypeError('no') }", "TypeError", "no"),
@@ -120,7 +120,7 @@ async fn what_fails_keeps_its_name_message_and_cause() {
 }
 
 #[tokio::test]
-async fn every_value_goes_in_and_comes_back() {
+async fn every_value_is_passed_in_and_returned_unchanged() {
     let node = node().await;
     let mut holes = Array::new();
     holes.push_hole();
@@ -152,7 +152,7 @@ async fn every_value_goes_in_and_comes_back() {
         around.into(),
     ] {
         let expected = match &sent {
-            // read as the method it is, and sent on as what then stands there
+            // the method is parsed, and its text is sent on as it was
             Value::Function(text) if text.source().starts_with("m(") => sent.clone(),
             other => other.clone(),
         };
@@ -175,7 +175,7 @@ async fn every_value_goes_in_and_comes_back() {
 }
 
 #[tokio::test]
-async fn a_service_keeps_itself_and_its_neighbours() {
+async fn a_shipped_service_keeps_its_properties_and_the_global_object() {
     let node = node().await;
     let service = object([
         ("count", function("count() { return ++this.n; }")),
@@ -204,7 +204,7 @@ async fn a_service_keeps_itself_and_its_neighbours() {
 }
 
 #[tokio::test]
-async fn code_sees_the_node_and_its_groups() {
+async fn shipped_code_reaches_the_node_its_groups_and_nothing_else() {
     let node = node().await;
     let here = node.addr().to_value();
     for (source, answer) in [
@@ -287,11 +287,11 @@ async fn callbacks_cross_nodes_both_ways() {
         })
         .await
         .unwrap();
-    // a closure here, called by a function there
+    // a function on the other node calls a closure of this process
     let source = "(f, cb) => f('hello', {n: 1}, cb)";
     assert_eq!(value(&there, source, vec![Value::Function(rpc)]).await, Value::from("thanks"));
     assert_eq!(hears.recv().await.unwrap(), [Value::from("hello"), object([("n", Value::from(1))])]);
-    // a function that is kept there with what it closes over, called from here
+    // this process calls a function that the other node keeps together with its variables
     let made =
         value(&there, "() => { let n = 40; return distribution.util.wire.createRPC((by) => n += by); }", vec![]).await;
     let Value::Function(made) = made else { panic!("{made:?}") };
@@ -304,7 +304,7 @@ async fn callbacks_cross_nodes_both_ways() {
 }
 
 #[tokio::test]
-async fn a_node_that_takes_no_code_does_all_else() {
+async fn a_node_without_scripts_refuses_code_and_still_calls_stubs() {
     let node = Node::builder().port(0).scripts(false).start().await.unwrap();
     let refused = node.routes().put(object([("call", function("() => 1"))]), "shipped").await.unwrap_err();
     assert_eq!(refused.kind, ErrorKind::Unsupported);
@@ -317,7 +317,7 @@ async fn a_node_that_takes_no_code_does_all_else() {
     node.stop().await;
 }
 
-/// Functions that mean harm: what each does, and the error it ends in, if that is always the same one.
+/// Hostile functions: what each does, its source, and the error that ends it if that is always the same one.
 const HOSTILE: [(&str, &str, Option<&str>); 44] = [
     ("endless loop", "() => { for (;;); }", Some("LimitExceeded")),
     ("endless loop that catches", "() => { for (;;) try { for (;;); } catch {} finally { } }", Some("LimitExceeded")),
@@ -401,9 +401,9 @@ const HOSTILE: [(&str, &str, Option<&str>); 44] = [
     ("calls without number", "() => { for (;;) distribution.local.status.get('sid', () => {}); }", Some("Busy")),
 ];
 
-/// Answers when the hostile call has; says how often the node answered another call meanwhile.
+/// Makes other calls until the hostile call has failed. Returns its error, and how many of the others were answered.
 async fn while_others_are_served(node: &Node, hostile: impl Future<Output = CallError>) -> (CallError, u32) {
-    let others = node.with_deadline(Duration::from_secs(1));
+    let others = node.with_deadline(PATIENCE);
     tokio::pin!(hostile);
     let mut served = 0;
     let status = others.status();
@@ -411,7 +411,6 @@ async fn while_others_are_served(node: &Node, hostile: impl Future<Output = Call
         tokio::select! {
             biased;
             error = &mut hostile => return (error, served),
-            // an answer that takes a second fails the test: five times what is promised, for a loaded machine
             sid = status.get("sid") => assert_eq!(sid.unwrap(), Value::from(node.sid().as_str())),
         }
         served += 1;
@@ -420,7 +419,7 @@ async fn while_others_are_served(node: &Node, hostile: impl Future<Output = Call
 }
 
 #[tokio::test]
-async fn code_that_goes_on_takes_nobodys_room_and_none_past_its_deadline() {
+async fn calls_of_shipped_code_take_no_permits_of_other_callers_and_end_at_its_deadline() {
     let settings = Settings { calls_in_flight: 4, ..Settings::default() };
     let never = chinwag::Service::new("never", |_| ()).async_method("answer", |(), _, ()| async {
         std::future::pending::<()>().await;
@@ -434,17 +433,12 @@ async fn code_that_goes_on_takes_nobodys_room_and_none_past_its_deadline() {
             {node: global.distribution.node.config, service: 'never', method: 'answer'}, () => {});
     }";
     assert_eq!(value(&node, many, vec![]).await, Value::from(1));
-    let full = async {
-        loop {
-            let load = patient.status().load().await.unwrap();
-            assert!(load["calls"].held <= 4);
-            if load["relayedCalls"].held >= 50 {
-                break;
-            }
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, full).await.expect("all of its calls are under way");
+    until("all of its calls are under way", async || {
+        let load = patient.status().load().await.unwrap();
+        assert!(load["calls"].held <= 4);
+        load["relayedCalls"].held >= 50
+    })
+    .await;
 
     let late = "(callback) => setTimeout(() => distribution.local.status.get('sid', (e, v) => {
         globalThis.outcome = e ? e.name : v;
@@ -453,22 +447,15 @@ async fn code_that_goes_on_takes_nobodys_room_and_none_past_its_deadline() {
     let short = node.with_deadline(Duration::from_millis(100));
     let error = short.call(Gid::local(), "late", "call", ()).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::DeadlineExceeded);
-    let outcome = async {
-        loop {
-            match value(&node, "() => globalThis.outcome", vec![]).await {
-                Value::Undefined => tokio::task::yield_now().await,
-                outcome => break outcome,
-            }
-        }
-    };
-    let outcome = tokio::time::timeout(PATIENCE, outcome).await;
-    assert_eq!(outcome, Ok(Value::from("DeadlineExceeded")));
+    let outcome = async || value(&node, "() => globalThis.outcome", vec![]).await;
+    until("the late call has failed", async || outcome().await != Value::Undefined).await;
+    assert_eq!(outcome().await, Value::from("DeadlineExceeded"));
     node.stop().await;
 }
 
 #[tokio::test]
-async fn nothing_hostile_keeps_a_node_from_answering() {
-    // a quarter of the default time, so that the corpus takes no minutes
+async fn no_hostile_function_keeps_a_node_from_answering() {
+    // a quarter of the default, because the functions would otherwise take minutes
     let mut settings = Settings::default();
     settings.scripts.processor_time = Duration::from_millis(250);
     let node = Node::builder().port(0).settings(settings).start().await.unwrap();
@@ -481,8 +468,8 @@ async fn nothing_hostile_keeps_a_node_from_answering() {
         if let Some(expected) = expected {
             assert_eq!(error.kind.name(), expected, "{name}: {error}");
         }
-        // what is shipped works again, at the latest when the engines that were left behind have ended
-        let patient = node.with_deadline(Duration::from_secs(5));
+        // shipped functions work again, at the latest when the abandoned engines have ended
+        let patient = node.with_deadline(PATIENCE);
         node.routes().put(object([("call", function("(x) => x + 1"))]), "good").await.unwrap();
         loop {
             match patient.call(Gid::local(), "good", "call", (1,)).await {
@@ -496,15 +483,14 @@ async fn nothing_hostile_keeps_a_node_from_answering() {
             tokio::task::yield_now().await;
         }
     }
-    assert!(others as usize > HOSTILE.len(), "{others}");
+    assert!(others > SERVED * HOSTILE.len() as u32, "{others}");
     node.stop().await;
 }
 
 #[tokio::test]
-async fn what_a_new_node_is_to_run_runs_there_and_its_failure_is_told_here() {
-    let program = env!("CARGO_BIN_EXE_chinwag");
-    let node = Node::builder().port(0).program(program).start().await.unwrap();
-    let patient = node.with_deadline(Duration::from_secs(30));
+async fn on_start_runs_on_the_spawned_node_and_a_failed_spawn_is_reported_to_the_caller() {
+    let node = Node::builder().port(0).program(PROGRAM).start().await.unwrap();
+    let patient = node.with_deadline(PATIENCE);
     let greet = "distribution.local.routes.put({ seen: () => globalThis.seen }, 'greeter');";
     let own = [
         function(&format!("() => {{ globalThis.seen = nodeConfig.port; {greet} }}")),
@@ -519,7 +505,7 @@ async fn what_a_new_node_is_to_run_runs_there_and_its_failure_is_told_here() {
         assert_eq!(seen, Value::from(born.port()));
         patient.call_on(&born, call("status", "stop")).await.unwrap();
     }
-    // from shipped code, whose callback stays here
+    // shipped code spawns a node, and the callback runs where the code runs
     let source = "(cb) => distribution.local.status.spawn({ip: '127.0.0.1', port: 0, onStart: () => {}}, (e, v) => {
         if (e) { cb(e); return; }
         distribution.local.comm.send([], {node: v, service: 'status', method: 'stop'}, (e) => cb(e, typeof v.port));
@@ -527,7 +513,7 @@ async fn what_a_new_node_is_to_run_runs_there_and_its_failure_is_told_here() {
     patient.routes().put(object([("call", function(source))]), "spawner").await.unwrap();
     let answer = patient.call(Gid::local(), "spawner", "call", ()).await.unwrap().into_value();
     assert_eq!(answer, Value::from("number"));
-    // a port that is taken: the function is run where there is no node, to tell us
+    // the port is taken: no node starts, and the caller receives the error
     let config = [
         ("ip", Value::from("127.0.0.1")),
         ("port", Value::from(node.addr().port())),
@@ -540,7 +526,7 @@ async fn what_a_new_node_is_to_run_runs_there_and_its_failure_is_told_here() {
 }
 
 #[tokio::test]
-async fn a_groups_own_function_says_how_many_peers_hear_first() {
+async fn the_subset_function_of_a_group_decides_the_number_of_first_peers() {
     let mut nodes = Vec::new();
     for _ in 0..6 {
         nodes.push(node().await);
@@ -557,10 +543,10 @@ async fn a_groups_own_function_says_how_many_peers_hear_first() {
         assert_eq!(
             (reply.values.len(), reply.errors.len()),
             (expected + 1, 0),
-            "those, and this node itself: {subset}"
+            "the first peers and the sender itself: {subset}"
         );
     }
-    // one that makes no sense fails the send, and says so
+    // an invalid answer of the function fails the send
     let config = GroupConfig::new(Gid::new("g").unwrap()).with("subset", Function::new("() => 'many'"));
     nodes[0].groups().put(config, members.clone()).await.unwrap();
     let error = nodes[0].group("g").gossip().send(("sid",), &Remote::new("status", "get")).await.unwrap_err();

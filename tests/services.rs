@@ -1,4 +1,4 @@
-//! Every method of every service, in one process over HTTP: what it answers, and what it refuses.
+//! Every method of every service, in one process over HTTP: its answers and its errors.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -7,14 +7,9 @@ use std::{collections::BTreeSet, sync::Arc, sync::atomic::AtomicUsize, sync::ato
 
 use chinwag::{
     Answer, Call, CallError, ErrorKind, Gid, GroupConfig, GroupReply, Lasting, Node, NodeAddr, Remote, Scope, Service,
-    Value, membership,
-    protocol::value::{Function, Object},
+    Value, membership, protocol::value::Function,
 };
 use support::*;
-
-fn object<const N: usize>(entries: [(&str, Value); N]) -> Value {
-    Value::Object(entries.into_iter().collect::<Object>())
-}
 
 #[tokio::test]
 async fn status_says_what_a_node_is() {
@@ -35,7 +30,7 @@ async fn status_says_what_a_node_is() {
 }
 
 #[tokio::test]
-async fn a_node_that_is_told_to_stop_answers_first() {
+async fn a_node_that_is_told_to_stop_answers_before_it_ends() {
     let nodes = nodes(2).await;
     let (asking, asked) = (&nodes[0], &nodes[1]);
     let stop = Remote::new("status", "stop").on(asked.addr().clone());
@@ -43,16 +38,16 @@ async fn a_node_that_is_told_to_stop_answers_first() {
     assert_eq!(NodeAddr::from_value(&answer).unwrap(), *asked.addr());
     asked.stopped().await;
     let gone = asking.comm().send(("sid",), &Remote::new("status", "get").on(asked.addr().clone())).await;
-    // over a connection that was kept, its end shows as a broken one
+    // on a kept connection, the end of the node shows as a broken connection
     assert!([ErrorKind::Unreachable, ErrorKind::Interrupted].contains(&kind(gone)));
     asking.stop().await;
 }
 
 #[tokio::test]
-async fn a_node_that_is_not_to_spawn_answers_unsupported() {
+async fn a_node_without_a_program_answers_a_spawn_with_unsupported() {
     let node = Node::builder().port(0).spawns(false).start().await.unwrap();
     assert_eq!(kind(node.spawn(NodeAddr::new("127.0.0.1", 0)).await), ErrorKind::Unsupported);
-    // a configuration that cannot be one is refused for that
+    // an invalid configuration is refused as such
     for bad in [Value::Null, Value::from(3), object([("ip", Value::from("127.0.0.1"))])] {
         let spawn = node.call(Gid::local(), "status", "spawn", vec![bad]).await;
         assert_eq!(kind(spawn), ErrorKind::BadArgument);
@@ -61,7 +56,7 @@ async fn a_node_that_is_not_to_spawn_answers_unsupported() {
 }
 
 #[tokio::test]
-async fn groups_are_a_nodes_own_map() {
+async fn groups_can_be_put_read_changed_and_deleted() {
     let node = node().await;
     let (a, b) = (NodeAddr::new("127.0.0.1", 1), NodeAddr::new("127.0.0.1", 2));
     let groups = node.groups();
@@ -107,7 +102,7 @@ async fn a_malformed_group_changes_nothing() {
 }
 
 #[tokio::test]
-async fn addresses_that_nobody_can_dial_are_refused_everywhere_and_made_up_ones_are_not() {
+async fn addresses_that_cannot_be_dialled_are_refused_and_unreachable_ones_are_not() {
     let node = node().await;
     let entry = |ip: &str, port: u16| object([("ip", Value::from(ip)), ("port", Value::from(port))]);
     node.groups().put("g", Vec::new()).await.unwrap();
@@ -147,19 +142,19 @@ async fn addresses_that_nobody_can_dial_are_refused_everywhere_and_made_up_ones_
 }
 
 #[tokio::test]
-async fn a_node_is_one_however_its_address_is_spelled() {
+async fn different_spellings_of_an_address_are_one_node() {
     let nodes = nodes(2).await;
     let (one, two) = (&nodes[0], &nodes[1]);
     let spelled = |node: &Node, ip: &str| NodeAddr::new(ip, node.addr().port());
     let (own, other) = (spelled(one, "localhost"), spelled(two, "LOCALHOST"));
     let set = one.groups().put("g", [own.clone(), other.clone()]).await.unwrap();
     assert_eq!((set.sid_of(&own.nid()), set.sid_of(&other.nid())), (Some(&own.sid()), Some(&other.sid())));
-    // there already, each stays as it was put
+    // nodes that are already in the group stay as they were put
     for again in [one.addr().clone(), two.addr().clone(), spelled(one, "::ffff:127.0.0.1")] {
         assert_eq!(one.groups().add("g", again).await.unwrap(), set);
     }
     assert_eq!(one.groups().get("all").await.unwrap().len(), 2);
-    // called once, summed once, and each answers with its own name
+    // each node is called once, counted once, and answers with its own name
     let reply = one.group("g").comm().send(("sid",), &Remote::new("status", "get")).await.unwrap();
     let answers: Vec<_> = reply.values.into_iter().collect();
     let mut expected =
@@ -184,8 +179,8 @@ async fn a_node_is_one_however_its_address_is_spelled() {
 }
 
 #[tokio::test]
-async fn a_node_knows_itself_by_every_spelling_and_takes_no_socket() {
-    // nobody could reach it where it says it is
+async fn a_call_on_any_spelling_of_a_nodes_own_address_uses_no_socket() {
+    // no other node can reach it at its stated address
     let me = NodeAddr::new("Host2.invalid", 9);
     let node = Node::builder().port(0).advertise(me.clone()).start().await.unwrap();
     for ip in ["host2.invalid", "HOST2.INVALID", "host2.invalid."] {
@@ -198,14 +193,14 @@ async fn a_node_knows_itself_by_every_spelling_and_takes_no_socket() {
     assert_eq!(node.groups().get("all").await.unwrap().len(), 1);
     assert_eq!((node.nid(), node.sid()), (me.nid(), me.sid()), "shown as written");
     assert_eq!(node.groups().get("all").await.unwrap().to_value().get(me.sid().as_str()), Some(&me.to_value()));
-    // it ends itself last and once
+    // the node that makes the call ends last, and only once
     let stopped = node.group("g").status().stop().await.unwrap();
     assert_eq!((stopped.values.len(), stopped.errors.len()), (1, 0));
     node.stopped().await;
 }
 
 #[tokio::test]
-async fn membership_knows_a_node_once_and_shows_it_as_it_spells_itself() {
+async fn membership_lists_a_node_once_under_its_own_spelling() {
     let quick = || membership::Settings::paced(Duration::from_millis(50));
     let start = async || Node::builder().port(0).membership(quick()).start().await.unwrap();
     let (one, two) = (start().await, start().await);
@@ -223,7 +218,7 @@ async fn membership_knows_a_node_once_and_shows_it_as_it_spells_itself() {
         .await;
         assert_eq!(node.groups().get("all").await.unwrap().len(), 2);
     }
-    // what was put stays as it was put
+    // members stay as they were put
     assert_eq!(one.groups().get("g").await.unwrap().sid_of(&two.addr().key()), Some(&spelled.sid()));
     stop(vec![one, two]).await;
 }
@@ -239,20 +234,20 @@ async fn a_groups_services_come_and_go_with_it() {
         node.groups().del("g").await.unwrap();
         assert_eq!(kind(sid("g").await), ErrorKind::UnknownGroup);
     }
-    // put again in its place, it is the same group with other members
+    // a group that is put again is the same group with other members
     node.groups().put("g", [node.addr().clone()]).await.unwrap();
     node.groups().put("g", Vec::new()).await.unwrap();
     assert!(sid("g").await.unwrap_err().message.contains("no members"));
-    // and for that call alone
+    // the deadline applies to that call alone
     assert!(sid("all").await.is_ok());
     node.stop().await;
 }
 
 #[tokio::test]
-async fn routes_name_services() {
+async fn routes_can_be_put_read_and_removed() {
     let nodes = nodes(2).await;
     let (one, two) = (&nodes[0], &nodes[1]);
-    // what a node shows of a service of its own is stubs, which call it from anywhere
+    // a node shows its own services as stubs, which can be called from anywhere
     let shown = one.routes().get("counter").await.unwrap();
     assert_eq!(
         shown.as_object().unwrap().keys().collect::<Vec<_>>(),
@@ -274,7 +269,7 @@ async fn routes_name_services() {
     }
     assert_eq!(kind(two.routes().put(Value::from(3), "x").await), ErrorKind::BadArgument);
     assert_eq!(kind(two.routes().put(object([]), "a/b").await), ErrorKind::BadArgument);
-    // a group's service by its group
+    // a service of a group, by its group
     let of_group = object([("service", Value::from("status")), ("gid", Value::from("all"))]);
     let shown = one.call(Gid::local(), "routes", "get", vec![of_group]).await.unwrap().into_value();
     assert!(shown.get("spawn").is_some());
@@ -282,12 +277,12 @@ async fn routes_name_services() {
 }
 
 #[tokio::test]
-async fn comm_calls_other_nodes() {
+async fn comm_send_calls_other_nodes() {
     let nodes = nodes(2).await;
     let (one, two) = (&nodes[0], &nodes[1]);
     let to = |service: &str, method: &str| Remote::new(service, method).on(two.addr().clone());
     assert_eq!(one.comm().send(("sid",), &to("status", "get")).await.unwrap(), Value::from(two.sid().as_str()));
-    // a service of a group, as that node sees the group
+    // the service of a group, as that node sees the group
     let all = to("status", "get").of(Gid::all());
     let seen = one.comm().send(("sid",), &all).await.unwrap();
     assert_eq!(seen.as_object().unwrap().len(), 1);
@@ -309,7 +304,7 @@ async fn comm_calls_other_nodes() {
 }
 
 #[tokio::test]
-async fn a_group_is_called_as_one() {
+async fn a_call_on_a_group_is_answered_by_all_members() {
     let nodes = nodes(3).await;
     group(&nodes, "g").await;
     let g = nodes[0].group("g");
@@ -320,7 +315,7 @@ async fn a_group_is_called_as_one() {
     assert_eq!(named(&reply), sids);
     assert!(reply.values.iter().all(|(sid, value)| *value == Value::from(sid.as_str())));
 
-    // sums are one number, everything else is by member
+    // sums are one number, and other answers are by member
     let counts = g.status().counts().await.unwrap();
     assert!(counts.value >= 6 && counts.errors.is_empty());
     let (used, total) = (g.status().heap_used().await.unwrap(), g.status().heap_total().await.unwrap());
@@ -330,7 +325,7 @@ async fn a_group_is_called_as_one() {
     let bogus: GroupReply = g.status().get("bogus").await.unwrap().try_into().unwrap();
     assert_eq!(bogus.errors.len(), 3);
 
-    // the members' own maps
+    // the groups of the members
     let extra = NodeAddr::new("127.0.0.1", 1);
     assert_eq!(named(&g.groups().put("h", addresses(&nodes)).await.unwrap()), sids);
     let _ = g.groups().add("h", extra.clone()).await.unwrap();
@@ -341,7 +336,7 @@ async fn a_group_is_called_as_one() {
     assert_eq!(kind(nodes[1].groups().get("h").await), ErrorKind::UnknownGroup);
     assert_eq!(g.groups().del("h").await.unwrap().errors.len(), 3);
 
-    // the members' own route tables
+    // the route tables of the members
     let stub = nodes[0].routes().get("counter").await.unwrap();
     let _ = g.routes().put(stub, "shared").await.unwrap();
     let counted = g.comm().send((1,), &Remote::new("shared", "add")).await.unwrap();
@@ -357,9 +352,9 @@ async fn a_group_is_called_as_one() {
 }
 
 #[tokio::test]
-async fn a_dead_member_costs_one_error_and_no_more() {
+async fn a_dead_member_costs_a_group_call_one_error() {
     let mut nodes = nodes(2).await;
-    // one that goes without a word
+    // a member that stops without a farewell
     nodes.push(Node::builder().port(0).membership(membership::Settings::off()).start().await.unwrap());
     group(&nodes, "g").await;
     let dead = nodes.pop().unwrap();
@@ -378,7 +373,7 @@ async fn a_member_that_never_answers_is_not_waited_for_past_the_deadline() {
     let nodes = nodes(2).await;
     group(&nodes, "g").await;
     let hasty = nodes[0].with_deadline(Duration::from_millis(300));
-    // only the second has the service, and it never answers
+    // only the second node has the service, and its method never answers
     let wait = Service::new("wait", |_| ()).async_method("on", |(), _, ()| async {
         std::future::pending::<()>().await;
         Ok::<(), CallError>(())
@@ -391,10 +386,10 @@ async fn a_member_that_never_answers_is_not_waited_for_past_the_deadline() {
 }
 
 #[tokio::test]
-async fn groups_overlap_and_views_differ() {
+async fn groups_can_overlap_and_views_can_differ() {
     let nodes = nodes(3).await;
     let at = addresses(&nodes);
-    // the same name means other nodes to each of them: a ring
+    // each node has other members under the same name: a ring
     for (index, node) in nodes.iter().enumerate() {
         node.groups().put("ring", [at[(index + 1) % 3].clone()]).await.unwrap();
     }
@@ -402,7 +397,7 @@ async fn groups_overlap_and_views_differ() {
         let reply = node.group("ring").comm().send(("sid",), &Remote::new("status", "get")).await.unwrap();
         assert_eq!(reply.values.keys().collect::<Vec<_>>(), [&nodes[(index + 1) % 3].sid()]);
     }
-    // two groups that share a node
+    // two groups share a node
     nodes[0].groups().put("left", [at[0].clone(), at[1].clone()]).await.unwrap();
     nodes[0].groups().put("right", [at[1].clone(), at[2].clone()]).await.unwrap();
     for gid in ["left", "right"] {
@@ -412,14 +407,14 @@ async fn groups_overlap_and_views_differ() {
         let read = node.call(Gid::local(), "counter", "read", ()).await.unwrap();
         assert_eq!(read, Answer::Value(Value::from(counted)));
     }
-    // what one does to its own view changes nobody else's
+    // a change of one node's view does not change the views of others
     nodes[0].groups().del("ring").await.unwrap();
     assert_eq!(nodes[1].groups().get("ring").await.unwrap().len(), 1);
     stop(nodes).await;
 }
 
 #[tokio::test]
-async fn a_service_is_written_once_and_found_in_every_group() {
+async fn a_service_is_available_in_every_group() {
     let shout = Service::new("shout", |scope: &Scope| scope.gid().to_string())
         .method("where", |gid: &mut String, ()| gid.clone())
         .async_method("size", |_, scope: Scope, ()| async move {
@@ -436,7 +431,7 @@ async fn a_service_is_written_once_and_found_in_every_group() {
 }
 
 #[tokio::test]
-async fn an_argument_that_does_not_fit_is_named() {
+async fn an_error_names_the_argument_of_the_wrong_type() {
     let node = node().await;
     for (arguments, says) in [
         (vec![], "add: argument 1"),
@@ -477,14 +472,14 @@ async fn a_groups_actor_that_panics_is_replaced_in_its_group() {
         g.call("fragile", "where", ()).await.is_ok_and(|answer| answer.into_value() == Value::from("g"))
     })
     .await;
-    // the others never noticed
+    // the other members do not notice
     assert!(g.status().counts().await.is_ok());
     assert!(node.group("all").call("fragile", "where", ()).await.is_ok());
     node.stop().await;
 }
 
 #[tokio::test]
-async fn callbacks_cross_the_wire() {
+async fn a_callback_is_called_from_another_node() {
     let nodes = nodes(2).await;
     let (one, two) = (&nodes[0], &nodes[1]);
     let heard = Arc::new(AtomicUsize::new(0));
@@ -506,7 +501,7 @@ async fn callbacks_cross_the_wire() {
 }
 
 #[tokio::test]
-async fn gossip_reaches_each_member_once() {
+async fn each_member_performs_a_gossiped_message_once() {
     let nodes = nodes(8).await;
     group(&nodes, "g").await;
     let read = async |node: &Node| node.call(Gid::local(), "counter", "read", ()).await.unwrap().into_value();
@@ -516,7 +511,7 @@ async fn gossip_reaches_each_member_once() {
             until("everyone has heard", async || read(node).await == Value::from(round as u32)).await;
         }
     }
-    // what came twice was performed once
+    // a message that arrived twice was performed once
     for node in &nodes {
         assert_eq!(read(node).await, Value::from(5));
     }
@@ -530,11 +525,11 @@ async fn gossip_reaches_each_member_once() {
 }
 
 #[tokio::test]
-async fn one_that_only_sends_to_a_group_performs_nothing_of_it() {
+async fn a_sender_outside_a_group_performs_none_of_its_messages() {
     let nodes = nodes(3).await;
     let outsider = node().await;
     for node in nodes.iter().chain([&outsider]) {
-        // notes are compared every millisecond, so that the outsider meets what it did not send
+        // members compare every millisecond, so that the sender outside the group meets messages that it did not send
         let config = GroupConfig::new(Gid::new("g").unwrap()).with("tick", 1);
         node.groups().put(config, addresses(&nodes)).await.unwrap();
     }
@@ -552,7 +547,7 @@ async fn one_that_only_sends_to_a_group_performs_nothing_of_it() {
 }
 
 #[tokio::test]
-async fn gossip_that_was_received_is_refused_and_gossip_that_is_none_too() {
+async fn repeated_and_malformed_gossip_is_refused() {
     let node = node().await;
     node.groups().put("g", [node.addr().clone()]).await.unwrap();
     let message = object([
@@ -605,9 +600,9 @@ async fn timers_run_until_they_are_stopped() {
 }
 
 #[tokio::test]
-async fn calls_that_call_themselves_end() {
+async fn calls_nested_too_deeply_are_refused() {
     let node = node().await;
-    // comm.send of comm.send of … on one node, deeper than calls may be nested
+    // comm.send of comm.send of … on one node, nested deeper than calls may be
     let mut call = (Vec::<Value>::new(), Remote::new("counter", "count").on(node.addr().clone()));
     for _ in 0..40 {
         let arguments = vec![Value::from(call.0), call.1.to_value()];
@@ -618,14 +613,14 @@ async fn calls_that_call_themselves_end() {
 }
 
 #[tokio::test]
-async fn a_full_node_says_so() {
+async fn a_full_node_answers_busy() {
     let settings = chinwag::actors::settings::Settings { calls_in_flight: 2, ..Default::default() };
     let builder = Node::builder().port(0).settings(settings).service(counter());
     let node = builder.start().await.unwrap();
     let hasty = node.with_deadline(Duration::from_millis(500));
     let never = || hasty.call(Gid::local(), "counter", "never", ());
     let (one, two, three) = tokio::join!(never(), never(), async {
-        // what fills it is asked of a full node too
+        // the load of a full node can be read
         until("both are under way", async || node.status().load().await.unwrap()["calls"].held == 2).await;
         kind(node.call(Gid::local(), "counter", "count", ()).await)
     });
@@ -645,7 +640,7 @@ async fn a_group_is_put_with_a_configuration() {
 }
 
 #[tokio::test]
-async fn functions_that_are_no_stubs_do_not_break_a_timer() {
+async fn a_function_that_is_not_a_stub_does_not_break_a_timer() {
     let node = node().await;
     let answer = node.apply(Function::new("][ not a function"), Vec::new()).await;
     assert!(answer.is_err());
@@ -654,7 +649,7 @@ async fn functions_that_are_no_stubs_do_not_break_a_timer() {
 }
 
 #[tokio::test]
-async fn a_call_from_elsewhere_is_a_call_from_here() {
+async fn a_call_from_another_node_is_performed_like_a_local_one() {
     let nodes = nodes(2).await;
     let call = Call::new(Gid::local(), "counter", "add", vec![Value::from(2)]);
     assert_eq!(nodes[0].call_on(nodes[1].addr(), call.clone()).await.unwrap().into_value(), Value::from(2));

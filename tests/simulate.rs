@@ -1,13 +1,16 @@
-//! The program's `simulate`: what it prints, what it refuses, and that a seed says the same however it is run.
+//! The command `simulate`: what it prints, what it refuses, and that the same seed gives the same results.
+#![allow(clippy::unwrap_used)]
 
-use std::{path::PathBuf, process::Command};
+mod support;
+
+use std::path::PathBuf;
 
 use serde_json::Value;
+use support::process::{run, text};
 
-#[allow(clippy::unwrap_used)] // a helper of tests
+/// Runs the command, and returns its exit code, standard output and standard error.
 fn simulate(arguments: &[&str]) -> (Option<i32>, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_chinwag")).arg("simulate").args(arguments).output().unwrap();
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let output = run(&[&["simulate"], arguments].concat());
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 
@@ -16,7 +19,7 @@ fn file(name: &str) -> PathBuf {
 }
 
 #[test]
-fn figures_are_json_and_the_same_each_time() {
+fn the_same_seed_prints_the_same_figures_as_json() {
     let ask = || {
         let (code, out, error) = simulate(&["--nodes", "20", "--runs", "6", "--loss", "0.2", "--seed", "9", "--json"]);
         assert_eq!((code, error.as_str()), (Some(0), ""));
@@ -40,7 +43,7 @@ fn figures_are_json_and_the_same_each_time() {
 }
 
 #[test]
-fn a_trace_and_a_picture_are_written() {
+fn a_trace_and_a_plot_are_written_to_files() {
     let (trace, again, picture) = (file("trace.txt"), file("again.txt"), file("picture.svg"));
     for trace in [&trace, &again] {
         let (code, out, _) = simulate(&[
@@ -68,7 +71,7 @@ fn a_trace_and_a_picture_are_written() {
 }
 
 #[test]
-fn membership_figures_have_one_shape_and_are_the_same_each_time() {
+fn membership_figures_always_have_the_same_keys_and_follow_from_the_seed() {
     let picture = file("removals.svg");
     let ask = |more: &[&str]| -> Value {
         let few = ["--membership", "--nodes", "5", "--protocol-period", "200ms", "--seed", "4", "--json"];
@@ -86,13 +89,13 @@ fn membership_figures_have_one_shape_and_are_the_same_each_time() {
         "idle_processor_micros_per_node_period",
         "peak_memory_bytes",
     ];
-    let run = || {
+    let measure = || {
         let mut figures = ask(&kills);
         let taken = machine.map(|key| figures[key].take());
         assert!(taken[..4].iter().all(|value| value.as_f64().unwrap() > 0.0), "{taken:?}");
         figures
     };
-    let figures = run();
+    let figures = measure();
     let keys: Vec<&str> = figures.as_object().unwrap().keys().map(String::as_str).collect();
     let virtual_ones = [
         "nodes",
@@ -127,10 +130,10 @@ fn membership_figures_have_one_shape_and_are_the_same_each_time() {
     }
     assert_eq!((&figures["kills"], &figures["unfinished_kills"]), (&2.into(), &0.into()), "{figures:#}");
     assert_eq!((&figures["death"], &figures["idle"]["periods"]), (&"refused".into(), &5.into()));
-    assert_eq!(run(), figures);
+    assert_eq!(measure(), figures);
     let picture = std::fs::read_to_string(picture).unwrap();
     assert!(picture.starts_with("<svg") && picture.contains("the last living node"), "{picture}");
-    // with nobody killed the keys stay, and are null
+    // without kills the keys are the same, and their values are null
     let idle = ask(&["--periods", "5", "--pause", "200ms", "--pause-every", "1s", "--paused", "0.2"]);
     assert_eq!(idle.as_object().unwrap().len(), wanted.len());
     assert_eq!((&idle["kills"], &idle["first_seconds"], &idle["death"]), (&0.into(), &Value::Null, &Value::Null));
@@ -138,7 +141,7 @@ fn membership_figures_have_one_shape_and_are_the_same_each_time() {
 }
 
 #[test]
-fn membership_is_shown_as_a_table() {
+fn membership_figures_are_printed_as_a_table() {
     let (code, out, error) =
         simulate(&["--membership", "--nodes", "4", "--kills", "1", "--periods", "1", "--death", "silent"]);
     assert_eq!((code, error.as_str()), (Some(0), ""));
@@ -148,7 +151,7 @@ fn membership_is_shown_as_a_table() {
 }
 
 #[test]
-fn what_cannot_be_is_refused_in_one_line() {
+fn invalid_arguments_print_one_line() {
     for (arguments, says) in [
         (&["--loss", "1"][..], "loss is a share from 0 to less than 1, not 1"),
         (&["--loss", "-0.1"], "not -0.1"),
@@ -183,19 +186,19 @@ fn what_cannot_be_is_refused_in_one_line() {
         (&["--membership", "--payload-bytes", "9"], "--payload-bytes"),
         (&["--membership", "--swarm", "3"], "--swarm"),
         (&["--membership", "--scenario", "x.json"], "--scenario"),
-        (&["--membership", "--nodes", "1"], "from 2 nodes on, not 1"),
+        (&["--membership", "--nodes", "1"], "at least 2 nodes, not 1"),
         (&["--membership", "--loss", "1"], "not 1"),
         (&["--membership", "--kills", "100001"], "at most 100000 nodes"),
         (&["--membership", "--kills", "0", "--periods", "0"], "nothing to measure"),
-        (&["--membership", "--periods", "9", "--death", "silent"], "--death means nothing"),
-        (&["--membership", "--periods", "9", "--plot", "x.svg"], "--plot draws"),
+        (&["--membership", "--periods", "9", "--death", "silent"], "--death needs kills"),
+        (&["--membership", "--periods", "9", "--plot", "x.svg"], "--plot needs kills"),
         (&["--membership", "--periods", "9", "--seconds", "9"], "--seconds"),
         (&["--membership", "--periods", "18446744073709551615"], "366 days"),
         (&["--membership", "--death", "slow"], "unknown death \"slow\""),
         (&["--membership", "--pause", "1s"], "--pause-every"),
         (&["--membership", "--pause", "5s", "--pause-every", "5s", "--paused", "0.1"], "shorter than its cycle"),
         (&["--membership", "--pause", "1s", "--pause-every", "5s", "--paused", "1"], "paused is a share"),
-        (&["--membership", "--pause", "1s", "--pause-every", "5s", "--paused", "0"], "more than a share of 0"),
+        (&["--membership", "--pause", "1s", "--pause-every", "5s", "--paused", "0"], "is more than 0"),
         (&["--membership", "--protocol-period", "9ms"], "9ms"),
         (&["--membership", "--protocol-period", "-1s"], "not negative"),
         (&["--membership", "--protocol-period", "soon"], "'soon'"),
@@ -210,8 +213,8 @@ fn what_cannot_be_is_refused_in_one_line() {
 }
 
 #[test]
-fn a_swarm_of_seeds_holds() {
-    // a build for debugging takes some thirty times as long as a release, which runs thousands by hand
+fn every_seed_of_a_swarm_keeps_the_guarantees() {
+    // few seeds, because a debug build takes about thirty times as long as a release build
     let (code, out, error) = simulate(&["--swarm", "50", "--seed", "1", "--json"]);
     let report: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(code, Some(0), "{report:#} {error}");
@@ -240,7 +243,8 @@ fn a_scenario_is_replayed_from_a_file() {
         (&Value::Array(vec![]), &1.into(), &0.into())
     );
     assert!(outcome["healed_after_ms"].as_u64().unwrap() > 0 && outcome["checked"].as_u64().unwrap() > 10, "{outcome}");
-    // broken for good between the two: it is found, and what is left of it when shrunk fails in the same way
+    // the link between two nodes stays broken: the run finds the violation, and the shrunk scenario fails in the same
+    // way
     write(
         r#"{"seed": 3, "nodes": 9, "overlay": "line", "latency": "constant:2", "loss": 0.2, "events": [
         {"at": 10, "do": "break", "from": 0, "to": 1}, {"at": 20, "do": "tell", "node": 0},
@@ -251,7 +255,10 @@ fn a_scenario_is_replayed_from_a_file() {
     assert_eq!(code, Some(1), "{error}");
     let lines: Vec<&str> = out.lines().collect();
     assert_eq!(lines[1], format!("  chinwag simulate --scenario {path}"), "{out}");
-    assert_eq!(lines[2], "whoever is connected has heard the same: node 0 has heard \"message 0\" and node 1 has not");
+    assert_eq!(
+        lines[2],
+        "connected nodes have heard the same messages: node 0 has heard \"message 0\" and node 1 has not"
+    );
     assert!(lines[3].starts_with("shrunk to 2 nodes and 2 events"), "{out}");
     write(lines[4]);
     let (code, again, _) = simulate(&["--scenario", path]);
@@ -259,7 +266,7 @@ fn a_scenario_is_replayed_from_a_file() {
     write(r#"{"seed": 3, "nodes": 2, "latency": "constant:2", "events": [{"at": 10, "do": "crash", "node": 2}]}"#);
     let (code, _, error) = simulate(&["--scenario", path]);
     assert_eq!(code, Some(2));
-    assert!(error.contains("names node 2; the last is 1"), "{error}");
+    assert!(error.contains("names node 2; the last node is 1"), "{error}");
     write("{}");
     assert_eq!(simulate(&["--scenario", path]).0, Some(2));
     let head = r#"{"seed": 3, "nodes": 3, "latency": "constant:2", "events": ["#;
@@ -269,13 +276,13 @@ fn a_scenario_is_replayed_from_a_file() {
         (r#"{"at": 10, "do": "partition", "side": [0]}"#, "unknown field `side`"),
         (r#"{"do": "heal"}"#, "missing field `at`"),
         (r#"{"at": 10, "do": "sing"}"#, "unknown variant `sing`"),
-        (r#"{"at": 18446744073709551615, "do": "heal"}"#, "the last moment is 3600000"),
-        (r#"{"at": 10, "do": "partition", "sides": [[0, 1], [1, 2]]}"#, "node 1 stands on two sides"),
-        (r#"{"at": 10, "do": "cut", "from": 1, "to": 1}"#, "no way to itself"),
-        (r#"{"at": 10, "do": "join", "node": 1, "through": [0]}"#, "only where nodes watch each other"),
+        (r#"{"at": 18446744073709551615, "do": "heal"}"#, "the latest time is 3600000 ms"),
+        (r#"{"at": 10, "do": "partition", "sides": [[0, 1], [1, 2]]}"#, "node 1 is on two sides"),
+        (r#"{"at": 10, "do": "cut", "from": 1, "to": 1}"#, "no link to itself"),
+        (r#"{"at": 10, "do": "join", "node": 1, "through": [0]}"#, "needs \"watch\""),
         (r#"{"at": 10, "do": "join", "node": 1, "through": [1]}"#, "not through itself"),
         (r#"{"at": 10, "do": "put", "group": "g", "on": [], "members": [1]}"#, "on at least one node"),
-        (r#"{"at": 10, "do": "put", "group": "all", "on": [1], "members": [1]}"#, "a group of its own, not \"all\""),
+        (r#"{"at": 10, "do": "put", "group": "all", "on": [1], "members": [1]}"#, "cannot put the group \"all\""),
         (r#"{"at": 10, "do": "loss", "share": 1}"#, "less than 1, not 1"),
         (r#"{"at": 10, "do": "latency", "latency": "constant:600000"}"#, "at most 60000 ms on average"),
         (r#"{"at": 10, "do": "tell", "node": 0, "bytes": 8388609}"#, "at most 8388608 bytes"),
@@ -288,7 +295,7 @@ fn a_scenario_is_replayed_from_a_file() {
 }
 
 #[test]
-fn what_nobody_was_there_to_tell_is_said() {
+fn messages_of_a_crashed_node_are_counted_as_not_told() {
     let scenario = file("untold.json");
     let path = scenario.to_str().unwrap();
     let text = r#"{"seed": 1, "nodes": 2, "latency": "constant:2", "events": [

@@ -1,12 +1,12 @@
-//! The floor: what actix-web does without chinwag, and other roles in which a benchmark starts itself again.
+//! The lower bound: actix-web without chinwag. A benchmark starts itself again in one of two roles.
 //!
 //! ```text
-//! BENCH --role bare BYTES   an actix-web server of one worker, as a node has one, that reads each request's body and
-//!                           answers with so many bytes
+//! BENCH --role bare BYTES   an actix-web server of one worker, like a node, that reads the body of each request and
+//!                           answers with this many bytes
 //! BENCH --role node         a node with the service `echo`
 //! ```
 //!
-//! Either prints its address, and ends when its stdin does, that is, with whoever started it.
+//! Both print their address, and end when their stdin ends, and so with their parent.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -19,7 +19,7 @@ use chinwag::{Node, Service};
 
 const ROLE: &str = "--role";
 
-/// Plays the role that the arguments name, if they name one.
+/// Runs the role that the arguments name, if they name one.
 pub fn role(arguments: &[String]) -> Option<ExitCode> {
     let [first, role, rest @ ..] = arguments else { return None };
     if first != ROLE {
@@ -73,7 +73,7 @@ fn node() {
     });
 }
 
-/// A service that answers what it was asked.
+/// A service that answers with its argument.
 pub fn echo() -> Service<()> {
     Service::new("echo", |_| ()).method("echo", |(), (text,): (String,)| text)
 }
@@ -86,7 +86,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts it, and does not wait.
+    /// Starts the process without waiting.
     pub fn start(role: &str, bytes: usize) -> Process {
         let program = std::env::current_exe().expect("this program");
         let mut command = Command::new(program);
@@ -96,14 +96,14 @@ impl Process {
         Process { child, said }
     }
 
-    /// Where it listens, once it does.
+    /// Waits until the process listens, and returns its address.
     pub fn address(&mut self) -> SocketAddr {
         let mut line = String::new();
         self.said.read_line(&mut line).expect("its address");
         line.trim().parse().expect("an address")
     }
 
-    /// The operating system's name for it.
+    /// The ID of the process.
     pub fn id(&self) -> u32 {
         self.child.id()
     }

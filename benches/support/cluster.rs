@@ -1,11 +1,11 @@
-//! Processes that join each other and watch each other: chinwag nodes, or agents of serf beside them.
+//! Processes that join each other and detect failures: chinwag nodes, or agents of serf for comparison.
 //!
-//! Every process has an address of its own on loopback and joins through one that runs already. What it says about the
-//! others is pushed to the benchmark: a node by server-sent events (`GET /local/membership/events`), an agent by its log.
-//! Nothing is polled while something is measured, because on two cores the polling would be most of the load.
+//! Every process has its own address on loopback, and joins through one that already runs. It pushes its reports about
+//! the others to the benchmark: a node by server-sent events (`GET /local/membership/events`), an agent by its log. The
+//! benchmark polls nothing while it measures, because on two cores the polling would be most of the load.
 //!
-//! Ports are taken from below the range that the system gives to outgoing connections. A killed node's port is therefore
-//! free when the node is started again, and nobody connects to it by accident meanwhile.
+//! The ports are below the range that the system uses for outgoing connections. The port of a killed node is therefore
+//! free when the node restarts, and no other process connects to it by accident.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,30 +25,30 @@ use tokio::{
     time::timeout,
 };
 
-use super::town::PROGRAM;
+use super::program::node_command;
 
-/// How long a process may take to start, and a request for a view to be answered.
+/// The timeout for the start of a process, and for the answer to a request for a view.
 const START: Duration = Duration::from_secs(30);
 
-/// How long all may take to see all. Generous: on a busy machine, agents of serf that join at once need several of their
-/// exchanges of views, 30 s apart.
+/// The timeout until all processes see all. It is generous: on a busy machine, agents of serf that join at once need
+/// several exchanges of views, which are 30 s apart.
 const MEETING: Duration = Duration::from_secs(120);
 
-/// How long a view that is not complete is left alone before it is asked for again. Answers are long where groups are
-/// large, and whoever has to give them is busy.
+/// The pause between two requests for an incomplete view. The answers are long in large groups, and cost the process
+/// time.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What the processes run.
+/// The program that the processes run.
 #[derive(Clone, Debug)]
 pub enum Kind {
-    /// This project's program, with default settings.
+    /// The program of this project, with default settings.
     Chinwag,
-    /// The agent of serf, found at this path, with its default profile (LAN).
+    /// The agent of serf at this path, with its default profile (LAN).
     Serf(PathBuf),
 }
 
 impl Kind {
-    /// Serf, where it is installed: `CHINWAG_SERF`, or `serf` on the path.
+    /// Serf, if it is installed: `CHINWAG_SERF`, or `serf` on the path.
     ///
     /// # Errors
     /// Why it cannot be run.
@@ -62,7 +62,7 @@ impl Kind {
         }
     }
 
-    /// What tables call it.
+    /// The name in tables.
     pub fn name(&self) -> &'static str {
         match self {
             Kind::Chinwag => "chinwag",
@@ -71,25 +71,25 @@ impl Kind {
     }
 }
 
-/// What a process said about another one.
+/// A report of a process about another one.
 #[derive(Clone, Copy, Debug)]
-pub struct Notice {
-    /// Port of the process that said it.
+pub struct MemberReport {
+    /// The port of the process that reports.
     pub by: u16,
-    /// Port of the process that it is about.
+    /// The port of the process that the report is about.
     pub about: u16,
-    /// What it said.
-    pub what: What,
-    /// When it arrived here.
+    /// The content of the report.
+    pub change: Change,
+    /// When the report arrived here.
     pub at: Instant,
 }
 
-/// What a process can say about another one.
+/// The content of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
-    /// It is a member: for the first time, or again.
+pub enum Change {
+    /// The process is a member, for the first time or again.
     Joined,
-    /// It was removed by a verdict.
+    /// A verdict has removed the process.
     Failed,
 }
 
@@ -97,7 +97,7 @@ pub enum What {
 struct Member {
     port: u16,
     child: Child,
-    /// Reads what it says.
+    /// The task that reads its reports.
     listening: Option<AbortHandle>,
 }
 
@@ -113,36 +113,50 @@ impl Drop for Member {
 pub struct Cluster {
     kind: Kind,
     members: BTreeMap<u16, Member>,
-    /// Whether nodes are listened to. Agents always are.
+    /// Whether the benchmark reads the reports of nodes. It always reads those of agents.
     listen: bool,
     client: awc::Client,
-    say: mpsc::UnboundedSender<Notice>,
-    heard: mpsc::UnboundedReceiver<Notice>,
-    /// Whom each agent of serf sees. Nodes are asked.
+    sender: mpsc::UnboundedSender<MemberReport>,
+    receiver: mpsc::UnboundedReceiver<MemberReport>,
+    /// The view of each agent of serf. Nodes are asked for their views.
     views: BTreeMap<u16, BTreeSet<u16>>,
-    /// How many of the processes saw all of them when the start was over.
+    /// The number of processes that saw all of them at the end of the start.
     pub complete: usize,
-    /// How long that took, from the first start.
+    /// The time from the first start until all processes were up.
+    pub up: Duration,
+    /// The time from the first start until all that could see all did.
     pub met: Duration,
 }
 
 impl Cluster {
-    /// Starts so many at once, each of which joins through the first, and waits until all see all, two minutes at most.
+    /// Starts processes at once, each of which joins through the first, and waits until all see all, for two minutes at
+    /// most.
     ///
     /// # Errors
-    /// What did not start.
+    /// The processes that did not start.
     pub async fn start(kind: Kind, nodes: usize, listen: bool) -> Result<Cluster, String> {
-        let (say, heard) = mpsc::unbounded_channel();
+        let (sender, receiver) = mpsc::unbounded_channel();
         let connector = awc::Connector::new().limit(0);
         let client = awc::Client::builder().connector(connector).disable_timeout().finish();
         let (members, views) = (BTreeMap::new(), BTreeMap::new());
-        let mut cluster =
-            Cluster { kind, members, listen, client, say, heard, views, complete: 0, met: Duration::ZERO };
-        // an agent of serf has another port, for its own clients
+        let mut cluster = Cluster {
+            kind,
+            members,
+            listen,
+            client,
+            sender,
+            receiver,
+            views,
+            complete: 0,
+            up: Duration::ZERO,
+            met: Duration::ZERO,
+        };
+        // an agent of serf has a second port for its own clients
         let ports = free_ports(nodes)?;
         let began = Instant::now();
         cluster.add(&ports[..1], None).await?;
         cluster.add(&ports[1..], Some(ports[0])).await?;
+        cluster.up = began.elapsed();
         for port in ports {
             let left = MEETING.saturating_sub(began.elapsed()).max(PAUSE);
             cluster.complete += usize::from(cluster.sees(port, nodes, left).await);
@@ -151,7 +165,7 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// Starts processes at once, and waits until each is up and is listened to.
+    /// Starts processes at once, and waits until each is up and its reports are read.
     async fn add(&mut self, ports: &[u16], through: Option<u16>) -> Result<(), String> {
         let mut started = Vec::new();
         for &port in ports {
@@ -163,7 +177,7 @@ impl Cluster {
             let kind = self.kind.clone();
             let up = async {
                 while let Ok(Some(line)) = lines.next_line().await {
-                    // a node prints one line, when it is up
+                    // a node prints one line when it is up
                     if matches!(kind, Kind::Chinwag) || line.contains("Serf agent running") {
                         return true;
                     }
@@ -174,8 +188,8 @@ impl Cluster {
                 return Err(format!("{} does not start on port {port}", self.kind.name()));
             }
             let listening = match self.kind {
-                Kind::Serf(_) => Some(follow_log(port, lines, self.say.clone())),
-                Kind::Chinwag if self.listen => Some(follow_events(&self.client, port, self.say.clone()).await?),
+                Kind::Serf(_) => Some(follow_log(port, lines, self.sender.clone())),
+                Kind::Chinwag if self.listen => Some(follow_events(&self.client, port, self.sender.clone()).await?),
                 Kind::Chinwag => None,
             };
             self.views.insert(port, BTreeSet::new());
@@ -188,8 +202,7 @@ impl Cluster {
         let seed = through.map(|port| format!("127.0.0.1:{port}"));
         let mut command = match &self.kind {
             Kind::Chinwag => {
-                let mut command = Command::new(PROGRAM);
-                command.args(["--json", "--group", "town", "--port", &port.to_string()]);
+                let mut command = Command::from(node_command(&["--group", "bench", "--port", &port.to_string()]));
                 command.args(seed.iter().flat_map(|seed| ["--join", seed.as_str()]));
                 command
             }
@@ -211,12 +224,12 @@ impl Cluster {
         self.members.keys().copied().collect()
     }
 
-    /// The operating system's names of the processes.
+    /// The IDs of the processes.
     pub fn processes(&self) -> Vec<u32> {
         self.members.values().filter_map(|member| member.child.id()).collect()
     }
 
-    /// Whether a process sees so many members, itself among them, within this time.
+    /// Whether a process sees this number of members, itself included, before the timeout.
     pub async fn sees(&mut self, port: u16, members: usize, patience: Duration) -> bool {
         let seeing = async {
             while self.view(port).await.is_none_or(|view| view.len() != members) {
@@ -226,11 +239,11 @@ impl Cluster {
         timeout(patience, seeing).await.is_ok()
     }
 
-    /// Whom a process sees. None where it does not answer.
+    /// The members that a process sees, or `None` if it does not answer.
     pub async fn view(&mut self, port: u16) -> Option<BTreeSet<u16>> {
         if let Kind::Serf(_) = self.kind {
-            while let Ok(notice) = self.heard.try_recv() {
-                self.note(notice);
+            while let Ok(report) = self.receiver.try_recv() {
+                self.note(report);
             }
             return self.views.get(&port).cloned();
         }
@@ -243,31 +256,31 @@ impl Cluster {
         timeout(START, asking).await.ok().flatten()
     }
 
-    /// What was said next.
-    pub async fn next(&mut self) -> Option<Notice> {
-        let notice = self.heard.recv().await?;
-        self.note(notice);
-        Some(notice)
+    /// The next report.
+    pub async fn next(&mut self) -> Option<MemberReport> {
+        let report = self.receiver.recv().await?;
+        self.note(report);
+        Some(report)
     }
 
-    /// What was said and not yet read.
-    pub fn said(&mut self) -> Vec<Notice> {
-        let said: Vec<Notice> = std::iter::from_fn(|| self.heard.try_recv().ok()).collect();
-        for notice in &said {
-            self.note(*notice);
+    /// The reports that have arrived and were not read.
+    pub fn reports(&mut self) -> Vec<MemberReport> {
+        let reports: Vec<MemberReport> = std::iter::from_fn(|| self.receiver.try_recv().ok()).collect();
+        for report in &reports {
+            self.note(*report);
         }
-        said
+        reports
     }
 
-    fn note(&mut self, Notice { by, about, what, .. }: Notice) {
+    fn note(&mut self, MemberReport { by, about, change, .. }: MemberReport) {
         let view = self.views.entry(by).or_default();
-        match what {
-            What::Joined => view.insert(about),
-            What::Failed => view.remove(&about),
+        match change {
+            Change::Joined => view.insert(about),
+            Change::Failed => view.remove(&about),
         };
     }
 
-    /// Stops a process where it is, so that it answers nobody, while its port still accepts connections.
+    /// Suspends a process, so that it answers nobody while its port still accepts connections.
     pub async fn silence(&self, port: u16) -> Instant {
         let id = self.members.get(&port).and_then(|member| member.child.id()).expect("a process that runs");
         let at = Instant::now();
@@ -285,16 +298,16 @@ impl Cluster {
         at
     }
 
-    /// Starts a process again on its port, joining through another.
+    /// Restarts a process on its port. It joins through another one.
     ///
     /// # Errors
-    /// What did not start.
+    /// The process that did not start.
     pub async fn restart(&mut self, port: u16) -> Result<(), String> {
         let through = *self.members.keys().next().expect("another one");
         self.add(&[port], Some(through)).await
     }
 
-    /// Kills all, and waits until they are gone.
+    /// Kills all processes, and waits until they are gone.
     pub async fn stop(mut self) {
         let members = std::mem::take(&mut self.members);
         join_all(members.into_values().map(|mut member| async move {
@@ -304,11 +317,11 @@ impl Cluster {
     }
 }
 
-/// Even ports that are free, and the one above each, from below the range for outgoing connections.
+/// Even ports that are free together with the next one, below the range for outgoing connections.
 fn free_ports(count: usize) -> Result<Vec<u16>, String> {
     let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
     let first_outgoing = range.split_whitespace().next().and_then(|port| port.parse().ok()).unwrap_or(32_768);
-    // not the same ports in every round: those of the last one may not be free yet
+    // other ports in every round, because those of the last one may not be free yet
     let first = rand::random_range(10_000..20_000_u16) & !1;
     let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
     let ports: Vec<u16> =
@@ -316,11 +329,11 @@ fn free_ports(count: usize) -> Result<Vec<u16>, String> {
     if ports.len() == count { Ok(ports) } else { Err(format!("{} of {count} ports are free", ports.len())) }
 }
 
-/// Reads a node's events.
+/// Reads the events of a node.
 async fn follow_events(
     client: &awc::Client,
     port: u16,
-    say: mpsc::UnboundedSender<Notice>,
+    sender: mpsc::UnboundedSender<MemberReport>,
 ) -> Result<AbortHandle, String> {
     let request = client.get(format!("http://127.0.0.1:{port}/local/membership/events"));
     let answer = timeout(START, request.send()).await.map_err(|_| format!("port {port} sends no events"))?;
@@ -332,8 +345,8 @@ async fn follow_events(
             text.extend_from_slice(&bytes);
             while let Some(end) = text.iter().position(|&byte| byte == b'\n') {
                 let line: Vec<u8> = text.drain(..=end).collect();
-                if let Some((what, about)) = line.strip_prefix(b"data: ").and_then(event) {
-                    let _ = say.send(Notice { by: port, about, what, at });
+                if let Some((change, about)) = line.strip_prefix(b"data: ").and_then(event) {
+                    let _ = sender.send(MemberReport { by: port, about, change, at });
                 }
             }
         }
@@ -341,19 +354,23 @@ async fn follow_events(
     Ok(reading.abort_handle())
 }
 
-/// What an event says about whom. None where it is neither of the two that count.
-fn event(line: &[u8]) -> Option<(What, u16)> {
+/// The report in an event, or `None` if the event is of another kind.
+fn event(line: &[u8]) -> Option<(Change, u16)> {
     let event: Json = serde_json::from_slice(line).ok()?;
-    let what = match event["event"].as_str()? {
-        "joined" | "rejoined" => What::Joined,
-        "failed" => What::Failed,
+    let change = match event["event"].as_str()? {
+        "joined" | "rejoined" => Change::Joined,
+        "failed" => Change::Failed,
         _ => return None,
     };
-    Some((what, u16::try_from(event["node"]["port"].as_u64()?).ok()?))
+    Some((change, u16::try_from(event["node"]["port"].as_u64()?).ok()?))
 }
 
 /// Reads the log of an agent of serf.
-fn follow_log(port: u16, mut lines: Lines<BufReader<ChildStdout>>, say: mpsc::UnboundedSender<Notice>) -> AbortHandle {
+fn follow_log(
+    port: u16,
+    mut lines: Lines<BufReader<ChildStdout>>,
+    sender: mpsc::UnboundedSender<MemberReport>,
+) -> AbortHandle {
     let reading = tokio::task::spawn_local(async move {
         while let Ok(Some(line)) = lines.next_line().await {
             let at = Instant::now();
@@ -361,9 +378,10 @@ fn follow_log(port: u16, mut lines: Lines<BufReader<ChildStdout>>, say: mpsc::Un
                 let (_, rest) = line.split_once(event)?;
                 rest.trim().strip_prefix('n')?.split(' ').next()?.parse().ok()
             };
-            let joined = named("serf: EventMemberJoin:").map(|about| (What::Joined, about));
-            if let Some((what, about)) = joined.or_else(|| Some((What::Failed, named("serf: EventMemberFailed:")?))) {
-                let _ = say.send(Notice { by: port, about, what, at });
+            let joined = named("serf: EventMemberJoin:").map(|about| (Change::Joined, about));
+            if let Some((change, about)) = joined.or_else(|| Some((Change::Failed, named("serf: EventMemberFailed:")?)))
+            {
+                let _ = sender.send(MemberReport { by: port, about, change, at });
             }
         }
     });

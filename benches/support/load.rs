@@ -1,7 +1,7 @@
-//! Load: so many calls under way at a time, for so long, each timed.
+//! Load: a number of concurrent calls for some time, each of them timed.
 //!
-//! Each of N tasks makes a call, waits for its answer, and makes the next (a closed loop), all on one thread. What
-//! ends in the first fifth of the time is not counted.
+//! Each of N tasks makes a call, waits for its answer, and makes the next (a closed loop), all on one thread. Calls
+//! that end in the first fifth of the time are not counted.
 
 use std::{
     cell::{Cell, RefCell},
@@ -15,31 +15,31 @@ use serde_json::{Value as Json, json};
 
 use super::proc;
 
-/// What came of it.
+/// The results of a run.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// Calls answered a second.
+    /// Answered calls per second.
     pub rate: f64,
-    /// How long each took, in nanoseconds.
+    /// The latency of each call in nanoseconds.
     pub latencies: Histogram<u64>,
-    /// How many failed.
+    /// The number of failed calls.
     pub failed: u64,
-    /// Processor time that a call took of this process and of the server's, in microseconds.
+    /// The processor time of a call in this process and in the server's, in microseconds.
     pub cost: (f64, f64),
 }
 
-/// Latencies from a microsecond to a minute, exact to three digits.
+/// A histogram from a microsecond to a minute, exact to three digits.
 pub fn latencies() -> Histogram<u64> {
     Histogram::new_with_bounds(1_000, 60_000_000_000, 3).expect("bounds that do")
 }
 
 impl Run {
-    /// The latency that such a share of the calls does not exceed, in milliseconds.
+    /// The latency in milliseconds that this share of the calls does not exceed.
     pub fn milliseconds(&self, share: f64) -> f64 {
         self.latencies.value_at_quantile(share) as f64 / 1e6
     }
 
-    /// For `--json`.
+    /// The results as JSON.
     pub fn json(&self) -> Json {
         json!({"calls_per_second": self.rate, "failed": self.failed, "latency_ms": {
             "p50": self.milliseconds(0.5), "p90": self.milliseconds(0.9),
@@ -47,7 +47,7 @@ impl Run {
         }})
     }
 
-    /// Several runs of the same thing: the median rate, and all their latencies.
+    /// The results of several runs of the same kind: the median rate, and the latencies of all.
     pub fn of(runs: &[Run]) -> Run {
         let rates: Vec<f64> = runs.iter().map(|run| run.rate).collect();
         let mut all = latencies();
@@ -65,7 +65,7 @@ impl Run {
     }
 }
 
-/// Keeps so many calls under way on a server, which is a process. Runs on a thread with a local task set.
+/// Keeps a number of calls under way on a server in another process. It must run on a thread with a local task set.
 pub async fn drive<F, Fut>(server: u32, in_flight: usize, time: Duration, call: F) -> Run
 where
     F: Fn() -> Fut + Clone + 'static,

@@ -1,65 +1,68 @@
-//! What the benchmarks share: their arguments, tables and JSON, the processes they measure against, and load.
+//! Shared by the benchmarks: arguments, tables and JSON, processes to measure and to compare with, and load.
 //!
-//! A benchmark compares within one run: the machine's speed drifts from minute to minute, and a ratio of two figures
-//! taken in turn drifts less. So whatever a figure is to be judged by (a bare server, the JavaScript reference) runs in
-//! the same program, in processes of its own; the program starts itself again for that, with a role.
+//! A benchmark compares figures of the same run, because the speed of the machine drifts from minute to minute, and a
+//! ratio of two figures that are taken in turn drifts less. So everything that a figure is compared with (a bare
+//! server, the JavaScript reference) runs in the same program, in processes of its own. The program starts itself again
+//! in a role for that.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod bare;
 pub mod cluster;
 pub mod load;
 pub mod proc;
+#[path = "../../tests/support/program.rs"]
+pub mod program;
 pub mod reference;
-pub mod town;
+pub mod spawned_group;
 
 use std::{fmt::Display, ops::RangeInclusive, process::ExitCode, str::FromStr};
 
 use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
 use serde_json::{Map, Value as Json, json};
 
-/// What a benchmark was asked for on its command line.
+/// The options of most benchmarks.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// One JSON object in place of the tables.
+    /// Print one JSON object instead of tables.
     pub json: bool,
-    /// A tenth of the work: for a look, not for a figure.
+    /// Do a tenth of the work, for a first look.
     pub quick: bool,
-    /// How many nodes, where there is a number of them.
+    /// The number of nodes.
     pub nodes: usize,
-    /// Only this many calls in flight, where there is a choice: for a profiler.
+    /// Measure only this number of calls in flight, for a profiler.
     pub in_flight: Option<usize>,
-    /// The largest network, where they grow.
+    /// The size of the largest network.
     pub most: Option<usize>,
 }
 
-/// What every benchmark can be asked for.
+/// The options of every benchmark.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Common {
-    /// One JSON object in place of the tables.
+    /// Print one JSON object instead of tables.
     pub json: bool,
-    /// A tenth of the work: for a look, not for a figure.
+    /// Do a tenth of the work, for a first look.
     pub quick: bool,
 }
 
-/// The arguments that are still to be read.
+/// The arguments that have not been read yet.
 pub type Arguments<'a> = dyn Iterator<Item = &'a str> + 'a;
 
-/// Options that a benchmark has besides the common ones.
+/// The options of one benchmark besides the common ones.
 pub trait OwnOptions: Default {
-    /// How `--help` shows them.
+    /// The options in the form that `--help` shows.
     const USAGE: &'static str;
 
-    /// Takes an option, and its value from the arguments that follow. Returns whether there is such an option.
+    /// Takes an option, and its value from the arguments that follow. Returns whether the option exists.
     ///
     /// # Errors
     /// What is wrong with the value.
     fn take(&mut self, option: &str, arguments: &mut Arguments<'_>) -> Result<bool, String>;
 }
 
-/// Reads the value of an option.
+/// Parses the value of an option.
 ///
 /// # Errors
-/// If it is missing, not a number, or outside of its range.
+/// If the value is missing, not a number, or out of range.
 pub fn number<T>(option: &str, arguments: &mut Arguments<'_>, range: RangeInclusive<T>) -> Result<T, String>
 where
     T: FromStr + PartialOrd + Display,
@@ -89,7 +92,7 @@ impl OwnOptions for Options {
     }
 }
 
-/// Runs a benchmark: the role this process was started for, or the whole of it.
+/// Runs a benchmark, or the role that this process was started for.
 pub fn main(about: &str, run: impl FnOnce(Options) -> Report) -> ExitCode {
     main_with(about, |Common { json, quick }, options: Options| run(Options { json, quick, ..options }))
 }
@@ -106,7 +109,7 @@ pub fn main_with<O: OwnOptions>(about: &str, run: impl FnOnce(Common, O) -> Repo
         match argument {
             "--json" => common.json = true,
             "--quick" => common.quick = true,
-            // what cargo passes to every benchmark
+            // cargo passes this to every benchmark
             "--bench" => {}
             "--help" | "-h" => {
                 println!("{}", help(about, O::USAGE));
@@ -119,7 +122,7 @@ pub fn main_with<O: OwnOptions>(about: &str, run: impl FnOnce(Common, O) -> Repo
             },
         }
     }
-    // many peers mean many connections, in this program too
+    // this program, too, has a connection to each of many peers
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     let report = run(common, own);
     if common.json {
@@ -142,7 +145,7 @@ fn usage(about: &str, own: &str, why: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// What a benchmark says, as text and as JSON.
+/// The report of a benchmark, as text and as JSON.
 #[derive(Debug)]
 pub struct Report {
     text: String,
@@ -150,7 +153,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// The report of a benchmark, which starts with the machine.
+    /// A report, which starts with the machine.
     pub fn new(name: &str) -> Report {
         let machine = proc::machine();
         let json = json!({"benchmark": name, "machine": machine});
@@ -158,24 +161,24 @@ impl Report {
         Report { text: format!("{name}, on {machine}\n"), json }
     }
 
-    /// A line of its own: what was skipped, or how to read what follows.
+    /// Adds a line: something that was skipped, or how to read what follows.
     pub fn line(&mut self, line: impl Display) {
         self.text.push_str(&format!("\n{line}\n"));
     }
 
-    /// Something that could not be measured, which both forms say.
+    /// Adds something that could not be measured to both forms.
     pub fn skipped(&mut self, what: &str, why: &str) {
         self.line(format!("skipped: {what}: {why}"));
         let skipped = self.json.entry("skipped").or_insert_with(|| json!({}));
         skipped[what] = why.into();
     }
 
-    /// A figure, or a map of them, of the JSON.
+    /// Adds a figure or a map of figures to the JSON.
     pub fn put(&mut self, key: &str, value: impl Into<Json>) {
         self.json.insert(key.to_owned(), value.into());
     }
 
-    /// A table: text in the first column, figures in the others. The JSON has its rows as objects.
+    /// Adds a table, with text in the first column and figures in the others. Its rows are objects in the JSON.
     pub fn table(&mut self, key: &str, columns: &[&str], rows: &[Vec<Cell>]) {
         let mut table = Table::new();
         table.load_style(ASCII_MARKDOWN).set_header(columns.to_vec());
@@ -195,25 +198,25 @@ impl Report {
     }
 }
 
-/// A figure, as people read it and as it is.
+/// A figure as text for people and as a number.
 #[derive(Clone, Debug)]
 pub struct Cell {
     text: String,
     json: Json,
 }
 
-/// Words.
+/// A cell with text.
 pub fn words(words: impl Into<String>) -> Cell {
     let text = words.into();
     Cell { json: text.clone().into(), text }
 }
 
-/// A figure with so many decimals.
+/// A cell with this number of decimals.
 pub fn figure(figure: f64, decimals: usize) -> Cell {
     Cell { text: format!("{figure:.decimals$}"), json: json!(figure) }
 }
 
-/// A number of things.
+/// A cell with a number of things.
 pub fn count(count: u64) -> Cell {
     let digits = count.to_string();
     let grouped: Vec<&str> =
@@ -221,12 +224,12 @@ pub fn count(count: u64) -> Cell {
     Cell { text: grouped.join(","), json: json!(count) }
 }
 
-/// A share, in per cent.
+/// A cell with a share in per cent.
 pub fn share(share: f64) -> Cell {
     Cell { text: format!("{:.0}%", share * 100.0), json: json!(share) }
 }
 
-/// Nothing to say.
+/// An empty cell.
 pub fn none() -> Cell {
     Cell { text: String::new(), json: Json::Null }
 }
@@ -236,7 +239,7 @@ pub fn median(figures: &[f64]) -> f64 {
     quantile(figures, 0.5)
 }
 
-/// The figure that such a share of them does not exceed.
+/// The figure that this share of the figures does not exceed.
 pub fn quantile(figures: &[f64], share: f64) -> f64 {
     let mut figures = figures.to_vec();
     figures.sort_by(f64::total_cmp);

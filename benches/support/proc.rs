@@ -1,8 +1,8 @@
-//! What the operating system says of processes and of the machine.
+//! What the operating system reports about processes and the machine.
 
 use std::{fs, time::Duration};
 
-/// The machine in a line: processor, cores, memory, kernel.
+/// The machine in one line: processor, cores, memory, kernel.
 pub fn machine() -> String {
     let line = |path: &str, key: &str| -> Option<String> {
         let text = fs::read_to_string(path).ok()?;
@@ -17,7 +17,7 @@ pub fn machine() -> String {
     format!("{model}, {cores} cores{memory}, {} {}", std::env::consts::OS, kernel.trim())
 }
 
-/// The processes that this one started and that run a program of this name (its first 15 characters).
+/// The children of this process that run a program of this name (its first 15 characters).
 pub fn children(name: &str) -> Vec<u32> {
     let of = std::process::id().to_string();
     let entries = fs::read_dir("/proc").map(|entries| entries.flatten().collect::<Vec<_>>()).unwrap_or_default();
@@ -30,18 +30,18 @@ pub fn children(name: &str) -> Vec<u32> {
     .collect()
 }
 
-/// A process's memory in megabytes.
+/// The memory of a process in megabytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Memory {
-    /// What of it is resident, the program's own text included (RSS).
+    /// The resident memory, with the program's own text (RSS).
     pub resident: f64,
-    /// The same with what is shared divided by those who share it (PSS).
+    /// The resident memory with shared parts divided among their processes (PSS).
     pub proportional: f64,
-    /// Its threads.
+    /// The number of threads.
     pub threads: f64,
 }
 
-/// The memory of a process that lives.
+/// The memory of a process, or `None` if it has ended.
 pub fn memory(id: u32) -> Option<Memory> {
     let figure = |path: String, key: &str| -> Option<f64> {
         let text = fs::read_to_string(path).ok()?;
@@ -55,7 +55,7 @@ pub fn memory(id: u32) -> Option<Memory> {
     })
 }
 
-/// The processor time that a process's threads have taken.
+/// The processor time that the threads of a process have used.
 pub fn cpu(id: u32) -> Duration {
     let tasks = fs::read_dir(format!("/proc/{id}/task")).map(|tasks| tasks.flatten().collect::<Vec<_>>());
     let nanoseconds = tasks.unwrap_or_default().into_iter().filter_map(|task| {
@@ -65,7 +65,7 @@ pub fn cpu(id: u32) -> Duration {
     Duration::from_nanos(nanoseconds.sum())
 }
 
-/// How often a process's threads have been given a processor, because they had waited or because their turn was over.
+/// The number of context switches of a process's threads.
 pub fn switches(id: u32) -> u64 {
     let tasks = fs::read_dir(format!("/proc/{id}/task")).map(|tasks| tasks.flatten().collect::<Vec<_>>());
     let of_task = |text: String| -> u64 {

@@ -1,4 +1,4 @@
--- what wrk sends: the call's body, given as its argument
+-- makes wrk send the body of a call, which is its argument
 function init(arguments)
   wrk.method = "PUT"
   wrk.body = arguments[1]

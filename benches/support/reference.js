@@ -1,10 +1,10 @@
-// The JavaScript reference's part of the benchmarks, in words as near to ours as it has.
+// The JavaScript reference's part of the benchmarks, as close to that of chinwag as it can be.
 //
 //   node reference.js PACKAGE launch NODES
 //   node reference.js PACKAGE processes NODES MESSAGES
 //   node reference.js PACKAGE rpc IN_FLIGHT,… MILLISECONDS TEXT
 //
-// Prints one line of JSON. The nodes it starts end with it.
+// It prints one line of JSON. The nodes that it starts end with it.
 'use strict';
 
 const child = require('node:child_process');
@@ -16,7 +16,7 @@ const [package_, part, ...rest] = process.argv.slice(2);
 const program = path.join(package_, 'distribution.js');
 const version = require(path.join(package_, 'package.json')).version;
 
-// a port that was free a moment ago
+// a port that is free at present
 const freePort = () => new Promise((resolve, reject) => {
   const server = net.createServer();
   server.once('error', reject);
@@ -31,7 +31,7 @@ const outcome = (call) => new Promise((resolve) => call((error, value) => resolv
 
 const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-// the processes this one has started
+// the children of this process
 const children = () => fs.readdirSync('/proc').filter((id) => /^\d+$/.test(id)).filter((id) => {
   try {
     const stat = fs.readFileSync(`/proc/${id}/stat`, 'utf8');
@@ -46,7 +46,7 @@ const end = () => {
     try {
       process.kill(id, 'SIGKILL');
     } catch {
-      // it has ended by itself
+      // it has already ended
     }
   }
 };
@@ -66,7 +66,7 @@ const startSelf = async () => {
   return distribution;
 };
 
-// nodes one after another: callbacks of nodes that are started at the same time are lost
+// starts nodes one after another, because the reference loses callbacks of nodes that start at the same time
 const spawn = async (distribution, nodes) => {
   const members = {};
   for (let i = 0; i < nodes; i++) {
@@ -79,8 +79,8 @@ const spawn = async (distribution, nodes) => {
 };
 
 const form = async (distribution, members) => {
-  await outcome((done) => distribution.local.groups.put({gid: 'town'}, members, done));
-  const [errors] = await outcome((done) => distribution.town.groups.put({gid: 'town'}, members, done));
+  await outcome((done) => distribution.local.groups.put({gid: 'bench'}, members, done));
+  const [errors] = await outcome((done) => distribution.bench.groups.put({gid: 'bench'}, members, done));
   const failed = Object.values(errors || {});
   if (failed.length > 0) throw failed[0];
 };
@@ -122,8 +122,8 @@ const processes = async (nodes, messages) => {
       told = () => heard[message] >= nodes && resolve(true);
     });
     const calls = [[message], {node: {ip, port}, service: 'counter', method: 'count'}];
-    distribution.town.gossip.send(calls, {service: 'comm', method: 'send'}, () => {});
-    // it has no way to complete a message that is not complete by then
+    distribution.bench.gossip.send(calls, {service: 'comm', method: 'send'}, () => {});
+    // the reference cannot complete a message that is not complete by then
     if (await Promise.race([all, sleep(5000)])) complete.push(seconds(began) * 1e3);
   }
   const covered = heard.reduce((sum, count) => sum + Math.min(count, nodes), 0);
@@ -136,7 +136,7 @@ const rpc = async (inFlight, milliseconds, text) => {
   const node = {ip: '127.0.0.1', port: await freePort()};
   const [error] = await outcome((done) => distribution.local.status.spawn({...node}, done));
   if (error) throw error;
-  // functions are values there: the service is shipped to the other node
+  // functions are values in the reference: the service is shipped to the other node
   const echo = {echo: (text, done) => done(null, text)};
   await outcome((done) => distribution.local.comm.send([echo, 'echo'], {node, service: 'routes', method: 'put'}, done));
 

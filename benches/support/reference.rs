@@ -1,7 +1,7 @@
-//! The JavaScript reference, where it is found: `node` on the path, and the package `@brown-ds/distribution` in
-//! `tests/interop/node_modules`, or where the environment variable `CHINWAG_REFERENCE` says (a `node_modules`).
+//! The JavaScript reference, if it is installed: `node` on the path, and the package `@brown-ds/distribution` in
+//! `tests/interop/node_modules` or in the `node_modules` that the environment variable `CHINWAG_REFERENCE` names.
 //!
-//! Its part of each benchmark is `reference.js`, which prints JSON.
+//! `reference.js` runs its part of each benchmark, and prints JSON.
 
 use std::{
     path::{Path, PathBuf},
@@ -12,10 +12,10 @@ use serde_json::Value as Json;
 
 const PACKAGE: &str = "@brown-ds/distribution";
 
-/// Runs the reference's part of a benchmark, and answers what it prints: JSON, on its last line.
+/// Runs the reference's part of a benchmark, and returns the JSON on the last line that it prints.
 ///
 /// # Errors
-/// Why there is nothing to run, or what went wrong.
+/// Why it cannot be run, or what went wrong.
 pub fn run(part: &str, arguments: &[String]) -> Result<Json, String> {
     let here = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     let modules =
@@ -26,7 +26,7 @@ pub fn run(part: &str, arguments: &[String]) -> Result<Json, String> {
     }
     let mut command = Command::new("node");
     command.arg(here.join("benches/support/reference.js")).arg(&package).arg(part).args(arguments);
-    // outside of any repository the package finds its own program
+    // outside of a repository, the package finds its own program
     command.current_dir("/").stdin(Stdio::null()).stderr(Stdio::null());
     let output = command.output().map_err(|why| format!("node does not start: {why}"))?;
     let text = String::from_utf8_lossy(&output.stdout);
@@ -34,7 +34,7 @@ pub fn run(part: &str, arguments: &[String]) -> Result<Json, String> {
     serde_json::from_str(last).map_err(|_| format!("it ended with {} and said {last:?}", output.status))
 }
 
-/// The version of the package that ran, where it says.
+/// The name of the reference with its version, if it reports one.
 pub fn name(said: &Json) -> String {
     format!("reference {}", said["version"].as_str().unwrap_or("?"))
 }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use chinwag::{CallError, Value};
 
-/// How long a script that prints faster than anyone reads waits for a reader that takes nothing at all.
-pub(super) const READER: Duration = Duration::from_secs(30);
+/// How long a script whose output is not read at all waits for its reader.
+pub(super) const READER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// An error as JavaScript shows one.
+/// An error in the form in which JavaScript shows one.
 pub(super) fn uncaught(why: &CallError) -> String {
     match &why.cause {
         Value::Undefined | Value::Null => format!("{}: {why}", why.kind.name()),

@@ -1,12 +1,13 @@
-//! `chinwag repl` and `chinwag run`: JavaScript on a node of one's own, or through one that runs elsewhere.
+//! `chinwag repl` and `chinwag run`: JavaScript on a node of this program, or on one that runs elsewhere.
 //!
 //! ```text
-//! repl    a line -> Node::evaluate -> what it comes to; console.log shows between the lines
+//! repl    a line -> Node::evaluate -> its result; the output of console.log appears between the lines
 //! run     a file -> Node::evaluate -> until nothing is pending, or the node is stopped
 //! ```
 //!
-//! Both see what shipped code sees, and the bare names `local`, `gossip`, `id` and `createRPC`. With `--connect` the
-//! code runs here, on a node that listens for callbacks alone, and every service it names is the other node's.
+//! Both provide what shipped code can use, and the bare names `local`, `gossip`, `id` and `createRPC`. With `--connect`
+//! the code runs in this program, on a node that only listens for callbacks, and every service that it names is the
+//! other node's.
 
 mod errors;
 mod names;
@@ -17,7 +18,7 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 use chinwag::{Config, ErrorKind, Node, NodeAddr, protocol::call::MAX_DEADLINE};
 use clap::Args;
 
-use self::errors::{READER, uncaught};
+use self::errors::{READER_TIMEOUT, uncaught};
 use crate::{
     args::NodeArgs,
     ending::{Ended, Ending, fail},
@@ -27,10 +28,10 @@ use crate::{
     typed,
 };
 
-/// Processor time of what is typed or run: it is one's own, on one's own machine.
+/// The processor time for code that the user types or runs on their own machine.
 const PROCESSOR_TIME: Duration = Duration::from_secs(60);
 
-/// What a prompt is told.
+/// The arguments of `repl`.
 #[derive(Debug, Args)]
 pub(super) struct ReplArgs {
     /// Use the services of a running node
@@ -40,10 +41,10 @@ pub(super) struct ReplArgs {
     node: NodeArgs,
 }
 
-/// What to run, and on which node.
+/// The arguments of `run`.
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
-    /// The script
+    /// Script to run
     file: PathBuf,
     /// Use the services of a running node
     #[arg(long, value_name = "HOST:PORT")]
@@ -61,12 +62,12 @@ async fn start(
 ) -> Result<Node, String> {
     let mut config: Config = node::configuration(args).map_err(|why| typed::explained(&why))?;
     if !config.settings.scripts.enabled {
-        return Err("a node that takes no code has no prompt: leave out --scripts off".to_owned());
+        return Err("a prompt needs scripts; leave out --scripts off".to_owned());
     }
     config.settings.scripts.console = Arc::new(console);
     config.settings.scripts.processor_time = PROCESSOR_TIME;
     if connect.is_some() {
-        // nobody calls it but with the answers to what is asked here
+        // only the answers to this node's calls arrive at its port
         config.port = config.port.or(Some(0));
     }
     let node = node::builder(config, outputs).start().await.map_err(|why| typed::explained(&why))?;
@@ -90,12 +91,12 @@ async fn start(
     }
 }
 
-/// A handle whose calls may take long.
+/// A handle with a long deadline.
 fn patient(node: &Node) -> chinwag::actors::handle::Node {
     node.with_deadline(MAX_DEADLINE)
 }
 
-/// Runs a script until nothing is pending any more, or its node is stopped.
+/// Runs a script until nothing is pending, or until its node is stopped.
 pub(super) async fn run(mut args: RunArgs, outputs: &Outputs) -> Ended {
     raise_file_limit();
     let mut ending = Ending::listen();
@@ -107,10 +108,10 @@ pub(super) async fn run(mut args: RunArgs, outputs: &Outputs) -> Ended {
         return fail(&why).into();
     }
     let (out, err) = (outputs.out.clone(), outputs.err.clone());
-    // on the engine's thread, which may wait: what a script prints is what it was run for
+    // This runs on the engine's thread, which may wait: the output of the script is what the user wants.
     let console = move |level: log::Level, line: &str| {
         let output = if matches!(level, log::Level::Error | log::Level::Warn) { &err } else { &out };
-        output.wait_and_push(format!("{line}\n"), READER);
+        output.wait_and_push(format!("{line}\n"), READER_TIMEOUT);
     };
     let node = match start(args.node, args.connect.as_ref(), outputs, console).await {
         Ok(node) => node,
@@ -126,7 +127,7 @@ pub(super) async fn run(mut args: RunArgs, outputs: &Outputs) -> Ended {
     let (outcome, cause) = tokio::select! {
         biased;
         outcome = whole => (outcome, None),
-        // a script may stop its own node, which is one way to end
+        // a script may stop its own node to end
         () = node.stopped() => (Ok(()), None),
         cause = ending.wanted() => (Ok(()), Some(cause)),
     };
@@ -147,7 +148,7 @@ pub(super) async fn repl(args: ReplArgs, outputs: &Outputs) -> Ended {
     raise_file_limit();
     let mut ending = Ending::listen();
     if args.node.config.as_deref() == Some("-") {
-        return fail(&"a prompt reads standard input: give --config a text").into();
+        return fail(&"a prompt reads standard input; pass --config as text").into();
     }
     let lines = match prompt::Lines::open(outputs.out.clone()) {
         Ok(lines) => lines,
@@ -161,7 +162,7 @@ pub(super) async fn repl(args: ReplArgs, outputs: &Outputs) -> Ended {
     let typed = async {
         lines.serve(&patient(&node), &format!("{sid}> ")).await;
         if !lines.by_hand() {
-            // what was piped in is done when its callbacks are; an error of one of them is shown like any other
+            // Piped input is done when its callbacks are done. An error of a callback is shown like any other.
             if let Ok(Some(why)) = node.scripts_idle().await {
                 outputs.err.line(format_args!("Uncaught {}", uncaught(&why)));
             }

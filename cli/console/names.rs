@@ -2,7 +2,7 @@
 
 use chinwag::NodeAddr;
 
-/// On a node of one's own.
+/// The names on a node of this program.
 pub(super) const BARE: &str = "
     globalThis.local = distribution.local;
     globalThis.gossip = distribution.all.gossip;
@@ -10,7 +10,7 @@ pub(super) const BARE: &str = "
     globalThis.createRPC = distribution.util.wire.createRPC;
     undefined";
 
-/// Through another node: every service is that node's, and what is called back is called here.
+/// The names for another node: every service is that node's, and callbacks run in this program.
 pub(super) fn through(other: &NodeAddr) -> String {
     let node = serde_json::json!({"ip": other.ip(), "port": other.port()});
     format!(

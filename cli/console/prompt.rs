@@ -1,9 +1,8 @@
-//! The prompt: lines typed or piped in, what they come to, and what is printed meanwhile.
+//! The prompt: reads lines that are typed or piped in, and shows their results and other output.
 //!
-//! The line editor blocks, so it has a thread of its own; a line goes to the node and what it comes to comes back
-//! before the next one is read. What shipped code prints in between is written in the prompt's place, and the prompt below
-//! it. (The editor's own printer is not used: with it, the editor waits for the next key although several have been
-//! typed ahead.)
+//! The line editor blocks, so it has its own thread. It sends a line to the node and receives the result before it
+//! reads the next one. Output of shipped code replaces the prompt, and the prompt follows below. (The editor's own
+//! printer is not used: with it, the editor waits for the next key although several have been typed ahead.)
 
 use std::{
     io::IsTerminal,
@@ -19,20 +18,20 @@ use rustyline::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-use super::errors::{READER, uncaught};
+use super::errors::{READER_TIMEOUT, uncaught};
 
-/// Lines that are remembered from one time to the next.
+/// The number of lines in the history.
 const HISTORY: usize = 1_000;
 
-/// What the editor asks of the node.
+/// A request of the editor to the node.
 enum Ask {
-    /// Run this; answer when the next line may be read.
+    /// Runs a line. The answer says that the next line may be read.
     Run(String, oneshot::Sender<()>),
-    /// The names that can follow this dotted path.
+    /// Asks for the names that can follow a dotted path.
     Names(String, std::sync::mpsc::Sender<Vec<String>>),
 }
 
-/// Where lines come from.
+/// The source of lines.
 pub(super) struct Lines {
     by_hand: bool,
     out: Output,
@@ -54,7 +53,7 @@ impl Lines {
         let mut editor = Editor::with_config(config)?;
         editor.set_helper(Some(Completion { brackets: MatchingBracketValidator::new(), names: Names(asking.clone()) }));
         if let Some(file) = history().filter(|_| by_hand) {
-            // there is none the first time
+            // there is no file the first time
             let _ = editor.load_history(&file);
         }
         Ok(Lines {
@@ -68,12 +67,12 @@ impl Lines {
         })
     }
 
-    /// Whether a person types.
+    /// Whether a person types the lines.
     pub(super) fn by_hand(&self) -> bool {
         self.by_hand
     }
 
-    /// Shows what shipped code prints.
+    /// A function that shows what shipped code prints.
     pub(super) fn console(&self) -> impl Fn(log::Level, &str) + Send + Sync + 'static {
         let (shown, out) = (self.shown.clone(), self.out.clone());
         move |_, line| {
@@ -81,11 +80,11 @@ impl Lines {
                 None => format!("{line}\n"),
                 Some(prompt) => format!("\r\x1b[K{line}\n{prompt}"),
             };
-            out.wait_and_push(text, READER);
+            out.wait_and_push(text, READER_TIMEOUT);
         }
     }
 
-    /// Runs line after line on the node, until there are no more.
+    /// Runs each line on the node, until there are no more.
     pub(super) async fn serve(&self, node: &Node, prompt: &str) {
         let take = |slot: &Mutex<Option<_>>| slot.lock().unwrap_or_else(PoisonError::into_inner).take();
         let editor = self.editor.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -112,7 +111,7 @@ impl Lines {
                         Ok(_) => {}
                         Err(why) => self.out.line(format_args!("Uncaught {}", uncaught(&why))),
                     }
-                    // the editor waits for it
+                    // the editor waits for this
                     let _ = done.send(());
                 }
                 Some(Ask::Names(path, tell)) => {
@@ -123,7 +122,7 @@ impl Lines {
     }
 }
 
-/// What the terminal was set to, and is set to again in the end: the program may end while the editor waits for a key.
+/// The settings of the terminal, which are restored at the end: the program may end while the editor waits for a key.
 struct Terminal {
     #[cfg(unix)]
     settings: Option<nix::sys::termios::Termios>,
@@ -145,13 +144,13 @@ impl Drop for Terminal {
     fn drop(&mut self) {
         use nix::sys::termios::{SetArg, tcsetattr};
         if let Some(settings) = &self.settings {
-            // a terminal that has gone needs no settings
+            // a terminal that is gone needs no settings
             let _ = tcsetattr(std::io::stdin(), SetArg::TCSANOW, settings);
         }
     }
 }
 
-/// Where lines are remembered.
+/// The file of the history.
 fn history() -> Option<PathBuf> {
     let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
     let state = state.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state")))?;
@@ -173,14 +172,14 @@ fn read(
         *shown.lock().unwrap_or_else(PoisonError::into_inner) = prompt.filter(|_| by_hand).map(str::to_owned);
     };
     loop {
-        // the editor writes the prompt by itself, and below what was printed
-        out.flush_within(READER);
+        // the editor writes the prompt directly, below the previous output
+        out.flush_within(READER_TIMEOUT);
         show(Some(prompt));
         let read = editor.readline(prompt);
         show(None);
         let line = match read {
             Ok(line) => line,
-            // Ctrl-C empties the line, Ctrl-D ends
+            // Ctrl-C empties the line, and Ctrl-D ends the input
             Err(ReadlineError::Interrupted) => continue,
             Err(_) => break,
         };
@@ -195,12 +194,12 @@ fn read(
         }
     }
     if let Some(file) = history().filter(|_| by_hand) {
-        // what cannot be remembered is forgotten
+        // a history that cannot be saved is lost
         let _ = editor.save_history(&file);
     }
 }
 
-/// The names that an object has, itself or by inheritance.
+/// The names of an object's properties, its own and inherited ones.
 async fn names(node: &Node, path: &str) -> Vec<String> {
     let source = format!(
         "(() => {{ const names = new Set(); try {{ for (let o = Object({path}); o != null; o = Object.getPrototypeOf(o)) \
@@ -210,7 +209,7 @@ async fn names(node: &Node, path: &str) -> Vec<String> {
     shown.trim_matches(['\'', '"', '`']).split(' ').filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
-/// Completes names by asking the node, and waits for brackets to close.
+/// Completes names by asking the node, and continues a line until its brackets are closed.
 #[derive(Completer, Helper, Highlighter, Hinter, Validator)]
 struct Completion {
     #[rustyline(Validator)]
@@ -231,7 +230,7 @@ impl Completing for Names {
         _: &rustyline::Context<'_>,
     ) -> rustyline::Result<(usize, Vec<String>)> {
         let typed = &line[..position];
-        // a dotted path of names: to look at one runs no code of its own
+        // a dotted path of names: evaluating it runs no other code
         let start = typed
             .rfind(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '$' | '.')))
             .map_or(0, |at| at + typed[at..].chars().next().map_or(1, char::len_utf8));
@@ -245,7 +244,7 @@ impl Completing for Names {
             return Ok((position, Vec::new()));
         }
         let mut names = told.recv().unwrap_or_default();
-        // the language's own hidden names are offered to who asks for them
+        // hidden names of the language are offered only for a prefix of two underscores
         names.retain(|name| name.starts_with(prefix) && (prefix.starts_with("__") || !name.starts_with("__")));
         names.sort();
         Ok((at, names))

@@ -1,4 +1,4 @@
-//! `chinwag simulate --membership`: how soon a dead node is removed, and how many live ones are.
+//! `chinwag simulate --membership`: measures how soon a dead node is removed, and how many live ones are removed.
 
 use std::{
     cell::Cell,
@@ -7,71 +7,72 @@ use std::{
 };
 
 use chinwag_simulation::{
-    membership::{Figures, Removal, Report, Run, Stage, Took},
+    membership::{Figures, Progress, Removal, Report, Run, Times},
     spread::Percentiles,
 };
 use plotters::{element::DashedPathElement, prelude::*};
 
 use super::{
     args::SimulateArgs,
-    output::{Refusal, json, progress, say},
+    output::{SimulateError, json, print, progress},
     table::{number, two_columns, width},
 };
 use crate::usage;
 
-/// What a kill counts for on the progress bar, in periods. A guess.
+/// The share of a kill on the progress bar, in periods. It is a guess.
 const PERIODS_PER_KILL: u64 = 20;
 
-/// Measures how soon a dead node is removed, and how many live ones are.
-pub(super) fn measure(args: &SimulateArgs) -> Result<ExitCode, Refusal> {
-    let watching = args.membership.watching(args)?;
+/// Measures how soon a dead node is removed, and how many live ones are removed.
+pub(super) fn measure(args: &SimulateArgs) -> Result<ExitCode, SimulateError> {
+    let experiment = args.membership.experiment(args)?;
     let (trace, plot) = args.open_files()?;
-    let bar = progress(watching.periods + PERIODS_PER_KILL * u64::from(watching.kills), "periods");
-    let (wall, processor) = (Laps::new(Duration::ZERO), usage::processor_time().map(Laps::new));
+    let bar = progress(experiment.periods + PERIODS_PER_KILL * u64::from(experiment.kills), "periods");
+    let (wall, processor) = (Stopwatch::new(Duration::ZERO), usage::processor_time().map(Stopwatch::new));
     let began = Instant::now();
-    let run = watching.run_in_stages(trace.is_some(), |stage| {
-        match stage {
-            Stage::Period => return bar.inc(1),
-            Stage::Killed => return bar.inc(PERIODS_PER_KILL),
-            Stage::Started | Stage::Idle | Stage::Over => {}
+    let run = experiment.run_with_progress(trace.is_some(), |progress| {
+        match progress {
+            Progress::Period => return bar.inc(1),
+            Progress::Killed => return bar.inc(PERIODS_PER_KILL),
+            Progress::Started | Progress::Idle | Progress::Over => {}
         }
-        wall.lap(stage, began.elapsed());
-        if let (Some(laps), Some(now)) = (&processor, usage::processor_time()) {
-            laps.lap(stage, now);
+        wall.lap(progress, began.elapsed());
+        if let (Some(stopwatch), Some(now)) = (&processor, usage::processor_time()) {
+            stopwatch.lap(progress, now);
         }
     });
     bar.finish_and_clear();
     let Run { figures, removals, trace: lines, .. } = run?;
-    let report = Report::of(figures, wall.took.get(), processor.map(|laps| laps.took.get()), usage::peak_memory());
-    // the figures first: whatever becomes of the files
-    say(&if args.json { json(&report)? } else { table(&report) })?;
+    let report =
+        Report::of(figures, wall.times.get(), processor.map(|stopwatch| stopwatch.times.get()), usage::peak_memory());
+    // the figures are printed first, even if a file then cannot be written
+    print(&if args.json { json(&report)? } else { table(&report) })?;
     if let Some(trace) = trace {
         trace.write(&lines)?;
     }
     if let Some(plot) = plot {
-        plot.write(&draw(&report.figures, &removals).map_err(Refusal::Failed)?)?;
+        plot.write(&draw(&report.figures, &removals).map_err(SimulateError::Failed)?)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// What each part of a run took, by a clock that is read at its end.
-struct Laps {
+/// Measures the length of each part of a run, with a clock that is read at its end.
+struct Stopwatch {
     since: Cell<Duration>,
-    took: Cell<Took>,
+    times: Cell<Times>,
 }
 
-impl Laps {
-    fn new(now: Duration) -> Laps {
-        Laps { since: Cell::new(now), took: Cell::default() }
+impl Stopwatch {
+    fn new(now: Duration) -> Stopwatch {
+        Stopwatch { since: Cell::new(now), times: Cell::default() }
     }
 
-    fn lap(&self, stage: Stage, now: Duration) {
-        let (lap, took) = (now.saturating_sub(self.since.replace(now)), self.took.get());
-        self.took.set(match stage {
-            Stage::Started => Took { start: lap, ..took },
-            Stage::Idle => Took { idle: lap, ..took },
-            Stage::Over => Took { kills: lap, ..took },
-            Stage::Period | Stage::Killed => took,
+    fn lap(&self, progress: Progress, now: Duration) {
+        let (lap, times) = (now.saturating_sub(self.since.replace(now)), self.times.get());
+        self.times.set(match progress {
+            Progress::Started => Times { start: lap, ..times },
+            Progress::Idle => Times { idle: lap, ..times },
+            Progress::Over => Times { kills: lap, ..times },
+            Progress::Period | Progress::Killed => times,
         });
     }
 }
@@ -119,7 +120,7 @@ fn table(report: &Report) -> String {
         ("requests per node and period".to_owned(), format!("{:.2}", figures.requests_per_node_period)),
     ]);
     if let Some(idle) = &figures.idle {
-        rows.push(("the same while nobody dies".to_owned(), format!("{:.2}", idle.requests_per_node_period)));
+        rows.push(("requests per node and period, idle".to_owned(), format!("{:.2}", idle.requests_per_node_period)));
     }
     if figures.missed_events > 0 {
         rows.push(("events missed".to_owned(), figures.missed_events.to_string()));
@@ -131,10 +132,10 @@ fn table(report: &Report) -> String {
         ("real time per node and period".to_owned(), micros(report.wall_micros_per_node_period)),
     ]);
     if let Some(idle) = report.idle_wall_micros_per_node_period {
-        rows.push(("the same while nobody dies".to_owned(), micros(idle)));
+        rows.push(("real time per node and period, idle".to_owned(), micros(idle)));
     }
     if let Some(processor) = report.idle_processor_micros_per_node_period.or(report.processor_micros_per_node_period) {
-        rows.push(("the same of the processor's time".to_owned(), micros(processor)));
+        rows.push(("processor time per node and period".to_owned(), micros(processor)));
     }
     if let Some(bytes) = report.peak_memory_bytes {
         rows.push(("memory at the peak".to_owned(), format!("{:.1} MB", bytes as f64 / 1e6)));
@@ -142,13 +143,13 @@ fn table(report: &Report) -> String {
     two_columns(rows, width())
 }
 
-/// What the drawing library says when it fails.
-type Fault = DrawingAreaErrorKind<<SVGBackend<'static> as DrawingBackend>::ErrorType>;
+/// The error of the drawing library.
+type DrawingError = DrawingAreaErrorKind<<SVGBackend<'static> as DrawingBackend>::ErrorType>;
 
-/// A line: seconds since the kill, and the share of kills.
+/// A line of the plot: seconds since the kill, and the share of kills.
 type Line = Vec<(f64, f64)>;
 
-/// The share of kills whose victim was removed by that time, as steps.
+/// The share of kills whose victim was removed by each time, as steps.
 fn steps(times: impl Iterator<Item = Duration>, kills: usize, longest: f64) -> Line {
     let mut times: Vec<f64> = times.map(|time| time.as_secs_f64()).collect();
     times.sort_by(f64::total_cmp);
@@ -161,10 +162,10 @@ fn steps(times: impl Iterator<Item = Duration>, kills: usize, longest: f64) -> L
     line
 }
 
-/// How soon the victims were removed, as SVG: black lines that differ in their strokes, as for rumors.
+/// A plot of how soon the victims were removed, as SVG. Its lines are black and differ in their strokes, as for rumors.
 ///
 /// # Errors
-/// What the drawing library says.
+/// The error of the drawing library.
 fn draw(figures: &Figures, removals: &[Removal]) -> Result<String, String> {
     let last = removals.iter().flat_map(|removal| [removal.first, removal.last]).flatten().max();
     let longest = last.map_or(1.0, |last| last.as_secs_f64().max(0.1)) * 1.05;
@@ -195,8 +196,8 @@ fn picture(
     details: &str,
     (first, last): (Line, Line),
     longest: f64,
-) -> Result<(), Fault> {
-    /// Height of the lower part, where it says which line is what.
+) -> Result<(), DrawingError> {
+    /// The height of the key below the plot.
     const KEY: u32 = 44;
     let size = (900, 600);
     let root = SVGBackend::with_string(svg, size).into_drawing_area();

@@ -1,8 +1,7 @@
-//! `chinwag simulate`: a rumor to everyone over many seeds, or membership while nodes die, measured; or random failures,
-//! checked.
+//! `chinwag simulate`: measures the spread of a rumor or the removal of dead nodes, or checks random failures.
 //!
-//! Runs are spread over the cores, a thread and a runtime each at a time; a run knows nothing but its seed, so the
-//! figures do not depend on how many cores there are.
+//! Runs use all cores, each run with a thread and a runtime of its own. A run depends only on its seed, so the figures
+//! do not depend on the number of cores.
 
 mod args;
 mod membership;
@@ -19,10 +18,10 @@ use std::{
 };
 
 pub(super) use self::args::SimulateArgs;
-use self::output::Refusal;
+use self::output::SimulateError;
 use crate::ending::fail;
 
-/// Runs it. What cannot be is refused with 2, what failed is 1.
+/// Runs the command. The exit code is 2 for invalid arguments, and 1 for failures.
 pub(super) fn run(args: &SimulateArgs) -> ExitCode {
     let done = match (&args.scenario, args.swarm) {
         _ if args.membership.membership => membership::measure(args),
@@ -31,10 +30,10 @@ pub(super) fn run(args: &SimulateArgs) -> ExitCode {
         (None, None) => rumor::measure(args),
     };
     done.unwrap_or_else(|refusal| match refusal {
-        Refusal::Invalid(why) => {
+        SimulateError::Invalid(why) => {
             let _ = writeln!(io::stderr(), "error: {why}");
             ExitCode::from(2)
         }
-        Refusal::Failed(why) => fail(&why),
+        SimulateError::Failed(why) => fail(&why),
     })
 }

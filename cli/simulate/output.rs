@@ -1,4 +1,4 @@
-//! What `chinwag simulate` writes: figures, files, how far it has got, and why it refused.
+//! The output of `chinwag simulate`: figures, files, progress and errors.
 
 use std::{
     fs::File,
@@ -10,56 +10,57 @@ use std::{
 use chinwag_simulation::SimulationError;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// Why nothing was simulated, or why its figures could not be written.
-pub(super) enum Refusal {
+/// Why nothing was simulated, or why its results could not be written.
+pub(super) enum SimulateError {
     /// The arguments contradict each other, or no simulation has them.
     Invalid(String),
     /// A file or the terminal could not be written.
     Failed(String),
 }
 
-impl From<SimulationError> for Refusal {
-    fn from(why: SimulationError) -> Refusal {
-        Refusal::Invalid(why.to_string())
+impl From<SimulationError> for SimulateError {
+    fn from(why: SimulationError) -> SimulateError {
+        SimulateError::Invalid(why.to_string())
     }
 }
 
-/// A file that is written at the end. It is opened before anything runs, so that no figure is lost for want of one.
-pub(super) struct Sink<'a> {
+/// A file that is written at the end. It is opened before anything runs, so that no results are lost for want of a
+/// file.
+pub(super) struct OutputFile<'a> {
     path: &'a Path,
     file: File,
 }
 
-impl Sink<'_> {
-    pub(super) fn open(path: &Path) -> Result<Sink<'_>, Refusal> {
+impl OutputFile<'_> {
+    pub(super) fn open(path: &Path) -> Result<OutputFile<'_>, SimulateError> {
         match File::create(path) {
-            Ok(file) => Ok(Sink { path, file }),
-            Err(why) => Err(Refusal::Failed(format!("cannot write {}: {why}", path.display()))),
+            Ok(file) => Ok(OutputFile { path, file }),
+            Err(why) => Err(SimulateError::Failed(format!("cannot write {}: {why}", path.display()))),
         }
     }
 
-    pub(super) fn write(mut self, text: &str) -> Result<(), Refusal> {
+    pub(super) fn write(mut self, text: &str) -> Result<(), SimulateError> {
         let written = self.file.write_all(text.as_bytes());
-        written.map_err(|why| Refusal::Failed(format!("cannot write {}: {why}", self.path.display())))
+        written.map_err(|why| SimulateError::Failed(format!("cannot write {}: {why}", self.path.display())))
     }
 }
 
-/// Prints what was asked for.
-pub(super) fn say(text: &str) -> Result<(), Refusal> {
+/// Prints to standard output.
+pub(super) fn print(text: &str) -> Result<(), SimulateError> {
     let mut stdout = io::stdout();
     match writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush()) {
-        // whoever was reading has read enough
+        // the reader needs no more of the output
         Err(why) if why.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        said => said.map_err(|why| Refusal::Failed(format!("cannot print: {why}"))),
+        said => said.map_err(|why| SimulateError::Failed(format!("cannot print: {why}"))),
     }
 }
 
 /// A value as JSON.
-pub(super) fn json<T: serde::Serialize>(value: &T) -> Result<String, Refusal> {
-    serde_json::to_string_pretty(value).map_err(|why| Refusal::Failed(why.to_string()))
+pub(super) fn json<T: serde::Serialize>(value: &T) -> Result<String, SimulateError> {
+    serde_json::to_string_pretty(value).map_err(|why| SimulateError::Failed(why.to_string()))
 }
 
-/// Shows on a terminal how far something has got.
+/// Shows progress on a terminal.
 pub(super) fn progress(count: u64, what: &'static str) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(
         Some(count),

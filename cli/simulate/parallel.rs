@@ -1,4 +1,4 @@
-//! Runs on all cores.
+//! Runs tasks on all cores.
 
 use std::sync::{
     Mutex, PoisonError,
@@ -7,7 +7,7 @@ use std::sync::{
 
 use super::output::progress;
 
-/// Does `count` things on all cores, and answers the results in order. Ends early once one says so.
+/// Runs `count` tasks on all cores, and returns their results in order. It ends early when one of them returns a break.
 pub(super) fn each<T: Send>(
     count: u64,
     what: &'static str,
@@ -37,7 +37,7 @@ pub(super) fn each<T: Send>(
         for _ in 1..cores {
             scope.spawn(worker);
         }
-        // this thread's heap is the one that grows in large steps, so a run alone is here
+        // only this thread's heap grows in large steps, so a single run is on this thread
         worker();
     });
     bar.finish_and_clear();

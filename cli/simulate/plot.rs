@@ -1,7 +1,7 @@
-//! How a rumor spread, drawn for a page: black lines that differ in their strokes, no color that a printer loses.
+//! A plot of how a rumor spread. Its lines are black and differ in their strokes, so that no printer loses them.
 //!
-//! Time is on a linear axis where all is soon over. Where some runs had to wait for comparisons, a hundred times as long
-//! as the others, it is on a logarithmic one, on which both can be seen.
+//! The time axis is linear if all runs were short. If some runs had to wait for comparisons, a hundred times as long as
+//! the others, it is logarithmic, and shows both.
 
 use super::table::number;
 use chinwag_simulation::{
@@ -14,42 +14,42 @@ use plotters::{
     prelude::*,
 };
 
-/// Most runs that are drawn each; more are a black patch.
+/// The largest number of runs that are drawn. More would be a black area.
 const MOST_RUNS: usize = 50;
 
-/// Most latencies for which the axis of time is linear: below that the waves of the spreading can be told apart.
+/// The longest time in latencies for which the time axis is linear. Up to this length, single waves are visible.
 const LINEAR: f64 = 60.0;
 
 /// Where a logarithmic axis begins, in latencies: before the first delivery.
 const SOONEST: f64 = 0.5;
 
-/// A line: latencies since the send, and the share that has heard.
+/// A line of the plot: latencies since the send, and the share that has heard the rumor.
 type Line = Vec<(f64, f64)>;
 
-/// Height of the picture's lower part, where it says which line is what.
+/// The height of the key below the plot.
 const KEY: u32 = 44;
 
-/// What is drawn.
-struct Picture {
+/// The data of the plot.
+struct PlotData {
     title: String,
-    /// What else the runs have in common.
+    /// The settings that all runs share.
     details: String,
     runs: Vec<Line>,
-    /// Whether these are not all.
+    /// Whether some runs are not drawn.
     some: bool,
     theory: Line,
     limit: f64,
-    /// Where the axis of time ends.
+    /// The end of the time axis.
     longest: f64,
 }
 
-/// What the drawing library says when it fails.
-type Fault = DrawingAreaErrorKind<<SVGBackend<'static> as DrawingBackend>::ErrorType>;
+/// The error of the drawing library.
+type DrawingError = DrawingAreaErrorKind<<SVGBackend<'static> as DrawingBackend>::ErrorType>;
 
-/// The picture, as SVG.
+/// The plot as SVG.
 ///
 /// # Errors
-/// What the drawing library says.
+/// The error of the drawing library.
 pub(super) fn draw(spread: &Spread, runs: &[Run], report: &Report) -> Result<String, String> {
     let fanout = spread.fanout.count(spread.nodes);
     let mut theory: Line =
@@ -58,10 +58,10 @@ pub(super) fn draw(spread: &Spread, runs: &[Run], report: &Report) -> Result<Str
     let last = |line: &Line| line.last().map_or(0.0, |(at, _)| *at);
     let mut longest = lines.iter().chain([&theory]).map(last).fold(1.0, f64::max) * 1.05;
     if runs.iter().take(MOST_RUNS).any(|run| run.convergence.is_none()) {
-        // until it was given up
+        // until the run was given up
         longest = longest.max(TICKS * TICK);
     }
-    // each stays where it has come to
+    // each line continues at its last value
     for line in lines.iter_mut().chain([&mut theory]) {
         line.extend(line.last().map(|(_, share)| (longest, *share)));
     }
@@ -77,28 +77,28 @@ pub(super) fn draw(spread: &Spread, runs: &[Run], report: &Report) -> Result<Str
         spread.seed
     );
     let (some, limit) = (runs.len() > MOST_RUNS, theory::limit(fanout as f64, spread.loss));
-    let mut picture = Picture { title, details, runs: lines, some, theory, limit, longest };
+    let mut data = PlotData { title, details, runs: lines, some, theory, limit, longest };
     let mut svg = String::new();
     let drawn = if longest <= LINEAR {
-        picture.draw(&mut svg, 0.0..longest)
+        data.draw(&mut svg, 0.0..longest)
     } else {
-        // the start is not on a logarithmic axis
-        for (at, _) in picture.runs.iter_mut().chain([&mut picture.theory]).flatten() {
+        // a logarithmic axis does not show the start
+        for (at, _) in data.runs.iter_mut().chain([&mut data.theory]).flatten() {
             *at = at.max(SOONEST);
         }
-        picture.draw(&mut svg, (SOONEST..longest).log_scale())
+        data.draw(&mut svg, (SOONEST..longest).log_scale())
     };
     drawn.map_err(|why| why.to_string())?;
     Ok(svg)
 }
 
-impl Picture {
-    fn draw<X>(self, svg: &mut String, time: X) -> Result<(), Fault>
+impl PlotData {
+    fn draw<X>(self, svg: &mut String, time: X) -> Result<(), DrawingError>
     where
         X: AsRangedCoord<Value = f64>,
         X::CoordDescType: ValueFormatter<f64>,
     {
-        let Picture { title, details, runs: lines, some, theory, limit, longest } = self;
+        let PlotData { title, details, runs: lines, some, theory, limit, longest } = self;
         let soonest = theory.first().map_or(0.0, |(at, _)| *at);
         let size = (900, 600);
         let root = SVGBackend::with_string(svg, size).into_drawing_area();
@@ -119,7 +119,7 @@ impl Picture {
             .light_line_style(WHITE)
             .bold_line_style(BLACK.mix(0.1))
             .x_desc(format!("one-way latencies since the send{axis}"))
-            .y_desc("share of nodes that have it")
+            .y_desc("share of nodes that have the message")
             .y_label_formatter(&|share| format!("{:.0}%", share * 100.0))
             .x_label_formatter(&|at| format!("{}", (at * 10.0).round() / 10.0))
             .label_style(("sans-serif", 14))
@@ -131,7 +131,7 @@ impl Picture {
         let thick = BLACK.stroke_width(2);
         chart.draw_series(DashedLineSeries::new(theory, 8, 5, thick))?;
         chart.draw_series(DashedLineSeries::new([(soonest, limit), (longest, limit)], 2, 4, thick))?;
-        // which line is what stands below, where it covers none
+        // the key is below the plot, where it covers no line
         let measured =
             if some { format!("measured, the first {MOST_RUNS} runs") } else { "measured, each run".to_owned() };
         let says = |x: i32, text: String| Text::new(text, (x + 36, 14), ("sans-serif", 14));
@@ -147,7 +147,7 @@ impl Picture {
     }
 }
 
-/// Nothing happens between two deliveries: steps, not slopes.
+/// The curve as steps, because nothing happens between two deliveries.
 fn steps(run: &Run, spread: &Spread) -> Line {
     let mut line: Line = Vec::new();
     for (at, count) in &run.curve {

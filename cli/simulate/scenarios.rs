@@ -1,4 +1,4 @@
-//! `chinwag simulate --scenario` and `--swarm`: failures from a file, and random ones, checked.
+//! `chinwag simulate --scenario` and `--swarm`: checks failures from a file, and random ones.
 
 use std::{
     fs,
@@ -12,17 +12,17 @@ use chinwag_simulation::{SimulationError, scenario::Scenario, swarm};
 
 use super::{
     args::SimulateArgs,
-    output::{Refusal, json, say},
+    output::{SimulateError, json, print},
     parallel::each,
     table,
 };
 
-/// Runs the failures of a file.
-pub(super) fn replay(args: &SimulateArgs, file: &PathBuf) -> Result<ExitCode, Refusal> {
-    let text =
-        fs::read_to_string(file).map_err(|why| Refusal::Invalid(format!("cannot read {}: {why}", file.display())))?;
+/// Runs the scenario of a file.
+pub(super) fn replay(args: &SimulateArgs, file: &PathBuf) -> Result<ExitCode, SimulateError> {
+    let text = fs::read_to_string(file)
+        .map_err(|why| SimulateError::Invalid(format!("cannot read {}: {why}", file.display())))?;
     let scenario: Scenario = serde_json::from_str(&text)
-        .map_err(|why| Refusal::Invalid(format!("{} is no scenario: {why}", file.display())))?;
+        .map_err(|why| SimulateError::Invalid(format!("{} is not a scenario: {why}", file.display())))?;
     scenario.check()?;
     let (trace, _) = args.open_files()?;
     let outcome = swarm::run(&scenario, trace.is_some())?;
@@ -30,21 +30,21 @@ pub(super) fn replay(args: &SimulateArgs, file: &PathBuf) -> Result<ExitCode, Re
         trace.write(&outcome.trace)?;
     }
     if outcome.violations.is_empty() {
-        say(&if args.json { json(&outcome)? } else { table::holds(&outcome) })?;
+        print(&if args.json { json(&outcome)? } else { table::holds(&outcome) })?;
         return Ok(ExitCode::SUCCESS);
     }
     let path = file.to_string_lossy();
-    // a path that no shell can be given is shown as it is
+    // a path that cannot be quoted for a shell is shown as it is
     let quoted = shlex::try_quote(&path).unwrap_or_else(|_| path.clone());
     let failure = swarm::Failure::of(scenario, outcome.violations, format!("chinwag simulate --scenario {quoted}"))?;
-    say(&if args.json { json(&failure)? } else { table::failure(&failure) })?;
+    print(&if args.json { json(&failure)? } else { table::failure(&failure) })?;
     Ok(ExitCode::FAILURE)
 }
 
 /// Draws networks with failures, and checks each.
-pub(super) fn swarm(args: &SimulateArgs, seeds: u64) -> Result<ExitCode, Refusal> {
+pub(super) fn swarm(args: &SimulateArgs, seeds: u64) -> Result<ExitCode, SimulateError> {
     if seeds == 0 {
-        return Err(Refusal::Invalid("at least one seed is needed".to_owned()));
+        return Err(SimulateError::Invalid("at least one seed is needed".to_owned()));
     }
     let (trace, _) = args.open_files()?;
     let began = Instant::now();
@@ -59,12 +59,12 @@ pub(super) fn swarm(args: &SimulateArgs, seeds: u64) -> Result<ExitCode, Refusal
         trace.write(&first.trace)?;
     }
     for (scenario, outcome) in &tried {
-        // to make one small may take minutes
+        // shrinking a failure may take minutes
         if let Some(violation) = outcome.violations.first() {
             let _ = writeln!(io::stderr(), "seed {}: {}: {}", scenario.seed, violation.check, violation.what);
         }
     }
     let report = swarm::Report::of(args.seed, &args.kinds.0, tried, began.elapsed())?;
-    say(&if args.json { json(&report)? } else { table::swarm(&report) })?;
+    print(&if args.json { json(&report)? } else { table::swarm(&report) })?;
     Ok(if report.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -1,9 +1,9 @@
-//! Figures as people read them.
+//! Figures as tables for people.
 
 use chinwag_simulation::{checks::Violation, run::Outcome, spread::Report, swarm};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets::UTF8_BORDERS_ONLY};
 
-/// How wide a table may be, in columns: as `COLUMNS` says, or the terminal that it is for. None where nobody says.
+/// The width of a table in columns: that of `COLUMNS` or of the terminal, or `None` if neither is known.
 pub(super) fn width() -> Option<u16> {
     let told = std::env::var("COLUMNS").ok().and_then(|columns| columns.trim().parse().ok());
     let terminal = || terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| width.0);
@@ -13,7 +13,7 @@ pub(super) fn width() -> Option<u16> {
 pub(super) fn two_columns(rows: Vec<(String, String)>, width: Option<u16>) -> String {
     let mut table = Table::new();
     table.load_style(UTF8_BORDERS_ONLY);
-    // cells wrap within their columns; a terminal that wraps lines breaks the table
+    // cells wrap within their columns, because a terminal that wraps lines breaks the table
     if let Some(width) = width {
         table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
     }
@@ -53,7 +53,7 @@ pub(super) fn report(report: &Report) -> String {
     two_columns(rows, width())
 }
 
-/// So many of something.
+/// A number of things, with the noun in singular or plural.
 pub(super) fn number(count: impl TryInto<u64>, what: &str) -> String {
     match count.try_into().unwrap_or(u64::MAX) {
         1 => format!("1 {what}"),
@@ -65,7 +65,7 @@ fn violations(violations: &[Violation]) -> String {
     violations.iter().map(|violation| format!("{}: {}", violation.check, violation.what)).collect::<Vec<_>>().join("\n")
 }
 
-/// What came of a scenario in which everything holds.
+/// The result of a scenario in which all checks hold.
 pub(super) fn holds(outcome: &Outcome) -> String {
     let mut text = format!(
         "everything holds: {} told, {} made",
@@ -73,7 +73,7 @@ pub(super) fn holds(outcome: &Outcome) -> String {
         number(outcome.checked, "check")
     );
     if outcome.untold > 0 {
-        text += &format!(", {} not told as the node was not up", number(outcome.untold, "message"));
+        text += &format!(", {} not told because the node was not up", number(outcome.untold, "message"));
     }
     if let Some(after) = outcome.healed_after {
         text += &format!(", {:.1} s after the network healed", after.as_secs_f64());

@@ -1,4 +1,4 @@
-//! Whatever is read must not end the process, and what was read must be what is written.
+//! Decoding any input must not panic, and a decoded value must encode to the text that it is decoded from again.
 
 #![no_main]
 
@@ -13,12 +13,12 @@ fuzz_target!(|bytes: &[u8]| {
     let limits = Limits::default();
     if let Ok(value) = decode(bytes, &limits) {
         let text = encode(&value);
-        let again = decode(text.as_bytes(), &limits).expect("what was written is read");
+        let again = decode(text.as_bytes(), &limits).expect("encoded text can be decoded");
         assert_eq!(encode(&again), text);
         let _ = value.to_json();
         let _ = value.clone().deserialize::<serde_json::Value>();
         let part = value.extract(&[]).expect("the whole is a part");
-        // 0 and -0 are one on the wire, so the value itself may differ from the one read again
+        // 0 and -0 are the same on the wire, so the decoded value may differ from the original
         assert_eq!(encode(&part), text);
         assert_eq!(value.deserialize::<Value>().map(|value| encode(&value)), Ok(text));
     }

@@ -1,5 +1,6 @@
-// A controller written for the reference, whose nodes are ours: spawns two with the reference's own spawn, makes them a
-// group with itself, ships a service to them, has them call back, gossips, and stops them. Prints what happened as JSON.
+// A controller that is written for the reference and controls nodes of chinwag. It spawns two nodes with the reference's
+// own spawn, puts a group of them and itself, ships a service to them, is called back by them, gossips, and stops them.
+// It prints the results as JSON.
 const distribution = require('./reference.js');
 const {id, wire} = distribution.util;
 const seen = {};
@@ -19,11 +20,11 @@ const until = async (condition) => {
   }
 };
 
-async function story(ports) {
+async function run(ports) {
   const self = distribution.node.config;
   const local = distribution.local;
 
-  // the caller's part of onStart runs on the new node, the callback here
+  // the caller's onStart runs on the new node, and the callback runs here
   seen.configurations = [];
   const spawned = [];
   for (const port of ports) {
@@ -47,7 +48,7 @@ async function story(ports) {
   seen.expected = Object.keys(group).sort();
   seen.heap = await must('heap', (cb) => distribution.mixed.status.get('heapTotal', cb));
 
-  // a service shipped as source, in every way it can answer
+  // a service that is shipped as source, with every way to answer
   const service = {
     begun: (callback) => callback(null, globalThis.begun),
     add: (a, b, callback) => callback(null, a + b),
@@ -67,14 +68,14 @@ async function story(ports) {
   const source = await must('source', (cb) => local.comm.send(['shipped'], {node: spawned[0], service: 'routes', method: 'get'}, cb));
   seen.source = source.add.toString() === service.add.toString();
 
-  // a callback of this node, stored in a service of theirs
+  // a callback of this node, as a service of another node
   let called = 0;
   const count = wire.createRPC(wire.toAsync(() => ++called));
   await must('rpc', (cb) => distribution.mixed.routes.put({count}, 'counting', cb));
   const counting = {node: spawned[0], service: 'counting', method: 'count'};
   seen.counted = await must('count', (cb) => local.comm.send([], counting, cb));
 
-  // the handout's rumor, through members of both kinds
+  // the rumor of the handout, through members of both kinds
   let heard = 0;
   await must('counter', (cb) => local.routes.put({count: (callback) => callback(null, ++heard)}, 'counter', cb));
   const message = [[], {node: {ip: self.ip, port: self.port}, service: 'counter', method: 'count'}];
@@ -89,7 +90,7 @@ async function story(ports) {
 }
 
 distribution.node.start(() => {
-  story(process.env.PORTS.split(','))
+  run(process.env.PORTS.split(','))
       .then(() => console.log(JSON.stringify(seen)))
       .catch((error) => console.log(JSON.stringify({...seen, failed: error.stack})))
       .finally(() => process.exit(0));

@@ -1,4 +1,4 @@
-// A node of the JavaScript reference: node peer.js --ip 127.0.0.1 --port PORT. Says when it is up.
+// A node of the JavaScript reference: node peer.js --ip 127.0.0.1 --port PORT. Prints its address as JSON when it is up.
 const distribution = require('./reference.js');
 
 distribution.node.start((error) => {

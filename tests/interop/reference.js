@@ -1,5 +1,5 @@
-// The JavaScript reference, loaded so that many of its nodes can start at once. It makes its folder `store` on its first
-// start, by asking whether there is one and then making it: of several that start together all but one would end.
+// Loads the JavaScript reference so that many of its nodes can start at once. At its first start, the reference checks
+// whether its folder `store` exists and then creates it. If several started at once, all but one would fail.
 const fs = require('fs');
 const path = require('path');
 

@@ -1,15 +1,26 @@
-//! Nodes as processes.
+//! The program under test, and nodes in processes of their own.
 
 use std::{
     io::{BufRead, BufReader},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
 use chinwag::NodeAddr;
 
-/// The program under test.
-pub const PROGRAM: &str = env!("CARGO_BIN_EXE_chinwag");
+use super::PATIENCE;
+pub use super::program::{PROGRAM, listening_address, node_command};
+
+/// Runs the program to its end, without input.
+pub fn run(arguments: &[&str]) -> Output {
+    Command::new(PROGRAM).args(arguments).stdin(Stdio::null()).output().expect("the program runs")
+}
+
+/// The text of an output stream.
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
 
 /// A node in a process of its own, killed when dropped.
 pub struct Process {
@@ -18,37 +29,43 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts one and waits until it is up.
+    /// Starts the program with these arguments, and waits until its node listens.
     pub fn start(arguments: &[&str]) -> Process {
-        Process::up(Command::new(PROGRAM).args(["--json"]).args(arguments))
+        Process::up(&mut node_command(arguments))
     }
 
-    /// Starts a node by a command that must print the line that says where it is as JSON.
+    /// Starts a node by a command that prints the node's address as JSON, and waits until it listens.
     pub fn up(command: &mut Command) -> Process {
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the program runs");
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("stdout")).read_line(&mut line).expect("a line");
-        let up: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("not JSON: {line:?}"));
-        let port = up["port"].as_u64().expect("a port") as u16;
-        let node = NodeAddr::new(up["ip"].as_str().expect("an address").to_owned(), port);
-        assert_eq!(up["sid"].as_str(), Some(node.sid().as_str()));
+        Process::listening(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the command runs"))
+    }
+
+    /// Waits until the node of this process listens.
+    pub fn listening(mut child: Child) -> Process {
+        let node = listening_address(&mut child);
         Process { child, node }
     }
 
-    /// Sends it a signal.
+    /// Sends the process a signal.
     pub fn signal(&self, signal: &str) {
         send(self.child.id(), signal);
     }
 
-    /// Waits for its end.
+    /// Waits until the process has ended.
     pub fn ended(&mut self) -> ExitStatus {
-        self.child.wait().expect("it ends")
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("the process is a child of this one") {
+                return status;
+            }
+            assert!(began.elapsed() < PATIENCE, "the process of {} does not end", self.node);
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // one that is stopped goes on to its end
+        // SIGKILL also ends a process that SIGSTOP has stopped
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -59,34 +76,34 @@ pub fn send(process: u32, signal: &str) {
     assert!(Command::new("kill").args([signal, &process.to_string()]).status().expect("kill runs").success());
 }
 
-/// The processes that this one has started and not reaped: their numbers and names.
+/// The IDs and names of the children of a process that it has not reaped.
 pub fn children(of: u32) -> Vec<(u32, String)> {
     let output = Command::new("ps").args(["-o", "pid=,comm=", "--ppid", &of.to_string()]).output().expect("ps runs");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let text = text(&output.stdout);
     let lines = text.lines().filter_map(|line| line.trim().split_once(' '));
     lines.filter_map(|(process, name)| Some((process.parse().ok()?, name.trim().to_owned()))).collect()
 }
 
-/// What is read from a stream, by a thread, as it comes.
+/// The lines of a stream, which a thread reads as they arrive.
 #[derive(Clone, Default)]
-pub struct Heard(Arc<Mutex<String>>);
+pub struct StreamReader(Arc<Mutex<String>>);
 
-impl Heard {
-    /// Begins to read.
-    pub fn of(stream: impl std::io::Read + Send + 'static) -> Heard {
-        let heard = Heard::default();
-        let keep = heard.clone();
+impl StreamReader {
+    /// Starts to read a stream.
+    pub fn start(stream: impl std::io::Read + Send + 'static) -> StreamReader {
+        let reader = StreamReader::default();
+        let shared = reader.clone();
         std::thread::spawn(move || {
             for line in BufReader::new(stream).lines().map_while(Result::ok) {
-                let mut text = keep.0.lock().expect("nobody panics");
+                let mut text = shared.0.lock().expect("nobody panics");
                 text.push_str(&line);
                 text.push('\n');
             }
         });
-        heard
+        reader
     }
 
-    /// What was read so far.
+    /// The text that has arrived so far.
     pub fn text(&self) -> String {
         self.0.lock().expect("nobody panics").clone()
     }

@@ -1,4 +1,4 @@
-//! What nodes send each other: a call, which is a value, or a request of gossip or membership, which goes over as it is.
+//! What nodes send each other: a call, or a request of gossip or membership. Requests are not encoded.
 
 use std::time::Duration;
 
@@ -10,38 +10,38 @@ use chinwag_protocol::{
     value::Value,
 };
 
-/// What is sent to a node.
+/// A message to a node.
 #[derive(Clone)]
-pub(super) enum Sent {
+pub(super) enum Outbound {
     Call(Box<Call>),
     /// A request, and how long its sender waits.
     Request(Outgoing, Duration),
 }
 
-impl Sent {
-    /// What it is called in the trace.
+impl Outbound {
+    /// The name in the trace.
     pub(super) fn name(&self) -> String {
         match self {
-            Sent::Call(call) => call.to_string(),
-            Sent::Request(request, _) => request.request().to_string(),
+            Outbound::Call(call) => call.to_string(),
+            Outbound::Request(request, _) => request.request().to_string(),
         }
     }
 
-    /// Whether it is a membership ping whose connection stays open after it.
+    /// Whether it is a membership ping whose connection stays open.
     pub(super) fn keeps_connection(&self) -> bool {
-        matches!(self, Sent::Request(request, _) if request.request().keeps_connection())
+        matches!(self, Outbound::Request(request, _) if request.request().keeps_connection())
     }
 
-    /// Whether it is what a network at rest is busy with.
-    pub(super) fn compares(&self) -> bool {
-        matches!(self, Sent::Request(request, _) if request.request().method() == Method::Compare)
+    /// Whether it is a comparison, which nodes make while nothing happens.
+    pub(super) fn is_comparison(&self) -> bool {
+        matches!(self, Outbound::Request(request, _) if request.request().method() == Method::Compare)
     }
 
-    /// The values in it. Of the requests, whole messages alone have one that is of interest.
+    /// The values that can contain a payload. Among requests, only a push has one.
     pub(super) fn payloads(&self) -> impl Iterator<Item = &Value> {
         let (arguments, message) = match self {
-            Sent::Call(call) => (&*call.arguments, None),
-            Sent::Request(request, _) => match &request.request().body {
+            Outbound::Call(call) => (&*call.arguments, None),
+            Outbound::Request(request, _) => match &request.request().body {
                 Body::Gossip(Gossip { request: rumor::Request::Push(rumor), .. }) => {
                     (&[][..], Some(&rumor.message.arguments))
                 }
@@ -51,16 +51,16 @@ impl Sent {
         arguments.iter().chain(message)
     }
 
-    /// Has a node answer it.
+    /// Makes a node answer the message.
     pub(super) async fn performed(self, node: &Node) -> Reply {
         match self {
-            Sent::Call(call) => node.dispatch(*call).await.map(Answer::Performed),
-            Sent::Request(request, time_left) => node.answer(request.into_request(), time_left).await,
+            Outbound::Call(call) => node.dispatch(*call).await.map(Answer::Performed),
+            Outbound::Request(request, time_left) => node.answer(request.into_request(), time_left).await,
         }
     }
 }
 
-/// The values in an answer.
+/// The values of an answer that can contain a payload.
 pub(super) fn answer_payloads(answer: &Answer) -> impl Iterator<Item = &Value> {
     let (value, rumors) = match answer {
         Answer::Performed(call::Answer::Value(value) | call::Answer::Group { value, .. }) => (Some(value), &[][..]),
@@ -70,12 +70,12 @@ pub(super) fn answer_payloads(answer: &Answer) -> impl Iterator<Item = &Value> {
     value.into_iter().chain(rumors.iter().map(|rumor| &rumor.message.arguments))
 }
 
-/// Whether a comparison found nothing to do.
+/// Whether a comparison found no difference.
 pub(super) const fn is_same(answer: &Answer) -> bool {
     matches!(answer, Answer::Gossip(rumor::Answer::Same))
 }
 
-/// Whether the payload is in there.
+/// Whether a value contains the payload.
 pub(super) fn contains(value: &Value, payload: &str) -> bool {
     match value {
         Value::String(text) => text.len() >= payload.len() && (text == payload || text.contains(payload)),

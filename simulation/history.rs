@@ -1,4 +1,4 @@
-//! What a scenario has done so far, as far as the checks have to know.
+//! What has happened in a scenario so far, as far as the checks need it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,31 +11,31 @@ use super::{Net, scenario::Demand};
 
 /// What has happened.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Story {
-    /// Messages that nodes were to start.
+pub(super) struct History {
+    /// The messages that nodes were to start.
     pub told: Vec<Told>,
-    /// How many were not, as the node was not up or had just joined.
+    /// The number of messages that were not started, because the node was not up or had just joined.
     pub untold: u64,
-    /// Whether nodes watch each other.
+    /// Whether nodes have membership.
     pub watched: bool,
-    /// From when on each cluster of more than one node has an id.
+    /// The time from which on each cluster of more than one node has an id.
     pub settled: Duration,
-    /// A node of one cluster has joined another, on its old address, when one of the two may have had no id: they may be one
-    /// by now, or not.
-    blurred: bool,
-    /// What is demanded of them.
+    /// Whether a node has joined another cluster on its old address while one of the two clusters may have had no id.
+    /// The two may then be one cluster, or not.
+    may_have_joined: bool,
+    /// The demands of the scenario.
     pub demands: BTreeSet<Demand>,
-    /// Groups put by hand, the latest last.
+    /// The groups that operators put, by group and node. The latest put replaces earlier ones.
     puts: BTreeMap<(String, usize), Put>,
-    /// Nodes that joined, by node, the latest only.
+    /// The latest join of each node.
     joins: BTreeMap<usize, Joined>,
-    /// Nodes that knew nobody when a node was started anew the last time.
-    lone: BTreeSet<usize>,
-    /// When each node was stopped last.
+    /// The nodes that knew nobody at the last restart of a node.
+    isolated: BTreeSet<usize>,
+    /// When each node was paused last.
     paused: BTreeMap<usize, Duration>,
-    /// The cluster that each node begins in.
+    /// The cluster in which each node begins.
     clusters: Vec<usize>,
-    /// The cluster that each cluster was merged into; itself where it was not.
+    /// The cluster that each cluster was merged into, or the cluster itself.
     merged: Vec<usize>,
     /// The puts that merged clusters.
     merges: Vec<Merge>,
@@ -44,54 +44,54 @@ pub(super) struct Story {
 /// A put that merges two clusters.
 #[derive(Clone, Copy, Debug)]
 struct Merge {
-    /// The clusters as they began.
+    /// The clusters at the start.
     clusters: [usize; 2],
-    /// Where the group was put.
+    /// The node on which the group was put.
     on: usize,
-    /// In which of that node's lives.
+    /// The life of that node.
     life: u32,
     at: Duration,
-    /// The node ended before it can have told anybody.
+    /// Whether the node ended before it can have told other nodes.
     untold: bool,
 }
 
-/// How long it takes a node, at most, to tell others of nodes that were put on it: it asks them within two periods, and
-/// compares views when its own is at rest. Generous, as requests are lost.
+/// The longest time after which a node has told others of the nodes that were put on it. It asks them within two
+/// periods, and compares views when its own no longer changes. The time is generous, because requests are lost.
 const TELLING: Duration = Duration::from_secs(10);
 
 /// A message that a node was to start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Told {
-    /// What it is.
+    /// The message.
     pub message: String,
-    /// Which node.
+    /// The node.
     pub node: usize,
-    /// In which of its lives.
+    /// The life of the node.
     pub life: u32,
-    /// When.
+    /// The time.
     pub at: Duration,
 }
 
 /// A group that was put on a node.
 #[derive(Clone, Debug)]
 pub(super) struct Put {
-    /// Its name.
+    /// The group's name.
     pub group: String,
-    /// Where it was put.
+    /// The node on which it was put.
     pub on: usize,
-    /// In which of that node's lives.
+    /// The life of that node.
     pub life: u32,
-    /// Its members.
+    /// The members.
     pub members: Vec<usize>,
-    /// The life that each was in.
+    /// The life of each member.
     pub lives: Vec<u32>,
-    /// Members that were started anew after this node had heard of an earlier life of theirs. A node that first hears of a
-    /// member in a later life cannot tell that it was restarted.
+    /// The members that restarted after this node had heard of an earlier life of theirs. A node that first hears of a
+    /// member in a later life cannot know that it was restarted.
     pub missed: BTreeSet<usize>,
 }
 
 impl Put {
-    /// The life that a member was in.
+    /// The life of a member when the group was put.
     pub(super) fn life_of(&self, member: usize) -> Option<u32> {
         self.members.iter().position(|other| *other == member).and_then(|at| self.lives.get(at)).copied()
     }
@@ -100,20 +100,20 @@ impl Put {
 /// A node that was started to join others.
 #[derive(Clone, Debug)]
 pub(super) struct Joined {
-    /// In which of its lives.
+    /// The life of the node.
     pub life: u32,
-    /// Through which nodes, and the life that each was in.
+    /// The seeds, and the life of each.
     pub through: Vec<(usize, u32)>,
-    /// Whether it is to be in `all` only.
+    /// Whether the node joins only `all`.
     pub ungrouped: bool,
 }
 
-impl Story {
-    /// Of a network and cliques of these sizes beside it, of which nothing has happened yet.
-    pub(super) fn new(nodes: usize, beside: &[usize], watched: bool, demands: BTreeSet<Demand>) -> Story {
+impl History {
+    /// The state before anything has happened, for a network and further cliques of these sizes.
+    pub(super) fn new(nodes: usize, beside: &[usize], watched: bool, demands: BTreeSet<Demand>) -> History {
         let sizes = std::iter::once(&nodes).chain(beside);
         let clusters = (0..).zip(sizes).flat_map(|(cluster, size)| std::iter::repeat_n(cluster, *size)).collect();
-        Story { watched, demands, clusters, merged: (0..=beside.len()).collect(), ..Story::default() }
+        History { watched, demands, clusters, merged: (0..=beside.len()).collect(), ..History::default() }
     }
 
     pub(super) fn put(&mut self, net: &Net, group: &str, on: usize, members: &[usize]) {
@@ -126,7 +126,7 @@ impl Story {
             lives,
             missed: BTreeSet::new(),
         };
-        // an operator who puts nodes of two clusters into one group wants them to be one
+        // an operator who puts nodes of two clusters into one group merges the clusters
         for member in members {
             let clusters = [self.begun(net, *member), self.begun(net, on)];
             if clusters[0] != clusters[1] {
@@ -138,22 +138,22 @@ impl Story {
     }
 
     pub(super) fn join(&mut self, net: &Net, node: usize, through: &[usize], ungrouped: bool) {
-        let (before, after) = (self.cluster_of_place(node), through.first().map(|seed| self.cluster(net, *seed)));
+        let (before, after) = (self.cluster_of_address(node), through.first().map(|seed| self.cluster(net, *seed)));
         let company = (0..net.len()).filter(|&other| net.is_up(other) && Some(self.cluster(net, other)) == after);
         if let Some(after) = after
             && before != after
             && self.is_clique(node)
-            && (net.now() < self.settled || company.count() < 2 || self.any_unsettled(net, before, after))
+            && (net.now() < self.settled || company.count() < 2 || self.any_without_cluster_id(net, before, after))
         {
-            self.blurred = true;
+            self.may_have_joined = true;
         }
         let through = through.iter().map(|seed| (*seed, net.life(*seed))).collect();
         self.joins.insert(node, Joined { life: net.life(node), through, ungrouped });
     }
 
-    /// A node is about to start anew: notes which nodes that list it have heard of one of its lives, and which nodes know
-    /// nobody else. These state no cluster and take the id of any.
-    pub(super) async fn starts_anew(&mut self, net: &Net, node: usize) {
+    /// Prepares for the restart of a node: records which nodes that list it have heard of one of its lives, and which
+    /// nodes know nobody else. The latter state no cluster, and take the id of any.
+    pub(super) async fn will_restart(&mut self, net: &Net, node: usize) {
         if !self.watched {
             return;
         }
@@ -172,55 +172,58 @@ impl Story {
                 put.missed.insert(node);
             }
         }
-        self.lone.clear();
+        self.isolated.clear();
         for other in (0..net.len()).filter(|&other| other != node && net.is_up(other)) {
             let known = net.node(other).membership().list().await.unwrap_or_default();
             let others = [net.addr(other).nid(), nid];
             let company = known.values().any(|known| known.status.is_known() && !others.contains(&known.node.nid()));
-            // one that has just joined will know those that its seed knows
+            // a node that has just joined will learn of the nodes that its seed knows
             let gone = |(seed, life): &(usize, u32)| *seed == node || !net.is_up(*seed) || net.life(*seed) != *life;
             let left = self.joined(net, other).is_none_or(|joined| joined.through.iter().all(gone));
             if !company && left {
-                self.lone.insert(other);
+                self.isolated.insert(other);
             }
         }
     }
 
-    /// A node of one cluster was started to join another, on its old address, and the member that it was to join through is not
-    /// there, or was not: either cluster may have found it.
-    pub(super) fn is_astray(&self, net: &Net, node: usize) -> bool {
+    /// Whether a node may be in either of two clusters. It restarted on its old address to join another cluster, and its seed
+    /// was not there for some of the time, so that its old cluster may have found it. Or its seed has moved to another
+    /// cluster, while the node may still have been asking the seed to let it in, which is a request to merge.
+    pub(super) fn may_be_in_either_cluster(&self, net: &Net, node: usize) -> bool {
         let Some((seed, life)) = self.joined(net, node).and_then(|joined| joined.through.first()) else { return false };
-        let gone = !net.is_up(*seed) || net.life(*seed) != *life;
-        gone && self.is_clique(node) && self.cluster_of_place(node) != self.cluster(net, node)
+        let restarted = net.life(*seed) != *life;
+        let moved = restarted && self.cluster_of_address(*seed) != self.cluster(net, *seed);
+        let gone = restarted || !net.is_up(*seed);
+        moved || (gone && self.is_clique(node) && self.cluster_of_address(node) != self.cluster(net, node))
     }
 
-    /// Whether two clusters may have become one unasked: a node is in one of them, and may have joined the other through a
-    /// member that was started anew.
-    pub(super) fn is_blurred(&self, net: &Net) -> bool {
+    /// Whether two clusters may have become one without a merge: a node is in one of them, and may have joined the
+    /// other through a restarted member.
+    pub(super) fn clusters_may_have_joined(&self, net: &Net) -> bool {
         let rejoined = |node: usize| {
             let seed = self.joined(net, node).and_then(|joined| joined.through.first());
-            self.is_astray(net, node) && seed.is_some_and(|(seed, _)| net.is_up(*seed))
+            self.may_be_in_either_cluster(net, node) && seed.is_some_and(|(seed, _)| net.is_up(*seed))
         };
-        self.blurred || (0..net.len()).any(rejoined)
+        self.may_have_joined || (0..net.len()).any(rejoined)
     }
 
-    /// Whether two nodes are sure to be in one cluster.
-    pub(super) fn together(&self, net: &Net, one: usize, other: usize) -> bool {
-        let astray = self.is_astray(net, one) || self.is_astray(net, other);
-        !astray && self.sure_cluster(net, one) == self.sure_cluster(net, other)
+    /// Whether two nodes are certainly in the same cluster.
+    pub(super) fn same_cluster(&self, net: &Net, one: usize, other: usize) -> bool {
+        let unsure = self.may_be_in_either_cluster(net, one) || self.may_be_in_either_cluster(net, other);
+        !unsure && self.sure_cluster(net, one) == self.sure_cluster(net, other)
     }
 
-    /// The present life of a node is about to end.
+    /// Records that the present life of a node ends.
     pub(super) fn end(&mut self, net: &Net, node: usize) {
         let lately = |merge: &&mut Merge| net.now() < merge.at + TELLING;
         let its = self.merges.iter_mut().filter(|merge| merge.on == node && merge.life == net.life(node));
         its.filter(lately).for_each(|merge| merge.untold = true);
     }
 
-    /// The cluster that a node is sure to be in: that which it began in, or one with which somebody is known to have merged it.
+    /// The cluster that a node is certainly in: the one in which it began, or one with which it was merged.
     fn sure_cluster(&self, net: &Net, node: usize) -> usize {
         let mut reached = BTreeSet::from([self.begun(net, node)]);
-        // at most as many rounds as there are merges
+        // at most one round for each merge
         for _ in 0..self.merges.len() {
             let before = reached.len();
             for Merge { clusters, .. } in self.merges.iter().filter(|merge| !merge.untold) {
@@ -235,24 +238,24 @@ impl Story {
         reached.first().copied().unwrap_or_default()
     }
 
-    /// A node is about to be stopped where it is.
+    /// Records that a node pauses.
     pub(super) fn pause(&mut self, net: &Net, node: usize) {
         if net.is_up(node) {
             self.paused.insert(node, net.now());
         }
     }
 
-    /// Whether a node of one of two clusters knows nobody else, or has stood still since before its cluster had an id: it may
-    /// take that of either.
-    fn any_unsettled(&self, net: &Net, one: usize, other: usize) -> bool {
+    /// Whether a node of one of two clusters knows nobody else, or has been paused since before its cluster had an id.
+    /// It may then take the id of either.
+    fn any_without_cluster_id(&self, net: &Net, one: usize, other: usize) -> bool {
         let there = |node: usize| [one, other].contains(&self.cluster(net, node));
         let early = |since: Duration| since < self.settled;
         let mut paused =
             self.paused.iter().filter(|(node, since)| early(**since) && net.lives(**node) && !net.is_up(**node));
-        paused.any(|(node, _)| there(*node)) || self.lone.iter().any(|node| there(*node))
+        paused.any(|(node, _)| there(*node)) || self.isolated.iter().any(|node| there(*node))
     }
 
-    /// Whether a node's address was in a clique of several at the beginning.
+    /// Whether a node's address was in a clique of several nodes at the start.
     fn is_clique(&self, node: usize) -> bool {
         let cluster = self.clusters.get(node);
         self.clusters.iter().filter(|other| Some(*other) == cluster).count() > 1
@@ -267,17 +270,17 @@ impl Story {
         }
     }
 
-    /// The last time each group was put on each node.
+    /// The latest put of each group on each node.
     pub(super) fn puts(&self) -> impl Iterator<Item = &Put> {
         self.puts.values()
     }
 
-    /// How a node came to where it is, if its present life was started to join others.
+    /// How a node joined, if its present life was started to join others.
     pub(super) fn joined(&self, net: &Net, node: usize) -> Option<&Joined> {
         self.joins.get(&node).filter(|joined| joined.life == net.life(node))
     }
 
-    /// Whether a node is in everybody's group.
+    /// Whether a node is in the group of the other nodes.
     pub(super) fn grouped(&self, net: &Net, node: usize) -> bool {
         self.joined(net, node).is_none_or(|joined| !joined.ungrouped)
     }
@@ -288,14 +291,14 @@ impl Story {
         self.merged.get(begun).copied().unwrap_or(begun)
     }
 
-    /// The cluster that a node began or joined in, before any merge.
+    /// The cluster in which a node began or joined, before any merge.
     pub(super) fn begun(&self, net: &Net, node: usize) -> usize {
-        let place = self.joined(net, node).and_then(|joined| joined.through.first()).map_or(node, |(seed, _)| *seed);
-        self.clusters.get(place).copied().unwrap_or_default()
+        let slot = self.joined(net, node).and_then(|joined| joined.through.first()).map_or(node, |(seed, _)| *seed);
+        self.clusters.get(slot).copied().unwrap_or_default()
     }
 
-    /// The cluster that a node's address was in at the beginning, or what that was merged into.
-    fn cluster_of_place(&self, node: usize) -> usize {
+    /// The cluster in which a node's address was at the start, or the one that it was merged into.
+    fn cluster_of_address(&self, node: usize) -> usize {
         let cluster = self.clusters.get(node).copied().unwrap_or_default();
         self.merged.get(cluster).copied().unwrap_or(cluster)
     }

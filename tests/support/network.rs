@@ -1,5 +1,4 @@
-//! Nodes on a street of their own, in virtual time: a transport whose names and addresses the test decides.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+//! A network in virtual time, whose names, addresses, losses and delays the test decides. Its nodes are real ones.
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
 
@@ -15,36 +14,38 @@ use chinwag::{
 use futures_util::{FutureExt as _, future::LocalBoxFuture};
 use tokio::{task::LocalSet, time::Instant};
 
-/// Who is there, under which names, and whom they have asked what.
+/// Which nodes run, which names lead to them, which requests they have made, and what goes wrong.
 #[derive(Default)]
-pub struct Street {
+pub struct Network {
     pub nodes: RefCell<BTreeMap<Nid, Node>>,
+    /// The addresses of each host name.
     pub names: RefCell<BTreeMap<String, Vec<NodeAddr>>>,
-    pub asked: RefCell<Vec<(NodeAddr, String)>>,
-    /// At whom no request of which method arrives.
+    /// The receiver and the method of every request so far.
+    pub requests: RefCell<Vec<(NodeAddr, String)>>,
+    /// The receivers and methods of the requests that the network loses.
     pub lost: RefCell<Vec<(NodeAddr, &'static str)>>,
-    /// Whose answers to which method state something else under a key.
+    /// For a node and a method, a key of the answers and the value that the network puts there.
     pub forged: RefCell<Vec<(NodeAddr, &'static str, &'static str, Value)>>,
     /// How much longer the answers of a method take.
     pub slow: RefCell<Vec<(&'static str, Duration)>>,
-    /// How many requests were refused because they came from another cluster.
+    /// How many requests a node refused because they came from another cluster.
     pub strangers: RefCell<usize>,
-    /// Who was stopped. Nobody ends for it.
+    /// The nodes that were told to stop. The network does not end them.
     pub stopped: RefCell<Vec<NodeAddr>>,
 }
 
-struct Door(Rc<Street>);
+struct NetworkTransport(Rc<Network>);
 
-impl Transport for Door {
+impl Transport for NetworkTransport {
     fn call(&self, to: &NodeAddr, call: Call) -> LocalBoxFuture<'static, Reply> {
-        self.0.asked.borrow_mut().push((to.clone(), call.method.to_string()));
+        self.0.requests.borrow_mut().push((to.clone(), call.method.to_string()));
         let there = self.0.nodes.borrow().get(&to.nid()).cloned();
         let is_lost = self.0.lost.borrow().iter().any(|(at, method)| at == to && call.method == *method);
         let forged = self.0.forged.borrow();
         let forged = forged.iter().filter(|(at, method, ..)| at == to && call.method == *method);
         let forged: Vec<(&str, Value)> = forged.map(|(_, _, key, value)| (*key, value.clone())).collect();
         let slow = self.0.slow.borrow().iter().find(|(method, _)| call.method == *method).map(|(_, time)| *time);
-        let (deadline, to, street) = (Instant::now() + call.context.time_left, to.clone(), self.0.clone());
+        let (deadline, to, network) = (Instant::now() + call.context.time_left, to.clone(), self.0.clone());
         let asking = async move {
             tokio::time::sleep(Duration::from_millis(1)).await;
             let Some(node) = there else {
@@ -58,7 +59,7 @@ impl Transport for Door {
             let answering = async {
                 let reply = node.dispatch(call).await;
                 let is_stranger = |why: &CallError| why.kind == ErrorKind::Other("Stranger".into());
-                *street.strangers.borrow_mut() += usize::from(reply.as_ref().is_err_and(is_stranger));
+                *network.strangers.borrow_mut() += usize::from(reply.as_ref().is_err_and(is_stranger));
                 tokio::time::sleep(slow.unwrap_or_default()).await;
                 reply
             };
@@ -80,68 +81,62 @@ impl Transport for Door {
     }
 }
 
-impl Street {
-    /// A node that joins through the seed, in the group `town`.
-    pub fn open(self: &Rc<Street>, at: &NodeAddr, seed: Option<&str>) -> Node {
+impl Network {
+    /// Starts a node in the group `web`, which joins through the seed.
+    pub fn start(self: &Rc<Network>, at: &NodeAddr, seed: Option<&str>) -> Node {
         let seeds = seed.iter().map(|seed| seed.parse().unwrap()).collect();
-        let groups = vec![Gid::new("town").unwrap()];
+        let groups = vec![Gid::new("web").unwrap()];
         let membership = membership::Settings { seeds, groups, ..membership::Settings::default() };
-        self.open_as(at, 1, membership)
+        self.start_life(at, 1, membership)
     }
 
-    /// A node in the life of this number.
-    pub fn open_as(self: &Rc<Street>, at: &NodeAddr, life: u64, membership: membership::Settings) -> Node {
+    /// Starts a node in the life with this number.
+    pub fn start_life(self: &Rc<Network>, at: &NodeAddr, life: u64, membership: membership::Settings) -> Node {
         let port = at.port().to_le_bytes();
-        let mut chance = [7; 32];
-        chance[..2].copy_from_slice(&port);
-        chance[2..10].copy_from_slice(&life.to_le_bytes());
-        let (street, me) = (self.clone(), at.clone());
+        let mut seed = [7; 32];
+        seed[..2].copy_from_slice(&port);
+        seed[2..10].copy_from_slice(&life.to_le_bytes());
+        let (network, addr) = (self.clone(), at.clone());
         let node = node::start(Environment {
             incarnation: life,
-            on_stop: Box::new(move || street.stopped.borrow_mut().push(me)),
+            on_stop: Box::new(move || network.stopped.borrow_mut().push(addr)),
             settings: Settings { membership, ..Settings::default() },
-            ..Environment::new(at.clone(), Rc::new(Door(self.clone())), chance)
+            ..Environment::new(at.clone(), Rc::new(NetworkTransport(self.clone())), seed)
         });
         self.nodes.borrow_mut().insert(at.nid(), node.clone());
         node
     }
 
-    /// Nobody is there any more.
-    pub async fn shut(&self, at: &NodeAddr) {
+    /// Ends the node at an address without a farewell.
+    pub async fn crash(&self, at: &NodeAddr) {
         let node = self.nodes.borrow_mut().remove(&at.nid()).unwrap();
         node.close().await;
     }
 
-    pub fn asked(&self, method: &str) -> Vec<NodeAddr> {
-        self.asked.borrow().iter().filter(|(_, asked)| asked == method).map(|(to, _)| to.clone()).collect()
+    /// The receivers of all requests for a method, in order.
+    pub fn receivers_of(&self, method: &str) -> Vec<NodeAddr> {
+        let requests = self.requests.borrow();
+        requests.iter().filter(|(_, requested)| requested == method).map(|(to, _)| to.clone()).collect()
     }
 }
 
+/// The address of the node with this port.
 pub fn at(port: u16) -> NodeAddr {
     NodeAddr::new("10.0.0.1", port)
 }
 
+/// Whether a node has another one in its view of a group.
 pub async fn sees(node: &Node, gid: &str, nid: Nid) -> bool {
     node.groups().get(gid).await.is_ok_and(|members| members.contains(&nid))
 }
 
-pub async fn until<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
-    for _ in 0..60_000 {
-        if condition().await {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    panic!("waited a minute in vain: {what}");
-}
-
-/// Runs a story in virtual time.
-pub fn story(told: impl AsyncFnOnce(Rc<Street>)) {
+/// Runs a test in virtual time, on an empty network.
+pub fn in_virtual_time(test: impl AsyncFnOnce(Rc<Network>)) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    LocalSet::new().block_on(&runtime, told(Rc::default()));
+    LocalSet::new().block_on(&runtime, test(Rc::default()));
 }
 
-/// How a node regards another.
+/// The status of a member in another node's list.
 pub async fn status(node: &Node, nid: Nid) -> Option<Status> {
     let list = node.membership().list().await.unwrap();
     list.values().find(|member| member.node.nid() == nid).map(|member| member.status)

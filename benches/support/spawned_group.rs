@@ -1,4 +1,5 @@
-//! Nodes as processes, in one group: what `launch` times and `processes` gossips to.
+//! Nodes in processes of their own, in one group. The benchmark `launch` times their start, and `processes` gossips to
+//! them.
 
 use std::time::{Duration, Instant};
 
@@ -6,45 +7,42 @@ use chinwag::{Call, CallError, Gid, Node, NodeAddr, Service, Value};
 use futures_util::future::join_all;
 use tokio::sync::mpsc;
 
-use super::proc;
+use super::{proc, program::PROGRAM};
 
 /// The group's name.
-pub const GROUP: &str = "town";
+pub const GROUP: &str = "bench";
 
-/// The program that the nodes run.
-pub const PROGRAM: &str = env!("CARGO_BIN_EXE_chinwag");
-
-/// How long nodes may take to start, and to stop.
+/// The timeout for the start and the end of nodes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A node in this process, and so many in processes of their own that it has spawned, in one group.
-pub struct Town {
-    /// The node in this process. It knows the group and is not in it.
+/// A node in this process, and the nodes in other processes that it has spawned, in one group.
+pub struct SpawnedGroup {
+    /// The node in this process. It knows the group and is not a member.
     pub asking: Node,
-    /// The others.
+    /// The other nodes.
     pub nodes: Vec<NodeAddr>,
-    /// What the others counted on the node in this process: which message, and when.
+    /// The calls of the other nodes on the counter of the node in this process: which message, and when.
     pub counted: mpsc::UnboundedReceiver<(u64, Instant)>,
-    /// From the first spawn until the last node has called back.
+    /// The time from the first spawn until the last node has called back.
     pub called_back: Duration,
-    /// From the first spawn until the group stands on all.
+    /// The time from the first spawn until all nodes have the group.
     pub standing: Duration,
 }
 
-impl Town {
-    /// Starts them, all at once.
-    pub async fn start(nodes: usize) -> Result<Town, CallError> {
+impl SpawnedGroup {
+    /// Starts the nodes at once.
+    pub async fn start(nodes: usize) -> Result<SpawnedGroup, CallError> {
         let (say, counted) = mpsc::unbounded_channel();
         let counter = Service::new("counter", |_| ()).method("count", move |(), (message,): (u64,)| {
             let _ = say.send((message, Instant::now()));
         });
         let asking = Node::builder().port(0).program(PROGRAM).service(counter).start().await.expect("a free port");
-        let mut town =
-            Town { asking, nodes: Vec::new(), counted, called_back: Duration::ZERO, standing: Duration::ZERO };
-        match town.fill(nodes).await {
-            Ok(()) => Ok(town),
+        let mut group =
+            SpawnedGroup { asking, nodes: Vec::new(), counted, called_back: Duration::ZERO, standing: Duration::ZERO };
+        match group.fill(nodes).await {
+            Ok(()) => Ok(group),
             Err(why) => {
-                town.stop().await;
+                group.stop().await;
                 Err(why)
             }
         }
@@ -70,12 +68,12 @@ impl Town {
         }
     }
 
-    /// Their processes.
+    /// The IDs of the other nodes' processes.
     pub fn processes(&self) -> Vec<u32> {
         proc::children("chinwag")
     }
 
-    /// Stops them, and waits until they are gone.
+    /// Stops the nodes, and waits until their processes are gone.
     pub async fn stop(self) {
         let stop = || Call::new(Gid::local(), "status", "stop", Vec::<Value>::new());
         join_all(self.nodes.iter().map(|node| self.asking.call_on(node, stop()))).await;
