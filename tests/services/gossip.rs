@@ -14,7 +14,7 @@ async fn each_member_performs_a_gossiped_message_once() {
     for round in 1..=5 {
         let _ = nodes[round % 8].group("g").gossip().send((), &Remote::new("counter", "count")).await.unwrap();
         for node in &nodes {
-            until("everyone has heard", async || read(node).await == Value::from(round as u32)).await;
+            until("all nodes have performed it", async || read(node).await == Value::from(round as u32)).await;
         }
     }
     // a message that arrived twice was performed once
@@ -44,7 +44,7 @@ async fn a_sender_outside_a_group_performs_none_of_its_messages() {
         let sender = if heard % 2 == 0 { &outsider } else { &nodes[0] };
         let _ = sender.group("g").gossip().send((), &Remote::new("counter", "count")).await.unwrap();
         for node in &nodes {
-            until("every member has heard", async || read(node).await == Value::from(heard)).await;
+            until("every member has performed it", async || read(node).await == Value::from(heard)).await;
         }
     }
     assert_eq!(read(&outsider).await, Value::from(0));
