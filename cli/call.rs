@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_text_and_json_is_what_it_says() {
+    fn words_are_text_and_json_is_parsed() {
         for (text, value) in [
             (r#"{"ip":"127.0.0.1", port: 40515}"#, serde_json::json!({"ip": "127.0.0.1", "port": 40515})),
             ("['a', 1,]", serde_json::json!(["a", 1])),
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_begins_like_json_and_is_not_is_refused_with_its_place() {
+    fn an_argument_that_begins_like_json_and_is_invalid_is_refused_with_its_place() {
         for (text, place) in [
             (r#"{"ip":"127.0.0.1", port: }"#, "line 1 column 26"),
             ("{ip: 127.0.0.1}", "line 1 column 6"),

@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_that_is_used_is_not_trimmed() {
+    fn memory_in_use_is_not_trimmed() {
         let mut watch = Watch::default();
         look(&mut watch, 8 * MB, 2 * MB, 0);
         for used in 3..100 {

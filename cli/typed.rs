@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_configuration_is_read_as_people_type_it() {
+    fn a_configuration_may_be_json5() {
         let typed = r#"{"ip": "127.0.0.1", port: 8080, onStart: "(s) => console.log('hi!')",}"#;
         let config = configuration(typed).unwrap();
         assert_eq!((config.ip.as_deref(), config.port), (Some("127.0.0.1"), Some(8080)));
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistyped_key_is_explained_with_the_nearest() {
+    fn an_unknown_key_is_reported_with_the_nearest_one() {
         for (text, nearest) in [
             ("{prot: 8080}", "port"),
             (r#"{"ip": "127.0.0.1", "Port": 1}"#, "port"),
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_read_as_people_type_it() {
+    fn json5_is_read() {
         for (text, value) in [
             ("{a: 1}", serde_json::json!({"a": 1})),
             ("{'a': [1, 2,],}", serde_json::json!({"a": [1, 2]})),
@@ -224,13 +224,13 @@ mod tests {
     }
 
     #[test]
-    fn an_address_of_every_interface_is_explained_with_those_that_others_can_use() {
+    fn an_address_of_every_interface_is_refused_with_usable_addresses() {
         let error = explained(&ConfigError::Unspecified { ip: "0.0.0.0".parse().unwrap(), port: 80 }.into());
         assert!(error.contains("--advertise ") && error.contains(":80"), "{error}");
     }
 
     #[test]
-    fn addresses_are_named_that_others_can_use() {
+    fn usable_addresses_are_those_of_other_machines_or_else_loopback() {
         let all = || {
             ["127.0.0.1", "::1", "192.0.2.7", "169.254.1.1", "fe80::1", "2001:db8::7", "192.0.2.7"]
                 .map(|ip| ip.parse::<IpAddr>().unwrap())

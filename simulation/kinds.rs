@@ -342,7 +342,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_is_drawn_and_can_be() {
+    fn every_kind_is_drawn_and_gives_valid_scenarios() {
         for kind in KINDS {
             assert_eq!(kind.to_string().parse::<Kind>().unwrap(), kind);
             // some kinds need a second cluster

@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_drawn_has_the_mean_and_the_bounds() {
+    fn drawn_latencies_have_the_mean_and_the_bounds() {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         for (text, least, most) in
             [("constant:7", 7, 7), ("uniform:1..5", 1, 5), ("lognormal:20,0.5", 1, LONGEST), ("lognormal:9,0", 9, 9)]
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_refused_by_its_value() {
+    fn invalid_latencies_are_refused_with_their_value() {
         for (text, says) in [
             ("constant:0", "not 0"),
             ("constant:600001", "not 600001"),

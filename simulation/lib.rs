@@ -274,11 +274,11 @@ impl Simulation {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         let runtime = runtime.map_err(|why| SimulationError::Runtime(why.to_string()))?;
         let local = Rc::new(LocalSet::new());
-        let wires = Rc::downgrade(&local);
+        let tasks = Rc::downgrade(&local);
         let result = local.block_on(&runtime, async {
             let recorder = Arc::new(Recorder::new(neighbours.len()));
             let rng = ChaCha8Rng::from_seed(seed_of(self.seed, NETWORK, 0));
-            let network = Network::new(recorder.clone(), self.conditions, rng, self.traced, wires);
+            let network = Network::new(recorder.clone(), self.conditions, rng, self.traced, tasks);
             let net = Net::start(Inner {
                 network: Rc::new(network),
                 recorder: recorder.clone(),

@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exchange_is_over_when_its_answer_was_taken() {
+    fn a_call_is_over_when_its_answer_was_taken() {
         let calls = Rc::default();
         let (key, mut waiting) = opened(&calls);
         assert!((&mut waiting).now_or_never().is_none());
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exchange_lasts_until_both_its_message_and_its_caller_are_gone() {
+    fn a_call_lasts_until_both_its_message_and_its_caller_are_gone() {
         let calls = Rc::default();
         for message_first in [true, false] {
             let (key, waiting) = opened(&calls);
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_used_again_has_another_key() {
+    fn a_reused_slot_has_another_key() {
         let calls = Rc::default();
         let (first, waiting) = opened(&calls);
         calls.end(first);

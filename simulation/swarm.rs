@@ -445,7 +445,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_draws_one_scenario_that_can_be_and_is_read_back() {
+    fn a_seed_draws_one_valid_scenario_that_survives_serialization() {
         for seed in 0..200 {
             let scenario = Scenario::drawn(seed);
             assert_eq!(scenario, Scenario::drawn(seed));
@@ -455,7 +455,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_broken_for_good_is_found_and_shrunk_to_it() {
+    fn a_permanently_broken_link_is_found_and_shrunk_to() {
         let tell = |at, node| Event { at, what: Action::Tell { node, bytes: 0 } };
         let scenario = Scenario {
             nodes: 8,
@@ -496,7 +496,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_failure_does_not_need_is_taken_away() {
+    fn shrinking_removes_what_a_failure_does_not_need() {
         let scenario = (0..).map(Scenario::drawn).find(|scenario| {
             scenario.events.len() > 10 && scenario.events.iter().any(|e| matches!(e.what, Action::Crash { node: 3.. }))
         });
@@ -510,7 +510,7 @@ mod tests {
     }
 
     #[test]
-    fn nodes_that_are_taken_away_are_renumbered_everywhere() {
+    fn removing_nodes_renumbers_the_others_everywhere() {
         let event = |what| Event { at: 1, what };
         let mut scenario = Scenario {
             nodes: 4,

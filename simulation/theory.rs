@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn below_the_threshold_it_goes_nowhere() {
+    fn below_the_threshold_a_rumor_does_not_spread() {
         assert_eq!(limit(2.0, 0.5), 0.0);
         assert!(epidemic(1_000, 1.0, 0.5).pop().unwrap() < 0.01);
         assert_eq!(epidemic(1, 5.0, 0.0)[0], 1.0);

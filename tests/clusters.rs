@@ -330,7 +330,7 @@ fn news_without_groups_does_not_keep_the_seed_from_reporting_the_groups_of_a_new
         until("it has joined", || sees(&nodes[0], "all", newcomer.nid())).await;
         // another node that has met it reports it first
         report_alive(&newcomer).await;
-        until("the other has it in town", || sees(&nodes[1], "web", newcomer.nid())).await;
+        until("the other has it in the group", || sees(&nodes[1], "web", newcomer.nid())).await;
     });
 }
 
@@ -342,7 +342,7 @@ fn a_newcomer_known_before_it_joins_is_in_its_group_on_all_nodes() {
         report_alive(&newcomer).await;
         network.crash(&at(3)).await;
         let newcomer = network.start(&at(3), Some("10.0.0.1:1"));
-        until("the other has it in town", || sees(&nodes[1], "web", newcomer.nid())).await;
+        until("the other has it in the group", || sees(&nodes[1], "web", newcomer.nid())).await;
     });
 }
 

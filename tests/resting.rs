@@ -77,7 +77,7 @@ fn a_node_enters_all_as_soon_as_it_has_a_peer_there() {
         // the other node does not exist, so no message and no probe makes this node enter
         node.groups().put("others", [at(2)]).await.unwrap();
         let met = tokio::time::Instant::now();
-        until("it asks what was said before", async || network.receivers_of("enter").contains(&at(2))).await;
+        until("the node asks for earlier messages", async || network.receivers_of("enter").contains(&at(2))).await;
         assert!(met.elapsed() <= Duration::from_millis(100), "{:?}", met.elapsed());
     });
 }
@@ -99,7 +99,7 @@ fn a_group_put_on_all_nodes_at_once_costs_each_node_a_limited_number_of_requests
         let _ = nodes[0].group("web").groups().put("web", members.clone()).await.unwrap();
         for node in &nodes {
             for member in &members {
-                until("everybody is known to live", || is_alive_for(node, member.nid())).await;
+                until("all nodes are known to be alive", || is_alive_for(node, member.nid())).await;
             }
         }
         sleep(2).await;

@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_swarm_that_fails_says_which_seeds_and_how_to_go_on() {
+    fn a_failed_swarm_prints_the_seeds_and_how_to_replay_them() {
         let broken = r#"{"seed": 4, "nodes": 3, "overlay": "line", "latency": "constant:2", "events": [
             {"at": 10, "do": "break", "from": 0, "to": 1}, {"at": 20, "do": "tell", "node": 0}]}"#;
         let broken: Scenario = serde_json::from_str(broken).unwrap();
