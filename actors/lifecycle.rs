@@ -7,7 +7,7 @@ use actix::{Actor, Context, Handler, ResponseFuture};
 use chinwag_protocol::{call::CallError, identity::Gid, value::EcoString};
 
 use crate::{
-    handle::Node,
+    handle::NodeHandle,
     local::routes::Table,
     messages::{Close, Deleted, Install, Reconcile, Stop},
     service::{AnyService, Scope},
@@ -19,7 +19,7 @@ use crate::{
 /// Starts and ends what the node runs.
 pub(crate) struct Lifecycle {
     state: Rc<NodeState>,
-    node: Node,
+    node: NodeHandle,
     table: Rc<RefCell<Table>>,
     /// The services of every group.
     services: Rc<[AnyService]>,
@@ -58,7 +58,7 @@ impl fmt::Debug for Lifecycle {
 impl Lifecycle {
     pub(crate) fn new(
         state: Rc<NodeState>,
-        node: Node,
+        node: NodeHandle,
         table: Rc<RefCell<Table>>,
         services: Rc<[AnyService]>,
         running: Rc<RefCell<Running>>,

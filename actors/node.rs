@@ -4,8 +4,8 @@
 //! start(environment)               starts the services that every node needs; the others start with the first call on them
 //! the first call on a known group  -> Reconcile(gid), as after a put: `all` and the groups given at the start cost nothing idle
 //! groups.put / groups.del          -> Reconcile(gid): starts the group's supervisor, or ends it
-//! Node::install                    -> Install: starts an actor that holds the service's state
-//! status.stop, Ctrl-C, Node::stop  -> Stop: tells whoever started the node, which closes it once calls are answered
+//! NodeHandle::install                    -> Install: starts an actor that holds the service's state
+//! status.stop, Ctrl-C, NodeHandle::stop  -> Stop: tells whoever started the node, which closes it once calls are answered
 //! ```
 
 use std::{
@@ -27,7 +27,7 @@ use crate::{
     doors::{Doors, MembershipDoor, RoutesDoor},
     environment::Environment,
     group,
-    handle::Node,
+    handle::NodeHandle,
     lifecycle::{Lifecycle, Running},
     local::{
         comm::{self, Comm},
@@ -47,7 +47,7 @@ use crate::{
 
 /// Starts a node's actors on the present thread, which must run a local task set (any actix runtime does). They end
 /// with the thread's runtime, or when the node is closed.
-pub fn start(environment: Environment) -> Node {
+pub fn start(environment: Environment) -> NodeHandle {
     let Environment { me, seed, clock, settings, services, mut distributed, on_stop, .. } = environment;
     let (known, founded) = known_groups(&me, environment.groups, environment.sharing, environment.founding);
     let mut group_services = group::services().to_vec();
@@ -93,7 +93,7 @@ pub fn start(environment: Environment) -> Node {
         unheard: state.unheard.clone(),
         stopping: AtomicBool::new(false),
     });
-    let (caller, node) = (Caller::new(doors.clone()), Node::new(doors.clone()));
+    let (caller, node) = (Caller::new(doors.clone()), NodeHandle::new(doors.clone()));
 
     let (s, c, t) = (state.clone(), caller.clone(), table.clone());
     routes.start(

@@ -29,7 +29,7 @@ use serde::Serialize;
 
 use crate::{
     caller::Caller,
-    handle::{Group, Node},
+    handle::{Group, NodeHandle},
     messages::{Install, OnStart},
     request::{ReplyFuture, Request, Response, ready, unknown_method},
     supervise::Supervised,
@@ -39,12 +39,12 @@ use crate::{
 /// deadline.
 #[derive(Clone, Debug)]
 pub struct Scope {
-    node: Node,
+    node: NodeHandle,
     gid: Gid,
 }
 
 impl Scope {
-    pub(crate) fn new(node: Node, gid: Gid) -> Scope {
+    pub(crate) fn new(node: NodeHandle, gid: Gid) -> Scope {
         Scope { node, gid }
     }
 
@@ -53,7 +53,7 @@ impl Scope {
     }
 
     /// The node this runs on.
-    pub fn node(&self) -> &Node {
+    pub fn node(&self) -> &NodeHandle {
         &self.node
     }
 
@@ -251,14 +251,14 @@ impl<S: 'static> Definition for Service<S> {
     }
 }
 
-impl Node {
+impl NodeHandle {
     /// Adds a service of one's own, found under its name by every node.
     ///
     /// # Errors
     /// [`ErrorKind::Reserved`](chinwag_protocol::call::ErrorKind::Reserved) where a built-in service has the name.
     pub async fn install(&self, service: impl Into<AnyService>) -> Result<(), CallError> {
         let service: AnyService = service.into();
-        let scope = Scope::new(Node::new(self.caller().doors().clone()), Gid::local());
+        let scope = Scope::new(NodeHandle::new(self.caller().doors().clone()), Gid::local());
         self.install_instance(service.prepare(scope)).await
     }
 }

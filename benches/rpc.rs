@@ -103,7 +103,7 @@ fn caller(node: &Handle, way: Way, to: NodeAddr) -> impl Fn() -> Asking + Clone 
 }
 
 /// What a service calls through: the node without its socket.
-type Handle = chinwag::actors::handle::Node;
+type Handle = chinwag::actors::handle::NodeHandle;
 type Asking = std::pin::Pin<Box<dyn Future<Output = bool>>>;
 
 /// The rounds of one number of calls in flight.

@@ -10,8 +10,8 @@ use std::{
 };
 
 use chinwag_actors::{
-    environment::Environment, handle::Node, local::membership::Seed, node, service::AnyService, settings::Settings,
-    transport::Transport,
+    environment::Environment, handle::NodeHandle, local::membership::Seed, node, service::AnyService,
+    settings::Settings, transport::Transport,
 };
 use chinwag_protocol::{
     call::{CallError, GroupReply, IntoArguments, Remote},
@@ -161,7 +161,7 @@ impl Net {
     ///
     /// A call made on this handle takes no network, as on any node of one's own. On a paused one it waits until the node
     /// goes on.
-    pub fn node(&self, index: usize) -> Node {
+    pub fn node(&self, index: usize) -> NodeHandle {
         self.place(index, |place| place.node.clone())
     }
 

@@ -38,7 +38,7 @@ use std::{
     time::Duration,
 };
 
-use chinwag_actors::{clock::Clock, handle::Node, request::Response, transport::Transport};
+use chinwag_actors::{clock::Clock, handle::NodeHandle, request::Response, transport::Transport};
 use chinwag_protocol::{
     call::{Call, CallError, ErrorKind, MAX_DEADLINE, Reply},
     identity::NodeAddr,
@@ -93,7 +93,7 @@ impl Power {
 }
 
 pub(super) struct Place {
-    pub node: Node,
+    pub node: NodeHandle,
     pub process: Rc<Process>,
     pub power: Power,
     pub life: u32,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chinwag_actors::handle::Node;
+use chinwag_actors::handle::NodeHandle;
 use chinwag_protocol::{
     call::{self, Call},
     peer::{Answer, Body, Gossip, Method, Outgoing, Reply},
@@ -52,7 +52,7 @@ impl Sent {
     }
 
     /// Has a node answer it.
-    pub(super) async fn performed(self, node: &Node) -> Reply {
+    pub(super) async fn performed(self, node: &NodeHandle) -> Reply {
         match self {
             Sent::Call(call) => node.dispatch(*call).await.map(Answer::Performed),
             Sent::Request(request, time_left) => node.answer(request.into_request(), time_left).await,

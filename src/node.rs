@@ -62,7 +62,7 @@ const FLUSH: Duration = Duration::from_millis(20);
 
 /// A running node: its actors, and the socket through which others reach them.
 ///
-/// Everything a [`handle`](handle::Node) does, and waiting for its end. Dropping it does not stop the node.
+/// Everything a [`handle`](handle::NodeHandle) does, and waiting for its end. Dropping it does not stop the node.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -73,7 +73,7 @@ const FLUSH: Duration = Duration::from_millis(20);
 /// ```
 #[derive(Clone)]
 pub struct Node {
-    handle: handle::Node,
+    handle: handle::NodeHandle,
     server: ServerHandle,
 }
 
@@ -84,9 +84,9 @@ impl fmt::Debug for Node {
 }
 
 impl Deref for Node {
-    type Target = handle::Node;
+    type Target = handle::NodeHandle;
 
-    fn deref(&self) -> &handle::Node {
+    fn deref(&self) -> &handle::NodeHandle {
         &self.handle
     }
 }
@@ -120,7 +120,7 @@ impl Node {
 #[derive(Clone, Debug)]
 pub struct ServerHandle {
     address: SocketAddr,
-    running: handle::Node,
+    running: handle::NodeHandle,
     stop: mpsc::UnboundedSender<()>,
     gone: watch::Receiver<bool>,
 }
@@ -364,7 +364,7 @@ impl Builder {
     /// # Errors
     /// [`StartError`], naming the value that does not do.
     pub async fn start(self) -> Result<Node, StartError> {
-        self.start_with(Report::new(handle::Node::connection_closed)).await
+        self.start_with(Report::new(handle::NodeHandle::connection_closed)).await
     }
 
     /// Starts a node that reports so that a connection which a peer kept open has ended.
@@ -510,7 +510,7 @@ struct Plan {
     children: Children,
     seed: [u8; 32],
     stop: mpsc::UnboundedSender<()>,
-    ready: oneshot::Sender<handle::Node>,
+    ready: oneshot::Sender<handle::NodeHandle>,
     closed: Closed,
 }
 
@@ -519,7 +519,7 @@ type Closed = oneshot::Sender<()>;
 
 impl Plan {
     /// Starts the actors on the present thread.
-    fn start(self) -> (handle::Node, Closed) {
+    fn start(self) -> (handle::NodeHandle, Closed) {
         let Plan { me, limits, settings, services, distributed, children, seed, stop, ready, closed } = self;
         let node = node::start(Environment {
             launcher: children.launcher(),
@@ -543,7 +543,7 @@ impl Plan {
 /// One worker, on whose thread the node's actors live, so that a call crosses none.
 fn serve(listener: TcpListener, door: Arc<Door>, plan: Plan, report: Report) -> io::Result<actix_web::dev::Server> {
     let plan = Arc::new(Mutex::new(Some(plan)));
-    let running: Arc<Mutex<Option<handle::Node>>> = Arc::default();
+    let running: Arc<Mutex<Option<handle::NodeHandle>>> = Arc::default();
     let factory = move || {
         let mut closed = None;
         let mut running = running.lock().unwrap_or_else(PoisonError::into_inner);
@@ -579,7 +579,7 @@ async fn until_stopped(
     http: actix_web::dev::Server,
     door: Arc<Door>,
     mut stops: mpsc::UnboundedReceiver<()>,
-    running: Arc<OnceLock<handle::Node>>,
+    running: Arc<OnceLock<handle::NodeHandle>>,
     closed: oneshot::Receiver<()>,
     gone: watch::Sender<bool>,
 ) {

@@ -9,7 +9,7 @@ use std::{rc::Rc, time::Duration};
 
 use chinwag::{
     Gid, NodeAddr, Remote,
-    actors::handle::Node,
+    actors::handle::NodeHandle,
     membership::{Event, Settings},
     protocol::swim::Status,
 };
@@ -22,7 +22,7 @@ fn joining(seed: &NodeAddr) -> Settings {
 }
 
 /// Nodes that have joined through the first of them, at these ports.
-async fn cluster(street: &Rc<Street>, ports: std::ops::RangeInclusive<u16>) -> Vec<Node> {
+async fn cluster(street: &Rc<Street>, ports: std::ops::RangeInclusive<u16>) -> Vec<NodeHandle> {
     let first = at(*ports.start());
     let mut nodes = vec![street.open_as(&first, 1, Settings::default())];
     nodes.extend(ports.skip(1).map(|port| street.open_as(&at(port), 1, joining(&first))));
@@ -32,7 +32,7 @@ async fn cluster(street: &Rc<Street>, ports: std::ops::RangeInclusive<u16>) -> V
     nodes
 }
 
-async fn knows_all(nodes: &[Node]) {
+async fn knows_all(nodes: &[NodeHandle]) {
     for node in nodes {
         for other in nodes {
             until("they know each other", || sees(node, "all", other.nid())).await;
@@ -40,7 +40,7 @@ async fn knows_all(nodes: &[Node]) {
     }
 }
 
-async fn size(node: &Node, gid: &str) -> usize {
+async fn size(node: &NodeHandle, gid: &str) -> usize {
     node.groups().get(gid).await.map_or(0, |members| members.len())
 }
 
@@ -91,7 +91,7 @@ fn a_node_killed_at_any_moment_after_it_was_put_is_removed_everywhere() {
     for after in [0, 50, 200, 500, 1_000, 2_000] {
         story(async |street| {
             let all: Vec<NodeAddr> = (1..=6).map(at).collect();
-            let nodes: Vec<Node> = all.iter().map(|at| street.open_as(at, 1, Settings::default())).collect();
+            let nodes: Vec<NodeHandle> = all.iter().map(|at| street.open_as(at, 1, Settings::default())).collect();
             // the first has heard from all of them, as one that has spawned them has
             for node in &all {
                 nodes[0].comm().send(("sid",), &Remote::new("status", "get").on(node.clone())).await.unwrap();
@@ -305,7 +305,7 @@ fn a_member_comes_back_into_its_groups_by_the_message_that_takes_another_out() {
 }
 
 /// Two nodes that are in town together, and whose cluster has an id.
-async fn town_of_two(street: &Rc<Street>) -> [Node; 2] {
+async fn town_of_two(street: &Rc<Street>) -> [NodeHandle; 2] {
     let nodes = [street.open(&at(1), None), street.open(&at(2), Some("10.0.0.1:1"))];
     until("both are in town", async || size(&nodes[1], "town").await == 2).await;
     sleep(Duration::from_secs(8)).await;
@@ -313,7 +313,7 @@ async fn town_of_two(street: &Rc<Street>) -> [Node; 2] {
 }
 
 /// Has these two told that the node at port 3 lives, by somebody who has met it and does not know its groups.
-async fn say_that_it_lives(newcomer: &Node) {
+async fn say_that_it_lives(newcomer: &NodeHandle) {
     let by = at(9).nid().to_string();
     let met =
         serde_json::json!([{"peer": {"ip": "10.0.0.1", "port": 3}, "life": 1, "turn": 0, "claim": "alive", "by": by}]);

@@ -4,7 +4,7 @@
 
 use std::{rc::Rc, time::Duration};
 
-use chinwag::{Nid, NodeAddr, Remote, actors::handle::Node, membership::Settings, protocol::swim::Status};
+use chinwag::{Nid, NodeAddr, Remote, actors::handle::NodeHandle, membership::Settings, protocol::swim::Status};
 
 #[path = "support/street.rs"]
 mod street;
@@ -14,9 +14,9 @@ use street::*;
 const COUNT: u16 = 10;
 
 /// Nodes in the group `town`, which all know each other.
-async fn town(street: &Rc<Street>) -> Vec<Node> {
+async fn town(street: &Rc<Street>) -> Vec<NodeHandle> {
     let open = |port: u16| street.open(&at(port), (port > 1).then_some("10.0.0.1:1"));
-    let nodes: Vec<Node> = (1..=COUNT).map(open).collect();
+    let nodes: Vec<NodeHandle> = (1..=COUNT).map(open).collect();
     for node in &nodes {
         for port in 1..=COUNT {
             until("all know each other", || sees(node, "town", at(port).nid())).await;
@@ -83,7 +83,7 @@ fn a_node_enters_all_as_soon_as_it_has_company_there() {
     });
 }
 
-async fn lives(node: &Node, nid: Nid) -> bool {
+async fn lives(node: &NodeHandle, nid: Nid) -> bool {
     node.nid() == nid || status(node, nid).await == Some(Status::Alive)
 }
 
@@ -93,7 +93,7 @@ async fn lives(node: &Node, nid: Nid) -> bool {
 fn a_group_that_is_put_everywhere_at_once_costs_each_node_a_bounded_number_of_requests() {
     story(async |street| {
         let members: Vec<NodeAddr> = (1..=40).map(at).collect();
-        let nodes: Vec<Node> = members.iter().map(|node| street.open_as(node, 1, Settings::default())).collect();
+        let nodes: Vec<NodeHandle> = members.iter().map(|node| street.open_as(node, 1, Settings::default())).collect();
         sleep(1).await;
         street.asked.borrow_mut().clear();
         nodes[0].groups().put("town", members.clone()).await.unwrap();

@@ -50,7 +50,7 @@ impl Group {
     /// Calls any of the group's services.
     ///
     /// # Errors
-    /// As [`Node::call`](super::Node::call).
+    /// As [`NodeHandle::call`](super::NodeHandle::call).
     pub async fn call(&self, service: &str, method: &str, arguments: impl IntoArguments) -> Reply {
         self.caller.call(self.gid()?.clone(), service, method, arguments).await
     }

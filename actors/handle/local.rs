@@ -12,10 +12,10 @@ use chinwag_protocol::{
 };
 
 #[cfg(doc)]
-use super::Node;
+use super::NodeHandle;
 use crate::{caller::Caller, load::Load, local::membership::Standing};
 
-/// [`Node::groups`].
+/// [`NodeHandle::groups`].
 pub struct LocalGroups<'a>(&'a Caller);
 
 impl<'a> LocalGroups<'a> {
@@ -73,7 +73,7 @@ impl<'a> LocalGroups<'a> {
     }
 }
 
-/// [`Node::routes`].
+/// [`NodeHandle::routes`].
 pub struct LocalRoutes<'a>(&'a Caller);
 
 impl<'a> LocalRoutes<'a> {
@@ -106,7 +106,7 @@ impl<'a> LocalRoutes<'a> {
     }
 }
 
-/// [`Node::status`].
+/// [`NodeHandle::status`].
 pub struct LocalStatus<'a>(&'a Caller);
 
 impl<'a> LocalStatus<'a> {
@@ -125,7 +125,7 @@ impl<'a> LocalStatus<'a> {
     /// How many calls the node has served.
     ///
     /// # Errors
-    /// As [`Node::call`].
+    /// As [`NodeHandle::call`].
     pub async fn counts(&self) -> Result<u64, CallError> {
         Ok(self.get("counts").await?.deserialize()?)
     }
@@ -133,7 +133,7 @@ impl<'a> LocalStatus<'a> {
     /// How full the node is: what it holds of everything that it bounds.
     ///
     /// # Errors
-    /// As [`Node::call`].
+    /// As [`NodeHandle::call`].
     pub async fn load(&self) -> Result<Load, CallError> {
         Ok(self.get("load").await?.deserialize()?)
     }
@@ -154,7 +154,7 @@ impl<'a> LocalStatus<'a> {
         Ok(self.get("heapUsed").await?.deserialize()?)
     }
 
-    /// [`Node::spawn`].
+    /// [`NodeHandle::spawn`].
     ///
     /// # Errors
     /// [`ErrorKind::SpawnFailed`].
@@ -164,7 +164,7 @@ impl<'a> LocalStatus<'a> {
     }
 }
 
-/// [`Node::membership`].
+/// [`NodeHandle::membership`].
 pub struct LocalMembership<'a>(&'a Caller);
 
 impl<'a> LocalMembership<'a> {
@@ -211,7 +211,7 @@ impl<'a> LocalMembership<'a> {
     }
 }
 
-/// [`Node::comm`].
+/// [`NodeHandle::comm`].
 pub struct LocalComm<'a>(&'a Caller);
 
 impl<'a> LocalComm<'a> {
@@ -222,7 +222,7 @@ impl<'a> LocalComm<'a> {
     /// Calls a service of the node that `remote` names.
     ///
     /// # Errors
-    /// As [`Node::call_on`].
+    /// As [`NodeHandle::call_on`].
     pub async fn send(&self, arguments: impl IntoArguments, remote: &Remote) -> Result<Value, CallError> {
         let Some(node) = &remote.node else {
             // refused there, in the words that a call from elsewhere is told

@@ -11,6 +11,6 @@ mod node;
 pub use self::{
     group::{Group, GroupComm, GroupGossip, GroupGroups, GroupRoutes, GroupStatus},
     local::{LocalComm, LocalGroups, LocalMembership, LocalRoutes, LocalStatus},
-    node::Node,
+    node::NodeHandle,
 };
 pub use crate::messages::{CallbackFuture, Lasting};

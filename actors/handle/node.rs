@@ -26,19 +26,19 @@ use crate::{
 
 /// A node of one's own, running.
 #[derive(Clone)]
-pub struct Node {
+pub struct NodeHandle {
     caller: Caller,
 }
 
-impl fmt::Debug for Node {
+impl fmt::Debug for NodeHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Node({} {})", self.sid(), self.addr())
     }
 }
 
-impl Node {
-    pub(crate) fn new(doors: Arc<Doors>) -> Node {
-        Node { caller: Caller::new(doors) }
+impl NodeHandle {
+    pub(crate) fn new(doors: Arc<Doors>) -> NodeHandle {
+        NodeHandle { caller: Caller::new(doors) }
     }
 
     pub(crate) fn caller(&self) -> &Caller {
@@ -50,15 +50,15 @@ impl Node {
     }
 
     /// The same node, whose calls are made on behalf of another call.
-    pub(crate) fn on_behalf_of(&self, origin: Origin) -> Node {
-        Node { caller: self.caller.on_behalf_of(origin) }
+    pub(crate) fn on_behalf_of(&self, origin: Origin) -> NodeHandle {
+        NodeHandle { caller: self.caller.on_behalf_of(origin) }
     }
 
     /// The same node, its calls given so much time (5 s where nothing is said, 600 s at the most). A call made while
     /// another is answered never gets more time than that one has left.
     #[must_use]
-    pub fn with_deadline(&self, deadline: Duration) -> Node {
-        Node { caller: self.caller.with_deadline(deadline) }
+    pub fn with_deadline(&self, deadline: Duration) -> NodeHandle {
+        NodeHandle { caller: self.caller.with_deadline(deadline) }
     }
 
     /// Where it is reached.
@@ -88,7 +88,7 @@ impl Node {
     /// Calls a service of another node.
     ///
     /// # Errors
-    /// As [`call`](Node::call), and [`ErrorKind::Unreachable`] or [`ErrorKind::Interrupted`].
+    /// As [`call`](NodeHandle::call), and [`ErrorKind::Unreachable`] or [`ErrorKind::Interrupted`].
     pub async fn call_on(&self, to: &NodeAddr, call: Call) -> Reply {
         self.caller.call_on(to, call).await
     }
@@ -96,7 +96,7 @@ impl Node {
     /// A call that came with its own context, over the wire for example.
     ///
     /// # Errors
-    /// As [`call`](Node::call).
+    /// As [`call`](NodeHandle::call).
     pub async fn dispatch(&self, call: Call) -> Reply {
         self.doors().dispatch(call).await
     }
@@ -126,7 +126,7 @@ impl Node {
         self.doors().is_stopping()
     }
 
-    /// Has the node refuse every further call ([`is_stopping`](Node::is_stopping)). This does not end the node, and calling
+    /// Has the node refuse every further call ([`is_stopping`](NodeHandle::is_stopping)). This does not end the node, and calling
     /// it again changes nothing.
     pub fn refuse_calls(&self) {
         self.doors().refuse_calls();
@@ -249,7 +249,7 @@ impl Node {
     /// Calls a function that came as text: the stub of a callback, or shipped code.
     ///
     /// # Errors
-    /// As [`call`](Node::call), and [`ErrorKind::Unsupported`] on a node that takes no code.
+    /// As [`call`](NodeHandle::call), and [`ErrorKind::Unsupported`] on a node that takes no code.
     pub async fn apply(&self, function: Function, arguments: Vec<Value>) -> Reply {
         self.caller.apply(function, arguments).await
     }

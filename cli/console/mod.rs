@@ -91,7 +91,7 @@ async fn start(
 }
 
 /// A handle whose calls may take long.
-fn patient(node: &Node) -> chinwag::actors::handle::Node {
+fn patient(node: &Node) -> chinwag::actors::handle::NodeHandle {
     node.with_deadline(MAX_DEADLINE)
 }
 

@@ -18,7 +18,7 @@ use actix_web::{
     web::Bytes,
 };
 use chinwag_actors::{
-    handle::Node,
+    handle::NodeHandle,
     local::membership::{Event, Events},
 };
 use chinwag_protocol::{call::ErrorKind, wire::Form};
@@ -31,7 +31,7 @@ use super::response::refuse;
 pub(crate) const EVENTS: &str = "/local/membership/events";
 
 /// Answers with the events from now on, or says each `heartbeat` that there are none.
-pub(crate) async fn stream(node: &Node, heartbeat: Duration) -> HttpResponse {
+pub(crate) async fn stream(node: &NodeHandle, heartbeat: Duration) -> HttpResponse {
     let events = match node.events().await {
         Ok(events) => events,
         Err(error) => {

@@ -13,16 +13,16 @@
 use std::{any::Any, cell::RefCell, fmt, sync::Arc};
 
 use actix_web::{HttpRequest, dev::Extensions};
-use chinwag_actors::handle::Node;
+use chinwag_actors::handle::NodeHandle;
 use chinwag_protocol::{call::Call, identity::NodeAddr, value::Value};
 
 /// What is done when a connection that a peer kept open has ended. Called on the node's own thread.
 pub(crate) struct Report(Box<Reporter>);
 
-type Reporter = dyn Fn(&Node, NodeAddr) + Send + Sync;
+type Reporter = dyn Fn(&NodeHandle, NodeAddr) + Send + Sync;
 
 impl Report {
-    pub(crate) fn new(report: impl Fn(&Node, NodeAddr) + Send + Sync + 'static) -> Report {
+    pub(crate) fn new(report: impl Fn(&NodeHandle, NodeAddr) + Send + Sync + 'static) -> Report {
         Report(Box::new(report))
     }
 }
@@ -36,7 +36,7 @@ impl fmt::Debug for Report {
 /// A connection to this node. It is dropped when the connection has ended.
 struct Connection {
     report: Arc<Report>,
-    keeper: RefCell<Option<(Node, NodeAddr)>>,
+    keeper: RefCell<Option<(NodeHandle, NodeAddr)>>,
 }
 
 impl Drop for Connection {
@@ -69,7 +69,7 @@ pub(crate) fn keeper(call: &Call) -> Option<NodeAddr> {
 }
 
 /// Remembers whose connection a request came over. A connection has one keeper, the last that said so.
-pub(crate) fn note(request: &HttpRequest, node: &Node, peer: NodeAddr) {
+pub(crate) fn note(request: &HttpRequest, node: &NodeHandle, peer: NodeAddr) {
     if let Some(connection) = request.conn_data::<Connection>() {
         *connection.keeper.borrow_mut() = Some((node.clone(), peer));
     }

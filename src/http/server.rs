@@ -33,7 +33,7 @@ use actix_web::{
     },
     web::{self, Bytes, BytesMut},
 };
-use chinwag_actors::handle::Node;
+use chinwag_actors::handle::NodeHandle;
 use chinwag_protocol::{
     call::{Call, CallContext, CallError, DEFAULT_DEADLINE, ErrorKind, MAX_DEPTH},
     host,
@@ -77,7 +77,7 @@ pub(crate) struct Door {
     /// Bytes held of bodies that have not arrived in whole.
     pub gathered: AtomicUsize,
     /// Set when even the protocols' own calls are answered no longer. The node refuses all others before
-    /// ([`Node::is_stopping`]).
+    /// ([`NodeHandle::is_stopping`]).
     pub closed: AtomicBool,
     /// Of a stream of events.
     pub heartbeat: Duration,
@@ -155,7 +155,7 @@ fn clear(request: &mut ServiceRequest) {
 }
 
 async fn answer(request: &mut ServiceRequest) -> HttpResponse {
-    let (node, door) = (request.app_data::<web::Data<Node>>(), request.app_data::<web::Data<Arc<Door>>>());
+    let (node, door) = (request.app_data::<web::Data<NodeHandle>>(), request.app_data::<web::Data<Arc<Door>>>());
     let (Some(node), Some(door)) = (node.cloned(), door.cloned()) else {
         // the server does not run without them
         return HttpResponse::InternalServerError().finish();
@@ -244,7 +244,7 @@ struct Asking {
 }
 
 /// Reads the call out of a request.
-async fn read(request: &ServiceRequest, body: Payload, node: &Node, door: &Door) -> Result<Asking, Refusal> {
+async fn read(request: &ServiceRequest, body: Payload, node: &NodeHandle, door: &Door) -> Result<Asking, Refusal> {
     let bad = |message: String| Refusal::new(StatusCode::BAD_REQUEST, message);
     let (gid, service, method) = path(request.path()).map_err(bad)?;
     let mut call = Call::new(gid, service, method, Vec::new());

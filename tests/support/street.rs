@@ -5,7 +5,7 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
 
 use chinwag::{
     Call, CallError, ErrorKind, Gid, Nid, NodeAddr, Value,
-    actors::{environment::Environment, handle::Node, node, settings::Settings, transport::Transport},
+    actors::{environment::Environment, handle::NodeHandle, node, settings::Settings, transport::Transport},
     membership,
     protocol::{
         call::{Answer, Reply},
@@ -18,7 +18,7 @@ use tokio::{task::LocalSet, time::Instant};
 /// Who is there, under which names, and whom they have asked what.
 #[derive(Default)]
 pub struct Street {
-    pub nodes: RefCell<BTreeMap<Nid, Node>>,
+    pub nodes: RefCell<BTreeMap<Nid, NodeHandle>>,
     pub names: RefCell<BTreeMap<String, Vec<NodeAddr>>>,
     pub asked: RefCell<Vec<(NodeAddr, String)>>,
     /// At whom no request of which method arrives.
@@ -82,7 +82,7 @@ impl Transport for Door {
 
 impl Street {
     /// A node that joins through the seed, in the group `town`.
-    pub fn open(self: &Rc<Street>, at: &NodeAddr, seed: Option<&str>) -> Node {
+    pub fn open(self: &Rc<Street>, at: &NodeAddr, seed: Option<&str>) -> NodeHandle {
         let seeds = seed.iter().map(|seed| seed.parse().unwrap()).collect();
         let groups = vec![Gid::new("town").unwrap()];
         let membership = membership::Settings { seeds, groups, ..membership::Settings::default() };
@@ -90,7 +90,7 @@ impl Street {
     }
 
     /// A node in the life of this number.
-    pub fn open_as(self: &Rc<Street>, at: &NodeAddr, life: u64, membership: membership::Settings) -> Node {
+    pub fn open_as(self: &Rc<Street>, at: &NodeAddr, life: u64, membership: membership::Settings) -> NodeHandle {
         let port = at.port().to_le_bytes();
         let mut chance = [7; 32];
         chance[..2].copy_from_slice(&port);
@@ -121,7 +121,7 @@ pub fn at(port: u16) -> NodeAddr {
     NodeAddr::new("10.0.0.1", port)
 }
 
-pub async fn sees(node: &Node, gid: &str, nid: Nid) -> bool {
+pub async fn sees(node: &NodeHandle, gid: &str, nid: Nid) -> bool {
     node.groups().get(gid).await.is_ok_and(|members| members.contains(&nid))
 }
 
@@ -142,7 +142,7 @@ pub fn story(told: impl AsyncFnOnce(Rc<Street>)) {
 }
 
 /// How a node regards another.
-pub async fn status(node: &Node, nid: Nid) -> Option<Status> {
+pub async fn status(node: &NodeHandle, nid: Nid) -> Option<Status> {
     let list = node.membership().list().await.unwrap();
     list.values().find(|member| member.node.nid() == nid).map(|member| member.status)
 }
