@@ -1,7 +1,7 @@
 //! What the application is told, and by which ways.
 //!
 //! ```text
-//! NodeHandle::events                           a stream in Rust
+//! NodeHandle::events                a stream in Rust
 //! local.membership.subscribe(f)     f(event), one at a time, in order
 //! GET /local/membership/events      server-sent events
 //! ```

@@ -330,7 +330,7 @@ impl Port {
     fn send(&self, to: &NodeAddr, sent: Sent, time_left: Duration) -> LocalBoxFuture<'static, peer::Reply> {
         let (network, from, life) = (self.network.clone(), self.index, self.life);
         let to = index(to).unwrap_or(usize::MAX);
-        let deadline = Instant::now() + self.clock.truly(time_left.min(MAX_DEADLINE));
+        let deadline = Instant::now() + self.clock.to_real(time_left.min(MAX_DEADLINE));
         if network.power(from) != Power::Paused {
             return network.send(from, life, to, sent, deadline);
         }

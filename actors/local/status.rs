@@ -92,7 +92,7 @@ impl Status {
             let config = config.as_object().cloned().unwrap_or_default();
             let left = request.origin().time_left();
             // a little less than the caller waits, so that it hears why
-            let booted = timeout(state.clock.truly(left - left / 16), boot(&state, &caller, config)).await;
+            let booted = timeout(state.clock.to_real(left - left / 16), boot(&state, &caller, config)).await;
             let late = |_| CallError::new(ErrorKind::DeadlineExceeded, "the new node did not boot within the deadline");
             let booted = booted.map_err(late)??;
             let met = Meet(NodeAddr::from_value(&booted)?);
@@ -141,7 +141,7 @@ async fn boot(state: &NodeState, caller: &Caller, mut config: Object) -> Result<
                 }
                 (error, _) => {
                     let why = CallError::from_value(error);
-                    let stderr = timeout(state.clock.truly(LAST_WORDS), died).await.unwrap_or_default();
+                    let stderr = timeout(state.clock.to_real(LAST_WORDS), died).await.unwrap_or_default();
                     Err(spawn_failed(format!("the new node could not start: {why}"), stderr))
                 }
             }

@@ -139,7 +139,7 @@ impl Gossip {
                 Output::Cancel { .. } => {}
                 Output::Timer { after, timer } => {
                     let (gid, number) = (gid.clone(), room.number);
-                    let runs = context.run_later(self.state.clock.truly(after), move |gossip, context| {
+                    let runs = context.run_later(self.state.clock.to_real(after), move |gossip, context| {
                         gossip.timer(&gid, number, timer, context)
                     });
                     if let Some(replaced) = room.timer(timer).replace(runs) {
@@ -231,7 +231,7 @@ impl Gossip {
                 log::debug!(target: "chinwag::gossip", "nobody compares notes in {gid}: {why}");
             }
         }
-        context.run_later(self.state.clock.truly(self.round), Gossip::look_around);
+        context.run_later(self.state.clock.to_real(self.round), Gossip::look_around);
     }
 
     fn timer(&mut self, gid: &Gid, number: u64, timer: rumor::Timer, context: &mut Context<Gossip>) {
