@@ -72,6 +72,35 @@ impl fmt::Display for ChildExit {
 
 type OnExit = Rc<dyn Fn(&ChildExit)>;
 
+/// Called with the end of each spawned node. It is sent to the node's thread once.
+pub(crate) type OnChildExit = Box<dyn Fn(&ChildExit) + Send>;
+
+/// How a node starts others.
+#[derive(Default)]
+pub(crate) struct Children {
+    pub none: bool,
+    pub program: Program,
+    pub output: Option<Output>,
+    pub bound: bool,
+    pub on_exit: Option<OnChildExit>,
+}
+
+impl Children {
+    pub(crate) fn launcher(self) -> Option<Rc<dyn Launcher>> {
+        if self.none {
+            return None;
+        }
+        let mut launcher = ProcessLauncher::new(self.program).bound(self.bound);
+        if let Some(output) = self.output {
+            launcher = launcher.output(output);
+        }
+        if let Some(on_exit) = self.on_exit {
+            launcher = launcher.on_exit(on_exit);
+        }
+        Some(Rc::new(launcher))
+    }
+}
+
 /// Starts a program with `--config` and the new node's configuration.
 ///
 /// The child is in a process group of its own, so that a Ctrl-C meant for this program leaves it running. Unless told

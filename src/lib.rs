@@ -40,6 +40,7 @@
 //! The feature `scripts`, on by default, runs functions that other nodes ship. Without it a node takes no code, and no
 //! JavaScript engine is compiled.
 
+mod builder;
 mod config;
 mod heap;
 mod http;
@@ -47,10 +48,12 @@ mod launcher;
 mod node;
 mod output;
 mod program;
+mod serve;
 
+pub use builder::Builder;
 pub use chinwag_actors as actors;
 pub use chinwag_actors::{
-    handle::{Group, Lasting},
+    handle::{Group, Lasting, NodeHandle},
     local::membership,
     service::{Scope, Service},
     settings::Settings,
@@ -66,8 +69,9 @@ pub use chinwag_protocol::{
 pub use config::{Config, ConfigError};
 pub use http::HttpTransport;
 pub use launcher::ChildExit;
-pub use node::{Builder, Node, ServerHandle, StartError};
+pub use node::{Node, ServerHandle};
 pub use output::Output;
+pub use serve::StartError;
 
 /// The README's example, run with the other examples.
 #[cfg(doctest)]

@@ -280,7 +280,7 @@ async fn the_busy_and_the_made_up_stay_and_the_expelled_stay_out() {
         while patient.call(Gid::local(), "counter", "never", ()).await.is_err_and(|why| why.kind == ErrorKind::Busy) {}
     });
     let full = Call::new(Gid::local(), "counter", "count", Vec::new());
-    let refused = async || busy.dispatch(full.clone()).await.is_err_and(|why| why.kind == ErrorKind::Busy);
+    let refused = async || busy.handle().dispatch(full.clone()).await.is_err_and(|why| why.kind == ErrorKind::Busy);
     until("it is full", refused).await;
     // two others are told to forget each other, by an operator of one of them
     let (one, other) = (&nodes[0], &nodes[1]);
@@ -524,7 +524,7 @@ async fn a_closed_node_is_as_good_as_crashed() {
     town(&nodes, &[], "g").await;
     let crashed = nodes.pop().unwrap();
     let mut events = crashed.events().await.unwrap();
-    crashed.close().await;
+    crashed.handle().close().await;
     assert_eq!(events.next().await, None);
     for node in &nodes {
         until("it is gone", async || !has(node, "g", crashed.nid()).await).await;

@@ -118,7 +118,7 @@ pub(super) async fn run(mut args: RunArgs, outputs: &Outputs) -> Ended {
     };
     let whole = async {
         patient(&node).evaluate(source).await?;
-        match node.scripts_idle().await? {
+        match node.handle().scripts_idle().await? {
             None => Ok(()),
             Some(uncaught) => Err(uncaught),
         }
@@ -162,7 +162,7 @@ pub(super) async fn repl(args: ReplArgs, outputs: &Outputs) -> Ended {
         lines.serve(&patient(&node), &format!("{sid}> ")).await;
         if !lines.by_hand() {
             // what was piped in is done when its callbacks are; an error of one of them is shown like any other
-            if let Ok(Some(why)) = node.scripts_idle().await {
+            if let Ok(Some(why)) = node.handle().scripts_idle().await {
                 outputs.err.line(format_args!("Uncaught {}", uncaught(&why)));
             }
         }
