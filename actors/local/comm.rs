@@ -41,7 +41,7 @@ use crate::{
 const LANE_IDLE: Duration = Duration::from_secs(60);
 
 /// Sends calls.
-pub struct Comm {
+pub(crate) struct Comm {
     state: Rc<NodeState>,
     caller: Caller,
     lanes: BTreeMap<Peer, Rc<Lane>>,

@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// Holds the map.
-pub struct Groups {
+pub(crate) struct Groups {
     state: Rc<NodeState>,
     caller: Caller,
 }

@@ -1,9 +1,9 @@
 //! A node's own services, found under `local`.
 
-pub mod comm;
+pub(crate) mod comm;
 pub(crate) mod gauges;
-pub mod gossip;
-pub mod groups;
+pub(crate) mod gossip;
+pub(crate) mod groups;
 pub mod membership;
 pub mod routes;
-pub mod status;
+pub(crate) mod status;

@@ -39,7 +39,7 @@ use crate::{
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Answers for the node.
-pub struct Status {
+pub(crate) struct Status {
     state: Rc<NodeState>,
     caller: Caller,
     gauges: Gauges,

@@ -52,7 +52,7 @@ const ROUND: Duration = Duration::from_secs(1);
 const LONGEST_ROUND: Duration = Duration::from_secs(16);
 
 /// Receives and passes on.
-pub struct Gossip {
+pub(crate) struct Gossip {
     state: Rc<NodeState>,
     caller: Caller,
     rooms: Rc<Rooms>,

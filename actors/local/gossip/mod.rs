@@ -38,5 +38,5 @@ mod room;
 mod width;
 mod writer;
 
-pub use self::actor::Gossip;
+pub(crate) use self::actor::Gossip;
 pub(crate) use self::{actor::METHODS, options::Options, room::Rooms, width::ask_width};

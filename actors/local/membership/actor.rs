@@ -34,7 +34,7 @@ use crate::{
 pub const FAREWELL: Duration = Duration::from_millis(500);
 
 /// Drives the machine.
-pub struct Membership {
+pub(crate) struct Membership {
     pub(super) state: Rc<NodeState>,
     pub(super) link: Link,
     pub(super) roster: Shared,

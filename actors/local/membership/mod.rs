@@ -60,13 +60,9 @@ mod subscribing;
 mod telling;
 pub(crate) mod wire;
 
-pub use self::{
-    actor::{FAREWELL, Membership},
-    listing::Standing,
-    roster::MAX_SUBSCRIBERS,
-};
+pub use self::{actor::FAREWELL, listing::Standing, roster::MAX_SUBSCRIBERS};
 pub(crate) use self::{
-    actor::{METHODS, roster},
+    actor::{METHODS, Membership, roster},
     roster::Shared,
     signs::Signs,
 };
