@@ -73,7 +73,7 @@ impl NodeHandle {
     /// # actix::System::new().block_on(async {
     /// # let node = node::start(Environment::isolated("127.0.0.1:8080".parse()?));
     /// let patient = node.with_deadline(Duration::from_secs(60));
-    /// assert_eq!(patient.status().counts().await?, 0);
+    /// assert_eq!(patient.status().get("port").await?, 8080.into());
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
     #[must_use]
