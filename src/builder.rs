@@ -24,7 +24,25 @@ impl Node {
     }
 }
 
-/// What a node is to be, before it is.
+/// Configures a node and starts it. Returned by [`Node::builder`].
+///
+/// ```
+/// use chinwag::{Node, Service, Settings};
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let node = Node::builder()
+///     .ip("127.0.0.1")
+///     .port(0)
+///     .cluster("kitchen")
+///     .group("lunch")
+///     .settings(Settings { calls_in_flight: 64, ..Settings::default() })
+///     .service(Service::new("counter", |_| 0_u64).method("count", |n: &mut u64, ()| { *n += 1; *n }))
+///     .on_start(|server| println!("listening on {}", server.address()))
+///     .start()
+///     .await?;
+/// node.stop().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
+#[must_use = "a builder starts a node only with `start`"]
 #[derive(Default)]
 pub struct Builder {
     config: Config,
@@ -48,158 +66,137 @@ impl fmt::Debug for Builder {
 }
 
 impl Builder {
-    /// Everything at once, as [`Config`] reads it from text.
-    #[must_use]
+    /// Sets the whole configuration, for example one that [`Config::parse`] has read.
     pub fn config(mut self, config: Config) -> Builder {
         self.config = config;
         self
     }
 
-    /// The IP address or host name to bind. Default 127.0.0.1.
-    #[must_use]
+    /// Sets the IP address or host name to bind. Default: 127.0.0.1.
     pub fn ip(mut self, ip: impl Into<String>) -> Builder {
         self.config.ip = Some(ip.into());
         self
     }
 
-    /// The port to bind. Default 8080; 0 takes a free one.
-    #[must_use]
+    /// Sets the port to bind. Port 0 takes a free port. Default: 8080.
     pub fn port(mut self, port: u16) -> Builder {
         self.config.port = Some(port);
         self
     }
 
-    /// Where others reach the node, if not where it is bound.
-    #[must_use]
+    /// Sets the address at which other nodes reach this node. Default: the address that it binds.
     pub fn advertise(mut self, node: NodeAddr) -> Builder {
         self.config.advertise = Some(node);
         self
     }
 
-    /// Allows an address that others can reach although nothing keeps strangers out.
-    #[must_use]
+    /// Allows an address that other machines can reach, although anyone who reaches it can run calls on the node.
     pub fn insecure(mut self) -> Builder {
         self.config.insecure = true;
         self
     }
 
-    /// A service of one's own, found under its name by every node.
-    #[must_use]
+    /// Adds a service to the node. Every node can call it by its name.
     pub fn service(mut self, service: impl Into<AnyService>) -> Builder {
         self.services.push(service.into());
         self
     }
 
-    /// A service that every group of this node gets, bound to the group.
-    #[must_use]
+    /// Adds a service of which every group of this node gets an instance.
     pub fn distributed(mut self, service: impl Into<AnyService>) -> Builder {
         self.distributed.push(service.into());
         self
     }
 
-    /// The program that `status.spawn` starts, which must take `--config` as `chinwag` does.
+    /// Sets the program that `status.spawn` starts. It must take `--config` as `chinwag` does.
     ///
-    /// Default: the `chinwag` program, in the directory of the running executable or else in a directory of `PATH`. If
-    /// there is none, `spawn` answers `SpawnFailed`. The application itself is never started again, because it would not
-    /// become a node.
-    #[must_use]
+    /// Default: the `chinwag` program, in the directory of the running executable or else in a directory of `PATH`. If there is
+    /// none, `spawn` fails with `SpawnFailed`. The application itself is never started again, because it would not become a
+    /// node.
     pub fn program(mut self, program: impl Into<PathBuf>) -> Builder {
         self.children.program = Program::Named(program.into());
         self
     }
 
-    /// Whether the node starts other nodes when it is asked to (`status.spawn`). Default: yes. A node that starts none
-    /// answers `Unsupported`.
-    #[must_use]
+    /// Sets whether the node starts other nodes by `status.spawn`. A node that starts none fails these calls with
+    /// `Unsupported`. Default: yes.
     pub fn spawns(mut self, on: bool) -> Builder {
         self.children.none = !on;
         self
     }
 
-    /// Has the nodes that this one spawns end with it, however it ends: also when its process is killed. Their program
-    /// must take `--end-with-stdin` as `chinwag` does. Default: they outlive it.
-    #[must_use]
+    /// Makes the nodes that this node spawns end when this node ends, even if its process is killed. Their program must take
+    /// `--end-with-stdin` as `chinwag` does. Default: spawned nodes outlive the node.
     pub fn children_end_with_it(mut self) -> Builder {
         self.children.bound = true;
         self
     }
 
-    /// Where what the spawned nodes write to standard error goes. Default: to this process's standard error.
-    #[must_use]
+    /// Sets the output that gets the lines that spawned nodes write to standard error. Default: the standard error of this
+    /// process.
     pub fn child_output(mut self, output: Output) -> Builder {
         self.children.output = Some(output);
         self
     }
 
-    /// Called on the node's thread when a node that this one spawned, and that had been up, has ended. Default: a log
-    /// line.
-    #[must_use]
+    /// Sets what to call, on the node's thread, when a spawned node that had been up has ended. Default: a log line.
     pub fn on_child_exit(mut self, on_exit: impl Fn(&ChildExit) + Send + 'static) -> Builder {
         self.children.on_exit = Some(Box::new(on_exit));
         self
     }
 
-    /// Where the node's chance comes from. Default: the operating system.
-    #[must_use]
+    /// Seeds the node's generator, from which it takes all randomness. Default: a seed from the operating system.
     pub fn seed(mut self, seed: u64) -> Builder {
         self.seed = Some(seed);
         self
     }
 
-    /// Bounds on what is read.
-    #[must_use]
+    /// Sets the bounds on the bodies that the node reads.
     pub fn limits(mut self, limits: Limits) -> Builder {
         self.config.limits = limits;
         self
     }
 
-    /// Bounds on calls.
-    #[must_use]
+    /// Sets the bounds on calls, and how the node runs shipped functions and takes part in membership.
     pub fn settings(mut self, settings: Settings) -> Builder {
         self.config.settings = settings;
         self
     }
 
-    /// Whether functions that other nodes ship are run here. Default: yes, where the engine is built in. A node that runs
-    /// none still spawns, calls back and gossips.
-    #[must_use]
+    /// Sets whether the node runs functions that other nodes ship. A node that runs none can still spawn nodes, call back and
+    /// gossip. Default: yes, if the crate has the feature `scripts`.
     pub fn scripts(mut self, on: bool) -> Builder {
         self.config.settings.scripts.enabled = on;
         self
     }
 
-    /// How the node takes part in membership, in place of all that was said of it before.
-    #[must_use]
+    /// Sets how the node takes part in membership. This replaces the membership of earlier [`settings`](Builder::settings).
     pub fn membership(mut self, membership: membership::Settings) -> Builder {
         self.config.settings.membership = membership;
         self
     }
 
-    /// A node to join through, `HOST:PORT`; of several each is tried in turn until one answers. A name may stand for
-    /// many addresses.
-    #[must_use]
+    /// Adds a node to join through, `HOST:PORT`. The node tries these in turn until one answers, and all addresses of a host
+    /// name.
     pub fn join(mut self, seed: impl Into<String>) -> Builder {
         self.seeds.push(seed.into());
         self
     }
 
-    /// The name of the cluster that the node belongs to. Nodes of clusters with different names never become members of
-    /// each other, whoever asks for it. Default: the empty name.
-    #[must_use]
+    /// Sets the name of the cluster that the node belongs to. Nodes of clusters with different names never become members of
+    /// each other, even if an operator asks for it. Default: the empty name.
     pub fn cluster(mut self, name: impl Into<String>) -> Builder {
         self.cluster = Some(name.into());
         self
     }
 
-    /// A group that the node is in from the start, on the other members' maps too once it has joined.
-    #[must_use]
+    /// Adds a group that the node is in from the start, and on the other members once it has joined.
     pub fn group(mut self, gid: impl Into<String>) -> Builder {
         self.groups.push(gid.into());
         self
     }
 
-    /// Called exactly once, when the node listens.
-    #[must_use]
+    /// Sets what to call, exactly once, when the node listens.
     pub fn on_start(mut self, on_start: impl FnOnce(&ServerHandle) + Send + 'static) -> Builder {
         self.on_start = Some(Box::new(on_start));
         self
@@ -247,7 +244,7 @@ mod tests {
 
     use super::*;
 
-    /// A connection on which this was sent and answered.
+    /// Returns a connection over which these requests were sent and answered.
     fn asked(to: SocketAddr, requests: &[(&str, String)]) -> TcpStream {
         let mut stream = TcpStream::connect(to).unwrap();
         for (path, body) in requests {
@@ -275,12 +272,12 @@ mod tests {
         let kept = r#", "kept": true"#;
         let peer = |port| (node.addr().clone(), NodeAddr::new("127.0.0.1", port));
 
-        // kept, and used for other calls as well
+        // a connection that the peer keeps, and also uses for other calls
         let get = ("/local/status/get", r#"["sid"]"#.to_owned());
         drop(asked(to, &[ping(1, kept), get.clone(), ping(1, kept), ping(1, "")]));
         assert_eq!(heard.recv_timeout(Duration::from_secs(30)), Ok(peer(1)));
 
-        // connections that nobody said to keep, and one that somebody said so in another place
+        // connections that no ping says to keep, and one whose `kept` is in another call
         drop(asked(to, &[ping(2, ""), get.clone()]));
         drop(asked(to, &[ping(2, r#", "kept": false"#), ping(2, r#", "kept": "true""#)]));
         drop(asked(to, &[("/local/status/get", r#"["sid", {"kept": true}]"#.to_owned())]));
@@ -290,7 +287,7 @@ mod tests {
 
         drop(asked(to, &[ping(4, kept)]));
         assert_eq!(heard.recv_timeout(Duration::from_secs(30)), Ok(peer(4)));
-        // still open when the node stops, which closes it
+        // a connection that is open when the node stops, which closes it
         let open = asked(to, &[ping(5, kept)]);
         node.stop().await;
         assert_eq!(heard.try_iter().collect::<Vec<_>>(), []);

@@ -49,17 +49,17 @@ use crate::{
     node::{Node, ServerHandle},
 };
 
-/// How long a node that stops takes to say farewell, and waits for the calls under way.
+/// How long a node that stops takes at most to say farewell and to let the calls under way finish.
 const DRAIN: Duration = Duration::from_millis(1_500);
 
-/// How long the end of the runtime that started a node waits for the node: for its farewell, the calls under way, and
-/// the last connection.
+/// How long the end of the runtime that started a node waits for the node to say farewell, to let calls finish, and to close
+/// its last connection.
 const HOST: Duration = Duration::from_millis(3_500);
 
-/// Stack of the thread that a node is served from. Its actors are on another.
+/// The stack of the thread that drives the server, in bytes. The actors run on another thread.
 const STACK: usize = 512 << 10;
 
-/// How long the last answers are given to leave.
+/// How long the server stays open for the last answers after the last call has finished.
 const FLUSH: Duration = Duration::from_millis(20);
 
 /// What a node is started with.
@@ -145,11 +145,11 @@ pub(crate) async fn start(setup: Setup) -> Result<Node, StartError> {
     Ok(Node::new(handle, server))
 }
 
-/// Held by the runtime that started a node. A runtime that ends drops its tasks, whatever stopped it and in whichever
-/// order its program shuts down.
+/// Stops the node when the runtime that started it ends. A task of that runtime holds it, and a runtime that ends drops its
+/// tasks, however its program shuts down.
 struct Host {
     stop: mpsc::UnboundedSender<()>,
-    /// Disconnected at the end of the node's thread.
+    /// Disconnects when the node's thread ends.
     ended: mpsc_std::Receiver<()>,
     over: bool,
 }
@@ -165,22 +165,23 @@ impl Host {
 impl Drop for Host {
     fn drop(&mut self) {
         if !self.over && self.stop.send(()).is_ok() {
-            // nothing is ever sent: the wait ends with the thread, or in time
+            // nothing is ever sent, so the wait ends with the thread or after this time
             let _ = self.ended.recv_timeout(HOST);
         }
     }
 }
 
-/// Higher after every start, unless the clock was set back: milliseconds since 1970.
+/// The number of this life of the node: the time in milliseconds since 1970, which is higher after every start unless the
+/// clock was set back.
 fn incarnation() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.map_or(1, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)).max(1)
 }
 
-/// What a node tells of itself beside its address.
+/// What a node tells others in addition to its address.
 fn extra(config: &Config) -> Object {
     let mut extra = config.extra.clone();
-    // what a person wrote is part of it; what a spawning node made is between the two of them
+    // source text comes from a person and is part of it; a function is the callback of the node that spawned this one
     if let Some(on_start @ Value::String(_)) = &config.on_start {
         extra.insert("onStart", on_start.clone());
     }
@@ -193,7 +194,7 @@ fn hosts(me: &NodeAddr, bound: IpAddr, config: &Config) -> Hosts {
     Hosts { names, any_address: bound.is_unspecified() }
 }
 
-/// What the worker's thread needs to start the actors, sent there once.
+/// What the worker's thread needs to start the actors. It is sent there once.
 struct Plan {
     me: NodeAddr,
     limits: Limits,
@@ -207,11 +208,11 @@ struct Plan {
     closed: Closed,
 }
 
-/// Dropped with the last connection and the worker that served them.
+/// Dropped with the worker and its last connection.
 type Closed = oneshot::Sender<()>;
 
 impl Plan {
-    /// Starts the actors on the present thread.
+    /// Starts the actors on the current thread.
     fn start(self) -> (NodeHandle, Closed) {
         let Plan { me, limits, settings, services, distributed, children, seed, stop, ready, closed } = self;
         let node = node::start(Environment {
@@ -222,25 +223,25 @@ impl Plan {
             services,
             distributed,
             on_stop: Box::new(move || {
-                // nobody listens any more where the node is gone already
+                // an error means that the node is gone already
                 let _ = stop.send(());
             }),
             ..Environment::new(me, Rc::new(HttpTransport::new(limits)), seed)
         });
-        // whoever started the node may have lost interest
+        // an error means that nobody waits for the node to start
         let _ = ready.send(node.clone());
         (node, closed)
     }
 }
 
-/// One worker, on whose thread the node's actors live, so that a call crosses none.
+/// Starts the server with one worker, on whose thread the node's actors run, so that a call crosses no thread.
 fn serve(listener: TcpListener, door: Arc<Door>, plan: Plan, report: Report) -> io::Result<actix_web::dev::Server> {
     let plan = Arc::new(Mutex::new(Some(plan)));
     let running: Arc<Mutex<Option<NodeHandle>>> = Arc::default();
     let factory = move || {
         let mut closed = None;
         let mut running = running.lock().unwrap_or_else(PoisonError::into_inner);
-        // a worker that died takes its actors with it; its successor serves their remains, which answer `Crashed`
+        // the actors of a worker that died are gone; its successor serves their addresses, whose calls fail with `Crashed`
         if let Some(plan) = plan.lock().unwrap_or_else(PoisonError::into_inner).take() {
             let (node, last) = plan.start();
             *running = Some(node);
@@ -267,7 +268,7 @@ fn serve(listener: TcpListener, door: Arc<Door>, plan: Plan, report: Report) -> 
     Ok(http.run())
 }
 
-/// Serves until asked to stop; then says farewell, answers what is under way, and goes.
+/// Serves until the node is told to stop. Then says farewell, lets the calls under way finish, and ends the server.
 async fn until_stopped(
     http: actix_web::dev::Server,
     door: Arc<Door>,
@@ -281,7 +282,7 @@ async fn until_stopped(
         stops.recv().await;
         let began = Instant::now();
         if let Some(node) = running.get() {
-            // while the door is open: those who are told may ask for what they have not got
+            // the server is still open, because peers that hear the farewell may ask for rumors that they lack
             let _ = tokio::time::timeout(membership::FAREWELL, node.farewell()).await;
         }
         handle.pause().await;
@@ -292,7 +293,7 @@ async fn until_stopped(
             }
             tokio::time::sleep(FLUSH).await;
         };
-        // what takes longer is not waited for
+        // calls that take longer are abandoned
         let _ = tokio::time::timeout_at(began + DRAIN, drained).await;
         handle.stop(false).await;
     };
@@ -300,32 +301,42 @@ async fn until_stopped(
     if let Err(why) = served {
         log::error!(target: "chinwag::http", "the server ended: {why}");
     }
-    // the server does not wait for its worker: an error means that the last connection is closed, as nobody sends
+    // the server does not wait for its worker, so this waits until the sender is dropped with the last connection
     let _ = tokio::time::timeout(DRAIN, closed).await;
-    // nobody may be waiting
+    // an error means that nobody waits for the end
     let _ = gone.send(true);
 }
 
 /// Why a node did not start.
+///
+/// ```
+/// use chinwag::{Node, StartError};
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let first = Node::builder().port(0).start().await.unwrap();
+/// let second = Node::builder().port(first.addr().port()).start().await;
+/// assert!(matches!(second, Err(StartError::PortTaken(_))));
+/// # first.stop().await;
+/// # });
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The configuration does not do.
+    /// The configuration is not valid.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// Another program listens there.
+    /// Another program listens on the port.
     #[error("port {port} is taken: another program listens on {0}", port = .0.port())]
     PortTaken(SocketAddr),
     /// The address belongs to another machine.
-    #[error("{0} is no address of this machine")]
+    #[error("{0} is not an address of this machine")]
     NotOurs(IpAddr),
     /// The socket cannot be bound for another reason.
     #[error("cannot listen on {0}: {1}")]
     Bind(SocketAddr, #[source] io::Error),
-    /// The system gives no thread, or no runtime on it.
-    #[error("the node gets no thread of its own: {0}")]
+    /// The system cannot start the node's thread, or a runtime on it.
+    #[error("cannot start a thread for the node: {0}")]
     Thread(#[source] io::Error),
-    /// The node's thread ended before it had started.
-    #[error("the node's thread ended before it had started")]
+    /// The node's thread ended before the node had started.
+    #[error("the node's thread ended before the node had started")]
     Worker,
 }
