@@ -88,7 +88,7 @@ impl Caller {
         self.run(function, arguments).await
     }
 
-    /// Calls a function of the node's own accord, which a node does until it has ended.
+    /// Calls a function on the node's own initiative, which a node does until it has ended.
     pub(crate) async fn run(&self, function: Function, arguments: Vec<Value>) -> Reply {
         let message = Apply { function, arguments, origin: self.origin() };
         self.doors.routes.deliver(message).await?

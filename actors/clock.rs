@@ -1,24 +1,23 @@
-//! How a node's clock goes.
+//! A node's own clock, against real time.
 //!
-//! Every duration that a node deals in (intervals, time limits, what is left of a call's time) is by its own clock.
-//! tokio's clock is the true one, the same for all nodes of a process. The two meet here and nowhere else, so a
-//! simulated node whose clock runs fast does all it does early, and gives up early too.
+//! Every duration in a node (intervals, time limits, the time left to a call) is local time: it is measured by the node's
+//! own clock. Real time is tokio's, which all nodes of a process share. Only this file converts between the two, so a
+//! simulated node whose clock runs fast both acts early and gives up early.
 //!
-//! What is absent: the time of day. Nodes do not tell each other when it is.
+//! What is absent: the time of day. Nodes do not tell each other what time it is.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-/// A node's clock, by how much faster than the true one it runs. Equal to the true one unless a simulation says
-/// otherwise.
+/// A node's clock, as the rate at which it runs. The rate is 1 outside of simulations.
 ///
 /// ```
 /// use chinwag_actors::clock::Clock;
 /// use std::time::Duration;
 /// let fast = Clock::at_rate(1.25)?;
-/// assert_eq!(fast.shown(Duration::from_secs(4)), Duration::from_secs(5));
-/// assert_eq!(fast.truly(Duration::from_secs(5)), Duration::from_secs(4));
+/// assert_eq!(fast.to_local(Duration::from_secs(4)), Duration::from_secs(5));
+/// assert_eq!(fast.to_real(Duration::from_secs(5)), Duration::from_secs(4));
 /// # Ok::<(), chinwag_actors::clock::RateError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,13 +25,13 @@ pub struct Clock {
     rate: f64,
 }
 
-/// The least rate: no clock that anybody would leave running is off by more.
+/// The least rate of a clock. Nobody leaves a clock running that is further off.
 const LEAST: f64 = 0.1;
 
-/// The greatest.
+/// The greatest rate of a clock.
 const MOST: f64 = 10.0;
 
-/// Not the rate of a clock. Nothing has changed.
+/// A number that is not the rate of a clock.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("a clock runs at {LEAST} to {MOST} times the true rate, not {0}")]
 pub struct RateError(f64);
@@ -44,48 +43,50 @@ impl Default for Clock {
 }
 
 impl Clock {
-    /// A clock on which `rate` seconds pass in a true one. From 0.1 to 10.
+    /// Returns a clock that advances by `rate` seconds in a second of real time. Range: 0.1 to 10.
     ///
     /// # Errors
-    /// [`RateError`] outside of these.
+    /// [`RateError`] if the rate is out of range.
     pub fn at_rate(rate: f64) -> Result<Clock, RateError> {
         if (LEAST..=MOST).contains(&rate) { Ok(Clock { rate }) } else { Err(RateError(rate)) }
     }
 
-    /// Seconds that it shows for a true one.
+    /// The seconds by which the clock advances in a second of real time.
     pub fn rate(self) -> f64 {
         self.rate
     }
 
-    /// What it shows when so much time has truly passed.
-    pub fn shown(self, passed: Duration) -> Duration {
-        // exactly, for whoever is right
-        if self.rate == 1.0 { passed } else { passed.mul_f64(self.rate) }
+    /// How far the clock advances in this much real time.
+    #[must_use]
+    pub fn to_local(self, real: Duration) -> Duration {
+        // a clock of rate 1 is exact
+        if self.rate == 1.0 { real } else { real.mul_f64(self.rate) }
     }
 
-    /// How much time truly passes while it shows so much: what a timer is set to.
-    pub fn truly(self, shown: Duration) -> Duration {
-        if self.rate == 1.0 { shown } else { shown.div_f64(self.rate) }
+    /// How much real time passes while the clock advances by this much. Timers are set to real time.
+    #[must_use]
+    pub fn to_real(self, local: Duration) -> Duration {
+        if self.rate == 1.0 { local } else { local.div_f64(self.rate) }
     }
 
-    /// When it will have gone on by so much.
-    pub(crate) fn after(self, shown: Duration) -> Instant {
-        Instant::now() + self.truly(shown)
+    /// The instant at which the clock will have advanced by this much.
+    pub(crate) fn after(self, local: Duration) -> Instant {
+        Instant::now() + self.to_real(local)
     }
 
-    /// How far it has to go on until then.
+    /// How far the clock advances from now until an instant.
     pub(crate) fn until(self, then: Instant) -> Duration {
-        self.shown(then.saturating_duration_since(Instant::now()))
+        self.to_local(then.saturating_duration_since(Instant::now()))
     }
 
-    /// How far it has gone on since.
+    /// How far the clock has advanced since an instant.
     pub(crate) fn since(self, then: Instant) -> Duration {
-        self.shown(then.elapsed())
+        self.to_local(then.elapsed())
     }
 
-    /// Waits until it has gone on by so much.
-    pub(crate) async fn sleep(self, shown: Duration) {
-        sleep(self.truly(shown)).await;
+    /// Waits until the clock has advanced by this much.
+    pub(crate) async fn sleep(self, local: Duration) {
+        sleep(self.to_real(local)).await;
     }
 }
 
@@ -94,13 +95,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_that_is_right_is_right_to_the_nanosecond() {
+    fn a_clock_of_rate_1_converts_to_the_nanosecond() {
         let long = Duration::new(1 << 40, 123_456_789);
-        assert_eq!((Clock::default().shown(long), Clock::default().truly(long)), (long, long));
+        assert_eq!((Clock::default().to_local(long), Clock::default().to_real(long)), (long, long));
     }
 
     #[test]
-    fn a_rate_that_no_clock_has_is_refused() {
+    fn a_rate_out_of_range_is_refused() {
         for rate in [0.0, -1.0, 0.09, 10.1, f64::NAN, f64::INFINITY] {
             let why = Clock::at_rate(rate).unwrap_err().to_string();
             assert!(why.ends_with(&format!("not {rate}")), "{why}");

@@ -43,7 +43,7 @@ door! {
     RoutesDoor: Request, Admitted, StartService, Apply, NameAndChance, AddCallback, Evaluate, ScriptsIdle
 }
 door! {
-    /// Calls on other nodes.
+    /// The service `comm`, which calls other nodes.
     CommDoor: SendCall
 }
 door! {
@@ -55,7 +55,7 @@ door! {
     GossipDoor: Request, FromPeer, Broadcast, Enter, Differs, Deleted, SetFanout
 }
 door! {
-    /// Who is alive.
+    /// The membership: which nodes are alive.
     MembershipDoor: Request, FromPeer, Inputs, Unreachable, GroupChanged, Subscribe, Farewell
 }
 door! {

@@ -1,13 +1,13 @@
-//! What the application is told, and by which ways.
+//! The events of membership, and how an application subscribes to them.
 //!
 //! ```text
-//! Node::events                      a stream in Rust
+//! NodeHandle::events                a stream in Rust
 //! local.membership.subscribe(f)     f(event), one at a time, in order
 //! GET /local/membership/events      server-sent events
 //! ```
 //!
-//! Each subscriber gets each event once, in the order in which this node saw it happen. One that is slow delays
-//! nobody: the oldest events go, and it is told how many.
+//! Each subscriber gets each event once, in the order in which this node saw it happen. A slow subscriber delays no other:
+//! it loses the oldest events, and gets an event that says how many it missed.
 
 use std::{
     fmt,
@@ -30,51 +30,51 @@ use tokio::sync::broadcast::{Receiver, error::RecvError};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
-    /// A peer was heard from, or of, for the first time, or is back after it had left.
+    /// This node heard from a peer, or of it, for the first time, or the peer is back after it had left.
     Joined(Peer),
-    /// An operator put it in a group, it does not answer, and nobody has ever heard from it. It stays in the group.
+    /// An operator put the peer in a group, it does not answer, and no member has ever heard from it. It stays in the group.
     Unreachable(Peer),
-    /// Somebody could not reach it.
+    /// A member could not reach the peer.
     Suspected {
-        /// Whom.
+        /// The peer that is suspected.
         peer: Peer,
-        /// Who could not.
+        /// The member that could not reach it.
         by: Nid,
     },
-    /// It contradicts the suspicion.
+    /// The peer has refuted the suspicion.
     Refuted(Peer),
-    /// A verdict removed it from this node's groups.
+    /// A verdict removed the peer from this node's groups.
     Failed {
-        /// Whom.
+        /// The peer that failed.
         peer: Peer,
-        /// Who decided.
+        /// The member that decided it.
         by: Nid,
     },
-    /// It left by its own word.
+    /// The peer left voluntarily.
     Left(Peer),
-    /// It was removed by a verdict and is back in its groups, or it was started again before anyone missed it.
+    /// A verdict had removed the peer and it is back in its groups, or it was started again before any member missed it.
     Rejoined(Peer),
-    /// Others know a life of this node's own address that is not this node's: another process states the same address,
-    /// or this node was started earlier with a clock that was ahead.
+    /// Other members know a life of this node's address that is not this node's: another process states the same address, or
+    /// this node was started before with a clock that was ahead.
     AddressTaken {
         /// The other life.
         life: u64,
     },
-    /// This node's cluster was merged with another, as an operator asked for.
+    /// This node's cluster was merged with another, because an operator put or joined their nodes.
     Merged {
         /// The former id of this node's cluster.
         from: ClusterId,
         /// The id that both have now.
         into: ClusterId,
     },
-    /// A group of this node's was put, deleted, or has other members than before.
+    /// A group of this node was put or deleted, or its members have changed.
     GroupChanged {
-        /// Which.
+        /// The group's name.
         gid: Gid,
     },
-    /// The subscriber was too slow, and so many events are lost to it.
+    /// The subscriber was too slow and has missed events.
     Lagged {
-        /// How many.
+        /// The number of events that it missed.
         missed: u64,
     },
 }
@@ -82,16 +82,16 @@ pub enum Event {
 /// The peer that an event is about.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Peer {
-    /// Its identifier.
+    /// The peer's identifier.
     pub nid: Nid,
-    /// Where it is reached.
+    /// The peer's address.
     pub node: NodeAddr,
-    /// Which of its lives, and which turn of that.
+    /// The peer's life, and its turn within that life.
     pub incarnation: Incarnation,
 }
 
 impl Event {
-    /// Its name: `joined`, `unreachable`, `suspected`, `refuted`, `failed`, `left`, `rejoined`, `addressTaken`, `merged`,
+    /// The event's name: `joined`, `unreachable`, `suspected`, `refuted`, `failed`, `left`, `rejoined`, `addressTaken`, `merged`,
     /// `groupChanged` or `lagged`.
     pub fn name(&self) -> &'static str {
         match self {
@@ -109,7 +109,7 @@ impl Event {
         }
     }
 
-    /// The peer it is about, where it is about one.
+    /// The peer that the event is about, if it is about a peer.
     pub fn peer(&self) -> Option<&Peer> {
         match self {
             Event::Joined(peer) | Event::Unreachable(peer) | Event::Refuted(peer) => Some(peer),
@@ -120,7 +120,7 @@ impl Event {
         }
     }
 
-    /// As shipped code and server-sent events have it.
+    /// The event as a value, as shipped code and server-sent events have it.
     pub fn to_value(&self) -> Value {
         let mut object = Object::new();
         object.insert("event", self.name());
@@ -147,7 +147,7 @@ impl Event {
     }
 }
 
-/// A subscriber's events, from its subscription on. Ends with the node.
+/// The events of a subscriber, from its subscription on. The stream ends with the node.
 pub struct Events(Pin<Box<dyn Stream<Item = Event> + Send>>);
 
 impl Events {
@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_slow_subscriber_is_told_what_it_missed() {
+    async fn a_slow_subscriber_gets_the_number_of_events_that_it_missed() {
         let (tell, told) = broadcast::channel(2);
         let names = ["a", "b", "c", "d", "e"].map(|name| Event::GroupChanged { gid: Gid::new(name).unwrap() });
         let mut events = Events::new(told);

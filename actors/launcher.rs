@@ -1,4 +1,4 @@
-//! What the platform does for a node: it starts other nodes, and it knows the heap.
+//! What the platform does for a node: it starts other nodes, and knows the figures of the allocator.
 
 use std::fmt;
 
@@ -7,20 +7,20 @@ use futures_util::future::LocalBoxFuture;
 
 /// Starts nodes.
 pub trait Launcher {
-    /// Starts a node with this configuration (`ip`, `port`, `onStart`). It is up when it has called its `onStart`.
+    /// Starts a node with this configuration (`ip`, `port`, `onStart`). The node is up when it has called its `onStart`.
     ///
     /// # Errors
-    /// [`ErrorKind::SpawnFailed`](chinwag_protocol::call::ErrorKind::SpawnFailed) where nothing could be started.
+    /// [`ErrorKind::SpawnFailed`](chinwag_protocol::call::ErrorKind::SpawnFailed) if no node could be started.
     fn launch(&self, config: &Value) -> Result<Launched, CallError>;
 }
 
 /// A node that is booting.
 pub struct Launched {
-    /// Ends when the node has ended, with the last it said (the end of its stderr).
+    /// Resolves when the node has ended, to the last lines that it wrote to standard error.
     pub died: LocalBoxFuture<'static, String>,
-    /// Ends it.
+    /// Ends the node.
     pub kill: Box<dyn FnOnce()>,
-    /// Told where it is, once it is up.
+    /// Called with the node's address once the node is up.
     pub born: Box<dyn FnOnce(NodeAddr)>,
 }
 
@@ -30,11 +30,11 @@ impl fmt::Debug for Launched {
     }
 }
 
-/// The allocator's figures, in bytes.
+/// The figures of the allocator, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heap {
-    /// Held of the operating system.
+    /// Memory that the allocator holds from the operating system.
     pub total: u64,
-    /// In use; never more than `total`.
+    /// Memory that is in use. Never more than `total`.
     pub used: u64,
 }

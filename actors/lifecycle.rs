@@ -7,7 +7,7 @@ use actix::{Actor, Context, Handler, ResponseFuture};
 use chinwag_protocol::{call::CallError, identity::Gid, value::EcoString};
 
 use crate::{
-    handle::Node,
+    handle::NodeHandle,
     local::routes::Table,
     messages::{Close, Deleted, Install, Reconcile, Stop},
     service::{AnyService, Scope},
@@ -19,7 +19,7 @@ use crate::{
 /// Starts and ends what the node runs.
 pub(crate) struct Lifecycle {
     state: Rc<NodeState>,
-    node: Node,
+    node: NodeHandle,
     table: Rc<RefCell<Table>>,
     /// The services of every group.
     services: Rc<[AnyService]>,
@@ -38,12 +38,12 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Nothing yet. `on_stop` is called once, when the node is told to stop.
+    /// Nothing runs yet. `on_stop` is called once, when the node is told to stop.
     pub(crate) fn new(on_stop: Box<dyn FnOnce()>) -> Running {
         Running { on_stop: Some(on_stop), ..Running::default() }
     }
 
-    /// Has these closures called when the node is closed. Each ends one of the node's own actors.
+    /// Adds closures that are called when the node is closed. Each ends one of the node's own actors.
     pub(crate) fn close_with(&mut self, closers: impl IntoIterator<Item = Box<dyn Fn()>>) {
         self.closers.extend(closers);
     }
@@ -58,7 +58,7 @@ impl fmt::Debug for Lifecycle {
 impl Lifecycle {
     pub(crate) fn new(
         state: Rc<NodeState>,
-        node: Node,
+        node: NodeHandle,
         table: Rc<RefCell<Table>>,
         services: Rc<[AnyService]>,
         running: Rc<RefCell<Running>>,
@@ -66,7 +66,7 @@ impl Lifecycle {
         Lifecycle { state, node, table, services, running }
     }
 
-    /// The supervisor of a group, which is started unless it runs.
+    /// Returns the supervisor of a group, and starts it unless it runs.
     fn open(&self, gid: &Gid) -> Supervised<Supervisor> {
         if let Some(supervisor) = self.running.borrow().groups.get(gid) {
             return supervisor.clone();
@@ -80,7 +80,7 @@ impl Lifecycle {
         supervisor
     }
 
-    /// Runs a service of the node's own, in place of one of the same name.
+    /// Runs a service of the node itself, in place of a service of the same name.
     ///
     /// # Errors
     /// [`ErrorKind::Reserved`](chinwag_protocol::call::ErrorKind::Reserved) if a built-in service has the name.
@@ -106,12 +106,12 @@ impl Handler<Reconcile> for Lifecycle {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, Reconcile(gid): Reconcile, _: &mut Context<Lifecycle>) -> Self::Result {
-        // what the map says now, not when the message was sent: messages may overtake each other
+        // the map decides as it is now, because messages can overtake each other
         let exists = self.state.groups.borrow().entry(&gid).is_ok();
         if exists {
             let ready = self.open(&gid).deliver(Ready);
             return Box::pin(async move {
-                // an answer means that the services run; a supervisor that panics meanwhile is replaced
+                // an answer means that the services run; on an error, the supervisor panicked and is replaced
                 let _ = ready.await;
             });
         }
@@ -122,7 +122,7 @@ impl Handler<Reconcile> for Lifecycle {
         }
         let deleting = self.node.caller().doors().gossip.deliver(Deleted(gid));
         Box::pin(async move {
-            // gossip that is being replaced looks for itself
+            // on an error, the replacement of the gossip actor finds out by itself
             let _ = deleting.await;
         })
     }
@@ -140,7 +140,7 @@ impl Handler<Stop> for Lifecycle {
     type Result = ();
 
     fn handle(&mut self, _: Stop, _: &mut Context<Lifecycle>) {
-        // before this is answered, so that no caller that has the answer finds the node at work
+        // this happens before the answer, so that a node performs no call of a caller that has the answer
         self.node.refuse_calls();
         let on_stop = self.running.borrow_mut().on_stop.take();
         if let Some(on_stop) = on_stop {

@@ -64,14 +64,31 @@ pub(crate) struct AddCallback {
 }
 
 /// The result of a callback.
+///
+/// ```
+/// use chinwag_actors::handle::CallbackFuture;
+/// let answer: CallbackFuture = Box::pin(async { Ok("hello".into()) });
+/// # drop(answer);
+/// ```
 pub type CallbackFuture = Pin<Box<dyn Future<Output = Result<Value, CallError>> + Send>>;
 
 /// How often a callback may be called.
+///
+/// ```
+/// use chinwag_actors::handle::Lasting;
+/// # use chinwag_actors::{environment::Environment, node};
+/// # actix::System::new().block_on(async {
+/// # let node = node::start(Environment::isolated("127.0.0.1:8080".parse()?));
+/// let once = node.create_rpc(Lasting::Once, async |_| Ok(1.into())).await?;
+/// assert!(node.apply(once.clone(), Vec::new()).await.is_ok());
+/// assert!(node.apply(once, Vec::new()).await.is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lasting {
-    /// Once, after which its name is free.
+    /// Once. Its name is then free.
     Once,
-    /// Any number of times, for as long as the node lives.
+    /// Any number of times, for as long as the node runs.
     Always,
 }
 
@@ -110,8 +127,8 @@ pub(crate) struct Members(pub Gid);
 #[rtype(result = "Result<Entry, CallError>")]
 pub(crate) struct Configuration(pub Gid);
 
-/// Puts a group, with the members that it has here already. The result is those members, and the configuration that the
-/// group now has: if an operator puts the group later, it has another.
+/// Puts a group, together with the members that it already has here. The result is all of its members and the configuration
+/// that the group now has, which changes if an operator puts the group later.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<(Arc<Group>, Arc<GroupConfig>), CallError>")]
 pub(crate) struct Merge {
@@ -133,7 +150,7 @@ pub(crate) struct Meet(pub NodeAddr);
 
 // For the actor of `gossip`.
 
-/// A peer's request, from the node's own thread, and the closure that takes the response. It waits in a bounded queue of
+/// A request of a peer, from the node's own thread, and the closure that takes the response. It waits in a bounded queue of
 /// its own instead of the mailbox, so that it needs no task to wait for the response.
 pub(crate) struct Incoming {
     pub request: FromPeer,
@@ -144,11 +161,11 @@ pub(crate) struct Incoming {
 /// Takes the response to a request.
 pub(crate) type TakeResponse = Box<dyn FnOnce(Response<peer::Answer>)>;
 
-/// How many requests of peers wait for the actor of gossip. A guess: four rounds of a thousand peers. The sender of one that
-/// is refused sends it again, or the next comparison makes up for it.
+/// How many requests of peers can wait for the actor of gossip. This is a guess: four rounds of a thousand peers. The sender
+/// of a refused request sends it again, or the next comparison makes up for it.
 pub(crate) const MAX_INCOMING: usize = 4_096;
 
-/// Starts a rumor of this node's own. The result is what the peers that it was sent to first have answered.
+/// Starts a rumor of this node's own. The result has the replies of the peers that it was sent to first.
 #[derive(Debug, Message)]
 #[rtype(result = "Reply")]
 pub(crate) struct Broadcast {
@@ -171,7 +188,7 @@ pub(crate) struct Enter {
     pub through: Option<NodeAddr>,
 }
 
-/// A peer holds other rumors of a group than this node does, as the hash that it stated shows.
+/// A peer and this node hold different rumors of a group, as the hash that the peer stated shows.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub(crate) struct Differs {
@@ -257,7 +274,7 @@ pub(crate) struct Farewell;
 #[rtype(result = "()")]
 pub(crate) struct Reconcile(pub Gid);
 
-/// Runs a service of the node's own, in place of one of the same name.
+/// Runs a service of the node itself, in place of a service of the same name.
 #[derive(Message)]
 #[rtype(result = "Result<(), CallError>")]
 pub(crate) struct Install {

@@ -1,11 +1,11 @@
 //! Starts the actors of one node.
 //!
 //! ```text
-//! start(environment)               starts the services that every node needs; the others start with the first call on them
-//! the first call on a known group  -> Reconcile(gid), as after a put: `all` and the groups given at the start cost nothing idle
-//! groups.put / groups.del          -> Reconcile(gid): starts the group's supervisor, or ends it
-//! Node::install                    -> Install: starts an actor that holds the service's state
-//! status.stop, Ctrl-C, Node::stop  -> Stop: tells whoever started the node, which closes it once calls are answered
+//! start(environment)                  starts the services that every node needs; the others start with the first call on them
+//! the first call on a known group     -> Reconcile: starts the group's supervisor, so that a group that is never called costs nothing
+//! groups.put, groups.del              -> Reconcile: starts the group's supervisor, or ends it
+//! NodeHandle::install                 -> Install: starts an actor that holds the service's state
+//! status.stop, NodeHandle::begin_stop -> Stop: calls Environment::on_stop; whoever started the node closes it once calls are answered
 //! ```
 
 use std::{
@@ -27,7 +27,7 @@ use crate::{
     doors::{Doors, MembershipDoor, RoutesDoor},
     environment::Environment,
     group,
-    handle::Node,
+    handle::NodeHandle,
     lifecycle::{Lifecycle, Running},
     local::{
         comm::{self, Comm},
@@ -45,9 +45,18 @@ use crate::{
     supervise::{StartOnDemand, Supervised},
 };
 
-/// Starts a node's actors on the present thread, which must run a local task set (any actix runtime does). They end
+/// Starts a node's actors on the current thread, which must run a local task set, as every actix runtime does. The actors end
 /// with the thread's runtime, or when the node is closed.
-pub fn start(environment: Environment) -> Node {
+///
+/// ```
+/// use chinwag_actors::{environment::Environment, node};
+/// # actix::System::new().block_on(async {
+/// let node = node::start(Environment::isolated("127.0.0.1:8080".parse()?));
+/// assert_eq!(node.group("all").members().await?.len(), 1);
+/// node.close().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
+pub fn start(environment: Environment) -> NodeHandle {
     let Environment { me, seed, clock, settings, services, mut distributed, on_stop, .. } = environment;
     let (known, founded) = known_groups(&me, environment.groups, environment.sharing, environment.founding);
     let mut group_services = group::services().to_vec();
@@ -68,13 +77,13 @@ pub fn start(environment: Environment) -> Node {
     let (send, incoming) = mpsc::channel(MAX_INCOMING);
     let (roster, rooms) = (membership::create_state(&state), Rc::new(GossipState::new(incoming)));
 
-    // the addresses come first, as the actors have each other's
+    // the addresses exist before the actors, because the actors have each other's addresses
     let routes = Supervised::new("routes");
     let routes_door: Arc<dyn RoutesDoor> = Arc::new(routes.clone());
     let (groups, comm, status) = (
         Supervised::on_demand("groups", ask_routes_to_start(&routes_door, "groups")),
         Supervised::on_demand("comm", ask_routes_to_start(&routes_door, "comm")),
-        // only the route table addresses it
+        // only the route table sends it messages
         Supervised::<Status>::new("status"),
     );
     let (gossip, lifecycle) = (Supervised::new("gossip"), Supervised::new("node"));
@@ -93,7 +102,7 @@ pub fn start(environment: Environment) -> Node {
         unheard: state.unheard.clone(),
         stopping: AtomicBool::new(false),
     });
-    let (caller, node) = (Caller::new(doors.clone()), Node::new(doors.clone()));
+    let (caller, node) = (Caller::new(doors.clone()), NodeHandle::new(doors.clone()));
 
     let (s, c, t) = (state.clone(), caller.clone(), table.clone());
     routes.start(
@@ -107,7 +116,7 @@ pub fn start(environment: Environment) -> Node {
     lazy.reserve(&status, "status", &status::METHODS, move |state, caller, table| {
         Status::new(state, caller, LoadSources { table, gossip: r.clone(), membership: o.clone() })
     });
-    // a node that does not take part in membership has none of its methods, and so says
+    // a node that does not take part in membership answers that its methods do not exist
     let mut gossip_methods = gossip::METHODS.to_vec();
     gossip_methods.extend(roster.iter().flat_map(|_| membership::wire::METHODS));
     let (s, c, r, signs) = (state.clone(), caller.clone(), rooms.clone(), LivenessObserver::new(roster.clone(), doors));
@@ -151,13 +160,13 @@ pub fn start(environment: Environment) -> Node {
     state.scripts.attach(Rc::new(ScriptHost { caller, table }));
 
     for service in services {
-        // the names were checked when the node was configured
+        // a service with the name of a built-in one is not installed
         let _ = installer.install(service.prepare(Scope::new(node.clone(), Gid::local())));
     }
     node
 }
 
-/// The groups that a node knows from its start, and those in which it has been from their beginning.
+/// The groups that a node knows when it starts, and those of them that it has been in since their beginning.
 fn known_groups(
     me: &NodeAddr,
     groups: Vec<(Arc<chinwag_protocol::group::GroupConfig>, Arc<chinwag_protocol::group::Group>)>,
@@ -187,14 +196,14 @@ fn ask_routes_to_start(routes: &Arc<dyn RoutesDoor>, name: &'static str) -> Star
     Arc::new(move || {
         let starting = routes.deliver(StartService(name));
         Box::pin(async move {
-            // an actor that is not started after that never is, as its sender finds
+            // on an error the actor never starts, and the message that needs it fails
             let _ = starting.await;
         })
     })
 }
 
-/// Reserves names for built-in actors that start when they are first needed: of many nodes in one process, most have no
-/// use for most of them. The route table holds what starts them, which therefore must not keep the table or the state alive.
+/// Reserves names for built-in actors that start when they are first needed, because most of many nodes in one process never
+/// need most of them. The route table holds the closures that start them, so these must not keep the table or the state alive.
 struct Lazy {
     state: Weak<NodeState>,
     table: Weak<RefCell<Table>>,
@@ -214,7 +223,7 @@ impl Lazy {
         let (methods, make, caller, address) = (named(methods), Rc::new(make), self.caller.clone(), address.clone());
         let (m, state, table) = (methods.clone(), self.state.clone(), self.table.clone());
         let begin = move || {
-            // a node that is ending starts nothing
+            // a node that ends starts no actor
             let (Some(state), Some(table)) = (state.upgrade(), table.upgrade()) else { return };
             let (on_start, make, caller) = (add_local_route(&table, name, m.clone()), make.clone(), caller.clone());
             address.start(move || make(state.clone(), caller.clone(), table.clone()), on_start);
@@ -248,9 +257,8 @@ mod tests {
 
     use super::*;
 
-    /// What can be repeated, and what belongs to the protocols, of all that the built-in services have.
     #[test]
-    fn each_built_in_method_is_declared_protocol_and_repeatable_or_not() {
+    fn calls_of_built_in_methods_are_protocol_or_repeatable_as_declared() {
         let protocol: Vec<&str> = [&gossip::METHODS[..], &membership::wire::METHODS].concat();
         let services: [(&str, &[&str]); 6] = [
             ("comm", &comm::METHODS),

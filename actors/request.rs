@@ -1,4 +1,4 @@
-//! The message every service actor takes: a call, and by when it must be answered.
+//! The message that every service's actor handles: a call, and the time by which it must be answered.
 
 use std::{fmt, time::Duration};
 
@@ -17,10 +17,9 @@ use crate::clock::Clock;
 
 /// A call on its way to the actor that answers it.
 #[derive(Clone, Debug)]
-pub struct Request {
-    /// What is asked.
+pub(crate) struct Request {
     pub call: Call,
-    /// When the caller stops waiting.
+    /// The caller stops waiting at this time.
     pub deadline: Instant,
     clock: Clock,
 }
@@ -29,14 +28,14 @@ impl Message for Request {
     type Result = Reply;
 }
 
-/// An answer that is yet to come.
-pub type ReplyFuture = ResponseFuture<Reply>;
+/// A reply that is not there yet.
+pub(crate) type ReplyFuture = ResponseFuture<Reply>;
 
 /// A request of a peer's gossip or membership, on its way to the actor that answers it.
 #[derive(Debug)]
 pub(crate) struct FromPeer {
     pub request: peer::Request,
-    /// Where calls made on its behalf come from.
+    /// The origin of the calls that are made to answer it.
     pub origin: Origin,
 }
 
@@ -45,7 +44,7 @@ impl Message for FromPeer {
 }
 
 impl FromPeer {
-    /// A request that was made on nobody's behalf, and whose time starts now.
+    /// A request that was made on behalf of no call, and whose time starts now.
     pub(crate) fn new(request: peer::Request, time_left: Duration, clock: Clock) -> FromPeer {
         FromPeer { request, origin: Origin::starting(time_left.min(MAX_DEADLINE), clock) }
     }
@@ -59,17 +58,17 @@ impl FromPeer {
     }
 }
 
-/// What an actor's handler returns, so that it takes the next call while this one is answered. An answer that is there
-/// already takes no task of its own to send.
+/// What an actor's handler returns, so that the actor handles the next call while it answers this one. An answer that is
+/// there at once needs no task of its own.
 pub enum Response<T = Answer> {
-    /// It is there.
+    /// The answer is there.
     Now(Result<T, CallError>),
-    /// It is yet to come.
+    /// The answer is not there yet.
     Later(ResponseFuture<Result<T, CallError>>),
 }
 
 impl<T: 'static> Response<T> {
-    /// The same with the answer made into another.
+    /// Converts the answer.
     pub(crate) fn map<U: 'static>(self, make: impl FnOnce(T) -> U + 'static) -> Response<U> {
         match self {
             Response::Now(reply) => Response::Now(reply.map(make)),
@@ -87,7 +86,7 @@ where
     fn handle(self, context: &mut A::Context, caller: Option<OneshotSender<M::Result>>) {
         match (self, caller) {
             (Response::Now(reply), Some(caller)) => {
-                // the caller may have stopped waiting
+                // an error means that the caller no longer waits
                 let _ = caller.send(reply);
             }
             (Response::Now(_), None) => {}
@@ -109,38 +108,38 @@ impl<T: fmt::Debug> fmt::Debug for Response<T> {
 
 impl Request {
     /// A call whose time starts now, by the clock of the node that answers it.
-    pub fn new(call: Call, clock: Clock) -> Request {
+    pub(crate) fn new(call: Call, clock: Clock) -> Request {
         let deadline = clock.after(call.context.time_left.min(MAX_DEADLINE));
         Request { call, deadline, clock }
     }
 
-    /// Where calls made on behalf of this one come from.
-    pub fn origin(&self) -> Origin {
+    /// The origin of the calls that are made to answer this one.
+    pub(crate) fn origin(&self) -> Origin {
         Origin { context: self.call.context.clone(), deadline: self.deadline, clock: self.clock }
     }
 }
 
-/// The call on whose behalf others are made: they inherit its identity, its depth and what is left of its time.
+/// The call on whose behalf other calls are made. They inherit its id, its depth, and the time that it has left.
 #[derive(Clone, Debug)]
-pub struct Origin {
+pub(crate) struct Origin {
     context: CallContext,
     deadline: Instant,
     clock: Clock,
 }
 
 impl Origin {
-    /// Where nothing else comes before.
+    /// The origin of calls that are made on behalf of no other call.
     pub(crate) fn starting(time_left: Duration, clock: Clock) -> Origin {
         let context = CallContext { time_left, ..CallContext::default() };
         Origin { context, deadline: clock.after(time_left), clock }
     }
 
-    /// The context of a call made now. It gets an eighth less than the time that is left (at least 10 ms less), so
-    /// that its failure can still be told within the deadline, by a machine that is busy.
+    /// The context of a call that is made now. The call gets an eighth less than the time that is left, and at least 10 ms
+    /// less, so that even a busy machine can report its failure within the deadline.
     ///
     /// # Errors
-    /// Where calls are nested too deep, or the deadline has passed.
-    pub fn nested(&self) -> Result<CallContext, CallError> {
+    /// [`ErrorKind::DeadlineExceeded`] if the deadline has passed, and an error if calls are nested too deep.
+    pub(crate) fn nested(&self) -> Result<CallContext, CallError> {
         let left = self.time_left();
         let margin = (left / 8).max(Duration::from_millis(10));
         match left.checked_sub(margin) {
@@ -149,23 +148,23 @@ impl Origin {
         }
     }
 
-    /// When the caller stops waiting.
+    /// The caller stops waiting at this time.
     pub(crate) fn deadline(&self) -> Instant {
         self.deadline
     }
 
-    /// What is left of the time, by the node's clock.
-    pub fn time_left(&self) -> Duration {
+    /// The time that is left, by the node's clock.
+    pub(crate) fn time_left(&self) -> Duration {
         self.clock.until(self.deadline)
     }
 }
 
-/// What it means that an actor did not answer: it panicked while it worked on the call, or has been stopped.
+/// The error of an actor that did not answer, because it panicked while it handled the call or has been closed.
 pub(crate) fn crashed(what: &dyn fmt::Display) -> CallError {
     CallError::new(ErrorKind::Crashed, format!("{what} failed while it answered"))
 }
 
-/// An answer that is there at once.
+/// A reply that is there at once.
 pub(crate) fn ready(reply: Reply) -> ReplyFuture {
     Box::pin(std::future::ready(reply))
 }

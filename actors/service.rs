@@ -1,4 +1,4 @@
-//! A service written in Rust: named methods over a state that an actor holds.
+//! How a service is written in Rust: named methods over a state that an actor holds.
 //!
 //! ```
 //! use chinwag_actors::service::Service;
@@ -9,13 +9,14 @@
 //! assert_eq!(counter.name(), "counter");
 //! ```
 //!
-//! Arguments arrive in order in a tuple, read with serde; one that is missing or of another type is refused with the
-//! method, the position and what was expected. Further arguments than the method takes are ignored, as JavaScript
-//! does. Methods of one service run one at a time, so the state needs no lock; an asynchronous method lets others run
-//! while it waits, and so works on a copy of what it needs. A service that panics loses its state and starts over.
+//! A method gets its arguments in order, in a tuple that serde reads. A missing or mistyped argument is rejected with the
+//! method, its position and the expected type. Surplus arguments are ignored, as JavaScript does.
 //!
-//! Given to a node as *distributed*, the same definition is instantiated for every group, and `scope.gid()` says
-//! which. The group services of this crate are written no other way.
+//! The methods of one service run one at a time, so the state needs no lock. An asynchronous method lets other methods run
+//! while it waits, and therefore works on a copy of what it needs. A service that panics loses its state and starts again.
+//!
+//! If a node gets the definition as a *distributed* service, it runs an instance for every group, and [`Scope::gid`] says
+//! for which. The built-in services of groups are written in the same way.
 
 use std::{collections::BTreeMap, fmt, future::Future, sync::Arc};
 
@@ -29,22 +30,37 @@ use serde::Serialize;
 
 use crate::{
     caller::Caller,
-    handle::{Group, Node},
+    handle::{Group, NodeHandle},
     messages::{Install, OnStart},
     request::{ReplyFuture, Request, Response, ready, unknown_method},
     supervise::Supervised,
 };
 
-/// Where a method runs: its node and group, and the call it answers. Calls made through it inherit that call's
-/// deadline.
+/// The context of a method: its node, its group, and the call that it answers. Calls that the method makes through the scope
+/// inherit the deadline of that call.
+///
+/// ```
+/// use chinwag_actors::service::{Scope, Service};
+/// use chinwag_protocol::call::CallError;
+/// let census = Service::new("census", |_| ()).async_method("size", |_: &mut (), scope: Scope, ()| async move {
+///     let members = scope.node().group("all").members().await?;
+///     Ok::<_, CallError>(members.len() as u64)
+/// });
+/// # use chinwag_actors::{environment::Environment, node};
+/// # actix::System::new().block_on(async {
+/// # let node = node::start(Environment::isolated("127.0.0.1:8080".parse()?));
+/// # node.install(census).await?;
+/// # assert_eq!(node.call("local".parse()?, "census", "size", ()).await?.into_value(), 1.into());
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
 #[derive(Clone, Debug)]
 pub struct Scope {
-    node: Node,
+    node: NodeHandle,
     gid: Gid,
 }
 
 impl Scope {
-    pub(crate) fn new(node: Node, gid: Gid) -> Scope {
+    pub(crate) fn new(node: NodeHandle, gid: Gid) -> Scope {
         Scope { node, gid }
     }
 
@@ -52,12 +68,25 @@ impl Scope {
         Scope { node: self.node.on_behalf_of(request.origin()), gid: self.gid.clone() }
     }
 
-    /// The node this runs on.
-    pub fn node(&self) -> &Node {
+    /// The node that the service runs on.
+    ///
+    /// ```
+    /// use chinwag_actors::service::{Scope, Service};
+    /// // the state starts with the node's identifier
+    /// let named = Service::new("named", |scope: &Scope| scope.node().sid().to_string());
+    /// # let _ = named.method("get", |sid: &mut String, ()| sid.clone());
+    /// ```
+    pub fn node(&self) -> &NodeHandle {
         &self.node
     }
 
-    /// The group this service belongs to; `local` for a service of the node itself.
+    /// The name of the group that the instance belongs to, or `local` for a service of the node itself.
+    ///
+    /// ```
+    /// use chinwag_actors::service::{Scope, Service};
+    /// let named = Service::new("named", |scope: &Scope| scope.gid().clone());
+    /// # let _ = named.method("get", |gid: &mut chinwag_protocol::identity::Gid, ()| gid.to_string());
+    /// ```
     pub fn gid(&self) -> &Gid {
         &self.gid
     }
@@ -67,7 +96,17 @@ impl Scope {
         self.node.caller()
     }
 
-    /// That group.
+    /// The group that the instance belongs to.
+    ///
+    /// ```
+    /// use chinwag_actors::service::{Scope, Service};
+    /// use chinwag_protocol::call::CallError;
+    /// // as a distributed service, it counts the members of the group that it is called on
+    /// let census = Service::new("census", |_| ()).async_method("size", |_: &mut (), scope: Scope, ()| async move {
+    ///     Ok::<_, CallError>(scope.group().members().await?.len() as u64)
+    /// });
+    /// # let _ = census;
+    /// ```
     pub fn group(&self) -> Group {
         self.node.group_of(self.gid.clone())
     }
@@ -76,6 +115,18 @@ impl Scope {
 type Method<S> = Arc<dyn Fn(&mut S, Scope, Vec<Value>, &str) -> Response + Send + Sync>;
 
 /// The definition of a service: how its state starts, and its methods.
+///
+/// ```
+/// use chinwag_actors::service::Service;
+/// let counter = Service::new("counter", |_| 0_u64).method("count", |n: &mut u64, ()| { *n += 1; *n });
+/// # use chinwag_actors::{environment::Environment, node};
+/// # actix::System::new().block_on(async {
+/// # let node = node::start(Environment::isolated("127.0.0.1:8080".parse()?));
+/// node.install(counter).await?;
+/// assert_eq!(node.call("local".parse()?, "counter", "count", ()).await?.into_value(), 1.into());
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
+#[must_use = "a service runs only if a node gets it"]
 pub struct Service<S> {
     name: Arc<str>,
     make: Arc<dyn Fn(&Scope) -> S + Send + Sync>,
@@ -95,18 +146,35 @@ impl<S> fmt::Debug for Service<S> {
 }
 
 impl<S: 'static> Service<S> {
-    /// A service without methods, whose state starts as `make` says: when it is installed, and again should it panic.
+    /// Returns a service without methods. `make` constructs its state: when the service is installed, and again if it panics.
+    ///
+    /// ```
+    /// use chinwag_actors::service::Service;
+    /// let counter = Service::new("counter", |_| 0_u64);
+    /// assert_eq!(counter.name(), "counter");
+    /// ```
     pub fn new(name: impl Into<Arc<str>>, make: impl Fn(&Scope) -> S + Send + Sync + 'static) -> Service<S> {
         Service { name: name.into(), make: Arc::new(make), methods: Arc::default() }
     }
 
-    /// The name under which it is found.
+    /// The name by which the service is called.
+    ///
+    /// ```
+    /// # use chinwag_actors::service::Service;
+    /// assert_eq!(Service::new("counter", |_| 0_u64).name(), "counter");
+    /// ```
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// A method that cannot fail.
-    #[must_use]
+    /// Adds a method that cannot fail.
+    ///
+    /// ```
+    /// use chinwag_actors::service::Service;
+    /// let counter = Service::new("counter", |_| 0_u64)
+    ///     .method("add", |n: &mut u64, (by,): (u64,)| { *n += by; *n });
+    /// # let _ = counter;
+    /// ```
     pub fn method<A, R>(
         self,
         name: impl Into<String>,
@@ -119,8 +187,17 @@ impl<S: 'static> Service<S> {
         self.try_method(name, move |state, arguments| Ok::<R, CallError>(method(state, arguments)))
     }
 
-    /// A method that can fail. Text becomes an error of the service's own; a [`CallError`] stays what it is.
-    #[must_use]
+    /// Adds a method that can fail. An error that is text becomes a [`CallError`] with that message; a [`CallError`] stays as
+    /// it is.
+    ///
+    /// ```
+    /// use chinwag_actors::service::Service;
+    /// let account = Service::new("account", |_| 10_u64).try_method("pay", |balance: &mut u64, (price,): (u64,)| {
+    ///     *balance = balance.checked_sub(price).ok_or("the balance is too low")?;
+    ///     Ok::<_, &str>(*balance)
+    /// });
+    /// # let _ = account;
+    /// ```
     pub fn try_method<A, R, E>(
         self,
         name: impl Into<String>,
@@ -139,8 +216,17 @@ impl<S: 'static> Service<S> {
         })
     }
 
-    /// A method that waits for something: other services, timers. What it needs of the state it takes before it waits.
-    #[must_use]
+    /// Adds a method that waits for other services or timers. The method takes what it needs of the state before it waits.
+    ///
+    /// ```
+    /// use chinwag_actors::service::{Scope, Service};
+    /// use chinwag_protocol::call::CallError;
+    /// let proxy = Service::new("proxy", |_| ()).async_method("served", |_: &mut (), scope: Scope, ()| async move {
+    ///     let served = scope.node().group("all").status().counts().await?;
+    ///     Ok::<_, CallError>(served.value)
+    /// });
+    /// # let _ = proxy;
+    /// ```
     pub fn async_method<A, R, E, F>(
         self,
         name: impl Into<String>,
@@ -164,8 +250,7 @@ impl<S: 'static> Service<S> {
         })
     }
 
-    /// A method over values as they came, whose answer may be a group's. It is told its own name last.
-    #[must_use]
+    /// Adds a method that gets its arguments as values, and then its own name. Its answer may be that of a group.
     pub(crate) fn raw(
         self,
         name: impl Into<String>,
@@ -184,7 +269,17 @@ impl<S: 'static> Service<S> {
     }
 }
 
-/// A service's definition without its type, as a node keeps it.
+/// The definition of a service without the type of its state, as a node keeps it.
+///
+/// ```
+/// use chinwag_actors::service::{AnyService, Service};
+/// let services: Vec<AnyService> = vec![
+///     Service::new("counter", |_| 0_u64).into(),
+///     Service::new("notes", |_| Vec::<String>::new()).into(),
+/// ];
+/// # assert_eq!(services.len(), 2);
+/// ```
+#[must_use = "a service runs only if a node gets it"]
 #[derive(Clone)]
 pub struct AnyService(Arc<dyn Definition>);
 
@@ -201,12 +296,23 @@ trait Definition: Send + Sync {
 }
 
 impl AnyService {
-    /// The name under which it is found.
+    /// The name by which the service is called.
+    ///
+    /// ```
+    /// # use chinwag_actors::service::{AnyService, Service};
+    /// assert_eq!(AnyService::from(Service::new("counter", |_| 0_u64)).name(), "counter");
+    /// ```
     pub fn name(&self) -> &str {
         self.0.name()
     }
 
-    /// The names of its methods.
+    /// The names of the methods.
+    ///
+    /// ```
+    /// use chinwag_actors::service::{AnyService, Service};
+    /// let counter = Service::new("counter", |_| 0_u64).method("count", |n: &mut u64, ()| { *n += 1; *n });
+    /// assert_eq!(AnyService::from(counter).methods(), ["count"]);
+    /// ```
     pub fn methods(&self) -> Vec<String> {
         self.0.methods()
     }
@@ -251,14 +357,25 @@ impl<S: 'static> Definition for Service<S> {
     }
 }
 
-impl Node {
-    /// Adds a service of one's own, found under its name by every node.
+impl NodeHandle {
+    /// Adds a service to the node, in place of a service of the same name that was installed before. Every node can call it
+    /// by its name.
     ///
     /// # Errors
-    /// [`ErrorKind::Reserved`](chinwag_protocol::call::ErrorKind::Reserved) where a built-in service has the name.
+    /// [`ErrorKind::Reserved`](chinwag_protocol::call::ErrorKind::Reserved) if a built-in service has the name.
+    ///
+    /// ```
+    /// use chinwag_actors::service::Service;
+    /// # use chinwag_actors::{environment::Environment, node};
+    /// # actix::System::new().block_on(async {
+    /// # let node = node::start(Environment::isolated("127.0.0.1:8080".parse()?));
+    /// node.install(Service::new("echo", |_| ()).method("say", |_: &mut (), (text,): (String,)| text)).await?;
+    /// assert_eq!(node.call("local".parse()?, "echo", "say", ("hello",)).await?.into_value().as_str(), Some("hello"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     pub async fn install(&self, service: impl Into<AnyService>) -> Result<(), CallError> {
         let service: AnyService = service.into();
-        let scope = Scope::new(Node::new(self.caller().doors().clone()), Gid::local());
+        let scope = Scope::new(NodeHandle::new(self.caller().doors().clone()), Gid::local());
         self.install_instance(service.prepare(scope)).await
     }
 }

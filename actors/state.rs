@@ -29,10 +29,10 @@ use crate::{
     transport::Transport,
 };
 
-/// What the actors of one node share; they live on one thread.
+/// The state that the actors of one node share. They run on one thread.
 pub(crate) struct NodeState {
     pub me: NodeAddr,
-    /// Its [`key`](NodeAddr::key), by which the protocols know it. What the node tells people is the NID of `me`.
+    /// The [`key`](NodeAddr::key) of the node, by which the protocols know it. Users see the NID of `me` instead.
     pub nid: Nid,
     pub transport: Rc<dyn Transport>,
     pub launcher: Option<Rc<dyn Launcher>>,
@@ -40,30 +40,31 @@ pub(crate) struct NodeState {
     pub settings: Settings,
     /// The services of every group, by name, with the names of their methods.
     pub group_services: Vec<(String, Vec<String>)>,
-    /// Which life of the node this is, as it was started.
+    /// The life of the node that its environment states.
     pub incarnation: u64,
-    /// The life in which the node has heard from the members that it starts with, if it has.
+    /// The life in which the node has heard from the members that it starts with, or `None` if it has not.
     pub acquainted: Option<u64>,
-    /// The life under which the node speaks: raised when peers turn out to know one that is not earlier.
+    /// The life that the node states. It is raised when a peer knows a life that is not earlier.
     pub life: Cell<u64>,
-    /// The groups in which the node is from their beginning.
+    /// The groups that the node has been in since their beginning.
     pub founded: RefCell<Vec<Gid>>,
     pub clock: Clock,
-    /// When it began, truly.
+    /// The real time at which the node started.
     pub started: Instant,
-    /// Calls served.
+    /// The number of calls served.
     pub counts: Cell<u64>,
     pub admission: Admission,
     pub scripts: Scripts,
-    /// Kept here so that they outlive the actors that work on them.
+    /// The map of groups, which outlives the actors that work on it.
     pub groups: RefCell<Groups>,
-    /// Whether there are members that nobody has heard from, to whom calls are a sign of life or take a short time only.
+    /// Whether there are members that no member has heard from. An answer of theirs is news, and group calls give them little
+    /// time.
     pub unheard: Arc<AtomicBool>,
     chance: RefCell<ChaCha8Rng>,
 }
 
 impl NodeState {
-    /// The state of a node that has yet to start.
+    /// The state of a node that has not started yet.
     pub(crate) fn new(me: NodeAddr, settings: Settings, seed: [u8; 32], clock: Clock, given: Given) -> NodeState {
         let Given { transport, launcher, heap, incarnation, acquainted, groups, founded, group_services } = given;
         NodeState {
@@ -94,12 +95,12 @@ impl NodeState {
         self.clock.since(self.started)
     }
 
-    /// A call past the lanes of `comm` and on nobody's behalf, as membership makes them on nodes that take no part.
+    /// Makes a call past the lanes of `comm` and on behalf of no other call, as membership does on nodes that do not take part.
     pub(crate) fn call(&self, to: &NodeAddr, call: Call, time_left: Duration) -> ReplyFuture {
         self.transport.call(to, call.within(CallContext { time_left, ..CallContext::default() }))
     }
 
-    /// A request of gossip or membership, which goes the same way.
+    /// Makes a request of gossip or membership, past the lanes of `comm`.
     pub(crate) fn ask(
         &self,
         to: &NodeAddr,
@@ -114,18 +115,18 @@ impl NodeState {
         Member { nid: self.nid, node: NodeAddr::new(self.me.ip(), self.me.port()) }
     }
 
-    /// The node's generator.
+    /// Draws from the node's generator.
     pub(crate) fn chance<T>(&self, draw: impl FnOnce(&mut ChaCha8Rng) -> T) -> T {
         draw(&mut self.chance.borrow_mut())
     }
 
-    /// A name that nobody else has.
+    /// Draws a unique name.
     pub(crate) fn uuid(&self) -> Uuid {
         uuid::Builder::from_random_bytes(self.chance(|chance| chance.random())).into_uuid()
     }
 }
 
-/// What a node's state is made of, beside its identity and its settings.
+/// The parts of a node's state other than its identity and its settings.
 pub(crate) struct Given {
     pub transport: Rc<dyn Transport>,
     pub launcher: Option<Rc<dyn Launcher>>,

@@ -1,36 +1,39 @@
-//! The way out: how a call reaches a service on another node.
+//! How calls leave a node: the [`Transport`], which carries a call to a service of another node.
 //!
-//! There are two: HTTP between processes, and the simulated network between nodes of one process. Both pass the same
-//! [`contract`], so that what is proven over the one holds over the other.
+//! There are two transports: HTTP between processes, and the simulated network between nodes of one process. Both pass the
+//! same [`contract`], so that a result of the simulator also holds over HTTP.
 
 use std::time::Duration;
 
 use chinwag_protocol::{
-    call::{Call, CallContext, CallError, Reply},
+    call::{Call, CallContext, CallError, ErrorKind, Reply},
     identity::NodeAddr,
     peer,
 };
 use futures_util::future::LocalBoxFuture;
 
-/// Carries a call to another node and its reply back.
+/// Carries a call to another node, and its reply back.
 ///
-/// The contract: the call's `time_left` bounds the whole exchange, past which it ends as `DeadlineExceeded`; a node
-/// that is not there is `Unreachable`, which promises that nothing was performed; a connection that breaks before the
-/// answer is `Interrupted`, which promises nothing. A call is performed at most once, unless it is
-/// [repeatable](Call::is_repeatable). Calls are independent: a slow one delays no other.
+/// The contract:
+///
+/// - The call's `time_left` bounds the whole exchange. Past it the call ends as `DeadlineExceeded`.
+/// - If nothing listens at the node's address, the call ends as `Unreachable`, which means that nothing was performed.
+/// - If a connection breaks before the answer, the call ends as `Interrupted`: it may have been performed.
+/// - A call is performed at most once, unless it is [repeatable](Call::is_repeatable).
+/// - Calls are independent of each other: a slow call delays no other.
 pub trait Transport {
-    /// Starts the exchange.
+    /// Makes a call.
     fn call(&self, to: &NodeAddr, call: Call) -> LocalBoxFuture<'static, Reply>;
 
-    /// The same over a connection that this node then keeps open to the peer for as long as it calls it so, at least once
-    /// a minute. The peer can take the end of that connection for a sign that this node has ended. A transport without
+    /// Makes a call over a connection that this node keeps open to the peer, for as long as it makes such calls at least
+    /// once a minute. The peer can take the end of that connection for a sign that this node has ended. A transport without
     /// connections makes an ordinary call.
     fn call_kept(&self, to: &NodeAddr, call: Call) -> LocalBoxFuture<'static, Reply> {
         self.call(to, call)
     }
 
-    /// Starts the exchange of a request of gossip or membership, as the call that carries it. A transport between nodes of
-    /// one process can hand it over as it is.
+    /// Makes a request of gossip or membership, as the call that carries it. A transport between nodes of one process can
+    /// hand over the request itself.
     fn ask(&self, to: &NodeAddr, request: peer::Outgoing, time_left: Duration) -> LocalBoxFuture<'static, peer::Reply> {
         let call = request.call().within(CallContext { time_left, ..CallContext::default() });
         let method = request.request().method();
@@ -41,18 +44,29 @@ pub trait Transport {
         Box::pin(async move { method.read_reply(reply.await) })
     }
 
-    /// Where the node is, or the nodes are, that a host's name and a port stand for. Without names: there.
+    /// Resolves a host's name and a port to the addresses of nodes. A transport without names returns the name itself.
     ///
     /// # Errors
-    /// [`ErrorKind::Unreachable`](chinwag_protocol::call::ErrorKind::Unreachable) for a name that stands for nothing.
+    /// [`ErrorKind::Unreachable`] if the name has no address.
     fn resolve(&self, host: &str, port: u16) -> LocalBoxFuture<'static, Result<Vec<NodeAddr>, CallError>> {
         let node = NodeAddr::new(host, port);
         Box::pin(async move { Ok(vec![node]) })
     }
 }
 
-/// What every transport is held to. Run by the tests of each, against a node whose `echo` service answers its
-/// argument from `echo.say` and never from `echo.never`.
+/// A network without other nodes: every call ends as [`ErrorKind::Unreachable`].
+#[derive(Debug)]
+pub(crate) struct NoNetwork;
+
+impl Transport for NoNetwork {
+    fn call(&self, to: &NodeAddr, _: Call) -> LocalBoxFuture<'static, Reply> {
+        let unreachable = CallError::new(ErrorKind::Unreachable, format!("{to} is on no network"));
+        Box::pin(std::future::ready(Err(unreachable)))
+    }
+}
+
+/// The contract of [`Transport`] as a test. The tests of each transport run it against a node with a service `echo`, whose
+/// method `say` returns its argument and whose method `never` does not answer.
 pub mod contract {
     use chinwag_protocol::{
         call::{Answer, ErrorKind},
@@ -68,36 +82,36 @@ pub mod contract {
         Call::new(Gid::local(), "echo", method, vec![argument]).within(context)
     }
 
-    /// Walks the contract's sentences. `there` runs the echo service; at `nowhere` nobody listens.
+    /// Tests each sentence of the contract. `there` runs the service `echo`, and nothing listens at `nowhere`.
     ///
     /// # Panics
-    /// Where the transport breaks one of them: it is a test.
+    /// If the transport breaks the contract.
     #[allow(clippy::panic, clippy::expect_used)]
     pub async fn holds(transport: &dyn Transport, there: &NodeAddr, nowhere: &NodeAddr) {
         let second = Duration::from_secs(1);
 
-        // a value arrives as it left
+        // a value arrives unchanged
         let value = Value::from(vec![Value::from("héllo 🐦"), Value::from(0.1), Value::Null, Value::Undefined]);
         let reply = transport.call(there, call("say", value.clone(), second)).await;
         assert_eq!(reply, Ok(Answer::Value(value)));
 
-        // large ones too
+        // so does a large value
         let large = Value::from("x".repeat(1 << 20));
         let reply = transport.call(there, call("say", large.clone(), 60 * second)).await;
         assert_eq!(reply, Ok(Answer::Value(large)));
 
-        // nobody there
-        let error = transport.call(nowhere, call("say", Value::Null, second)).await.expect_err("nobody is there");
+        // nothing listens at the address
+        let error = transport.call(nowhere, call("say", Value::Null, second)).await.expect_err("nothing listens there");
         assert_eq!(error.kind, ErrorKind::Unreachable, "{error}");
 
-        // no answer within the deadline
+        // there is no answer within the deadline
         let started = tokio::time::Instant::now();
         let short = Duration::from_millis(200);
         let error = transport.call(there, call("never", Value::Null, short)).await.expect_err("it never answers");
         assert_eq!(error.kind, ErrorKind::DeadlineExceeded, "{error}");
         assert!(started.elapsed() >= short / 2, "the deadline came early: {:?}", started.elapsed());
 
-        // what fails there fails here, by the same name
+        // an error of the other node arrives with its name
         let error = transport.call(there, call("nothing", Value::Null, second)).await.expect_err("no such method");
         assert_eq!(error.kind, ErrorKind::UnknownMethod, "{error}");
 

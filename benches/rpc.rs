@@ -103,7 +103,7 @@ fn caller(node: &Handle, way: Way, to: NodeAddr) -> impl Fn() -> Asking + Clone 
 }
 
 /// The handle through which a service makes calls.
-type Handle = chinwag::actors::handle::Node;
+type Handle = chinwag::actors::handle::NodeHandle;
 type Asking = std::pin::Pin<Box<dyn Future<Output = bool>>>;
 
 /// The rounds of one number of calls in flight.
@@ -155,14 +155,14 @@ async fn measure(options: Options) -> Report {
             of.node.push(by_service(Way::Send, in_flight).await);
             of.bare.push(drive(bare_id, in_flight, length, exchange.clone()).await);
             of.direct.push(by_service(Way::CallOn, in_flight).await);
-            of.program.push(drive(far_id, in_flight, length, caller(&near, Way::Send, to.clone())).await);
+            of.program.push(drive(far_id, in_flight, length, caller(near.handle(), Way::Send, to.clone())).await);
         }
         all.push((in_flight, of));
         if in_flight <= 64 {
             let (mut inside, mut outside) = (Vec::new(), Vec::new());
             for _ in 0..rounds {
                 inside.push(by_service(Way::Local, in_flight).await);
-                outside.push(drive(far_id, in_flight, length, caller(&near, Way::Local, to.clone())).await);
+                outside.push(drive(far_id, in_flight, length, caller(near.handle(), Way::Local, to.clone())).await);
             }
             local.push((in_flight, inside, outside));
         }

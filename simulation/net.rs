@@ -10,8 +10,8 @@ use std::{
 };
 
 use chinwag_actors::{
-    environment::Environment, handle::Node, local::membership::Seed, node, service::AnyService, settings::Settings,
-    transport::Transport,
+    environment::Environment, handle::NodeHandle, local::membership::Seed, node, service::AnyService,
+    settings::Settings, transport::Transport,
 };
 use chinwag_protocol::{
     call::{CallError, GroupReply, IntoArguments, Remote},
@@ -160,7 +160,7 @@ impl Net {
     /// The handle of a node. Every call on a crashed node fails.
     ///
     /// A call on this handle does not use the network. On a paused node, it waits until the node resumes.
-    pub fn node(&self, index: usize) -> Node {
+    pub fn node(&self, index: usize) -> NodeHandle {
         self.slot(index, |slot| slot.node.clone())
     }
 

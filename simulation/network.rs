@@ -40,7 +40,7 @@ use std::{
     time::Duration,
 };
 
-use chinwag_actors::{clock::Clock, handle::Node, request::Response, transport::Transport};
+use chinwag_actors::{clock::Clock, handle::NodeHandle, request::Response, transport::Transport};
 use chinwag_protocol::{
     call::{Call, CallError, ErrorKind, MAX_DEADLINE, Reply},
     identity::NodeAddr,
@@ -97,7 +97,7 @@ impl NodeState {
 }
 
 pub(super) struct NodeSlot {
-    pub node: Node,
+    pub node: NodeHandle,
     pub process: Rc<Process>,
     pub state: NodeState,
     pub life: u32,
@@ -302,7 +302,7 @@ impl NodeTransport {
     fn send(&self, to: &NodeAddr, outbound: Outbound, time_left: Duration) -> LocalBoxFuture<'static, peer::Reply> {
         let (network, from, life) = (self.network.clone(), self.index, self.life);
         let to = index(to).unwrap_or(usize::MAX);
-        let deadline = Instant::now() + self.clock.truly(time_left.min(MAX_DEADLINE));
+        let deadline = Instant::now() + self.clock.to_real(time_left.min(MAX_DEADLINE));
         if network.state(from) != NodeState::Paused {
             return network.send(from, life, to, outbound, deadline);
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chinwag_actors::handle::Node;
+use chinwag_actors::handle::NodeHandle;
 use chinwag_protocol::{
     call::{self, Call},
     peer::{Answer, Body, Gossip, Method, Outgoing, Reply},
@@ -52,7 +52,7 @@ impl Outbound {
     }
 
     /// Makes a node answer the message.
-    pub(super) async fn performed(self, node: &Node) -> Reply {
+    pub(super) async fn performed(self, node: &NodeHandle) -> Reply {
         match self {
             Outbound::Call(call) => node.dispatch(*call).await.map(Answer::Performed),
             Outbound::Request(request, time_left) => node.answer(request.into_request(), time_left).await,

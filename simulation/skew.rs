@@ -76,7 +76,7 @@ impl Skew {
 
     /// What the clock shows after this much virtual time since the start of the simulation, in milliseconds.
     pub(super) fn time_of_day(self, passed: std::time::Duration) -> u64 {
-        let shown = i64::try_from(self.clock().shown(passed).as_millis()).unwrap_or(0);
+        let shown = i64::try_from(self.clock().to_local(passed).as_millis()).unwrap_or(0);
         (START + self.offset + shown).unsigned_abs()
     }
 }

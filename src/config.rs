@@ -1,28 +1,28 @@
-//! A node's configuration: what it can be told, in which ways, and what it is where nothing is said.
+//! The configuration of a node: its settings, their defaults, and the text forms in which they can be given.
 //!
 //! | knob | default | |
 //! |---|---|---|
-//! | `ip` | 127.0.0.1 | address or host name to bind; other than loopback only when told `insecure`; `localhost` is 127.0.0.1 |
-//! | `port` | 8080 | 0 takes a free one |
-//! | `advertise` | where it is bound | where others reach it, `HOST:PORT`; the node's identity. Required to bind `0.0.0.0` or `::` |
-//! | `onStart` | | what to call once the node listens |
-//! | `join` | | nodes to join through, `HOST:PORT`, each in turn until one answers |
+//! | `ip` | 127.0.0.1 | address or host name to bind; only loopback unless `insecure`; `localhost` is 127.0.0.1 |
+//! | `port` | 8080 | port to bind; 0 takes a free port |
+//! | `advertise` | the bound address | where others reach the node, `HOST:PORT`; the node's identity. Required to bind `0.0.0.0` or `::` |
+//! | `onStart` | | function to call once the node listens |
+//! | `join` | | nodes to join through, `HOST:PORT`; tried in turn until one answers |
 //! | `groups` | | groups that the node is in from the start |
 //! | `cluster` | empty | nodes of clusters with different names never become members of each other |
-//! | `membership` | on | `off`: probes nobody, and is seen to live as any node that answers calls |
+//! | `membership` | on | `off`: the node probes no peer; members see that it is alive, as they do of any node that answers calls |
 //! | failure detection | [`Settings::membership`] | periods, timeouts, confirmations |
 //! | limits of a body | [`Limits`] | bytes, nesting, values |
 //! | bounds on calls | [`Settings`] | under way, relayed, to one peer |
 //!
-//! As text it comes in either of two forms: the wire's typed values, or JSON. (The program also takes JSON as people type
-//! it, with bare keys and single quotes.)
+//! The text is in one of two forms: the typed values of the wire, or JSON. (The program also takes JSON as people type it, with
+//! bare keys and single quotes.)
 //!
 //! # Further keys
 //!
-//! A node object may carry keys beside these, which are kept and answered by `status.get`. So a configuration that a
-//! program wrote, in the wire's form as `spawn` passes it on or as a [`Value`], may have any keys. A configuration that a
-//! person typed, as JSON, may have the keys above alone: another one is most often mistyped, and a node
-//! that ignored it would run otherwise than it was told.
+//! A node object may have more keys, which the node keeps and `status.get` returns. A configuration that a program wrote, in the
+//! wire's form (as `spawn` passes it on) or as a [`Value`], may therefore have any keys. A configuration that a person typed, as
+//! JSON, may only have the keys above: any other key is probably mistyped, and a node that ignored it would not run as
+//! configured.
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
@@ -35,10 +35,10 @@ use chinwag_protocol::{
     wire::{self, Limits},
 };
 
-/// Longest name of a cluster, in bytes: every request between nodes carries it.
+/// The length of the longest name of a cluster, in bytes. Every request between nodes carries the name.
 const MAX_CLUSTER_BYTES: usize = 64;
 
-/// What a node is told at its start.
+/// The configuration of a node.
 ///
 /// ```
 /// let mut config = chinwag::Config::default();
@@ -49,21 +49,21 @@ const MAX_CLUSTER_BYTES: usize = 64;
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Config {
-    /// Address or host name to bind.
+    /// The address or host name to bind.
     pub ip: Option<String>,
-    /// Port to bind; 0 takes a free one.
+    /// The port to bind. Port 0 takes a free port.
     pub port: Option<u16>,
-    /// Where others reach the node, if not where it is bound.
+    /// The address at which other nodes reach the node, or `None` for the address that it binds.
     pub advertise: Option<NodeAddr>,
-    /// Binds an address that others can reach although nothing keeps strangers out.
+    /// Whether the node may bind an address that other machines can reach, although anyone who reaches it can run calls.
     pub insecure: bool,
-    /// What to call once the node listens: a function as source text.
+    /// The function to call once the node listens, as source text.
     pub on_start: Option<Value>,
-    /// Every other key, kept as it came.
+    /// All other keys, unchanged.
     pub extra: Object,
-    /// Bounds on what is read.
+    /// The bounds on the bodies that the node reads.
     pub limits: Limits,
-    /// Bounds on calls.
+    /// The bounds on calls, and how the node runs shipped functions and takes part in membership.
     pub settings: Settings,
 }
 
@@ -80,7 +80,7 @@ impl Config {
     /// Reads a configuration in either of the two forms.
     ///
     /// # Errors
-    /// [`ConfigError`], quoting what was refused.
+    /// [`ConfigError`], which quotes the rejected value.
     ///
     /// ```
     /// let config = chinwag::Config::parse(r#"{"ip": "127.0.0.1", "port": 8081}"#).unwrap();
@@ -102,10 +102,11 @@ impl Config {
         Config::from_known_keys(&value)
     }
 
-    /// Reads a configuration that a person wrote: any key but [`KEYS`](Config::KEYS) is most often mistyped, and refused.
+    /// Reads a configuration that a person wrote. A key that is not in [`KEYS`](Config::KEYS) is rejected, because it is probably
+    /// mistyped.
     ///
     /// # Errors
-    /// [`ConfigError`], naming the key that does not fit.
+    /// [`ConfigError`], which names the rejected key.
     pub fn from_known_keys(value: &Value) -> Result<Config, ConfigError> {
         let mut keys = value.as_object().into_iter().flat_map(Object::keys);
         match keys.find(|key| !Config::KEYS.contains(key)) {
@@ -114,10 +115,10 @@ impl Config {
         }
     }
 
-    /// Reads a configuration that is a value already. Keys other than [`KEYS`](Config::KEYS) are kept.
+    /// Reads a configuration from a value. Keys that are not in [`KEYS`](Config::KEYS) are kept.
     ///
     /// # Errors
-    /// [`ConfigError`], naming the key that does not fit.
+    /// [`ConfigError`], which names the rejected key.
     pub fn from_value(value: &Value) -> Result<Config, ConfigError> {
         let object = value.as_object().ok_or(ConfigError::NotAnObject(value.type_name()))?;
         let mut config = Config::default();
@@ -156,17 +157,17 @@ impl Config {
     /// Adds a node to join through, `HOST:PORT`.
     ///
     /// # Errors
-    /// [`ConfigError::Seed`], quoting what is none.
+    /// [`ConfigError::Seed`], which quotes the rejected text.
     pub fn join(&mut self, seed: &str) -> Result<(), ConfigError> {
         let read = seed.parse().map_err(|why: AddrError| ConfigError::Seed(shown(seed), why.to_string()))?;
         self.settings.membership.seeds.push(read);
         Ok(())
     }
 
-    /// Names the cluster that the node belongs to.
+    /// Sets the name of the cluster that the node belongs to.
     ///
     /// # Errors
-    /// [`ConfigError::Cluster`] for a name that is longer than 64 bytes or has control characters.
+    /// [`ConfigError::Cluster`] if the name is longer than 64 bytes or has control characters.
     pub fn cluster(&mut self, name: &str) -> Result<(), ConfigError> {
         if name.len() > MAX_CLUSTER_BYTES || name.chars().any(char::is_control) {
             return Err(ConfigError::Cluster(shown(name)));
@@ -178,7 +179,7 @@ impl Config {
     /// Adds a group that the node is in from the start.
     ///
     /// # Errors
-    /// [`ConfigError::Group`], quoting what cannot be one.
+    /// [`ConfigError::Group`], which quotes the rejected text.
     pub fn group(&mut self, gid: &str) -> Result<(), ConfigError> {
         let refused = || ConfigError::Group(shown(gid));
         let read = Gid::new(gid).map_err(|_| refused())?;
@@ -192,12 +193,13 @@ impl Config {
     /// The socket address to bind.
     ///
     /// # Errors
-    /// Where the address is unknown, would let strangers in, or cannot be told to others and no other one is.
+    /// [`ConfigError`] if the address is unknown, if other machines can reach it and the configuration is not `insecure`, or if
+    /// other nodes cannot use it and no other address is advertised.
     pub(crate) fn bind_address(&self) -> Result<SocketAddr, ConfigError> {
         let ip = self.ip.as_deref().unwrap_or(Config::DEFAULT_IP);
         let port = self.port.unwrap_or(Config::DEFAULT_PORT);
         let unknown = |why: String| ConfigError::UnknownHost { ip: ip.to_owned(), why };
-        // as addresses are compared: `localhost` is 127.0.0.1 although a resolver may prefer ::1
+        // `localhost` is 127.0.0.1, as it is when addresses are compared, even if a resolver prefers ::1
         let literal = if ip.contains('%') { None } else { host::canonical(ip).parse::<IpAddr>().ok() };
         let address = match literal {
             Some(ip) => SocketAddr::new(ip, port),
@@ -214,14 +216,14 @@ impl Config {
             None if address.ip().to_canonical().is_unspecified() => {
                 return Err(ConfigError::Unspecified { ip: address.ip(), port });
             }
-            // the port is known once it is bound
+            // the port is not known before it is bound
             None => NodeAddr::new(ip, port.max(1)).check().map_err(ConfigError::Advertise)?,
         }
         Ok(address)
     }
 }
 
-/// A port that is to be bound, as part of an address.
+/// The port of an address that is to be bound, as an error shows it.
 fn shown_port(port: u16) -> String {
     if port == 0 { "PORT".to_owned() } else { port.to_string() }
 }
@@ -230,7 +232,7 @@ fn shown(text: &str) -> String {
     text.chars().take(80).collect()
 }
 
-/// Yes or no, in the words of people and of programs.
+/// Reads a switch: a boolean from a program, or `on` or `off` from a person.
 fn switch(value: &Value) -> Result<bool, ConfigError> {
     match value {
         Value::Boolean(on) => Ok(*on),
@@ -241,7 +243,7 @@ fn switch(value: &Value) -> Result<bool, ConfigError> {
     }
 }
 
-/// A text, or each of several.
+/// Calls a function with a text, or with each text of an array.
 fn each(value: &Value, mut take: impl FnMut(&str) -> Result<(), ConfigError>) -> Result<(), ConfigError> {
     match value {
         Value::String(text) => take(text),
@@ -259,7 +261,7 @@ fn port(value: &Value) -> Result<u16, ConfigError> {
         Value::String(text) => format!("{text:?}"),
         other => other.type_name().to_owned(),
     };
-    // some launchers quote it
+    // some launchers write the port as text
     let parsed = match value {
         Value::Number(number) if number.fract() == 0.0 && (0.0..=65_535.0).contains(number) => Some(*number as u16),
         Value::String(text) => text.parse().ok(),
@@ -268,7 +270,13 @@ fn port(value: &Value) -> Result<u16, ConfigError> {
     parsed.ok_or_else(|| ConfigError::Port(shown()))
 }
 
-/// Why a node cannot be configured so. Nothing has been started.
+/// Why a configuration was rejected. Nothing has been started.
+///
+/// ```
+/// use chinwag::{Config, ConfigError};
+/// let mistyped = Config::parse(r#"{"prot": 8080}"#).unwrap_err();
+/// assert_eq!(mistyped, ConfigError::UnknownKey { key: "prot".to_owned() });
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -277,57 +285,57 @@ pub enum ConfigError {
     Unreadable {
         /// The beginning of the text.
         text: String,
-        /// Where the reader gave up.
+        /// Why the text cannot be read.
         why: String,
     },
-    /// A key that no configuration has, typed by a person.
+    /// A person typed a key that no configuration has.
     #[error("the configuration has an unknown key {key:?}; its keys are {}", Config::KEYS.join(", "))]
     UnknownKey {
         /// The key.
         key: String,
     },
-    /// Not an object.
+    /// The configuration is not an object.
     #[error("a configuration is an object with ip and port, not {0}")]
     NotAnObject(&'static str),
     /// The address is not text.
     #[error("not an IP address: {0}")]
     Ip(String),
-    /// The port is not one.
+    /// The port is not a number from 0 to 65,535.
     #[error("not a port (0 to 65535): {0}")]
     Port(String),
-    /// What is to be called is not a function.
+    /// `onStart` is not a function.
     #[error("onStart is a function or its source, not {0}")]
     OnStart(&'static str),
-    /// Not the name of a cluster.
+    /// The name of the cluster is not valid.
     #[error("a cluster's name has at most 64 bytes and no control characters, not {0:?}")]
     Cluster(String),
-    /// Neither on nor off.
+    /// `membership` is neither on nor off.
     #[error("membership is on or off, not {0}")]
     Switch(String),
-    /// Not the name of a node to join through.
+    /// A node to join through is not `HOST:PORT`.
     #[error("not a node to join through (HOST:PORT): {0:?} ({1})")]
     Seed(String, String),
-    /// Not the name of a group that a node can be in.
+    /// The text is not the name of a group that a node can be in.
     #[error("not the name of a group to be in: {0:?}")]
     Group(String),
-    /// Nodes to join through, and groups, are text.
+    /// A node to join through or a group is not text.
     #[error("expected text or an array of texts, got {0}")]
     NotText(&'static str),
-    /// A knob of membership is out of its range.
+    /// A setting of failure detection is out of its range.
     #[error("membership: {0}")]
     Membership(#[from] swim::SwimConfigError),
-    /// The address is none of this machine's, or none at all.
+    /// The host is not an address and does not resolve to one.
     #[error("unknown IP address or host {ip:?}: {why}")]
     UnknownHost {
         /// The host.
         ip: String,
-        /// What the resolver says.
+        /// The error of the resolver.
         why: String,
     },
-    /// Others could not use the address that they would be told.
+    /// Other nodes cannot use the address that the node would tell them.
     #[error("a node tells others its address: {0}; --advertise HOST:PORT states another")]
     Advertise(#[source] AddrError),
-    /// Bound to every address, the node has none to tell others.
+    /// The node would bind every address, and has no single address to tell others.
     #[error("{ip} is every address of this machine and others cannot call that; state where they reach the node: --advertise HOST:{}", shown_port(*.port))]
     Unspecified {
         /// The address to bind.
@@ -335,7 +343,7 @@ pub enum ConfigError {
         /// The port to bind.
         port: u16,
     },
-    /// Strangers could reach the node.
+    /// Other machines could reach the node.
     #[error("{0} is not a loopback address: anyone who reaches it could run calls on this node (--insecure allows it)")]
     NotLoopback(IpAddr),
 }
@@ -345,7 +353,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_forms_are_read() {
+    fn a_configuration_is_read_in_both_forms() {
         let typed = r#"{"type":"object","value":{"ip":{"type":"string","value":"127.0.0.1"},"port":{"type":"number","value":"8080"},"onStart":{"type":"function","value":"(s) => 1"}}}"#;
         let plain = r#"{"ip": "127.0.0.1", "port": 8080, "onStart": "(s) => 1"}"#;
         for text in [typed, plain] {
@@ -358,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_named() {
+    fn an_error_quotes_the_rejected_value() {
         for (text, says) in [
             ("{", "\"{\""),
             ("[1]", "array"),
@@ -374,12 +382,12 @@ mod tests {
     }
 
     #[test]
-    fn a_program_may_write_further_keys_and_a_person_may_not() {
+    fn further_keys_are_kept_from_a_program_and_rejected_from_a_person() {
         let typed = |key: &str| {
             let value = Value::Object([(key, Value::from("a")), ("onStart", Value::Null)].into_iter().collect());
             Config::parse(&wire::encode(&value))
         };
-        // even one that looks mistyped: a node object may carry anything
+        // a node object may have any key, even one that looks mistyped
         for key in ["zone", "prot", "type"] {
             let config = typed(key).unwrap();
             assert_eq!(config.extra.get(key), Some(&Value::from("a")));
@@ -393,13 +401,13 @@ mod tests {
     }
 
     #[test]
-    fn a_typed_configuration_that_is_broken_is_not_taken_for_one_that_a_person_typed() {
+    fn a_broken_configuration_in_typed_form_is_not_read_as_json() {
         let error = Config::parse(r#"{"type":"object","value":{"port":{"type":"numbr","value":"1"}}}"#).unwrap_err();
         assert!(matches!(&error, ConfigError::Unreadable { why, .. } if why.contains("numbr")), "{error}");
     }
 
     #[test]
-    fn what_is_bound_everywhere_has_to_be_told_where_it_is_reached() {
+    fn a_node_that_binds_every_address_needs_an_advertised_address() {
         let bound = |ip: &str, advertise: Option<NodeAddr>| {
             Config { ip: Some(ip.into()), port: Some(8080), advertise, insecure: true, ..Config::default() }
                 .bind_address()
@@ -422,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn localhost_is_bound_where_it_is_said_to_be() {
+    fn localhost_binds_127_0_0_1() {
         let at =
             |ip: &str| Config { ip: Some(ip.into()), ..Config::default() }.bind_address().unwrap().ip().to_string();
         for (ip, bound) in [("localhost", "127.0.0.1"), ("LOCALHOST", "127.0.0.1"), ("[::1]", "::1"), ("0:0::1", "::1")]
@@ -443,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn strangers_are_let_in_only_on_request() {
+    fn an_address_other_than_loopback_needs_insecure() {
         let at = |ip: &str, insecure| Config { ip: Some(ip.into()), insecure, ..Config::default() }.bind_address();
         assert!(at("127.0.0.1", false).is_ok() && at("::1", false).is_ok() && at("localhost", false).is_ok());
         assert!(matches!(at("0.0.0.0", false), Err(ConfigError::NotLoopback(_))));

@@ -1,22 +1,21 @@
-//! What this process's allocator holds and uses.
+//! The memory that this process's allocator holds and uses.
 
 use chinwag_actors::launcher::Heap;
 
-/// The figures of the C library's allocator, which Rust's default allocator is; nothing where the platform has none
-/// to give.
+/// The figures of the C library's allocator, which is Rust's default allocator, or `None` if the platform does not say.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub(crate) fn heap() -> Option<Heap> {
     // SAFETY: mallinfo2 takes no argument, touches only the allocator's own locks, and returns its counts by value.
     let info = unsafe { libc::mallinfo2() };
-    // memory mapped for single large blocks is held and used alike
+    // a memory mapping for a single large block is both held and used
     let total = info.arena.saturating_add(info.hblkhd) as u64;
     let used = info.uordblks.saturating_add(info.hblkhd) as u64;
     Some(Heap { total, used: used.min(total) })
 }
 
-/// Nothing: this platform's allocator does not say.
+/// `None`, because this platform's allocator does not say.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-pub fn heap() -> Option<Heap> {
+pub(crate) fn heap() -> Option<Heap> {
     None
 }
 
@@ -25,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_allocated_shows() {
+    fn an_allocation_changes_the_figures() {
         let before = heap().unwrap();
         assert!(before.used > 0 && before.used <= before.total);
         let block = std::hint::black_box(vec![1_u8; 64 << 20]);

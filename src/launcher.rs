@@ -1,12 +1,12 @@
-//! New nodes as child processes.
+//! Starts nodes as child processes.
 //!
 //! ```text
 //! launch   PROGRAM --config TEXT                     a configuration that fits an argument
 //!          PROGRAM --config -                        any other: its one line is the child's standard input
 //!          PROGRAM … --end-with-stdin                a child that must not outlive this node: its standard input
 //!                                                    stays open for as long as the node lives
-//! then     what the child writes to standard error is passed on, without waiting for anyone to read it;
-//!          its end is attended to, so that it leaves no zombie, and reported if it had been up
+//! then     the lines that the child writes to standard error are passed on, without waiting for a reader;
+//!          the child's end is awaited, so that it leaves no zombie, and reported if the child had been up
 //! ```
 
 use std::{
@@ -35,28 +35,33 @@ use tokio::{
 
 use crate::{output::Output, program::Program};
 
-/// How many lines of what a child wrote to stderr are kept.
+/// How many of the last lines that a child wrote to standard error are kept.
 const LAST_LINES: usize = 20;
 
-/// How much of a line is passed on at once, in bytes.
+/// The longest part of a line that is passed on at once, in bytes.
 const LINE: u64 = 8 << 10;
 
-/// How long after its end what a child has written is read. A process that it left behind may hold its stderr open.
+/// How long the standard error of a child that has ended is read. A process that the child left behind may hold it open.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// The longest configuration that is an argument, in bytes. Linux allows 128 KiB for one argument; other systems less
-/// for all of them together, Windows 32 Ki characters.
+/// The longest configuration that is passed as an argument, in bytes. Linux allows 128 KiB for one argument. Other systems
+/// allow less for all arguments together; Windows allows 32 Ki characters.
 const ARGUMENT: usize = 24 << 10;
 
-/// The end of a node that this one spawned and that had been up.
+/// The end of a spawned node that had been up. [`Builder::on_child_exit`](crate::Builder::on_child_exit) gets it.
+///
+/// ```
+/// # let _ =
+/// chinwag::Node::builder().on_child_exit(|exit| eprintln!("{} ended: {}", exit.node, exit.status));
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ChildExit {
-    /// The node.
+    /// The address of the node.
     pub node: NodeAddr,
-    /// Its process.
+    /// The id of the node's process.
     pub process: Option<u32>,
-    /// How it ended: an exit code, or a signal.
+    /// The exit code or the signal with which the process ended.
     pub status: ExitStatus,
 }
 
@@ -72,10 +77,39 @@ impl fmt::Display for ChildExit {
 
 type OnExit = Rc<dyn Fn(&ChildExit)>;
 
+/// Called with the end of each spawned node. It is sent to the node's thread once.
+pub(crate) type OnChildExit = Box<dyn Fn(&ChildExit) + Send>;
+
+/// How a node starts other nodes, in a form that can be sent to the node's thread.
+#[derive(Default)]
+pub(crate) struct Children {
+    pub none: bool,
+    pub program: Program,
+    pub output: Option<Output>,
+    pub bound: bool,
+    pub on_exit: Option<OnChildExit>,
+}
+
+impl Children {
+    pub(crate) fn launcher(self) -> Option<Rc<dyn Launcher>> {
+        if self.none {
+            return None;
+        }
+        let mut launcher = ProcessLauncher::new(self.program).bound(self.bound);
+        if let Some(output) = self.output {
+            launcher = launcher.output(output);
+        }
+        if let Some(on_exit) = self.on_exit {
+            launcher = launcher.on_exit(on_exit);
+        }
+        Some(Rc::new(launcher))
+    }
+}
+
 /// Starts a program with `--config` and the new node's configuration.
 ///
-/// The child is in a process group of its own, so that a Ctrl-C meant for this program leaves it running. Unless told
-/// otherwise, it outlives this program. What it writes to stderr goes on to ours.
+/// The child is in a process group of its own, so that a Ctrl-C for this program leaves it running. By default it outlives
+/// this program, and the lines that it writes to standard error go to this program's standard error.
 #[derive(Clone)]
 pub(crate) struct ProcessLauncher {
     program: Program,
@@ -94,7 +128,7 @@ impl fmt::Debug for ProcessLauncher {
 }
 
 impl ProcessLauncher {
-    /// Starts this program.
+    /// A launcher that starts this program.
     pub(crate) fn new(program: Program) -> ProcessLauncher {
         let on_exit = Rc::new(|exit: &ChildExit| {
             let level = if exit.status.success() { log::Level::Info } else { log::Level::Warn };
@@ -103,20 +137,20 @@ impl ProcessLauncher {
         ProcessLauncher { program, output: Output::stderr(), bound: false, on_exit }
     }
 
-    /// Where what children write to stderr goes. Default: to this process's.
+    /// Sets the output that gets the lines that children write to standard error. Default: this process's standard error.
     #[must_use]
     pub(crate) fn output(self, output: Output) -> ProcessLauncher {
         ProcessLauncher { output, ..self }
     }
 
-    /// Whether children end with this node, however it ends. Their program must take `--end-with-stdin` as `chinwag`
-    /// does. Default: no.
+    /// Sets whether children end when this node ends, even if it is killed. Their program must take `--end-with-stdin` as
+    /// `chinwag` does. Default: no.
     #[must_use]
     pub(crate) fn bound(self, bound: bool) -> ProcessLauncher {
         ProcessLauncher { bound, ..self }
     }
 
-    /// Called when a child that had been up has ended. Default: a log line.
+    /// Sets what to call when a child that had been up has ended. Default: a log line.
     #[must_use]
     pub(crate) fn on_exit(self, on_exit: impl Fn(&ChildExit) + 'static) -> ProcessLauncher {
         ProcessLauncher { on_exit: Rc::new(on_exit), ..self }
@@ -128,7 +162,7 @@ impl Launcher for ProcessLauncher {
         let program = self.program.locate()?;
         let mut command = Command::new(&program);
         let config = wire::encode(config);
-        // the wire's form has no line breaks
+        // the wire format has no line breaks, so the configuration is one line
         let fed = config.len() > ARGUMENT;
         command.arg("--config").arg(if fed { "-" } else { &config });
         if self.bound {
@@ -141,14 +175,14 @@ impl Launcher for ProcessLauncher {
         let mut child = command.spawn().map_err(|why| {
             CallError::new(ErrorKind::SpawnFailed, format!("cannot start {}: {why}", program.display()))
         })?;
-        // taken from the child, as to wait for its end closes what it has
+        // it is taken from the child, because waiting for the child's end closes what the child holds
         let stdin = child.stdin.take();
         let bound = self.bound;
         let feeding = async move {
             let Some(mut stdin) = stdin else { return };
             if fed {
                 let line = [config.as_bytes(), b"\n"].concat();
-                // a child that does not read it says why on its stderr
+                // a child that does not read it reports the reason on standard error
                 let _ = stdin.write_all(&line).await;
             }
             if bound {
@@ -161,7 +195,7 @@ impl Launcher for ProcessLauncher {
         actix_web::rt::spawn(attend(child, feeding, said, died, output, on_exit));
         let say = Rc::new(RefCell::new(Some(say)));
         let tell = move |word: Word| {
-            // a child that has ended needs no word
+            // nobody receives it if the child has ended
             let _ = say.borrow_mut().take().map(|say| say.send(word));
         };
         let kill = tell.clone();
@@ -173,15 +207,15 @@ impl Launcher for ProcessLauncher {
     }
 }
 
-/// What becomes of a child.
+/// What the node tells the task of a child.
 enum Word {
-    /// Nobody waits for it any more.
+    /// Nobody waits for the child any more.
     Kill,
-    /// It is up, there.
+    /// The child is up, at this address.
     Born(NodeAddr),
 }
 
-/// Passes on what the child says, and waits for its end.
+/// Passes on what the child writes to standard error, and waits for its end.
 async fn attend(
     mut child: Child,
     feeding: impl Future<Output = ()>,
@@ -205,7 +239,7 @@ async fn attend(
             word = &mut said, if !told => {
                 told = true;
                 match word {
-                    // it may have ended by itself
+                    // an error means that the child has ended by itself
                     Ok(Word::Kill) => drop(child.start_kill()),
                     Ok(Word::Born(node)) => born = Some(node),
                     Err(_) => {}
@@ -221,7 +255,7 @@ async fn attend(
     if text.is_empty() {
         text.push(status.as_ref().map_or_else(ToString::to_string, ToString::to_string));
     }
-    // nobody may be asking
+    // an error means that nobody waits for the child's last lines
     let _ = died.send(text.join("\n"));
     if let (Some(node), Ok(status)) = (born, status) {
         on_exit(&ChildExit { node, process, status });
@@ -231,7 +265,7 @@ async fn attend(
     }
 }
 
-/// Passes on what a child says, and keeps the end of it.
+/// Passes on what a child writes to standard error, and keeps the last lines.
 async fn listen(stderr: ChildStderr, last: &RefCell<VecDeque<String>>, output: &Output) {
     let mut reader = BufReader::new(stderr);
     loop {

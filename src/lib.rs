@@ -1,8 +1,7 @@
 //! chinwag: node groups and gossip on actors.
 //!
-//! A *node* is an actor system with an HTTP face; a *group* names a set of nodes and the services that run across
-//! them; a call on a group reaches every member and comes back as one answer; *gossip* carries news to all members by
-//! random peers.
+//! A *node* is an actor system with an HTTP interface. A *group* names a set of nodes and the services that run across them.
+//! A call on a group reaches every member and returns one answer. *Gossip* carries messages to all members, from peer to peer.
 //!
 //! ```
 //! use chinwag::{Node, Remote, Service};
@@ -17,13 +16,13 @@
 //! let one = Node::builder().port(0).service(counter.clone()).start().await?;
 //! let two = Node::builder().port(0).service(counter).start().await?;
 //!
-//! // a group of both, and one call to each of its members
+//! // a group of both, and one call on each of its members
 //! one.groups().put("pair", [one.addr().clone(), two.addr().clone()]).await?;
 //! let pair = one.group("pair");
 //! let counts = pair.comm().send((), &Remote::new("counter", "count")).await?;
 //! assert_eq!(counts.values.len(), 2);
 //!
-//! // the bytes both hold together, and what each of them sees
+//! // the memory that both hold together, and the view that each has of a group
 //! let heap = pair.status().heap_total().await?;
 //! let views = pair.groups().get("all").await?;
 //! assert!(heap.errors.is_empty() && views.errors.is_empty());
@@ -33,13 +32,16 @@
 //! # }
 //! ```
 //!
-//! [`protocol`] decides (pure state machines and values), [`actors`] translates (one actor per service), and this crate
-//! meets the outside world (HTTP, child processes). Two more crates build on these: `chinwag-simulation` runs many nodes in
-//! one process, in virtual time, for the tests of an application; `chinwag-cli` is the program `chinwag`.
+//! [`Node`] is a running node, [`NodeHandle`] the part of it that makes calls, and [`Builder`] configures and starts one.
 //!
-//! The feature `scripts`, on by default, runs functions that other nodes ship. Without it a node takes no code, and no
-//! JavaScript engine is compiled.
+//! [`protocol`] decides: it has pure state machines and values. [`actors`] translates: it has one actor for each service. This
+//! crate adds HTTP and child processes. Two more crates build on these: `chinwag-simulation` runs many nodes in one process,
+//! in virtual time, for the tests of an application; `chinwag-cli` is the program `chinwag`.
+//!
+//! The feature `scripts`, on by default, lets a node run functions that other nodes ship. Without it a node takes no code, and
+//! no JavaScript engine is compiled.
 
+mod builder;
 mod config;
 mod heap;
 mod http;
@@ -47,10 +49,12 @@ mod launcher;
 mod node;
 mod output;
 mod program;
+mod serve;
 
+pub use builder::Builder;
 pub use chinwag_actors as actors;
 pub use chinwag_actors::{
-    handle::{Group, Lasting},
+    handle::{Group, Lasting, NodeHandle},
     local::membership,
     service::{Scope, Service},
     settings::Settings,
@@ -66,8 +70,9 @@ pub use chinwag_protocol::{
 pub use config::{Config, ConfigError};
 pub use http::HttpTransport;
 pub use launcher::ChildExit;
-pub use node::{Builder, Node, ServerHandle, StartError};
+pub use node::{Node, ServerHandle};
 pub use output::Output;
+pub use serve::StartError;
 
 /// The README's example, run with the other examples.
 #[cfg(doctest)]

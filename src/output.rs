@@ -1,9 +1,9 @@
-//! Lines for standard output and standard error that never make their writer wait for a reader.
+//! Standard output and standard error whose writer never waits for a reader.
 //!
-//! A pipe holds 64 kB, and a write to a full one blocks until somebody reads it. A node whose standard error is not
-//! read, or whose parent is stopped, must keep running. [`Output`] therefore queues what is written, and a thread of its
-//! own, which is there only while there is something to write, passes it on. The queue is bounded in bytes. What does not fit is dropped and
-//! counted, and a line in its place reports how much is missing.
+//! A pipe holds 64 kB, and a write to a full pipe blocks until somebody reads it. A node whose standard error is not read, or
+//! whose parent is stopped, must keep running. [`Output`] therefore queues what is written. A thread of its own, which runs only
+//! while there is something to write, passes it on. The queue is bounded in bytes. A piece that does not fit is dropped and
+//! counted, and a line in its place reports how many are missing.
 
 use std::{
     collections::VecDeque,
@@ -14,41 +14,49 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How many bytes wait for the reader before further ones are dropped: some 10,000 log lines. The number is a guess.
+/// How many bytes can wait for the reader: about 10,000 log lines. The number is a guess.
 const CAPACITY: usize = 1 << 20;
 
-/// What a queued piece costs beside its bytes.
+/// The memory that a queued piece takes in addition to its bytes.
 const OVERHEAD: usize = size_of::<Vec<u8>>();
 
-/// Stack of the writing thread, which calls `write` and nothing else.
+/// The stack of the writing thread, in bytes. The thread only calls `write`.
 const STACK: usize = 128 << 10;
 
-/// How long the thread waits for more before it ends.
+/// How long the thread waits for another piece before it ends.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// A queue in front of a writer. Clones share the queue.
+///
+/// ```
+/// use chinwag::Output;
+/// use std::time::Duration;
+/// let output = Output::stderr();
+/// output.line("listening");
+/// assert!(output.flush_within(Duration::from_secs(5)));
+/// ```
 #[derive(Clone)]
 pub struct Output(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
-    /// A piece was queued.
+    /// Notified when a piece has been queued.
     queued: Condvar,
-    /// A piece was written.
+    /// Notified when a piece has been written.
     written: Condvar,
 }
 
 struct State {
-    /// The writer, while no thread has it.
+    /// The writer, or `None` while the thread has it.
     idle: Option<Box<dyn Write + Send>>,
     queue: VecDeque<Vec<u8>>,
-    /// Of the queue, each piece with its overhead.
+    /// The size of the queue, with the overhead of each piece.
     bytes: usize,
-    /// The thread has taken a piece and not yet written it.
+    /// Whether the thread has taken a piece and not written it yet.
     writing: bool,
-    /// Pieces that did not fit since the last report.
+    /// The number of pieces that did not fit since the last report.
     dropped: u64,
-    /// When the thread last finished a write, or got something to do after it had nothing.
+    /// When the thread last finished a write, or got a piece after the queue was empty.
     progress: Instant,
 }
 
@@ -79,7 +87,7 @@ impl Output {
         Output::new(io::stderr())
     }
 
-    /// Queues bytes as they are, or drops them if the queue is full. Never waits.
+    /// Queues bytes, or drops them if the queue is full. Never waits.
     pub fn push(&self, bytes: impl Into<Vec<u8>>) {
         self.queue(self.lock(), bytes.into());
     }
@@ -89,8 +97,8 @@ impl Output {
         self.push(format!("{line}\n"));
     }
 
-    /// Queues bytes; while the queue is full, waits for a reader that takes something at least every `stall`. For output
-    /// that is produced faster than anyone reads it, on a thread that may wait.
+    /// Queues bytes. While the queue is full, waits for as long as the reader takes something at least every `stall`, and then
+    /// drops the bytes. This is for output that is produced faster than it is read, on a thread that may wait.
     pub fn wait_and_push(&self, bytes: impl Into<Vec<u8>>, stall: Duration) {
         let bytes = bytes.into();
         let mut state = self.lock();
@@ -102,7 +110,7 @@ impl Output {
         self.queue(state, bytes);
     }
 
-    /// Waits until everything queued is written, at most this long. Answers whether it is.
+    /// Waits until everything queued is written, for at most this long. Returns whether everything was written.
     pub fn flush_within(&self, most: Duration) -> bool {
         let until = Instant::now() + most;
         let mut state = self.lock();
@@ -135,7 +143,7 @@ impl Output {
             let shared = self.0.clone();
             let thread = std::thread::Builder::new().name("chinwag-output".to_owned()).stack_size(STACK);
             if thread.spawn(move || shared.write_to(writer)).is_err() {
-                // the writer went with the thread: what is queued has nowhere to go
+                // the writer is lost with the thread, so nothing more can be written
                 state.queue.clear();
                 state.bytes = CAPACITY;
             }
@@ -159,7 +167,7 @@ impl State {
         self.queue.push_back(bytes);
     }
 
-    /// The line in place of what was dropped.
+    /// The line that replaces the dropped pieces.
     fn report(&mut self) -> Option<Vec<u8>> {
         match mem::take(&mut self.dropped) {
             0 => None,
@@ -170,7 +178,7 @@ impl State {
 }
 
 impl Shared {
-    /// Writes what is queued, until there is nothing more.
+    /// Writes queued pieces until the queue has been empty for a while.
     fn write_to(self: Arc<Shared>, mut writer: Box<dyn Write + Send>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
@@ -195,7 +203,7 @@ impl Shared {
             };
             state.writing = true;
             drop(state);
-            // a reader that has gone is no reason to stop
+            // the thread goes on without a reader
             let _ = writer.write_all(&piece).and_then(|()| writer.flush());
             state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             state.writing = false;
@@ -230,7 +238,7 @@ mod tests {
 
     use super::*;
 
-    /// Takes a piece for each permit.
+    /// A reader that takes a piece for each permit.
     struct Reader {
         permits: mpsc::Receiver<()>,
         read: Arc<Mutex<Vec<u8>>>,
@@ -259,10 +267,10 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_dropped_counted_and_reported_in_its_place() {
+    fn pieces_that_do_not_fit_are_dropped_counted_and_reported_in_their_place() {
         let (output, permit, read) = output();
         let line = "x".repeat(CAPACITY / 4);
-        // one is in the thread's hands, and the queue holds three more
+        // the thread has one piece, and the queue holds three more
         output.line(&line);
         let until = Instant::now() + Duration::from_secs(30);
         while !output.lock().writing {

@@ -4,7 +4,7 @@
 //! 1. the program that the application names, with Builder::program
 //! 2. `chinwag` in the directory of the running executable
 //! 3. `chinwag` in a directory of PATH
-//! otherwise                                  SpawnFailed, which says where it was looked for and what to do
+//! otherwise                                  SpawnFailed, which says where the search looked and what to do
 //! ```
 //!
 //! The `chinwag` program names itself. Any other program is never started again by itself, because it would not become
@@ -18,10 +18,10 @@ use std::{
 
 use chinwag_protocol::call::{CallError, ErrorKind};
 
-/// What a node starts other nodes with.
+/// The program with which a node starts other nodes.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Program {
-    /// The `chinwag` program, where it is found.
+    /// The `chinwag` program, which is searched for.
     #[default]
     Chinwag,
     /// A program that the application named. It must take `--config` as `chinwag` does.

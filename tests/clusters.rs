@@ -8,7 +8,7 @@ use std::{rc::Rc, time::Duration};
 
 use chinwag::{
     Gid, NodeAddr, Remote,
-    actors::handle::Node,
+    actors::handle::NodeHandle,
     membership::{Event, Settings},
     protocol::swim::Status,
 };
@@ -21,7 +21,7 @@ fn joining(seed: &NodeAddr) -> Settings {
 }
 
 /// Starts nodes at these ports, which join through the first of them.
-async fn cluster(network: &Rc<Network>, ports: std::ops::RangeInclusive<u16>) -> Vec<Node> {
+async fn cluster(network: &Rc<Network>, ports: std::ops::RangeInclusive<u16>) -> Vec<NodeHandle> {
     let first = at(*ports.start());
     let mut nodes = vec![network.start_life(&first, 1, Settings::default())];
     nodes.extend(ports.skip(1).map(|port| network.start_life(&at(port), 1, joining(&first))));
@@ -31,7 +31,7 @@ async fn cluster(network: &Rc<Network>, ports: std::ops::RangeInclusive<u16>) ->
     nodes
 }
 
-async fn until_all_know_each_other(nodes: &[Node]) {
+async fn until_all_know_each_other(nodes: &[NodeHandle]) {
     for node in nodes {
         for other in nodes {
             until("they know each other", || sees(node, "all", other.nid())).await;
@@ -39,7 +39,7 @@ async fn until_all_know_each_other(nodes: &[Node]) {
     }
 }
 
-async fn size(node: &Node, gid: &str) -> usize {
+async fn size(node: &NodeHandle, gid: &str) -> usize {
     node.groups().get(gid).await.map_or(0, |members| members.len())
 }
 
@@ -90,7 +90,7 @@ fn a_node_killed_at_any_time_after_a_put_is_removed_by_all() {
     for after in [0, 50, 200, 500, 1_000, 2_000] {
         in_virtual_time(async |network| {
             let all: Vec<NodeAddr> = (1..=6).map(at).collect();
-            let nodes: Vec<Node> = all.iter().map(|at| network.start_life(at, 1, Settings::default())).collect();
+            let nodes: Vec<NodeHandle> = all.iter().map(|at| network.start_life(at, 1, Settings::default())).collect();
             // the first node has heard from all of them, like a node that has spawned them
             for node in &all {
                 nodes[0].comm().send(("sid",), &Remote::new("status", "get").on(node.clone())).await.unwrap();
@@ -304,7 +304,7 @@ fn the_news_that_removes_one_member_readmits_another_to_its_groups() {
 }
 
 /// Two members of the group `web`, whose cluster has an id.
-async fn pair_in_web(network: &Rc<Network>) -> [Node; 2] {
+async fn pair_in_web(network: &Rc<Network>) -> [NodeHandle; 2] {
     let nodes = [network.start(&at(1), None), network.start(&at(2), Some("10.0.0.1:1"))];
     until("both are in town", async || size(&nodes[1], "web").await == 2).await;
     sleep(Duration::from_secs(8)).await;
@@ -312,7 +312,7 @@ async fn pair_in_web(network: &Rc<Network>) -> [Node; 2] {
 }
 
 /// Tells both nodes that the node at port 3 is alive, as a node does that has met it and does not know its groups.
-async fn report_alive(newcomer: &Node) {
+async fn report_alive(newcomer: &NodeHandle) {
     let by = at(9).nid().to_string();
     let met =
         serde_json::json!([{"peer": {"ip": "10.0.0.1", "port": 3}, "life": 1, "turn": 0, "claim": "alive", "by": by}]);

@@ -380,7 +380,7 @@ async fn a_handle_performs_no_call_after_its_node_was_stopped() {
     let node = Node::builder().port(0).service(service).start().await.unwrap();
     node.groups().put("g", [node.addr().clone()]).await.unwrap();
     let stub = node.create_rpc(Lasting::Always, |_| async { Ok(Value::from(1)) }).await.unwrap();
-    node.server().stop();
+    node.server().begin_stop();
     let count = Remote::new("watched", "count");
     for refused in [
         kind(node.call(Gid::local(), "watched", "count", ()).await),
@@ -407,7 +407,7 @@ async fn a_node_that_refuses_calls_still_answers_its_peers() {
     let (service, performed, _, _) = watched();
     let node = Node::builder().port(0).service(service).start().await.unwrap();
     let address = node.server().address();
-    node.refuse_calls();
+    node.handle().refuse_calls();
     for method in PROTOCOL_METHODS {
         // the answer does not matter, except that the node must not refuse because it is stopping
         let answer = raw(address, &put(&format!("/local/gossip/{method}"), "[]"));

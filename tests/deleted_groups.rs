@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use chinwag::{
-    ErrorKind, Gid, GroupConfig, GroupReply, NodeAddr, Remote, Value, actors::handle::Node, protocol::group::MAX_GROUPS,
+    ErrorKind, Gid, GroupConfig, GroupReply, NodeAddr, Remote, Value, actors::handle::NodeHandle,
+    protocol::group::MAX_GROUPS,
 };
 use chinwag_simulation::{GROUP, Latency, Net, Simulation};
 
@@ -26,11 +27,11 @@ fn addresses(net: &Net) -> Vec<NodeAddr> {
     (0..net.len()).map(|index| net.addr(index)).collect()
 }
 
-async fn count(node: &Node) -> Value {
+async fn count(node: &NodeHandle) -> Value {
     node.call(Gid::local(), "counter", "read", ()).await.unwrap().into_value()
 }
 
-async fn gossip_count(node: &Node, gid: &str) -> GroupReply {
+async fn gossip_count(node: &NodeHandle, gid: &str) -> GroupReply {
     node.group(gid).gossip().send((), &Remote::new("counter", "count")).await.unwrap()
 }
 

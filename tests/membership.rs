@@ -246,7 +246,7 @@ async fn busy_and_unreachable_members_stay_and_an_expelled_member_stays_out() {
         while patient.call(Gid::local(), "counter", "never", ()).await.is_err_and(|why| why.kind == ErrorKind::Busy) {}
     });
     let full = Call::new(Gid::local(), "counter", "count", Vec::new());
-    let refused = async || busy.dispatch(full.clone()).await.is_err_and(|why| why.kind == ErrorKind::Busy);
+    let refused = async || busy.handle().dispatch(full.clone()).await.is_err_and(|why| why.kind == ErrorKind::Busy);
     until("it is full", refused).await;
     // an operator of one of two other nodes removes the other
     let (one, other) = (&nodes[0], &nodes[1]);
@@ -488,7 +488,7 @@ async fn a_node_that_closes_without_a_farewell_is_removed_as_failed() {
     put_group(&nodes, &[], "g").await;
     let crashed = nodes.pop().unwrap();
     let mut events = crashed.events().await.unwrap();
-    crashed.close().await;
+    crashed.handle().close().await;
     assert_eq!(events.next().await, None);
     for node in &nodes {
         until("it is gone", async || !sees(node, "g", crashed.nid()).await).await;

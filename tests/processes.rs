@@ -348,7 +348,7 @@ async fn on_start_is_called_once_after_the_socket_listens() {
     assert_eq!(node.addr().port(), node.server().address().port());
     node.stop().await;
     // it can stop the node
-    let stopped = Node::builder().port(0).on_start(|server| server.stop()).start().await.unwrap();
+    let stopped = Node::builder().port(0).on_start(|server| server.begin_stop()).start().await.unwrap();
     stopped.stopped().await;
 }
 

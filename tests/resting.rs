@@ -4,7 +4,7 @@
 
 use std::{rc::Rc, time::Duration};
 
-use chinwag::{Nid, NodeAddr, Remote, actors::handle::Node, membership::Settings, protocol::swim::Status};
+use chinwag::{Nid, NodeAddr, Remote, actors::handle::NodeHandle, membership::Settings, protocol::swim::Status};
 
 mod support;
 
@@ -13,9 +13,9 @@ use support::{network::*, until};
 const COUNT: u16 = 10;
 
 /// Starts nodes in the group `web`, which all know each other.
-async fn group_at_rest(network: &Rc<Network>) -> Vec<Node> {
+async fn group_at_rest(network: &Rc<Network>) -> Vec<NodeHandle> {
     let open = |port: u16| network.start(&at(port), (port > 1).then_some("10.0.0.1:1"));
-    let nodes: Vec<Node> = (1..=COUNT).map(open).collect();
+    let nodes: Vec<NodeHandle> = (1..=COUNT).map(open).collect();
     for node in &nodes {
         for port in 1..=COUNT {
             until("all know each other", || sees(node, "web", at(port).nid())).await;
@@ -82,7 +82,7 @@ fn a_node_enters_all_as_soon_as_it_has_a_peer_there() {
     });
 }
 
-async fn is_alive_for(node: &Node, nid: Nid) -> bool {
+async fn is_alive_for(node: &NodeHandle, nid: Nid) -> bool {
     node.nid() == nid || status(node, nid).await == Some(Status::Alive)
 }
 
@@ -92,7 +92,8 @@ async fn is_alive_for(node: &Node, nid: Nid) -> bool {
 fn a_group_put_on_all_nodes_at_once_costs_each_node_a_limited_number_of_requests() {
     in_virtual_time(async |network| {
         let members: Vec<NodeAddr> = (1..=40).map(at).collect();
-        let nodes: Vec<Node> = members.iter().map(|node| network.start_life(node, 1, Settings::default())).collect();
+        let nodes: Vec<NodeHandle> =
+            members.iter().map(|node| network.start_life(node, 1, Settings::default())).collect();
         sleep(1).await;
         network.requests.borrow_mut().clear();
         nodes[0].groups().put("web", members.clone()).await.unwrap();

@@ -2,11 +2,11 @@
 //!
 //! Each is a [`Service`](crate::service::Service) definition. The supervisor of each group starts its own instances.
 
-pub mod comm;
-pub mod gossip;
-pub mod groups;
-pub mod routes;
-pub mod status;
+pub(crate) mod comm;
+pub(crate) mod gossip;
+pub(crate) mod groups;
+pub(crate) mod routes;
+pub(crate) mod status;
 
 use crate::service::AnyService;
 

@@ -1,4 +1,4 @@
-//! A node's own services, typed.
+//! The services of the node itself, typed.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,23 @@ use chinwag_protocol::{
 };
 
 #[cfg(doc)]
-use super::Node;
+use super::NodeHandle;
 use crate::{caller::Caller, load::Load, local::membership::Standing};
 
-/// [`Node::groups`].
+/// The service `groups` of a node: its map of groups. Returned by [`NodeHandle::groups`].
+///
+/// ```
+/// use chinwag_protocol::identity::NodeAddr;
+/// # use chinwag_actors::{environment::Environment, node};
+/// # actix::System::new().block_on(async {
+/// # let node = node::start(Environment::isolated("127.0.0.1:8080".parse()?));
+/// let other = NodeAddr::new("127.0.0.1", 8081);
+/// node.groups().put("pair", [node.addr().clone()]).await?;
+/// assert_eq!(node.groups().add("pair", other).await?.len(), 2);
+/// node.groups().del("pair").await?;
+/// assert!(node.groups().get("pair").await.is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
 pub struct LocalGroups<'a>(&'a Caller);
 
 impl<'a> LocalGroups<'a> {
@@ -23,18 +36,35 @@ impl<'a> LocalGroups<'a> {
         LocalGroups(caller)
     }
 
-    /// The nodes of a group.
+    /// The members of a group.
     ///
     /// # Errors
     /// [`ErrorKind::UnknownGroup`].
+    ///
+    /// ```
+    /// # use chinwag_actors::{environment::Environment, node};
+    /// # actix::System::new().block_on(async {
+    /// # let node = node::start(Environment::isolated("127.0.0.1:8080".parse()?));
+    /// assert!(node.groups().get("all").await?.contains(&node.nid()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     pub async fn get(&self, gid: &str) -> Result<group::Group, CallError> {
         self.set("get", vec![Value::from(gid)]).await
     }
 
-    /// Names a set of nodes on this node, and starts the group's services here.
+    /// Names a set of nodes on this node, and starts the group's services here. Returns the set.
     ///
     /// # Errors
-    /// [`ErrorKind::Reserved`] for `local`, [`ErrorKind::BadArgument`] for a name or option that cannot be one.
+    /// [`ErrorKind::Reserved`] for `local`, and [`ErrorKind::BadArgument`] for a name or an option that is not valid.
+    ///
+    /// ```
+    /// # use chinwag_actors::{environment::Environment, node};
+    /// # actix::System::new().block_on(async {
+    /// # let node = node::start(Environment::isolated("127.0.0.1:8080".parse()?));
+    /// node.groups().put("pair", [node.addr().clone()]).await?;
+    /// assert_eq!(node.group("pair").members().await?.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     pub async fn put<C>(&self, config: C, nodes: impl Into<group::Group>) -> Result<group::Group, CallError>
     where
         C: TryInto<GroupConfig>,
@@ -44,26 +74,54 @@ impl<'a> LocalGroups<'a> {
         self.set("put", vec![config.to_value(), nodes.into().to_value()]).await
     }
 
-    /// Adds a node to a group on this node.
+    /// Adds a node to a group on this node. Returns the members.
     ///
     /// # Errors
     /// [`ErrorKind::UnknownGroup`].
+    ///
+    /// ```
+    /// use chinwag_protocol::identity::NodeAddr;
+    /// # use chinwag_actors::{environment::Environment, node};
+    /// # actix::System::new().block_on(async {
+    /// # let node = node::start(Environment::isolated("127.0.0.1:8080".parse()?));
+    /// let members = node.groups().add("all", NodeAddr::new("127.0.0.1", 8081)).await?;
+    /// assert_eq!(members.len(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     pub async fn add(&self, gid: &str, node: NodeAddr) -> Result<group::Group, CallError> {
         self.set("add", vec![Value::from(gid), node.to_value()]).await
     }
 
-    /// Removes a node from a group on this node.
+    /// Removes a node from a group on this node. Returns the members.
     ///
     /// # Errors
     /// [`ErrorKind::UnknownGroup`].
+    ///
+    /// ```
+    /// # use chinwag_actors::{environment::Environment, node};
+    /// # actix::System::new().block_on(async {
+    /// # let node = node::start(Environment::isolated("127.0.0.1:8080".parse()?));
+    /// node.groups().put("pair", [node.addr().clone()]).await?;
+    /// assert!(node.groups().rem("pair", node.sid().as_str()).await?.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     pub async fn rem(&self, gid: &str, sid: &str) -> Result<group::Group, CallError> {
         self.set("rem", vec![Value::from(gid), Value::from(sid)]).await
     }
 
-    /// Forgets a group on this node, and stops its services here.
+    /// Deletes a group on this node, and ends its services here. Returns the former members.
     ///
     /// # Errors
-    /// [`ErrorKind::UnknownGroup`], [`ErrorKind::Reserved`] for `all` and `local`.
+    /// [`ErrorKind::UnknownGroup`], and [`ErrorKind::Reserved`] for `all` and `local`.
+    ///
+    /// ```
+    /// # use chinwag_actors::{environment::Environment, node};
+    /// # actix::System::new().block_on(async {
+    /// # let node = node::start(Environment::isolated("127.0.0.1:8080".parse()?));
+    /// node.groups().put("pair", [node.addr().clone()]).await?;
+    /// assert_eq!(node.groups().del("pair").await?.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     pub async fn del(&self, gid: &str) -> Result<group::Group, CallError> {
         self.set("del", vec![Value::from(gid)]).await
     }
@@ -73,7 +131,18 @@ impl<'a> LocalGroups<'a> {
     }
 }
 
-/// [`Node::routes`].
+/// The service `routes` of a node: its route table. Returned by [`NodeHandle::routes`].
+///
+/// ```
+/// use chinwag_protocol::value::{Function, Value};
+/// # use chinwag_actors::{environment::Environment, node};
+/// # actix::System::new().block_on(async {
+/// # let node = node::start(Environment::isolated("127.0.0.1:8080".parse()?));
+/// let greeter = Value::Object([("greet", Function::new("() => 'hello'"))].into_iter().collect());
+/// node.routes().put(greeter, "greeter").await?;
+/// assert!(node.routes().get("greeter").await?.as_object().is_some());
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
 pub struct LocalRoutes<'a>(&'a Caller);
 
 impl<'a> LocalRoutes<'a> {
@@ -81,10 +150,19 @@ impl<'a> LocalRoutes<'a> {
         LocalRoutes(caller)
     }
 
-    /// A service: an object of functions. Those of a service written in Rust are stubs that call it here.
+    /// A service, as an object of functions. The functions of a service written in Rust are stubs that call it here.
     ///
     /// # Errors
     /// [`ErrorKind::UnknownService`].
+    ///
+    /// ```
+    /// # use chinwag_actors::{environment::Environment, node};
+    /// # actix::System::new().block_on(async {
+    /// # let node = node::start(Environment::isolated("127.0.0.1:8080".parse()?));
+    /// let comm = node.routes().get("comm").await?;
+    /// assert!(comm.as_object().is_some_and(|service| service.get("send").is_some()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     pub async fn get(&self, name: &str) -> Result<Value, CallError> {
         self.0.call_local("routes", "get", vec![Value::from(name)]).await
     }
@@ -92,21 +170,51 @@ impl<'a> LocalRoutes<'a> {
     /// Installs an object of functions as a service.
     ///
     /// # Errors
-    /// [`ErrorKind::Reserved`] where a built-in service has the name, [`ErrorKind::BadArgument`].
+    /// [`ErrorKind::Reserved`] if a built-in service has the name, and [`ErrorKind::BadArgument`] if the service is not an
+    /// object.
+    ///
+    /// ```
+    /// use chinwag_protocol::{call::ErrorKind, value::{Function, Value}};
+    /// # use chinwag_actors::{environment::Environment, node};
+    /// # actix::System::new().block_on(async {
+    /// # let node = node::start(Environment::isolated("127.0.0.1:8080".parse()?));
+    /// let service = Value::Object([("greet", Function::new("() => 'hello'"))].into_iter().collect());
+    /// node.routes().put(service.clone(), "greeter").await?;
+    /// assert_eq!(node.routes().put(service, "status").await.unwrap_err().kind, ErrorKind::Reserved);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     pub async fn put(&self, service: Value, name: &str) -> Result<(), CallError> {
         self.0.call_local("routes", "put", vec![service, Value::from(name)]).await.map(drop)
     }
 
-    /// Removes a service that was put or installed, and answers it: `undefined` where there is none of that name.
+    /// Removes a service that was put or installed. Returns the service, or `undefined` if no such service has the name.
     ///
     /// # Errors
-    /// [`ErrorKind::Reserved`].
+    /// [`ErrorKind::Reserved`] if a built-in service has the name.
+    ///
+    /// ```
+    /// use chinwag_protocol::value::Value;
+    /// # use chinwag_actors::{environment::Environment, node};
+    /// # actix::System::new().block_on(async {
+    /// # let node = node::start(Environment::isolated("127.0.0.1:8080".parse()?));
+    /// assert_eq!(node.routes().rem("greeter").await?, Value::Undefined);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     pub async fn rem(&self, name: &str) -> Result<Value, CallError> {
         self.0.call_local("routes", "rem", vec![Value::from(name)]).await
     }
 }
 
-/// [`Node::status`].
+/// The service `status` of a node: what it is, how much it does and holds. Returned by [`NodeHandle::status`].
+///
+/// ```
+/// # use chinwag_actors::{environment::Environment, node};
+/// # actix::System::new().block_on(async {
+/// # let node = node::start(Environment::isolated("127.0.0.1:8080".parse()?));
+/// assert_eq!(node.status().get("port").await?, 8080.into());
+/// assert_eq!(node.status().counts().await?, 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
 pub struct LocalStatus<'a>(&'a Caller);
 
 impl<'a> LocalStatus<'a> {
@@ -114,57 +222,125 @@ impl<'a> LocalStatus<'a> {
         LocalStatus(caller)
     }
 
-    /// One figure or fact by name: `nid`, `sid`, `ip`, `port`, `counts`, `heapTotal`, `heapUsed`, `load`.
+    /// A fact or a figure by name: `nid`, `sid`, `ip`, `port`, `counts`, `heapTotal`, `heapUsed`, `load`.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] for another name.
+    ///
+    /// ```
+    /// # use chinwag_actors::{environment::Environment, node};
+    /// # actix::System::new().block_on(async {
+    /// # let node = node::start(Environment::isolated("127.0.0.1:8080".parse()?));
+    /// assert_eq!(node.status().get("sid").await?.as_str(), Some(node.sid().as_str()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     pub async fn get(&self, key: &str) -> Result<Value, CallError> {
         self.0.call_local("status", "get", vec![Value::from(key)]).await
     }
 
-    /// How many calls the node has served.
+    /// The number of calls that the node has served.
     ///
     /// # Errors
-    /// As [`Node::call`].
+    /// The errors of [`NodeHandle::call`].
+    ///
+    /// ```
+    /// # use chinwag_actors::{environment::Environment, node};
+    /// # actix::System::new().block_on(async {
+    /// # let node = node::start(Environment::isolated("127.0.0.1:8080".parse()?));
+    /// // the call itself counts
+    /// assert_eq!(node.status().counts().await?, 1);
+    /// assert_eq!(node.status().counts().await?, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     pub async fn counts(&self) -> Result<u64, CallError> {
         Ok(self.get("counts").await?.deserialize()?)
     }
 
-    /// How full the node is: what it holds of everything that it bounds.
+    /// How full the node is: how much it holds of everything that it bounds.
     ///
     /// # Errors
-    /// As [`Node::call`].
+    /// The errors of [`NodeHandle::call`].
+    ///
+    /// ```
+    /// # use chinwag_actors::{environment::Environment, node};
+    /// # actix::System::new().block_on(async {
+    /// # let node = node::start(Environment::isolated("127.0.0.1:8080".parse()?));
+    /// let load = node.status().load().await?;
+    /// assert_eq!(load["calls"].most, 1_024);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     pub async fn load(&self) -> Result<Load, CallError> {
         Ok(self.get("load").await?.deserialize()?)
     }
 
-    /// Bytes that the allocator holds of the operating system.
+    /// The memory that the allocator holds from the operating system, in bytes.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] where the platform does not say.
+    /// [`ErrorKind::Unsupported`] if the platform does not say.
+    ///
+    /// ```
+    /// use chinwag_protocol::call::ErrorKind;
+    /// # use chinwag_actors::{environment::Environment, node};
+    /// # actix::System::new().block_on(async {
+    /// # let node = node::start(Environment::isolated("127.0.0.1:8080".parse()?));
+    /// // this node was started without a platform that knows the figure
+    /// assert_eq!(node.status().heap_total().await.unwrap_err().kind, ErrorKind::Unsupported);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     pub async fn heap_total(&self) -> Result<u64, CallError> {
         Ok(self.get("heapTotal").await?.deserialize()?)
     }
 
-    /// Bytes of these that are in use.
+    /// The part of [`heap_total`](LocalStatus::heap_total) that is in use, in bytes.
     ///
     /// # Errors
-    /// As [`heap_total`](LocalStatus::heap_total).
+    /// The errors of [`heap_total`](LocalStatus::heap_total).
+    ///
+    /// ```
+    /// use chinwag_protocol::call::ErrorKind;
+    /// # use chinwag_actors::{environment::Environment, node};
+    /// # actix::System::new().block_on(async {
+    /// # let node = node::start(Environment::isolated("127.0.0.1:8080".parse()?));
+    /// // this node was started without a platform that knows the figure
+    /// assert_eq!(node.status().heap_used().await.unwrap_err().kind, ErrorKind::Unsupported);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     pub async fn heap_used(&self) -> Result<u64, CallError> {
         Ok(self.get("heapUsed").await?.deserialize()?)
     }
 
-    /// [`Node::spawn`].
+    /// Starts a new node. See [`NodeHandle::spawn`].
     ///
     /// # Errors
-    /// [`ErrorKind::SpawnFailed`].
+    /// The errors of [`NodeHandle::spawn`].
+    ///
+    /// ```
+    /// use chinwag_protocol::identity::NodeAddr;
+    /// # use chinwag_actors::{environment::Environment, node};
+    /// # actix::System::new().block_on(async {
+    /// # let node = node::start(Environment::isolated("127.0.0.1:8080".parse()?));
+    /// // this node was started without a launcher
+    /// assert!(node.status().spawn(NodeAddr::new("127.0.0.1", 0)).await.is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     pub async fn spawn(&self, config: NodeAddr) -> Result<NodeAddr, CallError> {
         let config = self.0.call_local("status", "spawn", vec![config.to_value()]).await?;
         Ok(NodeAddr::from_value(&config)?)
     }
 }
 
-/// [`Node::membership`].
+/// The service `membership` of a node: who is alive, as this node sees it. Returned by [`NodeHandle::membership`].
+///
+/// ```
+/// use chinwag_protocol::swim::Status;
+/// # use chinwag_actors::{environment::Environment, node};
+/// # actix::System::new().block_on(async {
+/// # let node = node::start(Environment::isolated("127.0.0.1:8080".parse()?));
+/// let members = node.membership().list().await?;
+/// assert_eq!(members[&node.sid()].status, Status::Alive);
+/// node.membership().leave().await?;
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
 pub struct LocalMembership<'a>(&'a Caller);
 
 impl<'a> LocalMembership<'a> {
@@ -172,10 +348,18 @@ impl<'a> LocalMembership<'a> {
         LocalMembership(caller)
     }
 
-    /// Everybody known, this node and those that are gone included.
+    /// All nodes that this node knows, including itself and the nodes that were removed.
     ///
     /// # Errors
-    /// [`ErrorKind::UnknownService`] on a node that takes no part.
+    /// [`ErrorKind::UnknownService`] on a node that does not take part in membership.
+    ///
+    /// ```
+    /// # use chinwag_actors::{environment::Environment, node};
+    /// # actix::System::new().block_on(async {
+    /// # let node = node::start(Environment::isolated("127.0.0.1:8080".parse()?));
+    /// assert_eq!(node.membership().list().await?.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     pub async fn list(&self) -> Result<BTreeMap<Sid, Standing>, CallError> {
         let list = self.0.call_local("membership", "list", Vec::new()).await?;
         let entries = list.as_object().into_iter().flat_map(|list| list.iter());
@@ -183,11 +367,26 @@ impl<'a> LocalMembership<'a> {
         entries.map(read).collect()
     }
 
-    /// Calls a function with each event, one at a time, in order. Answers the name by which
-    /// [`unsubscribe`](LocalMembership::unsubscribe) ends it.
+    /// Subscribes a function to events. The node calls it with one event at a time, in order. Returns the name by which
+    /// [`unsubscribe`](LocalMembership::unsubscribe) ends the subscription.
     ///
     /// # Errors
-    /// As [`list`](LocalMembership::list), and [`ErrorKind::Busy`] with too many subscribers.
+    /// The errors of [`list`](LocalMembership::list), and [`ErrorKind::Busy`] if there are too many subscribers.
+    ///
+    /// ```
+    /// use chinwag_actors::handle::Lasting;
+    /// use chinwag_protocol::value::Value;
+    /// # use chinwag_actors::{environment::Environment, node};
+    /// # actix::System::new().block_on(async {
+    /// # let node = node::start(Environment::isolated("127.0.0.1:8080".parse()?));
+    /// let print = node.create_rpc(Lasting::Always, async |event| {
+    ///     println!("{event:?}");
+    ///     Ok(Value::Null)
+    /// });
+    /// let id = node.membership().subscribe(print.await?).await?;
+    /// node.membership().unsubscribe(&id).await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     pub async fn subscribe(&self, function: Function) -> Result<String, CallError> {
         let id = self.0.call_local("membership", "subscribe", vec![Value::Function(function)]).await?;
         Ok(id.deserialize()?)
@@ -196,22 +395,50 @@ impl<'a> LocalMembership<'a> {
     /// Ends a subscription.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`].
+    /// [`ErrorKind::NotFound`] if there is no subscription of this name.
+    ///
+    /// ```
+    /// use chinwag_protocol::call::ErrorKind;
+    /// # use chinwag_actors::{environment::Environment, node};
+    /// # actix::System::new().block_on(async {
+    /// # let node = node::start(Environment::isolated("127.0.0.1:8080".parse()?));
+    /// assert_eq!(node.membership().unsubscribe("unknown").await.unwrap_err().kind, ErrorKind::NotFound);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     pub async fn unsubscribe(&self, id: &str) -> Result<(), CallError> {
         self.0.call_local("membership", "unsubscribe", vec![Value::from(id)]).await.map(drop)
     }
 
-    /// Says farewell: the node is taken from the others' groups, without being called failed, and watches nobody any more.
-    /// Ends when the first of them know, at the latest after [`FAREWELL`](crate::local::membership::FAREWELL).
+    /// Leaves the cluster: the other members remove the node from their groups without an event that it failed, and the node
+    /// no longer probes anybody. Returns when the first members know, within
+    /// [`FAREWELL`](crate::local::membership::FAREWELL).
     ///
     /// # Errors
-    /// As [`list`](LocalMembership::list).
+    /// The errors of [`list`](LocalMembership::list).
+    ///
+    /// ```
+    /// # use chinwag_actors::{environment::Environment, node};
+    /// # actix::System::new().block_on(async {
+    /// # let node = node::start(Environment::isolated("127.0.0.1:8080".parse()?));
+    /// node.membership().leave().await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     pub async fn leave(&self) -> Result<(), CallError> {
         self.0.call_local("membership", "leave", Vec::new()).await.map(drop)
     }
 }
 
-/// [`Node::comm`].
+/// The service `comm` of a node, which calls other nodes. Returned by [`NodeHandle::comm`].
+///
+/// ```
+/// use chinwag_protocol::call::Remote;
+/// # use chinwag_actors::{environment::Environment, node};
+/// # actix::System::new().block_on(async {
+/// # let node = node::start(Environment::isolated("127.0.0.1:8080".parse()?));
+/// let remote = Remote::new("status", "get").on(node.addr().clone());
+/// assert_eq!(node.comm().send(("port",), &remote).await?, 8080.into());
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
 pub struct LocalComm<'a>(&'a Caller);
 
 impl<'a> LocalComm<'a> {
@@ -222,14 +449,26 @@ impl<'a> LocalComm<'a> {
     /// Calls a service of the node that `remote` names.
     ///
     /// # Errors
-    /// As [`Node::call_on`].
+    /// The errors of [`NodeHandle::call_on`].
+    ///
+    /// ```
+    /// use chinwag_protocol::call::Remote;
+    /// # use chinwag_actors::{environment::Environment, node};
+    /// # actix::System::new().block_on(async {
+    /// # let node = node::start(Environment::isolated("127.0.0.1:8080".parse()?));
+    /// // the group's service on one node
+    /// let remote = Remote::new("status", "get").on(node.addr().clone()).of("all".parse()?);
+    /// let sids = node.comm().send(("sid",), &remote).await?;
+    /// assert!(sids.as_object().is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     pub async fn send(&self, arguments: impl IntoArguments, remote: &Remote) -> Result<Value, CallError> {
         let Some(node) = &remote.node else {
-            // refused there, in the words that a call from elsewhere is told
+            // the service refuses a remote without a node, with the error that a call from elsewhere gets
             let arguments = Value::from(arguments.into_arguments()?);
             return self.0.call_local("comm", "send", vec![arguments, remote.to_value()]).await;
         };
-        // what the wire's method does with its arguments, without making values of them and reading those
+        // this does what the service does, without turning the arguments into values and reading them back
         let arguments = arguments.into_arguments()?;
         let call = Call::new(remote.gid.clone(), remote.service.as_str(), remote.method.as_str(), arguments);
         Ok(self.0.call_on(node, call).await?.into_value())

@@ -1,8 +1,8 @@
 //! The typed Rust API: a running node, and the groups that it knows.
 //!
-//! Every method here is a [`Call`](chinwag_protocol::call::Call) on a service, sent to the node's own actors without a socket. A handle
-//! can do nothing that a call from elsewhere could not do, except to end the node at once. It is cheap to clone and can
-//! cross threads.
+//! Every method makes a [`Call`](chinwag_protocol::call::Call) on a service and sends it to the node's own actors, without
+//! a socket. A handle can therefore do nothing that a call from elsewhere cannot do, except for ending the node at once.
+//! Handles are cheap to clone and can be sent to other threads.
 
 mod group;
 mod local;
@@ -11,6 +11,6 @@ mod node;
 pub use self::{
     group::{Group, GroupComm, GroupGossip, GroupGroups, GroupRoutes, GroupStatus},
     local::{LocalComm, LocalGroups, LocalMembership, LocalRoutes, LocalStatus},
-    node::Node,
+    node::NodeHandle,
 };
 pub use crate::messages::{CallbackFuture, Lasting};

@@ -93,7 +93,7 @@ impl Status {
             let config = config.as_object().cloned().unwrap_or_default();
             let left = request.origin().time_left();
             // The time is a sixteenth shorter than the caller waits, so that the caller gets the error.
-            let booted = timeout(state.clock.truly(left - left / 16), boot(&state, &caller, config)).await;
+            let booted = timeout(state.clock.to_real(left - left / 16), boot(&state, &caller, config)).await;
             let late =
                 |_| CallError::new(ErrorKind::DeadlineExceeded, "the new node did not start within the deadline");
             let booted = booted.map_err(late)??;
@@ -143,7 +143,7 @@ async fn boot(state: &NodeState, caller: &Caller, mut config: Object) -> Result<
                 }
                 (error, _) => {
                     let why = CallError::from_value(error);
-                    let stderr = timeout(state.clock.truly(STDERR_TIMEOUT), died).await.unwrap_or_default();
+                    let stderr = timeout(state.clock.to_real(STDERR_TIMEOUT), died).await.unwrap_or_default();
                     Err(spawn_failed(format!("the new node could not start: {why}"), stderr))
                 }
             }

@@ -12,12 +12,12 @@ pub(super) struct WallClock {
 }
 
 impl WallClock {
-    pub fn new(clock: Clock, start: u64) -> WallClock {
+    pub(super) fn new(clock: Clock, start: u64) -> WallClock {
         WallClock { clock, start, started: tokio::time::Instant::now() }
     }
 
     /// Returns the time of day in Unix milliseconds.
-    pub fn now(&self) -> f64 {
+    pub(super) fn now(&self) -> f64 {
         self.start as f64 + self.clock.since(self.started).as_millis() as f64
     }
 }

@@ -53,7 +53,7 @@ struct QuickJs {
 
 impl Engine {
     /// Creates an engine that calls `emit` with every message.
-    pub fn new(config: EngineConfig, emit: Rc<dyn Fn(Output)>) -> Engine {
+    pub(super) fn new(config: EngineConfig, emit: Rc<dyn Fn(Output)>) -> Engine {
         Engine::with_numbers(config, emit, Rc::default())
     }
 
@@ -70,12 +70,12 @@ impl Engine {
     }
 
     /// Returns when the next timer is due.
-    pub fn next_timer(&self) -> Option<Instant> {
+    pub(super) fn next_timer(&self) -> Option<Instant> {
         self.state.timers.borrow().next_due()
     }
 
     /// Handles a message.
-    pub fn take(&mut self, input: Input) {
+    pub(super) fn take(&mut self, input: Input) {
         self.report_busy();
         match input {
             Input::Run(invocation) => self.run(invocation),
@@ -85,7 +85,7 @@ impl Engine {
     }
 
     /// Runs timers that are due, up to a limit, and answers the tasks whose deadline has passed.
-    pub fn fire(&mut self) {
+    pub(super) fn fire(&mut self) {
         let due = self.state.timers.borrow().due(Instant::now(), TIMERS_AT_ONCE);
         if !due.is_empty() {
             self.report_busy();

@@ -16,42 +16,42 @@ pub(super) struct Heartbeat {
 }
 
 impl Heartbeat {
-    pub fn new() -> Heartbeat {
+    pub(super) fn new() -> Heartbeat {
         let (last, task, abandoned) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
         Heartbeat { start: Instant::now(), last, task, abandoned }
     }
 
     /// Notes that code starts to run for a task.
-    pub fn enter(&self, task: u64) {
+    pub(super) fn enter(&self, task: u64) {
         self.task.store(task, Ordering::Release);
         self.beat();
     }
 
     /// Notes that the code still responds.
-    pub fn beat(&self) {
+    pub(super) fn beat(&self) {
         let elapsed = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
         self.last.store(elapsed + 1, Ordering::Release);
     }
 
     /// Notes that the code has returned.
-    pub fn leave(&self) {
+    pub(super) fn leave(&self) {
         self.last.store(0, Ordering::Release);
     }
 
     /// Returns the task whose code runs, if the last beat is longer ago than `time`.
-    pub fn silent_for(&self, time: Duration) -> Option<u64> {
+    pub(super) fn silent_for(&self, time: Duration) -> Option<u64> {
         let last = self.last.load(Ordering::Acquire).checked_sub(1)?;
         let silence = self.start.elapsed().saturating_sub(Duration::from_millis(last));
         (silence > time).then(|| self.task.load(Ordering::Acquire))
     }
 
     /// Makes the engine stop its code at the next interrupt.
-    pub fn abandon(&self) {
+    pub(super) fn abandon(&self) {
         self.abandoned.store(true, Ordering::Release);
     }
 
     /// Returns whether the node has given this engine up.
-    pub fn is_abandoned(&self) -> bool {
+    pub(super) fn is_abandoned(&self) -> bool {
         self.abandoned.load(Ordering::Acquire)
     }
 }

@@ -18,18 +18,18 @@ pub(super) struct InlineEngine {
 
 impl InlineEngine {
     /// Starts a task with a new engine.
-    pub fn start(config: EngineConfig, outputs: UnboundedSender<Output>) -> InlineEngine {
+    pub(super) fn start(config: EngineConfig, outputs: UnboundedSender<Output>) -> InlineEngine {
         let (inputs, received) = unbounded_channel();
         actix::spawn(run(config, received, outputs));
         InlineEngine { inputs }
     }
 
     /// Returns whether both handles are of the same engine.
-    pub fn is(&self, other: &InlineEngine) -> bool {
+    pub(super) fn is(&self, other: &InlineEngine) -> bool {
         self.inputs.same_channel(&other.inputs)
     }
 
-    pub fn send(&self, input: Input) {
+    pub(super) fn send(&self, input: Input) {
         // the task may have ended with its node
         let _ = self.inputs.send(input);
     }

@@ -27,17 +27,17 @@ pub(super) struct Memory {
 
 impl Memory {
     /// Counts memory up to a limit in bytes.
-    pub fn new(limit: usize) -> Rc<Memory> {
+    pub(super) fn new(limit: usize) -> Rc<Memory> {
         Rc::new(Memory { used: Cell::new(0), limit, refused: Cell::new(false) })
     }
 
     /// Returns the bytes in use.
-    pub fn used(&self) -> usize {
+    pub(super) fn used(&self) -> usize {
         self.used.get()
     }
 
     /// Returns whether an allocation failed since the last call of this method.
-    pub fn take_refused(&self) -> bool {
+    pub(super) fn take_refused(&self) -> bool {
         self.refused.replace(false)
     }
 }

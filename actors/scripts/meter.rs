@@ -33,7 +33,7 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    pub fn new(config: &EngineConfig) -> Meter {
+    pub(super) fn new(config: &EngineConfig) -> Meter {
         let settings = config.settings.clone();
         Meter {
             memory: Memory::new(settings.memory + settings.memory / 4),
@@ -55,7 +55,7 @@ impl Meter {
 
     /// Returns what the task may still use. While its caller waits, that is the rest of the limit. Afterwards it is up
     /// to twice the limit in total, plus a tenth of the time that has passed since the task started.
-    pub fn allowance(&self, task: &Task) -> u64 {
+    pub(super) fn allowance(&self, task: &Task) -> u64 {
         let nanoseconds = |time: std::time::Duration| u64::try_from(time.as_nanos());
         let limit = match self.settings.inline {
             Some(interrupts) => interrupts,
@@ -72,7 +72,7 @@ impl Meter {
     }
 
     /// Starts to measure code that runs for a task. Returns the reading that [`Meter::finish`] needs.
-    pub fn start(&self, task: &Task, allowance: u64) -> u64 {
+    pub(super) fn start(&self, task: &Task, allowance: u64) -> u64 {
         let reading = self.used();
         self.until.set(reading.saturating_add(allowance));
         self.stopped.set(None);
@@ -81,7 +81,7 @@ impl Meter {
     }
 
     /// Charges the task for the code that ran. Returns why the engine interrupted it, if it did.
-    pub fn finish(&self, task: &Task, reading: u64) -> Option<StopReason> {
+    pub(super) fn finish(&self, task: &Task, reading: u64) -> Option<StopReason> {
         task.used.set(task.used.get().saturating_add(self.used().saturating_sub(reading)));
         self.heartbeat.leave();
         self.until.set(u64::MAX);
@@ -90,7 +90,7 @@ impl Meter {
 
     /// Counts an interrupt, and returns whether the engine must stop the code. QuickJS calls this about every 10,000
     /// steps.
-    pub fn interrupt(&self) -> bool {
+    pub(super) fn interrupt(&self) -> bool {
         self.interrupts.set(self.interrupts.get() + 1);
         self.heartbeat.beat();
         let reason = if self.heartbeat.is_abandoned() {
@@ -109,12 +109,12 @@ impl Meter {
     }
 
     /// Returns why the engine interrupted the code that runs now, if it did.
-    pub fn stopped(&self) -> Option<StopReason> {
+    pub(super) fn stopped(&self) -> Option<StopReason> {
         self.stopped.get()
     }
 
     /// Returns whether too little memory is left to continue, even after a garbage collection.
-    pub fn is_memory_full(&self, collect_garbage: impl FnOnce()) -> bool {
+    pub(super) fn is_memory_full(&self, collect_garbage: impl FnOnce()) -> bool {
         let limit = self.settings.memory;
         if !self.memory.take_refused() && self.memory.used() <= limit / 8 * 7 {
             return false;
@@ -124,7 +124,7 @@ impl Meter {
     }
 
     /// Returns the error that answers a call whose code was interrupted.
-    pub fn error(&self, reason: StopReason) -> CallError {
+    pub(super) fn error(&self, reason: StopReason) -> CallError {
         let settings = &self.settings;
         limit_exceeded(match reason {
             StopReason::Time => match settings.inline {

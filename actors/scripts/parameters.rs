@@ -14,12 +14,12 @@ pub(super) struct Parameters {
 
 impl Parameters {
     /// Returns how many arguments precede the callback, if the caller passed `passed`.
-    pub fn before_callback(self, passed: usize) -> usize {
+    pub(super) fn before_callback(self, passed: usize) -> usize {
         passed.max(self.count.saturating_sub(1))
     }
 
     /// Returns whether a parameter receives the argument at `index`.
-    pub fn declares(self, index: usize) -> bool {
+    pub(super) fn declares(self, index: usize) -> bool {
         self.rest || index < self.count
     }
 }

@@ -15,16 +15,16 @@ pub(super) struct Prelude<'js> {
 }
 
 impl<'js> Prelude<'js> {
-    pub fn new(ctx: &Ctx<'js>, functions: JsObject<'js>) -> Prelude<'js> {
+    pub(super) fn new(ctx: &Ctx<'js>, functions: JsObject<'js>) -> Prelude<'js> {
         Prelude { ctx: ctx.clone(), functions }
     }
 
-    pub fn ctx(&self) -> &Ctx<'js> {
+    pub(super) fn ctx(&self) -> &Ctx<'js> {
         &self.ctx
     }
 
     /// Returns one of the functions.
-    pub fn function(&self, name: &str) -> Result<JsFunction<'js>> {
+    pub(super) fn function(&self, name: &str) -> Result<JsFunction<'js>> {
         self.functions.get(name)
     }
 
@@ -32,7 +32,7 @@ impl<'js> Prelude<'js> {
     ///
     /// # Errors
     /// Throws the syntax error, or a `TypeError` if the text is not that of a function.
-    pub fn compile(&self, source: &str) -> Result<JsFunction<'js>> {
+    pub(super) fn compile(&self, source: &str) -> Result<JsFunction<'js>> {
         let ctx = &self.ctx;
         let expression: Js = match evaluate(ctx, format!("({source}\n)")) {
             Ok(value) => value,
@@ -67,7 +67,7 @@ impl<'js> Prelude<'js> {
 
     /// Compiles the text of a function that is part of a larger value. Text that does not compile becomes a function
     /// that throws the error when it is called, because code may never call it.
-    pub fn compile_part(&self, source: &str) -> Result<Js<'js>> {
+    pub(super) fn compile_part(&self, source: &str) -> Result<Js<'js>> {
         match self.compile(source) {
             Ok(function) => Ok(function.into_value()),
             Err(Error::Exception) => {

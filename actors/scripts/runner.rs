@@ -113,7 +113,7 @@ impl EngineHandle {
 }
 
 impl Runner {
-    pub fn new(
+    pub(super) fn new(
         me: NodeAddr,
         settings: ScriptSettings,
         directory: Directory,
@@ -139,12 +139,12 @@ impl Runner {
     }
 
     /// Sets the host. No code runs before.
-    pub fn attach(&self, host: Rc<dyn Host>) {
+    pub(super) fn attach(&self, host: Rc<dyn Host>) {
         *self.host.borrow_mut() = Some(host);
     }
 
     /// Runs code. Answers by the deadline of `origin`.
-    pub fn run(self: &Rc<Runner>, code: Code, arguments: Vec<Value>, origin: Origin) -> ReplyFuture {
+    pub(super) fn run(self: &Rc<Runner>, code: Code, arguments: Vec<Value>, origin: Origin) -> ReplyFuture {
         let engine = match self.engine() {
             Ok(engine) => engine,
             Err(error) => return ready(Err(error)),
@@ -230,7 +230,7 @@ impl Runner {
     }
 
     /// Waits until nothing of shipped code is pending. Returns the first error that no code caught since the last call.
-    pub async fn idle(&self) -> Option<CallError> {
+    pub(super) async fn idle(&self) -> Option<CallError> {
         loop {
             let changed = self.changed.notified();
             if self.is_idle() {
@@ -241,7 +241,7 @@ impl Runner {
     }
 
     /// Stops the engine and detaches the host. No code runs afterwards.
-    pub fn close(&self) {
+    pub(super) fn close(&self) {
         self.host.borrow_mut().take();
         if let Some(engine) = self.engine.borrow_mut().take() {
             engine.heartbeat.abandon();

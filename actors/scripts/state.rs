@@ -77,7 +77,7 @@ pub(super) struct EngineState {
 
 impl EngineState {
     /// `numbers` is that of the engine's predecessor, or new.
-    pub fn new(config: EngineConfig, emit: Rc<dyn Fn(Output)>, numbers: Rc<Cell<u64>>) -> EngineState {
+    pub(super) fn new(config: EngineConfig, emit: Rc<dyn Fn(Output)>, numbers: Rc<Cell<u64>>) -> EngineState {
         // the stream differs from those that the node and the engine's predecessors draw from
         let mut random = ChaCha8Rng::from_seed(config.seed);
         random.set_stream(numbers.get() + 1);
@@ -99,14 +99,14 @@ impl EngineState {
     }
 
     /// Drops everything that belongs to the QuickJS runtime.
-    pub fn release(&self) {
+    pub(super) fn release(&self) {
         self.prelude.take();
         self.rejections.take();
         self.services.take();
     }
 
     /// Returns a number that neither this engine nor its predecessors have used.
-    pub fn next_number(&self) -> u64 {
+    pub(super) fn next_number(&self) -> u64 {
         let number = self.numbers.get() + 1;
         self.numbers.set(number);
         number
@@ -115,25 +115,25 @@ impl EngineState {
     // ---- values ----
 
     /// Keeps the functions that the prelude returned.
-    pub fn set_prelude<'js>(&self, ctx: &Ctx<'js>, functions: JsObject<'js>) {
+    pub(super) fn set_prelude<'js>(&self, ctx: &Ctx<'js>, functions: JsObject<'js>) {
         *self.prelude.borrow_mut() = Some(Persistent::save(ctx, functions));
     }
 
-    pub fn prelude<'js>(&self, ctx: &Ctx<'js>) -> JsResult<Prelude<'js>> {
+    pub(super) fn prelude<'js>(&self, ctx: &Ctx<'js>) -> JsResult<Prelude<'js>> {
         let functions = self.prelude.borrow().clone().ok_or(Error::Unknown)?;
         Ok(Prelude::new(ctx, functions.restore(ctx)?))
     }
 
-    pub fn to_js<'js>(&self, ctx: &Ctx<'js>, value: &Value) -> JsResult<Js<'js>> {
+    pub(super) fn to_js<'js>(&self, ctx: &Ctx<'js>, value: &Value) -> JsResult<Js<'js>> {
         convert::to_js(&self.prelude(ctx)?, value)
     }
 
-    pub fn to_value<'js>(&self, ctx: &Ctx<'js>, value: &Js<'js>) -> JsResult<Value> {
+    pub(super) fn to_value<'js>(&self, ctx: &Ctx<'js>, value: &Js<'js>) -> JsResult<Value> {
         convert::to_value(&self.prelude(ctx)?, &self.config.settings, value)
     }
 
     /// Returns the object of a service, which stays the same from call to call. Evaluates the service the first time.
-    pub fn service<'js>(&self, ctx: &Ctx<'js>, service: &Arc<Value>) -> JsResult<JsObject<'js>> {
+    pub(super) fn service<'js>(&self, ctx: &Ctx<'js>, service: &Arc<Value>) -> JsResult<JsObject<'js>> {
         // the weak reference keeps the allocation, so that no other service can have this address
         let address = Arc::as_ptr(service) as usize;
         let known = self.services.borrow().get(&address).map(|known| known.object.clone());
@@ -154,7 +154,7 @@ impl EngineState {
     ///
     /// # Errors
     /// If too many calls are pending.
-    pub fn start_call(&self, names: [String; 3], arguments: Vec<Value>, callback: u64) -> Result<(), CallError> {
+    pub(super) fn start_call(&self, names: [String; 3], arguments: Vec<Value>, callback: u64) -> Result<(), CallError> {
         let limit = self.config.settings.pending_calls;
         if self.calls.borrow().len() >= limit {
             let message = format!("shipped functions are waiting for {limit} calls, which is the limit");
@@ -170,7 +170,7 @@ impl EngineState {
     }
 
     /// Removes a call whose reply has arrived. Returns its task, and the number of its callback or 0.
-    pub fn finish_call(&self, number: u64) -> Option<(Rc<Task>, u64)> {
+    pub(super) fn finish_call(&self, number: u64) -> Option<(Rc<Task>, u64)> {
         let call = self.calls.borrow_mut().remove(&number)?;
         Some((call.task, call.callback))
     }
@@ -179,7 +179,7 @@ impl EngineState {
     ///
     /// # Errors
     /// If too many timers are set.
-    pub fn start_timer(&self, delay: f64, repeats: bool) -> Result<u64, CallError> {
+    pub(super) fn start_timer(&self, delay: f64, repeats: bool) -> Result<u64, CallError> {
         let limit = self.config.settings.timers;
         if self.timers.borrow().len() >= limit {
             let message = format!("shipped functions have set {limit} timers, which is the limit");
@@ -197,7 +197,7 @@ impl EngineState {
     }
 
     /// Removes the timers and calls of a task. Returns the numbers of the timers, and of the calls' callbacks.
-    pub fn remove_pending_of(&self, task: &Rc<Task>) -> (Vec<u64>, Vec<u64>) {
+    pub(super) fn remove_pending_of(&self, task: &Rc<Task>) -> (Vec<u64>, Vec<u64>) {
         let mut callbacks = Vec::new();
         self.calls.borrow_mut().retain(|_, call| {
             let other = !Rc::ptr_eq(&call.task, task);
@@ -210,7 +210,7 @@ impl EngineState {
     }
 
     /// Returns how many calls and timers are pending.
-    pub fn pending(&self) -> usize {
+    pub(super) fn pending(&self) -> usize {
         self.calls.borrow().len() + self.timers.borrow().len()
     }
 
@@ -222,22 +222,22 @@ impl EngineState {
     }
 
     /// Adds a task that must be answered.
-    pub fn add_task(&self, task: &Rc<Task>) {
+    pub(super) fn add_task(&self, task: &Rc<Task>) {
         self.unanswered.borrow_mut().insert(task.id, task.clone());
     }
 
     /// Returns all tasks that nobody has answered.
-    pub fn unanswered(&self) -> Vec<Rc<Task>> {
+    pub(super) fn unanswered(&self) -> Vec<Rc<Task>> {
         self.unanswered.borrow().values().cloned().collect()
     }
 
     /// Returns the tasks that nobody has answered and whose deadline has passed.
-    pub fn overdue(&self) -> Vec<Rc<Task>> {
+    pub(super) fn overdue(&self) -> Vec<Rc<Task>> {
         self.unanswered.borrow().values().filter(|task| !task.has_caller()).cloned().collect()
     }
 
     /// Answers a task, unless it has an answer.
-    pub fn answer(&self, task: &Task, reply: Reply) {
+    pub(super) fn answer(&self, task: &Task, reply: Reply) {
         if task.unanswered.replace(false) {
             self.unanswered.borrow_mut().remove(&task.id);
             (self.emit)(Output::Answer { id: task.id, reply });
@@ -245,13 +245,13 @@ impl EngineState {
     }
 
     /// Answers a task with what its own code returned, passed to the callback or threw. The code may continue.
-    pub fn answer_by_code(&self, task: &Task, reply: Reply) {
+    pub(super) fn answer_by_code(&self, task: &Task, reply: Reply) {
         task.answered_by_code.set(task.has_caller());
         self.answer(task, reply);
     }
 
     /// Answers a task with what its code passed to the callback.
-    pub fn answer_by_callback<'js>(&self, ctx: &Ctx<'js>, task: &Task, error: &Js<'js>, value: &Js<'js>) {
+    pub(super) fn answer_by_callback<'js>(&self, ctx: &Ctx<'js>, task: &Task, error: &Js<'js>, value: &Js<'js>) {
         if !task.unanswered.get() {
             return;
         }
@@ -273,7 +273,7 @@ impl EngineState {
     }
 
     /// Answers a task with an error that its code did not catch. If the task has an answer, reports the error instead.
-    pub fn report(&self, task: &Task, error: CallError) {
+    pub(super) fn report(&self, task: &Task, error: CallError) {
         if task.unanswered.get() {
             self.answer_by_code(task, Err(error));
         } else {
@@ -284,7 +284,7 @@ impl EngineState {
     // ---- errors ----
 
     /// Converts the error that ended some code.
-    pub fn error_of(&self, ctx: &Ctx<'_>, error: Error) -> CallError {
+    pub(super) fn error_of(&self, ctx: &Ctx<'_>, error: Error) -> CallError {
         if let Some(reason) = self.meter.stopped() {
             // the pending exception is a consequence of the interrupt
             drop(ctx.catch());
@@ -301,7 +301,7 @@ impl EngineState {
     }
 
     /// Converts a value that was thrown, or that a promise was rejected with.
-    pub fn error_of_thrown<'js>(&self, ctx: &Ctx<'js>, thrown: &Js<'js>) -> CallError {
+    pub(super) fn error_of_thrown<'js>(&self, ctx: &Ctx<'js>, thrown: &Js<'js>) -> CallError {
         match self.to_value(ctx, thrown) {
             Ok(value) => CallError::from_value(value),
             Err(_) => {
@@ -315,7 +315,7 @@ impl EngineState {
     }
 
     /// Notes that a promise was rejected while it had no handler, or that it has a handler now.
-    pub fn track_rejection<'js>(&self, ctx: &Ctx<'js>, promise: usize, reason: Js<'js>, has_handler: bool) {
+    pub(super) fn track_rejection<'js>(&self, ctx: &Ctx<'js>, promise: usize, reason: Js<'js>, has_handler: bool) {
         let mut rejections = self.rejections.borrow_mut();
         if has_handler {
             rejections.retain(|other| other.promise != promise);
@@ -325,7 +325,7 @@ impl EngineState {
     }
 
     /// Removes all rejections that have no handler, and returns the reason of the first.
-    pub fn take_rejection(&self) -> Option<Persistent<Js<'static>>> {
+    pub(super) fn take_rejection(&self) -> Option<Persistent<Js<'static>>> {
         self.rejections.take().into_iter().next().map(|rejection| rejection.reason)
     }
 }

@@ -25,7 +25,7 @@ pub(super) struct Task {
 }
 
 impl Task {
-    pub fn new(id: u64, origin: Origin) -> Rc<Task> {
+    pub(super) fn new(id: u64, origin: Origin) -> Rc<Task> {
         Rc::new(Task {
             id,
             origin,
@@ -38,14 +38,14 @@ impl Task {
     }
 
     /// Returns whether the caller still waits for an answer.
-    pub fn has_caller(&self) -> bool {
+    pub(super) fn has_caller(&self) -> bool {
         self.unanswered.get() && !self.origin.time_left().is_zero()
     }
 
     /// Returns the origin of a call that the code makes now. This is the origin of the invocation, so that the code can
     /// make no call after its deadline. Code that has answered and continues gets a new deadline for each call, but a
     /// node still counts these calls as nested: code that never stops takes no capacity from callers outside.
-    pub fn origin(&self, clock: Clock) -> Origin {
+    pub(super) fn origin(&self, clock: Clock) -> Origin {
         if self.answered_by_code.get() { Origin::starting(DEFAULT_DEADLINE, clock) } else { self.origin.clone() }
     }
 }

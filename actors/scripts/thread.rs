@@ -62,7 +62,7 @@ impl EngineThread {
     ///
     /// # Errors
     /// If the operating system cannot start a thread.
-    pub fn start(config: EngineConfig, outputs: UnboundedSender<Output>) -> std::io::Result<EngineThread> {
+    pub(super) fn start(config: EngineConfig, outputs: UnboundedSender<Output>) -> std::io::Result<EngineThread> {
         let mailbox = Arc::new(Mailbox { queue: Mutex::default(), changed: Condvar::new() });
         let thread = EngineThread { mailbox: mailbox.clone() };
         std::thread::Builder::new().name("chinwag-scripts".to_owned()).stack_size(STACK).spawn(move || {
@@ -83,17 +83,17 @@ impl EngineThread {
     }
 
     /// Returns whether both handles are of the same thread.
-    pub fn is(&self, other: &EngineThread) -> bool {
+    pub(super) fn is(&self, other: &EngineThread) -> bool {
         Arc::ptr_eq(&self.mailbox, &other.mailbox)
     }
 
-    pub fn send(&self, input: Input) {
+    pub(super) fn send(&self, input: Input) {
         self.mailbox.lock().inputs.push_back(input);
         self.mailbox.changed.notify_one();
     }
 
     /// Removes an invocation from the queue, if it has not started.
-    pub fn cancel(&self, id: u64) {
+    pub(super) fn cancel(&self, id: u64) {
         let mut queue = self.mailbox.lock();
         let index =
             queue.inputs.iter().position(|input| matches!(input, Input::Run(invocation) if invocation.id == id));
@@ -104,17 +104,17 @@ impl EngineThread {
     }
 
     /// Makes the thread end when it returns to the queue.
-    pub fn close(&self) {
+    pub(super) fn close(&self) {
         self.mailbox.lock().closed = true;
         self.mailbox.changed.notify_one();
     }
 
-    pub fn has_ended(&self) -> bool {
+    pub(super) fn has_ended(&self) -> bool {
         self.mailbox.lock().ended
     }
 
     /// Abandons the thread, which `count` includes until it ends. Returns the messages that it has not taken.
-    pub fn abandon(&self, count: &Arc<AtomicUsize>) -> VecDeque<Input> {
+    pub(super) fn abandon(&self, count: &Arc<AtomicUsize>) -> VecDeque<Input> {
         let mut queue = self.mailbox.lock();
         queue.closed = true;
         if !queue.ended && queue.abandoned.is_none() {

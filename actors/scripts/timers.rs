@@ -27,24 +27,24 @@ pub(super) struct Timers {
 }
 
 impl Timers {
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.timers.len()
     }
 
     /// Adds a timer under a number that no other has.
-    pub fn insert(&mut self, number: u64, timer: Timer) {
+    pub(super) fn insert(&mut self, number: u64, timer: Timer) {
         self.schedule.insert((timer.due, number));
         self.timers.insert(number, timer);
     }
 
-    pub fn remove(&mut self, number: u64) -> Option<Timer> {
+    pub(super) fn remove(&mut self, number: u64) -> Option<Timer> {
         let timer = self.timers.remove(&number)?;
         self.schedule.remove(&(timer.due, number));
         Some(timer)
     }
 
     /// Removes all timers of a task, and returns their numbers.
-    pub fn remove_all_of(&mut self, task: &Rc<Task>) -> Vec<u64> {
+    pub(super) fn remove_all_of(&mut self, task: &Rc<Task>) -> Vec<u64> {
         let of_task = self.timers.iter().filter(|(_, timer)| Rc::ptr_eq(&timer.task, task));
         let numbers: Vec<u64> = of_task.map(|(number, _)| *number).collect();
         for number in &numbers {
@@ -54,12 +54,12 @@ impl Timers {
     }
 
     /// Returns when the next timer is due.
-    pub fn next_due(&self) -> Option<Instant> {
+    pub(super) fn next_due(&self) -> Option<Instant> {
         self.schedule.first().map(|(due, _)| *due)
     }
 
     /// Returns the first `limit` timers that are due, in order.
-    pub fn due(&self, now: Instant, limit: usize) -> Vec<u64> {
+    pub(super) fn due(&self, now: Instant, limit: usize) -> Vec<u64> {
         self.schedule.iter().take_while(|(due, _)| *due <= now).take(limit).map(|(_, number)| *number).collect()
     }
 }

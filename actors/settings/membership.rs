@@ -1,4 +1,4 @@
-//! What a node's membership is told.
+//! How a node takes part in membership.
 //!
 //! | knob | unit, range | default |
 //! |---|---|---|
@@ -17,26 +17,34 @@ use chinwag_protocol::{
     swim,
 };
 
-/// How a node takes part.
+/// How a node takes part in membership.
+///
+/// ```
+/// use chinwag_actors::settings::{MembershipSettings, Settings};
+/// let membership = MembershipSettings { seeds: vec!["127.0.0.1:8080".parse()?], ..MembershipSettings::default() };
+/// let settings = Settings { membership, ..Settings::default() };
+/// # assert!(settings.membership.on);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MembershipSettings {
-    /// Whether it does. Off it probes nobody, sets no timer and holds nothing; others see that it lives, as they see it
-    /// of any node that answers calls.
+    /// Whether the node takes part. If it does not, it probes no peer, sets no timer and holds no view; other members see that
+    /// it is alive, as they see it of any node that answers calls.
     pub on: bool,
-    /// How failures are detected.
+    /// How the node detects failures.
     pub detection: swim::SwimConfig,
-    /// Whom to join through: each in turn, again and again, until one answers.
+    /// The nodes to join through. The node tries them in turn, again and again, until one answers.
     pub seeds: Vec<Seed>,
-    /// Groups that it is to be in: on this node from the start, on the others once a seed has answered.
+    /// The groups that the node is in: on this node from the start, and on the other members once a seed has answered.
     pub groups: Vec<Gid>,
-    /// The name of the cluster. Nodes of clusters with different names never become members of each other, whoever asks
-    /// for it. Default: empty, which is a name like any other.
+    /// The name of the cluster. Nodes of clusters with different names never become members of each other, even if an operator
+    /// asks for it. Default: the empty name, which is a name like any other.
     pub cluster: String,
-    /// How many events are kept for a subscriber that is slow to take them; past that it is told how many it missed.
-    /// Range: 1 to 65,536. Default 1,024, a guess: the loss of that many nodes at once.
+    /// How many events are kept for a slow subscriber. A subscriber that falls further behind gets an event that says how many
+    /// it missed. Range: 1 to 65,536. Default: 1,024, a guess: the loss of that many nodes at once.
     pub events: usize,
-    /// How often a stream of server-sent events that has none says that it lives. Time, from 1 ms, default 15 s: what proxies
-    /// take for dead is a minute, as a rule.
+    /// How often a stream of server-sent events without events sends a comment, so that its client knows that the node is
+    /// alive. Range: from 1 ms. Default: 15 s, because most proxies close a connection that is silent for a minute.
     pub heartbeat: Duration,
 }
 
@@ -55,13 +63,18 @@ impl Default for MembershipSettings {
 }
 
 impl MembershipSettings {
-    /// A node that takes no part.
+    /// Returns the settings of a node that does not take part.
+    ///
+    /// ```
+    /// use chinwag_actors::settings::MembershipSettings;
+    /// assert!(!MembershipSettings::off().on);
+    /// ```
     pub fn off() -> MembershipSettings {
         MembershipSettings { on: false, ..MembershipSettings::default() }
     }
 
-    /// The defaults with a protocol period of `interval` instead of a second, and every other time in proportion. A
-    /// process stopped for less than 2.2 periods then counts as slow, not dead.
+    /// Returns the defaults with a protocol period of `interval` instead of a second, and every other time in proportion. A
+    /// process that is stopped for less than 2.2 periods counts as slow, not dead.
     ///
     /// ```
     /// use chinwag_actors::settings::MembershipSettings;
@@ -75,7 +88,15 @@ impl MembershipSettings {
     }
 }
 
-/// Where a node may be that knows the others. A name may stand for many addresses; each is tried.
+/// The host and port of a node to join through. If a host name has several addresses, the node tries each of them.
+///
+/// ```
+/// use chinwag_actors::settings::Seed;
+/// let seed: Seed = "node.example:8080".parse()?;
+/// assert_eq!((seed.host(), seed.port()), ("node.example", 8080));
+/// assert_eq!(seed.to_string(), "node.example:8080");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seed {
     host: String,
@@ -83,12 +104,24 @@ pub struct Seed {
 }
 
 impl Seed {
-    /// A host name or IP address.
+    /// The host name or IP address.
+    ///
+    /// ```
+    /// # use chinwag_actors::settings::Seed;
+    /// assert_eq!("node.example:8080".parse::<Seed>()?.host(), "node.example");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// TCP port.
+    /// The TCP port.
+    ///
+    /// ```
+    /// # use chinwag_actors::settings::Seed;
+    /// assert_eq!("node.example:8080".parse::<Seed>()?.port(), 8080);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -106,7 +139,7 @@ impl From<&NodeAddr> for Seed {
     }
 }
 
-/// Reads `HOST:PORT`, an IPv6 address in brackets.
+/// Reads `HOST:PORT`. An IPv6 address is in brackets.
 impl FromStr for Seed {
     type Err = AddrError;
 

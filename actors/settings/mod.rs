@@ -5,22 +5,29 @@ mod membership;
 pub use self::membership::{MembershipSettings, Seed};
 use crate::scripts::ScriptSettings;
 
-/// The bounds of one node. Each refuses with `Busy` rather than let a queue grow.
+/// The bounds of one node, and how it runs shipped functions and takes part in membership. Past a bound the node refuses with
+/// `Busy`, so that no queue grows without limit.
+///
+/// ```
+/// use chinwag_actors::settings::Settings;
+/// let settings = Settings { calls_in_flight: 64, ..Settings::default() };
+/// assert_eq!(settings.calls_to_a_peer, 256);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Calls under way that came from outside or from this program. Range: from 1. Default 1,024, a guess: at 5 s a
-    /// call that is what a slow group call of every client costs, and holds the memory of as many bodies.
+    /// The number of calls under way that came from outside or from this program. Range: from 1. Default: 1,024, a guess. Each
+    /// call holds the memory of a body, for up to 5 s by default.
     pub calls_in_flight: usize,
-    /// Calls under way that other calls made. They have room of their own, so that two full nodes that relay to each
-    /// other do not lock. Default 4,096: a call fans out.
+    /// The number of calls under way that other calls made. They are counted separately, so that two full nodes that relay calls
+    /// to each other do not deadlock. Range: from 1. Default: 4,096, because a call of a group makes one call for each member.
     pub relayed_calls_in_flight: usize,
-    /// Calls under way to one peer. Default 256: each holds a connection.
+    /// The number of calls under way to one peer. Each holds a connection. Default: 256.
     pub calls_to_a_peer: usize,
-    /// Calls that wait for a place on the way to one peer, within their deadlines. Default 4,096.
+    /// The number of calls that wait, within their deadlines, until fewer calls to the same peer are under way. Default: 4,096.
     pub calls_waiting_for_a_peer: usize,
-    /// Whether shipped functions run, and within which bounds.
+    /// Whether the node runs shipped functions, and within which bounds.
     pub scripts: ScriptSettings,
-    /// How the node takes part in membership. Its probes are bound by none of the above.
+    /// How the node takes part in membership. The bounds above do not apply to its requests.
     pub membership: MembershipSettings,
 }
 

@@ -92,7 +92,7 @@ async fn start(
 }
 
 /// A handle with a long deadline.
-fn patient(node: &Node) -> chinwag::actors::handle::Node {
+fn patient(node: &Node) -> chinwag::actors::handle::NodeHandle {
     node.with_deadline(MAX_DEADLINE)
 }
 
@@ -119,7 +119,7 @@ pub(super) async fn run(mut args: RunArgs, outputs: &Outputs) -> Ended {
     };
     let whole = async {
         patient(&node).evaluate(source).await?;
-        match node.scripts_idle().await? {
+        match node.handle().scripts_idle().await? {
             None => Ok(()),
             Some(uncaught) => Err(uncaught),
         }
@@ -163,7 +163,7 @@ pub(super) async fn repl(args: ReplArgs, outputs: &Outputs) -> Ended {
         lines.serve(&patient(&node), &format!("{sid}> ")).await;
         if !lines.by_hand() {
             // Piped input is done when its callbacks are done. An error of a callback is shown like any other.
-            if let Ok(Some(why)) = node.scripts_idle().await {
+            if let Ok(Some(why)) = node.handle().scripts_idle().await {
                 outputs.err.line(format_args!("Uncaught {}", uncaught(&why)));
             }
         }

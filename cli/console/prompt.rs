@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use chinwag::{Output, actors::handle::Node};
+use chinwag::{Output, actors::handle::NodeHandle};
 use rustyline::{
     Completer, CompletionType, Config, Editor, Helper, Highlighter, Hinter, Validator,
     completion::Completer as Completing, error::ReadlineError, history::DefaultHistory,
@@ -85,7 +85,7 @@ impl Lines {
     }
 
     /// Runs each line on the node, until there are no more.
-    pub(super) async fn serve(&self, node: &Node, prompt: &str) {
+    pub(super) async fn serve(&self, node: &NodeHandle, prompt: &str) {
         let take = |slot: &Mutex<Option<_>>| slot.lock().unwrap_or_else(PoisonError::into_inner).take();
         let editor = self.editor.lock().unwrap_or_else(PoisonError::into_inner).take();
         let (Some(editor), Some(mut asks)) = (editor, take(&self.asks)) else { return };
@@ -200,7 +200,7 @@ fn read(
 }
 
 /// The names of an object's properties, its own and inherited ones.
-async fn names(node: &Node, path: &str) -> Vec<String> {
+async fn names(node: &NodeHandle, path: &str) -> Vec<String> {
     let source = format!(
         "(() => {{ const names = new Set(); try {{ for (let o = Object({path}); o != null; o = Object.getPrototypeOf(o)) \
          for (const name of Object.getOwnPropertyNames(o)) names.add(name); }} catch {{}} return [...names].join(' '); }})()"

@@ -1,25 +1,25 @@
-//! The way out over HTTP.
+//! The HTTP client: a [`Transport`] that carries calls as HTTP requests.
 //!
-//! awc's own bounds are left aside, as each spans what it should not: its connection limit is one for all hosts, and
-//! its timer stops at the answer's head. The calls to each peer are bounded by the actor that sends them, and the whole
-//! exchange, from connecting to the last byte, by the call's deadline. Idle connections are closed before the server
-//! at the other end would, so that none is closed under a request.
+//! The bounds of awc are switched off: its connection limit spans all hosts, and its timer stops at the head of the answer.
+//! Instead, the actor that sends the calls bounds those to each peer, and the call's deadline bounds the whole exchange, from
+//! connecting to the last byte. The client closes an idle connection before a server of this crate would, so that no server
+//! closes a connection on which a request is being sent.
 //!
-//! awc looks at its idle connections only when their own peer is called again, so those to a peer that is called no more
-//! would stay, open files all of them. Hence connections are kept in a pool that is left after a
-//! while ([`HttpTransport::pool_life`]), with what it holds: those in use go on until their calls have ended.
+//! awc closes the idle connections to a peer only when that peer is called again, so connections to a peer that is never called
+//! again would stay open. Connections are therefore kept in a pool that is dropped after a while
+//! ([`HttpTransport::pool_life`]), with its idle connections; those in use go on until their calls have ended.
 //!
-//! A server may close an idle connection sooner. If it says when (`Keep-Alive: timeout=5`, as Node.js does), the connection
-//! is not used in the last second before that. If it closes the connection just as a request is sent, a call that is
-//! [repeatable](Call::is_repeatable) is sent again, once, over a fresh connection; any other call is `Interrupted`, since it
-//! may have been performed.
+//! A server may close an idle connection sooner. If it says when (`Keep-Alive: timeout=5`, as Node.js does), the client does not
+//! use the connection in the last second before that. If the server closes the connection while a request is being sent, a
+//! call that is [repeatable](Call::is_repeatable) is sent again, once, over a fresh connection. Any other call is
+//! `Interrupted`, because it may have been performed.
 //!
-//! [`call_kept`](Transport::call_kept) has connections of its own, one to each of at most [`MOST_KEPT`](HttpTransport::MOST_KEPT) peers, which end
-//! only when the peer has not been called so for a minute.
+//! [`call_kept`](Transport::call_kept) has connections of its own, one to each of at most
+//! [`MOST_KEPT`](HttpTransport::MOST_KEPT) peers. Such a connection ends only when the peer has not been called this way for a
+//! minute.
 //!
-//! What all calls of one method on one node have in common, the most of a request's head, is made once and kept for as
-//! long as it is among the last in use: to write a URL, have it parsed, and fill a new map of headers took more than a
-//! message through an actor does.
+//! Most of a request's head is the same in all calls of one method on one node. It is made once, and the heads that were used
+//! last are kept: writing a URL, parsing it, and filling a new map of headers took longer than a message to an actor.
 
 use std::{
     cell::{Cell, RefCell},
@@ -56,22 +56,22 @@ use super::{
 /// How long an unused connection is kept. Shorter than the server's [`KEEP_ALIVE`](super::server::KEEP_ALIVE).
 const IDLE: Duration = Duration::from_secs(20);
 
-/// How long a pool of connections is used, from its first call on. At 30 s a peer that is called all the time is connected
-/// to anew twice a minute, and a connection that nobody uses is closed within twice that.
+/// How long a pool of connections is used, from its first call on. With 30 s, a peer that is called all the time gets a new
+/// connection twice a minute, and an unused connection is closed within a minute.
 const POOL: Duration = Duration::from_secs(30);
 
-/// How many heads of requests are kept. Each takes some 1.3 kB; a guess at how many methods, times peers, are called over
-/// and over by a node that is in a hurry.
+/// How many heads of requests are kept. Each takes about 1.3 kB. This is a guess at how many methods, times peers, a busy node
+/// calls over and over.
 const HEADS: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 
-/// How long a kept connection that is not used stays open. Shorter than the server's
-/// [`KEEP_ALIVE`](super::server::KEEP_ALIVE), and several times as long as the time between two probes of a peer.
+/// How long an unused kept connection stays open. Shorter than the server's [`KEEP_ALIVE`](super::server::KEEP_ALIVE), and
+/// several times as long as the time between two probes of a peer.
 const KEPT: Duration = Duration::from_secs(60);
 
-/// How many heads of requests are kept with each kept connection. They carry one or two methods.
+/// How many heads of requests are kept with each kept connection, which carries one or two methods.
 const KEPT_HEADS: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 
-/// What cannot stand in a path segment as it is.
+/// The characters that a path segment has only in percent-encoded form.
 const SEGMENT: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -90,24 +90,36 @@ const SEGMENT: &AsciiSet = &CONTROLS
     .add(b'[')
     .add(b']');
 
-/// Carries calls as HTTP requests. Made on the thread that uses it.
+/// Carries calls as HTTP requests. It is made on the thread that uses it.
+///
+/// ```
+/// use chinwag::{Call, Gid, HttpTransport, Limits, Node, actors::transport::Transport};
+/// # actix_web::rt::System::new().block_on(async {
+/// # let node = Node::builder().port(0).start().await?;
+/// let transport = HttpTransport::new(Limits::default());
+/// let call = Call::new(Gid::local(), "status", "get", vec!["sid".into()]);
+/// let sid = transport.call(node.addr(), call).await?.into_value();
+/// assert_eq!(sid.as_str(), Some(node.sid().as_str()));
+/// # node.stop().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
 #[derive(Clone)]
 pub struct HttpTransport {
-    /// None where nobody has been called for a while.
+    /// The pool in use, or `None` if no peer has been called for a while.
     pool: Rc<RefCell<Option<Pool>>>,
-    /// How long one is used.
+    /// How long a pool is used.
     life: Duration,
     kept: Rc<RefCell<LruCache<Peer, Kept>>>,
-    /// How long a kept connection stays open unused.
+    /// How long an unused kept connection stays open.
     kept_life: Duration,
     limits: Rc<Limits>,
 }
 
-/// A node by its address.
+/// The address of a node.
 type Peer = (EcoString, u16);
 
-/// The connection that is kept open to one peer. A client of its own has it, because awc closes the idle connections of a
-/// client only all at once.
+/// The connection that is kept open to one peer. It has a client of its own, because awc can only close all idle connections of
+/// a client at once.
 struct Kept {
     pool: Pool,
     used: Instant,
@@ -129,7 +141,7 @@ struct Pool {
     heads: LruCache<Target, FrozenClientRequest>,
 }
 
-/// A method on a node, which is what a head names.
+/// The method of a node that a head names.
 #[derive(PartialEq, Eq, Hash)]
 struct Target {
     ip: EcoString,
@@ -153,7 +165,7 @@ impl Target {
 }
 
 impl Pool {
-    /// An empty one, whose connections are used for as long as `life`, and kept unused for as long as `idle`.
+    /// An empty pool, whose connections are used for as long as `life`, and kept unused for as long as `idle`.
     fn new(idle: Duration, life: Duration, heads: NonZeroUsize) -> Pool {
         let connector = awc::Connector::new().connector(connect()).limit(0);
         let connector = connector.conn_keep_alive(idle).conn_lifetime(life);
@@ -162,12 +174,12 @@ impl Pool {
         Pool { client: client.finish(), heads: LruCache::new(heads) }
     }
 
-    /// What is the same in all requests that make this call.
+    /// Returns the part of the head that all requests for this method of this node have in common.
     fn head(&mut self, to: &NodeAddr, call: &Call) -> Result<FrozenClientRequest, FreezeRequestError> {
         let Pool { client, heads } = self;
         let make = || {
             let mut request = client.put(url(to, call));
-            // a new request has room for many more
+            // a new request has room for many more headers
             *request.headers_mut() = HeaderMap::with_capacity(3);
             let request = request
                 .insert_header((HOST, to.authority()))
@@ -180,23 +192,24 @@ impl Pool {
 }
 
 impl HttpTransport {
-    /// How many peers a transport keeps a connection to for [`call_kept`](Transport::call_kept). The one that was called so
-    /// the longest ago makes room for the next. A guess: several times as many as a node has reason to watch so.
+    /// The number of peers to which a transport keeps a connection for [`call_kept`](Transport::call_kept). The connection that
+    /// was used least recently makes room for the next. This is a guess: several times as many peers as a node watches this
+    /// way.
     pub const MOST_KEPT: usize = 32;
 
-    /// A client with connections of its own.
+    /// Returns a transport with connections of its own. The limits bound the answers that it reads.
     pub fn new(limits: Limits) -> HttpTransport {
         let kept = Rc::new(RefCell::new(LruCache::unbounded()));
         HttpTransport { pool: Rc::default(), life: POOL, kept, kept_life: KEPT, limits: Rc::new(limits) }
     }
 
-    /// Leaves its connections to end after so long. Default 30 s.
+    /// Sets how long connections are used. Default: 30 s.
     #[must_use]
     pub fn pool_life(self, life: Duration) -> HttpTransport {
         HttpTransport { life, ..self }
     }
 
-    /// Closes a kept connection that has not been used for so long. Default 60 s; a server keeps it for 75 s.
+    /// Sets how long an unused kept connection stays open. A server keeps it for 75 s. Default: 60 s.
     #[must_use]
     pub fn kept_life(self, kept_life: Duration) -> HttpTransport {
         HttpTransport { kept_life, ..self }
@@ -208,7 +221,7 @@ impl HttpTransport {
             let (left, life) = (Rc::downgrade(&self.pool), self.life);
             actix_web::rt::spawn(async move {
                 tokio::time::sleep(life).await;
-                // a transport that is gone has none
+                // a transport that is gone has no pool
                 if let Some(pool) = left.upgrade() {
                     pool.take();
                 }
@@ -218,7 +231,8 @@ impl HttpTransport {
         used.head(to, call)
     }
 
-    /// The head of a call on the kept connection to a peer, and the turn there. None while another call is under way on it.
+    /// Returns the head of a call on the kept connection to a peer, and the turn on that connection. `None` while another call is
+    /// under way on it.
     fn kept_head(&self, to: &NodeAddr, call: &Call) -> Result<Option<(FrozenClientRequest, Turn)>, FreezeRequestError> {
         let mut peers = self.kept.borrow_mut();
         if peers.is_empty() {
@@ -229,7 +243,7 @@ impl HttpTransport {
             peers.pop_lru();
         }
         let kept = peers.get_or_insert_mut(peer, || Kept {
-            // a connection that is in use does not grow too old
+            // a connection that is in use is kept however old it is
             pool: Pool::new(self.kept_life, Duration::MAX, KEPT_HEADS),
             used: Instant::now(),
             under_way: Rc::default(),
@@ -243,14 +257,14 @@ impl HttpTransport {
         Ok(Some((head, Turn(kept.under_way.clone()))))
     }
 
-    /// Closes the kept connections that are used no more, until there are none.
+    /// Starts a task that closes unused kept connections, until there are no kept connections.
     fn close_unused(&self) {
         let (kept, life) = (Rc::downgrade(&self.kept), self.kept_life);
         actix_web::rt::spawn(async move {
             let mut wake = Instant::now() + life;
             loop {
                 tokio::time::sleep_until(wake).await;
-                // a transport that is gone has none
+                // a transport that is gone has no connections
                 let Some(peers) = kept.upgrade() else { return };
                 let mut peers = peers.borrow_mut();
                 let now = Instant::now();
@@ -268,8 +282,8 @@ impl HttpTransport {
         });
     }
 
-    /// Makes a call with this head. One that can be repeated is made again if its connection had been idle and ended before
-    /// any of the answer arrived.
+    /// Makes a call with this head. A repeatable call is made again if its connection had been idle and ended before any of the
+    /// answer arrived.
     async fn exchange(&self, to: &NodeAddr, call: &Call, head: &FrozenClientRequest, deadline: Instant) -> Reply {
         let exchange = Exchange::new(false);
         let reply = exchange.run(self.attempt(&exchange, to, call, head, deadline)).await;
@@ -313,7 +327,7 @@ impl HttpTransport {
             why => broke_off(&why),
         })?;
         exchange.complete(response.headers());
-        // awc takes the end of the connection for the end of the body
+        // awc reports the end of the connection as the end of the body
         let announced = response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         if announced.is_some_and(|length: usize| length != body.len()) {
             return Err(broke_off(&format!("it has {} bytes of {}", body.len(), announced.unwrap_or_default())));
@@ -325,7 +339,7 @@ impl HttpTransport {
             )
         };
         let (error, value) = wire::decode_pair(&body, &self.limits).map_err(|why| bad(&why))?;
-        // where there was no call there is no group whose members failed: an object is one error, as people are told it
+        // if there was no call, an object is not a group's errors by member but one error in plain form
         if !response.status().is_success() && !error.is_nullish() {
             return Err(CallError::from_value(error));
         }
@@ -340,7 +354,7 @@ impl Transport for HttpTransport {
             let unknown = |why: &dyn std::fmt::Display| {
                 CallError::new(ErrorKind::Unreachable, format!("the name {host} stands for no address: {why}"))
             };
-            // `localhost` is no other node than 127.0.0.1, whatever a resolver prefers
+            // `localhost` is the node 127.0.0.1, even if a resolver prefers another address
             if host::canonical(&host).parse::<IpAddr>().is_ok() {
                 return Ok(vec![NodeAddr::new(host, port)]);
             }
@@ -370,8 +384,8 @@ impl Transport for HttpTransport {
         .boxed_local()
     }
 
-    /// Over a connection that stays open for a minute after its last use. If a call is under way on it, this one is an
-    /// ordinary call, so that it does not wait for the other.
+    /// Makes a call over a connection that stays open for a minute after its last use. If another call is under way on it, this
+    /// is an ordinary call, so that it does not wait for the other.
     fn call_kept(&self, to: &NodeAddr, call: Call) -> LocalBoxFuture<'static, Reply> {
         let deadline = Instant::now() + call.context.time_left;
         let (transport, to) = (self.clone(), to.clone());
@@ -387,14 +401,14 @@ impl Transport for HttpTransport {
 }
 
 fn unreachable(to: &NodeAddr, why: &FreezeRequestError) -> CallError {
-    CallError::new(ErrorKind::Unreachable, format!("{to} is not where a node can be: {why}"))
+    CallError::new(ErrorKind::Unreachable, format!("{to} is not a valid address of a node: {why}"))
 }
 
 fn late(to: &NodeAddr, call: &Call) -> CallError {
     CallError::new(ErrorKind::DeadlineExceeded, format!("{to} did not answer {call} in time"))
 }
 
-/// Where a call goes.
+/// The URL of a call.
 fn url(to: &NodeAddr, call: &Call) -> String {
     let names = [call.gid.as_str(), &call.service, &call.method];
     let authority = to.authority();
@@ -408,7 +422,7 @@ fn url(to: &NodeAddr, call: &Call) -> String {
     url
 }
 
-/// What a request that was not answered means for whether it was performed.
+/// The error of a request that was not answered. Its kind says whether the call may have been performed.
 fn refused(to: &NodeAddr, why: &SendRequestError) -> CallError {
     let kind = match why {
         SendRequestError::Connect(ConnectError::Disconnected) => ErrorKind::Interrupted,

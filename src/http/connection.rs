@@ -1,16 +1,16 @@
-//! The client's connections, wrapped so that an exchange knows what its connection has been through.
+//! The connections of the HTTP client, wrapped so that an exchange knows the state of its connection.
 //!
 //! ```text
-//! the pool looks for an idle connection  -> poll_read while idle: "closed" if its server is about to close it, or if the
-//!                                           exchange needs a fresh connection; the pool then drops it and goes on looking
-//! the request is written                 -> the exchange learns its connection, and whether that had been idle
-//! the first byte of the answer is read   -> the request has arrived: from now on its loss is a broken answer
-//! the answer is complete                 -> idle, for at most what the server's `Keep-Alive: timeout` allows
+//! the pool looks for an idle connection  -> poll_read returns "closed" if the server is about to close the connection, or if
+//!                                           the exchange needs a fresh one; the pool drops the connection and goes on
+//! the request is written                 -> the exchange learns its connection, and whether the connection had been idle
+//! the first byte of the answer is read   -> the request has arrived, so a connection that ends now has broken the answer
+//! the answer is complete                 -> the connection is idle, for as long as the server's `Keep-Alive: timeout` allows
 //! ```
 //!
-//! awc tells its caller none of this and keeps one idle time for all servers, but it reads from an idle connection
-//! before it uses it, and drops the connection if that read finds the end. The exchange is a task-local value, as awc has
-//! no other way to hand anything from the caller of a request to the socket that carries it.
+//! awc reports none of this to its caller and has one idle time for all servers. But it reads from an idle connection before it
+//! uses the connection, and drops it if the read finds the end. The exchange is a task-local value, because awc has no other
+//! way to pass a value from the caller of a request to the socket.
 
 use std::{
     cell::{Cell, RefCell},
@@ -33,8 +33,8 @@ use tokio::{
     time::Instant,
 };
 
-/// How much earlier than its server does a client stop using an idle connection: for the time that the answer took to
-/// arrive and that the next request takes. A guess, larger than any round trip within a group.
+/// How long before its server closes an idle connection the client stops using it. This covers the time that the last answer
+/// took to arrive and that the next request takes. It is a guess, larger than any round trip within a group.
 const MARGIN: Duration = Duration::from_secs(1);
 
 tokio::task_local! {
@@ -46,31 +46,31 @@ tokio::task_local! {
 pub(super) struct Exchange(Rc<Progress>);
 
 struct Progress {
-    /// Whether idle connections are passed over.
+    /// Whether the exchange uses no idle connection.
     fresh: bool,
     /// The connection that the request was written to.
     over: RefCell<Option<Rc<State>>>,
 }
 
 impl Exchange {
-    /// An exchange over any connection, or over one that is opened for it.
+    /// An exchange over any connection, or, if `fresh`, over one that is opened for it.
     pub(super) fn new(fresh: bool) -> Exchange {
         Exchange(Rc::new(Progress { fresh, over: RefCell::default() }))
     }
 
-    /// Runs a part of the exchange. Whatever it reads and writes counts as the exchange's.
+    /// Runs a part of the exchange. The sockets that it reads and writes then know the exchange.
     pub(super) async fn run<F: Future>(&self, part: F) -> F::Output {
         EXCHANGE.scope(self.clone(), part).await
     }
 
     /// Whether the request was written to a connection that had been idle, and no byte of an answer has been read. If the
-    /// exchange has failed, its server most likely closed the connection at that moment, as servers do.
+    /// exchange has failed, the server most likely closed the idle connection at that moment.
     pub(super) fn is_unanswered_after_idle(&self) -> bool {
         let over = self.0.over.borrow();
         over.as_ref().is_some_and(|state| state.reused.get() && !state.answered.get())
     }
 
-    /// Takes note that the answer is complete, and of how long its server keeps the connection.
+    /// Records that the answer is complete, and how long its server keeps the connection.
     pub(super) fn complete(&self, headers: &HeaderMap) {
         if let Some(state) = &*self.0.over.borrow() {
             state.idle_since.set(Some(Instant::now()));
@@ -81,7 +81,7 @@ impl Exchange {
     }
 }
 
-/// The idle time after which a server says that it closes a connection: `Keep-Alive: timeout=5, max=100`.
+/// Reads the idle time after which a server says that it closes a connection: `Keep-Alive: timeout=5, max=100`.
 fn stated_timeout(headers: &HeaderMap) -> Option<Duration> {
     let parameters = headers.get("keep-alive")?.to_str().ok()?.split(',');
     let seconds = parameters.filter_map(|parameter| {
@@ -92,16 +92,16 @@ fn stated_timeout(headers: &HeaderMap) -> Option<Duration> {
     seconds.min().map(Duration::from_secs)
 }
 
-/// What a connection has been through.
+/// The state of a connection.
 #[derive(Debug, Default)]
 struct State {
-    /// None while an exchange is under way, and before the first.
+    /// When the connection became idle. `None` while an exchange is under way, and before the first.
     idle_since: Cell<Option<Instant>>,
-    /// None where the server does not say.
+    /// How long the connection can be idle. `None` if the server does not say.
     most_idle: Cell<Option<Duration>>,
     /// Whether the connection was idle before the latest exchange.
     reused: Cell<bool>,
-    /// Whether any of the latest exchange's answer has been read.
+    /// Whether any byte of the latest exchange's answer has been read.
     answered: Cell<bool>,
 }
 
@@ -113,7 +113,7 @@ impl State {
     }
 }
 
-/// A connection of the client's.
+/// A connection of the client.
 #[derive(Debug)]
 pub(super) struct Socket {
     stream: TcpStream,
@@ -125,7 +125,7 @@ impl AsyncRead for Socket {
         if self.state.idle_since.get().is_some() {
             let fresh = EXCHANGE.try_with(|exchange| exchange.0.fresh).unwrap_or(false);
             if fresh || self.state.is_spent(Instant::now()) {
-                // nothing is read: the end
+                // a read of nothing is the end of the connection
                 return Poll::Ready(Ok(()));
             }
         }
@@ -144,7 +144,7 @@ impl AsyncWrite for Socket {
             self.state.reused.set(true);
             self.state.answered.set(false);
         }
-        // a connection outside an exchange is nobody's
+        // an error means that no exchange uses the connection
         let _ = EXCHANGE.try_with(|exchange| {
             exchange.0.over.borrow_mut().get_or_insert_with(|| self.state.clone());
         });
@@ -174,7 +174,7 @@ impl ActixStream for Socket {
 #[derive(Clone)]
 pub(super) struct Connect<S>(S);
 
-/// What opens the client's connections.
+/// Returns the service that opens the client's connections.
 pub(super) fn connect()
 -> Connect<impl Service<ConnectInfo<Uri>, Response = Connected<Uri, TcpStream>, Error = ConnectError> + Clone> {
     Connect(actix_tls::connect::Connector::default().service())

@@ -4,11 +4,11 @@
 //! event: failed
 //! data: {"event":"failed","sid":"8bc87","nid":"…","node":{"ip":"127.0.0.1","port":8080},"life":1763841270123,"turn":0,"by":"…"}
 //!
-//! :                                   a comment, so that whoever listens knows that the node is there
+//! :                                   a comment, which shows the client that the node is alive
 //! ```
 //!
-//! The events are those from the request on; the stream ends when the node stops. A client that is slow to read is
-//! sent `lagged`, with how many it missed.
+//! The stream has the events from the request on, and ends when the node stops. A client that reads slowly gets the event
+//! `lagged`, with the number of events that it missed.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -18,7 +18,7 @@ use actix_web::{
     web::Bytes,
 };
 use chinwag_actors::{
-    handle::Node,
+    handle::NodeHandle,
     local::membership::{Event, Events},
 };
 use chinwag_protocol::{call::ErrorKind, wire::Form};
@@ -27,11 +27,11 @@ use tokio::time::timeout;
 
 use super::response::refuse;
 
-/// Where they are found.
+/// The path of the stream.
 pub(crate) const EVENTS: &str = "/local/membership/events";
 
-/// Answers with the events from now on, or says each `heartbeat` that there are none.
-pub(crate) async fn stream(node: &Node, heartbeat: Duration) -> HttpResponse {
+/// Answers with the events from now on, and with a comment after each `heartbeat` without an event.
+pub(crate) async fn stream(node: &NodeHandle, heartbeat: Duration) -> HttpResponse {
     let events = match node.events().await {
         Ok(events) => events,
         Err(error) => {
@@ -45,7 +45,7 @@ pub(crate) async fn stream(node: &Node, heartbeat: Duration) -> HttpResponse {
     HttpResponse::Ok()
         .content_type("text/event-stream")
         .insert_header((header::CACHE_CONTROL, "no-store"))
-        // the head goes out at once, so that the client knows that it misses nothing from here on
+        // the head is sent at once, so that the client knows that it misses no event from now on
         .streaming(
             stream::once(async { Ok(Bytes::from_static(b":\n\n")) })
                 .chain(lines(events, heartbeat.max(Duration::from_millis(1)))),
@@ -63,7 +63,7 @@ fn lines(events: Events, heartbeat: Duration) -> impl futures_util::Stream<Item 
 }
 
 fn line(event: &Event) -> String {
-    // an event holds nothing that JSON has no form for
+    // JSON can represent every event
     let json = serde_json::to_string(&event.to_value()).unwrap_or_default();
     format!("event: {}\ndata: {json}\n\n", event.name())
 }

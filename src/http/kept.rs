@@ -6,23 +6,23 @@
 //! the connection ends                 -> report(node, peer), once
 //! ```
 //!
-//! A process that dies closes all of its sockets, so the end of such a connection is the first that others see of its
-//! death. It proves nothing: the peer may have closed the connection for want of use. A node that is stopping closes its
-//! connections itself, and therefore reports none.
+//! A process that ends closes all of its sockets, so the end of such a connection is the first sign of it. It is no proof: the
+//! peer may have closed a connection that it no longer used. A node that is stopping closes its connections itself, and
+//! therefore reports none.
 
 use std::{any::Any, cell::RefCell, fmt, sync::Arc};
 
 use actix_web::{HttpRequest, dev::Extensions};
-use chinwag_actors::handle::Node;
+use chinwag_actors::handle::NodeHandle;
 use chinwag_protocol::{call::Call, identity::NodeAddr, value::Value};
 
-/// What is done when a connection that a peer kept open has ended. Called on the node's own thread.
+/// A closure that is called, on the node's own thread, when a connection that a peer kept open has ended.
 pub(crate) struct Report(Box<Reporter>);
 
-type Reporter = dyn Fn(&Node, NodeAddr) + Send + Sync;
+type Reporter = dyn Fn(&NodeHandle, NodeAddr) + Send + Sync;
 
 impl Report {
-    pub(crate) fn new(report: impl Fn(&Node, NodeAddr) + Send + Sync + 'static) -> Report {
+    pub(crate) fn new(report: impl Fn(&NodeHandle, NodeAddr) + Send + Sync + 'static) -> Report {
         Report(Box::new(report))
     }
 }
@@ -36,7 +36,7 @@ impl fmt::Debug for Report {
 /// A connection to this node. It is dropped when the connection has ended.
 struct Connection {
     report: Arc<Report>,
-    keeper: RefCell<Option<(Node, NodeAddr)>>,
+    keeper: RefCell<Option<(NodeHandle, NodeAddr)>>,
 }
 
 impl Drop for Connection {
@@ -49,14 +49,14 @@ impl Drop for Connection {
     }
 }
 
-/// What an [`HttpServer`](actix_web::HttpServer) does with each new connection.
+/// Returns the closure that an [`HttpServer`](actix_web::HttpServer) calls with each new connection.
 pub(crate) fn watch(report: Arc<Report>) -> impl Fn(&dyn Any, &mut Extensions) + Send + Sync + 'static {
     move |_, data| {
         data.insert(Connection { report: report.clone(), keeper: RefCell::default() });
     }
 }
 
-/// The peer that a call states to keep its connection open: the sender of a `ping` that says so.
+/// Returns the peer that keeps the connection of a call open: the sender of a `ping` that says so.
 pub(crate) fn keeper(call: &Call) -> Option<NodeAddr> {
     if !call.is_protocol() || call.method != "ping" {
         return None;
@@ -68,8 +68,8 @@ pub(crate) fn keeper(call: &Call) -> Option<NodeAddr> {
     NodeAddr::from_value(stated.get("from")?).ok()
 }
 
-/// Remembers whose connection a request came over. A connection has one keeper, the last that said so.
-pub(crate) fn note(request: &HttpRequest, node: &Node, peer: NodeAddr) {
+/// Records that a peer keeps the connection of a request open. A connection has one keeper, the last peer that said so.
+pub(crate) fn note(request: &HttpRequest, node: &NodeHandle, peer: NodeAddr) {
     if let Some(connection) = request.conn_data::<Connection>() {
         *connection.keeper.borrow_mut() = Some((node.clone(), peer));
     }

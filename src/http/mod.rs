@@ -1,4 +1,4 @@
-//! Calls as HTTP requests: `PUT /GID/SERVICE/METHOD` with an array of arguments, answered `[error, value]`.
+//! Calls as HTTP requests: `PUT /GID/SERVICE/METHOD` with an array of arguments, which is answered with `[error, value]`.
 
 mod client;
 mod connection;
@@ -11,19 +11,19 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 
 pub use client::HttpTransport;
 
-// names and values that are read once, not for every call
+// these names and values are parsed once and not for every call
 
-/// Milliseconds the caller still waits.
+/// How long the caller still waits, in milliseconds.
 pub(crate) static DEADLINE: HeaderName = HeaderName::from_static("chinwag-deadline");
-/// How many calls this one is nested in.
+/// The number of calls that the call is nested in.
 pub(crate) static DEPTH: HeaderName = HeaderName::from_static("chinwag-depth");
 /// An id that follows a call across nodes.
 pub(crate) static REQUEST: HeaderName = HeaderName::from_static("chinwag-request");
 /// The version of the protocol. Nodes one version apart work together.
 pub(crate) static VERSION: HeaderName = HeaderName::from_static("chinwag-version");
-/// [`PROTOCOL_VERSION`], as a header has it.
+/// [`PROTOCOL_VERSION`], as the value of a header.
 pub(crate) static THIS_VERSION: HeaderValue = HeaderValue::from_static(PROTOCOL_VERSION);
-/// Every body is JSON.
+/// The content type of every body.
 pub(crate) static JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// This node's version of the protocol.

@@ -1,4 +1,4 @@
-//! What a request is answered with: a pair of error and value, in the form in which the request came.
+//! The responses to requests: a pair of error and value, in the form of the request's body.
 
 use actix_web::{
     HttpResponse,
@@ -12,12 +12,12 @@ use chinwag_protocol::{
 
 use super::{JSON, THIS_VERSION, VERSION};
 
-/// The largest body, in bytes, after which a connection is kept. Each end's buffers grow to what has gone through them
-/// and stay so for as long as the connection is kept: after a burst of answers of 8 MB, each idle connection would hold
-/// as much. A new connection costs less than a body of this size.
+/// The largest body, in bytes, after which a connection is kept. The buffers at each end grow to the largest body, and stay so
+/// large for as long as the connection is kept: after a burst of answers of 8 MB, each idle connection would hold as much. A
+/// new connection costs less than a body of this size.
 pub(super) const LARGE: usize = 64 << 10;
 
-/// Refuses a request. A node that is stopping closes the connection, too.
+/// Refuses a request. A node that is stopping also closes the connection.
 pub(super) fn refuse(status: StatusCode, error: CallError, form: Form) -> HttpResponse {
     log::debug!(target: "chinwag::http", "refused: {error}");
     let ends = error.kind == ErrorKind::Stopping;
@@ -28,7 +28,7 @@ pub(super) fn refuse(status: StatusCode, error: CallError, form: Form) -> HttpRe
     response
 }
 
-/// The answer to a request, after which its connection is closed if either was large.
+/// Answers a request. The connection is then closed if the request's body or the answer was large.
 pub(super) fn respond(status: StatusCode, reply: Reply, form: Form, large: bool) -> HttpResponse {
     let (error, value): (Value, Value) = reply_to_pair(reply);
     let body = wire::encode_pair(&error, &value, form);

@@ -1,4 +1,4 @@
-//! The way in over HTTP: each request becomes a [`Call`], each reply a response.
+//! The HTTP server: each request becomes a [`Call`], and each reply a response.
 //!
 //! ```text
 //! PUT /GID/SERVICE/METHOD   [argument, …]  -> 200  [error, value]
@@ -7,11 +7,12 @@
 //! anything else                            -> 4xx  [error, null]
 //! ```
 //!
-//! A body in the wire's typed form is answered in it, a plain JSON array (or no body) in plain JSON. A failed call is
-//! still a 200, as its callers are programs that read the pair; other statuses mean that there was no call.
+//! A body in the wire's typed form is answered in that form, and a plain JSON array or an empty body in plain JSON. A failed
+//! call is answered with status 200, because its callers are programs that read the pair. Other statuses mean that there was
+//! no call.
 //!
-//! Whoever cannot name the node is not let in: a request's `Host` must be one of the node's own addresses or
-//! localhost, so that a web page, which can make a browser ask for any name, drives no node.
+//! The `Host` of a request must be one of the node's own addresses or localhost. Otherwise a web page, which can make a browser
+//! send requests under any name, could control a node.
 
 use std::{
     borrow::Cow,
@@ -33,7 +34,7 @@ use actix_web::{
     },
     web::{self, Bytes, BytesMut},
 };
-use chinwag_actors::handle::Node;
+use chinwag_actors::handle::NodeHandle;
 use chinwag_protocol::{
     call::{Call, CallContext, CallError, DEFAULT_DEADLINE, ErrorKind, MAX_DEPTH},
     host,
@@ -51,52 +52,53 @@ use super::{
     response::{LARGE, refuse, respond},
 };
 
-/// How long an unused connection is kept. Longer than any client of ours keeps one.
+/// How long an unused connection is kept. Longer than the clients in this crate keep one.
 pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
-/// How long a client may take to send a request's head.
+/// How long a client may take to send the head of a request.
 pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a client may take to send a body: the largest within it at 3 Mbit/s. A guess. Never past the call's deadline.
+/// How long a client may take to send a body, if the call's deadline is not earlier. This is a guess: the largest body arrives
+/// in time at 3 Mbit/s.
 pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How many of the largest bodies a node holds that have not arrived in whole; past that it is busy. What has arrived is
-/// bounded by the calls under way. A guess.
+/// The bound on bodies that have not arrived completely, as a number of bodies of the largest size. Past it the node is busy.
+/// Complete bodies are bounded by the calls under way. This is a guess.
 const BODIES: usize = 32;
 
 /// What the requests of one node share.
 #[derive(Debug)]
 pub(crate) struct Door {
-    /// Under which names the node may be asked.
+    /// The names under which the node answers requests.
     pub hosts: Hosts,
     pub limits: Limits,
-    /// The node's, for the ids of requests that bear none.
+    /// The node's SID, for the ids of requests that have none.
     pub sid: Sid,
-    /// Requests being answered.
+    /// The number of requests that are being answered.
     pub under_way: AtomicUsize,
-    /// Bytes held of bodies that have not arrived in whole.
+    /// The number of bytes of bodies that have not arrived completely.
     pub gathered: AtomicUsize,
-    /// Set when even the protocols' own calls are answered no longer. The node refuses all others before
-    /// ([`Node::is_stopping`]).
+    /// Set when the node no longer answers even gossip and membership. It refuses all other calls earlier, from
+    /// [`NodeHandle::is_stopping`] on.
     pub closed: AtomicBool,
-    /// Of a stream of events.
+    /// How often a stream of events sends a comment while there are none.
     pub heartbeat: Duration,
-    /// For the same ids.
+    /// The number of ids that the node has given to requests.
     pub served: AtomicU64,
 }
 
 /// The names by which a node is known.
 #[derive(Clone, Debug)]
 pub(crate) struct Hosts {
-    /// The names it was given, in their canonical form.
+    /// The node's names, in canonical form.
     pub names: Vec<String>,
-    /// Bound to every address, it answers to any of them; a name, which a stranger's server can point anywhere, has to
-    /// be one of its own.
+    /// Whether the node is bound to every address. It then also answers under any IP address, but under no other names, because
+    /// anyone can point a name to the node.
     pub any_address: bool,
 }
 
 impl Hosts {
-    /// Whether a `Host` header names the node: one of its hosts with or without a port, and nothing before or behind.
+    /// Whether a `Host` header names the node. The header must be a host with or without a port, and nothing else.
     fn admits(&self, header: &str) -> bool {
         let Some(name) = host::of_authority(header).map(host::canonical) else { return false };
         self.names.iter().any(|own| *own == name)
@@ -118,7 +120,7 @@ pub(crate) async fn serve(request: ServiceRequest) -> Result<ServiceResponse, ac
     let mut request = Asked(Some(request));
     let response = match &mut request.0 {
         Some(request) => answer(request).await,
-        // it is taken below
+        // this does not happen: the request is taken below
         None => HttpResponse::InternalServerError().finish(),
     };
     request.answered(response)
@@ -126,8 +128,8 @@ pub(crate) async fn serve(request: ServiceRequest) -> Result<ServiceResponse, ac
 
 /// A request that is cleared when it has been answered, or when nobody waits for its answer any more.
 ///
-/// actix-web keeps up to 128 requests as they are, and uses them again: each with the buffer in which its head arrived,
-/// which has up to 128 kB if a body followed.
+/// actix-web keeps up to 128 requests for reuse, each with the buffer in which its head arrived. The buffer can have 128 kB if
+/// a body followed.
 struct Asked(Option<ServiceRequest>);
 
 impl Asked {
@@ -146,7 +148,7 @@ impl Drop for Asked {
     }
 }
 
-/// Drops what a request's head says, and keeps the room for the next one.
+/// Clears the head of a request, and keeps its allocations for the next request.
 fn clear(request: &mut ServiceRequest) {
     let head = request.head_mut();
     head.headers_mut().clear();
@@ -155,9 +157,9 @@ fn clear(request: &mut ServiceRequest) {
 }
 
 async fn answer(request: &mut ServiceRequest) -> HttpResponse {
-    let (node, door) = (request.app_data::<web::Data<Node>>(), request.app_data::<web::Data<Arc<Door>>>());
+    let (node, door) = (request.app_data::<web::Data<NodeHandle>>(), request.app_data::<web::Data<Arc<Door>>>());
     let (Some(node), Some(door)) = (node.cloned(), door.cloned()) else {
-        // the server does not run without them
+        // this does not happen: the server has both
         return HttpResponse::InternalServerError().finish();
     };
     door.under_way.fetch_add(1, Ordering::AcqRel);
@@ -167,7 +169,7 @@ async fn answer(request: &mut ServiceRequest) -> HttpResponse {
         return refuse(StatusCode::SERVICE_UNAVAILABLE, error, Form::Typed);
     }
     if request.headers().get_all(header::HOST).count() > 1 {
-        // which of them a proxy or a browser meant is a guess
+        // nobody can tell which of them a proxy or a browser meant
         let error = CallError::new(ErrorKind::BadCall, "the request has more than one Host header");
         return refuse(StatusCode::BAD_REQUEST, error, Form::Plain);
     }
@@ -196,7 +198,7 @@ async fn answer(request: &mut ServiceRequest) -> HttpResponse {
                 return refuse(StatusCode::SERVICE_UNAVAILABLE, error, form);
             }
             let keeper = kept::keeper(&call);
-            // it may take long
+            // the call may take long, and does not need the request
             clear(request);
             let name = log::log_enabled!(target: "chinwag::http", log::Level::Debug).then(|| call.to_string());
             let reply = node.dispatch(call).await;
@@ -212,8 +214,8 @@ async fn answer(request: &mut ServiceRequest) -> HttpResponse {
     }
 }
 
-/// The name that a request's sender knows the node by. No browser leaves it out. What proxies say (`Forwarded`,
-/// `X-Forwarded-Host`) does not count: anyone can say it.
+/// Returns the name under which the sender of a request addresses the node. Every browser states one. The headers of proxies
+/// (`Forwarded`, `X-Forwarded-Host`) do not count, because anyone can send them.
 fn named_host(request: &ServiceRequest) -> Option<Cow<'_, str>> {
     match request.headers().get(header::HOST) {
         Some(host) => Some(String::from_utf8_lossy(host.as_bytes())),
@@ -221,7 +223,7 @@ fn named_host(request: &ServiceRequest) -> Option<Cow<'_, str>> {
     }
 }
 
-/// Why a request is no call, and in which form its sender reads that. Until the body tells, a program is assumed.
+/// Why a request is not a call, and the form of the response. The form is typed until the body shows otherwise.
 struct Refusal {
     status: StatusCode,
     error: CallError,
@@ -234,21 +236,21 @@ impl Refusal {
     }
 }
 
-/// What a request asks for.
+/// The call that a request makes.
 struct Asking {
     call: Call,
-    /// In which form its answer is read.
+    /// The form of the answer.
     form: Form,
-    /// Its body was larger than [`LARGE`].
+    /// Whether the body was larger than [`LARGE`].
     large: bool,
 }
 
-/// Reads the call out of a request.
-async fn read(request: &ServiceRequest, body: Payload, node: &Node, door: &Door) -> Result<Asking, Refusal> {
+/// Reads the call of a request.
+async fn read(request: &ServiceRequest, body: Payload, node: &NodeHandle, door: &Door) -> Result<Asking, Refusal> {
     let bad = |message: String| Refusal::new(StatusCode::BAD_REQUEST, message);
     let (gid, service, method) = path(request.path()).map_err(bad)?;
     let mut call = Call::new(gid, service, method, Vec::new());
-    // before the body, which a node that is stopping need not wait for
+    // this comes before the body, so that a node that is stopping does not wait for the body
     let stopping = |error| Refusal { error, ..Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "") };
     node.check_admits(&call).map_err(stopping)?;
     let mut context = context(request).map_err(|error| Refusal { error, ..bad(String::new()) })?;
@@ -264,7 +266,7 @@ async fn read(request: &ServiceRequest, body: Payload, node: &Node, door: &Door)
         Ok(Err(Unread::TooLarge)) => return Err(too_large()),
         Ok(Err(Unread::Busy)) => {
             let error =
-                CallError::new(ErrorKind::Busy, "this node holds as many bodies as it takes that have yet to arrive");
+                CallError::new(ErrorKind::Busy, "this node has too many bodies that have not arrived completely");
             return Err(Refusal { error, ..Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "") });
         }
         Ok(Err(Unread::BrokeOff(why))) => return Err(bad(format!("the body broke off: {why}"))),
@@ -293,7 +295,7 @@ enum Unread {
     BrokeOff(PayloadError),
 }
 
-/// A body's part of all that is held of those that have yet to arrive.
+/// The share of one body in the bytes of all bodies that have not arrived completely.
 struct Share<'a> {
     of: &'a AtomicUsize,
     bytes: usize,
@@ -313,8 +315,8 @@ impl Drop for Share<'_> {
     }
 }
 
-/// All of a body. Most come in one piece and are not copied: actix-web's own reader takes 32 kB of memory for the least of
-/// them.
+/// Reads all of a body. Most bodies come in one piece and are not copied. The reader of actix-web takes 32 kB of memory even
+/// for the smallest body.
 async fn whole(mut body: Payload, door: &Door) -> Result<Bytes, Unread> {
     let most = door.limits.bytes;
     let within = |length: usize| if length <= most { Ok(()) } else { Err(Unread::TooLarge) };
@@ -323,7 +325,7 @@ async fn whole(mut body: Payload, door: &Door) -> Result<Bytes, Unread> {
     within(first.len())?;
     let mut share = Share { of: &door.gathered, bytes: 0 };
     let mut piece = match next().now_or_never() {
-        // as a rule that was all
+        // in most cases the body is complete
         Some(piece) => piece?,
         None => {
             share.add(first.len(), BODIES * most)?;
@@ -346,7 +348,7 @@ async fn whole(mut body: Payload, door: &Door) -> Result<Bytes, Unread> {
     Ok(gathered.freeze())
 }
 
-/// The group, service and method that a path names.
+/// Reads the group, the service and the method that a path names.
 fn path(path: &str) -> Result<(Gid, EcoString, EcoString), String> {
     let shown = || -> String { path.chars().take(128).collect() };
     let decode = |segment| -> Result<Cow<'_, str>, String> {
@@ -363,7 +365,7 @@ fn path(path: &str) -> Result<(Gid, EcoString, EcoString), String> {
     Ok((gid, decode(service)?.into(), decode(method)?.into()))
 }
 
-/// What travels with the call.
+/// Reads the context of a call from the headers of its request.
 fn context(request: &ServiceRequest) -> Result<CallContext, CallError> {
     let text = |name: &HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
     let number = |name: &HeaderName| {
@@ -402,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_nodes_own_names_are_let_in() {
+    fn only_requests_under_the_nodes_own_names_are_admitted() {
         let hosts = Hosts { names: vec!["127.0.0.1".into(), "node.example".into()], any_address: false };
         for host in [
             "[::ffff:127.0.0.1]:80",
@@ -418,7 +420,7 @@ mod tests {
         for host in ["evil.example", "evil.example:8080", "localhost.evil.example", "10.0.0.1", "", "[fe80::1]:1"] {
             assert!(!hosts.admits(host), "{host}");
         }
-        // nor does a name let in what stands beside it
+        // a valid name with something before or after it is not admitted
         for host in [
             "[::1]evil.example",
             "[::1]:80evil.example",

@@ -202,6 +202,6 @@ async fn a_call_from_another_node_is_performed_like_a_local_one() {
     let nodes = nodes(2).await;
     let call = Call::new(Gid::local(), "counter", "add", vec![Value::from(2)]);
     assert_eq!(nodes[0].call_on(nodes[1].addr(), call.clone()).await.unwrap().into_value(), Value::from(2));
-    assert_eq!(nodes[1].dispatch(call).await.unwrap().into_value(), Value::from(4));
+    assert_eq!(nodes[1].handle().dispatch(call).await.unwrap().into_value(), Value::from(4));
     stop(nodes).await;
 }

@@ -4,7 +4,7 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
 
 use chinwag::{
     Call, CallError, ErrorKind, Gid, Nid, NodeAddr, Value,
-    actors::{environment::Environment, handle::Node, node, settings::Settings, transport::Transport},
+    actors::{environment::Environment, handle::NodeHandle, node, settings::Settings, transport::Transport},
     membership,
     protocol::{
         call::{Answer, Reply},
@@ -17,7 +17,7 @@ use tokio::{task::LocalSet, time::Instant};
 /// Which nodes run, which names lead to them, which requests they have made, and what goes wrong.
 #[derive(Default)]
 pub struct Network {
-    pub nodes: RefCell<BTreeMap<Nid, Node>>,
+    pub nodes: RefCell<BTreeMap<Nid, NodeHandle>>,
     /// The addresses of each host name.
     pub names: RefCell<BTreeMap<String, Vec<NodeAddr>>>,
     /// The receiver and the method of every request so far.
@@ -83,7 +83,7 @@ impl Transport for NetworkTransport {
 
 impl Network {
     /// Starts a node in the group `web`, which joins through the seed.
-    pub fn start(self: &Rc<Network>, at: &NodeAddr, seed: Option<&str>) -> Node {
+    pub fn start(self: &Rc<Network>, at: &NodeAddr, seed: Option<&str>) -> NodeHandle {
         let seeds = seed.iter().map(|seed| seed.parse().unwrap()).collect();
         let groups = vec![Gid::new("web").unwrap()];
         let membership = membership::Settings { seeds, groups, ..membership::Settings::default() };
@@ -91,7 +91,7 @@ impl Network {
     }
 
     /// Starts a node in the life with this number.
-    pub fn start_life(self: &Rc<Network>, at: &NodeAddr, life: u64, membership: membership::Settings) -> Node {
+    pub fn start_life(self: &Rc<Network>, at: &NodeAddr, life: u64, membership: membership::Settings) -> NodeHandle {
         let port = at.port().to_le_bytes();
         let mut seed = [7; 32];
         seed[..2].copy_from_slice(&port);
@@ -126,7 +126,8 @@ pub fn at(port: u16) -> NodeAddr {
 }
 
 /// Whether a node has another one in its view of a group.
-pub async fn sees(node: &Node, gid: &str, nid: Nid) -> bool {
+pub async fn sees(node: &impl AsRef<NodeHandle>, gid: &str, nid: Nid) -> bool {
+    let node = node.as_ref();
     node.groups().get(gid).await.is_ok_and(|members| members.contains(&nid))
 }
 
@@ -137,7 +138,8 @@ pub fn in_virtual_time(test: impl AsyncFnOnce(Rc<Network>)) {
 }
 
 /// The status of a member in another node's list.
-pub async fn status(node: &Node, nid: Nid) -> Option<Status> {
+pub async fn status(node: &impl AsRef<NodeHandle>, nid: Nid) -> Option<Status> {
+    let node = node.as_ref();
     let list = node.membership().list().await.unwrap();
     list.values().find(|member| member.node.nid() == nid).map(|member| member.status)
 }

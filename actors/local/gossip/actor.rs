@@ -138,7 +138,7 @@ impl Gossip {
                 log::debug!(target: "chinwag::gossip", "gossip does not start in {gid}: {why}");
             }
         }
-        context.run_later(self.state.clock.truly(self.search_interval), Gossip::search_groups);
+        context.run_later(self.state.clock.to_real(self.search_interval), Gossip::search_groups);
     }
 
     /// Handles a timer of a group's state machine.

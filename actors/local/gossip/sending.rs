@@ -62,7 +62,7 @@ impl Gossip {
                 Output::Cancel { .. } => {}
                 Output::Timer { after, timer } => {
                     let (gid, instance) = (gid.clone(), group.instance);
-                    let handle = context.run_later(self.state.clock.truly(after), move |gossip, context| {
+                    let handle = context.run_later(self.state.clock.to_real(after), move |gossip, context| {
                         gossip.timer(&gid, instance, timer, context)
                     });
                     if let Some(replaced) = group.timer(timer).replace(handle) {

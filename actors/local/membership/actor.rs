@@ -191,7 +191,7 @@ impl Membership {
         }
         if let Some(at) = due {
             let after = at.saturating_sub(self.state.now());
-            self.timer = Some((at, context.run_later(self.state.clock.truly(after), Membership::run_due_timers)));
+            self.timer = Some((at, context.run_later(self.state.clock.to_real(after), Membership::run_due_timers)));
         }
     }
 
