@@ -51,6 +51,7 @@ impl Membership {
 
 /// One member as `membership.list` has it, read back.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Standing {
     /// Where it is reached.
     pub node: NodeAddr,
