@@ -24,7 +24,7 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// Makes calls on nobody's behalf.
+    /// Makes calls on behalf of no other call.
     pub(crate) fn new(doors: Arc<Doors>) -> Caller {
         Caller { doors, origin: None, deadline: DEFAULT_DEADLINE }
     }
@@ -34,17 +34,17 @@ impl Caller {
         &self.doors
     }
 
-    /// The same node, whose calls are made on behalf of another call.
+    /// Returns a caller on the same node whose calls are made on behalf of another call.
     pub(crate) fn on_behalf_of(&self, origin: Origin) -> Caller {
         Caller { origin: Some(origin), ..self.clone() }
     }
 
-    /// The same node, whose calls are made on nobody's behalf.
+    /// Returns a caller on the same node whose calls are made on behalf of no other call.
     pub(crate) fn on_its_own(&self) -> Caller {
         Caller { origin: None, ..self.clone() }
     }
 
-    /// The same node, whose calls have this much time.
+    /// Returns a caller on the same node whose calls have this much time.
     pub(crate) fn with_deadline(&self, deadline: Duration) -> Caller {
         Caller { deadline: deadline.min(MAX_DEADLINE), ..self.clone() }
     }

@@ -1,6 +1,6 @@
 //! Which actor handles which messages, and the addresses of a node's actors.
 //!
-//! A door names messages, never an actor type, so whoever sends through one depends on [`crate::messages`] alone.
+//! A door names messages and no actor type, so a sender depends on [`crate::messages`] alone.
 
 use std::{
     fmt,
@@ -77,7 +77,7 @@ pub(crate) struct Doors {
     /// `None` on a node that does not take part in membership.
     pub membership: Option<Arc<dyn MembershipDoor>>,
     pub lifecycle: Arc<dyn LifecycleDoor>,
-    /// Whether there are members that nobody has heard from.
+    /// Whether there are members that no member has heard from.
     pub unheard: Arc<AtomicBool>,
     /// Set when the node is told to stop, and never cleared.
     pub stopping: AtomicBool,

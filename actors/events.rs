@@ -81,6 +81,7 @@ pub enum Event {
 
 /// The peer that an event is about.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Peer {
     /// The peer's identifier.
     pub nid: Nid,
@@ -148,6 +149,20 @@ impl Event {
 }
 
 /// The events of a subscriber, from its subscription on. The stream ends with the node.
+///
+/// ```
+/// use futures_util::StreamExt as _;
+/// # use chinwag_actors::{environment::Environment, node};
+/// # actix::System::new().block_on(async {
+/// # let node = node::start(Environment::isolated("127.0.0.1:8080".parse()?));
+/// let mut events = node.events().await?;
+/// # node.groups().put("pair", [node.addr().clone()]).await?;
+/// if let Some(event) = events.next().await {
+///     println!("{}: {:?}", event.name(), event.peer());
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
+#[must_use = "the stream yields events only if it is polled"]
 pub struct Events(Pin<Box<dyn Stream<Item = Event> + Send>>);
 
 impl Events {

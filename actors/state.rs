@@ -57,8 +57,8 @@ pub(crate) struct NodeState {
     pub scripts: Scripts,
     /// The map of groups, which outlives the actors that work on it.
     pub groups: RefCell<Groups>,
-    /// Whether there are members that no member has heard from. An answer of theirs is news, and group calls give them little
-    /// time.
+    /// Whether there are members that no member has heard from. An answer of such a member is news, and group calls give it
+    /// little time.
     pub unheard: Arc<AtomicBool>,
     chance: RefCell<ChaCha8Rng>,
 }

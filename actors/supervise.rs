@@ -159,7 +159,7 @@ impl<A: Actor<Context = Context<A>>> Supervised<A> {
         let (addr, mut task) = spawn(make.clone());
         on_start(&addr);
         let instance = Instance { addr, task: task.abort_handle(), closed: false };
-        // nobody else starts it meanwhile: actors start on the node's thread
+        // this cannot fail: actors start on the node's thread alone
         let _ = self.0.instance.set(Mutex::new(instance));
         let address = self.clone();
         actix::spawn(async move {

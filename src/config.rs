@@ -107,6 +107,12 @@ impl Config {
     ///
     /// # Errors
     /// [`ConfigError`], which names the rejected key.
+    ///
+    /// ```
+    /// use chinwag::{Config, protocol::value::{Object, Value}};
+    /// let typed = Value::Object([("prot", 8080)].into_iter().collect::<Object>());
+    /// assert!(Config::from_known_keys(&typed).is_err());
+    /// ```
     pub fn from_known_keys(value: &Value) -> Result<Config, ConfigError> {
         let mut keys = value.as_object().into_iter().flat_map(Object::keys);
         match keys.find(|key| !Config::KEYS.contains(key)) {
@@ -119,6 +125,14 @@ impl Config {
     ///
     /// # Errors
     /// [`ConfigError`], which names the rejected key.
+    ///
+    /// ```
+    /// use chinwag::{Config, protocol::value::{Object, Value}};
+    /// let value = Value::Object([("port", 8080), ("shelf", 3)].into_iter().collect::<Object>());
+    /// let config = Config::from_value(&value)?;
+    /// assert_eq!((config.port, config.extra.get("shelf")), (Some(8080), Some(&3.into())));
+    /// # Ok::<(), chinwag::ConfigError>(())
+    /// ```
     pub fn from_value(value: &Value) -> Result<Config, ConfigError> {
         let object = value.as_object().ok_or(ConfigError::NotAnObject(value.type_name()))?;
         let mut config = Config::default();
@@ -158,6 +172,13 @@ impl Config {
     ///
     /// # Errors
     /// [`ConfigError::Seed`], which quotes the rejected text.
+    ///
+    /// ```
+    /// let mut config = chinwag::Config::default();
+    /// config.join("node.example:8080")?;
+    /// assert!(config.join("node.example").is_err());
+    /// # Ok::<(), chinwag::ConfigError>(())
+    /// ```
     pub fn join(&mut self, seed: &str) -> Result<(), ConfigError> {
         let read = seed.parse().map_err(|why: AddrError| ConfigError::Seed(shown(seed), why.to_string()))?;
         self.settings.membership.seeds.push(read);
@@ -168,6 +189,13 @@ impl Config {
     ///
     /// # Errors
     /// [`ConfigError::Cluster`] if the name is longer than 64 bytes or has control characters.
+    ///
+    /// ```
+    /// let mut config = chinwag::Config::default();
+    /// config.cluster("kitchen")?;
+    /// assert_eq!(config.settings.membership.cluster, "kitchen");
+    /// # Ok::<(), chinwag::ConfigError>(())
+    /// ```
     pub fn cluster(&mut self, name: &str) -> Result<(), ConfigError> {
         if name.len() > MAX_CLUSTER_BYTES || name.chars().any(char::is_control) {
             return Err(ConfigError::Cluster(shown(name)));
@@ -180,6 +208,14 @@ impl Config {
     ///
     /// # Errors
     /// [`ConfigError::Group`], which quotes the rejected text.
+    ///
+    /// ```
+    /// let mut config = chinwag::Config::default();
+    /// config.group("lunch")?;
+    /// // every node is in `all`
+    /// assert!(config.group("all").is_err());
+    /// # Ok::<(), chinwag::ConfigError>(())
+    /// ```
     pub fn group(&mut self, gid: &str) -> Result<(), ConfigError> {
         let refused = || ConfigError::Group(shown(gid));
         let read = Gid::new(gid).map_err(|_| refused())?;

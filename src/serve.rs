@@ -43,7 +43,7 @@ use crate::{
     http::{
         HttpTransport,
         kept::{self, Report},
-        server::{self, Door, HEAD_TIMEOUT, Hosts, KEEP_ALIVE},
+        server::{self, HEAD_TIMEOUT, Hosts, KEEP_ALIVE, ServerState},
     },
     launcher::Children,
     node::{Node, ServerHandle},
@@ -54,7 +54,7 @@ const DRAIN: Duration = Duration::from_millis(1_500);
 
 /// How long the end of the runtime that started a node waits for the node to say farewell, to let calls finish, and to close
 /// its last connection.
-const HOST: Duration = Duration::from_millis(3_500);
+const RUNTIME_WAIT: Duration = Duration::from_millis(3_500);
 
 /// The stack of the thread that drives the server, in bytes. The actors run on another thread.
 const STACK: usize = 512 << 10;
@@ -90,7 +90,7 @@ pub(crate) async fn start(setup: Setup) -> Result<Node, StartError> {
     });
     let me = me.with_extra(extra(&config));
 
-    let door = Arc::new(Door {
+    let state = Arc::new(ServerState {
         hosts: hosts(&me, asked.ip(), &config),
         limits: config.limits.clone(),
         sid: me.sid(),
@@ -123,21 +123,21 @@ pub(crate) async fn start(setup: Setup) -> Result<Node, StartError> {
         ready,
         closed,
     };
-    let http = serve(listener, door.clone(), plan, report).map_err(bind)?;
+    let http = serve(listener, state.clone(), plan, report).map_err(bind)?;
     let (gone, going) = watch::channel(false);
     let running = Arc::new(OnceLock::new());
     let (alive, ended) = mpsc_std::channel();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
     let node_running = running.clone();
     let serving = move || {
-        runtime.block_on(until_stopped(http, door, stops, node_running, all_closed, gone));
+        runtime.block_on(until_stopped(http, state, stops, node_running, all_closed, gone));
         runtime.shutdown_background();
         drop(alive);
     };
     let thread = std::thread::Builder::new().name("chinwag-node".to_owned()).stack_size(STACK);
     thread.spawn(serving).map_err(StartError::Thread)?;
-    let host = Host { stop: stop.clone(), ended, over: false };
-    tokio::spawn(host.until_over(going.clone()));
+    let guard = RuntimeGuard { stop: stop.clone(), ended, over: false };
+    tokio::spawn(guard.until_over(going.clone()));
     // the worker starts the actors before it serves its first request
     let handle = started.await.map_err(|_| StartError::Worker)?;
     let _ = running.set(handle.clone());
@@ -147,14 +147,14 @@ pub(crate) async fn start(setup: Setup) -> Result<Node, StartError> {
 
 /// Stops the node when the runtime that started it ends. A task of that runtime holds it, and a runtime that ends drops its
 /// tasks, however its program shuts down.
-struct Host {
+struct RuntimeGuard {
     stop: mpsc::UnboundedSender<()>,
     /// Disconnects when the node's thread ends.
     ended: mpsc_std::Receiver<()>,
     over: bool,
 }
 
-impl Host {
+impl RuntimeGuard {
     async fn until_over(mut self, mut gone: watch::Receiver<bool>) {
         // an error means that the node's thread has ended
         let _ = gone.wait_for(|gone| *gone).await;
@@ -162,11 +162,11 @@ impl Host {
     }
 }
 
-impl Drop for Host {
+impl Drop for RuntimeGuard {
     fn drop(&mut self) {
         if !self.over && self.stop.send(()).is_ok() {
             // nothing is ever sent, so the wait ends with the thread or after this time
-            let _ = self.ended.recv_timeout(HOST);
+            let _ = self.ended.recv_timeout(RUNTIME_WAIT);
         }
     }
 }
@@ -235,7 +235,12 @@ impl Plan {
 }
 
 /// Starts the server with one worker, on whose thread the node's actors run, so that a call crosses no thread.
-fn serve(listener: TcpListener, door: Arc<Door>, plan: Plan, report: Report) -> io::Result<actix_web::dev::Server> {
+fn serve(
+    listener: TcpListener,
+    state: Arc<ServerState>,
+    plan: Plan,
+    report: Report,
+) -> io::Result<actix_web::dev::Server> {
     let plan = Arc::new(Mutex::new(Some(plan)));
     let running: Arc<Mutex<Option<NodeHandle>>> = Arc::default();
     let factory = move || {
@@ -247,7 +252,7 @@ fn serve(listener: TcpListener, door: Arc<Door>, plan: Plan, report: Report) -> 
             *running = Some(node);
             closed = Some(last);
         }
-        let app = App::new().app_data(web::Data::new(door.clone())).default_service(fn_service(server::serve));
+        let app = App::new().app_data(web::Data::new(state.clone())).default_service(fn_service(server::serve));
         let app = match closed {
             Some(closed) => app.app_data(closed),
             None => app,
@@ -271,7 +276,7 @@ fn serve(listener: TcpListener, door: Arc<Door>, plan: Plan, report: Report) -> 
 /// Serves until the node is told to stop. Then says farewell, lets the calls under way finish, and ends the server.
 async fn until_stopped(
     http: actix_web::dev::Server,
-    door: Arc<Door>,
+    state: Arc<ServerState>,
     mut stops: mpsc::UnboundedReceiver<()>,
     running: Arc<OnceLock<NodeHandle>>,
     closed: oneshot::Receiver<()>,
@@ -286,9 +291,9 @@ async fn until_stopped(
             let _ = tokio::time::timeout(membership::FAREWELL, node.farewell()).await;
         }
         handle.pause().await;
-        door.closed.store(true, Ordering::Release);
+        state.closed.store(true, Ordering::Release);
         let drained = async {
-            while door.under_way.load(Ordering::Acquire) > 0 {
+            while state.under_way.load(Ordering::Acquire) > 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             tokio::time::sleep(FLUSH).await;

@@ -263,7 +263,7 @@ impl NodeHandle {
         if let Some(membership) = &self.doors().membership {
             let closed = membership.deliver(Inputs::of([Input::Closed(peer.key())]));
             actix::spawn(async move {
-                // an error means that the node has ended, and watches nobody
+                // an error means that the node has ended
                 let _ = closed.await;
             });
         }

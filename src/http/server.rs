@@ -66,9 +66,9 @@ pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 /// Complete bodies are bounded by the calls under way. This is a guess.
 const BODIES: usize = 32;
 
-/// What the requests of one node share.
+/// The state that the requests of one node share.
 #[derive(Debug)]
-pub(crate) struct Door {
+pub(crate) struct ServerState {
     /// The names under which the node answers requests.
     pub hosts: Hosts,
     pub limits: Limits,
@@ -157,14 +157,15 @@ fn clear(request: &mut ServiceRequest) {
 }
 
 async fn answer(request: &mut ServiceRequest) -> HttpResponse {
-    let (node, door) = (request.app_data::<web::Data<NodeHandle>>(), request.app_data::<web::Data<Arc<Door>>>());
-    let (Some(node), Some(door)) = (node.cloned(), door.cloned()) else {
+    let (node, state) =
+        (request.app_data::<web::Data<NodeHandle>>(), request.app_data::<web::Data<Arc<ServerState>>>());
+    let (Some(node), Some(state)) = (node.cloned(), state.cloned()) else {
         // this does not happen: the server has both
         return HttpResponse::InternalServerError().finish();
     };
-    door.under_way.fetch_add(1, Ordering::AcqRel);
-    let _under_way = UnderWay(&door.under_way);
-    if door.closed.load(Ordering::Acquire) {
+    state.under_way.fetch_add(1, Ordering::AcqRel);
+    let _under_way = UnderWay(&state.under_way);
+    if state.closed.load(Ordering::Acquire) {
         let error = CallError::new(ErrorKind::Stopping, "the node is stopping");
         return refuse(StatusCode::SERVICE_UNAVAILABLE, error, Form::Typed);
     }
@@ -173,7 +174,7 @@ async fn answer(request: &mut ServiceRequest) -> HttpResponse {
         let error = CallError::new(ErrorKind::BadCall, "the request has more than one Host header");
         return refuse(StatusCode::BAD_REQUEST, error, Form::Plain);
     }
-    if let Some(host) = named_host(request).filter(|host| !door.hosts.admits(host)) {
+    if let Some(host) = named_host(request).filter(|host| !state.hosts.admits(host)) {
         let shown: String = host.chars().take(64).collect();
         let message = format!("the Host header names {shown:?}, which is not this node ({})", node.addr());
         return refuse(StatusCode::FORBIDDEN, CallError::new(ErrorKind::BadCall, message), Form::Plain);
@@ -183,14 +184,14 @@ async fn answer(request: &mut ServiceRequest) -> HttpResponse {
             let error = CallError::new(ErrorKind::Stopping, "the node is stopping");
             return refuse(StatusCode::SERVICE_UNAVAILABLE, error, Form::Plain);
         }
-        return events::stream(&node, door.heartbeat).await;
+        return events::stream(&node, state.heartbeat).await;
     }
     if request.method() != Method::PUT {
         let message = format!("Method {} not allowed: a call is PUT /GID/SERVICE/METHOD", request.method());
         return refuse(StatusCode::METHOD_NOT_ALLOWED, CallError::new(ErrorKind::BadCall, message), Form::Plain);
     }
     let body = request.take_payload();
-    match read(request, body, &node, &door).await {
+    match read(request, body, &node, &state).await {
         Err(Refusal { status, error, form }) => refuse(status, error, form),
         Ok(Asking { call, form, large }) => {
             // the node may have been told to stop while the body arrived
@@ -246,7 +247,12 @@ struct Asking {
 }
 
 /// Reads the call of a request.
-async fn read(request: &ServiceRequest, body: Payload, node: &NodeHandle, door: &Door) -> Result<Asking, Refusal> {
+async fn read(
+    request: &ServiceRequest,
+    body: Payload,
+    node: &NodeHandle,
+    state: &ServerState,
+) -> Result<Asking, Refusal> {
     let bad = |message: String| Refusal::new(StatusCode::BAD_REQUEST, message);
     let (gid, service, method) = path(request.path()).map_err(bad)?;
     let mut call = Call::new(gid, service, method, Vec::new());
@@ -255,13 +261,13 @@ async fn read(request: &ServiceRequest, body: Payload, node: &NodeHandle, door: 
     node.check_admits(&call).map_err(stopping)?;
     let mut context = context(request).map_err(|error| Refusal { error, ..bad(String::new()) })?;
 
-    let most = door.limits.bytes;
+    let most = state.limits.bytes;
     let too_large = || Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("a body has at most {most} bytes"));
     let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if announced.is_some_and(|length: u64| length > most as u64) {
         return Err(too_large());
     }
-    let body = match tokio::time::timeout(context.time_left.min(BODY_TIMEOUT), whole(body, door)).await {
+    let body = match tokio::time::timeout(context.time_left.min(BODY_TIMEOUT), whole(body, state)).await {
         Err(_) => return Err(bad("the body did not arrive in time".to_owned())),
         Ok(Err(Unread::TooLarge)) => return Err(too_large()),
         Ok(Err(Unread::Busy)) => {
@@ -275,14 +281,14 @@ async fn read(request: &ServiceRequest, body: Payload, node: &NodeHandle, door: 
     let arguments = if body.is_empty() {
         Arguments { form: Form::Plain, values: Vec::new() }
     } else {
-        wire::decode_arguments(&body, &door.limits).map_err(|why| {
+        wire::decode_arguments(&body, &state.limits).map_err(|why| {
             let typed = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
             Refusal { form: if typed { Form::Typed } else { Form::Plain }, ..bad(why.to_string()) }
         })?
     };
     if context.request.is_none() {
-        let number = door.served.fetch_add(1, Ordering::Relaxed);
-        context.request = Some(format!("{}-{number}", door.sid).into());
+        let number = state.served.fetch_add(1, Ordering::Relaxed);
+        context.request = Some(format!("{}-{number}", state.sid).into());
     }
     call.arguments = arguments.values;
     Ok(Asking { call: call.within(context), form: arguments.form, large: body.len() > LARGE })
@@ -317,13 +323,13 @@ impl Drop for Share<'_> {
 
 /// Reads all of a body. Most bodies come in one piece and are not copied. The reader of actix-web takes 32 kB of memory even
 /// for the smallest body.
-async fn whole(mut body: Payload, door: &Door) -> Result<Bytes, Unread> {
-    let most = door.limits.bytes;
+async fn whole(mut body: Payload, state: &ServerState) -> Result<Bytes, Unread> {
+    let most = state.limits.bytes;
     let within = |length: usize| if length <= most { Ok(()) } else { Err(Unread::TooLarge) };
     let mut next = async || body.next().await.transpose().map_err(Unread::BrokeOff);
     let Some(first) = next().await? else { return Ok(Bytes::new()) };
     within(first.len())?;
-    let mut share = Share { of: &door.gathered, bytes: 0 };
+    let mut share = Share { of: &state.gathered, bytes: 0 };
     let mut piece = match next().now_or_never() {
         // in most cases the body is complete
         Some(piece) => piece?,

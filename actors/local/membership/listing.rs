@@ -51,6 +51,7 @@ impl Membership {
 
 /// One entry of `membership.list`.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Standing {
     /// The node's address.
     pub node: NodeAddr,
