@@ -266,6 +266,39 @@ fn no_files_of_a_crate_import_each_other_in_a_cycle() {
     assert!(found.is_empty(), "{found}");
 }
 
+#[test]
+fn the_files_of_actors_build_only_on_those_that_its_documentation_lists_above_them() {
+    let root = &Path::new(env!("CARGO_MANIFEST_DIR")).join("../actors");
+    let text = fs::read_to_string(root.join("lib.rs")).unwrap();
+    let table = text.split("//! # Layers").nth(1).and_then(|rest| rest.split("//! ```").nth(1)).unwrap();
+    // a folder is listed with a slash, a file with its name
+    let listed: Vec<&str> = table.lines().filter_map(|line| line.strip_prefix("//! ")?.split(' ').next()).collect();
+    assert!(listed.len() > 10, "the table has more lines than {}", listed.len());
+    let place = |file: &Path| {
+        let path = file.strip_prefix(root).unwrap();
+        let first = path.components().next().unwrap().as_os_str().to_string_lossy().into_owned();
+        let name = if path.components().count() > 1 { format!("{first}/") } else { first };
+        listed.iter().position(|listed| *listed == name).unwrap_or_else(|| unlisted(&name))
+    };
+    let read = Crate::read(root, "lib.rs");
+    let mut found = String::new();
+    for (from, to) in read.edges().iter().filter(|(from, _)| !from.ends_with("lib.rs")) {
+        for to in to.iter().filter(|to| place(to) > place(from)) {
+            // the settings of shipped code are listed with the settings
+            if !to.ends_with("scripts/settings.rs") {
+                found.push_str(&format!("{} imports {}\n", shown(root, from), shown(root, to)));
+            }
+        }
+    }
+    assert!(found.is_empty(), "upward imports:\n{found}");
+}
+
+/// A file that the documentation does not list belongs to no layer.
+fn unlisted(name: &str) -> usize {
+    assert_eq!(name, "", "the documentation of actors/lib.rs lists each file");
+    0
+}
+
 fn shown(root: &Path, file: &Path) -> String {
     file.strip_prefix(root).unwrap_or(file).display().to_string()
 }
