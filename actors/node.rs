@@ -75,7 +75,7 @@ pub fn start(environment: Environment) -> NodeHandle {
     let table = Rc::new(RefCell::new(Table::new(state.scripts.directory().clone())));
     table.borrow_mut().open_group(&Gid::local());
     let (send, incoming) = mpsc::channel(MAX_INCOMING);
-    let (roster, rooms) = (membership::create_state(&state), Rc::new(GossipState::new(incoming)));
+    let (membership_state, gossip_state) = (membership::create_state(&state), Rc::new(GossipState::new(incoming)));
 
     // the addresses exist before the actors, because the actors have each other's addresses
     let routes = Supervised::new("routes");
@@ -87,7 +87,7 @@ pub fn start(environment: Environment) -> NodeHandle {
         Supervised::<Status>::new("status"),
     );
     let (gossip, lifecycle) = (Supervised::new("gossip"), Supervised::new("node"));
-    let members = roster.as_ref().map(|_| Supervised::<Membership>::new("membership"));
+    let members = membership_state.as_ref().map(|_| Supervised::<Membership>::new("membership"));
     let doors = Arc::new(Doors {
         me: state.me.clone(),
         nid: state.me.nid(),
@@ -112,22 +112,23 @@ pub fn start(environment: Environment) -> NodeHandle {
     let lazy = Lazy { state: Rc::downgrade(&state), table: Rc::downgrade(&table), caller: caller.clone() };
     lazy.reserve(&groups, "groups", &groups::METHODS, |state, caller, _| groups::Groups::new(state, caller));
     lazy.reserve(&comm, "comm", &comm::METHODS, |state, caller, _| Comm::new(state, caller));
-    let (r, o) = (rooms.clone(), roster.clone());
+    let (r, o) = (gossip_state.clone(), membership_state.clone());
     lazy.reserve(&status, "status", &status::METHODS, move |state, caller, table| {
         Status::new(state, caller, LoadSources { table, gossip: r.clone(), membership: o.clone() })
     });
     // a node that does not take part in membership answers that its methods do not exist
     let mut gossip_methods = gossip::METHODS.to_vec();
-    gossip_methods.extend(roster.iter().flat_map(|_| membership::wire::METHODS));
-    let (s, c, r, signs) = (state.clone(), caller.clone(), rooms.clone(), LivenessObserver::new(roster.clone(), doors));
+    gossip_methods.extend(membership_state.iter().flat_map(|_| membership::wire::METHODS));
+    let (s, c, r, liveness) =
+        (state.clone(), caller.clone(), gossip_state.clone(), LivenessObserver::new(membership_state.clone(), doors));
     gossip.start(
-        move || Gossip::new(s.clone(), c.clone(), r.clone(), signs.clone()),
+        move || Gossip::new(s.clone(), c.clone(), r.clone(), liveness.clone()),
         add_local_route(&table, "gossip", named(&gossip_methods)),
     );
-    if let (Some(roster), Some(members)) = (roster.clone(), &members) {
+    if let (Some(membership_state), Some(members)) = (membership_state.clone(), &members) {
         let (s, c, own) = (state.clone(), caller.clone(), members.clone());
         members.start(
-            move || Membership::new(s.clone(), c.clone(), own.clone(), roster.clone(), rooms.clone()),
+            move || Membership::new(s.clone(), c.clone(), own.clone(), membership_state.clone(), gossip_state.clone()),
             add_local_route(&table, "membership", named(&membership::METHODS)),
         );
     }
@@ -147,8 +148,8 @@ pub fn start(environment: Environment) -> NodeHandle {
             move || lifecycle.close()
         }),
         Box::new(move || {
-            if let Some(roster) = &roster {
-                roster.borrow_mut().end();
+            if let Some(membership_state) = &membership_state {
+                membership_state.borrow_mut().end();
             }
             if let Some(members) = &members {
                 members.close();
