@@ -35,7 +35,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         nodes.push(builder.start().await?);
     }
     let town = nodes[NODES - 1].group("town");
-    while town.members().await?.len() < NODES {
+    // a node knows its group a moment after its start, and the other members once it has joined
+    while town.members().await.map_or(0, |members| members.len()) < NODES {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 
