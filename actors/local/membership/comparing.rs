@@ -31,9 +31,6 @@ pub(crate) struct SyncRequest {
 pub(crate) enum MergeMode {
     /// Always, because an operator told this node to join through the peer.
     Join,
-    /// For this life of the peer, because this node joins through a member that it knows in that life. Another process
-    /// may have the member's address by now, and may have joined another cluster. Life 0 requests no merge.
-    JoinInLife(u64),
     /// Only if an operator put the peer in a group on this node.
     IfPut,
 }
@@ -43,7 +40,6 @@ impl MergeMode {
     pub(super) fn of(self, membership: &MembershipState, peer: &Nid) -> Option<u64> {
         match self {
             MergeMode::Join => Some(0),
-            MergeMode::JoinInLife(life) => (life > 0).then_some(life),
             MergeMode::IfPut => membership.swim.asks_to_merge(peer),
         }
     }
@@ -147,7 +143,6 @@ impl Handler<TakePage> for Membership {
         let mut membership = shared.borrow_mut();
         let merges = match merge {
             MergeMode::Join => true,
-            MergeMode::JoinInLife(life) => life > 0 && stated.incarnation.life == life,
             MergeMode::IfPut => membership.swim.merges(&from, &stated),
         };
         membership.check_sender(&self.state, &stated, &name, merges)?;

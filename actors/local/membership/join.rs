@@ -485,10 +485,8 @@ impl Handler<BeginJoining> for Membership {
         let groups = self.state.settings.membership.groups.clone();
         let merge = match through {
             Through::Seed => MergeMode::Join,
-            Through::Member(_) => {
-                let known = membership.swim.incarnation_of(&seed);
-                MergeMode::JoinInLife(known.map_or(0, |incarnation| incarnation.life))
-            }
+            // The member may have been restarted and may have joined another cluster since, which is no reason to merge.
+            Through::Member(_) => MergeMode::IfPut,
         };
         let request = self.sync_request(&membership, sync, merge.of(&membership, &seed), Some(groups));
         MessageResult((request, merge))
