@@ -15,7 +15,7 @@
 //! transport.rs     Transport: how a call leaves the node; the contract that every transport passes
 //! stub.rs          callbacks as functions whose text says where to call
 //! request.rs       Request: a call, and the time by which it must be answered
-//! events.rs        what an application is told of the members and groups
+//! events.rs        the events that an application receives about members and groups
 //! messages.rs      the messages that the actors send each other, as plain structs with their results
 //! supervise.rs     Supervised: replaces an actor that panics; Deliver: sends it messages
 //! doors.rs         which actor handles which messages; the addresses of a node's actors, typed by message

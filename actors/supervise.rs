@@ -5,7 +5,7 @@
 //! start(make, on_start)          make() runs inside the actor's own task, and its messages wait meanwhile
 //!   the actor, or make, panics   its task ends, and with it the mailbox: callers that wait get `Crashed`
 //!   the watcher sees the panic   another task runs make() again, after a pause that grows with each panic
-//! close()                        the actor ends at once, for good: callers get `Crashed`
+//! close()                        the actor ends at once and is not replaced; callers get `Crashed`
 //! ```
 //!
 //! actix's own `Supervisor` restarts an actor that *stops*, not one that panics, and drops the task's handle, so a
@@ -112,7 +112,7 @@ impl<A: Actor> Supervised<A> {
         }
     }
 
-    /// Ends the actor at once, for good. Tasks that it has spawned go on.
+    /// Ends the actor at once, and does not replace it. Tasks that it has spawned continue.
     pub(crate) fn close(&self) {
         if let Some(mut instance) = self.instance() {
             instance.closed = true;

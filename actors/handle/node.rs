@@ -431,8 +431,8 @@ impl NodeHandle {
         self.caller.create_rpc(lasting, callback).await
     }
 
-    /// Begins to stop the node. The node performs no call that arrives after this returns. Whoever started the node then lets
-    /// the calls under way finish and ends its actors. `status.stop` does the same.
+    /// Begins to stop the node. The node performs no call that arrives after this returns. The program that started the
+    /// node then lets the calls under way finish and ends its actors. `status.stop` does the same.
     ///
     /// A node with an HTTP interface has two more ways to stop: `ServerHandle::begin_stop` does the same without a message to
     /// an actor, and `Node::stop` also waits until the node is gone.

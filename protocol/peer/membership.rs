@@ -13,7 +13,7 @@
 //! ```
 //!
 //! Messages identify a node by its address, from which its NID follows, because SIDs can differ between the views of
-//! two nodes. The source of an entry, `by`, is a NID, as nobody needs to connect to it. `groups` are the groups that
+//! two nodes. The source of an entry, `by`, is a NID, because no node connects to it. `groups` are the groups that
 //! the peer was started in. Hashes and the ids of clusters are hexadecimal text. A message of news has at most
 //! [`MOST_NEWS`] entries.
 

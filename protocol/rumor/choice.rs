@@ -88,7 +88,7 @@ fn draw(below: usize, chance: &mut dyn Rng) -> usize {
 }
 
 /// Returns the hop up to which payloads are pushed: ceil(ln n / ln F) - 1, and at least 1. At the next hop, F to its
-/// power would be at least the size of the group, so many of the pushes would be in vain.
+/// power would be at least the size of the group, so many pushes would be redundant.
 ///
 /// This uses integers, because at n = 10,000 and F = 10 a rounded logarithm can be off by one.
 pub(super) fn push_depth(members: usize, fanout: usize) -> u32 {

@@ -96,7 +96,7 @@ pub struct GossipConfig {
     /// 1,024.
     ///
     /// If n rumors are sent at once and arrive in random order, there are n/4 stretches on average at the worst moment.
-    /// Beyond the limit the lowest gap is closed for good if it is older than `transit`; otherwise the rumor is
+    /// Beyond the limit the lowest gap is closed if it is older than `transit`; otherwise the rumor is
     /// rejected as `Busy`.
     pub gaps: usize,
     /// The number of opaque ids remembered. From 1; default 16,384, four times `retained_count` for the same reason.

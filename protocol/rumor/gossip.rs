@@ -248,8 +248,8 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         Ok(id)
     }
 
-    /// Answers a request. `from` is the sender, which can be unknown for a push alone, as reference nodes do not state
-    /// theirs.
+    /// Answers a request. `from` is the sender. It can be unknown for a push only, because reference nodes do not state their
+    /// address.
     pub fn respond<V: View<P> + ?Sized, R: Rng + ?Sized>(
         &mut self,
         context: &mut Context<'_, V, R>,
