@@ -21,8 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc::error::TrySendError};
 use crate::{
     doors::{Doors, stopping},
     messages::{Incoming, MAX_INCOMING},
-    request::unknown_method,
-    request::{FromPeer, Request, Response},
+    request::{FromPeer, Request, Response, unknown_method},
 };
 
 /// What a call is, by its name.

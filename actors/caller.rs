@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, future::Future, sync::Arc, sync::atomic::Orderi
 
 use chinwag_protocol::{
     call::{Call, CallContext, CallError, DEFAULT_DEADLINE, IntoArguments, MAX_DEADLINE, Reply},
+    group::Group,
     identity::{Gid, Nid, NodeAddr},
     value::{Function, Value},
 };
@@ -107,7 +108,7 @@ impl Caller {
     }
 
     /// The members of a group, as this node sees it.
-    pub(crate) async fn members(&self, gid: &Gid) -> Result<Arc<chinwag_protocol::group::Group>, CallError> {
+    pub(crate) async fn members(&self, gid: &Gid) -> Result<Arc<Group>, CallError> {
         self.doors.groups.deliver(Members(gid.clone())).await?
     }
 

@@ -5,7 +5,7 @@
 //! the first call on a known group     -> Reconcile: starts the group's supervisor, so that a group that is never called costs nothing
 //! groups.put, groups.del              -> Reconcile: starts the group's supervisor, or ends it
 //! NodeHandle::install                 -> Install: starts an actor that holds the service's state
-//! status.stop, NodeHandle::begin_stop -> Stop: calls Environment::on_stop; whoever started the node closes it once calls are answered
+//! status.stop, NodeHandle::begin_stop -> Stop: calls Environment::on_stop; the caller of start closes the node once calls are answered
 //! ```
 
 use std::{
@@ -16,7 +16,7 @@ use std::{
 
 use actix::{Actor, Addr, Context, Handler};
 use chinwag_protocol::{
-    group::Groups,
+    group::{Group, GroupConfig, Groups, Sharing},
     identity::{Gid, NodeAddr},
     value::EcoString,
 };
@@ -170,8 +170,8 @@ pub fn start(environment: Environment) -> NodeHandle {
 /// The groups that a node knows when it starts, and those of them that it has been in since their beginning.
 fn known_groups(
     me: &NodeAddr,
-    groups: Vec<(Arc<chinwag_protocol::group::GroupConfig>, Arc<chinwag_protocol::group::Group>)>,
-    sharing: Option<chinwag_protocol::group::Sharing>,
+    groups: Vec<(Arc<GroupConfig>, Arc<Group>)>,
+    sharing: Option<Sharing>,
     founding: bool,
 ) -> (Groups, Vec<Gid>) {
     let (mut known, mut founded) = (Groups::new(me.clone()), Vec::new());

@@ -3,7 +3,7 @@
 //! After a signal the program leaves its groups, and then dies by that signal, so that its parent can see the cause: a
 //! shell stops a loop at Ctrl-C only if the program died by the signal.
 
-use std::process::ExitCode;
+use std::{io::Write as _, process::ExitCode};
 
 /// How a command ended.
 #[derive(Debug)]
@@ -137,6 +137,6 @@ impl Ending {
 
 /// Prints one line on stderr, and returns the exit code of a failure.
 pub(crate) fn fail(why: &dyn std::fmt::Display) -> ExitCode {
-    let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("error: {why}\n"));
+    let _ = writeln!(std::io::stderr(), "error: {why}");
     ExitCode::FAILURE
 }

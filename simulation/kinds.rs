@@ -69,19 +69,9 @@ pub const KINDS: [Kind; 12] = [
 ];
 
 /// The kinds that are drawn by default: all whose scenarios do not take minutes.
-pub const USUAL: [Kind; 11] = [
-    Kind::Silent,
-    Kind::Restarts,
-    Kind::Clocks,
-    Kind::Clusters,
-    Kind::Joins,
-    Kind::Puts,
-    Kind::LatePuts,
-    Kind::Early,
-    Kind::Returns,
-    Kind::Takeovers,
-    Kind::Merges,
-];
+pub fn usual() -> BTreeSet<Kind> {
+    KINDS.into_iter().filter(|kind| *kind != Kind::LargeJoins).collect()
+}
 
 impl Kind {
     fn name(self) -> &'static str {

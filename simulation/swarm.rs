@@ -18,7 +18,7 @@ use serde::Serialize;
 use super::{
     Latency, SCENARIO, SimulationError, Skew,
     checks::Violation,
-    kinds::{KINDS, Kind, USUAL, WITHIN},
+    kinds::{KINDS, Kind, WITHIN, usual},
     net::seed_of,
     run::Outcome,
     scenario::{Action, Event, Link, Scenario},
@@ -43,9 +43,9 @@ const MOST_RUNS: u32 = 400;
 const MOST_SHOWN: usize = 3;
 
 impl Scenario {
-    /// The scenario of a seed, with the [`USUAL`] kinds.
+    /// The scenario of a seed, with the [`usual`] kinds.
     pub fn drawn(seed: u64) -> Scenario {
-        Scenario::drawn_with(seed, &USUAL.into())
+        Scenario::drawn_with(seed, &usual())
     }
 
     /// The scenario of a seed, with these kinds.
@@ -275,7 +275,7 @@ impl Failure {
     /// The command that replays a seed of a swarm with these kinds.
     pub fn replay_of(seed: u64, kinds: &BTreeSet<Kind>) -> String {
         let mut command = format!("chinwag simulate --swarm 1 --seed {seed}");
-        if *kinds != USUAL.into() {
+        if *kinds != usual() {
             let names: Vec<String> = kinds.iter().map(Kind::to_string).collect();
             command += &format!(" --kinds {}", if names.is_empty() { "none".to_owned() } else { names.join(",") });
         }
@@ -484,7 +484,7 @@ mod tests {
         let found = scenario.run(false).unwrap().violations;
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].what.contains("and node 4 has not"), "{found:?}");
-        let failure = Failure::of(scenario, found.clone(), Failure::replay_of(11, &USUAL.into())).unwrap();
+        let failure = Failure::of(scenario, found.clone(), Failure::replay_of(11, &usual())).unwrap();
         assert_eq!((failure.seed, failure.replay.as_str()), (11, "chinwag simulate --swarm 1 --seed 11"));
         assert_eq!(failure.violations, found);
         let left = &failure.shrunk;

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 use chinwag::protocol::fanout::Fanout;
 use chinwag_simulation::{
     Latency, Overlay, SimulationError,
-    kinds::{KINDS, Kind, USUAL},
+    kinds::{KINDS, Kind, usual},
     membership::{Death, Experiment, Pauses},
 };
 use clap::Args;
@@ -88,7 +88,7 @@ pub(super) struct Kinds(pub(super) BTreeSet<Kind>);
 /// Parses a list of kinds.
 fn kinds(text: &str) -> Result<Kinds, SimulationError> {
     Ok(Kinds(match text {
-        "usual" => USUAL.into(),
+        "usual" => usual(),
         "all" => KINDS.into(),
         "none" => BTreeSet::new(),
         list => list.split(',').map(str::parse).collect::<Result<_, _>>()?,

@@ -116,7 +116,7 @@ pub(super) fn failure(failure: &swarm::Failure) -> String {
 mod tests {
     use std::time::Duration;
 
-    use chinwag_simulation::{kinds::USUAL, scenario::Scenario};
+    use chinwag_simulation::{kinds::usual, scenario::Scenario};
 
     use super::*;
 
@@ -147,7 +147,7 @@ mod tests {
             let outcome = swarm::run(&scenario, false).unwrap();
             (scenario, outcome)
         });
-        let report = swarm::Report::of(1, &USUAL.into(), tried.collect(), Duration::ZERO).unwrap();
+        let report = swarm::Report::of(1, &usual(), tried.collect(), Duration::ZERO).unwrap();
         assert_eq!((report.seeds, report.failed, &report.failures[..]), (6, 5, &[1, 3, 4, 5, 6][..]));
         let text = swarm(&report);
         assert!(text.contains("\nfailed: 1, 3, 4, 5, 6\n"), "{text}");

@@ -8,7 +8,7 @@
 //! | a verdict removes a peer | it is taken out of every group, which the list remembers |
 //! | the peer returns | it comes back into those groups under its former SIDs |
 //! | an operator removed it from one meanwhile, deleted that group, or put another set | it does not come back into that one |
-//! | a peer leaves | it is taken out of every group, for good |
+//! | a peer leaves | it is taken out of every group, and does not come back into them |
 //! | an operator changes `all` | the machine is told to ask new members, and to forget removed ones |
 //!
 //! The list keeps an address for exactly the members that the machine knows: a member without an address could not be
@@ -87,7 +87,7 @@ pub enum Removal {
 
 /// A peer that has come into the groups.
 #[derive(Debug, Default)]
-pub struct Admission {
+pub struct Arrival {
     /// What a verdict had removed the peer from, if one had.
     pub returned: Option<Removed>,
     /// The groups that have other members than before.
@@ -205,14 +205,14 @@ impl MemberList {
     }
 
     /// Takes a peer into `all`, and back into the groups that a verdict removed it from.
-    pub fn admit(&mut self, nid: &Nid, groups: &mut Groups) -> Admission {
+    pub fn admit(&mut self, nid: &Nid, groups: &mut Groups) -> Arrival {
         let mut returned = self.removed.remove(nid);
         if let Some(returned) = &mut returned {
             // an operator may have put another set in the place of one since
             returned.groups.retain(|(gid, _, of)| groups.entry(gid).is_ok_and(|entry| Arc::ptr_eq(&entry.config, of)));
         }
         let node = returned.as_ref().map(|returned| returned.node.clone()).or_else(|| self.address(nid).cloned());
-        let Some(node) = node else { return Admission::default() };
+        let Some(node) = node else { return Arrival::default() };
         let mut changed = Vec::new();
         self.change(groups, |groups| {
             let restore = returned.iter().flat_map(|returned| &returned.groups);
@@ -224,7 +224,7 @@ impl MemberList {
                 changed.push(Gid::all());
             }
         });
-        Admission { returned, changed }
+        Arrival { returned, changed }
     }
 
     /// Takes a peer out of all groups, and remembers which if it may return. Returns them.

@@ -49,7 +49,7 @@ impl Town {
         self.list.remove(&node(port).key(), &mut self.groups, &self.swim, removal)
     }
 
-    fn admit(&mut self, port: u16) -> Admission {
+    fn admit(&mut self, port: u16) -> Arrival {
         self.list.admit(&node(port).key(), &mut self.groups)
     }
 
@@ -72,8 +72,8 @@ fn a_peer_that_a_verdict_removed_returns_to_its_groups_under_its_former_sid() {
     left.sort();
     assert_eq!(left.iter().map(|(gid, _)| gid.as_str()).collect::<Vec<_>>(), ["all", "x"]);
     assert!(!town.has("x", 2) && !town.has("all", 2));
-    let admission = town.admit(2);
-    assert_eq!(admission.returned.unwrap().node, node(2));
+    let arrival = town.admit(2);
+    assert_eq!(arrival.returned.unwrap().node, node(2));
     assert!(town.has("x", 2) && town.has("all", 2));
     assert_eq!(town.groups.get(&gid("x")).unwrap().sid_of(&node(2).key()), Some(&sid));
     // neither is an operator's doing
@@ -84,9 +84,9 @@ fn a_peer_that_a_verdict_removed_returns_to_its_groups_under_its_former_sid() {
 fn a_peer_that_left_does_not_return_to_its_groups() {
     let mut town = Town::of(&[1, 2, 3]);
     town.remove(2, Removal::Left);
-    let admission = town.admit(2);
-    assert!(admission.returned.is_none());
-    assert_eq!(admission.changed, [Gid::all()]);
+    let arrival = town.admit(2);
+    assert!(arrival.returned.is_none());
+    assert_eq!(arrival.changed, [Gid::all()]);
     assert!(town.has("all", 2) && !town.has("x", 2));
 }
 
@@ -169,8 +169,8 @@ fn a_newcomer_expects_the_peers_that_were_removed_before_it_came() {
     let me = node(1).key();
     assert!(!town.list.expect(&config, &gone, &me, &mut town.groups, &town.swim));
     assert!(town.list.removed_from(&gid("x"), &config).contains(&node(5).key()));
-    let admission = town.admit(5);
-    assert_eq!(admission.changed, [gid("x"), Gid::all()]);
+    let arrival = town.admit(5);
+    assert_eq!(arrival.changed, [gid("x"), Gid::all()]);
     assert!(town.has("x", 5));
 
     // one that is back already is put into the group at once

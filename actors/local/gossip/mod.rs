@@ -9,7 +9,7 @@
 //! ```text
 //! group gossip.send     -> Broadcast        -> the group's state machine -> requests to peers
 //! a request arrives     -> FromPeer         -> the group's state machine -> an answer, and messages to perform here
-//! a peer answers        -> CompletedRequest -> the group's state machine
+//! a peer answers        -> SentRequest, Reply -> the group's state machine
 //! ```
 //!
 //! A group's state machine is created when the group is put, when this node first gossips in it, or soon after this node

@@ -17,8 +17,8 @@ use chinwag_protocol::{
 use futures_util::future::LocalBoxFuture;
 use tokio::sync::oneshot;
 
-/// A request to a peer that has not been answered yet. It resolves when the peer answers or the request fails.
-pub(crate) struct PendingRequest {
+/// A request that was sent to a peer.
+pub(crate) struct SentRequest {
     pub gid: Gid,
     /// The instance of the group's state machine that sent the request. A later instance uses the same tokens, so it must
     /// not get the answer.
@@ -28,33 +28,33 @@ pub(crate) struct PendingRequest {
     pub method: Method,
     /// Set if the request pushes one of this node's own rumors whose sender waits for replies.
     pub own_push: Option<OwnPush>,
-    pub reply: LocalBoxFuture<'static, peer::Reply>,
 }
 
-/// A request that was answered or has failed.
-pub(crate) struct CompletedRequest {
-    pub gid: Gid,
-    pub instance: u64,
-    pub token: Token,
-    pub to: Nid,
-    pub method: Method,
-    pub own_push: Option<OwnPush>,
-    pub reply: peer::Reply,
+/// A request that has not been answered yet. It resolves when the peer answers or the request fails.
+pub(crate) struct PendingRequest {
+    /// Empty once the request has resolved.
+    sent: Option<SentRequest>,
+    reply: LocalBoxFuture<'static, peer::Reply>,
+}
+
+impl PendingRequest {
+    pub(crate) fn new(sent: SentRequest, reply: LocalBoxFuture<'static, peer::Reply>) -> PendingRequest {
+        PendingRequest { sent: Some(sent), reply }
+    }
+
+    /// Whether an instance of a group's state machine sent the request for which this holds.
+    pub(crate) fn is_of(&self, holds: impl Fn(u64) -> bool) -> bool {
+        self.sent.as_ref().is_some_and(|sent| holds(sent.instance))
+    }
 }
 
 impl Future for PendingRequest {
-    type Output = CompletedRequest;
+    type Output = (SentRequest, peer::Reply);
 
-    fn poll(mut self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<CompletedRequest> {
-        self.reply.as_mut().poll(task).map(|reply| CompletedRequest {
-            gid: self.gid.clone(),
-            instance: self.instance,
-            token: self.token,
-            to: self.to,
-            method: self.method,
-            own_push: self.own_push.take(),
-            reply,
-        })
+    fn poll(mut self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Self::Output> {
+        let reply = task::ready!(self.reply.as_mut().poll(task));
+        // a request that has resolved is not polled again
+        self.sent.take().map_or(Poll::Pending, |sent| Poll::Ready((sent, reply)))
     }
 }
 

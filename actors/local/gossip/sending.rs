@@ -18,7 +18,7 @@ use super::{
     actor::{Gossip, left_group},
     group::GroupGossip,
     outcomes::PendingOutcome,
-    pending::{CompletedRequest, PendingRequest},
+    pending::{PendingRequest, SentRequest},
     writer::Writer,
 };
 use crate::{messages::Incoming, request::FromPeer};
@@ -54,8 +54,8 @@ impl Gossip {
                         None => Box::pin(std::future::ready(Err(left_group()))),
                     };
                     let (gid, instance) = (gid.clone(), group.instance);
-                    let request = PendingRequest { gid, instance, token, to, method, own_push, reply };
-                    self.shared.requests.borrow_mut().push(request);
+                    let sent = SentRequest { gid, instance, token, to, method, own_push };
+                    self.shared.requests.borrow_mut().push(PendingRequest::new(sent, reply));
                     self.wake();
                 }
                 // The machine ignores an answer that it no longer needs.
@@ -90,8 +90,8 @@ impl Gossip {
     }
 
     /// Handles a request that a peer has answered, or that has failed.
-    fn complete(&mut self, completed: CompletedRequest, context: &mut Context<Gossip>) {
-        let CompletedRequest { gid, instance, token, to, method, own_push, reply } = completed;
+    fn complete(&mut self, (sent, reply): (SentRequest, peer::Reply), context: &mut Context<Gossip>) {
+        let SentRequest { gid, instance, token, to, method, own_push } = sent;
         self.liveness.reply_received(to, &reply);
         if let Err(why) = &reply {
             log::debug!(target: "chinwag::gossip", "{} to {}: {why}", method.name(), to.sid());

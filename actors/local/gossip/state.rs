@@ -86,10 +86,12 @@ impl GossipState {
         if requests.len() > MAX_ORPHANED_REQUESTS {
             let groups = self.groups.borrow();
             let current: BTreeSet<u64> = groups.values().map(|group| group.instance).collect();
-            let orphaned = requests.iter().filter(|request| !current.contains(&request.instance)).count();
+            let orphaned =
+                requests.iter().filter(|request| request.is_of(|instance| !current.contains(&instance))).count();
             if orphaned > MAX_ORPHANED_REQUESTS {
-                let kept =
-                    |request: &PendingRequest| request.instance == deleted || current.contains(&request.instance);
+                let kept = |request: &PendingRequest| {
+                    request.is_of(|instance| instance == deleted || current.contains(&instance))
+                };
                 *requests = std::mem::take(&mut *requests).into_iter().filter(kept).collect();
             }
         }

@@ -235,6 +235,14 @@ impl Through {
             Through::Member(reason) => reason,
         }
     }
+
+    fn merge_mode(self) -> MergeMode {
+        match self {
+            Through::Seed => MergeMode::Join,
+            // The member may have been restarted and may have joined another cluster since, which is no reason to merge.
+            Through::Member(_) => MergeMode::IfPut,
+        }
+    }
 }
 
 /// Why joining through a seed failed.
@@ -328,8 +336,8 @@ async fn join_through_member(
     seed: &NodeAddr,
     through: Through,
 ) -> Result<usize, CallError> {
-    let (first, merge) = handle.ask(BeginJoining { seed: seed.key(), through }).await?;
-    let SyncRequest { mut sync, mut request } = first;
+    let merge = through.merge_mode();
+    let SyncRequest { mut sync, mut request } = handle.ask(BeginJoining { seed: seed.key(), merge }).await?;
     loop {
         let answer = compared(state.ask(seed, request, SEED_TIMEOUT).await)?;
         let from = answer.from.as_ref().ok_or_else(|| CallError::other("the answer has no `from`"))?;
@@ -407,7 +415,7 @@ fn other_node_count(state: &NodeState) -> usize {
 }
 
 /// Puts a group that a seed knows, merged with its members on this node. If each side knows members that the other lacks,
-/// because nodes joined through this node before it joined itself, each side is told of the other's. Removed members that the
+/// because nodes joined through this node before it joined itself, each side learns of the other's. Removed members that the
 /// seed expects back return to the group on this node too.
 async fn merge_group(state: &NodeState, handle: &ActorHandle, part: Part, seed: &NodeAddr) -> Result<(), CallError> {
     let Part { config, members: seed_members, gone } = part;
@@ -467,29 +475,23 @@ async fn join_through_passive(state: &NodeState, handle: &ActorHandle, seed: &No
     Ok(other_node_count(state))
 }
 
-/// Creates the first request of a comparison with a seed, and says when the comparison requests a merge.
+/// Creates the first request of a comparison with a seed.
 #[derive(Debug, Message)]
-#[rtype(result = "(SyncRequest, MergeMode)")]
+#[rtype(result = "SyncRequest")]
 struct BeginJoining {
     seed: Nid,
-    through: Through,
+    merge: MergeMode,
 }
 
 impl Handler<BeginJoining> for Membership {
     type Result = MessageResult<BeginJoining>;
 
-    fn handle(&mut self, BeginJoining { seed, through }: BeginJoining, _: &mut Context<Membership>) -> Self::Result {
+    fn handle(&mut self, BeginJoining { seed, merge }: BeginJoining, _: &mut Context<Membership>) -> Self::Result {
         let mut membership = self.membership.borrow_mut();
         membership.seed = Some(seed);
         let sync = membership.swim.begin_joining(&seed);
         let groups = self.state.settings.membership.groups.clone();
-        let merge = match through {
-            Through::Seed => MergeMode::Join,
-            // The member may have been restarted and may have joined another cluster since, which is no reason to merge.
-            Through::Member(_) => MergeMode::IfPut,
-        };
-        let request = self.sync_request(&membership, sync, merge.of(&membership, &seed), Some(groups));
-        MessageResult((request, merge))
+        MessageResult(self.sync_request(&membership, sync, merge.of(&membership, &seed), Some(groups)))
     }
 }
 

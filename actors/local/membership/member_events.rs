@@ -1,6 +1,9 @@
 //! Applies the events of the state machine to this node's groups, and notifies the subscribers.
 
+use std::cell::RefMut;
+
 use chinwag_protocol::{
+    group::Groups,
     identity::Nid,
     member_list::{Removal, Removed},
     swim::{Incarnation, MemberEvent},
@@ -17,17 +20,11 @@ impl Membership {
         match event {
             MemberEvent::Joined { peer, incarnation } => {
                 let Some(named) = named(peer, incarnation) else { return };
-                membership.notify(Event::Joined(named));
-                let returned = membership.admit(&peer, &mut groups);
-                drop(groups);
-                self.announce_return(membership, returned);
+                self.admit(membership, groups, &peer, Event::Joined(named));
             }
             MemberEvent::Rejoined { peer, incarnation } => {
                 let Some(named) = named(peer, incarnation) else { return };
-                membership.notify(Event::Rejoined(named));
-                let returned = membership.admit(&peer, &mut groups);
-                drop(groups);
-                self.announce_return(membership, returned);
+                self.admit(membership, groups, &peer, Event::Rejoined(named));
             }
             MemberEvent::Unreachable { peer } => {
                 let Some(named) = named(peer, Incarnation::default()) else { return };
@@ -83,6 +80,14 @@ impl Membership {
                 membership.dismiss(&peer, &mut groups, Removal::Left);
             }
         }
+    }
+
+    /// Notifies the subscribers of a peer that has joined or returned, and adds the peer to this node's groups.
+    fn admit(&self, membership: &mut MembershipState, mut groups: RefMut<'_, Groups>, peer: &Nid, event: Event) {
+        membership.notify(event);
+        let returned = membership.admit(peer, &mut groups);
+        drop(groups);
+        self.announce_return(membership, returned);
     }
 
     /// Adds a returned peer again on the passive members, if this node had them remove it.

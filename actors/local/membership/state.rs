@@ -7,7 +7,7 @@ use chinwag_protocol::{
     call::{CallError, ErrorKind},
     group::{Group, GroupConfig, Groups},
     identity::{Gid, Nid, NodeAddr, Sid},
-    member_list::{Admission, MemberList, Removal, Removed},
+    member_list::{Arrival, MemberList, Removal, Removed},
     swim::{self, Bulletin, Input, Relation, Statement, Swim, Timer, Update},
     value::Value,
 };
@@ -152,7 +152,7 @@ impl MembershipState {
 
     /// Adds a peer to `all`, and to the groups that a verdict removed it from. Returns the latter.
     pub(crate) fn admit(&mut self, nid: &Nid, groups: &mut Groups) -> Option<Removed> {
-        let Admission { returned, changed } = self.list.admit(nid, groups);
+        let Arrival { returned, changed } = self.list.admit(nid, groups);
         for gid in changed {
             self.notify(Event::GroupChanged { gid });
         }
