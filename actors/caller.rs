@@ -1,6 +1,6 @@
 //! Calls on one node, made by the program or on behalf of another call.
 
-use std::{collections::BTreeSet, future::Future, sync::Arc, sync::atomic::Ordering, time::Duration};
+use std::{collections::BTreeSet, future::Future, net::SocketAddr, sync::Arc, sync::atomic::Ordering, time::Duration};
 
 use chinwag_protocol::{
     call::{Call, CallContext, CallError, DEFAULT_DEADLINE, IntoArguments, MAX_DEADLINE, Reply},
@@ -21,13 +21,15 @@ use crate::{
 pub(crate) struct Caller {
     doors: Arc<Doors>,
     origin: Option<Origin>,
+    /// Where what the calls serve came from, if they have no origin.
+    peer: Option<SocketAddr>,
     deadline: Duration,
 }
 
 impl Caller {
     /// Makes calls on behalf of no other call.
     pub(crate) fn new(doors: Arc<Doors>) -> Caller {
-        Caller { doors, origin: None, deadline: DEFAULT_DEADLINE }
+        Caller { doors, origin: None, peer: None, deadline: DEFAULT_DEADLINE }
     }
 
     /// The node's doors.
@@ -40,9 +42,11 @@ impl Caller {
         Caller { origin: Some(origin), ..self.clone() }
     }
 
-    /// Returns a caller on the same node whose calls are made on behalf of no other call.
+    /// Returns a caller on the same node whose calls are made on behalf of no other call. They still count as those of
+    /// the peer that asked for them.
     pub(crate) fn on_its_own(&self) -> Caller {
-        Caller { origin: None, ..self.clone() }
+        let peer = self.origin.as_ref().and_then(Origin::peer);
+        Caller { origin: None, peer, ..self.clone() }
     }
 
     /// Returns a caller on the same node whose calls have this much time.
@@ -127,12 +131,12 @@ impl Caller {
 
     /// The call on whose behalf calls are made, or one that begins now.
     pub(crate) fn origin(&self) -> Origin {
-        self.origin.clone().unwrap_or_else(|| Origin::starting(self.deadline, self.doors.clock))
+        self.origin.clone().unwrap_or_else(|| Origin::starting(self.deadline, self.doors.clock).of(self.peer))
     }
 
     fn context(&self) -> Result<CallContext, CallError> {
         match &self.origin {
-            None => Ok(CallContext { time_left: self.deadline, ..CallContext::default() }),
+            None => Ok(CallContext { time_left: self.deadline, peer: self.peer, ..CallContext::default() }),
             Some(origin) => {
                 let mut context = origin.nested()?;
                 context.time_left = context.time_left.min(self.deadline);

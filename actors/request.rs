@@ -1,6 +1,6 @@
 //! The message that every service's actor handles: a call, and the time by which it must be answered.
 
-use std::{fmt, time::Duration};
+use std::{fmt, net::SocketAddr, time::Duration};
 
 use actix::{
     Actor, Message, ResponseFuture,
@@ -132,6 +132,17 @@ impl Origin {
     pub(crate) fn starting(time_left: Duration, clock: Clock) -> Origin {
         let context = CallContext { time_left, ..CallContext::default() };
         Origin { context, deadline: clock.after(time_left), clock }
+    }
+
+    /// The same origin, for what came from `peer`.
+    pub(crate) fn of(mut self, peer: Option<SocketAddr>) -> Origin {
+        self.context.peer = peer;
+        self
+    }
+
+    /// The address that the call, or the one that it serves, came from.
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        self.context.peer
     }
 
     /// The context of a call that is made now. The call gets an eighth less than the time that is left, and at least 10 ms

@@ -16,7 +16,7 @@ mod error;
 mod methods;
 mod reply;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 pub use self::{
     arguments::{FromArguments, IntoArguments},
@@ -114,11 +114,13 @@ pub struct CallContext {
     /// Whether the call came from another node or program, or serves a call that did. It is not sent; the entry point
     /// of outside calls sets it.
     pub outside: bool,
+    /// The address that this call, or the one that it serves, came from, if it came over the network. It is not sent.
+    pub peer: Option<SocketAddr>,
 }
 
 impl Default for CallContext {
     fn default() -> CallContext {
-        CallContext { time_left: DEFAULT_DEADLINE, depth: 0, request: None, outside: false }
+        CallContext { time_left: DEFAULT_DEADLINE, depth: 0, request: None, outside: false, peer: None }
     }
 }
 

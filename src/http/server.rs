@@ -391,6 +391,7 @@ fn context(request: &ServiceRequest) -> Result<CallContext, CallError> {
         depth: depth as u16,
         request: text(&REQUEST).filter(visible).map(Into::into),
         outside: true,
+        peer: request.peer_addr(),
     })
 }
 
