@@ -25,14 +25,14 @@ const HOST_FUNCTIONS: [(&str, HostFunction); 16] = [
     ("nextNumber", |state, ctx, _| number(state.next_number() as f64, ctx)),
     ("call", call),
     ("groups", |state, ctx, arguments| {
-        let directory = state.config.directory.read();
+        let directory = state.config.directory.names();
         match passed(arguments, 0) {
             None => list(directory.keys().map(String::as_str), ctx),
             Some(gid) => boolean(directory.contains_key(&text(ctx, gid)?), ctx),
         }
     }),
     ("services", |state, ctx, arguments| {
-        let directory = state.config.directory.read();
+        let directory = state.config.directory.names();
         let services = directory.get(&argument_text(ctx, arguments, 0)?);
         match passed(arguments, 1) {
             None => list(services.into_iter().flat_map(|services| services.keys().map(String::as_str)), ctx),
@@ -43,7 +43,7 @@ const HOST_FUNCTIONS: [(&str, HostFunction); 16] = [
         }
     }),
     ("methods", |state, ctx, arguments| {
-        let directory = state.config.directory.read();
+        let directory = state.config.directory.names();
         let services = directory.get(&argument_text(ctx, arguments, 0)?);
         let name = argument_text(ctx, arguments, 1)?;
         let methods = services.and_then(|services| services.get(&name));

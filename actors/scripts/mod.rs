@@ -100,7 +100,7 @@ mod thread;
 #[cfg(feature = "scripts")]
 mod timers;
 
-pub(crate) use directory::Directory;
+pub(crate) use directory::{Change, Directory};
 pub(crate) use entry::Scripts;
 pub(crate) use host::Host;
 pub use settings::{Console, ScriptSettings};

@@ -14,7 +14,7 @@ use chinwag_protocol::{
 };
 use futures_util::future::LocalBoxFuture;
 
-use super::{Host, ScriptSettings, Scripts, run_without_node};
+use super::{Change, Host, ScriptSettings, Scripts, run_without_node};
 use crate::{clock::Clock, request::Origin, transport::Transport};
 
 /// A host that records every call, and answers it with the name of its method.
@@ -41,8 +41,8 @@ fn scripts(settings: ScriptSettings) -> (Scripts, Rc<RecordingHost>) {
     let scripts = Scripts::new(NodeAddr::new("127.0.0.1", 8080), settings, [7; 32], Clock::default(), 0);
     let host = Rc::new(RecordingHost::default());
     scripts.attach(host.clone());
-    let local = [("status".to_owned(), vec!["get".to_owned()])].into();
-    scripts.directory().change(|names| drop(names.insert("local".to_owned(), local)));
+    let (gid, service, methods) = ("local".to_owned(), "status".to_owned(), vec!["get".to_owned()]);
+    scripts.directory().change(Change::SetService { gid, service, methods });
     (scripts, host)
 }
 

@@ -1,6 +1,6 @@
 //! Runs a function while there is no node.
 
-use std::{collections::BTreeMap, rc::Rc, time::Duration};
+use std::{rc::Rc, time::Duration};
 
 use chinwag_protocol::{
     call::{Call, CallError, ErrorKind, Reply},
@@ -9,7 +9,7 @@ use chinwag_protocol::{
 };
 use futures_util::future::LocalBoxFuture;
 
-use super::{entry::Scripts, host::Host, settings::ScriptSettings};
+use super::{directory::Change, entry::Scripts, host::Host, settings::ScriptSettings};
 use crate::{arguments::message_and_remote, clock::Clock, request::Origin, transport::Transport};
 
 /// Runs one function while there is no node, so that a node that could not start can tell its parent. All that the
@@ -30,10 +30,8 @@ pub async fn run_without_node(
     let clock = Clock::default();
     let scripts = Scripts::new(me.clone(), settings, [0; 32], clock, 0);
     scripts.attach(Rc::new(TransportOnly(transport)));
-    let local = BTreeMap::from([("comm".to_owned(), vec!["send".to_owned()])]);
-    scripts.directory().change(|names| {
-        names.insert("local".to_owned(), local);
-    });
+    let (gid, service, methods) = ("local".to_owned(), "comm".to_owned(), vec!["send".to_owned()]);
+    scripts.directory().change(Change::SetService { gid, service, methods });
     let run = async {
         let reply = scripts.call_function(function, arguments, Origin::starting(deadline, clock)).await;
         match scripts.idle().await {

@@ -39,7 +39,7 @@ use crate::{
         StartService,
     },
     request::{Origin, ReplyFuture, Request, Response, crashed, ready, unknown_method, value},
-    scripts::Host,
+    scripts::{Change, Host},
     state::NodeState,
     stub,
 };
@@ -181,12 +181,12 @@ impl Routes {
         if unknown.is_empty() {
             return;
         }
-        directory.change(|names| {
-            for gid in unknown {
-                let services = || self.state.group_services.iter().cloned().collect();
-                names.entry(gid.to_string()).or_insert_with(services);
+        for gid in unknown {
+            for (service, methods) in &self.state.group_services {
+                let (gid, service, methods) = (gid.to_string(), service.clone(), methods.clone());
+                directory.change(Change::SetService { gid, service, methods });
             }
-        });
+        }
     }
 
     /// Calls a function that arrived as text.

@@ -18,7 +18,7 @@ use crate::{
     load::Fill,
     messages::{CallbackFuture, Lasting},
     request::Request,
-    scripts::Directory,
+    scripts::{Change, Directory},
 };
 
 /// The most callbacks that a node keeps. Each is a closure and a name.
@@ -68,9 +68,7 @@ impl Table {
     /// Adds a group without names.
     pub(crate) fn open_group(&mut self, gid: &Gid) {
         self.groups.entry(gid.clone()).or_default();
-        self.directory.change(|names| {
-            names.entry(gid.to_string()).or_default();
-        });
+        self.directory.change(Change::AddGroup(gid.to_string()));
     }
 
     /// Adds a function that the script engine holds.
@@ -133,9 +131,8 @@ impl Table {
         }
         self.remove(name);
         self.local().insert(name.to_owned(), Target::Shipped(service));
-        self.directory.change(|names| {
-            names.entry(Gid::local().to_string()).or_default().insert(name.to_owned(), methods);
-        });
+        let gid = Gid::local().to_string();
+        self.directory.change(Change::SetService { gid, service: name.to_owned(), methods });
         Ok(())
     }
 
@@ -166,10 +163,8 @@ impl Table {
     fn insert(&mut self, gid: &Gid, name: &str, methods: &[EcoString], target: Target) {
         if let Some(services) = self.groups.get_mut(gid) {
             services.insert(name.to_owned(), target);
-            self.directory.change(|names| {
-                let methods = methods.iter().map(EcoString::to_string).collect();
-                names.entry(gid.to_string()).or_default().insert(name.to_owned(), methods);
-            });
+            let methods = methods.iter().map(EcoString::to_string).collect();
+            self.directory.change(Change::SetService { gid: gid.to_string(), service: name.to_owned(), methods });
         }
     }
 
@@ -181,13 +176,13 @@ impl Table {
     /// Removes a group and its names.
     pub(crate) fn remove_group(&mut self, gid: &Gid) {
         self.groups.remove(gid);
-        self.directory.change(|names| drop(names.remove(gid.as_str())));
+        self.directory.change(Change::RemoveGroup(gid.to_string()));
     }
 
     /// Removes all names.
     pub(crate) fn clear(&mut self) {
         self.groups.clear();
-        self.directory.change(|names| names.clear());
+        self.directory.change(Change::Clear);
     }
 
     pub(super) fn find(&self, gid: &Gid, service: &str) -> Result<&Target, CallError> {
@@ -210,7 +205,8 @@ impl Table {
         if matches!(removed, Target::Callback { .. } | Target::ScriptCallback) {
             self.callbacks -= 1;
         }
-        self.directory.change(|names| drop(names.get_mut("local").map(|local| local.remove(name))));
+        let gid = Gid::local().to_string();
+        self.directory.change(Change::RemoveService { gid, service: name.to_owned() });
         Some(removed)
     }
 
