@@ -10,6 +10,7 @@ use chinwag_protocol::{
 use crate::{
     clock::Clock,
     launcher::{Heap, Launcher},
+    scripts::EngineStarter,
     service::AnyService,
     settings::Settings,
     transport::{NoNetwork, Transport},
@@ -34,6 +35,8 @@ pub struct Environment {
     pub transport: Rc<dyn Transport>,
     /// Starts other nodes; `None` on a node that starts none.
     pub launcher: Option<Rc<dyn Launcher>>,
+    /// Starts processes for script engines; `None` if the node's engine runs on a thread.
+    pub engines: Option<Rc<dyn EngineStarter>>,
     /// The figures of the allocator, or `None` if the platform does not say.
     pub heap: fn() -> Option<Heap>,
     /// Seeds the node's generator, from which it takes all randomness.
@@ -71,6 +74,7 @@ impl Environment {
             me,
             transport,
             launcher: None,
+            engines: None,
             heap: || None,
             seed,
             incarnation: 0,

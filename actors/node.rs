@@ -64,6 +64,7 @@ pub fn start(environment: Environment) -> NodeHandle {
     let given = Given {
         transport: environment.transport,
         launcher: environment.launcher,
+        engines: environment.engines,
         heap: environment.heap,
         incarnation: environment.incarnation,
         acquainted: environment.acquainted,

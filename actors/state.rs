@@ -24,7 +24,7 @@ use crate::{
     clock::Clock,
     launcher::{Heap, Launcher},
     request::ReplyFuture,
-    scripts::Scripts,
+    scripts::{EngineStarter, Scripts},
     settings::Settings,
     transport::Transport,
 };
@@ -66,9 +66,9 @@ pub(crate) struct NodeState {
 impl NodeState {
     /// The state of a node that has not started yet.
     pub(crate) fn new(me: NodeAddr, settings: Settings, seed: [u8; 32], clock: Clock, given: Given) -> NodeState {
-        let Given { transport, launcher, heap, incarnation, acquainted, groups, founded, group_services } = given;
+        let Given { transport, launcher, engines, heap, incarnation, acquainted, groups, founded, group_services } = given;
         NodeState {
-            scripts: Scripts::new(me.clone(), settings.scripts.clone(), seed, clock, incarnation),
+            scripts: Scripts::new(me.clone(), settings.scripts.clone(), seed, clock, incarnation, engines),
             nid: me.key(),
             groups: RefCell::new(groups),
             me,
@@ -130,6 +130,7 @@ impl NodeState {
 pub(crate) struct Given {
     pub transport: Rc<dyn Transport>,
     pub launcher: Option<Rc<dyn Launcher>>,
+    pub engines: Option<Rc<dyn EngineStarter>>,
     pub heap: fn() -> Option<Heap>,
     pub incarnation: u64,
     pub acquainted: Option<u64>,

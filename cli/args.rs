@@ -39,6 +39,9 @@ pub(crate) struct NodeArgs {
     /// Run functions that other nodes ship
     #[arg(long, value_name = "on|off", default_value = "on", action = clap::ArgAction::Set, value_parser = on_or_off)]
     pub(crate) scripts: bool,
+    /// Whether the code of all services shares one global object, or each service has its own
+    #[arg(long, value_name = "shared|service", default_value = "shared", value_parser = ["shared", "service"])]
+    pub(crate) realms: String,
     /// Print the address as JSON once the node is up
     #[arg(long)]
     pub(crate) json: bool,

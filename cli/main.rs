@@ -65,6 +65,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    chinwag::init();
     #[cfg(unix)]
     if let Some(code) = first::reap() {
         return code;

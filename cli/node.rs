@@ -146,6 +146,7 @@ pub(super) fn configuration(args: NodeArgs) -> Result<Config, StartError> {
     config.advertise = args.advertise.or(config.advertise);
     config.insecure |= args.insecure;
     config.settings.scripts.enabled &= args.scripts;
+    config.settings.scripts.realm_per_service |= args.realms == "service";
     if let Some(interval) = args.probe_interval {
         config.settings.membership.detection = membership::Settings::paced(Duration::from_millis(interval)).detection;
     }
@@ -233,7 +234,7 @@ async fn tell_parent(on_start: &Function, why: &StartError, settings: scripts::S
             let call = Call::new(remote.gid, remote.service, remote.method, vec![error]).within(context);
             transport.call(&parent, call).await
         }
-        None => scripts::run_without_node(me, transport, settings, on_start, vec![error], FAILURE_REPORT).await,
+        None => scripts::run_without_node(me, transport, settings, None, on_start, vec![error], FAILURE_REPORT).await,
     };
     if let Err(why) = told {
         log::warn!(target: "chinwag::node", "cannot report to the parent: {why}");

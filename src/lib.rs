@@ -43,6 +43,7 @@
 
 mod builder;
 mod config;
+mod engine;
 mod heap;
 mod http;
 mod launcher;
@@ -68,6 +69,7 @@ pub use chinwag_protocol::{
     wire::Limits,
 };
 pub use config::{Config, ConfigError};
+pub use engine::init;
 pub use http::HttpTransport;
 pub use launcher::ChildExit;
 pub use node::{Node, ServerHandle};

@@ -45,6 +45,7 @@ use crate::{
         kept::{self, Report},
         server::{self, HEAD_TIMEOUT, Hosts, KEEP_ALIVE, ServerState},
     },
+    engine,
     launcher::Children,
     node::{Node, ServerHandle},
 };
@@ -217,6 +218,7 @@ impl Plan {
         let Plan { me, limits, settings, services, distributed, children, seed, stop, ready, closed } = self;
         let node = node::start(Environment {
             launcher: children.launcher(),
+            engines: engine::starter(settings.scripts.enabled),
             heap,
             incarnation: incarnation(),
             settings,

@@ -25,9 +25,20 @@ impl WallClock {
 /// Returns the processor time that the current thread has used, in nanoseconds.
 #[cfg(unix)]
 pub(super) fn processor_time() -> u64 {
+    read(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+/// Returns the processor time that all threads of this process have used, in nanoseconds.
+#[cfg(unix)]
+pub(super) fn processor_time_of_process() -> u64 {
+    read(libc::CLOCK_PROCESS_CPUTIME_ID)
+}
+
+#[cfg(unix)]
+fn read(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: every Unix has this clock, and `time` is valid for writes
-    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    // SAFETY: every Unix has these clocks, and `time` is valid for writes
+    unsafe { libc::clock_gettime(clock, &mut time) };
     u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
 }
 
@@ -37,4 +48,11 @@ pub(super) fn processor_time() -> u64 {
 pub(super) fn processor_time() -> u64 {
     thread_local!(static START: std::time::Instant = std::time::Instant::now());
     START.with(|start| u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// Returns the real time since the current thread first called this, in nanoseconds, in place of the processor time that
+/// all threads of this process have used.
+#[cfg(not(unix))]
+pub(super) fn processor_time_of_process() -> u64 {
+    processor_time()
 }

@@ -4,7 +4,7 @@
 //! object that occurs a second time becomes a reference. Reading an object can run code (getters, proxies), which
 //! counts against the limits of its task.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use chinwag_protocol::value::{Array, Date, ErrorValue, Function, Object, Reference, Segment, Value};
 use rquickjs::{
@@ -12,7 +12,7 @@ use rquickjs::{
     object::Property, qjs,
 };
 
-use super::{prelude::Prelude, settings::ScriptSettings};
+use super::{account::Account, original::Original, originals::Found, prelude::Prelude, settings::ScriptSettings};
 
 /// The deepest nesting of a value, which is also that of the wire.
 const DEPTH: usize = 512;
@@ -89,7 +89,10 @@ impl<'js> Writer<'_, 'js> {
                 let error = (text_into_js(ctx, &error.name)?, text_into_js(ctx, &error.message)?, cause);
                 self.prelude.function("error")?.call(error)?
             }
-            Value::Function(function) => self.prelude.compile_part(function.source())?,
+            Value::Function(function) => match self.original(value)? {
+                Some(found) => found.function,
+                None => self.prelude.compile_part(function.source())?,
+            },
             Value::Native(path) => self.prelude.function("native")?.call((path.as_str(),))?,
             Value::Array(array) => {
                 let made = JsArray::new(ctx.clone())?;
@@ -109,6 +112,10 @@ impl<'js> Writer<'_, 'js> {
                 return Ok(made.into_value());
             }
             Value::Object(object) => {
+                if let Some(home) = self.home(object)? {
+                    self.made.insert(std::ptr::from_ref(value), home.clone().into_value());
+                    return Ok(home.into_value());
+                }
                 let made = JsObject::new(ctx.clone())?;
                 self.made.insert(std::ptr::from_ref(value), made.clone().into_value());
                 for (key, member) in object.iter() {
@@ -131,12 +138,40 @@ impl<'js> Writer<'_, 'js> {
         Ok(js)
     }
 
+    /// Returns the function itself, if it belongs to this realm.
+    fn original(&self, value: &Value) -> Result<Option<Found<'js>>> {
+        match original_number(value) {
+            Some(number) => self.prelude.originals.find(self.prelude.ctx(), self.prelude.realm, number),
+            None => Ok(None),
+        }
+    }
+
+    /// Returns the object itself, if it belongs to this realm: the one that all functions of `object` were members of.
+    fn home(&self, object: &Object) -> Result<Option<JsObject<'js>>> {
+        let mut home = None;
+        for member in object.values().filter(|member| matches!(member, Value::Function(_))) {
+            match self.original(member)?.and_then(|found| found.home) {
+                Some(next) if home.as_ref().is_none_or(|home| *home == next) => home = Some(next),
+                _ => return Ok(None),
+            }
+        }
+        Ok(home)
+    }
+
     /// Returns the path from the root to the target, if the value is a reference.
     fn refers(&self, value: &Value) -> Option<Vec<Segment>> {
         let Value::Reference(reference) = value else { return None };
         let up = usize::try_from(reference.up).ok()?;
         let base = self.path.get(..self.path.len().checked_sub(up)?)?;
         Some(base.iter().chain(&reference.path).cloned().collect())
+    }
+}
+
+/// Returns the number of a function's original.
+pub(super) fn original_number(value: &Value) -> Option<u64> {
+    match value {
+        Value::Function(function) => function.original::<Original>().map(Original::number),
+        _ => None,
     }
 }
 
@@ -154,13 +189,27 @@ pub(super) fn text_into_js<'js>(ctx: &Ctx<'js>, text: &str) -> Result<Js<'js>> {
 /// # Errors
 /// Throws a `RangeError` if it is larger or nested deeper than [`ScriptSettings`] allow, and whatever its getters
 /// throw.
-pub(super) fn to_value<'js>(prelude: &Prelude<'js>, settings: &ScriptSettings, value: &Js<'js>) -> Result<Value> {
+///
+/// If an account is given, the engine keeps the functions in the value on that account, and the node holds them.
+pub(super) fn to_value<'js>(
+    prelude: &Prelude<'js>,
+    settings: &ScriptSettings,
+    held_by: Option<Account>,
+    value: &Js<'js>,
+) -> Result<Value> {
     let mut budget = Budget { values: settings.values, bytes: settings.bytes };
-    read_root(prelude, &mut budget, 0, value)
+    read_root(prelude, &mut budget, held_by, 0, value)
 }
 
-fn read_root<'js>(prelude: &Prelude<'js>, budget: &mut Budget, depth: usize, value: &Js<'js>) -> Result<Value> {
-    let mut reader = Reader { prelude, budget, seen: HashMap::new(), containers: Vec::new(), depth };
+fn read_root<'js>(
+    prelude: &Prelude<'js>,
+    budget: &mut Budget,
+    held_by: Option<Account>,
+    depth: usize,
+    value: &Js<'js>,
+) -> Result<Value> {
+    let (seen, containers) = (HashMap::new(), Vec::new());
+    let mut reader = Reader { prelude, budget, held_by, home: None, seen, containers, depth };
     reader.read(value, None)
 }
 
@@ -173,6 +222,10 @@ struct Budget {
 struct Reader<'a, 'js> {
     prelude: &'a Prelude<'js>,
     budget: &'a mut Budget,
+    /// On whose account the engine keeps the functions that are read, if it does.
+    held_by: Option<Account>,
+    /// The object whose member is being read.
+    home: Option<JsObject<'js>>,
     /// The index in `containers` of each container that was met, by address.
     seen: HashMap<usize, usize>,
     /// For each container the index of its parent and its place there. Paths are computed from this when needed.
@@ -269,6 +322,7 @@ impl<'js> Reader<'_, 'js> {
             if element.is_undefined() && !array.as_object().contains_key(place as u32)? {
                 read.push_hole();
             } else {
+                self.home = None;
                 read.push(self.read(&element, Some((index, Segment::Index(place as u32))))?);
             }
         }
@@ -281,6 +335,7 @@ impl<'js> Reader<'_, 'js> {
             let key = key?;
             let member: Js = object.get(key.clone())?;
             let key = self.text(&key)?;
+            self.home = self.held_by.map(|_| object.clone());
             let member = self.read(&member, Some((index, Segment::Key(key.clone()))))?;
             read.insert(key, member);
         }
@@ -300,7 +355,7 @@ impl<'js> Reader<'_, 'js> {
         let cause = if cause.is_undefined() || deeper >= DEPTH {
             Value::Undefined
         } else {
-            read_root(self.prelude, self.budget, deeper, &cause)?
+            read_root(self.prelude, self.budget, None, deeper, &cause)?
         };
         Ok(Value::Error(Box::new(ErrorValue { name, message, cause })))
     }
@@ -313,9 +368,18 @@ impl<'js> Reader<'_, 'js> {
             Some((_, source)) if source.trim_end().ends_with("[native code]\n}") => {
                 Err(Exception::throw_type(self.prelude.ctx(), "a native or bound function has no source text to send"))
             }
-            Some((_, source)) => Ok(Value::Function(Function::new(source))),
+            Some((_, source)) => self.hold(Function::new(source), value).map(Value::Function),
             None => Ok(Value::Undefined),
         }
+    }
+
+    /// Keeps a function for the node, if its value is one that the node holds.
+    fn hold(&mut self, function: Function, value: &Js<'js>) -> Result<Function> {
+        let Some(account) = self.held_by else { return Ok(function) };
+        let Prelude { realm, originals, .. } = self.prelude;
+        let number = originals.keep(self.prelude.ctx(), *realm, account, value, self.home.as_ref());
+        let number = number.map_err(|why| Exception::throw_range(self.prelude.ctx(), &why))?;
+        Ok(function.with_original(Arc::new(Original::new(number))))
     }
 
     /// Returns the text of a value, which is converted to a string if it is none.

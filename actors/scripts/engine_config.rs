@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chinwag_protocol::identity::NodeAddr;
 
-use super::{clock::WallClock, directory::Directory, heartbeat::Heartbeat, settings::ScriptSettings};
+use super::{clock::WallClock, directory::Directory, settings::ScriptSettings, turn::Turn};
 
 /// Everything that an engine is created from. An engine that has to be replaced passes it on to its successor.
 #[derive(Clone)]
@@ -13,6 +13,8 @@ pub(super) struct EngineConfig {
     pub me: NodeAddr,
     pub directory: Directory,
     pub seed: [u8; 32],
+    /// The number after which the engine numbers what it makes.
+    pub after: u64,
     pub clock: WallClock,
-    pub heartbeat: Arc<Heartbeat>,
+    pub turn: Arc<Turn>,
 }

@@ -9,8 +9,13 @@ use chinwag_protocol::{
 };
 
 #[cfg(feature = "scripts")]
-use super::{clock::WallClock, messages::Code, runner::Runner};
-use super::{directory::Directory, errors::scripts_disabled, host::Host, settings::ScriptSettings};
+use super::{
+    clock::WallClock,
+    runner::{Job, Runner},
+};
+use super::{
+    directory::Directory, errors::scripts_disabled, host::Host, process::EngineStarter, settings::ScriptSettings,
+};
 use crate::{
     clock::Clock,
     request::{Origin, ReplyFuture, ready},
@@ -34,20 +39,22 @@ impl fmt::Debug for Scripts {
 
 #[cfg_attr(not(feature = "scripts"), allow(unused_variables))]
 impl Scripts {
-    /// `incarnation` is that of the node. A simulated node takes it for the time of day at which it started.
+    /// `incarnation` is that of the node. A simulated node takes it for the time of day at which it started. `starter`
+    /// starts the processes of engines; without one they run on threads.
     pub(crate) fn new(
         me: NodeAddr,
         settings: ScriptSettings,
         seed: [u8; 32],
         clock: Clock,
         incarnation: u64,
+        starter: Option<Rc<dyn EngineStarter>>,
     ) -> Scripts {
         let directory = Directory::new(settings.enabled);
         Scripts {
             #[cfg(feature = "scripts")]
             runner: settings.enabled.then(|| {
                 let clock = WallClock::new(clock, incarnation);
-                Runner::new(me, settings.clone(), directory.clone(), seed, clock)
+                Runner::new(me, settings.clone(), directory.clone(), seed, clock, starter)
             }),
             settings,
             directory,
@@ -82,7 +89,7 @@ impl Scripts {
     ) -> ReplyFuture {
         #[cfg(feature = "scripts")]
         if let Some(runner) = &self.runner {
-            return runner.run(Code::Method(service, method.to_owned()), arguments, origin);
+            return runner.run(Job::Method(service, method.to_owned()), arguments, origin);
         }
         ready(Err(scripts_disabled()))
     }
@@ -91,7 +98,7 @@ impl Scripts {
     pub(crate) fn call_function(&self, function: &Function, arguments: Vec<Value>, origin: Origin) -> ReplyFuture {
         #[cfg(feature = "scripts")]
         if let Some(runner) = &self.runner {
-            return runner.run(Code::Function(function.clone()), arguments, origin);
+            return runner.run(Job::Function(function.clone()), arguments, origin);
         }
         ready(Err(scripts_disabled()))
     }
@@ -100,16 +107,26 @@ impl Scripts {
     pub(crate) fn call_registered(&self, name: &str, arguments: Vec<Value>, origin: Origin) -> ReplyFuture {
         #[cfg(feature = "scripts")]
         if let Some(runner) = &self.runner {
-            return runner.run(Code::Registered(name.to_owned()), arguments, origin);
+            return runner.run(Job::Registered(name.to_owned()), arguments, origin);
         }
         ready(Err(scripts_disabled()))
+    }
+
+    /// Returns the error of a call on a function that `createRPC` registered, if it was lost with its engine. Only the
+    /// first such call gets it.
+    pub(crate) fn take_lost(&self, name: &str) -> Option<CallError> {
+        #[cfg(feature = "scripts")]
+        if let Some(runner) = &self.runner {
+            return runner.take_lost_name(name);
+        }
+        None
     }
 
     /// Runs source text at top level. Answers its value, formatted as at a prompt.
     pub(crate) fn evaluate(&self, source: String, origin: Origin) -> ReplyFuture {
         #[cfg(feature = "scripts")]
         if let Some(runner) = &self.runner {
-            return runner.run(Code::Source(source), Vec::new(), origin);
+            return runner.run(Job::Source(source), Vec::new(), origin);
         }
         ready(Err(scripts_disabled()))
     }

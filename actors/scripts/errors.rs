@@ -8,10 +8,18 @@ pub(super) fn limit_exceeded(why: impl Into<String>) -> CallError {
     CallError::new(ErrorKind::Other("LimitExceeded".to_owned()), why)
 }
 
-/// The engine was replaced while the call was in progress, and another call is to blame.
+/// The engine was replaced, because of another call.
 #[cfg(feature = "scripts")]
-pub(super) fn engine_replaced() -> CallError {
-    CallError::new(ErrorKind::Crashed, "another function made the script engine fail, and the engine was replaced")
+pub(super) fn engine_restarted() -> CallError {
+    let message = "the script engine was replaced, because another function made it fail; what shipped code kept in \
+                   globalThis, in its variables and with createRPC is gone; calls work again";
+    CallError::new(ErrorKind::Other("EngineRestarted".to_owned()), message)
+}
+
+/// The engine ended while it ran the call.
+#[cfg(feature = "scripts")]
+pub(super) fn engine_ended() -> CallError {
+    CallError::new(ErrorKind::Crashed, "the script engine ended while it ran the function, and is replaced")
 }
 
 /// The node has no engine.

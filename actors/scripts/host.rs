@@ -17,4 +17,7 @@ pub(crate) trait Host {
     /// # Errors
     /// If too many functions are registered, or the host takes no calls.
     fn register(&self, name: &str) -> Result<(), CallError>;
+
+    /// Removes functions that [`register`](Host::register) made callable.
+    fn unregister(&self, names: &[String]);
 }

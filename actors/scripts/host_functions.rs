@@ -14,7 +14,7 @@ use rquickjs::{
 };
 use uuid::Uuid;
 
-use super::{convert::text_into_js, messages::Output, prelude, state::EngineState};
+use super::{convert::text_into_js, prelude, realm::RealmName, state::EngineState};
 use crate::stub;
 
 /// A function of the host.
@@ -73,7 +73,7 @@ const HOST_FUNCTIONS: [(&str, HostFunction); 16] = [
     }),
     ("stopTimer", |state, ctx, arguments| {
         let number = arguments.first().and_then(Js::as_number).unwrap_or(0.0);
-        state.timers.borrow_mut().remove(number as u64);
+        state.remove_timer(number as u64);
         Ok(Js::new_undefined(ctx.clone()))
     }),
     ("print", print),
@@ -98,8 +98,8 @@ const HOST_FUNCTIONS: [(&str, HostFunction); 16] = [
     }),
 ];
 
-/// Evaluates the prelude and gives it the functions of the host.
-pub(super) fn install(state: &Rc<EngineState>, ctx: &Ctx<'_>) -> Result<()> {
+/// Evaluates the prelude of a realm and gives it the functions of the host. Locks the realm, if it must be.
+pub(super) fn install(state: &Rc<EngineState>, ctx: &Ctx<'_>, realm: RealmName) -> Result<()> {
     fn typed<F: for<'js> Fn(Ctx<'js>, Rest<Js<'js>>) -> Result<Js<'js>> + 'static>(f: F) -> F {
         f
     }
@@ -112,21 +112,38 @@ pub(super) fn install(state: &Rc<EngineState>, ctx: &Ctx<'_>) -> Result<()> {
     let prelude: JsFunction = ctx.eval(prelude::SOURCE)?;
     let config = JsObject::new(ctx.clone())?;
     let functions: JsObject = prelude.call((host, config.clone()))?;
-    state.set_prelude(ctx, functions);
+    state.set_prelude(ctx, realm, functions);
     // the configuration of the node can contain functions, and converting them takes the prelude
     if let Value::Object(me) = state.config.me.to_value() {
         for (key, value) in me.iter() {
             config.set(key, state.to_js(ctx, value)?)?;
         }
     }
+    if realm.is_locked() {
+        let lock: JsFunction = ctx.eval(prelude::LOCKDOWN)?;
+        lock.call::<_, ()>((config,))?;
+    }
     Ok(())
+}
+
+/// Whether a method keeps the functions that it is given on this node, so that they need not become text.
+fn holds_functions([gid, service, method]: &[String; 3]) -> bool {
+    match (service.as_str(), method.as_str()) {
+        ("routes", "put") | ("membership", "subscribe") | ("groups", "put") => gid == "local",
+        ("gossip", "at") => true,
+        _ => false,
+    }
 }
 
 fn call<'js>(state: &Rc<EngineState>, ctx: &Ctx<'js>, arguments: &[Js<'js>]) -> Result<Js<'js>> {
     let name = |index| argument_text(ctx, arguments, index);
     let names = [name(0)?, name(1)?, name(2)?];
     let values: rquickjs::Array = argument(ctx, arguments, 3).get()?;
-    let values = values.iter::<Js>().map(|value| state.to_value(ctx, &value?));
+    let holds = holds_functions(&names);
+    let values = values.iter::<Js>().map(|value| match holds {
+        true => state.to_held_value(ctx, &value?),
+        false => state.to_value(ctx, &value?),
+    });
     let values = values.collect::<Result<Vec<Value>>>()?;
     let callback = arguments.get(4).and_then(Js::as_number).unwrap_or(0.0) as u64;
     state.start_call(names, values, callback).map_err(|error| throw(state, ctx, error))?;
@@ -134,25 +151,14 @@ fn call<'js>(state: &Rc<EngineState>, ctx: &Ctx<'js>, arguments: &[Js<'js>]) -> 
 }
 
 fn register<'js>(state: &Rc<EngineState>, ctx: &Ctx<'js>, _: &[Js<'js>]) -> Result<Js<'js>> {
-    let limit = state.config.settings.callbacks;
-    if state.registered.get() >= limit {
-        let message = format!("shipped functions have registered {limit} functions with createRPC, which is the limit");
-        return Err(Exception::throw_range(ctx, &message));
-    }
-    state.registered.set(state.registered.get() + 1);
     let name = uuid::Builder::from_random_bytes(state.random.borrow_mut().random()).into_uuid();
     let name = Uuid::to_string(&name);
-    (state.emit)(Output::Register { name: name.clone() });
+    state.register(name.clone()).map_err(|why| Exception::throw_range(ctx, &why))?;
     text_into_js(ctx, &name)
 }
 
 fn print<'js>(state: &Rc<EngineState>, ctx: &Ctx<'js>, arguments: &[Js<'js>]) -> Result<Js<'js>> {
-    let level = match arguments.first().and_then(Js::as_number).unwrap_or(0.0) as u8 {
-        1 => log::Level::Debug,
-        2 => log::Level::Warn,
-        3 => log::Level::Error,
-        _ => log::Level::Info,
-    };
+    let level = console_level(arguments.first().and_then(Js::as_number).unwrap_or(0.0) as u8);
     let mut line = argument_text(ctx, arguments, 1)?;
     let limit = state.config.settings.line;
     if line.len() > limit {
@@ -162,6 +168,16 @@ fn print<'js>(state: &Rc<EngineState>, ctx: &Ctx<'js>, arguments: &[Js<'js>]) ->
     }
     (state.config.settings.console)(level, &line);
     Ok(Js::new_undefined(ctx.clone()))
+}
+
+/// Returns the level of a function of `console`, as the prelude numbers them.
+pub(super) fn console_level(number: u8) -> log::Level {
+    match number {
+        1 => log::Level::Debug,
+        2 => log::Level::Warn,
+        3 => log::Level::Error,
+        _ => log::Level::Info,
+    }
 }
 
 /// Throws an error of the host.

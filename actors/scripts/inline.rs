@@ -10,8 +10,7 @@ use super::{
     messages::{Input, Output},
 };
 
-/// A handle to an engine on the thread of the node. The engine ends when the last handle is dropped.
-#[derive(Clone)]
+/// A handle to an engine on the thread of the node. The engine ends when it is dropped.
 pub(super) struct InlineEngine {
     inputs: UnboundedSender<Input>,
 }
@@ -22,11 +21,6 @@ impl InlineEngine {
         let (inputs, received) = unbounded_channel();
         actix::spawn(run(config, received, outputs));
         InlineEngine { inputs }
-    }
-
-    /// Returns whether both handles are of the same engine.
-    pub(super) fn is(&self, other: &InlineEngine) -> bool {
-        self.inputs.same_channel(&other.inputs)
     }
 
     pub(super) fn send(&self, input: Input) {
@@ -58,6 +52,6 @@ async fn run(config: EngineConfig, mut inputs: UnboundedReceiver<Input>, outputs
             },
             () = timer => {}
         }
-        engine.fire();
+        while engine.fire() {}
     }
 }

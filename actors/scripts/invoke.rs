@@ -13,6 +13,7 @@ use rquickjs::{
 use super::{
     messages::Code,
     parameters::{self, Parameters},
+    portable::Portable,
     prelude::Prelude,
     state::EngineState,
     task::Task,
@@ -29,14 +30,18 @@ pub(super) fn run<'js>(
     let ctx = prelude.ctx();
     let global = ctx.globals().into_value();
     let (function, this) = match code {
-        Code::Function(function) => (prelude.compile(function.source())?, global),
+        Code::Function(Portable(function)) => {
+            let function: Js = state.to_js(ctx, &function)?;
+            let not_a_function = || Exception::throw_type(ctx, "the value to call is not a function");
+            (function.into_function().ok_or_else(not_a_function)?, global)
+        }
         Code::Registered(name) => {
             let function: Js = prelude.function("registered")?.call((name,))?;
             let lost = || Exception::throw_reference(ctx, "the function was lost when its engine was replaced");
             (function.into_function().ok_or_else(lost)?, global)
         }
-        Code::Method(service, method) => {
-            let this = state.service(ctx, &service)?;
+        Code::Method { service, method, .. } => {
+            let this = state.service(ctx, service)?;
             let function: Js = this.get(method)?;
             let not_a_function = || Exception::throw_type(ctx, "the method is not a function");
             (function.into_function().ok_or_else(not_a_function)?, this.into_value())

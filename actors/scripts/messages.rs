@@ -1,56 +1,202 @@
-//! The messages between an engine and the node.
+//! The messages between an engine and the node. They can be sent to an engine in another process.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use chinwag_protocol::{
-    call::{CallError, Reply},
-    value::{Function, Value},
+    call::{CallError, Reply, reply_from_pair, reply_to_pair},
+    identity::NodeAddr,
+    value::Value,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    account::Account,
+    directory::Change,
+    portable::{self, Portable},
+    settings::ScriptSettings,
 };
 
-use crate::request::Origin;
-
 /// A message to an engine.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Input {
-    /// Runs code. [`Output::Answer`] follows.
+    /// Changes the names that code sees.
+    Names(Vec<Change>),
+    /// Runs code. [`Output::Answer`] and [`Output::TurnEnded`] follow.
     Run(Invocation),
-    /// Delivers the reply to the call that [`Output::Call`] with the same number asked for.
-    Reply { number: u64, reply: Reply },
+    /// Delivers the reply to the call that [`Output::Call`] with the same number asked for. [`Output::TurnEnded`]
+    /// follows.
+    Reply { number: u64, account: Account, reply: Pair },
+    /// Tells whether somebody else waits for the code that runs to end its turn.
+    Waiting(bool),
+    /// Drops functions that the node held as originals.
+    DropOriginals(Vec<u64>),
+    /// Drops services that no longer exist, with the timers and functions of their code.
+    DropServices(Vec<u64>),
 }
 
 /// Code to run, with its arguments.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Invocation {
     pub id: u64,
-    pub origin: Origin,
+    pub account: Account,
+    /// How long the caller waits, in milliseconds.
+    pub milliseconds_left: u64,
     pub code: Code,
-    pub arguments: Vec<Value>,
+    #[serde(with = "portable::shared_values")]
+    pub arguments: Arc<Vec<Value>>,
 }
 
 /// The code that an invocation runs.
-#[derive(Clone, Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Code {
-    /// A method of a service, which is its `this`.
-    Method(Arc<Value>, String),
-    /// A function that arrived as text.
-    Function(Function),
+    /// A method of a service, which is its `this`. `definition` is the service, if the engine has not received it yet.
+    Method {
+        service: u64,
+        definition: Option<Portable>,
+        method: String,
+    },
+    /// A function that arrived as text, or that the engine itself gave to the node.
+    Function(Portable),
     /// A function that `createRPC` registered under this name.
     Registered(String),
     /// Source text at top level. The answer is its value, formatted as at a prompt.
     Source(String),
 }
 
+/// A reply in the form in which it crosses the wire: an error, and a value.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Pair {
+    pub error: Portable,
+    pub value: Portable,
+}
+
+impl From<Reply> for Pair {
+    fn from(reply: Reply) -> Pair {
+        let (error, value) = reply_to_pair(reply);
+        Pair { error: Portable(error), value: Portable(value) }
+    }
+}
+
+impl From<Pair> for Reply {
+    fn from(Pair { error, value }: Pair) -> Reply {
+        reply_from_pair(error.0, value.0)
+    }
+}
+
 /// A message from an engine.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Output {
     /// Answers the invocation with this id.
-    Answer { id: u64, reply: Reply },
-    /// Asks for a call on behalf of `origin`. [`Input::Reply`] follows.
-    Call { number: u64, origin: Origin, gid: String, service: String, method: String, arguments: Vec<Value> },
+    Answer { id: u64, reply: Pair },
+    /// Asks for a call on behalf of an invocation. If `continues`, its own code has answered it, and the call has time of
+    /// its own. [`Input::Reply`] follows.
+    Call {
+        number: u64,
+        task: u64,
+        account: Account,
+        continues: bool,
+        gid: String,
+        service: String,
+        method: String,
+        #[serde(with = "portable::values")]
+        arguments: Vec<Value>,
+    },
     /// Asks for a registered function to become callable by its name.
-    Register { name: String },
-    /// Reports how many timers and calls of shipped code are pending.
-    Pending(usize),
+    Register { name: String, account: Account },
+    /// Reports that registered functions ended with what made them.
+    Unregister(Vec<String>),
+    /// The turn of an [`Input`] has ended. Reports the nanoseconds of processor time that it took, how many timers and
+    /// calls of shipped code are pending, and whether the code's service keeps state in the engine.
+    TurnEnded { used: u64, pending: u64, keeps_state: bool },
+    /// The same, after timers fired.
+    TimersFired { account: Account, used: u64, pending: u64 },
     /// Reports an error that no code caught, and that no caller waits for.
-    Uncaught(CallError),
+    Uncaught(Portable),
+    /// Prints a line. The level is that of `console`, from 0.
+    Print { level: u8, line: String },
+    /// The engine has replaced its heap. All services, originals and registered functions are gone.
+    Replaced,
+    /// The engine ends, because code does not return. `culprit` is the invocation whose code it is.
+    Stuck { culprit: u64, why: String },
+}
+
+impl Output {
+    pub(super) fn uncaught(error: CallError) -> Output {
+        Output::Uncaught(Portable(error.into()))
+    }
+}
+
+/// What an engine in another process needs to start.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Start {
+    pub limits: Limits,
+    /// The node's address and configuration.
+    pub me: Portable,
+    pub seed: [u8; 32],
+    /// The number after which the engine numbers what it makes, so that it uses no number of its predecessors.
+    pub after: u64,
+}
+
+impl Start {
+    /// Returns the node's address.
+    pub(super) fn node(&self) -> Result<NodeAddr, CallError> {
+        NodeAddr::from_value(&self.me.0).map_err(|why| CallError::other(why.to_string()))
+    }
+}
+
+/// The part of [`ScriptSettings`](super::settings::ScriptSettings) that an engine needs. Times are in nanoseconds.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Limits {
+    pub processor_time: u64,
+    pub turn: u64,
+    pub grace: u64,
+    pub memory: u64,
+    pub stack: u64,
+    pub timers: u64,
+    pub pending_calls: u64,
+    pub callbacks: u64,
+    pub line: u64,
+    pub values: u64,
+    pub bytes: u64,
+    pub realm_per_service: bool,
+}
+
+impl From<&ScriptSettings> for Limits {
+    fn from(settings: &ScriptSettings) -> Limits {
+        let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        Limits {
+            processor_time: nanoseconds(settings.processor_time),
+            turn: nanoseconds(settings.turn),
+            grace: nanoseconds(settings.grace),
+            memory: settings.memory as u64,
+            stack: settings.stack as u64,
+            timers: settings.timers as u64,
+            pending_calls: settings.pending_calls as u64,
+            callbacks: settings.callbacks as u64,
+            line: settings.line as u64,
+            values: settings.values as u64,
+            bytes: settings.bytes as u64,
+            realm_per_service: settings.realm_per_service,
+        }
+    }
+}
+
+impl From<&Limits> for ScriptSettings {
+    fn from(limits: &Limits) -> ScriptSettings {
+        ScriptSettings {
+            processor_time: Duration::from_nanos(limits.processor_time),
+            turn: Duration::from_nanos(limits.turn),
+            grace: Duration::from_nanos(limits.grace),
+            memory: limits.memory as usize,
+            stack: limits.stack as usize,
+            timers: limits.timers as usize,
+            pending_calls: limits.pending_calls as usize,
+            callbacks: limits.callbacks as usize,
+            line: limits.line as usize,
+            values: limits.values as usize,
+            bytes: limits.bytes as usize,
+            realm_per_service: limits.realm_per_service,
+            ..ScriptSettings::default()
+        }
+    }
 }

@@ -1,12 +1,12 @@
 //! Measures what running code uses, and decides when the engine interrupts it.
 
-use std::{cell::Cell, rc::Rc, sync::Arc};
+use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
 
 use chinwag_protocol::call::CallError;
 
 use super::{
-    clock::processor_time, engine_config::EngineConfig, errors::limit_exceeded, heartbeat::Heartbeat, memory::Memory,
-    settings::ScriptSettings, task::Task,
+    clock::processor_time, engine_config::EngineConfig, errors::limit_exceeded, memory::Memory, realm::RealmName, settings::ScriptSettings, task::Task,
+    turn::Turn,
 };
 
 /// Why the engine interrupted code.
@@ -14,6 +14,8 @@ use super::{
 pub(super) enum StopReason {
     /// The task used up its processor time, or its interrupts.
     Time,
+    /// Somebody else waits, and the turn has taken as long as it then may.
+    Turn,
     /// All shipped code together holds too much memory.
     Memory,
     /// The node has given the engine up.
@@ -24,11 +26,13 @@ pub(super) enum StopReason {
 /// [`ScriptSettings::inline`] is set.
 pub(super) struct Meter {
     settings: ScriptSettings,
-    heartbeat: Arc<Heartbeat>,
+    turn: Arc<Turn>,
     pub memory: Rc<Memory>,
     interrupts: Cell<u64>,
     /// The reading of [`Meter::used`] at which the code that runs now is interrupted.
     until: Cell<u64>,
+    /// The reading at which it is interrupted if somebody else waits.
+    until_awaited: Cell<u64>,
     stopped: Cell<Option<StopReason>>,
 }
 
@@ -38,9 +42,10 @@ impl Meter {
         Meter {
             memory: Memory::new(settings.memory + settings.memory / 4),
             settings,
-            heartbeat: config.heartbeat.clone(),
+            turn: config.turn.clone(),
             interrupts: Cell::new(0),
             until: Cell::new(u64::MAX),
+            until_awaited: Cell::new(u64::MAX),
             stopped: Cell::new(None),
         }
     }
@@ -56,10 +61,9 @@ impl Meter {
     /// Returns what the task may still use. While its caller waits, that is the rest of the limit. Afterwards it is up
     /// to twice the limit in total, plus a tenth of the time that has passed since the task started.
     pub(super) fn allowance(&self, task: &Task) -> u64 {
-        let nanoseconds = |time: std::time::Duration| u64::try_from(time.as_nanos());
         let limit = match self.settings.inline {
             Some(interrupts) => interrupts,
-            None => nanoseconds(self.settings.processor_time).unwrap_or(u64::MAX),
+            None => nanoseconds(self.settings.processor_time),
         };
         if task.has_caller() {
             return limit.saturating_sub(task.used.get());
@@ -67,7 +71,7 @@ impl Meter {
         if self.settings.inline.is_some() {
             return limit;
         }
-        let tenth = nanoseconds(task.started.elapsed() / 10).unwrap_or(u64::MAX);
+        let tenth = nanoseconds(task.started.elapsed() / 10);
         limit.saturating_mul(2).saturating_add(tenth).saturating_sub(task.used.get())
     }
 
@@ -75,30 +79,41 @@ impl Meter {
     pub(super) fn start(&self, task: &Task, allowance: u64) -> u64 {
         let reading = self.used();
         self.until.set(reading.saturating_add(allowance));
+        // an inline engine runs nothing while others wait for it, as it shares their thread
+        self.until_awaited.set(match self.settings.inline {
+            Some(_) => u64::MAX,
+            None => reading.saturating_add(nanoseconds(self.settings.turn)),
+        });
         self.stopped.set(None);
-        self.heartbeat.enter(task.id);
+        // who runs the node may keep it busy
+        let shipper = (task.realm != RealmName::Prompt).then_some(task.account.shipper);
+        self.turn.enter(task.id, shipper, allowance);
         reading
     }
 
-    /// Charges the task for the code that ran. Returns why the engine interrupted it, if it did.
-    pub(super) fn finish(&self, task: &Task, reading: u64) -> Option<StopReason> {
-        task.used.set(task.used.get().saturating_add(self.used().saturating_sub(reading)));
-        self.heartbeat.leave();
+    /// Charges the task for the code that ran. Returns what the code used, and why the engine interrupted it, if it did.
+    pub(super) fn finish(&self, task: &Task, reading: u64) -> (u64, Option<StopReason>) {
+        let used = self.used().saturating_sub(reading);
+        task.used.set(task.used.get().saturating_add(used));
+        self.turn.leave();
         self.until.set(u64::MAX);
-        self.stopped.take()
+        self.until_awaited.set(u64::MAX);
+        (used, self.stopped.take())
     }
 
     /// Counts an interrupt, and returns whether the engine must stop the code. QuickJS calls this about every 10,000
     /// steps.
     pub(super) fn interrupt(&self) -> bool {
         self.interrupts.set(self.interrupts.get() + 1);
-        self.heartbeat.beat();
-        let reason = if self.heartbeat.is_abandoned() {
+        self.turn.beat();
+        let reason = if self.turn.is_abandoned() {
             StopReason::Abandoned
         } else if self.memory.used() > self.settings.memory {
             StopReason::Memory
         } else if self.used() > self.until.get() {
             StopReason::Time
+        } else if self.used() > self.until_awaited.get() && self.turn.is_awaited() {
+            StopReason::Turn
         } else {
             return false;
         };
@@ -131,10 +146,24 @@ impl Meter {
                 Some(interrupts) => format!("the function exceeded its limit of {interrupts} interrupts"),
                 None => format!("the function exceeded its limit of {:?} of processor time", settings.processor_time),
             },
+            StopReason::Turn => turn_exceeded(settings),
             StopReason::Memory => {
                 format!("shipped functions exceeded their limit of {} MiB of memory", settings.memory >> 20)
             }
             StopReason::Abandoned => "the function did not return, and its engine was abandoned".to_owned(),
         })
     }
+}
+
+/// Says why a turn ended early.
+pub(super) fn turn_exceeded(settings: &ScriptSettings) -> String {
+    format!(
+        "the function was stopped after {:?} of processor time, because another caller waits; \
+         let it pause, for example by awaiting a timer",
+        settings.turn
+    )
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -58,19 +58,26 @@ mod directory;
 mod entry;
 mod errors;
 mod host;
+mod process;
 mod settings;
 mod without_node;
 
+#[cfg(feature = "scripts")]
+mod account;
+#[cfg(feature = "scripts")]
+mod child;
 #[cfg(feature = "scripts")]
 mod clock;
 #[cfg(feature = "scripts")]
 mod convert;
 #[cfg(feature = "scripts")]
+mod driver;
+#[cfg(feature = "scripts")]
 mod engine;
 #[cfg(feature = "scripts")]
 mod engine_config;
 #[cfg(feature = "scripts")]
-mod heartbeat;
+mod frames;
 #[cfg(feature = "scripts")]
 mod host_functions;
 #[cfg(feature = "scripts")]
@@ -78,17 +85,31 @@ mod inline;
 #[cfg(feature = "scripts")]
 mod invoke;
 #[cfg(feature = "scripts")]
+mod mailbox;
+#[cfg(feature = "scripts")]
 mod memory;
 #[cfg(feature = "scripts")]
 mod messages;
 #[cfg(feature = "scripts")]
 mod meter;
 #[cfg(feature = "scripts")]
+mod original;
+#[cfg(feature = "scripts")]
+mod originals;
+#[cfg(feature = "scripts")]
 mod parameters;
+#[cfg(feature = "scripts")]
+mod portable;
 #[cfg(feature = "scripts")]
 mod prelude;
 #[cfg(feature = "scripts")]
+mod queue;
+#[cfg(feature = "scripts")]
+mod realm;
+#[cfg(feature = "scripts")]
 mod runner;
+#[cfg(feature = "scripts")]
+mod services;
 #[cfg(feature = "scripts")]
 mod state;
 #[cfg(feature = "scripts")]
@@ -99,9 +120,14 @@ mod tests;
 mod thread;
 #[cfg(feature = "scripts")]
 mod timers;
+#[cfg(feature = "scripts")]
+mod turn;
 
+#[cfg(feature = "scripts")]
+pub use child::run_engine;
 pub(crate) use directory::{Change, Directory};
 pub(crate) use entry::Scripts;
 pub(crate) use host::Host;
+pub use process::{EngineProcess, EngineStarter};
 pub use settings::{Console, ScriptSettings};
 pub use without_node::run_without_node;

@@ -46,6 +46,7 @@
   const registered = create(null);
   // the paths of native functions, and the targets of the methods below, which are sent as stubs
   const paths = new WeakMap();
+  const natives = create(null);
   const stubs = new WeakMap();
   // the text of functions that stand for another function
   const texts = new WeakMap();
@@ -304,14 +305,18 @@
   });
   defineHidden(Math, 'random', () => host.random());
 
+  const remember = (func, path) => {
+    weakSet.call(paths, func, path);
+    natives[path] = func;
+  };
   for (const name of getOwnPropertyNames(global)) {
     const held = getOwnPropertyDescriptor(global, name).value;
     if (held === global || held === distribution || held === null) continue;
-    if (typeof held === 'function') weakSet.call(paths, held, name);
+    if (typeof held === 'function') remember(held, name);
     if (typeof held !== 'object' && typeof held !== 'function') continue;
     for (const key of getOwnPropertyNames(held)) {
       const inner = getOwnPropertyDescriptor(held, key).value;
-      if (typeof inner === 'function' && key !== 'constructor' && !weakGet.call(paths, inner)) weakSet.call(paths, inner, `${name}.${key}`);
+      if (typeof inner === 'function' && key !== 'constructor' && !weakGet.call(paths, inner)) remember(inner, `${name}.${key}`);
     }
   }
 
@@ -346,6 +351,7 @@
     },
     forgetTimer: (number) => { delete timers[number]; },
     registered: (name) => registered[name],
+    unregister: (name) => { delete registered[name]; },
     broken: (error) => () => { throw error; },
     sourceOf: (func) => {
       const stub = apply(weakGet, stubs, [func]);
@@ -354,9 +360,8 @@
       return path ? 'n' + path : 's' + sourceOf(func);
     },
     native: (path) => {
-      let found = global;
-      for (const key of path.split('.')) found = found === undefined || found === null ? undefined : found[key];
-      if (typeof found === 'function') return found;
+      const found = natives[path];
+      if (found) return found;
       const missing = () => { throw new errors.ReferenceError(`this node has no ${path}`); };
       apply(weakSet, paths, [missing, path]);
       return missing;

@@ -1,22 +1,37 @@
 //! The functions that `prelude.js` returns to the host.
 
+use std::rc::Rc;
+
 use rquickjs::{
     Ctx, Error, Exception, FromJs, Function as JsFunction, Object as JsObject, Result, Value as Js,
     context::EvalOptions,
 };
 
+use super::{originals::Originals, realm::RealmName};
+
 /// The script that gives shipped code its environment. It is evaluated before any shipped code.
 pub(super) const SOURCE: &str = include_str!("prelude.js");
+
+/// The script that locks a realm. It is evaluated after the prelude.
+pub(super) const LOCKDOWN: &str = include_str!("lockdown.js");
 
 /// The functions that `prelude.js` returns to the host. Shipped code cannot reach or replace them.
 pub(super) struct Prelude<'js> {
     ctx: Ctx<'js>,
     functions: JsObject<'js>,
+    /// The realm that it is the prelude of.
+    pub realm: RealmName,
+    pub originals: Rc<Originals>,
 }
 
 impl<'js> Prelude<'js> {
-    pub(super) fn new(ctx: &Ctx<'js>, functions: JsObject<'js>) -> Prelude<'js> {
-        Prelude { ctx: ctx.clone(), functions }
+    pub(super) fn new(
+        ctx: &Ctx<'js>,
+        functions: JsObject<'js>,
+        realm: RealmName,
+        originals: Rc<Originals>,
+    ) -> Prelude<'js> {
+        Prelude { ctx: ctx.clone(), functions, realm, originals }
     }
 
     pub(super) fn ctx(&self) -> &Ctx<'js> {

@@ -14,8 +14,12 @@ pub struct ScriptSettings {
     /// The processor time of one call, including its timers and callbacks. Default 1 s. Code that continues after the
     /// answer may use this much once more, plus a tenth of the time that passes.
     pub processor_time: Duration,
-    /// The real time after which an engine that shows no sign of life is abandoned and replaced, beyond
-    /// `processor_time`. Default 500 ms, a guess: a garbage collection of a full heap takes a tenth of that.
+    /// The processor time of one turn of code while another caller waits. A turn ends when the code returns, awaits or
+    /// has nothing left to do. Default 100 ms, a guess: long for a callback, and short for who waits.
+    pub turn: Duration,
+    /// What code may take beyond `processor_time` in a built-in function that does not check its limits. After that its
+    /// engine is ended and replaced. While another caller waits, it is a tenth of this beyond `turn`. Default 500 ms, a
+    /// guess: a garbage collection of a full heap takes a tenth of that.
     pub grace: Duration,
     /// The memory of all shipped code of the node together, in bytes. Default 64 MiB. A single allocation fails only if
     /// it exceeds this by more than a quarter.
@@ -36,8 +40,11 @@ pub struct ScriptSettings {
     /// The most bytes of text in one argument or answer. Default 8 MiB, which is also the limit of a message.
     pub bytes: usize,
     /// The number of abandoned engines at which the node refuses shipped calls, until one of them ends. Default 2,
-    /// because each occupies a thread, a processor and its memory.
+    /// because each occupies a thread, a processor and its memory. Engines in processes of their own are killed instead.
     pub stuck_engines: usize,
+    /// Gives the code of each service a global object of its own. Functions that are shipped alone share one. Default:
+    /// no, as code of the course's examples shares `globalThis`.
+    pub realm_per_service: bool,
     /// Runs the engine on the thread of the node, and limits a call by this many interrupts instead of processor time.
     /// An interrupt happens about every 10,000 steps. The simulator needs this, because another thread would not share
     /// its virtual time. Default: none.
@@ -51,6 +58,7 @@ impl Default for ScriptSettings {
         ScriptSettings {
             enabled: cfg!(feature = "scripts"),
             processor_time: Duration::from_secs(1),
+            turn: Duration::from_millis(100),
             grace: Duration::from_millis(500),
             memory: 64 << 20,
             stack: 256 << 10,
@@ -61,6 +69,7 @@ impl Default for ScriptSettings {
             values: 250_000,
             bytes: 8 << 20,
             stuck_engines: 2,
+            realm_per_service: false,
             inline: None,
             console: Arc::new(|level, line| log::log!(target: "chinwag::scripts", level, "{line}")),
         }
@@ -85,7 +94,7 @@ impl fmt::Debug for ScriptSettings {
 impl PartialEq for ScriptSettings {
     fn eq(&self, other: &ScriptSettings) -> bool {
         let limits = |s: &ScriptSettings| {
-            let times = (s.enabled, s.processor_time, s.grace, s.inline, s.stuck_engines);
+            let times = (s.enabled, s.processor_time, s.turn, s.grace, s.inline, s.stuck_engines, s.realm_per_service);
             (times, s.memory, s.stack, s.timers, s.pending_calls, s.callbacks, s.line, s.values, s.bytes)
         };
         limits(self) == limits(other) && Arc::ptr_eq(&self.console, &other.console)

@@ -7,24 +7,26 @@ use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
     rc::Rc,
-    sync::{Arc, Weak},
     time::Duration,
 };
 
 use chinwag_protocol::{
     call::{CallError, ErrorKind, Reply, reply_from_pair},
-    value::Value,
+    value::{Object, Value},
 };
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use rquickjs::{Ctx, Error, Object as JsObject, Persistent, Result as JsResult, Value as Js};
 
 use super::{
+    account::{Account, Quota},
     convert,
     engine_config::EngineConfig,
     messages::Output,
     meter::Meter,
+    originals::Originals,
     prelude::Prelude,
+    realm::RealmName,
     task::Task,
     timers::{Timer, Timers},
 };
@@ -39,10 +41,18 @@ struct PendingCall {
     callback: u64,
 }
 
-/// The JavaScript object of a service.
-struct ServiceObject {
-    service: Weak<Value>,
-    object: Persistent<JsObject<'static>>,
+/// A service that the node has sent.
+enum ServiceState {
+    /// It has not been evaluated.
+    Defined(Value),
+    /// Its object, whether it has state from the beginning, and how many members it then had.
+    Object { object: Persistent<JsObject<'static>>, stateful: bool, members: usize },
+}
+
+/// A function that `createRPC` registered.
+struct Registered {
+    account: Account,
+    realm: RealmName,
 }
 
 /// A promise that was rejected while it had no handler.
@@ -50,6 +60,12 @@ struct Rejection {
     /// The address of the promise, which identifies it. It is never followed.
     promise: usize,
     reason: Persistent<Js<'static>>,
+}
+
+/// The prelude of a realm.
+struct RealmPrelude {
+    name: RealmName,
+    functions: Persistent<JsObject<'static>>,
 }
 
 /// The state that an engine shares with the functions that it gives to JavaScript. Some of it belongs to the QuickJS
@@ -62,17 +78,25 @@ pub(super) struct EngineState {
     pub timers: RefCell<Timers>,
     /// The last number that was given out. Successors of this engine share it.
     pub numbers: Rc<Cell<u64>>,
-    /// How many functions code has registered with `createRPC`.
-    pub registered: Cell<usize>,
+    pub originals: Rc<Originals>,
+    /// Whether the service whose code ran keeps state here.
+    pub keeps_state: Cell<bool>,
+    /// How many names shipped code has added to the global object of each realm.
+    globals: RefCell<BTreeMap<RealmName, usize>>,
     /// The task whose code runs now.
     pub current: RefCell<Option<Rc<Task>>>,
     /// The tasks that nobody has answered, by id.
     unanswered: RefCell<BTreeMap<u64, Rc<Task>>>,
     calls: RefCell<BTreeMap<u64, PendingCall>>,
+    /// The functions that `createRPC` registered, by name.
+    registered: RefCell<BTreeMap<String, Registered>>,
+    timer_quota: RefCell<Quota>,
+    call_quota: RefCell<Quota>,
+    registered_quota: RefCell<Quota>,
     rejections: RefCell<Vec<Rejection>>,
-    prelude: RefCell<Option<Persistent<JsObject<'static>>>>,
-    /// By the address of the service.
-    services: RefCell<BTreeMap<usize, ServiceObject>>,
+    /// The preludes of all realms, by the address of their context.
+    preludes: RefCell<BTreeMap<usize, RealmPrelude>>,
+    services: RefCell<BTreeMap<u64, ServiceState>>,
 }
 
 impl EngineState {
@@ -81,28 +105,37 @@ impl EngineState {
         // the stream differs from those that the node and the engine's predecessors draw from
         let mut random = ChaCha8Rng::from_seed(config.seed);
         random.set_stream(numbers.get() + 1);
+        let settings = &config.settings;
+        let quota = |what, most| RefCell::new(Quota::new(what, most));
         EngineState {
             meter: Meter::new(&config),
-            config,
             emit,
             random: RefCell::new(random),
             timers: RefCell::default(),
+            originals: Rc::new(Originals::new(numbers.clone(), settings.callbacks)),
             numbers,
-            registered: Cell::new(0),
+            keeps_state: Cell::new(false),
+            globals: RefCell::default(),
             current: RefCell::default(),
             unanswered: RefCell::default(),
             calls: RefCell::default(),
+            registered: RefCell::default(),
+            timer_quota: quota("timers", settings.timers),
+            call_quota: quota("calls that are pending", settings.pending_calls),
+            registered_quota: quota("functions registered with createRPC", settings.callbacks),
             rejections: RefCell::default(),
-            prelude: RefCell::default(),
+            preludes: RefCell::default(),
             services: RefCell::default(),
+            config,
         }
     }
 
     /// Drops everything that belongs to the QuickJS runtime.
     pub(super) fn release(&self) {
-        self.prelude.take();
+        self.preludes.take();
         self.rejections.take();
         self.services.take();
+        self.originals.release();
     }
 
     /// Returns a number that neither this engine nor its predecessors have used.
@@ -114,14 +147,17 @@ impl EngineState {
 
     // ---- values ----
 
-    /// Keeps the functions that the prelude returned.
-    pub(super) fn set_prelude<'js>(&self, ctx: &Ctx<'js>, functions: JsObject<'js>) {
-        *self.prelude.borrow_mut() = Some(Persistent::save(ctx, functions));
+    /// Keeps the functions that the prelude of a realm returned.
+    pub(super) fn set_prelude<'js>(&self, ctx: &Ctx<'js>, name: RealmName, functions: JsObject<'js>) {
+        let functions = Persistent::save(ctx, functions);
+        self.preludes.borrow_mut().insert(address(ctx), RealmPrelude { name, functions });
     }
 
     pub(super) fn prelude<'js>(&self, ctx: &Ctx<'js>) -> JsResult<Prelude<'js>> {
-        let functions = self.prelude.borrow().clone().ok_or(Error::Unknown)?;
-        Ok(Prelude::new(ctx, functions.restore(ctx)?))
+        let preludes = self.preludes.borrow();
+        let prelude = preludes.get(&address(ctx)).ok_or(Error::Unknown)?;
+        let functions = prelude.functions.clone().restore(ctx)?;
+        Ok(Prelude::new(ctx, functions, prelude.name, self.originals.clone()))
     }
 
     pub(super) fn to_js<'js>(&self, ctx: &Ctx<'js>, value: &Value) -> JsResult<Js<'js>> {
@@ -129,23 +165,116 @@ impl EngineState {
     }
 
     pub(super) fn to_value<'js>(&self, ctx: &Ctx<'js>, value: &Js<'js>) -> JsResult<Value> {
-        convert::to_value(&self.prelude(ctx)?, &self.config.settings, value)
+        convert::to_value(&self.prelude(ctx)?, &self.config.settings, None, value)
+    }
+
+    /// Converts a value whose functions the node holds as they are.
+    pub(super) fn to_held_value<'js>(&self, ctx: &Ctx<'js>, value: &Js<'js>) -> JsResult<Value> {
+        let account = self.account();
+        convert::to_value(&self.prelude(ctx)?, &self.config.settings, Some(account), value)
+    }
+
+    /// Adds a service, which is evaluated when it is needed.
+    pub(super) fn define_service(&self, number: u64, definition: Value) {
+        self.services.borrow_mut().insert(number, ServiceState::Defined(definition));
+    }
+
+    /// Returns the realm in which a service's own functions live, if it was put by code of this engine.
+    pub(super) fn realm_of_service(&self, number: u64) -> Option<RealmName> {
+        match self.services.borrow().get(&number)? {
+            ServiceState::Defined(Value::Object(service)) => {
+                service.values().find_map(|member| convert::original_number(member)).and_then(|n| self.originals.realm(n))
+            }
+            _ => None,
+        }
     }
 
     /// Returns the object of a service, which stays the same from call to call. Evaluates the service the first time.
-    pub(super) fn service<'js>(&self, ctx: &Ctx<'js>, service: &Arc<Value>) -> JsResult<JsObject<'js>> {
-        // the weak reference keeps the allocation, so that no other service can have this address
-        let address = Arc::as_ptr(service) as usize;
-        let known = self.services.borrow().get(&address).map(|known| known.object.clone());
-        if let Some(known) = known {
-            return known.restore(ctx);
-        }
-        let object: JsObject = self.to_js(ctx, service)?.get()?;
-        let mut services = self.services.borrow_mut();
-        services.retain(|_, other| other.service.strong_count() > 0);
-        let kept = ServiceObject { service: Arc::downgrade(service), object: Persistent::save(ctx, object.clone()) };
-        services.insert(address, kept);
+    pub(super) fn service<'js>(&self, ctx: &Ctx<'js>, number: u64) -> JsResult<JsObject<'js>> {
+        let definition = match self.services.borrow().get(&number) {
+            Some(ServiceState::Object { object, .. }) => return object.clone().restore(ctx),
+            Some(ServiceState::Defined(definition)) => definition.clone(),
+            None => return Err(Error::Unknown),
+        };
+        let object: JsObject = self.to_js(ctx, &definition)?.get()?;
+        let stateful = definition.as_object().is_some_and(|service| {
+            service.values().any(|member| match member {
+                Value::Function(_) => convert::original_number(member).is_some(),
+                Value::Native(_) => false,
+                _ => true,
+            })
+        });
+        let members = definition.as_object().map_or(0, Object::len);
+        let kept = ServiceState::Object { object: Persistent::save(ctx, object.clone()), stateful, members };
+        self.services.borrow_mut().insert(number, kept);
         Ok(object)
+    }
+
+    /// Drops what is held of a realm that ends.
+    pub(super) fn forget_realm(&self, name: RealmName) {
+        self.preludes.borrow_mut().retain(|_, prelude| prelude.name != name);
+        self.originals.drop_realm(name);
+    }
+
+    /// Drops services. Returns the numbers of their code's timers, each with its realm, and the names of the functions
+    /// that it registered.
+    pub(super) fn drop_services(&self, numbers: &[u64]) -> (Vec<(RealmName, u64)>, Vec<(RealmName, String)>) {
+        let mut timers = Vec::new();
+        let mut names = Vec::new();
+        for &number in numbers {
+            // the object is dropped after the borrow ends, because its finalizers may run
+            let dropped = self.services.borrow_mut().remove(&number);
+            drop(dropped);
+            for (timer, removed) in self.timers.borrow_mut().remove_all_of_service(number) {
+                self.timer_quota.borrow_mut().give_back(removed.task.account);
+                timers.push((removed.task.realm, timer));
+            }
+            self.registered.borrow_mut().retain(|name, registered| {
+                let keep = registered.account.service != number;
+                if !keep {
+                    self.registered_quota.borrow_mut().give_back(registered.account);
+                    names.push((registered.realm, name.clone()));
+                }
+                keep
+            });
+        }
+        (timers, names)
+    }
+
+    /// Notes whether the code that ran for a task keeps state in this engine: on the global object or its service's. A
+    /// service that has other members than functions, or functions that this engine gave to the node, always does.
+    pub(super) fn note_state(&self, ctx: &Ctx<'_>, task: &Task) {
+        let names = |object: &JsObject<'_>| object.keys::<String>().len();
+        let here = names(&ctx.globals());
+        let before = self.globals.borrow_mut().insert(task.realm, here).unwrap_or(0);
+        let of_service = match self.services.borrow().get(&task.account.service) {
+            Some(ServiceState::Object { object, stateful, members }) => {
+                let object = object.clone().restore(ctx);
+                *stateful || object.is_ok_and(|object| names(&object) != *members)
+            }
+            _ => false,
+        };
+        if here != before || of_service {
+            self.keeps_state.set(true);
+        }
+    }
+
+    /// Notes a function that code registers. Returns its name.
+    ///
+    /// # Errors
+    /// Says which quota is used up.
+    pub(super) fn register(&self, name: String) -> Result<(), String> {
+        let account = self.account();
+        self.registered_quota.borrow_mut().take(account)?;
+        let realm = self.current().map_or(RealmName::Shipped, |task| task.realm);
+        self.registered.borrow_mut().insert(name.clone(), Registered { account, realm });
+        (self.emit)(Output::Register { name, account });
+        Ok(())
+    }
+
+    /// Returns the account and the realm of a registered function.
+    pub(super) fn find_registered(&self, name: &str) -> Option<(Account, RealmName)> {
+        self.registered.borrow().get(name).map(|registered| (registered.account, registered.realm))
     }
 
     // ---- calls and timers ----
@@ -155,23 +284,21 @@ impl EngineState {
     /// # Errors
     /// If too many calls are pending.
     pub(super) fn start_call(&self, names: [String; 3], arguments: Vec<Value>, callback: u64) -> Result<(), CallError> {
-        let limit = self.config.settings.pending_calls;
-        if self.calls.borrow().len() >= limit {
-            let message = format!("shipped functions are waiting for {limit} calls, which is the limit");
-            return Err(CallError::new(ErrorKind::Busy, message));
-        }
         let Some(task) = self.current() else { return Ok(()) };
+        let busy = |why| CallError::new(ErrorKind::Busy, why);
+        self.call_quota.borrow_mut().take(task.account).map_err(busy)?;
         let number = self.next_number();
-        let origin = task.origin(self.config.clock.clock);
+        let (id, account, continues) = (task.id, task.account, task.answered_by_code.get());
         self.calls.borrow_mut().insert(number, PendingCall { task, callback });
         let [gid, service, method] = names;
-        (self.emit)(Output::Call { number, origin, gid, service, method, arguments });
+        (self.emit)(Output::Call { number, task: id, account, continues, gid, service, method, arguments });
         Ok(())
     }
 
     /// Removes a call whose reply has arrived. Returns its task, and the number of its callback or 0.
     pub(super) fn finish_call(&self, number: u64) -> Option<(Rc<Task>, u64)> {
         let call = self.calls.borrow_mut().remove(&number)?;
+        self.call_quota.borrow_mut().give_back(call.task.account);
         Some((call.task, call.callback))
     }
 
@@ -180,11 +307,8 @@ impl EngineState {
     /// # Errors
     /// If too many timers are set.
     pub(super) fn start_timer(&self, delay: f64, repeats: bool) -> Result<u64, CallError> {
-        let limit = self.config.settings.timers;
-        if self.timers.borrow().len() >= limit {
-            let message = format!("shipped functions have set {limit} timers, which is the limit");
-            return Err(CallError::new(ErrorKind::Busy, message));
-        }
+        let busy = |why| CallError::new(ErrorKind::Busy, why);
+        self.timer_quota.borrow_mut().take(self.account()).map_err(busy)?;
         // Node.js replaces other delays by 1 ms, too
         let milliseconds = if (1.0..=2_147_483_647.0).contains(&delay) { delay as u64 } else { 1 };
         let delay = Duration::from_millis(milliseconds);
@@ -196,17 +320,36 @@ impl EngineState {
         Ok(number)
     }
 
+    /// Removes a timer.
+    pub(super) fn remove_timer(&self, number: u64) -> Option<Timer> {
+        let timer = self.timers.borrow_mut().remove(number)?;
+        self.timer_quota.borrow_mut().give_back(timer.task.account);
+        Some(timer)
+    }
+
+    /// Sets a timer that repeats again.
+    pub(super) fn repeat_timer(&self, number: u64, timer: Timer) {
+        // it has just given its place back
+        if self.timer_quota.borrow_mut().take(timer.task.account).is_ok() {
+            self.timers.borrow_mut().insert(number, timer);
+        }
+    }
+
     /// Removes the timers and calls of a task. Returns the numbers of the timers, and of the calls' callbacks.
     pub(super) fn remove_pending_of(&self, task: &Rc<Task>) -> (Vec<u64>, Vec<u64>) {
         let mut callbacks = Vec::new();
         self.calls.borrow_mut().retain(|_, call| {
             let other = !Rc::ptr_eq(&call.task, task);
             if !other {
+                self.call_quota.borrow_mut().give_back(task.account);
                 callbacks.push(call.callback);
             }
             other
         });
-        (self.timers.borrow_mut().remove_all_of(task), callbacks)
+        let timers = self.timers.borrow_mut().remove_all_of(task);
+        let mut quota = self.timer_quota.borrow_mut();
+        timers.iter().for_each(|_| quota.give_back(task.account));
+        (timers, callbacks)
     }
 
     /// Returns how many calls and timers are pending.
@@ -219,6 +362,11 @@ impl EngineState {
     /// Returns the task whose code runs now.
     fn current(&self) -> Option<Rc<Task>> {
         self.current.borrow().clone()
+    }
+
+    /// Returns on whose account code runs now.
+    fn account(&self) -> Account {
+        self.current.borrow().as_ref().map_or(Account::NODE, |task| task.account)
     }
 
     /// Adds a task that must be answered.
@@ -240,7 +388,7 @@ impl EngineState {
     pub(super) fn answer(&self, task: &Task, reply: Reply) {
         if task.unanswered.replace(false) {
             self.unanswered.borrow_mut().remove(&task.id);
-            (self.emit)(Output::Answer { id: task.id, reply });
+            (self.emit)(Output::Answer { id: task.id, reply: reply.into() });
         }
     }
 
@@ -277,7 +425,7 @@ impl EngineState {
         if task.unanswered.get() {
             self.answer_by_code(task, Err(error));
         } else {
-            (self.emit)(Output::Uncaught(error));
+            (self.emit)(Output::uncaught(error));
         }
     }
 
@@ -328,4 +476,9 @@ impl EngineState {
     pub(super) fn take_rejection(&self) -> Option<Persistent<Js<'static>>> {
         self.rejections.take().into_iter().next().map(|rejection| rejection.reason)
     }
+}
+
+/// The address of a context, which identifies its realm. It is never followed.
+fn address(ctx: &Ctx<'_>) -> usize {
+    ctx.as_raw().as_ptr() as usize
 }

@@ -2,17 +2,22 @@
 
 use std::{cell::Cell, rc::Rc};
 
-use chinwag_protocol::call::DEFAULT_DEADLINE;
 use tokio::time::Instant;
 
-use crate::{clock::Clock, request::Origin};
+use super::{account::Account, realm::RealmName};
+use crate::clock::Clock;
 
 /// An invocation, together with every timer and callback that results from it. They share its limits.
 #[derive(Debug)]
 pub(super) struct Task {
     /// The id of the invocation.
     pub id: u64,
-    origin: Origin,
+    pub account: Account,
+    /// Where its code runs.
+    pub realm: RealmName,
+    /// The caller stops waiting at this time.
+    deadline: Instant,
+    clock: Clock,
     /// Whether nobody has answered the caller yet.
     pub unanswered: Cell<bool>,
     /// Whether its own code answered the caller in time. The code may continue after that.
@@ -25,10 +30,13 @@ pub(super) struct Task {
 }
 
 impl Task {
-    pub(super) fn new(id: u64, origin: Origin) -> Rc<Task> {
+    pub(super) fn new(id: u64, account: Account, realm: RealmName, deadline: Instant, clock: Clock) -> Rc<Task> {
         Rc::new(Task {
             id,
-            origin,
+            account,
+            realm,
+            deadline,
+            clock,
             unanswered: Cell::new(true),
             answered_by_code: Cell::new(false),
             ended: Cell::new(false),
@@ -39,13 +47,6 @@ impl Task {
 
     /// Returns whether the caller still waits for an answer.
     pub(super) fn has_caller(&self) -> bool {
-        self.unanswered.get() && !self.origin.time_left().is_zero()
-    }
-
-    /// Returns the origin of a call that the code makes now. This is the origin of the invocation, so that the code can
-    /// make no call after its deadline. Code that has answered and continues gets a new deadline for each call, but a
-    /// node still counts these calls as nested: code that never stops takes no capacity from callers outside.
-    pub(super) fn origin(&self, clock: Clock) -> Origin {
-        if self.answered_by_code.get() { Origin::starting(DEFAULT_DEADLINE, clock) } else { self.origin.clone() }
+        self.unanswered.get() && !self.clock.until(self.deadline).is_zero()
     }
 }

@@ -35,10 +35,14 @@ impl Host for RecordingHost {
         self.registered.borrow_mut().push(name.to_owned());
         Ok(())
     }
+
+    fn unregister(&self, names: &[String]) {
+        self.registered.borrow_mut().retain(|name| !names.contains(name));
+    }
 }
 
 fn scripts(settings: ScriptSettings) -> (Scripts, Rc<RecordingHost>) {
-    let scripts = Scripts::new(NodeAddr::new("127.0.0.1", 8080), settings, [7; 32], Clock::default(), 0);
+    let scripts = Scripts::new(NodeAddr::new("127.0.0.1", 8080), settings, [7; 32], Clock::default(), 0, None);
     let host = Rc::new(RecordingHost::default());
     scripts.attach(host.clone());
     let (gid, service, methods) = ("local".to_owned(), "status".to_owned(), vec!["get".to_owned()]);
@@ -205,7 +209,7 @@ fn a_function_without_a_node_can_call_another_node() {
         );
         let error = Value::from(CallError::new(ErrorKind::SpawnFailed, "taken"));
         let time = Duration::from_secs(20);
-        run_without_node(&me, transport.clone(), settings(), &Function::new(source), vec![error.clone()], time)
+        run_without_node(&me, transport.clone(), settings(), None, &Function::new(source), vec![error.clone()], time)
             .await
             .unwrap();
         let calls = transport.0.borrow();

@@ -53,6 +53,13 @@ impl Timers {
         numbers
     }
 
+    /// Removes all timers of a service's code, and returns them with their numbers.
+    pub(super) fn remove_all_of_service(&mut self, service: u64) -> Vec<(u64, Timer)> {
+        let of_service = self.timers.iter().filter(|(_, timer)| timer.task.account.service == service);
+        let numbers: Vec<u64> = of_service.map(|(number, _)| *number).collect();
+        numbers.into_iter().filter_map(|number| self.remove(number).map(|timer| (number, timer))).collect()
+    }
+
     /// Returns when the next timer is due.
     pub(super) fn next_due(&self) -> Option<Instant> {
         self.schedule.first().map(|(due, _)| *due)

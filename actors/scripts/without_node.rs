@@ -9,7 +9,7 @@ use chinwag_protocol::{
 };
 use futures_util::future::LocalBoxFuture;
 
-use super::{directory::Change, entry::Scripts, host::Host, settings::ScriptSettings};
+use super::{directory::Change, entry::Scripts, host::Host, process::EngineStarter, settings::ScriptSettings};
 use crate::{arguments::message_and_remote, clock::Clock, request::Origin, transport::Transport};
 
 /// Runs one function while there is no node, so that a node that could not start can tell its parent. All that the
@@ -23,12 +23,13 @@ pub async fn run_without_node(
     me: &NodeAddr,
     transport: Rc<dyn Transport>,
     settings: ScriptSettings,
+    starter: Option<Rc<dyn EngineStarter>>,
     function: &Function,
     arguments: Vec<Value>,
     deadline: Duration,
 ) -> Reply {
     let clock = Clock::default();
-    let scripts = Scripts::new(me.clone(), settings, [0; 32], clock, 0);
+    let scripts = Scripts::new(me.clone(), settings, [0; 32], clock, 0, starter);
     scripts.attach(Rc::new(TransportOnly(transport)));
     let (gid, service, methods) = ("local".to_owned(), "comm".to_owned(), vec!["send".to_owned()]);
     scripts.directory().change(Change::SetService { gid, service, methods });
@@ -66,4 +67,6 @@ impl Host for TransportOnly {
     fn register(&self, _: &str) -> Result<(), CallError> {
         Err(CallError::new(ErrorKind::Unsupported, "no node is running that other nodes could call"))
     }
+
+    fn unregister(&self, _: &[String]) {}
 }

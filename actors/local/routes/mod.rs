@@ -128,7 +128,7 @@ impl Routes {
         }
         let found = self.table.borrow().find(&call.gid, &call.service).cloned();
         match found {
-            Err(error) => Response::Now(Err(error)),
+            Err(error) => Response::Now(Err(self.state.scripts.take_lost(&call.service).unwrap_or(error))),
             // `forward` handles every method that the actor has.
             Ok(Target::Actor { .. } | Target::OnDemand { .. }) => {
                 Response::Now(Err(unknown_method(&call.service, &call.method)))
@@ -460,6 +460,11 @@ impl Host for ScriptHost {
 
     fn register(&self, name: &str) -> Result<(), CallError> {
         self.table.borrow_mut().add_script_callback(name)
+    }
+
+    fn unregister(&self, names: &[String]) {
+        let mut table = self.table.borrow_mut();
+        names.iter().for_each(|name| drop(table.remove(name)));
     }
 }
 
