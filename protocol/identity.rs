@@ -289,7 +289,7 @@ impl Nid {
     fn of_address(ip: &str, port: u16) -> Nid {
         let mut json = Vec::with_capacity(ip.len() + 24);
         json.extend_from_slice(b"{\"ip\":");
-        stringify::string(ip, &mut json);
+        let Ok(()) = stringify::string(ip, &mut json);
         // writing to a vector cannot fail
         let _ = write!(json, ",\"port\":{port}}}");
         Nid::of(&json)

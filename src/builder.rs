@@ -151,7 +151,7 @@ impl Builder {
         self
     }
 
-    /// Sets the bounds on the bodies that the node reads.
+    /// Sets the bounds on the bodies that the node reads and writes.
     pub fn limits(mut self, limits: Limits) -> Builder {
         self.config.limits = limits;
         self

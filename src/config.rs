@@ -11,7 +11,7 @@
 //! | `cluster` | empty | nodes of clusters with different names never become members of each other |
 //! | `membership` | on | `off`: the node probes no peer; members see that it is alive, as they do of any node that answers calls |
 //! | failure detection | [`Settings::membership`] | periods, timeouts, confirmations |
-//! | limits of a body | [`Limits`] | bytes, nesting, values |
+//! | limits of a body | [`Limits`] | bytes read and written, nesting, values |
 //! | bounds on calls | [`Settings`] | under way, relayed, to one peer |
 //!
 //! The text is in one of two forms: the typed values of the wire, or JSON. (The program also takes JSON as people type it, with
@@ -61,7 +61,7 @@ pub struct Config {
     pub on_start: Option<Value>,
     /// All other keys, unchanged.
     pub extra: Object,
-    /// The bounds on the bodies that the node reads.
+    /// The bounds on the bodies that the node reads and writes.
     pub limits: Limits,
     /// The bounds on calls, and how the node runs shipped functions and takes part in membership.
     pub settings: Settings,

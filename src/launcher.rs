@@ -23,7 +23,7 @@ use chinwag_protocol::{
     call::{CallError, ErrorKind},
     identity::NodeAddr,
     value::Value,
-    wire,
+    wire::{self, Limits},
 };
 use futures_util::FutureExt;
 use tokio::{
@@ -159,9 +159,11 @@ impl ProcessLauncher {
 
 impl Launcher for ProcessLauncher {
     fn launch(&self, config: &Value) -> Result<Launched, CallError> {
+        // the new node reads it as a message
+        let config = wire::encode_within(config, Limits::default().bytes)
+            .map_err(|why| CallError::new(ErrorKind::BadArgument, format!("the new node's configuration: {why}")))?;
         let program = self.program.locate()?;
         let mut command = Command::new(&program);
-        let config = wire::encode(config);
         // the wire format has no line breaks, so the configuration is one line
         let fed = config.len() > ARGUMENT;
         command.arg("--config").arg(if fed { "-" } else { &config });

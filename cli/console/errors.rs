@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use chinwag::{CallError, Value};
+use chinwag::{
+    CallError, Value,
+    protocol::wire::{self, Limits},
+};
 
 /// How long a script whose output is not read at all waits for its reader.
 pub(super) const READER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -12,8 +15,10 @@ pub(super) fn uncaught(why: &CallError) -> String {
     match &why.cause {
         Value::Undefined | Value::Null => format!("{}: {why}", why.kind.name()),
         cause => {
-            let cause =
-                serde_json::to_string(cause).map_or_else(|_| String::new(), |cause| format!(" (cause: {cause})"));
+            let cause = wire::encode_plain_within(cause, Limits::default().written).map_or_else(
+                |why| format!(" (the cause cannot be shown: {why})"),
+                |cause| format!(" (cause: {cause})"),
+            );
             format!("{}: {why}{cause}", why.kind.name())
         }
     }

@@ -3,6 +3,7 @@
 use crate::{
     identity::{AddrError, NameError},
     value::{ConversionError, ErrorValue, Value},
+    wire::EncodeError,
 };
 
 /// Why a call failed.
@@ -214,6 +215,22 @@ impl CallError {
             ErrorKind::Other(_) => self.message.starts_with("Method ") && self.message.contains("not found in service"),
             _ => false,
         }
+    }
+
+    /// Creates an error of the name `LimitExceeded`: the call was performed until it needed more than it may have.
+    pub fn limit_exceeded(message: impl Into<String>) -> CallError {
+        CallError::new(ErrorKind::Other("LimitExceeded".to_owned()), message)
+    }
+
+    /// Creates the error for an answer that cannot be written. The call was performed, and its service is at fault.
+    pub fn unwritten_answer(why: &EncodeError) -> CallError {
+        CallError::limit_exceeded(format!("the call was performed, and its answer cannot be sent: {why}"))
+    }
+
+    /// Creates the error for arguments that cannot be written. Nothing was sent, and the caller is at fault.
+    pub fn unwritten_arguments(call: impl std::fmt::Display, why: &EncodeError) -> CallError {
+        let message = format!("{call} was not called, because an argument is too large: {why}");
+        CallError::new(ErrorKind::BadArgument, message)
     }
 
     /// Creates an error of a service's own, like JavaScript's `new Error(message)`.

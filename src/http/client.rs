@@ -197,7 +197,8 @@ impl HttpTransport {
     /// way.
     pub const MOST_KEPT: usize = 32;
 
-    /// Returns a transport with connections of its own. The limits bound the answers that it reads.
+    /// Returns a transport with connections of its own. The limits bound the requests that it writes and the answers that
+    /// it reads.
     pub fn new(limits: Limits) -> HttpTransport {
         let kept = Rc::new(RefCell::new(LruCache::unbounded()));
         HttpTransport { pool: Rc::default(), life: POOL, kept, kept_life: KEPT, limits: Rc::new(limits) }
@@ -314,8 +315,9 @@ impl HttpTransport {
         if let Some(id) = &call.context.request {
             request = request.extra_header((REQUEST.clone(), id.as_ref()));
         }
-        let mut response =
-            request.send_body(wire::encode_arguments(&call.arguments)).await.map_err(|why| refused(to, &why))?;
+        let body = wire::encode_arguments(&call.arguments, &self.limits)
+            .map_err(|why| CallError::unwritten_arguments(format_args!("{call} of {to}"), &why))?;
+        let mut response = request.send_body(body).await.map_err(|why| refused(to, &why))?;
         let broke_off = |why: &dyn std::fmt::Display| {
             CallError::new(ErrorKind::Interrupted, format!("the answer of {to} broke off: {why}"))
         };

@@ -210,7 +210,7 @@ async fn answer(request: &mut ServiceRequest) -> HttpResponse {
             if let Some(peer) = keeper.filter(|_| reply.is_ok()) {
                 kept::note(request.request(), &node, peer);
             }
-            respond(StatusCode::OK, reply, form, large)
+            respond(StatusCode::OK, reply, form, large, &state.limits)
         }
     }
 }

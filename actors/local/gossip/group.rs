@@ -259,7 +259,7 @@ impl GroupGossip {
         manner: Manner,
         out: &mut Vec<Output<Nid, Shared>>,
     ) -> Result<BroadcastReplies, CallError> {
-        let bytes = message.bytes();
+        let bytes = message.bytes()?;
         let started = self
             .with_machine(entry, state, |machine, context| machine.broadcast_as(manner, context, message, bytes, out));
         let busy = |why: BroadcastError| CallError::new(ErrorKind::Busy, why.to_string());
