@@ -22,11 +22,11 @@ const DIGITS: usize = 10_000;
 
 /// Makes the JavaScript value of a value.
 pub(super) fn to_js<'js>(prelude: &Prelude<'js>, value: &Value) -> Result<Js<'js>> {
-    let mut writer = Writer { prelude, made: HashMap::new(), path: Vec::new(), pending: Vec::new() };
+    let mut writer =
+        Writer { prelude, root: value, made: HashMap::new(), path: Vec::new(), open: Vec::new(), pending: Vec::new() };
     let root = writer.write(value)?;
     let Writer { mut made, pending, .. } = writer;
-    for Pending { holder, path } in pending {
-        let Some(target) = value.at(&path) else { continue };
+    for Pending { holder, target } in pending {
         let address = std::ptr::from_ref(target);
         let target = match made.get(&address) {
             Some(made) => made.clone(),
@@ -46,17 +46,20 @@ pub(super) fn to_js<'js>(prelude: &Prelude<'js>, value: &Value) -> Result<Js<'js
 
 struct Writer<'a, 'js> {
     prelude: &'a Prelude<'js>,
+    root: &'a Value,
     /// The JavaScript values of everything that a reference can refer to, by address.
     made: HashMap<*const Value, Js<'js>>,
     /// The path from the root to the value that is being written.
     path: Vec<Segment>,
-    pending: Vec<Pending<'js>>,
+    /// The containers around that value, the root first.
+    open: Vec<&'a Value>,
+    pending: Vec<Pending<'a, 'js>>,
 }
 
 /// A reference that is resolved once everything else is made.
-struct Pending<'js> {
+struct Pending<'a, 'js> {
     holder: Holder<'js>,
-    path: Vec<Segment>,
+    target: &'a Value,
 }
 
 enum Holder<'js> {
@@ -64,8 +67,8 @@ enum Holder<'js> {
     Object(JsObject<'js>, String),
 }
 
-impl<'js> Writer<'_, 'js> {
-    fn write(&mut self, value: &Value) -> Result<Js<'js>> {
+impl<'a, 'js> Writer<'a, 'js> {
+    fn write(&mut self, value: &'a Value) -> Result<Js<'js>> {
         let ctx = self.prelude.ctx();
         if self.path.len() > DEPTH {
             return Err(Exception::throw_range(ctx, &format!("a value is nested deeper than {DEPTH} levels")));
@@ -94,15 +97,19 @@ impl<'js> Writer<'_, 'js> {
             Value::Array(array) => {
                 let made = JsArray::new(ctx.clone())?;
                 self.made.insert(std::ptr::from_ref(value), made.clone().into_value());
+                self.open.push(value);
                 for (index, slot) in array.iter().enumerate() {
                     let Some(element) = slot else { continue };
                     self.path.push(Segment::Index(index as u32));
                     match self.refers(element) {
-                        Some(path) => self.pending.push(Pending { holder: Holder::Array(made.clone(), index), path }),
+                        Some(target) => {
+                            self.pending.push(Pending { holder: Holder::Array(made.clone(), index), target });
+                        }
                         None => made.set(index, self.write(element)?)?,
                     }
                     self.path.pop();
                 }
+                self.open.pop();
                 if array.iter().next_back() == Some(None) {
                     made.as_object().set("length", array.len())?;
                 }
@@ -111,19 +118,21 @@ impl<'js> Writer<'_, 'js> {
             Value::Object(object) => {
                 let made = JsObject::new(ctx.clone())?;
                 self.made.insert(std::ptr::from_ref(value), made.clone().into_value());
+                self.open.push(value);
                 for (key, member) in object.iter() {
                     self.path.push(Segment::Key(key.to_owned()));
                     match self.refers(member) {
-                        Some(path) => {
+                        Some(target) => {
                             // sets the key now, so that the order of keys is kept
                             define(&made, key, Js::new_undefined(ctx.clone()))?;
                             let holder = Holder::Object(made.clone(), key.to_owned());
-                            self.pending.push(Pending { holder, path });
+                            self.pending.push(Pending { holder, target });
                         }
                         None => define(&made, key, self.write(member)?)?,
                     }
                     self.path.pop();
                 }
+                self.open.pop();
                 return Ok(made.into_value());
             }
         };
@@ -131,12 +140,17 @@ impl<'js> Writer<'_, 'js> {
         Ok(js)
     }
 
-    /// Returns the path from the root to the target, if the value is a reference.
-    fn refers(&self, value: &Value) -> Option<Vec<Segment>> {
+    /// Returns the target, if the value is a reference that leads somewhere.
+    fn refers(&self, value: &Value) -> Option<&'a Value> {
         let Value::Reference(reference) = value else { return None };
         let up = usize::try_from(reference.up).ok()?;
-        let base = self.path.get(..self.path.len().checked_sub(up)?)?;
-        Some(base.iter().chain(&reference.path).cloned().collect())
+        let base = self.path.len().checked_sub(up)?;
+        // most references lead to their target directly. The path from the root can be much longer than their own.
+        if let Some(target) = self.open.get(base)?.at(&reference.path) {
+            return Some(target);
+        }
+        let path: Vec<Segment> = self.path[..base].iter().chain(&reference.path).cloned().collect();
+        self.root.at(&path)
     }
 }
 
@@ -155,41 +169,57 @@ pub(super) fn text_into_js<'js>(ctx: &Ctx<'js>, text: &str) -> Result<Js<'js>> {
 /// Throws a `RangeError` if it is larger or nested deeper than [`ScriptSettings`] allow, and whatever its getters
 /// throw.
 pub(super) fn to_value<'js>(prelude: &Prelude<'js>, settings: &ScriptSettings, value: &Js<'js>) -> Result<Value> {
-    let mut budget = Budget { values: settings.values, bytes: settings.bytes };
+    let mut budget = Budget { values: settings.values, bytes: settings.bytes, settings };
     read_root(prelude, &mut budget, 0, value)
 }
 
-fn read_root<'js>(prelude: &Prelude<'js>, budget: &mut Budget, depth: usize, value: &Js<'js>) -> Result<Value> {
+fn read_root<'js>(prelude: &Prelude<'js>, budget: &mut Budget<'_>, depth: usize, value: &Js<'js>) -> Result<Value> {
     let mut reader = Reader { prelude, budget, seen: HashMap::new(), containers: Vec::new(), depth };
     reader.read(value, None)
 }
 
 /// How many values and bytes of text may still leave the engine.
-struct Budget {
+struct Budget<'a> {
     values: usize,
     bytes: usize,
+    settings: &'a ScriptSettings,
 }
 
-struct Reader<'a, 'js> {
+struct Reader<'a, 'b, 'js> {
     prelude: &'a Prelude<'js>,
-    budget: &'a mut Budget,
+    budget: &'a mut Budget<'b>,
     /// The index in `containers` of each container that was met, by address.
     seen: HashMap<usize, usize>,
-    /// For each container the index of its parent and its place there. Paths are computed from this when needed.
-    containers: Vec<(usize, Option<Segment>)>,
+    /// The arrays and objects that were met. Paths are computed from this when needed.
+    containers: Vec<Container>,
     depth: usize,
 }
 
-impl<'js> Reader<'_, 'js> {
+/// An array or object, and its place below the root.
+struct Container {
+    /// The index of the container that holds it. The root holds itself.
+    parent: usize,
+    /// The place in the parent. The root has none.
+    segment: Option<Segment>,
+    /// How many containers it is below the root.
+    level: usize,
+    /// About how many bytes its path from the root takes on the wire, at least.
+    path_bytes: usize,
+}
+
+impl<'js> Reader<'_, '_, 'js> {
     fn spend(&mut self, values: usize, bytes: usize) -> Result<()> {
-        let (values, bytes) = (self.budget.values.checked_sub(values), self.budget.bytes.checked_sub(bytes));
-        match (values, bytes) {
+        let Budget { values: values_left, bytes: bytes_left, settings } = &mut *self.budget;
+        let refused = match (values_left.checked_sub(values), bytes_left.checked_sub(bytes)) {
             (Some(values), Some(bytes)) => {
-                *self.budget = Budget { values, bytes };
-                Ok(())
+                (*values_left, *bytes_left) = (values, bytes);
+                return Ok(());
             }
-            _ => Err(Exception::throw_range(self.prelude.ctx(), "a value is too large to leave the engine")),
-        }
+            (None, _) => format!("more than {} values and steps of references", settings.values),
+            (_, None) => format!("more than {} bytes of text and paths of references", settings.bytes),
+        };
+        let message = format!("a value is too large to leave the engine: it has {refused}");
+        Err(Exception::throw_range(self.prelude.ctx(), &message))
     }
 
     /// Reads a value, which is in the container with this index, at this segment. The root is in none.
@@ -244,10 +274,15 @@ impl<'js> Reader<'_, 'js> {
             return self.refer(first, at);
         }
         let index = self.containers.len();
-        self.containers.push(match at {
-            Some((parent, segment)) => (parent, Some(segment)),
-            None => (index, None),
-        });
+        let container = match at {
+            Some((parent, segment)) => {
+                let Container { level, path_bytes, .. } = self.containers[parent];
+                let path_bytes = path_bytes + bytes_of(&segment);
+                Container { parent, segment: Some(segment), level: level + 1, path_bytes }
+            }
+            None => Container { parent: index, segment: None, level: 0, path_bytes: 0 },
+        };
+        self.containers.push(container);
         self.seen.insert(address, index);
         self.depth += 1;
         let read = match value.as_array() {
@@ -340,30 +375,36 @@ impl<'js> Reader<'_, 'js> {
         Ok(text)
     }
 
-    /// Makes a reference to a container that was read before.
+    /// Makes a reference to a container that was read before. On the wire its path begins at the root, so that is what it
+    /// costs, however close the container is.
     fn refer(&mut self, target: usize, at: Option<(usize, Segment)>) -> Result<Value> {
-        let path_to = |containers: &[(usize, Option<Segment>)], mut index: usize| {
-            let mut path = Vec::new();
-            while let Some((parent, Some(segment))) = containers.get(index) {
-                path.push(segment.clone());
-                index = *parent;
+        self.spend(0, self.containers[target].path_bytes)?;
+        let mut path = Vec::new();
+        let (mut here, mut there) = (at.map_or(target, |(parent, _)| parent), target);
+        let mut up = 1;
+        // climbs from both ends to the innermost container that holds both
+        while here != there {
+            let (from, to) = (&self.containers[here], &self.containers[there]);
+            let levels = (from.level, to.level);
+            if levels.0 >= levels.1 {
+                up += 1;
+                here = from.parent;
             }
-            path.reverse();
-            path
-        };
-        let target = path_to(&self.containers, target);
-        let mut here = Vec::new();
-        if let Some((parent, segment)) = at {
-            here = path_to(&self.containers, parent);
-            here.push(segment);
+            if levels.1 >= levels.0 {
+                path.extend(to.segment.clone());
+                there = to.parent;
+            }
         }
-        let common = here.iter().zip(&target).take_while(|(here, there)| here == there).count();
-        let up = (here.len() - common) as u32;
-        let bytes = target[common..].iter().map(|segment| match segment {
-            Segment::Key(key) => key.len(),
-            Segment::Index(_) => 0,
-        });
-        self.spend(target.len() - common, bytes.sum())?;
-        Ok(Value::Reference(Reference::new(up, target[common..].iter().cloned())))
+        path.reverse();
+        self.spend(path.len(), 0)?;
+        Ok(Value::Reference(Reference { up, path }))
+    }
+}
+
+/// The least number of bytes that a step of a path takes on the wire: the quoted key in a string, or the index.
+fn bytes_of(segment: &Segment) -> usize {
+    match segment {
+        Segment::Key(key) => key.len() + "\"\\\"\\\"\",".len(),
+        Segment::Index(_) => "0,".len(),
     }
 }

@@ -89,7 +89,11 @@ const HOST_FUNCTIONS: [(&str, HostFunction); 16] = [
             Some(value) => state.to_value(ctx, value)?,
             None => Value::Undefined,
         };
-        text_into_js(ctx, &wire::encode(&value))
+        let text = wire::encode_within(&value, state.config.settings.bytes);
+        text_into_js(
+            ctx,
+            &text.map_err(|why| Exception::throw_range(ctx, &format!("the value cannot be serialized: {why}")))?,
+        )
     }),
     ("deserialize", |state, ctx, arguments| {
         let text = argument_text(ctx, arguments, 0)?;
