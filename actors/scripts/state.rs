@@ -22,6 +22,7 @@ use rquickjs::{Ctx, Error, Object as JsObject, Persistent, Result as JsResult, V
 use super::{
     convert,
     engine_config::EngineConfig,
+    errors::out_of_memory,
     messages::Output,
     meter::Meter,
     prelude::Prelude,
@@ -295,7 +296,7 @@ impl EngineState {
                 let thrown = ctx.catch();
                 self.error_of_thrown(ctx, &thrown)
             }
-            Error::Allocation => CallError::new(ErrorKind::Other("InternalError".to_owned()), "out of memory"),
+            Error::Allocation => out_of_memory(&self.config.settings),
             other => CallError::new(ErrorKind::BadAnswer, other.to_string()),
         }
     }
@@ -303,15 +304,28 @@ impl EngineState {
     /// Converts a value that was thrown, or that a promise was rejected with.
     pub(super) fn error_of_thrown<'js>(&self, ctx: &Ctx<'js>, thrown: &Js<'js>) -> CallError {
         match self.to_value(ctx, thrown) {
+            Ok(value) if self.is_out_of_memory(&value) => out_of_memory(&self.config.settings),
             Ok(value) => CallError::from_value(value),
             Err(_) => {
                 drop(ctx.catch());
                 match self.meter.stopped() {
                     Some(reason) => self.meter.error(reason),
+                    None if self.meter.memory.has_refused() => out_of_memory(&self.config.settings),
                     None => CallError::other("the function failed with an error that could not be read"),
                 }
             }
         }
+    }
+
+    /// Returns whether QuickJS threw this because an allocation failed. It throws an error, or `null` if there is no memory
+    /// for an error either.
+    fn is_out_of_memory(&self, thrown: &Value) -> bool {
+        self.meter.memory.has_refused()
+            && match thrown {
+                Value::Null => true,
+                Value::Error(error) => error.name == "InternalError" && error.message == "out of memory",
+                _ => false,
+            }
     }
 
     /// Notes that a promise was rejected while it had no handler, or that it has a handler now.
