@@ -1,0 +1,155 @@
+//! What a node writes and what it holds is bounded in bytes, whatever a caller makes it answer or keep.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use chinwag::{CallError, ErrorKind, Limits, Node, Remote, Service, Value, protocol::group::Group};
+use support::{put, raw};
+
+/// A text whose form on the wire has 12 MB, and six bytes for each of its own.
+fn escaped() -> Value {
+    Value::from("\u{1}".repeat(2_000_000))
+}
+
+/// A node with a service `large`, whose methods answer too much.
+async fn node() -> Node {
+    let large = Service::new("large", |_| ())
+        .method("text", |_: &mut (), ()| "x".repeat(9 << 20))
+        .try_method("error", |_: &mut (), ()| Err::<(), _>(CallError::other("\u{1}".repeat(2_000_000))));
+    Node::builder().port(0).service(large).start().await.unwrap()
+}
+
+/// Makes a call over HTTP, and returns the whole response.
+async fn ask(node: &Node, path: &'static str, body: &'static str) -> String {
+    let address = node.server().address();
+    tokio::task::spawn_blocking(move || raw(address, &put(path, body))).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_long_is_an_ordinary_error_in_both_forms() {
+    let node = node().await;
+    for (path, body) in [
+        ("/large/text", "[]"),
+        ("/large/text", r#"{"type":"array","value":{}}"#),
+        ("/large/error", "[]"),
+        ("/large/error", r#"{"type":"array","value":{}}"#),
+    ] {
+        let answer = ask(&node, path, body).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        for part in ["LimitExceeded", "the call was performed", "8388608 bytes"] {
+            assert!(answer.contains(part), "{path} {body}: {answer}");
+        }
+        assert!(answer.len() < 1_000, "{answer}");
+        let sid = ask(&node, "/status/get", r#"["sid"]"#).await;
+        assert!(sid.ends_with(&format!(r#"[null,"{}"]"#, node.sid())), "{sid}");
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn the_longest_answer_is_a_setting() {
+    let mut limits = Limits::default();
+    limits.written = 10 << 20;
+    let large = Service::new("large", |_| ()).method("text", |_: &mut (), ()| "x".repeat(9 << 20));
+    let node = Node::builder().port(0).limits(limits).service(large).start().await.unwrap();
+    let address = node.server().address();
+    let body = tokio::task::spawn_blocking(move || {
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        std::io::Write::write_all(&mut stream, &put("/large/text", "[]")).unwrap();
+        let mut answer = Vec::new();
+        // the connection ends after a large answer
+        std::io::Read::read_to_end(&mut stream, &mut answer).unwrap();
+        answer.len()
+    });
+    assert!(body.await.unwrap() > 9 << 20);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_that_is_too_long_is_not_sent_and_its_caller_hears_why() {
+    let (here, there) = (node().await, support::node().await);
+    let to = |service: &str, method: &str| Remote::new(service, method).on(there.addr().clone());
+    let refused = here.comm().send(vec![escaped()], &to("counter", "count")).await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::BadArgument, "{refused}");
+    for part in ["local.counter.count", "was not called", "8388608 bytes"] {
+        assert!(refused.message.contains(part), "{refused}");
+    }
+    assert_eq!(here.comm().send((), &to("counter", "read")).await.unwrap(), Value::from(0));
+
+    // nor is it gossiped
+    here.groups()
+        .put("town", [here.addr().clone(), there.addr().clone()].into_iter().collect::<Group>())
+        .await
+        .unwrap();
+    let refused =
+        here.group("town").gossip().send(vec![escaped()], &Remote::new("counter", "count")).await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::BadArgument, "{refused}");
+    assert!(refused.message.contains("a message of gossip has at most"), "{refused}");
+    support::stop(vec![here, there]).await;
+}
+
+#[cfg(feature = "scripts")]
+mod shipped {
+    use chinwag::{Gid, protocol::value::Function};
+    use support::{PATIENCE, object};
+
+    use super::*;
+
+    /// Functions that answer very much, and what the error says in typed form.
+    const LARGE: [(&str, &str, [&str; 2]); 5] = [
+        (
+            "references below a long path: 3 GB of text",
+            "() => { const t = {}; let o = { t, r: Array(2e5).fill(t) }; for (let i = 0; i < 500; i++) o = { ['k'.repeat(24)]: o }; return o; }",
+            ["RangeError", "8388608 bytes of text and paths of references"],
+        ),
+        (
+            "the same, through the callback",
+            "(cb) => { const t = {}; let o = { t, r: Array(2e5).fill(t) }; for (let i = 0; i < 500; i++) o = { ['k'.repeat(24)]: o }; cb(null, o); }",
+            ["RangeError", "8388608 bytes of text and paths of references"],
+        ),
+        (
+            "the same, as the cause of an error",
+            "() => { const t = {}; let o = { t, r: Array(2e5).fill(t) }; for (let i = 0; i < 500; i++) o = { ['k'.repeat(24)]: o }; throw new Error('x', { cause: o }); }",
+            ["Error", "could not be read"],
+        ),
+        (
+            "many references",
+            "() => { const t = {}; return { ['k'.repeat(200)]: { t, r: Array(35000).fill(t) } }; }",
+            ["LimitExceeded", "longer than 8388608 bytes"],
+        ),
+        ("escaped text", "() => '\\u0001'.repeat(2e6)", ["LimitExceeded", "longer than 8388608 bytes"]),
+    ];
+
+    /// A call that the node's own thread would not answer while it writes gigabytes.
+    #[tokio::test]
+    async fn a_function_that_answers_very_much_gets_an_error_and_delays_nobody() {
+        let node = node().await;
+        for (what, source, says) in LARGE {
+            node.routes().put(object([("call", Value::Function(Function::new(source)))]), "shipped").await.unwrap();
+            let answer = ask(&node, "/shipped/call", r#"{"type":"array","value":{}}"#).await;
+            assert!(answer.starts_with("HTTP/1.1 200"), "{what}: {answer}");
+            for part in says {
+                assert!(answer.contains(part), "{what}: {answer}");
+            }
+            let sid = ask(&node, "/status/get", r#"["sid"]"#).await;
+            assert!(sid.ends_with(&format!(r#"[null,"{}"]"#, node.sid())), "{what}: {sid}");
+        }
+        // a plain answer shows the target in place of each reference
+        let answer = ask(&node, "/shipped/call", "[]").await;
+        assert!(answer.contains("LimitExceeded"), "{answer}");
+        node.stop().await;
+    }
+
+    #[tokio::test]
+    async fn text_that_cannot_be_serialized_is_an_error_that_code_can_catch() {
+        let node = node().await;
+        let source =
+            "() => { try { distribution.util.serialize('\\u0001'.repeat(2e6)); } catch (e) { return `${e}`; } }";
+        node.routes().put(object([("call", Value::Function(Function::new(source)))]), "shipped").await.unwrap();
+        let caught = node.with_deadline(PATIENCE).call(Gid::local(), "shipped", "call", ()).await.unwrap().into_value();
+        let caught = caught.as_str().unwrap().to_owned();
+        assert!(caught.starts_with("RangeError: the value cannot be serialized"), "{caught}");
+        assert!(caught.ends_with("longer than 8388608 bytes"), "{caught}");
+        node.stop().await;
+    }
+}
