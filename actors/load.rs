@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `calls`, `relayedCalls` | calls under way, from outside and made by calls | [`Settings`](crate::settings::Settings) |
 //! | `services`, `callbacks` | services that were put, and functions that others may call | `MAX_SERVICES`, `MAX_CALLBACKS` of [`routes`](crate::local::routes) |
+//! | `serviceBytes` | the memory of the services that were put | [`Settings`](crate::settings::Settings) |
 //! | `groups` | groups that the node knows | [`MAX_GROUPS`](chinwag_protocol::group::MAX_GROUPS) |
 //! | `gossip.retained` … `gossip.strangers` | the fullest group's | [`rumor::GossipConfig`](chinwag_protocol::rumor::GossipConfig) |
 //! | `gossip.deletedGroupBytes`, `gossip.outcomes`, `gossip.outcomeBytes` | those of all groups together | constants of the gossip service |

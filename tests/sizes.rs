@@ -3,8 +3,10 @@
 
 mod support;
 
-use chinwag::{CallError, ErrorKind, Limits, Node, Remote, Service, Value, protocol::group::Group};
-use support::{put, raw};
+use chinwag::{
+    CallError, ErrorKind, Limits, Node, Remote, Service, Value, actors::settings::Settings, protocol::group::Group,
+};
+use support::{object, put, raw};
 
 /// A text whose form on the wire has 12 MB, and six bytes for each of its own.
 fn escaped() -> Value {
@@ -88,10 +90,36 @@ async fn a_request_that_is_too_long_is_not_sent_and_its_caller_hears_why() {
     support::stop(vec![here, there]).await;
 }
 
+#[tokio::test]
+async fn services_that_are_put_are_held_up_to_a_number_of_bytes() {
+    let settings = Settings { bytes_of_services: 20 << 20, ..Settings::default() };
+    let node = Node::builder().port(0).settings(settings).scripts(false).start().await.unwrap();
+    let address = node.server().address();
+    // a body of 300 kB that takes 15 MB
+    let body = format!(r#"[{{"objects":[{}{{}}]}},"empty"]"#, "{},".repeat(99_999));
+    let answer = tokio::task::spawn_blocking(move || raw(address, &put("/routes/put", &body))).await.unwrap();
+    for part in ["BadArgument", "empty takes 15", "bytes of memory", "8388608"] {
+        assert!(answer.contains(part), "{answer}");
+    }
+
+    let service = || object([("text", Value::from("x".repeat(6 << 20)))]);
+    for name in ["first", "again", "third"] {
+        node.routes().put(service(), name).await.unwrap();
+    }
+    let refused = node.routes().put(service(), "fourth").await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Busy, "{refused}");
+    assert!(refused.message.contains("of 20971520 bytes of services"), "{refused}");
+    let load = node.status().load().await.unwrap()["serviceBytes"];
+    assert!(load.held > 18 << 20 && load.most == 20 << 20, "{load:?}");
+    node.routes().rem("first").await.unwrap();
+    node.routes().put(service(), "fourth").await.unwrap();
+    node.stop().await;
+}
+
 #[cfg(feature = "scripts")]
 mod shipped {
     use chinwag::{Gid, protocol::value::Function};
-    use support::{PATIENCE, object};
+    use support::PATIENCE;
 
     use super::*;
 
@@ -100,12 +128,12 @@ mod shipped {
         (
             "references below a long path: 3 GB of text",
             "() => { const t = {}; let o = { t, r: Array(2e5).fill(t) }; for (let i = 0; i < 500; i++) o = { ['k'.repeat(24)]: o }; return o; }",
-            ["RangeError", "8388608 bytes of text and paths of references"],
+            ["RangeError", "1048576 bytes of text and paths of references"],
         ),
         (
             "the same, through the callback",
             "(cb) => { const t = {}; let o = { t, r: Array(2e5).fill(t) }; for (let i = 0; i < 500; i++) o = { ['k'.repeat(24)]: o }; cb(null, o); }",
-            ["RangeError", "8388608 bytes of text and paths of references"],
+            ["RangeError", "1048576 bytes of text and paths of references"],
         ),
         (
             "the same, as the cause of an error",
@@ -114,16 +142,25 @@ mod shipped {
         ),
         (
             "many references",
-            "() => { const t = {}; return { ['k'.repeat(200)]: { t, r: Array(35000).fill(t) } }; }",
-            ["LimitExceeded", "longer than 8388608 bytes"],
+            "() => { const t = {}; return { ['k'.repeat(200)]: { t, r: Array(4500).fill(t) } }; }",
+            ["LimitExceeded", "longer than 1048576 bytes"],
         ),
-        ("escaped text", "() => '\\u0001'.repeat(2e6)", ["LimitExceeded", "longer than 8388608 bytes"]),
+        ("escaped text", "() => '\\u0001'.repeat(2.5e5)", ["LimitExceeded", "longer than 1048576 bytes"]),
     ];
+
+    /// A node that writes a mebibyte at the most, and whose shipped functions have as much time as they need.
+    async fn patient_node() -> Node {
+        let (mut limits, mut settings) = (Limits::default(), Settings::default());
+        limits.written = 1 << 20;
+        settings.scripts.bytes = 1 << 20;
+        (settings.scripts.processor_time, settings.scripts.grace) = (PATIENCE, PATIENCE);
+        Node::builder().port(0).limits(limits).settings(settings).start().await.unwrap()
+    }
 
     /// A call that the node's own thread would not answer while it writes gigabytes.
     #[tokio::test]
     async fn a_function_that_answers_very_much_gets_an_error_and_delays_nobody() {
-        let node = node().await;
+        let node = patient_node().await;
         for (what, source, says) in LARGE {
             node.routes().put(object([("call", Value::Function(Function::new(source)))]), "shipped").await.unwrap();
             let answer = ask(&node, "/shipped/call", r#"{"type":"array","value":{}}"#).await;
@@ -142,14 +179,14 @@ mod shipped {
 
     #[tokio::test]
     async fn text_that_cannot_be_serialized_is_an_error_that_code_can_catch() {
-        let node = node().await;
+        let node = patient_node().await;
         let source =
-            "() => { try { distribution.util.serialize('\\u0001'.repeat(2e6)); } catch (e) { return `${e}`; } }";
+            "() => { try { distribution.util.serialize('\\u0001'.repeat(2.5e5)); } catch (e) { return `${e}`; } }";
         node.routes().put(object([("call", Value::Function(Function::new(source)))]), "shipped").await.unwrap();
         let caught = node.with_deadline(PATIENCE).call(Gid::local(), "shipped", "call", ()).await.unwrap().into_value();
         let caught = caught.as_str().unwrap().to_owned();
         assert!(caught.starts_with("RangeError: the value cannot be serialized"), "{caught}");
-        assert!(caught.ends_with("longer than 8388608 bytes"), "{caught}");
+        assert!(caught.ends_with("longer than 1048576 bytes"), "{caught}");
         node.stop().await;
     }
 }

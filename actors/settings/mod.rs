@@ -25,6 +25,12 @@ pub struct Settings {
     pub calls_to_a_peer: usize,
     /// The number of calls that wait, within their deadlines, until fewer calls to the same peer are under way. Default: 4,096.
     pub calls_waiting_for_a_peer: usize,
+    /// The memory that one service may take that was put with `routes.put`, in bytes. Functions count as their text. Default:
+    /// 8 MiB, the longest message. A service within it can consist of any number of values.
+    pub bytes_of_a_service: usize,
+    /// The memory that all such services may take together, in bytes. Default: 64 MiB, a guess: eight of the largest services,
+    /// or the 4,096 services that a node keeps with 16 KiB each.
+    pub bytes_of_services: usize,
     /// Whether the node runs shipped functions, and within which bounds.
     pub scripts: ScriptSettings,
     /// How the node takes part in membership. The bounds above do not apply to its requests.
@@ -38,6 +44,8 @@ impl Default for Settings {
             relayed_calls_in_flight: 4_096,
             calls_to_a_peer: 256,
             calls_waiting_for_a_peer: 4_096,
+            bytes_of_a_service: 8 << 20,
+            bytes_of_services: 64 << 20,
             scripts: ScriptSettings::default(),
             membership: MembershipSettings::default(),
         }

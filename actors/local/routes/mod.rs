@@ -7,7 +7,7 @@
 //! | method | answers | error |
 //! |---|---|---|
 //! | `get(name or {service[, gid]})` | the service, as an object of functions | unknown service |
-//! | `put(service, name)` | the name | the name is built in, or the service is not an object of functions |
+//! | `put(service, name)` | the name | the name is built in, or the service is not an object of functions or takes too much memory |
 //! | `rem(name)` | the removed service, or `undefined` if there was none | the name is built in |
 //!
 //! `get` returns a service written in Rust as stubs that call it here. A node that runs no shipped code accepts a service only
@@ -143,7 +143,7 @@ impl Routes {
                 let answer = callback(request.call.arguments);
                 Response::Later(Box::pin(async move { answer.await.map(Answer::Value) }))
             }
-            Ok(Target::Shipped(service)) => {
+            Ok(Target::Shipped { service, .. }) => {
                 let origin = request.origin();
                 match service.get(&call.method) {
                     Some(Value::Function(function)) if stub::remote(function).is_some() => {
@@ -255,7 +255,7 @@ impl Routes {
     fn describe(&self, gid: &Gid, name: &str, target: &Target) -> Reply {
         let stub = |method: &str| Value::Function(stub::function_of(&self.state.me, gid, name, method));
         match target {
-            Target::Shipped(service) => value((**service).clone()),
+            Target::Shipped { service, .. } => value((**service).clone()),
             Target::Callback { .. } | Target::ScriptCallback => {
                 value([("call", stub("call"))].into_iter().collect::<Object>())
             }
