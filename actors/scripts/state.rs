@@ -258,6 +258,9 @@ impl EngineState {
         }
         let pair = self.to_value(ctx, error).and_then(|error| Ok((error, self.to_value(ctx, value)?)));
         let reply = match pair {
+            Ok((error, _)) if !error.is_nullish() && self.is_out_of_memory(&error) => {
+                Err(out_of_memory(&self.config.settings))
+            }
             Ok((error, value)) => {
                 // JavaScript treats these as false, so a caller there would see no error
                 let is_falsy = match &error {
@@ -318,12 +321,13 @@ impl EngineState {
     }
 
     /// Returns whether QuickJS threw this because an allocation failed. It throws an error, or `null` if there is no memory
-    /// for an error either.
+    /// for an error either, which the prelude reports in words if a promise was rejected with it.
     fn is_out_of_memory(&self, thrown: &Value) -> bool {
         self.meter.memory.has_refused()
             && match thrown {
                 Value::Null => true,
-                Value::Error(error) => error.name == "InternalError" && error.message == "out of memory",
+                Value::Error(error) if error.name == "InternalError" => error.message == "out of memory",
+                Value::Error(error) => error.message == "the promise was rejected with null",
                 _ => false,
             }
     }

@@ -214,3 +214,37 @@ fn a_function_without_a_node_can_call_another_node() {
         assert_eq!(call.arguments, [error, Value::Null]);
     });
 }
+
+#[test]
+fn a_function_that_runs_out_of_memory_fails_with_an_error_in_words() {
+    in_actix(false, async {
+        let minute = Duration::from_secs(60);
+        let (scripts, _) = scripts(ScriptSettings { processor_time: minute, grace: minute, ..settings() });
+        for source in [
+            "() => new Uint8Array(1 << 30)",
+            "() => 'x'.repeat(2 ** 29)",
+            "() => { const a = []; for (;;) a.push(new Uint8Array(1 << 20)); }",
+            "() => { const a = []; for (;;) a.push(a.concat(a, [1])); }",
+            "async () => { await null; return new Array(1e9).fill(0); }",
+            "(cb) => { setTimeout(() => { const a = [[]]; for (;;) a.push([...a, ...a]); }, 0); }",
+            "() => { globalThis.hog = []; for (;;) hog.push({ a: {}, b: [] }); }",
+            "async () => { globalThis.hog = []; await null; for (;;) hog.push({ a: {}, b: [] }); }",
+            "() => { let s = []; for (let i = 0; ; i++) s.push('x'.repeat(100000) + i); }",
+            "() => Array.from({ length: 1e6 }, () => ({ a: {}, b: [] })).map(() => ({ c: {} }))",
+            "() => JSON.parse('[' + '{},'.repeat(1e6) + '{}]')",
+            "() => 'x'.repeat(1e7).split('')",
+            "(cb) => { try { new ArrayBuffer(2 ** 30); } catch (error) { cb(error); } }",
+        ] {
+            let error = call(&scripts, source).await.unwrap_err();
+            let told = (error.kind.name(), &*error.message);
+            assert!(
+                told.1.contains("memory") && told.1.contains("64 MiB") && told.0 == "LimitExceeded",
+                "{source}: {told:?}"
+            );
+        }
+        assert_eq!(call(&scripts, "() => 1").await, Ok(Value::from(1)));
+        // what a function throws stays what it threw
+        let thrown = call(&scripts, "() => { throw null; }").await.unwrap_err();
+        assert_eq!(thrown.message, "failed with null");
+    });
+}
