@@ -28,7 +28,7 @@ use super::stated::{self, Stated};
 use crate::{
     call::{CallError, ErrorKind, Remote},
     identity::{Gid, Nid, NodeAddr},
-    rumor::{Answer, History, Id, MAX_OPAQUE_ID, Request, Rumor, Urgency},
+    rumor::{Answer, GossipConfig, History, Id, MAX_OPAQUE_ID, Request, Rumor, Size, Urgency},
     value::{ConversionError, Object, Value},
     wire::{self, Limits},
 };
@@ -54,28 +54,37 @@ impl Message {
         Limits::default().written - ENVELOPE
     }
 
-    /// Returns the size on the wire in bytes.
+    /// Returns the size on the wire and in memory.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::BadArgument`] if it is larger than [`most_bytes`](Message::most_bytes), also where an answer carries
-    /// it: references are absolute on the wire, so they are longer there.
-    pub fn bytes(&self) -> Result<usize, CallError> {
+    /// it, because references are absolute on the wire and longer there; or if it takes more memory than a node holds of
+    /// messages by default ([`GossipConfig::queue_bytes`]).
+    pub fn size(&self) -> Result<Size, CallError> {
         let most = Message::most_bytes();
         let too_large = |_| bad(format!("a message of gossip has at most {most} bytes on the wire, and this one more"));
-        let mut bytes = wire::encoded_len_within(&self.arguments, most).map_err(too_large)?;
+        let mut wire = wire::encoded_len_within(&self.arguments, most).map_err(too_large)?;
         if let Some(mid) = &self.mid {
-            bytes += wire::encoded_len_within(mid, most - bytes).map_err(too_large)?;
+            wire += wire::encoded_len_within(mid, most - wire).map_err(too_large)?;
         }
         // no reference becomes twice as long
-        if bytes > most / 2 {
+        if wire > most / 2 {
             let mid = self.mid.clone().unwrap_or_default();
             let message = Object::from_iter([("message", self.arguments.clone()), ("mid", mid)]);
             let answer = Object::from_iter([("rumors", vec![Value::Object(message)])]);
             wire::encoded_len_within(&Value::from(vec![Value::Null, answer.into()]), most + ENVELOPE / 2)
                 .map_err(too_large)?;
         }
-        Ok(bytes)
+        let memory =
+            size_of::<Message>() + self.arguments.memory_bytes() + self.mid.as_ref().map_or(0, Value::memory_bytes);
+        let most = GossipConfig::default().queue_bytes;
+        if memory > most {
+            return Err(bad(format!(
+                "a message of gossip takes at most {most} bytes of memory, and this one {memory}"
+            )));
+        }
+        Ok(Size { wire, memory })
     }
 }
 
@@ -278,7 +287,7 @@ fn rumor(value: &Value, ours: Ours) -> Result<Rumor<Nid, Shared>, CallError> {
         return Err(bad("its message is not an array of arguments"));
     }
     let message = Message { arguments, remote, mid };
-    let bytes = message.bytes()?;
+    let size = message.size()?;
     Ok(Rumor {
         id,
         hop: ours.hop.unwrap_or(1.0).clamp(1.0, f64::from(u32::MAX)) as u32,
@@ -286,7 +295,7 @@ fn rumor(value: &Value, ours: Ours) -> Result<Rumor<Nid, Shared>, CallError> {
         urgency: if ours.calm { Urgency::Calm } else { Urgency::Normal },
         replay: ours.replay,
         former: ours.former.map(|Former(life, sequence)| (life, sequence)),
-        bytes,
+        size,
         message: Arc::new(message),
     })
 }

@@ -112,7 +112,7 @@ impl Net {
             urgency: Urgency::Normal,
             replay: false,
             former: None,
-            bytes,
+            size: bytes.into(),
             message,
         };
         let answer = self.at(node, |node, context, out| node.respond(context, None, Request::Push(rumor), out));
