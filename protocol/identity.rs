@@ -74,6 +74,11 @@ impl NodeAddr {
         self.extra.as_ref()?.get(key)
     }
 
+    /// Returns about how many bytes of memory the keys other than `ip` and `port` take.
+    pub fn extra_bytes(&self) -> usize {
+        self.extra.as_ref().map_or(0, Object::memory_bytes)
+    }
+
     /// Returns the IP address, unless [`ip`](NodeAddr::ip) is a host name.
     pub fn address(&self) -> Option<IpAddr> {
         host::literal(&self.ip)

@@ -3,7 +3,7 @@
 use ecow::EcoString;
 
 use super::reference::Segment;
-use super::tree::{ErrorValue, Value};
+use super::tree::{ErrorValue, Object, Value};
 
 /// The length up to which text is held in place.
 const INLINE: usize = 15;
@@ -30,6 +30,14 @@ impl Value {
     }
 }
 
+impl Object {
+    /// Returns about how many bytes of memory the keys and values take. See [`Value::memory_bytes`].
+    pub fn memory_bytes(&self) -> usize {
+        let members = self.iter().map(|(key, member)| text_bytes(key) + owned_bytes(member));
+        self.table_bytes() + members.sum::<usize>()
+    }
+}
+
 /// Returns how many bytes a value holds beside itself.
 fn owned_bytes(value: &Value) -> usize {
     match value {
@@ -42,10 +50,7 @@ fn owned_bytes(value: &Value) -> usize {
             size_of::<ErrorValue>() + name.capacity() + message.capacity() + owned_bytes(cause)
         }
         Value::Array(array) => array.slot_bytes() + array.iter().flatten().map(owned_bytes).sum::<usize>(),
-        Value::Object(object) => {
-            let members = object.iter().map(|(key, member)| text_bytes(key) + owned_bytes(member));
-            object.table_bytes() + members.sum::<usize>()
-        }
+        Value::Object(object) => object.memory_bytes(),
         Value::Reference(reference) => {
             let keys = reference.path.iter().map(|segment| match segment {
                 Segment::Key(key) => key.capacity(),
