@@ -4,7 +4,9 @@
 mod support;
 
 use chinwag::{
-    CallError, ErrorKind, Limits, Node, Remote, Service, Value, actors::settings::Settings, protocol::group::Group,
+    CallError, ErrorKind, Limits, Node, Remote, Service, Value,
+    actors::settings::Settings,
+    protocol::{group::Group, value::Function},
 };
 use support::{object, put, raw};
 
@@ -116,9 +118,20 @@ async fn services_that_are_put_are_held_up_to_a_number_of_bytes() {
     node.stop().await;
 }
 
+#[tokio::test]
+async fn a_function_that_subscribes_has_a_bounded_text() {
+    let node = node().await;
+    let function = |bytes: usize| Function::new(format!("{:bytes$}", "() => 1"));
+    let refused = node.membership().subscribe(function((64 << 10) + 1)).await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::BadArgument);
+    assert!(refused.message.contains("65537 bytes") && refused.message.contains("65536"), "{refused}");
+    node.membership().subscribe(function(64 << 10)).await.unwrap();
+    node.stop().await;
+}
+
 #[cfg(feature = "scripts")]
 mod shipped {
-    use chinwag::{Gid, protocol::value::Function};
+    use chinwag::Gid;
     use support::PATIENCE;
 
     use super::*;

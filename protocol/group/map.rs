@@ -246,9 +246,8 @@ impl Groups {
     /// Adds nodes to `all`. A node whose further keys have no room is added with its address alone.
     pub fn meet(&mut self, nodes: impl IntoIterator<Item = NodeAddr>) {
         let mut room: Option<usize> = None;
-        for node in nodes {
+        for mut node in nodes {
             let keys = node.extra_bytes();
-            let mut node = node;
             if keys > 0 {
                 // counting takes a moment, and most nodes have no such keys
                 let left = room.unwrap_or_else(|| MAX_TOTAL_OPTION_BYTES.saturating_sub(self.option_bytes()));
@@ -257,10 +256,10 @@ impl Groups {
                     node = node.with_extra(Object::new());
                 }
             }
-            if let Some(all) = self.entries.get_mut("all") {
-                if all.members.len() < MAX_MEMBERS {
-                    insert(self.sharing.as_ref(), &mut all.members, node);
-                }
+            if let Some(all) = self.entries.get_mut("all")
+                && all.members.len() < MAX_MEMBERS
+            {
+                insert(self.sharing.as_ref(), &mut all.members, node);
             }
         }
     }
