@@ -121,7 +121,7 @@ async fn services_that_are_put_are_held_up_to_a_number_of_bytes() {
 #[tokio::test]
 async fn a_function_that_subscribes_has_a_bounded_text() {
     let node = node().await;
-    let function = |bytes: usize| Function::new(format!("{:bytes$}", "() => 1"));
+    let function = |bytes: usize| Function::new(format!("() => 1{}", " ".repeat(bytes - 7)));
     let refused = node.membership().subscribe(function((64 << 10) + 1)).await.unwrap_err();
     assert_eq!(refused.kind, ErrorKind::BadArgument);
     assert!(refused.message.contains("65537 bytes") && refused.message.contains("65536"), "{refused}");
