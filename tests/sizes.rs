@@ -3,6 +3,11 @@
 
 mod support;
 
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+};
+
 use chinwag::{
     CallError, ErrorKind, Limits, Node, Remote, Service, Value,
     actors::settings::Settings,
@@ -10,28 +15,32 @@ use chinwag::{
 };
 use support::{object, put, raw};
 
-/// A text whose form on the wire has 12 MB, and six bytes for each of its own.
-fn escaped() -> Value {
-    Value::from("\u{1}".repeat(2_000_000))
+/// A text of which every byte takes six on the wire.
+fn escaped(bytes: usize) -> String {
+    "\u{1}".repeat(bytes)
 }
 
-/// A node with a service `large`, whose methods answer too much.
-async fn node() -> Node {
+/// A node that writes so many bytes at the most, with a service `large`, whose methods answer 1.2 MB and fail with 1.5 MB.
+async fn node_that_writes(most: usize) -> Node {
     let large = Service::new("large", |_| ())
-        .method("text", |_: &mut (), ()| "x".repeat(9 << 20))
-        .try_method("error", |_: &mut (), ()| Err::<(), _>(CallError::other("\u{1}".repeat(2_000_000))));
-    Node::builder().port(0).service(large).start().await.unwrap()
+        .method("text", |_: &mut (), ()| "x".repeat(1_200_000))
+        .try_method("error", |_: &mut (), ()| Err::<(), _>(CallError::other(escaped(250_000))));
+    let mut limits = Limits::default();
+    limits.written = most;
+    Node::builder().port(0).limits(limits).service(large).start().await.unwrap()
 }
 
-/// Makes a call over HTTP, and returns the whole response.
-async fn ask(node: &Node, path: &'static str, body: &'static str) -> String {
+/// Makes a call over HTTP that may take a minute, and returns the whole response.
+async fn ask(node: &Node, path: &str, body: &str) -> String {
     let address = node.server().address();
-    tokio::task::spawn_blocking(move || raw(address, &put(path, body))).await.unwrap()
+    let request = String::from_utf8(put(path, body)).unwrap();
+    let request = request.replacen("\r\n", "\r\nChinwag-Deadline: 60000\r\n", 1);
+    tokio::task::spawn_blocking(move || raw(address, request.as_bytes())).await.unwrap()
 }
 
 #[tokio::test]
 async fn an_answer_that_is_too_long_is_an_ordinary_error_in_both_forms() {
-    let node = node().await;
+    let node = node_that_writes(1 << 20).await;
     for (path, body) in [
         ("/large/text", "[]"),
         ("/large/text", r#"{"type":"array","value":{}}"#),
@@ -40,7 +49,7 @@ async fn an_answer_that_is_too_long_is_an_ordinary_error_in_both_forms() {
     ] {
         let answer = ask(&node, path, body).await;
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-        for part in ["LimitExceeded", "the call was performed", "8388608 bytes"] {
+        for part in ["LimitExceeded", "the call was performed", "1048576 bytes"] {
             assert!(answer.contains(part), "{path} {body}: {answer}");
         }
         assert!(answer.len() < 1_000, "{answer}");
@@ -52,28 +61,25 @@ async fn an_answer_that_is_too_long_is_an_ordinary_error_in_both_forms() {
 
 #[tokio::test]
 async fn the_longest_answer_is_a_setting() {
-    let mut limits = Limits::default();
-    limits.written = 10 << 20;
-    let large = Service::new("large", |_| ()).method("text", |_: &mut (), ()| "x".repeat(9 << 20));
-    let node = Node::builder().port(0).limits(limits).service(large).start().await.unwrap();
+    let node = node_that_writes(2 << 20).await;
     let address = node.server().address();
-    let body = tokio::task::spawn_blocking(move || {
-        let mut stream = std::net::TcpStream::connect(address).unwrap();
-        std::io::Write::write_all(&mut stream, &put("/large/text", "[]")).unwrap();
+    let length = tokio::task::spawn_blocking(move || {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(&put("/large/text", "[]")).unwrap();
         let mut answer = Vec::new();
         // the connection ends after a large answer
-        std::io::Read::read_to_end(&mut stream, &mut answer).unwrap();
+        stream.read_to_end(&mut answer).unwrap();
         answer.len()
     });
-    assert!(body.await.unwrap() > 9 << 20);
+    assert!(length.await.unwrap() > 1_200_000);
     node.stop().await;
 }
 
 #[tokio::test]
 async fn a_request_that_is_too_long_is_not_sent_and_its_caller_hears_why() {
-    let (here, there) = (node().await, support::node().await);
+    let (here, there) = (support::node().await, support::node().await);
     let to = |service: &str, method: &str| Remote::new(service, method).on(there.addr().clone());
-    let refused = here.comm().send(vec![escaped()], &to("counter", "count")).await.unwrap_err();
+    let refused = here.comm().send(vec![Value::from(escaped(1_500_000))], &to("counter", "count")).await.unwrap_err();
     assert_eq!(refused.kind, ErrorKind::BadArgument, "{refused}");
     for part in ["local.counter.count", "was not called", "8388608 bytes"] {
         assert!(refused.message.contains(part), "{refused}");
@@ -85,8 +91,12 @@ async fn a_request_that_is_too_long_is_not_sent_and_its_caller_hears_why() {
         .put("town", [here.addr().clone(), there.addr().clone()].into_iter().collect::<Group>())
         .await
         .unwrap();
-    let refused =
-        here.group("town").gossip().send(vec![escaped()], &Remote::new("counter", "count")).await.unwrap_err();
+    let refused = here
+        .group("town")
+        .gossip()
+        .send(vec![Value::from(escaped(1_500_000))], &Remote::new("counter", "count"))
+        .await
+        .unwrap_err();
     assert_eq!(refused.kind, ErrorKind::BadArgument, "{refused}");
     assert!(refused.message.contains("a message of gossip has at most"), "{refused}");
     support::stop(vec![here, there]).await;
@@ -96,10 +106,9 @@ async fn a_request_that_is_too_long_is_not_sent_and_its_caller_hears_why() {
 async fn services_that_are_put_are_held_up_to_a_number_of_bytes() {
     let settings = Settings { bytes_of_services: 20 << 20, ..Settings::default() };
     let node = Node::builder().port(0).settings(settings).scripts(false).start().await.unwrap();
-    let address = node.server().address();
     // a body of 300 kB that takes 15 MB
     let body = format!(r#"[{{"objects":[{}{{}}]}},"empty"]"#, "{},".repeat(99_999));
-    let answer = tokio::task::spawn_blocking(move || raw(address, &put("/routes/put", &body))).await.unwrap();
+    let answer = ask(&node, "/routes/put", &body).await;
     for part in ["BadArgument", "empty takes 15", "bytes of memory", "8388608"] {
         assert!(answer.contains(part), "{answer}");
     }
@@ -120,7 +129,7 @@ async fn services_that_are_put_are_held_up_to_a_number_of_bytes() {
 
 #[tokio::test]
 async fn a_function_that_subscribes_has_a_bounded_text() {
-    let node = node().await;
+    let node = support::node().await;
     let function = |bytes: usize| Function::new(format!("() => 1{}", " ".repeat(bytes - 7)));
     let refused = node.membership().subscribe(function((64 << 10) + 1)).await.unwrap_err();
     assert_eq!(refused.kind, ErrorKind::BadArgument);
