@@ -13,6 +13,7 @@
 //! | failure detection | [`Settings::membership`] | periods, timeouts, confirmations |
 //! | limits of a body | [`Limits`] | bytes read and written, nesting, values |
 //! | bounds on calls | [`Settings`] | under way, relayed, to one peer |
+//! | services that are put | [`Settings`] | the memory of one, and of all together |
 //!
 //! The text is in one of two forms: the typed values of the wire, or JSON. (The program also takes JSON as people type it, with
 //! bare keys and single quotes.)
