@@ -475,6 +475,12 @@ impl Gid {
     pub fn is_all(&self) -> bool {
         &*self.0 == "all"
     }
+
+    /// Returns whether JavaScript cannot name a group like this, because `distribution.node` and `distribution.util` are no
+    /// groups. On the JavaScript reference, such a group replaces the entry, which breaks the node.
+    pub fn is_entry_of_distribution(&self) -> bool {
+        matches!(&*self.0, "node" | "util")
+    }
 }
 
 /// A text that is not a valid name.

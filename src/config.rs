@@ -219,7 +219,7 @@ impl Config {
     pub fn group(&mut self, gid: &str) -> Result<(), ConfigError> {
         let refused = || ConfigError::Group(shown(gid));
         let read = Gid::new(gid).map_err(|_| refused())?;
-        if read.is_local() || read.is_all() {
+        if read.is_local() || read.is_all() || read.is_entry_of_distribution() {
             return Err(refused());
         }
         self.settings.membership.groups.push(read);

@@ -141,6 +141,15 @@ fn a_prompt_connected_to_a_running_node_uses_the_services_of_that_node() {
         "local.routes.put({back}, 'back', (e, v) => local.back.back(5, (e, v) => console.log('heard', v, heard)))",
     );
     prompt.sees("heard 5 5");
+    // `await`, JSON and printing do not take the services for promises or call them
+    prompt.types("(await distribution.local) === 0; 'awaited'");
+    prompt.sees("awaited");
+    prompt.types(
+        "console.log(JSON.stringify({group: distribution.all}), `${distribution.local.status}`, distribution.local)",
+    );
+    prompt.sees("{\"group\":{}} [object Object] {}");
+    prompt.types("distribution.local.groups.put('constructor', {a: nodeConfig}, (e, v) => distribution.constructor.status.get('port', (e, v) => console.log('ports', e, v)))");
+    assert!(prompt.sees("ports {} ").contains(&node.port().to_string()));
     prompt.types("throw new RangeError('typed')");
     prompt.sees("Uncaught RangeError: typed");
     prompt.ends();

@@ -277,6 +277,62 @@ async fn shipped_code_reaches_the_node_its_groups_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn groups_services_methods_and_keys_can_have_names_that_every_object_inherits() {
+    let node = node().await;
+    for name in ["constructor", "toString", "valueOf", "__proto__", "hasOwnProperty", "isPrototypeOf"] {
+        for (source, answer) in [
+            // nothing has the name yet, except through inheritance
+            (
+                "() => distribution['NAME'] === {}['NAME'] && distribution.local['NAME'] === {}['NAME']",
+                Value::from(true),
+            ),
+            (
+                "(cb) => distribution.local.routes.put({['NAME']: (x, cb) => cb(null, x + 1)}, 'NAME',
+                    (e) => e ? cb(e) : distribution.local['NAME']['NAME'](41, cb))",
+                Value::from(42),
+            ),
+            (
+                "(cb) => distribution.local.routes.get('NAME', (e, v) => cb(e, Object.getOwnPropertyNames(v).join()))",
+                Value::from(name),
+            ),
+            (
+                "(cb) => distribution.local.groups.put('NAME', {}, (e) => cb(e, typeof distribution['NAME'].gossip.send))",
+                Value::from("function"),
+            ),
+            ("(cb) => distribution.local.groups.get('NAME', cb)", object([])),
+            ("() => Object.keys(distribution).includes('NAME')", Value::from(true)),
+            ("(cb) => distribution.local.status.get('NAME', (e) => cb(null, e.name))", Value::from("NotFound")),
+            ("() => [{['NAME']: ['x']}]", Value::from(vec![object([(name, Value::from(vec!["x".into()]))])])),
+            ("() => { const e = new Error('m'); e.name = 'NAME'; return e; }", ErrorValue::new("m").named(name).into()),
+        ] {
+            let source = source.replace("NAME", name);
+            assert_eq!(value(&node, &source, vec![]).await, answer, "{source}");
+            assert_eq!(value(&node, "(x) => x", vec![answer.clone()]).await, answer, "{source}");
+        }
+        let native = Value::Native(name.into());
+        let thrown = value(&node, "(f) => { try { f(); } catch (e) { return e.name; } }", vec![native]).await;
+        assert_eq!(thrown, Value::from("ReferenceError"), "{name}");
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_group_cannot_be_named_like_an_entry_of_distribution() {
+    let node = node().await;
+    for name in ["node", "util"] {
+        let source = format!("(cb) => distribution.local.groups.put('{name}', {{}}, cb)");
+        let error = error(&node, &source).await;
+        assert_eq!(error.kind, ErrorKind::Reserved);
+        assert!(error.message.contains(&format!("`distribution.{name}`")), "{error}");
+        assert!(chinwag::Config::default().group(name).is_err());
+        let kept =
+            value(&node, "() => typeof distribution.util.id.getID + typeof distribution.node.config.port", vec![]);
+        assert_eq!(kept.await, Value::from("functionnumber"));
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn callbacks_cross_nodes_both_ways() {
     let (here, there) = (node().await, node().await);
     let (heard, mut hears) = mpsc::unbounded_channel();

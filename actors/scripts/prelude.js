@@ -4,8 +4,8 @@
   'use strict';
   const global = globalThis;
   // this file keeps the originals, because shipped code can replace the globals
-  const { apply, ownKeys, getOwnPropertyDescriptor, getPrototypeOf } = Reflect;
-  const { create, defineProperty, getOwnPropertyNames, prototype: objectPrototype } = Object;
+  const { apply, get: reflectGet, has: reflectHas, ownKeys, getOwnPropertyDescriptor, getPrototypeOf } = Reflect;
+  const { create, defineProperty, getOwnPropertyNames, hasOwn, prototype: objectPrototype } = Object;
   const { isArray } = Array;
   const { stringify } = JSON;
   const textOf = Function.prototype.toString;
@@ -38,7 +38,7 @@
   const dateTime = Date.prototype.getTime;
   const BigIntOf = BigInt;
   const DateOf = Date;
-  const errors = { Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError };
+  const errors = { __proto__: null, Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError };
 
   // callbacks of pending calls and timers, by number, and functions that createRPC registered, by name
   const callbacks = create(null);
@@ -46,6 +46,7 @@
   const registered = create(null);
   // the paths of native functions, and the targets of the methods below, which are sent as stubs
   const paths = new WeakMap();
+  const natives = create(null);
   const stubs = new WeakMap();
   // the text of functions that stand for another function
   const texts = new WeakMap();
@@ -80,24 +81,24 @@
     return call;
   };
 
-  // an object whose members are looked up each time, because groups and services come and go
+  // an object whose members are looked up each time, because groups and services come and go. A member's name may be one
+  // that every object inherits, such as `constructor`, so own names and listed names come before inherited ones
   const lookup = (list, make, own) => {
     const target = own || {};
+    const listed = (object, key) => typeof key === 'string' && !hasOwn(object, key) && list(key);
     return new Proxy(target, {
-      get: (object, key, self) => {
-        if (typeof key !== 'string' || key in object) return Reflect.get(object, key, self);
-        return list(key) ? make(key) : undefined;
-      },
-      has: (object, key) => key in object || (typeof key === 'string' && !!list(key)),
+      get: (object, key, self) => listed(object, key) ? make(key) : reflectGet(object, key, self),
+      has: (object, key) => !!listed(object, key) || reflectHas(object, key),
       ownKeys: (object) => {
         const found = ownKeys(object);
         const more = list();
-        for (let i = 0; i < more.length; i++) if (!found.includes(more[i])) found.push(more[i]);
+        for (let i = 0; i < more.length; i++) {
+          if (!hasOwn(object, more[i])) defineProperty(found, found.length, { value: more[i] });
+        }
         return found;
       },
       getOwnPropertyDescriptor: (object, key) => {
-        const own = getOwnPropertyDescriptor(object, key);
-        if (own || typeof key !== 'string' || !list(key)) return own;
+        if (!listed(object, key)) return getOwnPropertyDescriptor(object, key);
         return { value: make(key), writable: true, enumerable: true, configurable: true };
       },
     });
@@ -304,14 +305,18 @@
   });
   defineHidden(Math, 'random', () => host.random());
 
+  const namePath = (func, path) => {
+    if (typeof func !== 'function' || weakGet.call(paths, func)) return;
+    weakSet.call(paths, func, path);
+    natives[path] = func;
+  };
   for (const name of getOwnPropertyNames(global)) {
     const held = getOwnPropertyDescriptor(global, name).value;
     if (held === global || held === distribution || held === null) continue;
-    if (typeof held === 'function') weakSet.call(paths, held, name);
+    namePath(held, name);
     if (typeof held !== 'object' && typeof held !== 'function') continue;
     for (const key of getOwnPropertyNames(held)) {
-      const inner = getOwnPropertyDescriptor(held, key).value;
-      if (typeof inner === 'function' && key !== 'constructor' && !weakGet.call(paths, inner)) weakSet.call(paths, inner, `${name}.${key}`);
+      if (key !== 'constructor') namePath(getOwnPropertyDescriptor(held, key).value, `${name}.${key}`);
     }
   }
 
@@ -354,9 +359,7 @@
       return path ? 'n' + path : 's' + sourceOf(func);
     },
     native: (path) => {
-      let found = global;
-      for (const key of path.split('.')) found = found === undefined || found === null ? undefined : found[key];
-      if (typeof found === 'function') return found;
+      if (natives[path]) return natives[path];
       const missing = () => { throw new errors.ReferenceError(`this node has no ${path}`); };
       apply(weakSet, paths, [missing, path]);
       return missing;

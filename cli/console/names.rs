@@ -21,12 +21,17 @@ pub(super) fn through(other: &NodeAddr) -> String {
                 const callback = typeof args[args.length - 1] === 'function' ? args.pop() : () => {{}};
                 here.local.comm.send(args, {{node, gid, service, method}}, callback);
             }};
-            const service = (gid, name) => new Proxy({{}}, {{get: (_, key) => method(gid, name, key)}});
-            const group = (gid) => new Proxy({{}}, {{get: (_, name) => service(gid, name)}});
-            const own = {{node: {{config: node}}, util: here.util}};
-            globalThis.distribution = new Proxy(own, {{
-                get: (_, key) => key in own || typeof key === 'symbol' ? own[key] : group(key),
+            // what `await`, JSON and printing look up on any object is not a service or method of the other node
+            const inherited = new Set(['then', 'toJSON', 'toString', 'valueOf']);
+            const lookup = (own, make) => new Proxy(own, {{
+                get: (_, key) => {{
+                    const isName = typeof key === 'string' && !Object.hasOwn(own, key) && !inherited.has(key);
+                    return isName ? make(key) : Reflect.get(own, key);
+                }},
             }});
+            const service = (gid, name) => lookup({{}}, (key) => method(gid, name, key));
+            const group = (gid) => lookup({{}}, (name) => service(gid, name));
+            globalThis.distribution = lookup({{node: {{config: node}}, util: here.util}}, group);
             globalThis.nodeConfig = node;
         }}
         {BARE}"

@@ -95,10 +95,11 @@ impl Groups {
     /// set.
     ///
     /// # Errors
-    /// [`ErrorKind::Reserved`] for `local`, and [`ErrorKind::Busy`] past [`MAX_GROUPS`]. Nothing has changed then.
+    /// [`ErrorKind::Reserved`] for `local`, `node` and `util`, and [`ErrorKind::Busy`] past [`MAX_GROUPS`]. Nothing has
+    /// changed then.
     pub fn put(&mut self, config: GroupConfig, mut members: Group) -> Result<Arc<Group>, CallError> {
         let gid = config.gid.clone();
-        self.writable(&gid)?;
+        self.nameable(&gid)?;
         if !self.entries.contains_key(&gid) && self.entries.len() >= MAX_GROUPS {
             return Err(CallError::new(ErrorKind::Busy, format!("a node keeps at most {MAX_GROUPS} groups")));
         }
@@ -136,7 +137,7 @@ impl Groups {
         if config.gid.is_all() {
             return self.put((*config).clone(), (*members).clone()).map(drop);
         }
-        self.writable(&config.gid)?;
+        self.nameable(&config.gid)?;
         let whole = self.entries.get("all").is_some_and(|all| all.members.len() <= 1);
         match self.entries.get_mut("all") {
             Some(all) if whole && members.contains(&self.me.key()) => all.members = members.clone(),
@@ -281,6 +282,16 @@ impl Groups {
             members.hold(sid, key, node.clone());
         });
         true
+    }
+
+    /// Checks that a group can have this name.
+    fn nameable(&self, gid: &Gid) -> Result<(), CallError> {
+        if gid.is_entry_of_distribution() {
+            let message =
+                format!("`distribution.{gid}` is built in, so no group can be named {gid}; choose another name");
+            return Err(CallError::new(ErrorKind::Reserved, message));
+        }
+        self.writable(gid)
     }
 
     fn writable(&self, gid: &Gid) -> Result<(), CallError> {

@@ -119,6 +119,11 @@ fn built_in_groups_cannot_be_changed_or_emptied() {
     assert_eq!(kind(groups.del(&Gid::local())), ErrorKind::Reserved);
     assert_eq!(kind(groups.add(&Gid::local(), node(2))), ErrorKind::Reserved);
     assert_eq!(kind(groups.put(GroupConfig::new(Gid::local()), Group::default())), ErrorKind::Reserved);
+    for taken in ["node", "util"] {
+        let config = GroupConfig::new(Gid::new(taken).unwrap());
+        assert_eq!(kind(groups.put(config.clone(), Group::default())), ErrorKind::Reserved);
+        assert_eq!(groups.share(config.into(), Group::default().into()).unwrap_err().kind, ErrorKind::Reserved);
+    }
     assert_eq!(groups.rem(&Gid::all(), node(1).sid().as_str()).unwrap().len(), 1);
     assert_eq!(groups.put(GroupConfig::new(Gid::all()), Group::default()).unwrap().len(), 1);
 }
