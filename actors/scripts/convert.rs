@@ -310,11 +310,10 @@ impl<'js> Reader<'_, 'js> {
         let source = self.text(&source)?;
         match source.split_at_checked(1) {
             Some(("n", path)) => Ok(Value::Native(path.into())),
-            Some((_, source)) if source.trim_end().ends_with("[native code]\n}") => {
+            Some((_, source)) => Ok(Value::Function(Function::new(self.prelude.expression(source)?))),
+            None => {
                 Err(Exception::throw_type(self.prelude.ctx(), "a native or bound function has no source text to send"))
             }
-            Some((_, source)) => Ok(Value::Function(Function::new(source))),
-            None => Ok(Value::Undefined),
         }
     }
 

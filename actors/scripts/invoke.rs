@@ -10,13 +10,7 @@ use rquickjs::{
     function::Rest,
 };
 
-use super::{
-    messages::Code,
-    parameters::{self, Parameters},
-    prelude::Prelude,
-    state::EngineState,
-    task::Task,
-};
+use super::{messages::Code, prelude::Prelude, state::EngineState, task::Task};
 
 /// Runs code for a task.
 pub(super) fn run<'js>(
@@ -56,12 +50,7 @@ fn call<'js>(
     arguments: &[Value],
 ) -> JsResult<()> {
     let ctx = prelude.ctx();
-    let text: String = prelude.function("sourceOf")?.call((function.clone(),))?;
-    let parameters = match text.strip_prefix('s').and_then(parameters::parameters) {
-        Some(parameters) => parameters,
-        // the text of a native function lists no parameters
-        None => Parameters { count: function.get::<_, usize>("length")?, rest: false },
-    };
+    let parameters = prelude.parameters(&function)?;
     let callback_index = parameters.before_callback(arguments.len());
     let passed = JsArray::new(ctx.clone())?;
     for (index, argument) in arguments.iter().enumerate() {

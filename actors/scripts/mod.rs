@@ -43,7 +43,8 @@
 //! | `settings.rs`, `directory.rs`, `errors.rs`, `host.rs` | limits, the names that code sees, errors, the host |
 //! | `clock.rs`, `heartbeat.rs`, `engine_config.rs`, `messages.rs` | an engine's parts and messages |
 //! | `memory.rs`, `task.rs`, `timers.rs`, `meter.rs` | what code uses, and when it is interrupted |
-//! | `prelude.js`, `prelude.rs`, `convert.rs`, `parameters.rs` | the JavaScript side, conversion |
+//! | `syntax.rs`, `parameters.rs` | what the text of a function is |
+//! | `prelude.js`, `prelude.rs`, `convert.rs` | the JavaScript side, conversion |
 //! | `state.rs`, `host_functions.rs`, `invoke.rs` | what JavaScript closures share, calling and being called |
 //! | `engine.rs`, then `thread.rs` and `inline.rs` | the engine, and what drives it |
 //! | `runner.rs`, `entry.rs`, `without_node.rs` | the side of the node |
@@ -91,6 +92,8 @@ mod prelude;
 mod runner;
 #[cfg(feature = "scripts")]
 mod state;
+#[cfg(feature = "scripts")]
+mod syntax;
 #[cfg(feature = "scripts")]
 mod task;
 #[cfg(all(test, feature = "scripts"))]

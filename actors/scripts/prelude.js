@@ -55,6 +55,14 @@
     return text === undefined ? apply(textOf, func, []) : text;
   };
 
+  // shipped code can make QuickJS call a function of its own for every error, by these two properties of `Error`
+  const traceLimit = getOwnPropertyDescriptor(Error, 'stackTraceLimit');
+  const tracePreparer = getOwnPropertyDescriptor(Error, 'prepareStackTrace');
+  // whether QuickJS compiled the function, from text
+  const lineOf = getOwnPropertyDescriptor(Function.prototype, 'lineNumber').get;
+  // what the text of a function says about its parameters
+  const shapes = new WeakMap();
+
   const defineHidden = (object, name, value) =>
     defineProperty(object, name, { value, writable: true, enumerable: false, configurable: true });
 
@@ -356,7 +364,20 @@
       const stub = apply(weakGet, stubs, [func]);
       if (stub) return 's' + host.stub(stub[0], stub[1], stub[2]);
       const path = apply(weakGet, paths, [func]);
-      return path ? 'n' + path : 's' + sourceOf(func);
+      if (path) return 'n' + path;
+      return apply(lineOf, func, []) === undefined ? '' : 's' + sourceOf(func);
+    },
+    shapeOf: (func) => apply(weakGet, shapes, [func]),
+    keepShape: (func, shape) => { apply(weakSet, shapes, [func, shape]); },
+    pauseTraces: () => {
+      const paused = [apply(traceLimit.get, errors.Error, []), apply(tracePreparer.get, errors.Error, [])];
+      apply(traceLimit.set, errors.Error, [0]);
+      apply(tracePreparer.set, errors.Error, [undefined]);
+      return paused;
+    },
+    resumeTraces: (paused) => {
+      apply(traceLimit.set, errors.Error, [paused[0]]);
+      apply(tracePreparer.set, errors.Error, [paused[1]]);
     },
     native: (path) => {
       if (natives[path]) return natives[path];
