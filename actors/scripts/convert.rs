@@ -1,18 +1,30 @@
 //! Converts values to JavaScript values and back.
 //!
 //! Both directions preserve shared and cyclic structure: a reference becomes the object that it refers to, and an
-//! object that occurs a second time becomes a reference. Reading an object can run code (getters, proxies), which
-//! counts against the limits of its task.
+//! object that occurs a second time becomes a reference.
+//!
+//! # What is sent of an object
+//!
+//! Its own enumerable properties, as the JavaScript reference sends them, of an instance of a class as well. Reading them
+//! runs no code of the caller. A getter and a `Proxy` are therefore errors (the reference calls getters, and the traps of a
+//! proxy). So are a `Map`, a `Set`, a `RegExp` and the other objects whose content is not in their properties, and symbols: the
+//! reference sends them as `{}`, or breaks. The error names the path to the value, such as `[0].items.index`, and what to send
+//! instead.
 
 use std::collections::HashMap;
 
 use chinwag_protocol::value::{Array, Date, ErrorValue, Function, Object, Reference, Segment, Value};
 use rquickjs::{
-    Array as JsArray, Coerced, Ctx, Error, Exception, Filter, Object as JsObject, Result, Value as Js,
+    Array as JsArray, Coerced, Ctx, Error, Exception, Filter, IntoAtom, Object as JsObject, Result, Value as Js,
     object::Property, qjs,
 };
 
-use super::{prelude::Prelude, settings::ScriptSettings};
+use super::{
+    foreign::{Foreign, foreign},
+    prelude::Prelude,
+    properties::{self, Key, Property as Found},
+    settings::ScriptSettings,
+};
 
 /// The deepest nesting of a value, which is also that of the wire.
 const DEPTH: usize = 512;
@@ -37,8 +49,8 @@ pub(super) fn to_js<'js>(prelude: &Prelude<'js>, value: &Value) -> Result<Js<'js
             }
         };
         match holder {
-            Holder::Array(array, index) => array.set(index, target)?,
-            Holder::Object(object, key) => define(&object, &key, target)?,
+            Holder::Array(array, index) => define(array.as_object(), index as u32, target)?,
+            Holder::Object(object, key) => define(&object, key.as_str(), target)?,
         }
     }
     Ok(root)
@@ -99,7 +111,7 @@ impl<'js> Writer<'_, 'js> {
                     self.path.push(Segment::Index(index as u32));
                     match self.refers(element) {
                         Some(path) => self.pending.push(Pending { holder: Holder::Array(made.clone(), index), path }),
-                        None => made.set(index, self.write(element)?)?,
+                        None => define(made.as_object(), index as u32, self.write(element)?)?,
                     }
                     self.path.pop();
                 }
@@ -140,8 +152,8 @@ impl<'js> Writer<'_, 'js> {
     }
 }
 
-/// Sets an own property, even if its name is `__proto__`.
-fn define<'js>(object: &JsObject<'js>, key: &str, value: Js<'js>) -> Result<()> {
+/// Sets an own property, even if its name is `__proto__` or a prototype has a setter for it.
+fn define<'js>(object: &JsObject<'js>, key: impl IntoAtom<'js>, value: Js<'js>) -> Result<()> {
     object.prop(key, Property::from(value).writable().enumerable().configurable())
 }
 
@@ -149,19 +161,25 @@ pub(super) fn text_into_js<'js>(ctx: &Ctx<'js>, text: &str) -> Result<Js<'js>> {
     rquickjs::String::from_str(ctx.clone(), text).map(rquickjs::String::into_value)
 }
 
-/// Makes the value of a JavaScript value.
+/// Makes the value of a JavaScript value. Runs no code.
 ///
 /// # Errors
-/// Throws a `RangeError` if it is larger or nested deeper than [`ScriptSettings`] allow, and whatever its getters
-/// throw.
+/// Throws a `RangeError` if it is larger or nested deeper than [`ScriptSettings`] allow, and a `TypeError` if a part of it
+/// cannot be sent.
 pub(super) fn to_value<'js>(prelude: &Prelude<'js>, settings: &ScriptSettings, value: &Js<'js>) -> Result<Value> {
     let mut budget = Budget { values: settings.values, bytes: settings.bytes };
-    read_root(prelude, &mut budget, 0, value)
+    read_root(prelude, &mut budget, 0, String::new(), value)
 }
 
-fn read_root<'js>(prelude: &Prelude<'js>, budget: &mut Budget, depth: usize, value: &Js<'js>) -> Result<Value> {
-    let mut reader = Reader { prelude, budget, seen: HashMap::new(), containers: Vec::new(), depth };
-    reader.read(value, None)
+fn read_root<'js>(
+    prelude: &Prelude<'js>,
+    budget: &mut Budget,
+    depth: usize,
+    base: String,
+    value: &Js<'js>,
+) -> Result<Value> {
+    let (seen, containers, copies) = (HashMap::new(), Vec::new(), Vec::new());
+    Reader { prelude, budget, seen, containers, copies, depth, base }.read(value, None)
 }
 
 /// How many values and bytes of text may still leave the engine.
@@ -177,8 +195,15 @@ struct Reader<'a, 'js> {
     seen: HashMap<usize, usize>,
     /// For each container the index of its parent and its place there. Paths are computed from this when needed.
     containers: Vec<(usize, Option<Segment>)>,
+    /// Objects that were made for the reader. They are kept, because another object could otherwise have their address.
+    copies: Vec<Js<'js>>,
     depth: usize,
+    /// The path to the value that is read, for errors.
+    base: String,
 }
+
+/// The place of a value: the index of its container and its place there. `None` for the value that was given.
+type Place = Option<(usize, Segment)>;
 
 impl<'js> Reader<'_, 'js> {
     fn spend(&mut self, values: usize, bytes: usize) -> Result<()> {
@@ -193,9 +218,9 @@ impl<'js> Reader<'_, 'js> {
     }
 
     /// Reads a value, which is in the container with this index, at this segment. The root is in none.
-    fn read(&mut self, value: &Js<'js>, at: Option<(usize, Segment)>) -> Result<Value> {
+    fn read(&mut self, value: &Js<'js>, at: Place) -> Result<Value> {
         self.spend(1, 0)?;
-        if value.is_undefined() || value.is_symbol() {
+        if value.is_undefined() {
             return Ok(Value::Undefined);
         }
         if value.is_null() {
@@ -218,8 +243,21 @@ impl<'js> Reader<'_, 'js> {
                 Err(_) => Err(Exception::throw_type(self.prelude.ctx(), "not an integer")),
             };
         }
+        if value.is_symbol() {
+            return Err(self.unsendable(&at, &Foreign { what: "a symbol", instead: "its description" }));
+        }
+        if value.is_proxy() {
+            // the objects of `distribution` are proxies of the prelude, and stand for the services that they list
+            let copy: Js = self.prelude.function("copyOf")?.call((value.clone(),))?;
+            if copy.is_undefined() {
+                let instead = "a copy, such as {...proxy}; reading a proxy would run its code";
+                return Err(self.unsendable(&at, &Foreign { what: "a Proxy", instead }));
+            }
+            self.copies.push(copy.clone());
+            return self.read(&copy, at);
+        }
         if value.is_function() {
-            return self.function(value);
+            return self.function(value, &at);
         }
         // SAFETY: the call only reads the class of the value
         if unsafe { qjs::JS_IsDate(value.as_raw()) } {
@@ -236,7 +274,12 @@ impl<'js> Reader<'_, 'js> {
             return Ok(Value::Undefined);
         };
         if value.is_error() {
-            return self.error(object);
+            return self.error(object, &at);
+        }
+        if !value.is_array()
+            && let Some(foreign) = foreign(self.prelude, value)?
+        {
+            return Err(self.unsendable(&at, &foreign));
         }
         // SAFETY: the raw value of an object is a pointer, which only identifies the object and is not followed
         let address = unsafe { qjs::JS_VALUE_GET_PTR(value.as_raw()) } as usize;
@@ -260,16 +303,18 @@ impl<'js> Reader<'_, 'js> {
 
     fn array(&mut self, array: &JsArray<'js>, index: usize) -> Result<Value> {
         // `JsArray::len` stops at 2^31
-        let length: f64 = array.as_object().get("length")?;
-        let length = length as usize;
+        let length = match properties::own(array.as_object(), Key::Name("length"))? {
+            Found::Data(length) => length.as_number().unwrap_or(0.0) as usize,
+            Found::Missing | Found::Code => 0,
+        };
         self.spend(length, 0)?;
         let mut read = Array::with_capacity(length);
         for place in 0..length {
-            let element: Js = array.get(place)?;
-            if element.is_undefined() && !array.as_object().contains_key(place as u32)? {
-                read.push_hole();
-            } else {
-                read.push(self.read(&element, Some((index, Segment::Index(place as u32))))?);
+            let segment = Segment::Index(place as u32);
+            match properties::own(array.as_object(), Key::Index(place as u32))? {
+                Found::Missing => read.push_hole(),
+                Found::Data(element) => read.push(self.read(&element, Some((index, segment)))?),
+                Found::Code => return Err(self.accessor(&Some((index, segment)))),
             }
         }
         Ok(Value::Array(read))
@@ -279,42 +324,103 @@ impl<'js> Reader<'_, 'js> {
         let mut read = Object::new();
         for key in object.own_keys::<Js>(Filter::new().string().enum_only()) {
             let key = key?;
-            let member: Js = object.get(key.clone())?;
+            let found = properties::own(object, Key::Listed(&key))?;
             let key = self.text(&key)?;
-            let member = self.read(&member, Some((index, Segment::Key(key.clone()))))?;
-            read.insert(key, member);
+            let place = Some((index, Segment::Key(key.clone())));
+            match found {
+                Found::Missing => {}
+                Found::Data(member) => {
+                    let member = self.read(&member, place)?;
+                    read.insert(key, member);
+                }
+                Found::Code => return Err(self.accessor(&place)),
+            }
         }
         Ok(Value::Object(read))
     }
 
-    fn error(&mut self, error: &JsObject<'js>) -> Result<Value> {
-        let text = |reader: &mut Self, key: &str, default: &str| {
-            let value: Js = error.get(key)?;
-            if value.is_undefined() { Ok(default.to_owned()) } else { reader.text(&value) }
-        };
-        let name = text(self, "name", "Error")?;
-        let message = text(self, "message", "")?;
-        let cause: Js = error.get("cause")?;
+    fn error(&mut self, error: &JsObject<'js>, at: &Place) -> Result<Value> {
+        let name = self.error_text(error, "name", "Error", at)?;
+        let message = self.error_text(error, "message", "", at)?;
         // references in a cause start from the cause; the depth bounds a cause that contains its own error
         let deeper = self.depth + DEPTH / 16;
-        let cause = if cause.is_undefined() || deeper >= DEPTH {
-            Value::Undefined
-        } else {
-            read_root(self.prelude, self.budget, deeper, &cause)?
+        let path = format!("{}.cause", self.path(at));
+        let cause = match properties::inherited(error, "cause")? {
+            Found::Data(cause) if deeper < DEPTH => read_root(self.prelude, self.budget, deeper, path, &cause)?,
+            Found::Data(_) | Found::Missing => Value::Undefined,
+            Found::Code => return Err(self.accessor_at(&path)),
         };
         Ok(Value::Error(Box::new(ErrorValue { name, message, cause })))
     }
 
-    fn function(&mut self, value: &Js<'js>) -> Result<Value> {
+    /// Returns the name or the message of an error.
+    fn error_text(&mut self, error: &JsObject<'js>, key: &'static str, default: &str, at: &Place) -> Result<String> {
+        let path = format!("{}.{key}", self.path(at));
+        match properties::inherited(error, key)? {
+            Found::Missing => Ok(default.to_owned()),
+            Found::Data(text) if text.is_undefined() => Ok(default.to_owned()),
+            // converting an object would run its `toString`
+            Found::Data(text) if text.is_object() || text.is_symbol() => {
+                let foreign = Foreign { what: "not a string", instead: "an error whose name and message are strings" };
+                Err(self.unsendable_at(&path, &foreign))
+            }
+            Found::Data(text) => self.text(&text),
+            Found::Code => Err(self.accessor_at(&path)),
+        }
+    }
+
+    fn function(&mut self, value: &Js<'js>, at: &Place) -> Result<Value> {
         let source: Js = self.prelude.function("sourceOf")?.call((value.clone(),))?;
         let source = self.text(&source)?;
         match source.split_at_checked(1) {
             Some(("n", path)) => Ok(Value::Native(path.into())),
-            Some((_, source)) => Ok(Value::Function(Function::new(self.prelude.expression(source)?))),
+            Some((_, source)) => match self.prelude.expression(source)? {
+                Some(expression) => Ok(Value::Function(Function::new(expression))),
+                None => {
+                    let what = "a method that uses `super` or private names";
+                    Err(self.unsendable(at, &Foreign { what, instead: "a function that does without its class" }))
+                }
+            },
             None => {
-                Err(Exception::throw_type(self.prelude.ctx(), "a native or bound function has no source text to send"))
+                let what = "a native or bound function, which has no source text";
+                Err(self.unsendable(at, &Foreign { what, instead: "a function that calls it" }))
             }
         }
+    }
+
+    // ---- what cannot be sent ----
+
+    /// Returns the path to a place, as JavaScript.
+    fn path(&self, at: &Place) -> String {
+        let mut path = self.base.clone();
+        let Some((parent, last)) = at else { return path };
+        for segment in path_to(&self.containers, *parent).iter().chain([last]) {
+            match segment {
+                Segment::Index(index) => path.push_str(&format!("[{index}]")),
+                Segment::Key(key) if is_name(key) => path.push_str(&format!(".{key}")),
+                Segment::Key(key) => path.push_str(&format!("[{key:?}]")),
+            }
+        }
+        path
+    }
+
+    fn unsendable(&self, at: &Place, foreign: &Foreign) -> Error {
+        self.unsendable_at(&self.path(at), foreign)
+    }
+
+    fn unsendable_at(&self, path: &str, Foreign { what, instead }: &Foreign) -> Error {
+        let place = if path.is_empty() { "the value".to_owned() } else { format!("the value at {path}") };
+        let message = format!("{place} is {what}, which cannot be sent; send {instead} instead");
+        Exception::throw_type(self.prelude.ctx(), &message)
+    }
+
+    fn accessor(&self, at: &Place) -> Error {
+        self.accessor_at(&self.path(at))
+    }
+
+    fn accessor_at(&self, path: &str) -> Error {
+        let instead = "its value, for example in a copy {...object}; reading a value does not call it";
+        self.unsendable_at(path, &Foreign { what: "a getter or setter", instead })
     }
 
     /// Returns the text of a value, which is converted to a string if it is none.
@@ -340,16 +446,7 @@ impl<'js> Reader<'_, 'js> {
     }
 
     /// Makes a reference to a container that was read before.
-    fn refer(&mut self, target: usize, at: Option<(usize, Segment)>) -> Result<Value> {
-        let path_to = |containers: &[(usize, Option<Segment>)], mut index: usize| {
-            let mut path = Vec::new();
-            while let Some((parent, Some(segment))) = containers.get(index) {
-                path.push(segment.clone());
-                index = *parent;
-            }
-            path.reverse();
-            path
-        };
+    fn refer(&mut self, target: usize, at: Place) -> Result<Value> {
         let target = path_to(&self.containers, target);
         let mut here = Vec::new();
         if let Some((parent, segment)) = at {
@@ -365,4 +462,21 @@ impl<'js> Reader<'_, 'js> {
         self.spend(target.len() - common, bytes.sum())?;
         Ok(Value::Reference(Reference::new(up, target[common..].iter().cloned())))
     }
+}
+
+/// Returns the path from the root to a container.
+fn path_to(containers: &[(usize, Option<Segment>)], mut index: usize) -> Vec<Segment> {
+    let mut path = Vec::new();
+    while let Some((parent, Some(segment))) = containers.get(index) {
+        path.push(segment.clone());
+        index = *parent;
+    }
+    path.reverse();
+    path
+}
+
+/// Returns whether a key can follow a dot.
+fn is_name(key: &str) -> bool {
+    let is_letter = |c: char| c.is_alphabetic() || c == '_' || c == '$';
+    key.chars().next().is_some_and(is_letter) && key.chars().all(|c| is_letter(c) || c.is_numeric())
 }

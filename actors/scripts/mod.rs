@@ -44,7 +44,8 @@
 //! | `clock.rs`, `heartbeat.rs`, `engine_config.rs`, `messages.rs` | an engine's parts and messages |
 //! | `memory.rs`, `task.rs`, `timers.rs`, `meter.rs` | what code uses, and when it is interrupted |
 //! | `syntax.rs`, `parameters.rs` | what the text of a function is |
-//! | `prelude.js`, `prelude.rs`, `convert.rs` | the JavaScript side, conversion |
+//! | `prelude.js`, `prelude.rs` | the JavaScript side |
+//! | `properties.rs`, `foreign.rs`, `convert.rs` | reading objects without running code, conversion |
 //! | `state.rs`, `host_functions.rs`, `invoke.rs` | what JavaScript closures share, calling and being called |
 //! | `engine.rs`, then `thread.rs` and `inline.rs` | the engine, and what drives it |
 //! | `runner.rs`, `entry.rs`, `without_node.rs` | the side of the node |
@@ -71,6 +72,8 @@ mod engine;
 #[cfg(feature = "scripts")]
 mod engine_config;
 #[cfg(feature = "scripts")]
+mod foreign;
+#[cfg(feature = "scripts")]
 mod heartbeat;
 #[cfg(feature = "scripts")]
 mod host_functions;
@@ -88,6 +91,8 @@ mod meter;
 mod parameters;
 #[cfg(feature = "scripts")]
 mod prelude;
+#[cfg(feature = "scripts")]
+mod properties;
 #[cfg(feature = "scripts")]
 mod runner;
 #[cfg(feature = "scripts")]

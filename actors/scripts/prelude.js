@@ -38,6 +38,11 @@
   const dateTime = Date.prototype.getTime;
   const BigIntOf = BigInt;
   const DateOf = Date;
+  // an object of each class that `arguments` can have, and one around each kind of primitive value
+  const samples = {
+    arguments: [(function () { return arguments; })(), Function('return arguments')()],
+    boxed: [Object(0), Object(''), Object(true), Object(0n), Object(Symbol())],
+  };
   const errors = { __proto__: null, Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError };
 
   // callbacks of pending calls and timers, by number, and functions that createRPC registered, by name
@@ -91,10 +96,11 @@
 
   // an object whose members are looked up each time, because groups and services come and go. A member's name may be one
   // that every object inherits, such as `constructor`, so own names and listed names come before inherited ones
+  const lookups = new WeakMap();
   const lookup = (list, make, own) => {
     const target = own || {};
     const listed = (object, key) => typeof key === 'string' && !hasOwn(object, key) && list(key);
-    return new Proxy(target, {
+    const proxy = new Proxy(target, {
       get: (object, key, self) => listed(object, key) ? make(key) : reflectGet(object, key, self),
       has: (object, key) => !!listed(object, key) || reflectHas(object, key),
       ownKeys: (object) => {
@@ -110,6 +116,8 @@
         return { value: make(key), writable: true, enumerable: true, configurable: true };
       },
     });
+    apply(weakSet, lookups, [proxy, true]);
+    return proxy;
   };
   const service = (gid, name) => lookup((key) => host.methods(gid, name, key), (key) => method(gid, name, key));
   const group = (gid) => lookup((key) => host.services(gid, key), (key) => service(gid, key));
@@ -367,6 +375,17 @@
       if (path) return 'n' + path;
       return apply(lineOf, func, []) === undefined ? '' : 's' + sourceOf(func);
     },
+    // a plain object with what such an object lists, or `undefined` for a proxy that shipped code made
+    copyOf: (proxy) => {
+      if (!apply(weakGet, lookups, [proxy])) return undefined;
+      const copy = {};
+      const keys = ownKeys(proxy);
+      for (let i = 0; i < keys.length; i++) {
+        defineProperty(copy, keys[i], { value: proxy[keys[i]], writable: true, enumerable: true, configurable: true });
+      }
+      return copy;
+    },
+    samples: () => samples,
     shapeOf: (func) => apply(weakGet, shapes, [func]),
     keepShape: (func, shape) => { apply(weakSet, shapes, [func, shape]); },
     pauseTraces: () => {

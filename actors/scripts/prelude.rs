@@ -67,7 +67,7 @@ impl<'js> Prelude<'js> {
     /// Evaluates a method in shorthand, such as `m(x) {}`. Returns `None` if the text is not that of a method.
     fn shorthand_method(&self, source: &str) -> Result<Option<Js<'js>>> {
         let ctx = &self.ctx;
-        match self.reading(|syntax| parameters::expression(syntax, source).map(Cow::into_owned))? {
+        match self.expression(source)? {
             Some(same) if same == source => Ok(None),
             Some(expression) => evaluate(ctx, format!("({expression}\n)")).map(Some),
             // `super` stands for the prototype of the object, which is no longer the sender's
@@ -78,14 +78,10 @@ impl<'js> Prelude<'js> {
         }
     }
 
-    /// Returns the text of a function that leaves the engine, as an expression that every JavaScript engine reads.
-    ///
-    /// # Errors
-    /// Throws a `TypeError` if the function has none.
-    pub(super) fn expression(&self, source: &str) -> Result<String> {
-        let expression = self.reading(|syntax| parameters::expression(syntax, source).map(Cow::into_owned))?;
-        let bound = "a method that uses `super` or private names does not work without its class";
-        expression.ok_or_else(|| Exception::throw_type(&self.ctx, bound))
+    /// Returns the text of a function that leaves the engine, as an expression that every JavaScript engine reads. Returns
+    /// `None` for a method that cannot stand alone.
+    pub(super) fn expression(&self, source: &str) -> Result<Option<String>> {
+        self.reading(|syntax| parameters::expression(syntax, source).map(Cow::into_owned))
     }
 
     /// Returns the parameters of a function. They are read from its text once.

@@ -305,10 +305,13 @@ impl EngineState {
         match self.to_value(ctx, thrown) {
             Ok(value) => CallError::from_value(value),
             Err(_) => {
-                drop(ctx.catch());
+                let why = ctx.catch();
+                let why = why.as_exception().and_then(rquickjs::Exception::message).unwrap_or_default();
                 match self.meter.stopped() {
                     Some(reason) => self.meter.error(reason),
-                    None => CallError::other("the function failed with an error that could not be read"),
+                    None => {
+                        CallError::other(format!("the function failed with an error that could not be read: {why}"))
+                    }
                 }
             }
         }
