@@ -236,6 +236,35 @@ async fn every_value_is_passed_in_and_returned_unchanged() {
 }
 
 #[tokio::test]
+async fn a_missing_variable_is_explained_to_who_shipped_the_function() {
+    let node = node().await;
+    for source in [
+        "() => counter + 1",
+        "(cb) => cb(null, counter++)",
+        "async () => { await null; return counter; }",
+        "(cb) => { setTimeout(() => cb(null, counter), 1); }",
+        "call() { return counter; }",
+    ] {
+        let error = error(&node, source).await;
+        assert_eq!(error.kind.name(), "ReferenceError", "{source}");
+        assert!(error.message.starts_with("counter is not defined: "), "{source}: {error}");
+        for part in ["without the variables", "Pass counter as an argument", "globalThis", "createRPC"] {
+            assert!(error.message.contains(part), "{source}: {error}");
+        }
+    }
+    let applied = node.apply(Function::new("() => counter"), vec![]).await.unwrap_err();
+    assert!(applied.message.contains("createRPC"), "{applied}");
+    // no other error is explained, and a function that kept its variables has none missing for that reason
+    let error = error(&node, "() => { x; let x; }").await;
+    assert!(!error.message.contains("createRPC"), "{error}");
+    let made = value(&node, "() => distribution.util.wire.createRPC(() => counter)", vec![]).await;
+    let Value::Function(made) = made else { panic!("{made:?}") };
+    let error = node.apply(made, vec![]).await.unwrap_err();
+    assert_eq!(error.message, "counter is not defined");
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn a_value_that_cannot_be_sent_is_an_error_that_names_its_place() {
     let node = node().await;
     for (made, place, what) in [

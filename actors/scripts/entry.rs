@@ -9,7 +9,7 @@ use chinwag_protocol::{
 };
 
 #[cfg(feature = "scripts")]
-use super::{clock::WallClock, messages::Code, runner::Runner};
+use super::{clock::WallClock, errors::explain_missing_variable, messages::Code, runner::Runner};
 use super::{directory::Directory, errors::scripts_disabled, host::Host, settings::ScriptSettings};
 use crate::{
     clock::Clock,
@@ -82,7 +82,7 @@ impl Scripts {
     ) -> ReplyFuture {
         #[cfg(feature = "scripts")]
         if let Some(runner) = &self.runner {
-            return runner.run(Code::Method(service, method.to_owned()), arguments, origin);
+            return explained(runner.run(Code::Method(service, method.to_owned()), arguments, origin));
         }
         ready(Err(scripts_disabled()))
     }
@@ -91,7 +91,7 @@ impl Scripts {
     pub(crate) fn call_function(&self, function: &Function, arguments: Vec<Value>, origin: Origin) -> ReplyFuture {
         #[cfg(feature = "scripts")]
         if let Some(runner) = &self.runner {
-            return runner.run(Code::Function(function.clone()), arguments, origin);
+            return explained(runner.run(Code::Function(function.clone()), arguments, origin));
         }
         ready(Err(scripts_disabled()))
     }
@@ -131,4 +131,10 @@ impl Scripts {
             runner.close();
         }
     }
+}
+
+/// Explains what an error of a function that arrived as text means to its sender.
+#[cfg(feature = "scripts")]
+fn explained(reply: ReplyFuture) -> ReplyFuture {
+    Box::pin(async move { reply.await.map_err(explain_missing_variable) })
 }
