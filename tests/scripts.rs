@@ -523,6 +523,57 @@ async fn groups_services_methods_and_keys_can_have_names_that_every_object_inher
 }
 
 #[tokio::test]
+async fn code_can_give_a_group_services_of_its_own_and_cannot_replace_the_nodes() {
+    let node = node().await;
+    let put = "(cb) => distribution.local.groups.put('g', {}, (e) => {
+        let kept = 40;
+        distribution.g.counter = { add: (x, cb) => cb(null, kept += x), ['toString']: () => 'a counter' };
+        distribution.g.constructor = distribution.g.__proto__ = 7;
+        cb(e, Object.keys(distribution.g).includes('counter'));
+    })";
+    for (source, answer) in [
+        (put, Value::from(true)),
+        // other code on the node finds it, with its variables
+        ("(cb) => distribution.g.counter.add(2, cb)", Value::from(42)),
+        ("(cb) => distribution['g']['counter'].add(1, cb)", Value::from(43)),
+        ("() => distribution.g === distribution.g && 'counter' in distribution.g", Value::from(true)),
+        (
+            "() => `${distribution.g.counter} ${distribution.g.constructor} ${distribution.g.__proto__}`",
+            "a counter 7 7".into(),
+        ),
+        ("() => distribution.all.counter", Value::Undefined),
+        (
+            "() => { const refused = [];
+                for (const take of [
+                    () => { 'use strict'; distribution.g.comm = 1; },
+                    () => { distribution.g.gossip = 1; },
+                    () => Object.defineProperty(distribution.g, 'status', { value: 1 }),
+                    () => { distribution.local.routes = 1; },
+                    () => Object.freeze(distribution.g),
+                    () => Object.setPrototypeOf(distribution.g, {}),
+                ]) try { take(); } catch (e) { refused.push(e.name); }
+                return refused.join(); }",
+            "TypeError,TypeError,TypeError,TypeError,TypeError,TypeError".into(),
+        ),
+        (
+            "(cb) => distribution.g.comm.send([], {service: 'status', method: 'get'}, (e) => cb(null, e instanceof Error))",
+            true.into(),
+        ),
+        ("() => { delete distribution.g.counter; return typeof distribution.g.counter; }", "undefined".into()),
+        // a group of the same name that is put later starts without
+        (
+            "(cb) => { distribution.g.kept = 1; distribution.local.groups.del('g', () => {
+                const gone = distribution.g;
+                distribution.local.groups.put('g', {}, () => cb(null, `${gone} ${distribution.g.kept}`)); }); }",
+            "undefined undefined".into(),
+        ),
+    ] {
+        assert_eq!(value(&node, source, vec![]).await, answer, "{source}");
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn a_group_cannot_be_named_like_an_entry_of_distribution() {
     let node = node().await;
     for name in ["node", "util"] {

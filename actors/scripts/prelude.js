@@ -4,7 +4,7 @@
   'use strict';
   const global = globalThis;
   // this file keeps the originals, because shipped code can replace the globals
-  const { apply, get: reflectGet, has: reflectHas, ownKeys, getOwnPropertyDescriptor, getPrototypeOf } = Reflect;
+  const { apply, get: reflectGet, has: reflectHas, defineProperty: reflectDefine, ownKeys, getOwnPropertyDescriptor, getPrototypeOf } = Reflect;
   const { create, defineProperty, getOwnPropertyNames, hasOwn, prototype: objectPrototype } = Object;
   const { isArray } = Array;
   const { stringify } = JSON;
@@ -97,10 +97,25 @@
   // an object whose members are looked up each time, because groups and services come and go. A member's name may be one
   // that every object inherits, such as `constructor`, so own names and listed names come before inherited ones
   const lookups = new WeakMap();
-  const lookup = (list, make, own) => {
+  const lookup = (list, make, own, checkAssigned) => {
     const target = own || {};
     const listed = (object, key) => typeof key === 'string' && !hasOwn(object, key) && list(key);
+    const assigning = !checkAssigned ? {} : {
+      set: (object, key, value) => {
+        checkAssigned(object, key);
+        defineProperty(object, key, { value, writable: true, enumerable: true, configurable: true });
+        return true;
+      },
+      defineProperty: (object, key, property) => {
+        checkAssigned(object, key);
+        return reflectDefine(object, key, property);
+      },
+    };
     const proxy = new Proxy(target, {
+      ...assigning,
+      // all code shares these objects
+      setPrototypeOf: () => false,
+      preventExtensions: () => false,
       get: (object, key, self) => listed(object, key) ? make(key) : reflectGet(object, key, self),
       has: (object, key) => !!listed(object, key) || reflectHas(object, key),
       ownKeys: (object) => {
@@ -120,7 +135,26 @@
     return proxy;
   };
   const service = (gid, name) => lookup((key) => host.methods(gid, name, key), (key) => method(gid, name, key));
-  const group = (gid) => lookup((key) => host.services(gid, key), (key) => service(gid, key));
+  // What code assigns to `distribution[gid]` is kept with the group: an object of this engine, for all code on this node. The
+  // node's own services cannot be replaced in this way.
+  const opened = create(null);
+  const group = (gid) => {
+    if (!opened[gid]) {
+      const list = (key) => host.services(gid, key);
+      opened[gid] = lookup(list, (key) => service(gid, key), {}, (object, key) => {
+        if (typeof key === 'string' && !hasOwn(object, key) && list(key)) {
+          throw new errors.TypeError(`distribution.${gid}.${key} is a service of the node, which code cannot replace`);
+        }
+      });
+    }
+    return opened[gid];
+  };
+  const isGroup = (gid) => {
+    const found = host.groups(gid);
+    // what was assigned to a group that has been deleted since goes with it
+    if (!found) delete opened[gid];
+    return found;
+  };
 
   const getID = (value) => host.sha256(stringify(value));
   const getNID = (node) => getID({ ip: node.ip, port: node.port });
@@ -162,7 +196,7 @@
     },
   };
   const distribution = lookup(
-    (gid) => host.groups(gid),
+    (gid) => gid === undefined ? host.groups() : isGroup(gid),
     group,
     {
       node: { config, server },
@@ -381,7 +415,7 @@
       const copy = {};
       const keys = ownKeys(proxy);
       for (let i = 0; i < keys.length; i++) {
-        defineProperty(copy, keys[i], { value: proxy[keys[i]], writable: true, enumerable: true, configurable: true });
+        defineProperty(copy, keys[i], getOwnPropertyDescriptor(proxy, keys[i]));
       }
       return copy;
     },

@@ -30,7 +30,9 @@ pub(super) fn through(other: &NodeAddr) -> String {
                 }},
             }});
             const service = (gid, name) => lookup({{}}, (key) => method(gid, name, key));
-            const group = (gid) => lookup({{}}, (name) => service(gid, name));
+            // what is assigned to a group stays with it in this program
+            const groups = {{__proto__: null}};
+            const group = (gid) => groups[gid] ??= lookup({{}}, (name) => service(gid, name));
             globalThis.distribution = lookup({{node: {{config: node}}, util: here.util}}, group);
             globalThis.nodeConfig = node;
         }}
