@@ -191,3 +191,13 @@ fn a_script_runs_until_nothing_is_pending() {
     assert_eq!(missing.status.code(), Some(1));
     assert!(text(&missing.stderr).contains("/no/such/file.js"));
 }
+
+#[test]
+fn the_example_counts_words_on_three_nodes_with_services_that_it_ships() {
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/mapreduce.js");
+    let output = run(&["run", example, "--port", "0"]);
+    let (shown, said) = (text(&output.stdout), text(&output.stderr));
+    // the script compares the counts with its own
+    assert!(output.status.success(), "{shown}{said}");
+    assert!(shown.contains("rumor: 3"), "{shown}{said}");
+}
