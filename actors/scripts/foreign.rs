@@ -11,9 +11,12 @@ pub(super) struct Foreign {
     pub instead: &'static str,
 }
 
-/// Objects of the language, by the test that recognizes them.
+/// Recognizes an object by its class, which is all that it reads.
+type Test = unsafe fn(qjs::JSValue) -> bool;
+
+/// Objects of the language, by the test that recognizes them: what they are, and what to send instead.
 #[rustfmt::skip]
-const KINDS: [(unsafe fn(qjs::JSValue) -> bool, &str, &str); 10] = [
+const KINDS: [(Test, &str, &str); 10] = [
     (|value| unsafe { qjs::JS_IsMap(value) }, "a Map", "Object.fromEntries(map) or [...map]"),
     (|value| unsafe { qjs::JS_IsSet(value) }, "a Set", "[...set]"),
     (|value| unsafe { qjs::JS_IsWeakMap(value) }, "a WeakMap", "a plain object"),
