@@ -1,5 +1,6 @@
-//! Tests of single situations: spreading here, held rumors in `holding`, and the seen set in `memory`. Random schedules
-//! are in `schedules`.
+//! Tests of single situations: spreading here, held rumors in `holding`, and the seen set in `memory`. A test carries
+//! each request and answer itself. Many nodes under a network, and arbitrary orders of events, are in the integration
+//! test `spreading`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,6 @@ mod holding;
 mod lives;
 mod memory;
 mod pacing;
-mod schedules;
 
 type Node = Gossip<u32, &'static str>;
 type Outputs = Vec<Output<u32, &'static str>>;
@@ -46,7 +46,7 @@ impl View<u32> for Members {
     }
 }
 
-/// The world around one node.
+/// What a node is given with each call: the time, the members and a random generator.
 struct World {
     members: Members,
     fanout: usize,
