@@ -132,7 +132,7 @@ impl Caller {
 
     fn context(&self) -> Result<CallContext, CallError> {
         match &self.origin {
-            None => Ok(CallContext { time_left: self.deadline, ..CallContext::default() }),
+            None => Ok(CallContext::new(self.deadline)),
             Some(origin) => {
                 let mut context = origin.nested()?;
                 context.time_left = context.time_left.min(self.deadline);

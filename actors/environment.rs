@@ -27,6 +27,7 @@ use crate::{
 /// assert_eq!(node.call("local".parse()?, "counter", "count", ()).await?.into_value(), 1.into());
 /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 /// ```
+#[non_exhaustive]
 pub struct Environment {
     /// The address that the node tells others. It is the node's identity.
     pub me: NodeAddr,

@@ -1,9 +1,8 @@
 //! What the platform does for a node: it starts other nodes, and knows the figures of the allocator.
 
-use std::fmt;
+use std::{fmt, pin::Pin};
 
 use chinwag_protocol::{call::CallError, identity::NodeAddr, value::Value};
-use futures_util::future::LocalBoxFuture;
 
 /// Starts nodes.
 pub trait Launcher {
@@ -15,13 +14,25 @@ pub trait Launcher {
 }
 
 /// A node that is booting.
+#[non_exhaustive]
 pub struct Launched {
     /// Resolves when the node has ended, to the last lines that it wrote to standard error.
-    pub died: LocalBoxFuture<'static, String>,
+    pub died: Pin<Box<dyn Future<Output = String>>>,
     /// Ends the node.
     pub kill: Box<dyn FnOnce()>,
     /// Called with the node's address once the node is up.
     pub born: Box<dyn FnOnce(NodeAddr)>,
+}
+
+impl Launched {
+    /// Creates what a [`Launcher`] answers, from the fields with these names.
+    pub fn new(
+        died: impl Future<Output = String> + 'static,
+        kill: impl FnOnce() + 'static,
+        born: impl FnOnce(NodeAddr) + 'static,
+    ) -> Launched {
+        Launched { died: Box::pin(died), kill: Box::new(kill), born: Box::new(born) }
+    }
 }
 
 impl fmt::Debug for Launched {
@@ -31,10 +42,24 @@ impl fmt::Debug for Launched {
 }
 
 /// The figures of the allocator, in bytes.
+///
+/// ```
+/// use chinwag_actors::launcher::Heap;
+/// let heap = Heap::new(4096, 1024);
+/// assert!(heap.used <= heap.total);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Heap {
     /// Memory that the allocator holds from the operating system.
     pub total: u64,
     /// Memory that is in use. Never more than `total`.
     pub used: u64,
+}
+
+impl Heap {
+    /// Creates the figures of an allocator that holds `total` bytes. If it says that more are in use, all of them are.
+    pub fn new(total: u64, used: u64) -> Heap {
+        Heap { total, used: used.min(total) }
+    }
 }

@@ -97,7 +97,7 @@ impl NodeState {
 
     /// Makes a call past the lanes of `comm` and on behalf of no other call, as membership does on nodes that do not take part.
     pub(crate) fn call(&self, to: &NodeAddr, call: Call, time_left: Duration) -> ReplyFuture {
-        self.transport.call(to, call.within(CallContext { time_left, ..CallContext::default() }))
+        self.transport.call(to, call.within(CallContext::new(time_left)))
     }
 
     /// Makes a request of gossip or membership, past the lanes of `comm`.

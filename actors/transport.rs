@@ -35,7 +35,7 @@ pub trait Transport {
     /// Makes a request of gossip or membership, as the call that carries it. A transport between nodes of one process can
     /// hand over the request itself.
     fn ask(&self, to: &NodeAddr, request: peer::Outgoing, time_left: Duration) -> LocalBoxFuture<'static, peer::Reply> {
-        let call = request.call().within(CallContext { time_left, ..CallContext::default() });
+        let call = request.call().within(CallContext::new(time_left));
         let method = request.request().method();
         let reply = match request.request().keeps_connection() {
             true => self.call_kept(to, call),
@@ -78,7 +78,7 @@ pub mod contract {
     use super::{Call, CallContext, Duration, NodeAddr, Transport};
 
     fn call(method: &str, argument: Value, time_left: Duration) -> Call {
-        let context = CallContext { time_left, ..CallContext::default() };
+        let context = CallContext::new(time_left);
         Call::new(Gid::local(), "echo", method, vec![argument]).within(context)
     }
 

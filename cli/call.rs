@@ -48,7 +48,7 @@ pub(super) async fn run(args: CallArgs) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let context = CallContext { time_left, ..CallContext::default() };
+    let context = CallContext::new(time_left);
     let call = Call::new(args.gid, args.service, args.method, arguments).within(context);
     if let Err(why) = call.check_names() {
         return fail(&why);

@@ -229,7 +229,7 @@ async fn tell_parent(on_start: &Function, why: &StartError, settings: scripts::S
     let transport = Rc::new(HttpTransport::new(Limits::default()));
     let told = match stub::remote(on_start).and_then(|remote| remote.node.clone().map(|parent| (remote, parent))) {
         Some((remote, parent)) => {
-            let context = CallContext { time_left: FAILURE_REPORT, ..CallContext::default() };
+            let context = CallContext::new(FAILURE_REPORT);
             let call = Call::new(remote.gid, remote.service, remote.method, vec![error]).within(context);
             transport.call(&parent, call).await
         }

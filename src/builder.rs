@@ -29,12 +29,14 @@ impl Node {
 /// ```
 /// use chinwag::{Node, Service, Settings};
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let mut settings = Settings::default();
+/// settings.calls_in_flight = 64;
 /// let node = Node::builder()
 ///     .ip("127.0.0.1")
 ///     .port(0)
 ///     .cluster("kitchen")
 ///     .group("lunch")
-///     .settings(Settings { calls_in_flight: 64, ..Settings::default() })
+///     .settings(settings)
 ///     .service(Service::new("counter", |_| 0_u64).method("count", |n: &mut u64, ()| { *n += 1; *n }))
 ///     .on_start(|server| println!("listening on {}", server.address()))
 ///     .start()

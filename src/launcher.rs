@@ -199,11 +199,11 @@ impl Launcher for ProcessLauncher {
             let _ = say.borrow_mut().take().map(|say| say.send(word));
         };
         let kill = tell.clone();
-        Ok(Launched {
-            died: dead.map(Result::unwrap_or_default).boxed_local(),
-            kill: Box::new(move || kill(Word::Kill)),
-            born: Box::new(move |node| tell(Word::Born(node))),
-        })
+        Ok(Launched::new(
+            dead.map(Result::unwrap_or_default),
+            move || kill(Word::Kill),
+            move |node| tell(Word::Born(node)),
+        ))
     }
 }
 

@@ -215,19 +215,18 @@ impl Plan {
     /// Starts the actors on the current thread.
     fn start(self) -> (NodeHandle, Closed) {
         let Plan { me, limits, settings, services, distributed, children, seed, stop, ready, closed } = self;
-        let node = node::start(Environment {
-            launcher: children.launcher(),
-            heap,
-            incarnation: incarnation(),
-            settings,
-            services,
-            distributed,
-            on_stop: Box::new(move || {
-                // an error means that the node is gone already
-                let _ = stop.send(());
-            }),
-            ..Environment::new(me, Rc::new(HttpTransport::new(limits)), seed)
+        let mut environment = Environment::new(me, Rc::new(HttpTransport::new(limits)), seed);
+        environment.launcher = children.launcher();
+        environment.heap = heap;
+        environment.incarnation = incarnation();
+        environment.settings = settings;
+        environment.services = services;
+        environment.distributed = distributed;
+        environment.on_stop = Box::new(move || {
+            // an error means that the node is gone already
+            let _ = stop.send(());
         });
+        let node = node::start(environment);
         // an error means that nobody waits for the node to start
         let _ = ready.send(node.clone());
         (node, closed)

@@ -17,7 +17,9 @@ use support::{network::*, until};
 use tokio::time::{Instant, sleep};
 
 fn joining(seed: &NodeAddr) -> Settings {
-    Settings { seeds: vec![seed.into()], ..Settings::default() }
+    let mut settings = Settings::default();
+    settings.seeds.push(seed.into());
+    settings
 }
 
 /// Starts nodes at these ports, which join through the first of them.
@@ -47,15 +49,14 @@ async fn size(node: &NodeHandle, gid: &str) -> usize {
 fn a_newcomer_and_more_than_258_members_learn_of_each_other() {
     in_virtual_time(async |network| {
         let seed = network.start_life(&at(1), 1, Settings::default());
-        let settings = || Settings { on: true, ..joining(&at(1)) };
         let mut nodes = vec![seed];
         for port in 2..=270 {
-            nodes.push(network.start_life(&at(port), 1, settings()));
+            nodes.push(network.start_life(&at(port), 1, joining(&at(1))));
         }
         for node in &nodes {
             until("all see all", async || size(node, "all").await == nodes.len()).await;
         }
-        let newcomer = network.start_life(&at(900), 1, settings());
+        let newcomer = network.start_life(&at(900), 1, joining(&at(1)));
         until("it sees all", async || size(&newcomer, "all").await == nodes.len() + 1).await;
         until("the last sees it", || sees(&nodes[200], "all", newcomer.nid())).await;
     });
@@ -247,9 +248,10 @@ fn a_put_of_a_node_of_another_cluster_merges_the_clusters() {
 #[test]
 fn clusters_with_different_names_never_merge() {
     in_virtual_time(async |network| {
-        let named = |name: &str, seed: Option<&NodeAddr>| Settings {
-            cluster: name.to_owned(),
-            ..seed.map_or_else(Settings::default, joining)
+        let named = |name: &str, seed: Option<&NodeAddr>| {
+            let mut settings = seed.map_or_else(Settings::default, joining);
+            settings.cluster = name.to_owned();
+            settings
         };
         let one = network.start_life(&at(1), 1, named("east", None));
         let other = network.start_life(&at(2), 1, named("west", Some(&at(1))));
@@ -437,7 +439,7 @@ fn a_node_stops_trying_itself_as_a_seed() {
 #[test]
 fn a_newcomer_receives_two_hundred_large_groups_in_pages() {
     in_virtual_time(async |network| {
-        let seed = network.start_life(&at(1), 1, Settings { on: true, ..Settings::default() });
+        let seed = network.start_life(&at(1), 1, Settings::default());
         let members: Vec<NodeAddr> =
             (0..400).map(|number| NodeAddr::new("10.8.8.8", 1 + number)).chain([at(1), at(2)]).collect();
         for number in 0..40 {

@@ -420,7 +420,8 @@ async fn while_others_are_served(node: &Node, hostile: impl Future<Output = Call
 
 #[tokio::test]
 async fn calls_of_shipped_code_take_no_permits_of_other_callers_and_end_at_its_deadline() {
-    let settings = Settings { calls_in_flight: 4, ..Settings::default() };
+    let mut settings = Settings::default();
+    settings.calls_in_flight = 4;
     let never = chinwag::Service::new("never", |_| ()).async_method("answer", |(), _, ()| async {
         std::future::pending::<()>().await;
         Ok::<(), CallError>(())

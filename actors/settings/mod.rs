@@ -9,11 +9,15 @@ use crate::scripts::ScriptSettings;
 /// `Busy`, so that no queue grows without limit.
 ///
 /// ```
-/// use chinwag_actors::settings::Settings;
-/// let settings = Settings { calls_in_flight: 64, ..Settings::default() };
+/// use chinwag_actors::settings::{MembershipSettings, Settings};
+/// let mut settings = Settings::default();
+/// settings.calls_in_flight = 64;
 /// assert_eq!(settings.calls_to_a_peer, 256);
+/// let alone = Settings::from(MembershipSettings::off());
+/// assert!(!alone.membership.on);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Settings {
     /// The number of calls under way that came from outside or from this program. Range: from 1. Default: 1,024, a guess. Each
     /// call holds the memory of a body, for up to 5 s by default.
@@ -41,5 +45,12 @@ impl Default for Settings {
             scripts: ScriptSettings::default(),
             membership: MembershipSettings::default(),
         }
+    }
+}
+
+/// The defaults, except for how the node takes part in membership.
+impl From<MembershipSettings> for Settings {
+    fn from(membership: MembershipSettings) -> Settings {
+        Settings { membership, ..Settings::default() }
     }
 }

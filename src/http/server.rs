@@ -386,12 +386,11 @@ fn context(request: &ServiceRequest) -> Result<CallContext, CallError> {
         return Err(CallError::new(ErrorKind::TooDeep, message));
     }
     let visible = |id: &&str| id.len() <= 64 && id.bytes().all(|byte| byte.is_ascii_graphic());
-    Ok(CallContext {
-        time_left: time_left.min(chinwag_protocol::call::MAX_DEADLINE),
-        depth: depth as u16,
-        request: text(&REQUEST).filter(visible).map(Into::into),
-        outside: true,
-    })
+    let mut context = CallContext::new(time_left.min(chinwag_protocol::call::MAX_DEADLINE));
+    context.depth = depth as u16;
+    context.request = text(&REQUEST).filter(visible).map(Into::into);
+    context.outside = true;
+    Ok(context)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
 
 use chinwag::{
     Call, CallError, ErrorKind, Gid, Nid, NodeAddr, Value,
-    actors::{environment::Environment, handle::NodeHandle, node, settings::Settings, transport::Transport},
+    actors::{environment::Environment, handle::NodeHandle, node, transport::Transport},
     membership,
     protocol::{
         call::{Answer, Reply},
@@ -86,7 +86,8 @@ impl Network {
     pub fn start(self: &Rc<Network>, at: &NodeAddr, seed: Option<&str>) -> NodeHandle {
         let seeds = seed.iter().map(|seed| seed.parse().unwrap()).collect();
         let groups = vec![Gid::new("web").unwrap()];
-        let membership = membership::Settings { seeds, groups, ..membership::Settings::default() };
+        let mut membership = membership::Settings::default();
+        (membership.seeds, membership.groups) = (seeds, groups);
         self.start_life(at, 1, membership)
     }
 
@@ -97,12 +98,11 @@ impl Network {
         seed[..2].copy_from_slice(&port);
         seed[2..10].copy_from_slice(&life.to_le_bytes());
         let (network, addr) = (self.clone(), at.clone());
-        let node = node::start(Environment {
-            incarnation: life,
-            on_stop: Box::new(move || network.stopped.borrow_mut().push(addr)),
-            settings: Settings { membership, ..Settings::default() },
-            ..Environment::new(at.clone(), Rc::new(NetworkTransport(self.clone())), seed)
-        });
+        let mut environment = Environment::new(at.clone(), Rc::new(NetworkTransport(self.clone())), seed);
+        environment.incarnation = life;
+        environment.on_stop = Box::new(move || network.stopped.borrow_mut().push(addr));
+        environment.settings = membership.into();
+        let node = node::start(environment);
         self.nodes.borrow_mut().insert(at.nid(), node.clone());
         node
     }
