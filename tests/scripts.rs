@@ -5,11 +5,11 @@
 
 mod support;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use chinwag::{
     Answer, Call, CallError, ErrorKind, Gid, GroupConfig, Lasting, Node, NodeAddr, Remote, Value,
-    actors::settings::Settings,
+    actors::{scripts::ConsoleLevel, settings::Settings},
     protocol::{
         call::Reply,
         value::{Array, BigInt, Date, ErrorValue, Function, Object, Reference},
@@ -416,6 +416,26 @@ async fn while_others_are_served(node: &Node, hostile: impl Future<Output = Call
         served += 1;
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test]
+async fn printed_lines_reach_the_console_of_the_settings_with_their_levels() {
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let mut settings = Settings::default();
+    settings.scripts.console = Arc::new(move |level, line| drop(tell.send((level, line.to_owned()))));
+    let node = Node::builder().port(0).settings(settings).start().await.unwrap();
+    let source = "() => { for (const level of ['debug', 'log', 'info', 'warn', 'error']) console[level](level); }";
+    value(&node, source, vec![]).await;
+    for (level, line) in [
+        (ConsoleLevel::Debug, "debug"),
+        (ConsoleLevel::Info, "log"),
+        (ConsoleLevel::Info, "info"),
+        (ConsoleLevel::Warn, "warn"),
+        (ConsoleLevel::Error, "error"),
+    ] {
+        assert_eq!(told.recv().await, Some((level, line.to_owned())));
+    }
+    node.stop().await;
 }
 
 #[tokio::test]

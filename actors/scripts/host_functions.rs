@@ -14,7 +14,7 @@ use rquickjs::{
 };
 use uuid::Uuid;
 
-use super::{convert::text_into_js, messages::Output, prelude, state::EngineState};
+use super::{convert::text_into_js, messages::Output, prelude, settings::ConsoleLevel, state::EngineState};
 use crate::stub;
 
 /// A function of the host.
@@ -148,10 +148,10 @@ fn register<'js>(state: &Rc<EngineState>, ctx: &Ctx<'js>, _: &[Js<'js>]) -> Resu
 
 fn print<'js>(state: &Rc<EngineState>, ctx: &Ctx<'js>, arguments: &[Js<'js>]) -> Result<Js<'js>> {
     let level = match arguments.first().and_then(Js::as_number).unwrap_or(0.0) as u8 {
-        1 => log::Level::Debug,
-        2 => log::Level::Warn,
-        3 => log::Level::Error,
-        _ => log::Level::Info,
+        1 => ConsoleLevel::Debug,
+        2 => ConsoleLevel::Warn,
+        3 => ConsoleLevel::Error,
+        _ => ConsoleLevel::Info,
     };
     let mut line = argument_text(ctx, arguments, 1)?;
     let limit = state.config.settings.line;

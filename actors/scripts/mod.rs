@@ -103,5 +103,5 @@ mod timers;
 pub(crate) use directory::Directory;
 pub(crate) use entry::Scripts;
 pub(crate) use host::Host;
-pub use settings::{Console, ScriptSettings};
+pub use settings::{Console, ConsoleLevel, ScriptSettings};
 pub use without_node::run_without_node;

@@ -15,7 +15,7 @@ mod prompt;
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
-use chinwag::{Config, ErrorKind, Node, NodeAddr, protocol::call::MAX_DEADLINE};
+use chinwag::{Config, ErrorKind, Node, NodeAddr, actors::scripts::ConsoleLevel, protocol::call::MAX_DEADLINE};
 use clap::Args;
 
 use self::errors::{READER_TIMEOUT, uncaught};
@@ -58,7 +58,7 @@ async fn start(
     args: NodeArgs,
     connect: Option<&NodeAddr>,
     outputs: &Outputs,
-    console: impl Fn(log::Level, &str) + Send + Sync + 'static,
+    console: impl Fn(ConsoleLevel, &str) + Send + Sync + 'static,
 ) -> Result<Node, String> {
     let mut config: Config = node::configuration(args).map_err(|why| typed::explained(&why))?;
     if !config.settings.scripts.enabled {
@@ -109,8 +109,8 @@ pub(super) async fn run(mut args: RunArgs, outputs: &Outputs) -> Ended {
     }
     let (out, err) = (outputs.out.clone(), outputs.err.clone());
     // This runs on the engine's thread, which may wait: the output of the script is what the user wants.
-    let console = move |level: log::Level, line: &str| {
-        let output = if matches!(level, log::Level::Error | log::Level::Warn) { &err } else { &out };
+    let console = move |level: ConsoleLevel, line: &str| {
+        let output = if matches!(level, ConsoleLevel::Error | ConsoleLevel::Warn) { &err } else { &out };
         output.wait_and_push(format!("{line}\n"), READER_TIMEOUT);
     };
     let node = match start(args.node, args.connect.as_ref(), outputs, console).await {

@@ -10,7 +10,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use chinwag::{Output, actors::handle::NodeHandle};
+use chinwag::{
+    Output,
+    actors::{handle::NodeHandle, scripts::ConsoleLevel},
+};
 use rustyline::{
     Completer, CompletionType, Config, Editor, Helper, Highlighter, Hinter, Validator,
     completion::Completer as Completing, error::ReadlineError, history::DefaultHistory,
@@ -73,7 +76,7 @@ impl Lines {
     }
 
     /// A function that shows what shipped code prints.
-    pub(super) fn console(&self) -> impl Fn(log::Level, &str) + Send + Sync + 'static {
+    pub(super) fn console(&self) -> impl Fn(ConsoleLevel, &str) + Send + Sync + 'static {
         let (shown, out) = (self.shown.clone(), self.out.clone());
         move |_, line| {
             let text = match &*shown.lock().unwrap_or_else(PoisonError::into_inner) {
