@@ -16,7 +16,6 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration, time::In
 
 use chinwag::{actors::settings::Settings, membership::Event};
 use chinwag_simulation::{Latency, Net, Simulation, SimulationError};
-use futures_util::StreamExt as _;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 

@@ -296,7 +296,6 @@ impl Node {
     /// As [`NodeHandle::events`].
     ///
     /// ```
-    /// use futures_util::StreamExt as _;
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
     /// # let node = chinwag::Node::builder().port(0).start().await?;
     /// let mut events = node.events().await?;

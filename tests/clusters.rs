@@ -12,7 +12,7 @@ use chinwag::{
     membership::{Event, Settings},
     protocol::swim::Status,
 };
-use futures_util::{FutureExt as _, StreamExt as _};
+use futures_util::FutureExt as _;
 use support::{network::*, until};
 use tokio::time::{Instant, sleep};
 

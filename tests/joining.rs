@@ -16,7 +16,6 @@ use chinwag::{
     membership::{self, MAX_SUBSCRIBERS},
     protocol::{call::Remote, swim::Status},
 };
-use futures_util::StreamExt as _;
 use support::{
     network::*,
     process::{Process, node_command},

@@ -17,7 +17,6 @@ use chinwag::{
     membership::{Event, Settings},
     protocol::swim::Status,
 };
-use futures_util::StreamExt;
 use support::{
     network::{sees, status},
     process::{Process, node_command},

@@ -343,8 +343,8 @@ impl NodeHandle {
         LocalMembership::new(&self.caller)
     }
 
-    /// Subscribes to what happens to the members and to this node's groups from now on. The stream yields each event once, in
-    /// order. A subscriber that falls behind gets an event that says how many it missed.
+    /// Subscribes to what happens to the members and to this node's groups from now on. Each event comes once, in order. A
+    /// subscriber that falls behind gets an event that says how many it missed.
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] on a node that does not take part in membership, [`ErrorKind::Busy`] if there are
@@ -352,7 +352,6 @@ impl NodeHandle {
     ///
     /// ```
     /// use chinwag_actors::local::membership::Event;
-    /// use futures_util::StreamExt as _;
     /// # use chinwag_actors::{environment::Environment, node};
     /// # actix::System::new().block_on(async {
     /// # let node = node::start(Environment::isolated("127.0.0.1:8080".parse()?));
@@ -453,10 +452,9 @@ impl NodeHandle {
     }
 
     /// Says farewell to the other members, if the node takes part in membership. A node that stops does this first. Returns
-    /// within [`FAREWELL`](crate::local::membership::FAREWELL); afterwards the streams of events have ended.
+    /// within [`FAREWELL`](crate::local::membership::FAREWELL); afterwards the subscribers' events have ended.
     ///
     /// ```
-    /// use futures_util::StreamExt as _;
     /// # use chinwag_actors::{environment::Environment, node};
     /// # actix::System::new().block_on(async {
     /// # let node = node::start(Environment::isolated("127.0.0.1:8080".parse()?));

@@ -22,7 +22,7 @@ use chinwag_actors::{
     local::membership::{Event, Events},
 };
 use chinwag_protocol::{call::ErrorKind, wire::Form};
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt as _, stream};
 use tokio::time::timeout;
 
 use super::response::refuse;

@@ -6,7 +6,6 @@ use chinwag_protocol::{
     call::{CallError, Reply},
     value::{Function, Value},
 };
-use futures_util::StreamExt;
 
 use super::{actor::Membership, state::Task};
 use crate::{caller::Caller, events::Events, request::value};
