@@ -35,7 +35,7 @@ use awc::{
     FrozenClientRequest,
     error::{ConnectError, FreezeRequestError, SendRequestError},
 };
-use chinwag_actors::transport::Transport;
+use chinwag_actors::transport::{Transport, TransportFuture};
 use chinwag_protocol::{
     call::{Call, CallError, ErrorKind, Reply, reply_from_pair},
     host,
@@ -43,7 +43,7 @@ use chinwag_protocol::{
     value::EcoString,
     wire::{self, Limits},
 };
-use futures_util::{FutureExt, future::LocalBoxFuture};
+use futures_util::FutureExt as _;
 use lru::LruCache;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use tokio::time::{Instant, timeout_at};
@@ -348,7 +348,7 @@ impl HttpTransport {
 }
 
 impl Transport for HttpTransport {
-    fn resolve(&self, host: &str, port: u16) -> LocalBoxFuture<'static, Result<Vec<NodeAddr>, CallError>> {
+    fn resolve(&self, host: &str, port: u16) -> TransportFuture<Result<Vec<NodeAddr>, CallError>> {
         let host = host.to_owned();
         async move {
             let unknown = |why: &dyn std::fmt::Display| {
@@ -373,7 +373,7 @@ impl Transport for HttpTransport {
         .boxed_local()
     }
 
-    fn call(&self, to: &NodeAddr, call: Call) -> LocalBoxFuture<'static, Reply> {
+    fn call(&self, to: &NodeAddr, call: Call) -> TransportFuture<Reply> {
         let deadline = Instant::now() + call.context.time_left;
         let (transport, to) = (self.clone(), to.clone());
         async move {
@@ -386,7 +386,7 @@ impl Transport for HttpTransport {
 
     /// Makes a call over a connection that stays open for a minute after its last use. If another call is under way on it, this
     /// is an ordinary call, so that it does not wait for the other.
-    fn call_kept(&self, to: &NodeAddr, call: Call) -> LocalBoxFuture<'static, Reply> {
+    fn call_kept(&self, to: &NodeAddr, call: Call) -> TransportFuture<Reply> {
         let deadline = Instant::now() + call.context.time_left;
         let (transport, to) = (self.clone(), to.clone());
         async move {

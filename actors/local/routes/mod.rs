@@ -48,7 +48,7 @@ use crate::{
 pub const UNCLAIMED: Duration = Duration::from_secs(900);
 
 /// The actor that routes calls to services.
-pub struct Routes {
+pub(crate) struct Routes {
     state: Rc<NodeState>,
     caller: Caller,
     table: Rc<RefCell<Table>>,
