@@ -14,6 +14,8 @@ use chinwag::{
 use futures_util::{FutureExt as _, future::LocalBoxFuture};
 use tokio::{task::LocalSet, time::Instant};
 
+use super::until;
+
 /// Which nodes run, which names lead to them, which requests they have made, and what goes wrong.
 #[derive(Default)]
 pub struct Network {
@@ -135,6 +137,20 @@ pub async fn sees(node: &impl AsRef<NodeHandle>, gid: &str, nid: Nid) -> bool {
 pub fn in_virtual_time(test: impl AsyncFnOnce(Rc<Network>)) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     LocalSet::new().block_on(&runtime, test(Rc::default()));
+}
+
+/// Waits until the nodes know the id of their cluster, which is one for all of them.
+pub async fn until_of_one_cluster(nodes: &[NodeHandle]) {
+    until("the nodes are of one cluster", async || {
+        let mut ids = Vec::new();
+        for node in nodes {
+            let ping = Call::new(Gid::local(), "gossip", "ping", vec![Value::from_json(serde_json::json!({}))]);
+            let answer = node.dispatch(ping).await.unwrap().into_value();
+            ids.push(answer.get("cluster").cloned());
+        }
+        ids.iter().all(|id| id.is_some() && *id == ids[0])
+    })
+    .await;
 }
 
 /// The status of a member in another node's list.
