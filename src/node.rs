@@ -5,6 +5,7 @@ use std::{fmt, future::Future, net::SocketAddr, time::Duration};
 use chinwag_actors::{
     handle::{Group, Lasting, LocalComm, LocalGroups, LocalMembership, LocalRoutes, LocalStatus, NodeHandle},
     local::membership::Events,
+    script::Script,
     service::AnyService,
 };
 use chinwag_protocol::{
@@ -386,7 +387,7 @@ impl Node {
         self.handle.apply(function, arguments).await
     }
 
-    /// Runs JavaScript source at top level. See [`NodeHandle::evaluate`].
+    /// Runs a script at top level. See [`NodeHandle::evaluate`].
     ///
     /// # Errors
     /// As [`NodeHandle::evaluate`].
@@ -400,8 +401,8 @@ impl Node {
     /// # node.stop().await;
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
-    pub async fn evaluate(&self, source: impl Into<String>) -> Result<String, CallError> {
-        self.handle.evaluate(source).await
+    pub async fn evaluate(&self, script: impl Into<Script>) -> Result<String, CallError> {
+        self.handle.evaluate(script).await
     }
 }
 

@@ -14,6 +14,7 @@ use super::{directory::Directory, errors::scripts_disabled, host::Host, settings
 use crate::{
     clock::Clock,
     request::{Origin, ReplyFuture, ready},
+    script::Script,
 };
 
 /// The shipped functions of a node. An engine starts with the first call. Clones share it.
@@ -106,12 +107,20 @@ impl Scripts {
     }
 
     /// Runs source text at top level. Answers its value, formatted as at a prompt.
-    pub(crate) fn evaluate(&self, source: String, origin: Origin) -> ReplyFuture {
+    pub(crate) fn evaluate(&self, script: Script, origin: Origin) -> ReplyFuture {
         #[cfg(feature = "scripts")]
         if let Some(runner) = &self.runner {
-            return runner.run(Code::Source(source), Vec::new(), origin);
+            return runner.run(Code::Source(script), Vec::new(), origin);
         }
         ready(Err(scripts_disabled()))
+    }
+
+    /// Ends the scripts whose answers are awaited, and the code that runs now.
+    pub(crate) fn interrupt(&self) {
+        #[cfg(feature = "scripts")]
+        if let Some(runner) = &self.runner {
+            runner.interrupt();
+        }
     }
 
     /// Waits until no call, timer or answer of shipped code is pending. Returns the first error that no code caught

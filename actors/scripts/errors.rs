@@ -8,6 +8,12 @@ pub(super) fn limit_exceeded(why: impl Into<String>) -> CallError {
     CallError::new(ErrorKind::Other("LimitExceeded".to_owned()), why)
 }
 
+/// The person at the prompt stopped the code.
+#[cfg(feature = "scripts")]
+pub(super) fn interrupted() -> CallError {
+    CallError::other("the script was interrupted")
+}
+
 /// The engine was replaced while the call was in progress, and another call is to blame.
 #[cfg(feature = "scripts")]
 pub(super) fn engine_replaced() -> CallError {

@@ -13,12 +13,14 @@ pub(super) struct Heartbeat {
     last: AtomicU64,
     task: AtomicU64,
     abandoned: AtomicBool,
+    /// The task that must be stopped, or 0.
+    interrupted: AtomicU64,
 }
 
 impl Heartbeat {
     pub(super) fn new() -> Heartbeat {
         let (last, task, abandoned) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
-        Heartbeat { start: Instant::now(), last, task, abandoned }
+        Heartbeat { start: Instant::now(), last, task, abandoned, interrupted: AtomicU64::new(0) }
     }
 
     /// Notes that code starts to run for a task.
@@ -43,6 +45,19 @@ impl Heartbeat {
         let last = self.last.load(Ordering::Acquire).checked_sub(1)?;
         let silence = self.start.elapsed().saturating_sub(Duration::from_millis(last));
         (silence > time).then(|| self.task.load(Ordering::Acquire))
+    }
+
+    /// Makes the engine stop the task whose code runs now. Returns the task, or `None` if no code runs.
+    pub(super) fn interrupt(&self) -> Option<u64> {
+        let task = (self.last.load(Ordering::Acquire) != 0).then(|| self.task.load(Ordering::Acquire))?;
+        self.interrupted.store(task, Ordering::Release);
+        Some(task)
+    }
+
+    /// Returns whether the task whose code runs now must be stopped.
+    pub(super) fn is_interrupted(&self) -> bool {
+        let interrupted = self.interrupted.load(Ordering::Acquire);
+        interrupted != 0 && interrupted == self.task.load(Ordering::Acquire)
     }
 
     /// Makes the engine stop its code at the next interrupt.

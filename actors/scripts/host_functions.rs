@@ -10,7 +10,8 @@ use chinwag_protocol::{
 };
 use rand::RngExt as _;
 use rquickjs::{
-    Ctx, Exception, Function as JsFunction, IntoJs, Object as JsObject, Result, Value as Js, function::Rest,
+    Ctx, Exception, Function as JsFunction, IntoJs, Object as JsObject, Result, Value as Js, context::EvalOptions,
+    function::Rest,
 };
 use uuid::Uuid;
 
@@ -109,7 +110,9 @@ pub(super) fn install(state: &Rc<EngineState>, ctx: &Ctx<'_>) -> Result<()> {
         let function = typed(move |ctx, arguments| host_function(&state, &ctx, &arguments.0));
         host.set(name, JsFunction::new(ctx.clone(), function)?.with_name(name)?)?;
     }
-    let prelude: JsFunction = ctx.eval(prelude::SOURCE)?;
+    let mut options = EvalOptions::default();
+    options.filename = Some(prelude::NAME.to_owned());
+    let prelude: JsFunction = ctx.eval_with_options(prelude::SOURCE, options)?;
     let config = JsObject::new(ctx.clone())?;
     let functions: JsObject = prelude.call((host, config.clone()))?;
     state.set_prelude(ctx, functions);

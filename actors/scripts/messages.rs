@@ -7,7 +7,7 @@ use chinwag_protocol::{
     value::{Function, Value},
 };
 
-use crate::request::Origin;
+use crate::{request::Origin, script::Script};
 
 /// A message to an engine.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub(super) enum Code {
     /// A function that `createRPC` registered under this name.
     Registered(String),
     /// Source text at top level. The answer is its value, formatted as at a prompt.
-    Source(String),
+    Source(Script),
 }
 
 /// A message from an engine.

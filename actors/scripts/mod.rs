@@ -44,6 +44,7 @@
 //! | `clock.rs`, `heartbeat.rs`, `engine_config.rs`, `messages.rs` | an engine's parts and messages |
 //! | `memory.rs`, `task.rs`, `timers.rs`, `meter.rs` | what code uses, and when it is interrupted |
 //! | `prelude.js`, `prelude.rs`, `convert.rs`, `parameters.rs` | the JavaScript side, conversion |
+//! | `syntax.rs`, `declarations.rs` | whether a text is finished, and what a line of a prompt declares |
 //! | `state.rs`, `host_functions.rs`, `invoke.rs` | what JavaScript closures share, calling and being called |
 //! | `engine.rs`, then `thread.rs` and `inline.rs` | the engine, and what drives it |
 //! | `runner.rs`, `entry.rs`, `without_node.rs` | the side of the node |
@@ -65,6 +66,8 @@ mod without_node;
 mod clock;
 #[cfg(feature = "scripts")]
 mod convert;
+#[cfg(feature = "scripts")]
+mod declarations;
 #[cfg(feature = "scripts")]
 mod engine;
 #[cfg(feature = "scripts")]
@@ -92,6 +95,8 @@ mod runner;
 #[cfg(feature = "scripts")]
 mod state;
 #[cfg(feature = "scripts")]
+mod syntax;
+#[cfg(feature = "scripts")]
 mod task;
 #[cfg(all(test, feature = "scripts"))]
 mod tests;
@@ -104,4 +109,6 @@ pub(crate) use directory::Directory;
 pub(crate) use entry::Scripts;
 pub(crate) use host::Host;
 pub use settings::{Console, ScriptSettings};
+#[cfg(feature = "scripts")]
+pub use syntax::is_unfinished;
 pub use without_node::run_without_node;

@@ -38,6 +38,7 @@
   const dateTime = Date.prototype.getTime;
   const BigIntOf = BigInt;
   const DateOf = Date;
+  const stackOf = getOwnPropertyDescriptor(Error.prototype, 'stack').get;
   const errors = { Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError };
 
   // callbacks of pending calls and timers, by number, and functions that createRPC registered, by name
@@ -185,10 +186,26 @@
   };
   const keyText = (key) => typeof key === 'symbol' ? `[${String(key)}]`
     : /^[A-Za-z_$][\w$]*$/.test(key) ? key : quoted(key);
-  const errorText = (error) => {
-    const head = `${error.name}: ${error.message}`;
-    const stack = typeof error.stack === 'string' ? error.stack.trimEnd() : '';
-    return stack ? `${head}\n${stack}` : head;
+  // the places of a stack that are in the user's code: neither in this file nor in a function of the host
+  const placesOf = (error) => {
+    const own = getOwnPropertyDescriptor(error, 'stack');
+    const stack = own ? own.value : apply(stackOf, error, []);
+    if (typeof stack !== 'string') return '';
+    let out = '';
+    for (const line of stack.split('\n')) {
+      // a native function, and what is added before a line of the prompt, have no column
+      if (line.includes('chinwag:prelude:') || !/:\d+:\d+\)?$/.test(line)) continue;
+      out += '\n' + line.replace(/^ *at (?:<\w+> )?\((.*)\)$/, '    at $1').replace(/(REPL\d+):0:\d+/, '$1:1:1');
+    }
+    return out;
+  };
+  const errorText = (error, nested) => {
+    const places = placesOf(error);
+    const text = `${error.name}: ${error.message}` || 'Error';
+    let more = '';
+    const cause = getOwnPropertyDescriptor(error, 'cause');
+    if (cause && cause.value !== undefined) more = ` {\n  [cause]: ${nested(cause.value).replaceAll('\n', '\n  ')}\n}`;
+    return { text: text + places + more, isBare: !places };
   };
   const mostShown = 100;
   const show = (value, depth, open, deepest) => {
@@ -206,7 +223,10 @@
     }
     if (value === null) return 'null';
     if (open.includes(value)) return '[Circular *1]';
-    if (value instanceof errors.Error) return depth ? `[${errorText(value)}]` : errorText(value);
+    if (value instanceof errors.Error) {
+      const { text, isBare } = errorText(value, (item) => show(item, depth + 1, [...open, value], deepest));
+      return depth && isBare ? `[${text}]` : text;
+    }
     if (value instanceof DateOf) return Number.isNaN(apply(dateTime, value, [])) ? 'Invalid Date' : apply(isoDate, value, []);
     if (value instanceof RegExp || value instanceof Boolean || value instanceof Number) return String(value);
     if (value instanceof Promise) return 'Promise { <pending> }';
@@ -315,6 +335,46 @@
     }
   }
 
+  // ---- the prompt ----
+
+  // what lines of the prompt declared with let, const and class, by name; and the value of the last line
+  const declared = create(null);
+  let last;
+  let isLastKept = true;
+  const declare = (line) => (variables, functions) => {
+    delete global.__declare;
+    for (const [name] of variables) {
+      const held = getOwnPropertyDescriptor(global, name);
+      const isTaken = held && (!held.configurable || (held.get && declared[name] && declared[name].get === held.get && declared[name].line.isDone));
+      if (isTaken) throw new errors.SyntaxError(`Identifier '${name}' has already been declared`);
+    }
+    for (const [name, get, set] of variables) {
+      line.before[name] = getOwnPropertyDescriptor(global, name);
+      declared[name] = { get, line };
+      defineProperty(global, name, { get, set, enumerable: true, configurable: true });
+    }
+    for (const [name, get] of functions) global[name] = get();
+  };
+  const endLine = (line) => {
+    for (const name of getOwnPropertyNames(line.before)) {
+      if (declared[name].line !== line) continue;
+      delete declared[name];
+      const before = line.before[name];
+      if (before) defineProperty(global, name, before);
+      else delete global[name];
+    }
+  };
+  const keepLast = () => defineProperty(global, '_', {
+    get: () => last,
+    set: (value) => {
+      isLastKept = false;
+      defineHidden(global, '_', value);
+      host.print(0, 'Expression assignment to _ now disabled.');
+    },
+    enumerable: false,
+    configurable: true,
+  });
+
   // ---- functions that the engine calls ----
 
   return {
@@ -364,6 +424,7 @@
     error: (name, message, cause) => {
       const Kind = errors[name] || errors.Error;
       const error = cause === undefined ? new Kind(message) : new Kind(message, { cause });
+      defineHidden(error, 'stack', placesOf(error).slice(1));
       if (error.name !== name) defineHidden(error, 'name', name);
       return error;
     },
@@ -371,6 +432,21 @@
     time: (date) => apply(dateTime, date, []),
     bigint: (text) => BigIntOf(text),
     wellFormed: (text) => apply(wellFormed, text, []),
-    show: (result, answer) => { apply(then, resolve(result), [(done) => answer(undefined, inspect(done.value)), answer]); },
+    inspect,
+    show: (result, answer, fail) => { apply(then, resolve(result), [(done) => answer(undefined, inspect(done.value)), fail]); },
+    // a line of the prompt begins; until `lineBegan`, its script can declare names
+    beginLine: (declares) => {
+      if (isLastKept && !getOwnPropertyDescriptor(global, '_')) keepLast();
+      const line = { before: create(null), isDone: false };
+      if (declares) defineHidden(global, '__declare', declare(line));
+      return line;
+    },
+    lineBegan: () => { delete global.__declare; },
+    showLine: (result, answer, fail, line) => {
+      apply(then, resolve(result), [
+        (done) => { line.isDone = true; last = done.value; answer(undefined, inspect(done.value)); },
+        (error) => { endLine(line); fail(error); },
+      ]);
+    },
   };
 })

@@ -8,6 +8,9 @@ use rquickjs::{
 /// The script that gives shipped code its environment. It is evaluated before any shipped code.
 pub(super) const SOURCE: &str = include_str!("prelude.js");
 
+/// The name of that script in the places of errors, where `prelude.js` leaves it out.
+pub(super) const NAME: &str = "chinwag:prelude";
+
 /// The functions that `prelude.js` returns to the host. Shipped code cannot reach or replace them.
 pub(super) struct Prelude<'js> {
     ctx: Ctx<'js>,

@@ -3,7 +3,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     rc::{Rc, Weak},
     sync::{
         Arc,
@@ -26,7 +26,7 @@ use super::{
     clock::WallClock,
     directory::Directory,
     engine_config::EngineConfig,
-    errors::{engine_replaced, limit_exceeded},
+    errors::{engine_replaced, interrupted, limit_exceeded},
     heartbeat::Heartbeat,
     host::Host,
     inline::InlineEngine,
@@ -51,6 +51,8 @@ pub(super) struct Runner {
     engine: RefCell<Option<RunningEngine>>,
     /// The callers that wait for an answer, by the id of their invocation.
     callers: RefCell<BTreeMap<u64, oneshot::Sender<Reply>>>,
+    /// The ids of the scripts among them, which their owner can interrupt.
+    scripts: RefCell<BTreeSet<u64>>,
     last_id: Cell<u64>,
     /// How many engines have been started.
     starts: Cell<u64>,
@@ -129,6 +131,7 @@ impl Runner {
             host: RefCell::default(),
             engine: RefCell::default(),
             callers: RefCell::default(),
+            scripts: RefCell::default(),
             last_id: Cell::new(0),
             starts: Cell::new(0),
             pending: Cell::new(0),
@@ -153,6 +156,9 @@ impl Runner {
         self.last_id.set(id);
         let (caller, reply) = oneshot::channel();
         self.callers.borrow_mut().insert(id, caller);
+        if let Code::Source(_) = code {
+            self.scripts.borrow_mut().insert(id);
+        }
         self.changed.notify_waiters();
         let deadline = self.clock.clock.after(origin.time_left());
         engine.send(Input::Run(Invocation { id, origin, code, arguments }));
@@ -168,6 +174,29 @@ impl Runner {
                 }
             }
         })
+    }
+
+    /// Ends the scripts whose answers are awaited, and the code that runs now, whosever it is.
+    pub(super) fn interrupt(self: &Rc<Runner>) {
+        let heartbeat = self.engine.borrow().as_ref().map(|engine| engine.heartbeat.clone());
+        if let Some(heartbeat) = heartbeat
+            && let Some(task) = heartbeat.interrupt()
+        {
+            let (runner, grace) = (Rc::downgrade(self), self.settings.grace);
+            actix::spawn(async move {
+                tokio::time::sleep(grace).await;
+                // a built-in function does not check for interrupts
+                if let Some(runner) = runner.upgrade().filter(|_| heartbeat.silent_for(grace) == Some(task)) {
+                    runner.abandon(&heartbeat, task);
+                }
+            });
+        }
+        for id in std::mem::take(&mut *self.scripts.borrow_mut()) {
+            if let Some(caller) = self.callers.borrow_mut().remove(&id) {
+                // the caller may have given up
+                let _ = caller.send(Err(interrupted()));
+            }
+        }
     }
 
     /// Returns the engine, and starts one if none runs.
@@ -351,6 +380,7 @@ struct CallerGuard {
 impl Drop for CallerGuard {
     fn drop(&mut self) {
         if let Some(runner) = self.runner.upgrade() {
+            runner.scripts.borrow_mut().remove(&self.id);
             let is_unanswered = runner.callers.borrow_mut().remove(&self.id).is_some();
             if let Some(engine) = runner.engine.borrow().as_ref().filter(|_| is_unanswered) {
                 engine.handle.cancel(self.id);

@@ -303,7 +303,7 @@ impl EngineState {
     /// Converts a value that was thrown, or that a promise was rejected with.
     pub(super) fn error_of_thrown<'js>(&self, ctx: &Ctx<'js>, thrown: &Js<'js>) -> CallError {
         match self.to_value(ctx, thrown) {
-            Ok(value) => CallError::from_value(value),
+            Ok(value) => CallError::from_value(value).shown_as(self.shown(ctx, thrown)),
             Err(_) => {
                 drop(ctx.catch());
                 match self.meter.stopped() {
@@ -312,6 +312,18 @@ impl EngineState {
                 }
             }
         }
+    }
+
+    /// Returns how JavaScript shows a value that was thrown.
+    fn shown<'js>(&self, ctx: &Ctx<'js>, thrown: &Js<'js>) -> String {
+        let shown = || -> JsResult<String> { self.prelude(ctx)?.function("inspect")?.call((thrown.clone(),)) };
+        let mut shown = shown().unwrap_or_else(|_| {
+            drop(ctx.catch());
+            String::new()
+        });
+        let end = self.config.settings.line;
+        shown.truncate((0..=end).rev().find(|&end| shown.is_char_boundary(end)).unwrap_or(0));
+        shown
     }
 
     /// Notes that a promise was rejected while it had no handler, or that it has a handler now.

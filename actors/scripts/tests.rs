@@ -15,7 +15,7 @@ use chinwag_protocol::{
 use futures_util::future::LocalBoxFuture;
 
 use super::{Host, ScriptSettings, Scripts, run_without_node};
-use crate::{clock::Clock, request::Origin, transport::Transport};
+use crate::{clock::Clock, request::Origin, script::Script, transport::Transport};
 
 /// A host that records every call, and answers it with the name of its method.
 #[derive(Default)]
@@ -60,8 +60,7 @@ async fn call(scripts: &Scripts, source: &str) -> Result<Value, CallError> {
 }
 
 async fn evaluate(scripts: &Scripts, source: &str) -> Result<String, CallError> {
-    let answer =
-        scripts.evaluate(source.to_owned(), Origin::starting(Duration::from_secs(60), Clock::default())).await?;
+    let answer = scripts.evaluate(source.into(), Origin::starting(Duration::from_secs(60), Clock::default())).await?;
     Ok(answer.into_value().deserialize()?)
 }
 
@@ -212,5 +211,91 @@ fn a_function_without_a_node_can_call_another_node() {
         let [(to, call)] = &calls[..] else { panic!("{} calls", calls.len()) };
         assert_eq!((to, call.to_string().as_str()), (&parent, "local.4f1c.call"));
         assert_eq!(call.arguments, [error, Value::Null]);
+    });
+}
+
+/// Runs lines of a prompt, and returns what is shown of each.
+async fn shown(scripts: &Scripts, lines: &[&str]) -> Vec<String> {
+    let mut shown = Vec::new();
+    for (number, line) in (1..).zip(lines) {
+        let origin = Origin::starting(Duration::from_secs(60), Clock::default());
+        shown.push(match scripts.evaluate(Script::line(number, *line), origin).await {
+            Ok(answer) => answer.into_value().deserialize().unwrap(),
+            Err(error) => format!("Uncaught {}", error.shown.unwrap_or_default()),
+        });
+    }
+    shown
+}
+
+#[test]
+fn a_line_of_a_prompt_keeps_its_names_unless_it_throws() {
+    in_actix(false, async {
+        let (scripts, _) = scripts(settings());
+        let (lines, expected): (Vec<&str>, Vec<&str>) = [
+            ("let x = 5", "undefined"),
+            ("x", "5"),
+            ("let x = 6", "Uncaught SyntaxError: Identifier 'x' has already been declared"),
+            ("x", "5"),
+            ("let y = f()", "Uncaught ReferenceError: f is not defined\n    at REPL5:1:9"),
+            ("typeof y", "'undefined'"),
+            ("let y = 7; y", "7"),
+            ("const c = await 1; c", "1"),
+            ("c = 2", "Uncaught TypeError: 'c' is read-only\n    at REPL9:1:1"),
+            ("let n = 0; let next = () => ++n; next()", "1"),
+            ("next() + n", "4"),
+            ("async function g() { return 4 }", "undefined"),
+            ("let d = await g(); function h() { return d }", "undefined"),
+            ("h()", "4"),
+            ("class A { m() { return 1 } }", "undefined"),
+            ("new A().m()", "1"),
+            ("let distribution = nothing()", "Uncaught ReferenceError: nothing is not defined\n    at REPL17:1:20"),
+            ("typeof distribution.local.status.get", "'function'"),
+            ("let distribution = {a: 1}", "undefined"),
+            ("distribution", "{ a: 1 }"),
+            (
+                "let z = 1;\nlet w = 2;\n  null.x",
+                "Uncaught TypeError: cannot read property 'x' of null\n    at REPL21:3:3",
+            ),
+            ("[typeof z, typeof w]", "[ 'undefined', 'undefined' ]"),
+            ("typeof __declare", "'undefined'"),
+        ]
+        .into_iter()
+        .unzip();
+        assert_eq!(shown(&scripts, &lines).await, expected);
+        scripts.close();
+    });
+}
+
+#[test]
+fn a_prompt_shows_objects_the_last_value_and_the_place_of_errors() {
+    in_actix(false, async {
+        let (scripts, _) = scripts(settings());
+        let (lines, expected): (Vec<&str>, Vec<&str>) = [
+            ("{a: 1, b: 2}", "{ a: 1, b: 2 }"),
+            ("_.b", "2"),
+            ("_ + 1", "3"),
+            ("_ = 7", "7"),
+            ("1", "1"),
+            ("_", "7"),
+            ("function h() { throw new RangeError('deep') }\nfunction i() { h() }", "undefined"),
+            ("\n  i()", "Uncaught RangeError: deep\n    at h (REPL7:1:26)\n    at i (REPL7:2:16)\n    at REPL8:2:3"),
+            (
+                "distribution.util.wire.createRPC(1)",
+                "Uncaught TypeError: createRPC takes a function\n    at REPL9:1:23",
+            ),
+            (
+                "[1].map((n) => { f(n) })",
+                "Uncaught ReferenceError: f is not defined\n    at REPL10:1:18\n    at REPL10:1:4",
+            ),
+            ("][", "Uncaught SyntaxError: unexpected token in expression: ']'\n    at REPL11:1:1"),
+            ("throw 'text'", "Uncaught 'text'"),
+            ("throw {a: 1}", "Uncaught { a: 1 }"),
+            ("throw 0", "Uncaught 0"),
+            ("{a: null.x}", "Uncaught TypeError: cannot read property 'x' of null\n    at REPL15:1:1"),
+        ]
+        .into_iter()
+        .unzip();
+        assert_eq!(shown(&scripts, &lines).await, expected);
+        scripts.close();
     });
 }

@@ -15,7 +15,7 @@ use crate::{
 /// assert_eq!(error.kind.name(), "DeadlineExceeded");
 /// assert_eq!(error.kind.performed(), Performed::Unknown);
 /// ```
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
 #[non_exhaustive]
 pub struct CallError {
@@ -25,6 +25,15 @@ pub struct CallError {
     pub message: String,
     /// Further data about the failure, most often `undefined`.
     pub cause: Value,
+    /// How JavaScript shows what was thrown, with the place in the code, if a script of this node threw it. Not sent.
+    pub shown: Option<Box<str>>,
+}
+
+/// Two errors are equal if what is sent of them is.
+impl PartialEq for CallError {
+    fn eq(&self, other: &CallError) -> bool {
+        (&self.kind, &self.message, &self.cause) == (&other.kind, &other.message, &other.cause)
+    }
 }
 
 /// The kind of a failure. On the wire it is the error's `name`. [`performed`](ErrorKind::performed) says what each
@@ -189,7 +198,7 @@ impl ErrorKind {
 impl CallError {
     /// Creates an error without a cause.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> CallError {
-        CallError { kind, message: message.into(), cause: Value::Undefined }
+        CallError { kind, message: message.into(), cause: Value::Undefined, shown: None }
     }
 
     /// Creates the error for a refused connection: nobody listens at the node's address. As in Node.js, the cause names
@@ -228,6 +237,13 @@ impl CallError {
         self
     }
 
+    /// Returns the error with the text by which JavaScript shows it.
+    #[must_use]
+    pub fn shown_as(mut self, shown: impl Into<Box<str>>) -> CallError {
+        self.shown = Some(shown.into());
+        self
+    }
+
     /// Creates the error for an argument that a method refuses. Positions count from 1.
     pub fn argument(method: &str, position: usize, name: &str, why: impl std::fmt::Display) -> CallError {
         CallError::new(ErrorKind::BadArgument, format!("{method}: argument {position} ({name}): {why}"))
@@ -239,14 +255,14 @@ impl CallError {
         match value {
             Value::Error(error) => {
                 let ErrorValue { name, message, cause } = *error;
-                CallError { kind: ErrorKind::of_name(&name), message, cause }
+                CallError::new(ErrorKind::of_name(&name), message).caused_by(cause)
             }
             Value::String(text) => CallError::other(text),
             // an error in plain JSON
             Value::Object(object) if object.get("message").and_then(Value::as_str).is_some() => {
                 let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or("Error").to_owned();
                 let cause = object.get("cause").filter(|cause| !cause.is_nullish()).cloned().unwrap_or_default();
-                CallError { kind: ErrorKind::of_name(&text("name")), message: text("message"), cause }
+                CallError::new(ErrorKind::of_name(&text("name")), text("message")).caused_by(cause)
             }
             other => {
                 let message = format!("failed with {}", other.type_name());

@@ -35,8 +35,8 @@ use crate::{
     admission::{self, Kind, Permit},
     caller::Caller,
     messages::{
-        AddCallback, Admitted, Apply, CallbackFuture, Evaluate, Lasting, NameAndChance, Reconcile, ScriptsIdle,
-        StartService,
+        AddCallback, Admitted, Apply, CallbackFuture, Evaluate, InterruptScripts, Lasting, NameAndChance, Reconcile,
+        ScriptsIdle, StartService,
     },
     request::{Origin, ReplyFuture, Request, Response, crashed, ready, unknown_method, value},
     scripts::Host,
@@ -466,9 +466,17 @@ impl Host for ScriptHost {
 impl Handler<Evaluate> for Routes {
     type Result = ReplyFuture;
 
-    fn handle(&mut self, Evaluate { source, origin }: Evaluate, _: &mut Context<Routes>) -> ReplyFuture {
+    fn handle(&mut self, Evaluate { script, origin }: Evaluate, _: &mut Context<Routes>) -> ReplyFuture {
         self.publish_groups();
-        self.state.scripts.evaluate(source, origin)
+        self.state.scripts.evaluate(script, origin)
+    }
+}
+
+impl Handler<InterruptScripts> for Routes {
+    type Result = ();
+
+    fn handle(&mut self, _: InterruptScripts, _: &mut Context<Routes>) {
+        self.state.scripts.interrupt();
     }
 }
 
