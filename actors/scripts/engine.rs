@@ -195,7 +195,10 @@ impl Engine {
     fn end_task(&self, task: &Rc<Task>, reason: StopReason) {
         let state = &self.state;
         task.ended.set(true);
-        state.report(task, state.meter.error(reason));
+        // nobody needs to hear of code that the person at the prompt stopped
+        if reason != StopReason::Interrupted || task.unanswered.get() {
+            state.report(task, state.meter.error(reason));
+        }
         let (timers, callbacks) = state.remove_pending_of(task);
         let Some(quickjs) = &self.quickjs else { return };
         quickjs.context.with(|ctx| {

@@ -38,6 +38,7 @@ impl Heartbeat {
     /// Notes that the code has returned.
     pub(super) fn leave(&self) {
         self.last.store(0, Ordering::Release);
+        self.interrupted.store(0, Ordering::Release);
     }
 
     /// Returns the task whose code runs, if the last beat is longer ago than `time`.
