@@ -132,8 +132,7 @@ impl Builder {
         self
     }
 
-    /// Sets the output that gets the lines that spawned nodes write to standard error. Default: the standard error of this
-    /// process.
+    /// Sets the output that gets the lines that spawned nodes write. Default: the standard error of this process.
     pub fn child_output(mut self, output: Output) -> Builder {
         self.children.output = Some(output);
         self

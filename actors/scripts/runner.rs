@@ -315,8 +315,9 @@ impl Runner {
                 self.changed.notify_waiters();
             }
             Output::Uncaught(error) => {
-                let kind = error.kind.name();
-                log::error!(target: "chinwag::scripts", "a shipped function did not catch {kind}: {error}");
+                let shown =
+                    error.shown.as_deref().map_or_else(|| format!("{}: {error}", error.kind.name()), str::to_owned);
+                log::error!(target: "chinwag::scripts", "a shipped function did not catch {shown}");
                 self.uncaught.borrow_mut().get_or_insert(error);
             }
         }
