@@ -208,7 +208,7 @@ fn an_error_that_a_script_does_not_catch_shows_places_in_the_script_and_no_other
             "TypeError: deep",
             vec!["f 2:13", "4:46"],
         ),
-        ("\n distribution.util.wire.createRPC(1)", "TypeError: createRPC takes a function", vec!["2:24"]),
+        ("\n distribution.util.wire.createRPC(1)", "TypeError: createRPC takes a function", vec!["2:25"]),
         ("\nlet a = 1\nlet b = ]", "SyntaxError: unexpected token in expression: ']'", vec!["3:9"]),
         ("throw {code: 7}", "{ code: 7 }", vec![]),
     ] {

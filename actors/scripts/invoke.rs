@@ -94,6 +94,7 @@ fn callback<'js>(state: &Rc<EngineState>, ctx: &Ctx<'js>, task: Rc<Task>) -> JsR
 /// Runs a script at top level, where `await` is allowed, and answers the task with its formatted value.
 fn run_source(state: &Rc<EngineState>, prelude: &Prelude<'_>, task: Rc<Task>, script: &Script) -> JsResult<()> {
     let ctx = prelude.ctx();
+    prelude.function("beginScript")?.call::<_, ()>(())?;
     if !script.is_line {
         let result = evaluate(ctx, &script.source, &script.name, 1)?;
         return prelude.function("show")?.call((

@@ -51,7 +51,7 @@
 //!
 //! # What is absent
 //!
-//! There are no modules, no `require`, `fetch` or `process`. Code from different senders is not kept apart: all code on
+//! There are no modules but `distribution`, which `require` returns, and no `fetch` or `process`. Code from different senders is not kept apart: all code on
 //! a node shares one global object, as it does on the JavaScript reference. Without the feature `scripts` there is no
 //! engine, and every shipped call answers `Unsupported`; callbacks, spawning and gossip do not need one.
 

@@ -149,7 +149,8 @@
     (gid) => host.groups(gid),
     group,
     {
-      node: { config, server },
+      // the node runs already
+      node: { config, server, start: (callback) => { if (typeof callback === 'function') callback(null, server); } },
       util: {
         id,
         serialize: (value) => host.serialize(value),
@@ -171,6 +172,43 @@
     if (typeof number !== 'number' || !(number in timers)) return;
     delete timers[number];
     host.stopTimer(number);
+  };
+
+  // ---- require ----
+
+  // the one module is `distribution`, under each name that programs for the JavaScript reference give it; a program's
+  // own configuration can name another address than that of the node, which runs already
+  let isOwned = false;
+  const isAdopted = new WeakSet();
+  const hasAdopted = isAdopted.has;
+  const addAdopted = isAdopted.add;
+  const adopt = (given, own) => {
+    const isObject = given !== null && typeof given === 'object';
+    // a shipped function only gets the module
+    if (!isOwned || !isObject || given === own || given === config || apply(hasAdopted, isAdopted, [given])) return;
+    const { ip, port, onStart } = given;
+    const isElsewhere = (ip !== undefined && ip !== own.ip) || (port !== undefined && port !== own.port);
+    if (isElsewhere) console.warn(`nodeConfig names ${ip}:${port}, but this node runs at ${own.ip}:${own.port}`);
+    const adopted = { ...given, ip: own.ip, port: own.port };
+    apply(addAdopted, isAdopted, [given]);
+    apply(addAdopted, isAdopted, [adopted]);
+    defineHidden(global, 'nodeConfig', adopted);
+    if (typeof onStart === 'function') start(false)(() => onStart(server), 0);
+  };
+  const requires = (provided, own) => {
+    const required = (name) => {
+      if (name === '@brown-ds/distribution') return (given) => { adopt(given, own); return provided; };
+      if (typeof name === 'string' && /^(.*\/)?distribution(\.js)?$/.test(name)) {
+        adopt(global.nodeConfig, own);
+        return provided;
+      }
+      const error = new errors.Error(`Cannot find module '${name}'; there is only distribution.js`);
+      error.code = 'MODULE_NOT_FOUND';
+      throw error;
+    };
+    // a prompt on another node provides that node's services
+    defineHidden(required, 'providing', requires);
+    return required;
   };
 
   // ---- console ----
@@ -312,6 +350,7 @@
   defineHidden(global, 'global', global);
   defineHidden(global, 'distribution', distribution);
   defineHidden(global, 'nodeConfig', config);
+  defineHidden(global, 'require', requires(distribution, config));
   defineHidden(global, 'setTimeout', start(false));
   defineHidden(global, 'setInterval', start(true));
   defineHidden(global, 'setImmediate', (func, ...args) => start(false)(func, 0, ...args));
@@ -434,6 +473,8 @@
     wellFormed: (text) => apply(wellFormed, text, []),
     inspect,
     show: (result, answer, fail) => { apply(then, resolve(result), [(done) => answer(undefined, inspect(done.value)), fail]); },
+    // a script of the node's owner begins
+    beginScript: () => { isOwned = true; },
     // a line of the prompt begins; until `lineBegan`, its script can declare names
     beginLine: (declares) => {
       if (isLastKept && !getOwnPropertyDescriptor(global, '_')) keepLast();

@@ -299,3 +299,16 @@ fn a_prompt_shows_objects_the_last_value_and_the_place_of_errors() {
         scripts.close();
     });
 }
+
+#[test]
+fn a_shipped_function_gets_the_module_but_sets_no_configuration() {
+    in_actix(false, async {
+        let (scripts, _) = scripts(settings());
+        let source = "() => { require('@brown-ds/distribution')({port: 1}); \
+                      return typeof require('./distribution.js').local.status.get + nodeConfig.port; }";
+        assert_eq!(call(&scripts, source).await.unwrap(), Value::from("function8080"));
+        let missing = call(&scripts, "() => require('fs')").await.unwrap_err();
+        assert!(missing.message.starts_with("Cannot find module 'fs'"), "{missing}");
+        scripts.close();
+    });
+}

@@ -23,11 +23,13 @@ pub(super) fn through(other: &NodeAddr) -> String {
             }};
             const service = (gid, name) => new Proxy({{}}, {{get: (_, key) => method(gid, name, key)}});
             const group = (gid) => new Proxy({{}}, {{get: (_, name) => service(gid, name)}});
-            const own = {{node: {{config: node}}, util: here.util}};
+            const start = (callback) => {{ if (typeof callback === 'function') callback(null); }};
+            const own = {{node: {{config: node, start}}, util: here.util}};
             globalThis.distribution = new Proxy(own, {{
                 get: (_, key) => key in own || typeof key === 'symbol' ? own[key] : group(key),
             }});
             globalThis.nodeConfig = node;
+            globalThis.require = globalThis.require.providing(globalThis.distribution, node);
         }}
         {BARE}"
     )
