@@ -98,11 +98,14 @@ distribution.local.groups.get("all", console.log);"#,
 let g = { "507aa": {ip: "127.0.0.1", port: 8080}
         , "12ab0": {ip: "127.0.0.1", port: 8081} };
 distribution.local.groups.put("browncs", g, console.log);
+MEMBERS 2
 let n1 = {ip: "127.0.0.1", port: 9090}
 distribution.local.groups.add("browncs", n1);
+MEMBERS 3
 distribution.local.groups.rem("browncs", id.getSID(n1));
-distribution.local.groups.get("browncs", (e, v) => console.log(Object.keys(v).length));"#,
-        prints: &["null {\n", "2\n"],
+MEMBERS 2
+console.log("all done");"#,
+        prints: &["null {\n", "all done\n"],
     },
     Example {
         places: EVERYWHERE,
@@ -174,12 +177,22 @@ gossip.send(msg, remote, console.log);"#,
     },
 ];
 
+/// The line `MEMBERS N` waits until the group has so many members: calls do not wait for each other.
+fn waiting(line: &str) -> String {
+    let Some(members) = line.strip_prefix("MEMBERS ") else { return line.to_owned() };
+    format!(
+        "await new Promise(function wait(done) {{ distribution.local.groups.get('browncs', (e, v) => \
+         !e && Object.keys(v).length === {members} ? done() : setTimeout(wait, 1, done)); }});"
+    )
+}
+
 /// Runs the program with these lines, and returns everything that it printed.
 fn printed(place: Place, lines: &str, node: &NodeAddr) -> String {
     let port = node.port().to_string();
     let mut command = Command::new(PROGRAM);
     command.env("RUST_LOG", "warn").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let lines = if place == Function { format!("(function () {{{lines}\n}})();") } else { lines.to_owned() };
+    let lines = lines.lines().map(waiting).collect::<Vec<String>>().join("\n");
+    let lines = if place == Function { format!("(async function () {{{lines}\n}})();") } else { lines };
     let file = std::env::temp_dir().join(format!("chinwag-{}-{port}.js", std::process::id()));
     std::fs::write(&file, &lines).unwrap();
     match place {

@@ -167,6 +167,19 @@ fn the_command_help_lists_the_commands_and_the_last_value_has_a_name() {
 }
 
 #[test]
+fn tab_completes_names_also_those_that_were_declared_at_the_prompt() {
+    let mut terminal = prompt();
+    terminal.presses("let discovered = {answer: 41}\r");
+    terminal.shows_line("undefined");
+    terminal.is_ready();
+    terminal.presses("discov\t.ans\t + 1\r");
+    terminal.shows_line("42");
+    terminal.is_ready();
+    terminal.presses("distribution.local.sta\t");
+    terminal.shows("the name", |lines| lines.last().is_some_and(|line| line.ends_with("> distribution.local.status")));
+}
+
+#[test]
 fn output_leaves_the_line_that_is_being_typed_intact() {
     let port = support::free().port();
     let mut terminal = Terminal::open(&["repl", "--port", &port.to_string()]);

@@ -241,9 +241,10 @@ async fn shipped_code_reaches_the_node_its_groups_and_nothing_else() {
             Value::from(42),
         ),
         (
-            "() => [typeof require, typeof process, typeof fetch, typeof Deno].join()",
+            "() => [typeof process, typeof fetch, typeof Deno, typeof module].join()",
             Value::from("undefined,undefined,undefined,undefined"),
         ),
+        ("() => { try { require('fs') } catch (error) { return error.code } }", Value::from("MODULE_NOT_FOUND")),
         ("(cb) => { const t = setInterval(() => { clearInterval(t); cb(null, 'once'); }, 1); }", Value::from("once")),
         ("(cb) => setImmediate(() => queueMicrotask(() => cb(null, 'then')))", Value::from("then")),
         (
