@@ -136,7 +136,11 @@ impl Caller {
 
     fn context(&self) -> Result<CallContext, CallError> {
         match &self.origin {
-            None => Ok(CallContext { time_left: self.deadline, peer: self.peer, ..CallContext::default() }),
+            None => {
+                let mut context = CallContext::new(self.deadline);
+                context.peer = self.peer;
+                Ok(context)
+            }
             Some(origin) => {
                 let mut context = origin.nested()?;
                 context.time_left = context.time_left.min(self.deadline);

@@ -22,8 +22,8 @@ use crate::{
     clock::Clock,
     messages::{
         AddCallback, Admitted, Apply, Broadcast, Close, Configuration, Deleted, Differs, Enroll, Enter, Evaluate,
-        Farewell, GroupChanged, Incoming, Inputs, Install, Meet, Members, Merge, NameAndChance, Reconcile, ScriptsIdle,
-        SendCall, SetFanout, StartService, Stop, Subscribe, Unreachable,
+        Farewell, GroupChanged, Incoming, Inputs, Install, InterruptScripts, Meet, Members, Merge, NameAndChance,
+        Reconcile, ScriptsIdle, SendCall, SetFanout, StartService, Stop, Subscribe, Unreachable,
     },
     request::{FromPeer, Request},
     supervise::Deliver,
@@ -40,7 +40,7 @@ macro_rules! door {
 
 door! {
     /// The route table: every call enters the node through it.
-    RoutesDoor: Request, Admitted, StartService, Apply, NameAndChance, AddCallback, Evaluate, ScriptsIdle
+    RoutesDoor: Request, Admitted, StartService, Apply, NameAndChance, AddCallback, Evaluate, InterruptScripts, ScriptsIdle
 }
 door! {
     /// The service `comm`, which calls other nodes.

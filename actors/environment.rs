@@ -9,8 +9,7 @@ use chinwag_protocol::{
 
 use crate::{
     clock::Clock,
-    launcher::{Heap, Launcher},
-    scripts::EngineStarter,
+    launcher::{EngineStarter, Heap, Launcher},
     service::AnyService,
     settings::Settings,
     transport::{NoNetwork, Transport},
@@ -28,6 +27,7 @@ use crate::{
 /// assert_eq!(node.call("local".parse()?, "counter", "count", ()).await?.into_value(), 1.into());
 /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 /// ```
+#[non_exhaustive]
 pub struct Environment {
     /// The address that the node tells others. It is the node's identity.
     pub me: NodeAddr,

@@ -1,7 +1,7 @@
 //! The events of membership, and how an application subscribes to them.
 //!
 //! ```text
-//! NodeHandle::events                a stream in Rust
+//! NodeHandle::events                Events::next in Rust
 //! local.membership.subscribe(f)     f(event), one at a time, in order
 //! GET /local/membership/events      server-sent events
 //! ```
@@ -9,18 +9,13 @@
 //! Each subscriber gets each event once, in the order in which this node saw it happen. A slow subscriber delays no other:
 //! it loses the oldest events, and gets an event that says how many it missed.
 
-use std::{
-    fmt,
-    pin::Pin,
-    task::{Context, Poll},
-};
+use std::fmt;
 
 use chinwag_protocol::{
     identity::{Gid, Nid, NodeAddr},
     swim::{ClusterId, Incarnation},
     value::{Object, Value},
 };
-use futures_util::{Stream, stream};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 /// Something that happened to the members or to the groups, as this node sees it.
@@ -148,10 +143,9 @@ impl Event {
     }
 }
 
-/// The events of a subscriber, from its subscription on. The stream ends with the node.
+/// The events of a subscriber, from its subscription on.
 ///
 /// ```
-/// use futures_util::StreamExt as _;
 /// # use chinwag_actors::{environment::Environment, node};
 /// # actix::System::new().block_on(async {
 /// # let node = node::start(Environment::isolated("127.0.0.1:8080".parse()?));
@@ -162,19 +156,35 @@ impl Event {
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 /// ```
-#[must_use = "the stream yields events only if it is polled"]
-pub struct Events(Pin<Box<dyn Stream<Item = Event> + Send>>);
+///
+/// This type is no `Stream`, so that it depends on no version of the crate `futures`. A program that needs one makes it:
+///
+/// ```
+/// use futures_util::{StreamExt as _, stream};
+/// # use chinwag_actors::{environment::Environment, node};
+/// # actix::System::new().block_on(async {
+/// # let node = node::start(Environment::isolated("127.0.0.1:8080".parse()?));
+/// let events = node.events().await?;
+/// let stream = stream::unfold(events, async |mut events| Some((events.next().await?, events)));
+/// # node.groups().put("pair", [node.addr().clone()]).await?;
+/// # assert_eq!(Box::pin(stream).next().await.map(|event| event.name()), Some("groupChanged"));
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
+#[must_use = "events are received with `next`"]
+pub struct Events(Receiver<Event>);
 
 impl Events {
     pub(crate) fn new(receiver: Receiver<Event>) -> Events {
-        Events(Box::pin(stream::unfold(receiver, |mut receiver| async move {
-            let event = match receiver.recv().await {
-                Ok(event) => event,
-                Err(RecvError::Lagged(missed)) => Event::Lagged { missed },
-                Err(RecvError::Closed) => return None,
-            };
-            Some((event, receiver))
-        })))
+        Events(receiver)
+    }
+
+    /// Waits for the next event, and returns `None` once the node has ended. If the wait is cancelled, no event is lost.
+    pub async fn next(&mut self) -> Option<Event> {
+        match self.0.recv().await {
+            Ok(event) => Some(event),
+            Err(RecvError::Lagged(missed)) => Some(Event::Lagged { missed }),
+            Err(RecvError::Closed) => None,
+        }
     }
 }
 
@@ -184,17 +194,8 @@ impl fmt::Debug for Events {
     }
 }
 
-impl Stream for Events {
-    type Item = Event;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Event>> {
-        self.0.as_mut().poll_next(context)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use futures_util::StreamExt;
     use tokio::sync::broadcast;
 
     use super::*;

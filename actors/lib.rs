@@ -15,6 +15,7 @@
 //! transport.rs     Transport: how a call leaves the node; the contract that every transport passes
 //! stub.rs          callbacks as functions whose text says where to call
 //! request.rs       Request: a call, and the time by which it must be answered
+//! script.rs        Script: text that the owner of a node runs
 //! events.rs        the events that an application receives about members and groups
 //! messages.rs      the messages that the actors send each other, as plain structs with their results
 //! supervise.rs     Supervised: replaces an actor that panics; Deliver: sends it messages
@@ -43,7 +44,8 @@
 //!                      SendCall                                   comm, which makes the call on another node
 //!                      Apply                                      routes, which calls a function
 //! a transport          Request, FromPeer, Incoming                gossip, membership: the requests of peers
-//! NodeHandle, Group    AddCallback, Evaluate, ScriptsIdle         routes
+//! NodeHandle, Group    AddCallback, Evaluate, InterruptScripts    routes
+//!                      ScriptsIdle                                routes
 //!                      Members                                    groups
 //!                      Enter                                      gossip
 //!                      Subscribe, Farewell, Inputs                membership
@@ -82,6 +84,7 @@ pub mod local;
 mod messages;
 pub mod node;
 pub mod request;
+pub mod script;
 pub mod scripts;
 pub mod service;
 pub mod settings;

@@ -4,7 +4,9 @@
 //! |---|---|---|
 //! | `calls`, `relayedCalls` | calls under way, from outside and made by calls | [`Settings`](crate::settings::Settings) |
 //! | `services`, `callbacks` | services that were put, and functions that others may call | `MAX_SERVICES`, `MAX_CALLBACKS` of [`routes`](crate::local::routes) |
+//! | `serviceBytes` | the memory of the services that were put | [`Settings`](crate::settings::Settings) |
 //! | `groups` | groups that the node knows | [`MAX_GROUPS`](chinwag_protocol::group::MAX_GROUPS) |
+//! | `groupOptionBytes` | the memory of the options of groups, and of nodes' keys beside `ip` and `port` | [`MAX_TOTAL_OPTION_BYTES`](chinwag_protocol::group::MAX_TOTAL_OPTION_BYTES) |
 //! | `gossip.retained` … `gossip.strangers` | the fullest group's | [`rumor::GossipConfig`](chinwag_protocol::rumor::GossipConfig) |
 //! | `gossip.deletedGroupBytes`, `gossip.outcomes`, `gossip.outcomeBytes` | those of all groups together | constants of the gossip service |
 //! | `membership.members` … `membership.subscribers` | this node's view | [`swim::SwimConfig`](chinwag_protocol::swim::SwimConfig) |

@@ -27,6 +27,7 @@ use send_wrapper::SendWrapper;
 use crate::{
     events::Events,
     request::{FromPeer, Origin, Request, Response},
+    script::Script,
 };
 
 // For the route table.
@@ -96,9 +97,14 @@ pub enum Lasting {
 #[derive(Debug, Message)]
 #[rtype(result = "Reply")]
 pub(crate) struct Evaluate {
-    pub source: String,
+    pub script: Script,
     pub origin: Origin,
 }
+
+/// Ends the scripts whose results are awaited, and the code that runs now.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct InterruptScripts;
 
 /// Waits until shipped code has nothing under way. The result is an error that nobody caught, if there was one.
 #[derive(Debug, Message)]

@@ -73,7 +73,7 @@ pub fn start(environment: Environment) -> NodeHandle {
         group_services: group_services.iter().map(|service| (service.name().to_owned(), service.methods())).collect(),
     };
     let state = Rc::new(NodeState::new(me, settings, seed, clock, given));
-    let table = Rc::new(RefCell::new(Table::new(state.scripts.directory().clone())));
+    let table = Rc::new(RefCell::new(Table::new(state.scripts.directory().clone(), (&state.settings).into())));
     table.borrow_mut().open_group(&Gid::local());
     let (send, incoming) = mpsc::channel(MAX_INCOMING);
     let (membership_state, gossip_state) = (membership::create_state(&state), Rc::new(GossipState::new(incoming)));

@@ -130,7 +130,7 @@ pub(crate) struct Origin {
 impl Origin {
     /// The origin of calls that are made on behalf of no other call.
     pub(crate) fn starting(time_left: Duration, clock: Clock) -> Origin {
-        let context = CallContext { time_left, ..CallContext::default() };
+        let context = CallContext::new(time_left);
         Origin { context, deadline: clock.after(time_left), clock }
     }
 

@@ -22,9 +22,9 @@ use uuid::Uuid;
 use crate::{
     admission::Admission,
     clock::Clock,
-    launcher::{Heap, Launcher},
+    launcher::{EngineStarter, Heap, Launcher},
     request::ReplyFuture,
-    scripts::{EngineStarter, Scripts},
+    scripts::Scripts,
     settings::Settings,
     transport::Transport,
 };
@@ -66,7 +66,8 @@ pub(crate) struct NodeState {
 impl NodeState {
     /// The state of a node that has not started yet.
     pub(crate) fn new(me: NodeAddr, settings: Settings, seed: [u8; 32], clock: Clock, given: Given) -> NodeState {
-        let Given { transport, launcher, engines, heap, incarnation, acquainted, groups, founded, group_services } = given;
+        let Given { transport, launcher, engines, heap, incarnation, acquainted, groups, founded, group_services } =
+            given;
         NodeState {
             scripts: Scripts::new(me.clone(), settings.scripts.clone(), seed, clock, incarnation, engines),
             nid: me.key(),
@@ -97,7 +98,7 @@ impl NodeState {
 
     /// Makes a call past the lanes of `comm` and on behalf of no other call, as membership does on nodes that do not take part.
     pub(crate) fn call(&self, to: &NodeAddr, call: Call, time_left: Duration) -> ReplyFuture {
-        self.transport.call(to, call.within(CallContext { time_left, ..CallContext::default() }))
+        self.transport.call(to, call.within(CallContext::new(time_left)))
     }
 
     /// Makes a request of gossip or membership, past the lanes of `comm`.

@@ -3,14 +3,16 @@
 //! There are two transports: HTTP between processes, and the simulated network between nodes of one process. Both pass the
 //! same [`contract`], so that a result of the simulator also holds over HTTP.
 
-use std::time::Duration;
+use std::{pin::Pin, time::Duration};
 
 use chinwag_protocol::{
     call::{Call, CallContext, CallError, ErrorKind, Reply},
     identity::NodeAddr,
     peer,
 };
-use futures_util::future::LocalBoxFuture;
+
+/// What a [`Transport`] answers later, on the thread of its node.
+pub type TransportFuture<T> = Pin<Box<dyn Future<Output = T>>>;
 
 /// Carries a call to another node, and its reply back.
 ///
@@ -23,19 +25,19 @@ use futures_util::future::LocalBoxFuture;
 /// - Calls are independent of each other: a slow call delays no other.
 pub trait Transport {
     /// Makes a call.
-    fn call(&self, to: &NodeAddr, call: Call) -> LocalBoxFuture<'static, Reply>;
+    fn call(&self, to: &NodeAddr, call: Call) -> TransportFuture<Reply>;
 
     /// Makes a call over a connection that this node keeps open to the peer, for as long as it makes such calls at least
     /// once a minute. The peer can take the end of that connection for a sign that this node has ended. A transport without
     /// connections makes an ordinary call.
-    fn call_kept(&self, to: &NodeAddr, call: Call) -> LocalBoxFuture<'static, Reply> {
+    fn call_kept(&self, to: &NodeAddr, call: Call) -> TransportFuture<Reply> {
         self.call(to, call)
     }
 
     /// Makes a request of gossip or membership, as the call that carries it. A transport between nodes of one process can
     /// hand over the request itself.
-    fn ask(&self, to: &NodeAddr, request: peer::Outgoing, time_left: Duration) -> LocalBoxFuture<'static, peer::Reply> {
-        let call = request.call().within(CallContext { time_left, ..CallContext::default() });
+    fn ask(&self, to: &NodeAddr, request: peer::Outgoing, time_left: Duration) -> TransportFuture<peer::Reply> {
+        let call = request.call().within(CallContext::new(time_left));
         let method = request.request().method();
         let reply = match request.request().keeps_connection() {
             true => self.call_kept(to, call),
@@ -48,7 +50,7 @@ pub trait Transport {
     ///
     /// # Errors
     /// [`ErrorKind::Unreachable`] if the name has no address.
-    fn resolve(&self, host: &str, port: u16) -> LocalBoxFuture<'static, Result<Vec<NodeAddr>, CallError>> {
+    fn resolve(&self, host: &str, port: u16) -> TransportFuture<Result<Vec<NodeAddr>, CallError>> {
         let node = NodeAddr::new(host, port);
         Box::pin(async move { Ok(vec![node]) })
     }
@@ -59,7 +61,7 @@ pub trait Transport {
 pub(crate) struct NoNetwork;
 
 impl Transport for NoNetwork {
-    fn call(&self, to: &NodeAddr, _: Call) -> LocalBoxFuture<'static, Reply> {
+    fn call(&self, to: &NodeAddr, _: Call) -> TransportFuture<Reply> {
         let unreachable = CallError::new(ErrorKind::Unreachable, format!("{to} is on no network"));
         Box::pin(std::future::ready(Err(unreachable)))
     }
@@ -78,7 +80,7 @@ pub mod contract {
     use super::{Call, CallContext, Duration, NodeAddr, Transport};
 
     fn call(method: &str, argument: Value, time_left: Duration) -> Call {
-        let context = CallContext { time_left, ..CallContext::default() };
+        let context = CallContext::new(time_left);
         Call::new(Gid::local(), "echo", method, vec![argument]).within(context)
     }
 

@@ -119,8 +119,9 @@ async fn measure(options: Options) -> Report {
     let (rounds, time) = if options.quick { (2, 300) } else { (7, 1_000) };
     let mut report = Report::new("rpc");
 
-    let request = wire::encode_arguments(&[Value::from(TEXT)]);
-    let answer = wire::encode_pair(&Value::Null, &Value::from(TEXT), wire::Form::Typed).len();
+    let limits = wire::Limits::default();
+    let request = wire::encode_arguments(&[Value::from(TEXT)], &limits).unwrap();
+    let answer = wire::encode_pair(&Value::Null, &Value::from(TEXT), wire::Form::Typed, &limits).unwrap().len();
     let (mut bare, mut far) = (Process::start("bare", answer), Process::start("node", 0));
     let (bare_id, far_id) = (bare.id(), far.id());
     let (bare_at, far_at) = (bare.address(), far.address());

@@ -7,12 +7,18 @@ use std::{
 };
 
 use chinwag::{
-    Answer, Call, CallError, Gid, HttpTransport, NodeAddr, Value, actors::transport::Transport,
-    protocol::call::CallContext, protocol::wire::Limits,
+    Answer, Call, CallError, Gid, HttpTransport, NodeAddr, Value,
+    actors::transport::Transport,
+    protocol::call::CallContext,
+    protocol::wire::{self, Limits},
 };
 use clap::Args;
 
 use crate::{ending::fail, typed::read_json};
+
+/// The length of the longest answer that is printed, in bytes. An answer with indentation can be several times as long as the
+/// message that brought it.
+const MAX_PRINTED: usize = 64 << 20;
 
 /// The call, and the node that it is made on.
 #[derive(Debug, Args)]
@@ -48,7 +54,7 @@ pub(super) async fn run(args: CallArgs) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let context = CallContext { time_left, ..CallContext::default() };
+    let context = CallContext::new(time_left);
     let call = Call::new(args.gid, args.service, args.method, arguments).within(context);
     if let Err(why) = call.check_names() {
         return fail(&why);
@@ -71,7 +77,8 @@ fn named(why: &CallError) -> String {
         Value::Undefined | Value::Null => String::new(),
         Value::String(text) if text.is_empty() => String::new(),
         Value::String(text) => format!("\n{text}"),
-        cause => serde_json::to_string(cause).map_or_else(|_| String::new(), |cause| format!(" ({cause})")),
+        cause => wire::encode_plain_within(cause, MAX_PRINTED)
+            .map_or_else(|why| format!(" (the cause cannot be shown: {why})"), |cause| format!(" ({cause})")),
     };
     format!("{}: {why}{cause}", why.kind.name())
 }
@@ -88,7 +95,7 @@ fn argument(number: usize, text: &str) -> Result<Value, String> {
 }
 
 fn print(value: &Value) -> ExitCode {
-    let json = match serde_json::to_string_pretty(value) {
+    let json = match wire::encode_pretty_within(value, MAX_PRINTED) {
         Ok(json) => json,
         Err(why) => return fail(&format!("the answer cannot be written as JSON: {why}")),
     };

@@ -37,6 +37,11 @@ pub(super) struct Cause(nix::sys::signal::Signal);
 
 #[cfg(unix)]
 impl Cause {
+    /// Whether it is Ctrl-C.
+    pub(super) fn is_interrupt(self) -> bool {
+        self.0 == nix::sys::signal::Signal::SIGINT
+    }
+
     /// Dies by the signal.
     fn die(self) -> ExitCode {
         use nix::sys::signal::{SigHandler, raise, signal};
@@ -59,6 +64,11 @@ pub(super) struct Cause;
 
 #[cfg(not(unix))]
 impl Cause {
+    /// Whether it is Ctrl-C.
+    pub(super) fn is_interrupt(self) -> bool {
+        true
+    }
+
     fn die(self) -> ExitCode {
         ExitCode::SUCCESS
     }
@@ -101,6 +111,25 @@ impl Ending {
         })
         .await
     }
+}
+
+/// Does something that installs a handler of Ctrl-C of its own, and puts back the handler of this program.
+pub(super) fn keeping_interrupts<T>(install: impl FnOnce() -> T) -> T {
+    #[cfg(unix)]
+    {
+        use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+        let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
+        // SAFETY: ignoring a signal runs no code of this program
+        let before = unsafe { sigaction(Signal::SIGINT, &ignore) };
+        let value = install();
+        if let Ok(before) = before {
+            // SAFETY: this handler was installed before; if it fails, Ctrl-C is a key and ends nothing that runs
+            let _ = unsafe { sigaction(Signal::SIGINT, &before) };
+        }
+        value
+    }
+    #[cfg(not(unix))]
+    install()
 }
 
 /// Whether this program was started with a signal ignored.

@@ -21,6 +21,7 @@ mod logging;
 mod memory;
 mod node;
 mod outputs;
+mod screen;
 mod simulate;
 mod typed;
 mod up;
@@ -28,7 +29,6 @@ mod usage;
 
 use std::{io::Write, process::ExitCode};
 
-use chinwag::Output;
 use clap::{Parser, Subcommand};
 
 use self::{
@@ -74,7 +74,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    let outputs = Outputs { out: Output::stdout(), err: Output::stderr() };
+    let outputs = Outputs::open();
     if let Some(Command::Simulate(args)) = &cli.command {
         logging::start(outputs.err.clone(), logging::SIMULATION);
         memory::large_steps();

@@ -11,12 +11,13 @@ use std::{
     io::{self, BufRead, Read},
     process::ExitCode,
     rc::Rc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
 use chinwag::{
-    Call, CallError, Config, ErrorKind, HttpTransport, Node, NodeAddr, StartError, Value,
-    actors::{local::membership, scripts, stub, transport::Transport},
+    Call, CallError, Config, ErrorKind, HttpTransport, Node, NodeAddr, Output, StartError, Value,
+    actors::{local::membership, scripts, scripts::Console, scripts::ConsoleLevel, stub, transport::Transport},
     protocol::call::CallContext,
     protocol::value::{Function, Object},
     protocol::wire::Limits,
@@ -47,10 +48,12 @@ pub(super) async fn run(mut args: NodeArgs, end_with_stdin: bool, outputs: &Outp
     if let Err(why) = read_config(&mut args, end_with_stdin) {
         return fail(&why).into();
     }
-    let config = match configuration(args) {
+    let mut config = match configuration(args) {
         Ok(config) => config,
         Err(why) => return fail(&typed::explained(&why)).into(),
     };
+    let printer = Printer::new(outputs);
+    config.settings.scripts.console = printer.console();
     let on_start = config.on_start.clone();
     let (settings, asked) = (config.settings.scripts.clone(), asked_address(&config));
     let mut builder = builder(config, outputs);
@@ -68,6 +71,7 @@ pub(super) async fn run(mut args: NodeArgs, end_with_stdin: bool, outputs: &Outp
     };
     tokio::task::spawn_local(memory::give_back());
     announce(&node, json, outputs);
+    printer.begin(&node);
     if let Some(on_start) = on_start {
         let node = node.clone();
         tokio::task::spawn_local(async move { call_on_start(&node, on_start).await });
@@ -89,6 +93,38 @@ pub(super) async fn run(mut args: NodeArgs, end_with_stdin: bool, outputs: &Outp
             node.stop().await;
             ExitCode::SUCCESS.into()
         }
+    }
+}
+
+/// Shows what scripts print: on the node's standard output, or on standard error what they print as a warning or an error.
+/// Each line begins with the node's SID, because the nodes that a node has spawned print in the same place.
+struct Printer {
+    out: Output,
+    err: Output,
+    prefix: Arc<OnceLock<String>>,
+}
+
+impl Printer {
+    fn new(outputs: &Outputs) -> Printer {
+        Printer { out: outputs.out.clone(), err: outputs.err.clone(), prefix: Arc::default() }
+    }
+
+    /// Sets the prefix, once the address of the node is known.
+    fn begin(&self, node: &Node) {
+        // it is set once
+        let _ = self.prefix.set(format!("[{}] ", node.sid()));
+    }
+
+    fn console(&self) -> Console {
+        let (out, err, prefix) = (self.out.clone(), self.err.clone(), self.prefix.clone());
+        Arc::new(move |level, text: &str| {
+            let output = if level >= ConsoleLevel::Warn { &err } else { &out };
+            // other nodes can ship a function before the node knows that it has started
+            let prefix = prefix.get().map_or("[scripts] ", String::as_str);
+            for line in text.split('\n') {
+                output.line(format_args!("{prefix}{line}"));
+            }
+        })
     }
 }
 
@@ -230,7 +266,7 @@ async fn tell_parent(on_start: &Function, why: &StartError, settings: scripts::S
     let transport = Rc::new(HttpTransport::new(Limits::default()));
     let told = match stub::remote(on_start).and_then(|remote| remote.node.clone().map(|parent| (remote, parent))) {
         Some((remote, parent)) => {
-            let context = CallContext { time_left: FAILURE_REPORT, ..CallContext::default() };
+            let context = CallContext::new(FAILURE_REPORT);
             let call = Call::new(remote.gid, remote.service, remote.method, vec![error]).within(context);
             transport.call(&parent, call).await
         }

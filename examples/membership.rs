@@ -14,12 +14,8 @@
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration, time::Instant};
 
-use chinwag::{
-    actors::settings::Settings,
-    membership::{self, Event},
-};
+use chinwag::{actors::settings::Settings, membership::Event};
 use chinwag_simulation::{Latency, Net, Simulation, SimulationError};
-use futures_util::StreamExt as _;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
@@ -36,7 +32,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let loss = argument(0)? as f64 / 100.0;
     let (periods, seed, kills) = (argument(0)?, argument(1)?, argument(100)?);
     let town = |seed: u64| {
-        let settings = Settings { membership: membership::Settings::default(), ..Settings::default() };
+        let settings = Settings::default();
         Simulation::new(seed).nodes(nodes).latency(Latency::Constant(1)).loss(loss).settings(settings)
     };
     let began = Instant::now();

@@ -74,6 +74,11 @@ impl NodeAddr {
         self.extra.as_ref()?.get(key)
     }
 
+    /// Returns about how many bytes of memory the keys other than `ip` and `port` take.
+    pub fn extra_bytes(&self) -> usize {
+        self.extra.as_ref().map_or(0, Object::memory_bytes)
+    }
+
     /// Returns the IP address, unless [`ip`](NodeAddr::ip) is a host name.
     pub fn address(&self) -> Option<IpAddr> {
         host::literal(&self.ip)
@@ -289,7 +294,7 @@ impl Nid {
     fn of_address(ip: &str, port: u16) -> Nid {
         let mut json = Vec::with_capacity(ip.len() + 24);
         json.extend_from_slice(b"{\"ip\":");
-        stringify::string(ip, &mut json);
+        let Ok(()) = stringify::string(ip, &mut json);
         // writing to a vector cannot fail
         let _ = write!(json, ",\"port\":{port}}}");
         Nid::of(&json)
@@ -474,6 +479,12 @@ impl Gid {
     /// Returns whether this is `all`.
     pub fn is_all(&self) -> bool {
         &*self.0 == "all"
+    }
+
+    /// Returns whether JavaScript cannot name a group like this, because `distribution.node` and `distribution.util` are no
+    /// groups. On the JavaScript reference, such a group replaces the entry, which breaks the node.
+    pub fn is_entry_of_distribution(&self) -> bool {
+        matches!(&*self.0, "node" | "util")
     }
 }
 

@@ -65,13 +65,13 @@
 //!
 //! // The caller puts the names into the path and the arguments into the body.
 //! let call = Call::new(Gid::local(), "status", "get", vec![Value::from("port")]);
-//! let body = wire::encode_arguments(&call.arguments);
+//! let body = wire::encode_arguments(&call.arguments, &Limits::default())?;
 //!
 //! // The node that is called reads the arguments in either form, and answers in the same form.
 //! let read = wire::decode_arguments(&body, &Limits::default())?;
 //! assert_eq!((read.form, &read.values), (Form::Typed, &call.arguments));
 //! let (error, value) = reply_to_pair(Ok(Answer::Value(Value::from(8080))));
-//! let body = wire::encode_pair(&error, &value, read.form);
+//! let body = wire::encode_pair(&error, &value, read.form, &Limits::default())?;
 //!
 //! // The caller reads the answer.
 //! let (error, value) = wire::decode_pair(&body, &Limits::default())?;

@@ -131,7 +131,7 @@ impl Simulation {
             conditions: Conditions { latency: Latency::Constant(1), loss: 0.0, duplication: 0.0 },
             group: Arc::new(GroupConfig::new(gid(GROUP))),
             // off by default, because every node would keep the status of every other node
-            settings: Settings { membership: Membership::off(), ..Settings::default() },
+            settings: Membership::off().into(),
             services: Vec::new(),
             clocks: BTreeMap::new(),
             acquainted: false,

@@ -102,19 +102,18 @@ impl Net {
         let incarnation = skew.time_of_day(self.now()) + u64::from(life);
         // nearly all nodes have one life, and share one definition
         let record = if life == 0 { self.0.record.clone() } else { self.0.recorder.service(life) };
-        let environment = Environment {
-            incarnation,
-            // a restarted node is new in the group
-            founding: life == 0,
-            clock: skew.clock(),
-            settings,
-            services: self.0.services.iter().cloned().chain([record]).collect(),
-            groups: view.map(|view| (self.0.group.clone(), view.clone())).into_iter().collect(),
-            // all nodes began at the same moment
-            acquainted: (life == 0 && self.0.acquainted).then_some(incarnation),
-            sharing: Some(self.0.sharing.clone()),
-            ..Environment::new(address(index), Rc::new(transport), seed_of(self.0.seed, index as u64, life))
-        };
+        let seed = seed_of(self.0.seed, index as u64, life);
+        let mut environment = Environment::new(address(index), Rc::new(transport), seed);
+        environment.incarnation = incarnation;
+        // a restarted node is new in the group
+        environment.founding = life == 0;
+        environment.clock = skew.clock();
+        environment.settings = settings;
+        environment.services = self.0.services.iter().cloned().chain([record]).collect();
+        environment.groups = view.map(|view| (self.0.group.clone(), view.clone())).into_iter().collect();
+        // all nodes began at the same moment
+        environment.acquainted = (life == 0 && self.0.acquainted).then_some(incarnation);
+        environment.sharing = Some(self.0.sharing.clone());
         let (process, node) = Process::run(|| node::start(environment));
         let entered = Rc::new(Cell::new((life == 0).then_some(Duration::ZERO)));
         if life > 0 {

@@ -358,7 +358,7 @@ impl Scenario {
         if let Some(retained) = self.retained {
             group = group.with("retainedCount", f64::from(retained));
         }
-        let mut settings = Settings { membership: membership::Settings::off(), ..Settings::default() };
+        let mut settings = Settings::from(membership::Settings::off());
         if let Some(period) = self.watch {
             settings.membership = membership::Settings::paced(Duration::from_millis(period));
         }

@@ -29,12 +29,14 @@ impl Node {
 /// ```
 /// use chinwag::{Node, Service, Settings};
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let mut settings = Settings::default();
+/// settings.calls_in_flight = 64;
 /// let node = Node::builder()
 ///     .ip("127.0.0.1")
 ///     .port(0)
 ///     .cluster("kitchen")
 ///     .group("lunch")
-///     .settings(Settings { calls_in_flight: 64, ..Settings::default() })
+///     .settings(settings)
 ///     .service(Service::new("counter", |_| 0_u64).method("count", |n: &mut u64, ()| { *n += 1; *n }))
 ///     .on_start(|server| println!("listening on {}", server.address()))
 ///     .start()
@@ -132,8 +134,7 @@ impl Builder {
         self
     }
 
-    /// Sets the output that gets the lines that spawned nodes write to standard error. Default: the standard error of this
-    /// process.
+    /// Sets the output that gets the lines that spawned nodes write. Default: the standard error of this process.
     pub fn child_output(mut self, output: Output) -> Builder {
         self.children.output = Some(output);
         self
@@ -151,7 +152,7 @@ impl Builder {
         self
     }
 
-    /// Sets the bounds on the bodies that the node reads.
+    /// Sets the bounds on the bodies that the node reads and writes.
     pub fn limits(mut self, limits: Limits) -> Builder {
         self.config.limits = limits;
         self

@@ -11,8 +11,9 @@
 //! | `cluster` | empty | nodes of clusters with different names never become members of each other |
 //! | `membership` | on | `off`: the node probes no peer; members see that it is alive, as they do of any node that answers calls |
 //! | failure detection | [`Settings::membership`] | periods, timeouts, confirmations |
-//! | limits of a body | [`Limits`] | bytes, nesting, values |
+//! | limits of a body | [`Limits`] | bytes read and written, nesting, values |
 //! | bounds on calls | [`Settings`] | under way, relayed, to one peer |
+//! | services that are put | [`Settings`] | the memory of one, and of all together |
 //!
 //! The text is in one of two forms: the typed values of the wire, or JSON. (The program also takes JSON as people type it, with
 //! bare keys and single quotes.)
@@ -61,7 +62,7 @@ pub struct Config {
     pub on_start: Option<Value>,
     /// All other keys, unchanged.
     pub extra: Object,
-    /// The bounds on the bodies that the node reads.
+    /// The bounds on the bodies that the node reads and writes.
     pub limits: Limits,
     /// The bounds on calls, and how the node runs shipped functions and takes part in membership.
     pub settings: Settings,
@@ -219,7 +220,7 @@ impl Config {
     pub fn group(&mut self, gid: &str) -> Result<(), ConfigError> {
         let refused = || ConfigError::Group(shown(gid));
         let read = Gid::new(gid).map_err(|_| refused())?;
-        if read.is_local() || read.is_all() {
+        if read.is_local() || read.is_all() || read.is_entry_of_distribution() {
             return Err(refused());
         }
         self.settings.membership.groups.push(read);

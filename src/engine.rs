@@ -15,7 +15,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use chinwag_actors::scripts::{EngineProcess, EngineStarter};
+use chinwag_actors::launcher::{EngineProcess, EngineStarter};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, BufReader},
     process::{Child, ChildStdin, ChildStdout, Command},
@@ -42,16 +42,12 @@ static CAN_BE_AN_ENGINE: AtomicBool = AtomicBool::new(false);
 /// calls. Programs whose nodes run no shipped functions need not call it.
 ///
 /// ```no_run
-/// #[actix_web::main]
-/// async fn serve() -> Result<(), Box<dyn std::error::Error>> {
-///     let node = chinwag::Node::builder().start().await?;
-///     node.stopped().await;
-///     Ok(())
-/// }
-///
-/// fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// #[tokio::main(flavor = "current_thread")]
+/// async fn main() -> Result<(), Box<dyn std::error::Error>> {
 ///     chinwag::init();
-///     serve()
+///     let node = chinwag::Node::builder().start().await?;
+///     println!("{} runs", node.addr());
+///     Ok(())
 /// }
 /// ```
 pub fn init() {
@@ -171,12 +167,7 @@ async fn write(mut stdin: ChildStdin, mut frames: mpsc::UnboundedReceiver<Vec<u8
 }
 
 /// Passes on the frames of an engine, and waits for its end, so that it leaves no zombie.
-async fn attend(
-    mut child: Child,
-    stdout: ChildStdout,
-    frames: mpsc::Sender<Vec<u8>>,
-    killed: oneshot::Receiver<()>,
-) {
+async fn attend(mut child: Child, stdout: ChildStdout, frames: mpsc::Sender<Vec<u8>>, killed: oneshot::Receiver<()>) {
     tokio::select! {
         () = read(stdout, frames) => {}
         // an error means that the node has dropped the engine

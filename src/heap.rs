@@ -10,7 +10,7 @@ pub(crate) fn heap() -> Option<Heap> {
     // a memory mapping for a single large block is both held and used
     let total = info.arena.saturating_add(info.hblkhd) as u64;
     let used = info.uordblks.saturating_add(info.hblkhd) as u64;
-    Some(Heap { total, used: used.min(total) })
+    Some(Heap::new(total, used))
 }
 
 /// `None`, because this platform's allocator does not say.

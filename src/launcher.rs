@@ -5,7 +5,7 @@
 //!          PROGRAM --config -                        any other: its one line is the child's standard input
 //!          PROGRAM … --end-with-stdin                a child that must not outlive this node: its standard input
 //!                                                    stays open for as long as the node lives
-//! then     the lines that the child writes to standard error are passed on, without waiting for a reader;
+//! then     the lines that the child writes are passed on, except that it listens, without waiting for a reader;
 //!          the child's end is awaited, so that it leaves no zombie, and reported if the child had been up
 //! ```
 
@@ -23,12 +23,12 @@ use chinwag_protocol::{
     call::{CallError, ErrorKind},
     identity::NodeAddr,
     value::Value,
-    wire,
+    wire::{self, Limits},
 };
 use futures_util::FutureExt;
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    process::{Child, ChildStderr, Command},
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader},
+    process::{Child, Command},
     sync::oneshot,
     time::timeout,
 };
@@ -38,10 +38,13 @@ use crate::{output::Output, program::Program};
 /// How many of the last lines that a child wrote to standard error are kept.
 const LAST_LINES: usize = 20;
 
+/// What the first line of `chinwag` on standard output contains. It is not passed on.
+const LISTENS: &str = " listens on ";
+
 /// The longest part of a line that is passed on at once, in bytes.
 const LINE: u64 = 8 << 10;
 
-/// How long the standard error of a child that has ended is read. A process that the child left behind may hold it open.
+/// How long the output of a child that has ended is read. A process that the child left behind may hold it open.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// The longest configuration that is passed as an argument, in bytes. Linux allows 128 KiB for one argument. Other systems
@@ -109,7 +112,7 @@ impl Children {
 /// Starts a program with `--config` and the new node's configuration.
 ///
 /// The child is in a process group of its own, so that a Ctrl-C for this program leaves it running. By default it outlives
-/// this program, and the lines that it writes to standard error go to this program's standard error.
+/// this program, and the lines that it writes go to this program's standard error.
 #[derive(Clone)]
 pub(crate) struct ProcessLauncher {
     program: Program,
@@ -137,7 +140,7 @@ impl ProcessLauncher {
         ProcessLauncher { program, output: Output::stderr(), bound: false, on_exit }
     }
 
-    /// Sets the output that gets the lines that children write to standard error. Default: this process's standard error.
+    /// Sets the output that gets the lines that children write. Default: this process's standard error.
     #[must_use]
     pub(crate) fn output(self, output: Output) -> ProcessLauncher {
         ProcessLauncher { output, ..self }
@@ -159,9 +162,11 @@ impl ProcessLauncher {
 
 impl Launcher for ProcessLauncher {
     fn launch(&self, config: &Value) -> Result<Launched, CallError> {
+        // the new node reads it as a message
+        let config = wire::encode_within(config, Limits::default().bytes)
+            .map_err(|why| CallError::new(ErrorKind::BadArgument, format!("the new node's configuration: {why}")))?;
         let program = self.program.locate()?;
         let mut command = Command::new(&program);
-        let config = wire::encode(config);
         // the wire format has no line breaks, so the configuration is one line
         let fed = config.len() > ARGUMENT;
         command.arg("--config").arg(if fed { "-" } else { &config });
@@ -169,7 +174,7 @@ impl Launcher for ProcessLauncher {
             command.arg("--end-with-stdin");
         }
         command.stdin(if fed || self.bound { Stdio::piped() } else { Stdio::null() });
-        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         #[cfg(unix)]
         command.process_group(0);
         let mut child = command.spawn().map_err(|why| {
@@ -199,11 +204,11 @@ impl Launcher for ProcessLauncher {
             let _ = say.borrow_mut().take().map(|say| say.send(word));
         };
         let kill = tell.clone();
-        Ok(Launched {
-            died: dead.map(Result::unwrap_or_default).boxed_local(),
-            kill: Box::new(move || kill(Word::Kill)),
-            born: Box::new(move |node| tell(Word::Born(node))),
-        })
+        Ok(Launched::new(
+            dead.map(Result::unwrap_or_default),
+            move || kill(Word::Kill),
+            move |node| tell(Word::Born(node)),
+        ))
     }
 }
 
@@ -215,7 +220,7 @@ enum Word {
     Born(NodeAddr),
 }
 
-/// Passes on what the child writes to standard error, and waits for its end.
+/// Passes on what the child writes, and waits for its end.
 async fn attend(
     mut child: Child,
     feeding: impl Future<Output = ()>,
@@ -224,12 +229,35 @@ async fn attend(
     output: Output,
     on_exit: OnExit,
 ) {
-    let (process, stderr) = (child.id(), child.stderr.take());
+    let (process, stdout, stderr) = (child.id(), child.stdout.take(), child.stderr.take());
     let last = RefCell::new(VecDeque::new());
     let mut listening = std::pin::pin!(async {
-        if let Some(stderr) = stderr {
-            listen(stderr, &last, &output).await;
-        }
+        let printed = async {
+            if let Some(stdout) = stdout {
+                let mut is_first = true;
+                listen(stdout, |line| {
+                    // the node knows that its child listens
+                    if !(std::mem::take(&mut is_first) && line.contains(LISTENS)) {
+                        output.line(line);
+                    }
+                })
+                .await;
+            }
+        };
+        let logged = async {
+            if let Some(stderr) = stderr {
+                listen(stderr, |line| {
+                    output.line(&line);
+                    let mut last = last.borrow_mut();
+                    if last.len() == LAST_LINES {
+                        last.pop_front();
+                    }
+                    last.push_back(line);
+                })
+                .await;
+            }
+        };
+        tokio::join!(printed, logged);
     });
     let mut feeding = std::pin::pin!(feeding);
     let (mut heard, mut fed, mut told, mut born) = (false, false, false, None);
@@ -265,9 +293,9 @@ async fn attend(
     }
 }
 
-/// Passes on what a child writes to standard error, and keeps the last lines.
-async fn listen(stderr: ChildStderr, last: &RefCell<VecDeque<String>>, output: &Output) {
-    let mut reader = BufReader::new(stderr);
+/// Reads the lines that a child writes.
+async fn listen(stream: impl AsyncRead + Unpin, mut each: impl FnMut(String)) {
+    let mut reader = BufReader::new(stream);
     loop {
         let mut line = Vec::new();
         match (&mut reader).take(LINE).read_until(b'\n', &mut line).await {
@@ -279,12 +307,6 @@ async fn listen(stderr: ChildStderr, last: &RefCell<VecDeque<String>>, output: &
         if line.last() == Some(&b'\n') {
             line.pop();
         }
-        let line = String::from_utf8_lossy(&line).into_owned();
-        output.line(&line);
-        let mut last = last.borrow_mut();
-        if last.len() == LAST_LINES {
-            last.pop_front();
-        }
-        last.push_back(line);
+        each(String::from_utf8_lossy(&line).into_owned());
     }
 }

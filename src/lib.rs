@@ -57,6 +57,7 @@ pub use chinwag_actors as actors;
 pub use chinwag_actors::{
     handle::{Group, Lasting, NodeHandle},
     local::membership,
+    script::Script,
     service::{Scope, Service},
     settings::Settings,
 };

@@ -5,6 +5,7 @@ use std::{fmt, future::Future, net::SocketAddr, time::Duration};
 use chinwag_actors::{
     handle::{Group, Lasting, LocalComm, LocalGroups, LocalMembership, LocalRoutes, LocalStatus, NodeHandle},
     local::membership::Events,
+    script::Script,
     service::AnyService,
 };
 use chinwag_protocol::{
@@ -296,7 +297,6 @@ impl Node {
     /// As [`NodeHandle::events`].
     ///
     /// ```
-    /// use futures_util::StreamExt as _;
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
     /// # let node = chinwag::Node::builder().port(0).start().await?;
     /// let mut events = node.events().await?;
@@ -386,7 +386,7 @@ impl Node {
         self.handle.apply(function, arguments).await
     }
 
-    /// Runs JavaScript source at top level. See [`NodeHandle::evaluate`].
+    /// Runs a script at top level. See [`NodeHandle::evaluate`].
     ///
     /// # Errors
     /// As [`NodeHandle::evaluate`].
@@ -400,8 +400,8 @@ impl Node {
     /// # node.stop().await;
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
-    pub async fn evaluate(&self, source: impl Into<String>) -> Result<String, CallError> {
-        self.handle.evaluate(source).await
+    pub async fn evaluate(&self, script: impl Into<Script>) -> Result<String, CallError> {
+        self.handle.evaluate(script).await
     }
 }
 

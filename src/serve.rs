@@ -39,13 +39,13 @@ use tokio::{
 
 use crate::{
     config::{Config, ConfigError},
+    engine,
     heap::heap,
     http::{
         HttpTransport,
         kept::{self, Report},
         server::{self, HEAD_TIMEOUT, Hosts, KEEP_ALIVE, ServerState},
     },
-    engine,
     launcher::Children,
     node::{Node, ServerHandle},
 };
@@ -216,20 +216,19 @@ impl Plan {
     /// Starts the actors on the current thread.
     fn start(self) -> (NodeHandle, Closed) {
         let Plan { me, limits, settings, services, distributed, children, seed, stop, ready, closed } = self;
-        let node = node::start(Environment {
-            launcher: children.launcher(),
-            engines: engine::starter(settings.scripts.enabled),
-            heap,
-            incarnation: incarnation(),
-            settings,
-            services,
-            distributed,
-            on_stop: Box::new(move || {
-                // an error means that the node is gone already
-                let _ = stop.send(());
-            }),
-            ..Environment::new(me, Rc::new(HttpTransport::new(limits)), seed)
+        let mut environment = Environment::new(me, Rc::new(HttpTransport::new(limits)), seed);
+        environment.launcher = children.launcher();
+        environment.engines = engine::starter(settings.scripts.enabled);
+        environment.heap = heap;
+        environment.incarnation = incarnation();
+        environment.settings = settings;
+        environment.services = services;
+        environment.distributed = distributed;
+        environment.on_stop = Box::new(move || {
+            // an error means that the node is gone already
+            let _ = stop.send(());
         });
+        let node = node::start(environment);
         // an error means that nobody waits for the node to start
         let _ = ready.send(node.clone());
         (node, closed)

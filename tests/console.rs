@@ -141,6 +141,15 @@ fn a_prompt_connected_to_a_running_node_uses_the_services_of_that_node() {
         "local.routes.put({back}, 'back', (e, v) => local.back.back(5, (e, v) => console.log('heard', v, heard)))",
     );
     prompt.sees("heard 5 5");
+    // `await`, JSON and printing do not take the services for promises or call them
+    prompt.types("(await distribution.local) === 0; 'awaited'");
+    prompt.sees("awaited");
+    prompt.types(
+        "console.log(JSON.stringify({group: distribution.all}), `${distribution.local.status}`, distribution.local)",
+    );
+    prompt.sees("{\"group\":{}} [object Object] {}");
+    prompt.types("distribution.local.groups.put('constructor', {a: nodeConfig}, (e, v) => distribution.constructor.status.get('port', (e, v) => console.log('ports', e, v)))");
+    assert!(prompt.sees("ports {} ").contains(&node.port().to_string()));
     prompt.types("throw new RangeError('typed')");
     prompt.sees("Uncaught RangeError: typed");
     prompt.ends();
@@ -149,12 +158,18 @@ fn a_prompt_connected_to_a_running_node_uses_the_services_of_that_node() {
     assert_eq!(text(&refused.stderr).lines().count(), 1);
 }
 
-fn run_script(script: &str) -> Output {
+/// Runs a script from a file. Returns the output and the name of the file.
+fn run_file(script: &str) -> (Output, String) {
     let file = std::env::temp_dir().join(format!("chinwag-{}-{}.js", std::process::id(), free().port()));
     std::fs::write(&file, script).unwrap();
-    let output = run(&["run", file.to_str().unwrap(), "--port", "0"]);
+    let name = file.to_str().unwrap().to_owned();
+    let output = run(&["run", &name, "--port", "0"]);
     std::fs::remove_file(&file).unwrap();
-    output
+    (output, name)
+}
+
+fn run_script(script: &str) -> Output {
+    run_file(script).0
 }
 
 #[test]
@@ -166,6 +181,11 @@ fn a_script_runs_until_nothing_is_pending() {
         ("new Promise((r) => setTimeout(r, 10)).then(() => console.log('settled'))", 0, "settled\n", ""),
         ("let t = setInterval(() => { console.log('x'); clearInterval(t); }, 5)", 0, "x\n", ""),
         ("distribution.local.status.stop(() => {})", 0, "", ""),
+        ("distribution.local.status.stop()", 0, "", ""),
+        ("distribution.local.status.stop(); await new Promise(() => {})", 0, "", ""),
+        ("distribution.node.server.close(() => console.log('closed'))", 0, "closed\n", ""),
+        ("await new Promise((r) => distribution.local.status.stop(r))", 0, "", ""),
+        ("distribution.local.status.stop(); setInterval(() => distribution.local.status.get('sid'), 1)", 0, "", ""),
         ("console.error('bad')", 0, "", "bad\n"),
         ("throw new TypeError('at once')", 1, "", "TypeError: at once"),
         ("setTimeout(() => { throw new Error('later') }, 5)", 1, "", "Error: later"),
@@ -176,9 +196,60 @@ fn a_script_runs_until_nothing_is_pending() {
         let (shown, said) = (text(&output.stdout), text(&output.stderr));
         assert_eq!(output.status.code(), Some(code), "{script}: {shown}{said}");
         assert_eq!(shown, stdout, "{script}");
-        assert!(said.contains(stderr), "{script}: {said}");
+        assert!(said.contains(stderr) && stderr.is_empty() == said.is_empty(), "{script}: {said}");
     }
     let missing = run(&["run", "/no/such/file.js"]);
     assert_eq!(missing.status.code(), Some(1));
     assert!(text(&missing.stderr).contains("/no/such/file.js"));
+}
+
+#[test]
+fn the_example_counts_words_on_three_nodes_with_services_that_it_ships() {
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/mapreduce.js");
+    let output = run(&["run", example, "--port", "0"]);
+    let (shown, said) = (text(&output.stdout), text(&output.stderr));
+    // the script compares the counts with its own
+    assert!(output.status.success(), "{shown}{said}");
+    assert!(shown.contains("rumor: 3"), "{shown}{said}");
+}
+
+#[test]
+fn an_error_that_a_script_does_not_catch_shows_places_in_the_script_and_no_others() {
+    let deep = "function f() {\n  throw new TypeError('deep')\n}\n";
+    for (script, error, places) in [
+        ("f(1)", "ReferenceError: f is not defined", vec!["1:1"]),
+        (&format!("{deep}f()"), "TypeError: deep", vec!["f 2:13", "4:1"]),
+        (&format!("{deep}setTimeout(() => {{ f() }}, 1)"), "TypeError: deep", vec!["f 2:13", "4:20"]),
+        (&format!("{deep}queueMicrotask(f)"), "TypeError: deep", vec!["f 2:13"]),
+        (&format!("{deep}Promise.resolve().then(() => {{ f() }})"), "TypeError: deep", vec!["f 2:13", "4:32"]),
+        (
+            &format!("{deep}distribution.local.status.get('sid', () => {{ f() }})"),
+            "TypeError: deep",
+            vec!["f 2:13", "4:46"],
+        ),
+        ("\n distribution.util.wire.createRPC(1)", "TypeError: createRPC takes a function", vec!["2:25"]),
+        ("\nlet a = 1\nlet b = ]", "SyntaxError: unexpected token in expression: ']'", vec!["3:9"]),
+        ("throw {code: 7}", "{ code: 7 }", vec![]),
+    ] {
+        let (output, file) = run_file(script);
+        assert_eq!(output.status.code(), Some(1), "{script}");
+        let place = |place: &str| match place.split_once(' ') {
+            Some((function, place)) => format!("    at {function} ({file}:{place})\n"),
+            None => format!("    at {file}:{place}\n"),
+        };
+        let expected = format!("Uncaught {error}\n{}", places.into_iter().map(place).collect::<String>());
+        let said = text(&output.stderr);
+        assert!(said.ends_with(&expected), "{script}: {said}expected: {expected}");
+    }
+}
+
+#[test]
+fn the_errors_of_a_group_show_no_places_outside_the_script() {
+    let (output, _) = run_file(
+        "distribution.all.comm.send([], {service: 'none', method: 'm'}, (e) => console.log(e));
+        distribution.all.comm.send([], {service: 'none', method: 'm'}, (e) => { throw Object.values(e)[0] });",
+    );
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert!(out.contains("[UnknownService: ") && !out.contains(" at "), "{out}");
+    assert!(err.contains("Uncaught UnknownService: ") && !err.contains("prelude") && !err.contains("native"), "{err}");
 }

@@ -14,7 +14,6 @@ use std::{
 
 use actix_web::{App, HttpResponse, HttpServer, rt::System, web};
 use chinwag::{Node, NodeAddr, Remote, membership::Event};
-use futures_util::StreamExt;
 use support::{
     process::{PROGRAM, Process, children, send},
     *,

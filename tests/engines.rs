@@ -71,15 +71,23 @@ const STUCK: [(&str, &str); 10] = [
 async fn a_function_that_is_stuck_in_a_builtin_ends_at_its_limit_and_the_next_call_works() {
     let process = Process::start(&["--port", "0"]);
     let caller = Caller::new(&process).await;
+    let mut ended = 0;
     for (name, source) in STUCK {
         // twice, because two stuck threads were all that a node would have
         for _ in 0..2 {
-            let error = caller.run("stuck", source).await.unwrap_err();
-            assert!(["LimitExceeded", "InternalError", "RangeError"].contains(&error.kind.name()), "{name}: {error:?}");
+            match caller.run("stuck", source).await {
+                Err(error) if error.kind.name() == "LimitExceeded" => ended += 1,
+                // another version of the engine may have a better algorithm, or refuse the length
+                Ok(_) => {}
+                Err(error) => {
+                    assert!(["InternalError", "RangeError"].contains(&error.kind.name()), "{name}: {error:?}")
+                }
+            }
             assert_eq!(caller.run("next", "() => 1").await, Ok(Value::from(1)), "after {name}");
         }
         assert!(engines(&process).len() <= 1, "{name} left a process behind");
     }
+    assert!(ended >= STUCK.len(), "only {ended} were ended");
     caller.client.stop().await;
 }
 
@@ -198,7 +206,7 @@ async fn code_cannot_change_what_the_code_of_other_callers_uses() {
         // strict code throws and other code goes on; both are fine
         let _ = hostile.run("hostile", attack).await;
         let _ = hostile.run("hostile", &attack.replacen("() => {", "() => { 'use strict';", 1)).await;
-        let source = "(a, b) => [
+        let source = "() => [
             [1, 2].map((x) => x + 1).join(), typeof distribution, distribution.node.config.port, nodeConfig.port,
             distribution.util.id.getSID(nodeConfig).length, ({}).stolen === undefined, typeof JSON.stringify([1]),
             [...'ab', ...[1]].length, typeof distribution.local.status.get, [3].pop(), typeof setTimeout,
@@ -294,7 +302,8 @@ async fn lost_state_is_reported_once_to_those_who_use_it() {
     for engine in engines(&process) {
         support::process::send(engine, "-KILL");
     }
-    until("a new engine runs", async || caller.call("stateless", "call", vec![7.into()]).await == Ok(Value::from(7))).await;
+    until("a new engine runs", async || caller.call("stateless", "call", vec![7.into()]).await == Ok(Value::from(7)))
+        .await;
     for service in ["counter", &name] {
         let lost = caller.call(service, "call", vec![]).await.unwrap_err();
         assert_eq!(lost.kind.name(), "EngineRestarted", "{service}: {lost}");

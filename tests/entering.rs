@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use chinwag::{Value, actors::settings::Settings, membership};
+use chinwag::{Value, actors::settings::Settings};
 use chinwag_protocol::{
     call::Remote,
     group::{Group, GroupConfig},
@@ -246,7 +246,7 @@ fn messages_of_a_node_whose_clock_was_set_back_are_performed() {
 
 #[test]
 fn a_node_that_joins_performs_no_older_messages_in_all() {
-    let settings = Settings { membership: membership::Settings::default(), ..Settings::default() };
+    let settings = Settings::default();
     let result = network(8, 4).settings(settings).run(|net| async move {
         net.advance(seconds(15)).await;
         send(&net, 0, "all", "old").await;

@@ -142,6 +142,34 @@ async fn callbacks_and_values_cross_in_both_directions() {
     stop(ours).await;
 }
 
+#[cfg(feature = "scripts")]
+#[tokio::test]
+async fn methods_in_shorthand_that_shipped_code_sends_run_on_the_reference() {
+    if !available() {
+        return;
+    }
+    let (ours, theirs) = mixed().await;
+    let source = "(node, cb) => {
+        const service = {
+            plain(x, cb) { cb(null, x + this.offset); },
+            async waits(x, cb) { await null; cb(null, x + 2); },
+            *['computed (x)'](x, cb) { yield cb; },
+            get(x = 6 / 2, y, cb) { cb(null, x / 2); },
+            7(x, cb) { cb(null, [...arguments].length); },
+            offset: 1,
+        };
+        distribution.local.comm.send([service, 'shorthand'], { node, service: 'routes', method: 'put' }, cb);
+    }";
+    let put = value::Function::new(source);
+    ours[0].apply(put, vec![theirs[0].node.to_value()]).await.unwrap();
+    for (method, expected) in [("plain", 41), ("waits", 42), ("get", 20), ("7", 2)] {
+        let call = Remote::new("shorthand", method).on(theirs[0].node.clone());
+        let arguments = if method == "get" { vec![Value::from(40), Value::Null] } else { vec![Value::from(40)] };
+        assert_eq!(ours[1].comm().send(arguments, &call).await.unwrap(), Value::from(expected), "{method}");
+    }
+    stop(ours).await;
+}
+
 #[tokio::test]
 async fn a_gossiped_message_reaches_all_members_of_a_mixed_group() {
     if !available() {

@@ -16,7 +16,6 @@ use chinwag::{
     membership::{self, MAX_SUBSCRIBERS},
     protocol::{call::Remote, swim::Status},
 };
-use futures_util::StreamExt as _;
 use support::{
     network::*,
     process::{Process, node_command},
@@ -85,7 +84,8 @@ fn newcomers_that_wait_for_a_slow_seed_do_not_refuse_each_other() {
             until("it sees all", async || node.groups().get("web").await.is_ok_and(|members| members.len() == 20))
                 .await;
         }
-        tokio::time::sleep(Duration::from_secs(30)).await;
+        // from then on, none can refuse another
+        until_of_one_cluster(&nodes).await;
         assert_eq!(*network.strangers.borrow(), 0);
     });
 }
@@ -102,7 +102,6 @@ fn a_gossiped_stop_does_not_stop_a_node_that_enters_later() {
         sender.groups().put("club", members.clone()).await.unwrap();
         let _ = sender.group("club").gossip().send((), &Remote::new("status", "stop")).await.unwrap();
         until("all members are stopped", async || network.stopped.borrow().len() == 3).await;
-        tokio::time::sleep(Duration::from_secs(2)).await;
         for member in &members {
             network.crash(member).await;
         }
@@ -112,7 +111,8 @@ fn a_gossiped_stop_does_not_stop_a_node_that_enters_later() {
         // it has compared with the sender, and holds the message without performing it
         let load = async || newcomer.status().load().await.is_ok_and(|load| load["gossip.retained"].held > 0);
         until("it has the message", load).await;
-        tokio::time::sleep(Duration::from_secs(10)).await;
+        let _ = sender.group("club").gossip().send(("later", [at(5)]), &Remote::new("groups", "put")).await.unwrap();
+        until("it performs a later message", async || newcomer.groups().get("later").await.is_ok()).await;
         assert!(!network.stopped.borrow().contains(&at(5)));
         // a stop that is sent from now on does stop it
         let _ = sender.group("club").gossip().send((), &Remote::new("status", "stop")).await.unwrap();
@@ -199,6 +199,7 @@ fn runs_of_a_timed_function_never_overlap_and_missed_runs_are_skipped() {
                     runs.push((Instant::now(), None));
                     runs.len()
                 };
+                // the time that a run takes
                 tokio::time::sleep(Duration::from_millis(if number == 3 { 1_000 } else { 10 })).await;
                 runs.lock().unwrap()[number - 1].1 = Some(Instant::now());
                 Ok(Value::Null)

@@ -17,7 +17,6 @@ use chinwag::{
     membership::{Event, Settings},
     protocol::swim::Status,
 };
-use futures_util::StreamExt;
 use support::{
     network::{sees, status},
     process::{Process, node_command},
@@ -230,8 +229,8 @@ async fn a_restarted_node_rejoins_with_a_higher_incarnation() {
 #[tokio::test]
 async fn busy_and_unreachable_members_stay_and_an_expelled_member_stays_out() {
     let mut nodes = quick_nodes(3).await;
-    let settings =
-        chinwag::actors::settings::Settings { calls_in_flight: 1, membership: quick(), ..Default::default() };
+    let mut settings = chinwag::actors::settings::Settings::from(quick());
+    settings.calls_in_flight = 1;
     nodes.push(Node::builder().port(0).service(counter()).settings(settings).start().await.unwrap());
     let (made_up, victim) = (nowhere(), quick_process());
     put_group(&nodes, &[made_up.clone(), victim.node.clone()], "g").await;
@@ -468,7 +467,8 @@ async fn events_are_streamed_over_http_until_the_node_stops() {
 
 #[tokio::test]
 async fn a_stream_without_events_sends_heartbeats() {
-    let settings = Settings { heartbeat: Duration::from_millis(5), ..quick() };
+    let mut settings = quick();
+    settings.heartbeat = Duration::from_millis(5);
     let node = Node::builder().port(0).membership(settings).start().await.unwrap();
     let authority = node.addr().authority();
     let reading = tokio::task::spawn_blocking(move || {

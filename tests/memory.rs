@@ -54,6 +54,7 @@ fn burst(process: &Process, request: &[u8]) -> (u64, Vec<TcpStream>) {
         let clients: Vec<_> = (0..24).map(|_| scope.spawn(client)).collect();
         while !clients.iter().all(|client| client.is_finished()) {
             most = most.max(resident(process));
+            // how often the peak is looked for
             std::thread::sleep(Duration::from_millis(2));
         }
         clients.into_iter().map(|client| client.join().unwrap()).collect()

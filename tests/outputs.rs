@@ -138,6 +138,47 @@ async fn dead_seeds_cause_no_warnings_once_the_node_has_members() {
 
 #[cfg(feature = "scripts")]
 #[tokio::test]
+async fn what_a_shipped_function_prints_is_on_standard_output_whatever_the_log_level() {
+    let mut command = Command::new(PROGRAM);
+    command.args(["--port", "0", "--config", r#"{onStart: "(s) => console.log('hi!')"}"#]).env("RUST_LOG", "off");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let said = StreamReader::start(child.stdout.take().unwrap());
+    let warned = StreamReader::start(child.stderr.take().unwrap());
+    until("it listens and has printed", async || said.text().lines().count() == 2).await;
+    let text = said.text();
+    let (up, printed) = text.trim_end().split_once('\n').unwrap();
+    let (sid, address) = up.split_once(" listens on ").unwrap();
+    assert_eq!(printed, format!("[{sid}] hi!"));
+
+    let asking = node().await;
+    let on = |service, method| Remote::new(service, method).on(address.parse().unwrap());
+    let shipped = object([(
+        "print",
+        chinwag::protocol::value::Function::new("() => { console.log('a\\nb'); console.warn('c'); }").into(),
+    )]);
+    asking.comm().send((shipped, "printing"), &on("routes", "put")).await.unwrap();
+    asking.comm().send((), &on("printing", "print")).await.unwrap();
+    until("it has printed both lines", async || said.text().ends_with(&format!("[{sid}] a\n[{sid}] b\n"))).await;
+    until("it has warned", async || warned.text() == format!("[{sid}] c\n")).await;
+
+    // what a node prints that it has spawned appears there, too, under the SID of that node
+    let spawned = free();
+    let function = chinwag::protocol::value::Function::new("() => console.log('spawned')");
+    let config = object([("ip", "127.0.0.1".into()), ("port", spawned.port().into()), ("onStart", function.into())]);
+    let patient = asking.with_deadline(PATIENCE);
+    patient.comm().send((config,), &on("status", "spawn")).await.unwrap();
+    until("the other has printed", async || warned.text().contains(&format!("[{}] spawned", spawned.sid()))).await;
+    assert!(!warned.text().contains("listens on"), "{}", warned.text());
+    for node in [&spawned, &address.parse().unwrap()] {
+        asking.comm().send((), &Remote::new("status", "stop").on(node.clone())).await.unwrap();
+    }
+    assert!(child.wait().unwrap().success());
+    asking.stop().await;
+}
+
+#[cfg(feature = "scripts")]
+#[tokio::test]
 async fn a_script_whose_output_nobody_reads_does_not_block_its_node() {
     let node = free();
     let port = node.port().to_string();

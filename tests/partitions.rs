@@ -4,12 +4,12 @@
 
 use std::{ops::Range, time::Duration};
 
-use chinwag::{actors::settings::Settings, membership};
+use chinwag::actors::settings::Settings;
 use chinwag_simulation::{GROUP, Latency, Net, Simulation, scenario::Scenario};
 
 /// Nodes with membership at its default pace, on a network with a latency of 5 ms.
 fn network(seed: u64, nodes: usize) -> Simulation {
-    let settings = Settings { membership: membership::Settings::default(), ..Settings::default() };
+    let settings = Settings::default();
     Simulation::new(seed).nodes(nodes).latency(Latency::Constant(5)).settings(settings)
 }
 

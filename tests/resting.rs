@@ -24,7 +24,8 @@ async fn group_at_rest(network: &Rc<Network>) -> Vec<NodeHandle> {
     nodes
 }
 
-async fn sleep(seconds: u64) {
+/// Lets this much virtual time pass, in which the nodes are at rest.
+async fn rest(seconds: u64) {
     tokio::time::sleep(Duration::from_secs(seconds)).await;
 }
 
@@ -32,9 +33,10 @@ async fn sleep(seconds: u64) {
 fn nodes_at_rest_send_one_probe_a_second_and_compare_nothing_else() {
     in_virtual_time(async |network| {
         let _nodes = group_at_rest(&network).await;
-        sleep(60).await;
+        rest(60).await;
         network.requests.borrow_mut().clear();
-        sleep(60).await;
+        // the minute that is measured
+        rest(60).await;
         let nodes = usize::from(COUNT);
         let pings = network.receivers_of("ping").len();
         assert!((nodes * 58..=nodes * 62).contains(&pings), "{pings}");
@@ -48,7 +50,8 @@ fn a_node_that_missed_a_message_receives_it_after_the_next_probe_that_it_answers
     in_virtual_time(async |network| {
         let nodes = group_at_rest(&network).await;
         for (last, missing) in nodes.iter().enumerate().skip(1) {
-            sleep(30).await;
+            // until comparisons are rare again
+            rest(30).await;
             let here = at(last as u16 + 1);
             *network.lost.borrow_mut() =
                 ["recv", "offer", "pull", "compare"].map(|method| (here.clone(), method)).into();
@@ -73,7 +76,8 @@ fn a_node_that_missed_a_message_receives_it_after_the_next_probe_that_it_answers
 fn a_node_enters_all_as_soon_as_it_has_a_peer_there() {
     in_virtual_time(async |network| {
         let node = network.start_life(&at(1), 1, Settings::default());
-        sleep(40).await;
+        // a node without peers compares more and more rarely
+        rest(40).await;
         // the other node does not exist, so no message and no probe makes this node enter
         node.groups().put("others", [at(2)]).await.unwrap();
         let met = tokio::time::Instant::now();
@@ -94,8 +98,6 @@ fn a_group_put_on_all_nodes_at_once_costs_each_node_a_limited_number_of_requests
         let members: Vec<NodeAddr> = (1..=40).map(at).collect();
         let nodes: Vec<NodeHandle> =
             members.iter().map(|node| network.start_life(node, 1, Settings::default())).collect();
-        sleep(1).await;
-        network.requests.borrow_mut().clear();
         nodes[0].groups().put("web", members.clone()).await.unwrap();
         let _ = nodes[0].group("web").groups().put("web", members.clone()).await.unwrap();
         for node in &nodes {
@@ -103,7 +105,8 @@ fn a_group_put_on_all_nodes_at_once_costs_each_node_a_limited_number_of_requests
                 until("all nodes are known to be alive", || is_alive_for(node, member.nid())).await;
             }
         }
-        sleep(2).await;
+        // requests that nobody needs any more count, too
+        rest(2).await;
         let asked = network.requests.borrow().len() / nodes.len();
         assert!(asked <= 110, "{asked} requests for each node");
     });

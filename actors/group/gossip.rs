@@ -46,9 +46,15 @@ pub(crate) fn service() -> AnyService {
         .raw("send", |_, scope, arguments, _| Box::pin(send(scope, arguments)))
         .raw("at", |timers, scope, arguments, name| {
             let timers = timers.clone();
+            // deserializing makes a function from its text, and this one may be of the engine of this node
+            let itself = match arguments.get(1) {
+                Some(Value::Function(function)) => Some(function.clone()),
+                _ => None,
+            };
             let read = <(f64, Function)>::from_arguments(name, arguments);
             Box::pin(async move {
                 let (interval, function) = read?;
+                let function = itself.unwrap_or(function);
                 timers.start(&scope, interval, function).await
             })
         })

@@ -55,7 +55,8 @@ impl<'a> LocalGroups<'a> {
     /// Names a set of nodes on this node, and starts the group's services here. Returns the set.
     ///
     /// # Errors
-    /// [`ErrorKind::Reserved`] for `local`, and [`ErrorKind::BadArgument`] for a name or an option that is not valid.
+    /// [`ErrorKind::Reserved`] for `local`, `node` and `util`, and [`ErrorKind::BadArgument`] for a name or an option that
+    /// is not valid.
     ///
     /// ```
     /// # use chinwag_actors::{environment::Environment, node};

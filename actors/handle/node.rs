@@ -20,8 +20,9 @@ use crate::{
     caller::Caller,
     doors::Doors,
     events::Events,
-    messages::{Close, Evaluate, Farewell, Inputs, Install, Lasting, ScriptsIdle, Stop, Subscribe},
+    messages::{Close, Evaluate, Farewell, Inputs, Install, InterruptScripts, Lasting, ScriptsIdle, Stop, Subscribe},
     request::{Origin, Response},
+    script::Script,
 };
 
 /// The handle of a running node of this program. Dropping it does not stop the node.
@@ -343,8 +344,8 @@ impl NodeHandle {
         LocalMembership::new(&self.caller)
     }
 
-    /// Subscribes to what happens to the members and to this node's groups from now on. The stream yields each event once, in
-    /// order. A subscriber that falls behind gets an event that says how many it missed.
+    /// Subscribes to what happens to the members and to this node's groups from now on. Each event comes once, in order. A
+    /// subscriber that falls behind gets an event that says how many it missed.
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] on a node that does not take part in membership, [`ErrorKind::Busy`] if there are
@@ -352,7 +353,6 @@ impl NodeHandle {
     ///
     /// ```
     /// use chinwag_actors::local::membership::Event;
-    /// use futures_util::StreamExt as _;
     /// # use chinwag_actors::{environment::Environment, node};
     /// # actix::System::new().block_on(async {
     /// # let node = node::start(Environment::isolated("127.0.0.1:8080".parse()?));
@@ -453,10 +453,9 @@ impl NodeHandle {
     }
 
     /// Says farewell to the other members, if the node takes part in membership. A node that stops does this first. Returns
-    /// within [`FAREWELL`](crate::local::membership::FAREWELL); afterwards the streams of events have ended.
+    /// within [`FAREWELL`](crate::local::membership::FAREWELL); afterwards the subscribers' events have ended.
     ///
     /// ```
-    /// use futures_util::StreamExt as _;
     /// # use chinwag_actors::{environment::Environment, node};
     /// # actix::System::new().block_on(async {
     /// # let node = node::start(Environment::isolated("127.0.0.1:8080".parse()?));
@@ -505,10 +504,10 @@ impl NodeHandle {
         self.caller.apply(function, arguments).await
     }
 
-    /// Runs JavaScript source at top level, where `await` is allowed. Returns the text by which a prompt shows the result.
+    /// Runs a script at top level, where `await` is allowed. Returns the text by which a prompt shows the result.
     ///
     /// # Errors
-    /// The error that the source throws, and [`ErrorKind::Unsupported`] on a node that takes no code.
+    /// The error that the script throws, and [`ErrorKind::Unsupported`] on a node that takes no code.
     ///
     /// ```
     /// # use chinwag_actors::{environment::Environment, node};
@@ -519,11 +518,31 @@ impl NodeHandle {
     /// # }
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
-    pub async fn evaluate(&self, source: impl Into<String>) -> Result<String, CallError> {
+    pub async fn evaluate(&self, script: impl Into<Script>) -> Result<String, CallError> {
         self.caller.refuse_new_work()?;
-        let message = Evaluate { source: source.into(), origin: self.caller.origin() };
+        let message = Evaluate { script: script.into(), origin: self.caller.origin() };
         let shown = self.doors().routes.deliver(message).await??;
         Ok(shown.into_value().deserialize()?)
+    }
+
+    /// Ends the scripts whose results are awaited with an error, and the code that runs now, whosever it is. This is what
+    /// Ctrl-C does at a prompt.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Crashed`] or [`ErrorKind::Stopping`] if the node has stopped.
+    ///
+    /// ```
+    /// # use chinwag_actors::{environment::Environment, node};
+    /// # actix::System::new().block_on(async {
+    /// # let node = node::start(Environment::isolated("127.0.0.1:8080".parse()?));
+    /// # if cfg!(feature = "scripts") {
+    /// let ended = tokio::join!(node.evaluate("await new Promise(() => {})"), node.interrupt_scripts());
+    /// assert!(ended.0.is_err());
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    pub async fn interrupt_scripts(&self) -> Result<(), CallError> {
+        self.doors().routes.deliver(InterruptScripts).await
     }
 
     /// Waits until shipped code has no call, timer or unanswered function under way on this node. Returns an error that the

@@ -41,7 +41,7 @@ use crate::{
 const LANE_IDLE: Duration = Duration::from_secs(60);
 
 /// The actor that makes calls on other nodes.
-pub struct Comm {
+pub(crate) struct Comm {
     state: Rc<NodeState>,
     caller: Caller,
     lanes: BTreeMap<Peer, Rc<Lane>>,

@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// The actor that holds the map of groups.
-pub struct Groups {
+pub(crate) struct Groups {
     state: Rc<NodeState>,
     caller: Caller,
 }

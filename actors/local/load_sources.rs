@@ -2,7 +2,10 @@
 
 use std::{cell::RefCell, rc::Rc};
 
-use chinwag_protocol::{group::MAX_GROUPS, value::Value};
+use chinwag_protocol::{
+    group::{MAX_GROUPS, MAX_TOTAL_OPTION_BYTES},
+    value::Value,
+};
 
 use super::{gossip::GossipState, membership::SharedMembership, routes::Table};
 use crate::{
@@ -32,6 +35,7 @@ impl LoadSources {
         put("calls", Fill::new(edge, state.settings.calls_in_flight));
         put("relayedCalls", Fill::new(relayed, state.settings.relayed_calls_in_flight));
         put("groups", Fill::new(state.groups.borrow().names().count(), MAX_GROUPS));
+        put("groupOptionBytes", Fill::new(state.groups.borrow().option_bytes(), MAX_TOTAL_OPTION_BYTES));
         for (name, fill) in self.table.borrow().load() {
             put(name, fill);
         }

@@ -39,7 +39,7 @@ use crate::{
 const STDERR_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The actor that answers for the node as a whole.
-pub struct Status {
+pub(crate) struct Status {
     state: Rc<NodeState>,
     caller: Caller,
     load_sources: LoadSources,

@@ -22,7 +22,7 @@ use super::{
     mailbox::{drive, mailbox},
     messages::{Output, Start},
     meter::turn_exceeded,
-    settings::ScriptSettings,
+    settings::{ConsoleLevel, ScriptSettings},
     turn::Turn,
 };
 use crate::clock::Clock;
@@ -43,16 +43,20 @@ const READER_STACK: usize = 4 << 20;
 /// If the node did not write that, or does not read `output`.
 pub fn run_engine(mut input: impl Read + Send + 'static, output: impl Write + Send + 'static) -> io::Result<()> {
     let mut buffer = Vec::new();
+    // this process has no other logger; an error would mean that it has
+    if log::set_logger(&Errors).is_ok() {
+        log::set_max_level(log::LevelFilter::Warn);
+    }
     let Some(start) = frames::next::<Start>(&mut input, &mut buffer)? else { return Ok(()) };
     let output = Arc::new(Mutex::new(Buffered { output, buffer: Vec::new() }));
     let for_console = output.clone();
     let settings = ScriptSettings {
         console: Arc::new(move |level, line| {
             let level = match level {
-                log::Level::Debug | log::Level::Trace => 1,
-                log::Level::Info => 0,
-                log::Level::Warn => 2,
-                log::Level::Error => 3,
+                ConsoleLevel::Debug => 1,
+                ConsoleLevel::Info => 0,
+                ConsoleLevel::Warn => 2,
+                ConsoleLevel::Error => 3,
             };
             emit(&for_console, &Output::Print { level, line: line.to_owned() });
         }),
@@ -86,6 +90,24 @@ pub fn run_engine(mut input: impl Read + Send + 'static, output: impl Write + Se
     turn.set_watchdog(watchdog.thread().clone());
     drive(inputs, config, Rc::new(move |message| emit(&output, &message)));
     Ok(())
+}
+
+/// Writes what the engine logs, which is little, to standard error, which is that of the node.
+struct Errors;
+
+impl log::Log for Errors {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        metadata.level() <= log::Level::Warn
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if self.enabled(record.metadata()) {
+            // nobody reads this if standard error is closed
+            let _ = writeln!(io::stderr(), "script engine: {}", record.args());
+        }
+    }
+
+    fn flush(&self) {}
 }
 
 /// A pipe, and what has not been written to it.
@@ -125,6 +147,8 @@ fn watch<W: Write>(turn: &Turn, settings: &ScriptSettings, output: &Mutex<Buffer
     let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     let (grace, short) = (nanoseconds(settings.grace), nanoseconds(settings.turn));
     let (mut seen, mut began, mut idle) = (0, 0, 0);
+    // what the turn had used when it was interrupted
+    let mut interrupted_at = None;
     loop {
         match turn.running() {
             None => {
@@ -134,11 +158,24 @@ fn watch<W: Write>(turn: &Turn, settings: &ScriptSettings, output: &Mutex<Buffer
                     turn.sleep_until_running();
                 }
             }
-            Some(running) if running.number != seen => (seen, began, idle) = (running.number, processor_time_of_process(), 0),
+            Some(running) if running.number != seen => {
+                interrupted_at = None;
+                (seen, began, idle) = (running.number, processor_time_of_process(), 0)
+            }
             Some(running) => {
                 let used = processor_time_of_process().saturating_sub(began);
                 let awaited = turn.is_awaited() && short < running.allowance;
-                let limit = if awaited { short + grace / 10 } else { running.allowance.saturating_add(grace) };
+                // who interrupts code waits no longer than another caller
+                if turn.is_interrupted() {
+                    interrupted_at.get_or_insert(used);
+                }
+                let limit = if let Some(at) = interrupted_at {
+                    at + grace / 10
+                } else if awaited {
+                    short + grace / 10
+                } else {
+                    running.allowance.saturating_add(grace)
+                };
                 if used > limit {
                     let why = if awaited {
                         turn_exceeded(settings)

@@ -75,8 +75,12 @@ impl Engine {
     /// Handles a message.
     pub(super) fn take(&mut self, input: Input) {
         let used = match input {
-            Input::Names(changes) => return changes.into_iter().for_each(|change| self.state.config.directory.change(change)),
+            Input::Names(changes) => {
+                return changes.into_iter().for_each(|change| self.state.config.directory.change(change));
+            }
             Input::Waiting(waits) => return self.state.config.turn.set_node_waits(waits),
+            // an inline engine never runs code while a message arrives, and others do not see this one
+            Input::Interrupt => return,
             Input::DropOriginals(numbers) => return self.state.originals.drop_all(numbers),
             Input::DropServices(numbers) => return self.drop_services(&numbers),
             Input::Run(invocation) => self.run(invocation),
@@ -91,12 +95,12 @@ impl Engine {
         let due = self.state.timers.borrow().due(Instant::now(), 1);
         for number in &due {
             let number = *number;
-            let Some(Timer { period, task, .. }) = self.state.remove_timer(number) else { continue };
+            let Some(Timer { period, task, realm, .. }) = self.state.remove_timer(number) else { continue };
             if let Some(period) = period {
                 let due = self.state.config.clock.clock.after(period);
-                self.state.repeat_timer(number, Timer { due, period: Some(period), task: task.clone() });
+                self.state.repeat_timer(number, Timer { due, period: Some(period), task: task.clone(), realm });
             }
-            let used = self.enter(&task, |prelude| prelude.function("fire")?.call((number as f64,)));
+            let used = self.enter(&task, realm, |prelude| prelude.function("fire")?.call((number as f64,)));
             let pending = self.state.pending() as u64;
             (self.state.emit)(Output::TimersFired { account: task.account, used, pending });
         }
@@ -131,7 +135,7 @@ impl Engine {
         }
         let state = self.state.clone();
         let for_task = task.clone();
-        self.enter(&task, move |prelude| invoke::run(&state, prelude, for_task, code, &arguments))
+        self.enter(&task, task.realm, move |prelude| invoke::run(&state, prelude, for_task, code, &arguments))
     }
 
     /// Returns the realm in which code runs.
@@ -153,7 +157,7 @@ impl Engine {
 
     /// Calls the callback of a call that code made. Returns what the callback used.
     fn deliver(&mut self, number: u64, reply: Pair) -> u64 {
-        let Some((task, callback)) = self.state.finish_call(number) else { return 0 };
+        let Some((task, realm, callback)) = self.state.finish_call(number) else { return 0 };
         let (error, value) = (reply.error.0, reply.value.0);
         if callback == 0 {
             if !error.is_nullish() {
@@ -162,7 +166,7 @@ impl Engine {
             return 0;
         }
         let state = self.state.clone();
-        self.enter(&task, move |prelude| {
+        self.enter(&task, realm, move |prelude| {
             let ctx = prelude.ctx();
             let error = state.to_js(ctx, &error)?;
             let value = state.to_js(ctx, &value)?;
@@ -205,7 +209,12 @@ impl Engine {
     }
 
     /// Runs code for a task, and then the jobs that it leaves. Returns what the code used.
-    fn enter(&mut self, task: &Rc<Task>, code: impl for<'js> FnOnce(&Prelude<'js>) -> JsResult<()>) -> u64 {
+    fn enter(
+        &mut self,
+        task: &Rc<Task>,
+        realm: RealmName,
+        code: impl for<'js> FnOnce(&Prelude<'js>) -> JsResult<()>,
+    ) -> u64 {
         let Some(quickjs) = &mut self.quickjs else { return 0 };
         let state = self.state.clone();
         let allowance = state.meter.allowance(task);
@@ -215,7 +224,7 @@ impl Engine {
         }
         let reading = state.meter.start(task, allowance);
         *state.current.borrow_mut() = Some(task.clone());
-        let failure = match quickjs.realm(&state, task.realm) {
+        let failure = match quickjs.realm(&state, realm) {
             Ok(context) => {
                 // SAFETY: the runtime is alive and only this thread enters it; the stack limit counts from here
                 unsafe { qjs::JS_UpdateStackTop(qjs::JS_GetRuntime(context.as_raw().as_ptr())) };
@@ -250,10 +259,13 @@ impl Engine {
     fn end_task(&self, task: &Rc<Task>, reason: StopReason) {
         let state = &self.state;
         task.ended.set(true);
-        state.report(task, state.meter.error(reason));
+        // nobody needs to hear of code that the person at the prompt stopped
+        if reason != StopReason::Interrupted || task.unanswered.get() {
+            state.report(task, state.meter.error(reason));
+        }
         let (timers, callbacks) = state.remove_pending_of(task);
-        timers.into_iter().for_each(|number| self.forget(task.realm, "forgetTimer", number as f64));
-        callbacks.into_iter().for_each(|number| self.forget(task.realm, "forgetCallback", number as f64));
+        timers.into_iter().for_each(|(realm, number)| self.forget(realm, "forgetTimer", number as f64));
+        callbacks.into_iter().for_each(|(realm, number)| self.forget(realm, "forgetCallback", number as f64));
     }
 
     fn is_memory_full(&self) -> bool {

@@ -11,14 +11,15 @@ use chinwag_protocol::{
 #[cfg(feature = "scripts")]
 use super::{
     clock::WallClock,
+    errors::explain_missing_variable,
     runner::{Job, Runner},
 };
-use super::{
-    directory::Directory, errors::scripts_disabled, host::Host, process::EngineStarter, settings::ScriptSettings,
-};
+use super::{directory::Directory, errors::scripts_disabled, host::Host, settings::ScriptSettings};
 use crate::{
     clock::Clock,
+    launcher::EngineStarter,
     request::{Origin, ReplyFuture, ready},
+    script::Script,
 };
 
 /// The shipped functions of a node. An engine starts with the first call. Clones share it.
@@ -89,7 +90,7 @@ impl Scripts {
     ) -> ReplyFuture {
         #[cfg(feature = "scripts")]
         if let Some(runner) = &self.runner {
-            return runner.run(Job::Method(service, method.to_owned()), arguments, origin);
+            return explained(runner.run(Job::Method(service, method.to_owned()), arguments, origin));
         }
         ready(Err(scripts_disabled()))
     }
@@ -98,7 +99,7 @@ impl Scripts {
     pub(crate) fn call_function(&self, function: &Function, arguments: Vec<Value>, origin: Origin) -> ReplyFuture {
         #[cfg(feature = "scripts")]
         if let Some(runner) = &self.runner {
-            return runner.run(Job::Function(function.clone()), arguments, origin);
+            return explained(runner.run(Job::Function(function.clone()), arguments, origin));
         }
         ready(Err(scripts_disabled()))
     }
@@ -123,12 +124,20 @@ impl Scripts {
     }
 
     /// Runs source text at top level. Answers its value, formatted as at a prompt.
-    pub(crate) fn evaluate(&self, source: String, origin: Origin) -> ReplyFuture {
+    pub(crate) fn evaluate(&self, script: Script, origin: Origin) -> ReplyFuture {
         #[cfg(feature = "scripts")]
         if let Some(runner) = &self.runner {
-            return runner.run(Job::Source(source), Vec::new(), origin);
+            return runner.run(Job::Source(script), Vec::new(), origin);
         }
         ready(Err(scripts_disabled()))
+    }
+
+    /// Ends the scripts whose answers are awaited, and the code that runs now.
+    pub(crate) fn interrupt(&self) {
+        #[cfg(feature = "scripts")]
+        if let Some(runner) = &self.runner {
+            runner.interrupt();
+        }
     }
 
     /// Waits until no call, timer or answer of shipped code is pending. Returns the first error that no code caught
@@ -148,4 +157,10 @@ impl Scripts {
             runner.close();
         }
     }
+}
+
+/// Explains what an error of a function that arrived as text means to its sender.
+#[cfg(feature = "scripts")]
+fn explained(reply: ReplyFuture) -> ReplyFuture {
+    Box::pin(async move { reply.await.map_err(explain_missing_variable) })
 }

@@ -10,11 +10,12 @@ use chinwag_protocol::{
 };
 use rand::RngExt as _;
 use rquickjs::{
-    Ctx, Exception, Function as JsFunction, IntoJs, Object as JsObject, Result, Value as Js, function::Rest,
+    Ctx, Exception, Function as JsFunction, IntoJs, Object as JsObject, Result, Value as Js, context::EvalOptions,
+    function::Rest,
 };
 use uuid::Uuid;
 
-use super::{convert::text_into_js, prelude, realm::RealmName, state::EngineState};
+use super::{convert::text_into_js, prelude, realm::RealmName, settings::ConsoleLevel, state::EngineState};
 use crate::stub;
 
 /// A function of the host.
@@ -69,7 +70,7 @@ const HOST_FUNCTIONS: [(&str, HostFunction); 16] = [
     ("startTimer", |state, ctx, arguments| {
         let delay = arguments.first().and_then(Js::as_number).unwrap_or(f64::NAN);
         let repeats = arguments.get(1).and_then(Js::as_bool).unwrap_or(false);
-        number(state.start_timer(delay, repeats).map_err(|error| throw(state, ctx, error))? as f64, ctx)
+        number(state.start_timer(ctx, delay, repeats).map_err(|error| throw(state, ctx, error))? as f64, ctx)
     }),
     ("stopTimer", |state, ctx, arguments| {
         let number = arguments.first().and_then(Js::as_number).unwrap_or(0.0);
@@ -89,7 +90,11 @@ const HOST_FUNCTIONS: [(&str, HostFunction); 16] = [
             Some(value) => state.to_value(ctx, value)?,
             None => Value::Undefined,
         };
-        text_into_js(ctx, &wire::encode(&value))
+        let text = wire::encode_within(&value, state.config.settings.bytes);
+        text_into_js(
+            ctx,
+            &text.map_err(|why| Exception::throw_range(ctx, &format!("the value cannot be serialized: {why}")))?,
+        )
     }),
     ("deserialize", |state, ctx, arguments| {
         let text = argument_text(ctx, arguments, 0)?;
@@ -109,10 +114,13 @@ pub(super) fn install(state: &Rc<EngineState>, ctx: &Ctx<'_>, realm: RealmName) 
         let function = typed(move |ctx, arguments| host_function(&state, &ctx, &arguments.0));
         host.set(name, JsFunction::new(ctx.clone(), function)?.with_name(name)?)?;
     }
-    let prelude: JsFunction = ctx.eval(prelude::SOURCE)?;
+    let mut options = EvalOptions::default();
+    options.filename = Some(prelude::NAME.to_owned());
+    let prelude: JsFunction = ctx.eval_with_options(prelude::SOURCE, options)?;
     let config = JsObject::new(ctx.clone())?;
-    let functions: JsObject = prelude.call((host, config.clone()))?;
-    state.set_prelude(ctx, realm, functions);
+    let assigned = state.assigned(ctx, realm)?;
+    let functions: JsObject = prelude.call((host, config.clone(), assigned))?;
+    state.set_prelude(ctx, realm, functions.clone());
     // the configuration of the node can contain functions, and converting them takes the prelude
     if let Value::Object(me) = state.config.me.to_value() {
         for (key, value) in me.iter() {
@@ -121,8 +129,9 @@ pub(super) fn install(state: &Rc<EngineState>, ctx: &Ctx<'_>, realm: RealmName) 
     }
     if realm.is_locked() {
         let lock: JsFunction = ctx.eval(prelude::LOCKDOWN)?;
-        lock.call::<_, ()>((config,))?;
+        functions.set("lockedValue", lock.call::<_, JsFunction>((config,))?)?;
     }
+    state.note_globals(ctx, realm);
     Ok(())
 }
 
@@ -146,14 +155,14 @@ fn call<'js>(state: &Rc<EngineState>, ctx: &Ctx<'js>, arguments: &[Js<'js>]) -> 
     });
     let values = values.collect::<Result<Vec<Value>>>()?;
     let callback = arguments.get(4).and_then(Js::as_number).unwrap_or(0.0) as u64;
-    state.start_call(names, values, callback).map_err(|error| throw(state, ctx, error))?;
+    state.start_call(ctx, names, values, callback).map_err(|error| throw(state, ctx, error))?;
     Ok(Js::new_undefined(ctx.clone()))
 }
 
 fn register<'js>(state: &Rc<EngineState>, ctx: &Ctx<'js>, _: &[Js<'js>]) -> Result<Js<'js>> {
     let name = uuid::Builder::from_random_bytes(state.random.borrow_mut().random()).into_uuid();
     let name = Uuid::to_string(&name);
-    state.register(name.clone()).map_err(|why| Exception::throw_range(ctx, &why))?;
+    state.register(ctx, name.clone()).map_err(|why| Exception::throw_range(ctx, &why))?;
     text_into_js(ctx, &name)
 }
 
@@ -171,12 +180,12 @@ fn print<'js>(state: &Rc<EngineState>, ctx: &Ctx<'js>, arguments: &[Js<'js>]) ->
 }
 
 /// Returns the level of a function of `console`, as the prelude numbers them.
-pub(super) fn console_level(number: u8) -> log::Level {
+pub(super) fn console_level(number: u8) -> ConsoleLevel {
     match number {
-        1 => log::Level::Debug,
-        2 => log::Level::Warn,
-        3 => log::Level::Error,
-        _ => log::Level::Info,
+        1 => ConsoleLevel::Debug,
+        2 => ConsoleLevel::Warn,
+        3 => ConsoleLevel::Error,
+        _ => ConsoleLevel::Info,
     }
 }
 

@@ -50,6 +50,10 @@
 
   // ---- names that code may assign on its own objects ----
 
+  // the values behind the accessors, by getter
+  const values = new WeakMap();
+  const { get: valueOf, set: setValue, has: hasValue } = WeakMap.prototype;
+  const { apply } = Reflect;
   const enable = (object, key, value) => {
     // methods, because functions made this way have no prototype that would have to be frozen
     const accessor = {
@@ -63,6 +67,7 @@
         }
       },
     };
+    apply(setValue, values, [accessor.get, value]);
     freeze(accessor.get);
     freeze(accessor.set);
     const { enumerable } = getOwnPropertyDescriptor(object, key);
@@ -103,4 +108,10 @@
     if (!own.configurable) continue;
     defineProperty(globalThis, key, 'value' in own ? { writable: false, configurable: false } : { configurable: false });
   }
+
+  // returns the value behind a getter that was made here, as an array, so that the host need not call the getter
+  return (getter) => {
+    if (typeof getter !== 'function' || !apply(hasValue, values, [getter])) return [];
+    return [apply(valueOf, values, [getter])];
+  };
 })

@@ -39,6 +39,7 @@ impl Mailbox {
         match &input {
             // this concerns the code that runs now
             Input::Waiting(waits) => return self.turn.set_node_waits(*waits),
+            Input::Interrupt => return self.turn.interrupt(),
             Input::Run(invocation) => self.turn.set_waits_here(Some(invocation.account.shipper)),
             Input::Reply { account, .. } => self.turn.set_waits_here(Some(account.shipper)),
             _ => {}

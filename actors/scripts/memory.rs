@@ -36,6 +36,11 @@ impl Memory {
         self.used.get()
     }
 
+    /// Returns whether an allocation failed since [`Memory::take_refused`] was last called.
+    pub(super) fn has_refused(&self) -> bool {
+        self.refused.get()
+    }
+
     /// Returns whether an allocation failed since the last call of this method.
     pub(super) fn take_refused(&self) -> bool {
         self.refused.replace(false)

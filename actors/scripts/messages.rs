@@ -15,6 +15,7 @@ use super::{
     portable::{self, Portable},
     settings::ScriptSettings,
 };
+use crate::script::Script;
 
 /// A message to an engine.
 #[derive(Debug, Serialize, Deserialize)]
@@ -28,6 +29,8 @@ pub(super) enum Input {
     Reply { number: u64, account: Account, reply: Pair },
     /// Tells whether somebody else waits for the code that runs to end its turn.
     Waiting(bool),
+    /// Stops the code that runs now.
+    Interrupt,
     /// Drops functions that the node held as originals.
     DropOriginals(Vec<u64>),
     /// Drops services that no longer exist, with the timers and functions of their code.
@@ -50,17 +53,13 @@ pub(super) struct Invocation {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Code {
     /// A method of a service, which is its `this`. `definition` is the service, if the engine has not received it yet.
-    Method {
-        service: u64,
-        definition: Option<Portable>,
-        method: String,
-    },
+    Method { service: u64, definition: Option<Portable>, method: String },
     /// A function that arrived as text, or that the engine itself gave to the node.
     Function(Portable),
     /// A function that `createRPC` registered under this name.
     Registered(String),
     /// Source text at top level. The answer is its value, formatted as at a prompt.
-    Source(String),
+    Source(Script),
 }
 
 /// A reply in the form in which it crosses the wire: an error, and a value.
@@ -68,18 +67,41 @@ pub(super) enum Code {
 pub(super) struct Pair {
     pub error: Portable,
     pub value: Portable,
+    /// How JavaScript shows the error, if code threw it.
+    pub shown: Option<String>,
 }
 
 impl From<Reply> for Pair {
     fn from(reply: Reply) -> Pair {
+        let shown = reply.as_ref().err().and_then(|error| error.shown.as_deref().map(str::to_owned));
         let (error, value) = reply_to_pair(reply);
-        Pair { error: Portable(error), value: Portable(value) }
+        Pair { error: Portable(error), value: Portable(value), shown }
     }
 }
 
 impl From<Pair> for Reply {
-    fn from(Pair { error, value }: Pair) -> Reply {
-        reply_from_pair(error.0, value.0)
+    fn from(Pair { error, value, shown }: Pair) -> Reply {
+        reply_from_pair(error.0, value.0).map_err(|error| with_shown(error, shown))
+    }
+}
+
+fn with_shown(error: CallError, shown: Option<String>) -> CallError {
+    match shown {
+        Some(shown) => error.shown_as(shown),
+        None => error,
+    }
+}
+
+/// An error, and how JavaScript shows it, if code threw it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Uncaught {
+    error: Portable,
+    shown: Option<String>,
+}
+
+impl From<Uncaught> for CallError {
+    fn from(Uncaught { error, shown }: Uncaught) -> CallError {
+        with_shown(CallError::from_value(error.0), shown)
     }
 }
 
@@ -111,7 +133,7 @@ pub(super) enum Output {
     /// The same, after timers fired.
     TimersFired { account: Account, used: u64, pending: u64 },
     /// Reports an error that no code caught, and that no caller waits for.
-    Uncaught(Portable),
+    Uncaught(Uncaught),
     /// Prints a line. The level is that of `console`, from 0.
     Print { level: u8, line: String },
     /// The engine has replaced its heap. All services, originals and registered functions are gone.
@@ -122,7 +144,8 @@ pub(super) enum Output {
 
 impl Output {
     pub(super) fn uncaught(error: CallError) -> Output {
-        Output::Uncaught(Portable(error.into()))
+        let shown = error.shown.as_deref().map(str::to_owned);
+        Output::Uncaught(Uncaught { error: Portable(error.into()), shown })
     }
 }
 

@@ -5,7 +5,13 @@ use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
 use chinwag_protocol::call::CallError;
 
 use super::{
-    clock::processor_time, engine_config::EngineConfig, errors::limit_exceeded, memory::Memory, realm::RealmName, settings::ScriptSettings, task::Task,
+    clock::processor_time,
+    engine_config::EngineConfig,
+    errors::{interrupted, limit_exceeded},
+    memory::Memory,
+    realm::RealmName,
+    settings::ScriptSettings,
+    task::Task,
     turn::Turn,
 };
 
@@ -20,6 +26,8 @@ pub(super) enum StopReason {
     Memory,
     /// The node has given the engine up.
     Abandoned,
+    /// The person at the prompt stopped it.
+    Interrupted,
 }
 
 /// Measures what running code uses. The unit is a nanosecond of processor time, or an interrupt if
@@ -108,6 +116,8 @@ impl Meter {
         self.turn.beat();
         let reason = if self.turn.is_abandoned() {
             StopReason::Abandoned
+        } else if self.turn.is_interrupted() {
+            StopReason::Interrupted
         } else if self.memory.used() > self.settings.memory {
             StopReason::Memory
         } else if self.used() > self.until.get() {
@@ -142,6 +152,7 @@ impl Meter {
     pub(super) fn error(&self, reason: StopReason) -> CallError {
         let settings = &self.settings;
         limit_exceeded(match reason {
+            StopReason::Interrupted => return interrupted(),
             StopReason::Time => match settings.inline {
                 Some(interrupts) => format!("the function exceeded its limit of {interrupts} interrupts"),
                 None => format!("the function exceeded its limit of {:?} of processor time", settings.processor_time),

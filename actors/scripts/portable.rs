@@ -98,7 +98,9 @@ pub(super) mod shared_values {
         values::serialize(values, serializer)
     }
 
-    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<Vec<Value>>, D::Error> {
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Arc<Vec<Value>>, D::Error> {
         values::deserialize(deserializer).map(Arc::new)
     }
 }

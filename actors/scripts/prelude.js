@@ -1,11 +1,14 @@
 // The environment of shipped code. The engine evaluates this file once, before any shipped code. Only this file can
 // reach `host`, which are the functions in host_functions.rs. It returns the functions that the engine calls.
-(function (host, config) {
+(function (host, config, assigned) {
   'use strict';
   const global = globalThis;
   // this file keeps the originals, because shipped code can replace the globals
-  const { apply, ownKeys, getOwnPropertyDescriptor, getPrototypeOf } = Reflect;
-  const { create, defineProperty, getOwnPropertyNames, prototype: objectPrototype } = Object;
+  const {
+    apply, get: reflectGet, has: reflectHas, defineProperty: reflectDefine, deleteProperty, ownKeys,
+    getOwnPropertyDescriptor, getPrototypeOf,
+  } = Reflect;
+  const { create, defineProperty, getOwnPropertyNames, hasOwn, prototype: objectPrototype } = Object;
   const { isArray } = Array;
   const { stringify } = JSON;
   const textOf = Function.prototype.toString;
@@ -38,7 +41,13 @@
   const dateTime = Date.prototype.getTime;
   const BigIntOf = BigInt;
   const DateOf = Date;
-  const errors = { Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError };
+  const stackOf = getOwnPropertyDescriptor(Error.prototype, 'stack').get;
+  // an object of each class that `arguments` can have, and one around each kind of primitive value
+  const samples = {
+    arguments: [(function () { return arguments; })(), Function('return arguments')()],
+    boxed: [Object(0), Object(''), Object(true), Object(0n), Object(Symbol())],
+  };
+  const errors = { __proto__: null, Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError };
 
   // callbacks of pending calls and timers, by number, and functions that createRPC registered, by name
   const callbacks = create(null);
@@ -55,18 +64,27 @@
     return text === undefined ? apply(textOf, func, []) : text;
   };
 
+  // shipped code can make QuickJS call a function of its own for every error, by these two properties of `Error`
+  const traceLimit = getOwnPropertyDescriptor(Error, 'stackTraceLimit');
+  const tracePreparer = getOwnPropertyDescriptor(Error, 'prepareStackTrace');
+  // whether QuickJS compiled the function, from text
+  const lineOf = getOwnPropertyDescriptor(Function.prototype, 'lineNumber').get;
+  // what the text of a function says about its parameters
+  const shapes = new WeakMap();
+
   const defineHidden = (object, name, value) =>
     defineProperty(object, name, { value, writable: true, enumerable: false, configurable: true });
 
   // ---- calls ----
 
   // a function in the last position is the callback, except where the method itself takes a function there
-  const takesFunction = (service, method) => service === 'gossip' && method === 'at';
+  const functionAt = (service, method) => service === 'gossip' && method === 'at' ? 1
+    : service === 'membership' && method === 'subscribe' ? 0 : -1;
   const method = (gid, service, name) => {
     const call = (...args) => {
       let callback = 0;
       const last = args.length - 1;
-      if (typeof args[last] === 'function' && !(takesFunction(service, name) && last < 2)) {
+      if (typeof args[last] === 'function' && last > functionAt(service, name)) {
         callback = host.nextNumber();
         callbacks[callback] = args.pop();
       }
@@ -81,30 +99,76 @@
     return call;
   };
 
-  // an object whose members are looked up each time, because groups and services come and go
-  const lookup = (list, make, own) => {
-    const target = own || {};
-    return new Proxy(target, {
-      get: (object, key, self) => {
-        if (typeof key !== 'string' || key in object) return Reflect.get(object, key, self);
-        return list(key) ? make(key) : undefined;
-      },
-      has: (object, key) => key in object || (typeof key === 'string' && !!list(key)),
+  // an object whose members are looked up each time, because groups and services come and go. A member's name may be one
+  // that every object inherits, such as `constructor`, so listed names and own names come before inherited ones. Code can
+  // add names, but it cannot replace what is listed, even before it is, or what the object begins with
+  const lookups = new WeakMap();
+  const lookup = (path, list, make, own, added) => {
+    const target = own || added || {};
+    const fixed = create(null);
+    if (own) for (const key of ownKeys(own)) fixed[key] = true;
+    const listed = (object, key) => typeof key === 'string' && !fixed[key] && list(key);
+    const checkOpen = (key) => {
+      if (typeof key === 'string' && (fixed[key] || list(key))) {
+        throw new errors.TypeError(`${path}.${key} is built in, and code cannot replace it`);
+      }
+    };
+    const proxy = new Proxy(target, {
+      // all code shares these objects
+      setPrototypeOf: () => false,
+      preventExtensions: () => false,
+      get: (object, key, self) => listed(object, key) ? make(key) : reflectGet(object, key, self),
+      has: (object, key) => !!listed(object, key) || reflectHas(object, key),
       ownKeys: (object) => {
         const found = ownKeys(object);
         const more = list();
-        for (let i = 0; i < more.length; i++) if (!found.includes(more[i])) found.push(more[i]);
+        for (let i = 0; i < more.length; i++) {
+          if (!hasOwn(object, more[i])) defineProperty(found, found.length, { value: more[i] });
+        }
         return found;
       },
       getOwnPropertyDescriptor: (object, key) => {
-        const own = getOwnPropertyDescriptor(object, key);
-        if (own || typeof key !== 'string' || !list(key)) return own;
+        if (!listed(object, key)) return getOwnPropertyDescriptor(object, key);
         return { value: make(key), writable: true, enumerable: true, configurable: true };
       },
+      set: (object, key, value) => {
+        checkOpen(key);
+        return reflectDefine(object, key, { value, writable: true, enumerable: true, configurable: true });
+      },
+      defineProperty: (object, key, property) => {
+        checkOpen(key);
+        return reflectDefine(object, key, property);
+      },
+      deleteProperty: (object, key) => {
+        checkOpen(key);
+        return deleteProperty(object, key);
+      },
     });
+    apply(weakSet, lookups, [proxy, true]);
+    return proxy;
   };
-  const service = (gid, name) => lookup((key) => host.methods(gid, name, key), (key) => method(gid, name, key));
-  const group = (gid) => lookup((key) => host.services(gid, key), (key) => service(gid, key));
+  const service = (gid, name) =>
+    lookup(`distribution.${gid}.${name}`, (key) => host.methods(gid, name, key), (key) => method(gid, name, key));
+  // What code assigns to `distribution[gid]` is kept with the group, in an object that shipped code and the prompt share. The
+  // node's own services cannot be replaced in this way.
+  const opened = create(null);
+  const group = (gid) => {
+    if (!opened[gid]) {
+      if (!assigned[gid]) assigned[gid] = {};
+      const list = (key) => host.services(gid, key);
+      opened[gid] = lookup(`distribution.${gid}`, list, (key) => service(gid, key), undefined, assigned[gid]);
+    }
+    return opened[gid];
+  };
+  const isGroup = (gid) => {
+    const found = host.groups(gid);
+    // what was assigned to a group that has been deleted since goes with it
+    if (!found) {
+      delete opened[gid];
+      delete assigned[gid];
+    }
+    return found;
+  };
 
   const getID = (value) => host.sha256(stringify(value));
   const getNID = (node) => getID({ ip: node.ip, port: node.port });
@@ -146,10 +210,12 @@
     },
   };
   const distribution = lookup(
-    (gid) => host.groups(gid),
+    'distribution',
+    (gid) => gid === undefined ? host.groups() : isGroup(gid),
     group,
     {
-      node: { config, server },
+      // the node runs already
+      node: { config, server, start: (callback) => { if (typeof callback === 'function') callback(null, server); } },
       util: {
         id,
         serialize: (value) => host.serialize(value),
@@ -173,6 +239,43 @@
     host.stopTimer(number);
   };
 
+  // ---- require ----
+
+  // the one module is `distribution`, under each name that programs for the JavaScript reference give it; a program's
+  // own configuration can name another address than that of the node, which runs already
+  let isOwned = false;
+  const isAdopted = new WeakSet();
+  const hasAdopted = isAdopted.has;
+  const addAdopted = isAdopted.add;
+  const adopt = (given, own) => {
+    const isObject = given !== null && typeof given === 'object';
+    // a shipped function only gets the module
+    if (!isOwned || !isObject || given === own || given === config || apply(hasAdopted, isAdopted, [given])) return;
+    const { ip, port, onStart } = given;
+    const isElsewhere = (ip !== undefined && ip !== own.ip) || (port !== undefined && port !== own.port);
+    if (isElsewhere) console.warn(`nodeConfig names ${ip}:${port}, but this node runs at ${own.ip}:${own.port}`);
+    const adopted = { ...given, ip: own.ip, port: own.port };
+    apply(addAdopted, isAdopted, [given]);
+    apply(addAdopted, isAdopted, [adopted]);
+    defineHidden(global, 'nodeConfig', adopted);
+    if (typeof onStart === 'function') start(false)(() => onStart(server), 0);
+  };
+  const requires = (provided, own) => {
+    const required = (name) => {
+      if (name === '@brown-ds/distribution') return (given) => { adopt(given, own); return provided; };
+      if (typeof name === 'string' && /^(.*\/)?distribution(\.js)?$/.test(name)) {
+        adopt(global.nodeConfig, own);
+        return provided;
+      }
+      const error = new errors.Error(`Cannot find module '${name}'; there is only distribution.js`);
+      error.code = 'MODULE_NOT_FOUND';
+      throw error;
+    };
+    // a prompt on another node provides that node's services
+    defineHidden(required, 'providing', requires);
+    return required;
+  };
+
   // ---- console ----
 
   const quoted = (text) => {
@@ -186,10 +289,26 @@
   };
   const keyText = (key) => typeof key === 'symbol' ? `[${String(key)}]`
     : /^[A-Za-z_$][\w$]*$/.test(key) ? key : quoted(key);
-  const errorText = (error) => {
-    const head = `${error.name}: ${error.message}`;
-    const stack = typeof error.stack === 'string' ? error.stack.trimEnd() : '';
-    return stack ? `${head}\n${stack}` : head;
+  // the places of a stack that are in the user's code: neither in this file nor in a function of the host
+  const placesOf = (error) => {
+    const own = getOwnPropertyDescriptor(error, 'stack');
+    const stack = own ? own.value : apply(stackOf, error, []);
+    if (typeof stack !== 'string') return '';
+    let out = '';
+    for (const line of stack.split('\n')) {
+      // a native function, and what is added before a line of the prompt, have no column
+      if (line.includes('chinwag:prelude:') || !/:\d+:\d+\)?$/.test(line)) continue;
+      out += '\n' + line.replace(/^ *at (?:<\w+> )?\((.*)\)$/, '    at $1').replace(/(REPL\d+):0:\d+/, '$1:1:1');
+    }
+    return out;
+  };
+  const errorText = (error, nested) => {
+    const places = placesOf(error);
+    const text = `${error.name}: ${error.message}` || 'Error';
+    let more = '';
+    const cause = getOwnPropertyDescriptor(error, 'cause');
+    if (cause && cause.value !== undefined) more = ` {\n  [cause]: ${nested(cause.value).replaceAll('\n', '\n  ')}\n}`;
+    return { text: text + places + more, isBare: !places };
   };
   const mostShown = 100;
   const show = (value, depth, open, deepest) => {
@@ -207,7 +326,10 @@
     }
     if (value === null) return 'null';
     if (open.includes(value)) return '[Circular *1]';
-    if (value instanceof errors.Error) return depth ? `[${errorText(value)}]` : errorText(value);
+    if (value instanceof errors.Error) {
+      const { text, isBare } = errorText(value, (item) => show(item, depth + 1, [...open, value], deepest));
+      return depth && isBare ? `[${text}]` : text;
+    }
     if (value instanceof DateOf) return Number.isNaN(apply(dateTime, value, [])) ? 'Invalid Date' : apply(isoDate, value, []);
     if (value instanceof RegExp || value instanceof Boolean || value instanceof Number) return String(value);
     if (value instanceof Promise) return 'Promise { <pending> }';
@@ -293,6 +415,7 @@
   defineHidden(global, 'global', global);
   defineHidden(global, 'distribution', distribution);
   defineHidden(global, 'nodeConfig', config);
+  defineHidden(global, 'require', requires(distribution, config));
   defineHidden(global, 'setTimeout', start(false));
   defineHidden(global, 'setInterval', start(true));
   defineHidden(global, 'setImmediate', (func, ...args) => start(false)(func, 0, ...args));
@@ -305,20 +428,60 @@
   });
   defineHidden(Math, 'random', () => host.random());
 
-  const remember = (func, path) => {
+  const namePath = (func, path) => {
+    if (typeof func !== 'function' || weakGet.call(paths, func)) return;
     weakSet.call(paths, func, path);
     natives[path] = func;
   };
   for (const name of getOwnPropertyNames(global)) {
     const held = getOwnPropertyDescriptor(global, name).value;
     if (held === global || held === distribution || held === null) continue;
-    if (typeof held === 'function') remember(held, name);
+    namePath(held, name);
     if (typeof held !== 'object' && typeof held !== 'function') continue;
     for (const key of getOwnPropertyNames(held)) {
-      const inner = getOwnPropertyDescriptor(held, key).value;
-      if (typeof inner === 'function' && key !== 'constructor' && !weakGet.call(paths, inner)) remember(inner, `${name}.${key}`);
+      if (key !== 'constructor') namePath(getOwnPropertyDescriptor(held, key).value, `${name}.${key}`);
     }
   }
+
+  // ---- the prompt ----
+
+  // what lines of the prompt declared with let, const and class, by name; and the value of the last line
+  const declared = create(null);
+  let last;
+  let isLastKept = true;
+  const declare = (line) => (variables, functions) => {
+    delete global.__declare;
+    for (const [name] of variables) {
+      const held = getOwnPropertyDescriptor(global, name);
+      const isTaken = held && (!held.configurable || (held.get && declared[name] && declared[name].get === held.get && declared[name].line.isDone));
+      if (isTaken) throw new errors.SyntaxError(`Identifier '${name}' has already been declared`);
+    }
+    for (const [name, get, set] of variables) {
+      line.before[name] = getOwnPropertyDescriptor(global, name);
+      declared[name] = { get, line };
+      defineProperty(global, name, { get, set, enumerable: true, configurable: true });
+    }
+    for (const [name, get] of functions) global[name] = get();
+  };
+  const endLine = (line) => {
+    for (const name of getOwnPropertyNames(line.before)) {
+      if (declared[name].line !== line) continue;
+      delete declared[name];
+      const before = line.before[name];
+      if (before) defineProperty(global, name, before);
+      else delete global[name];
+    }
+  };
+  const keepLast = () => defineProperty(global, '_', {
+    get: () => last,
+    set: (value) => {
+      isLastKept = false;
+      defineHidden(global, '_', value);
+      host.print(0, 'Expression assignment to _ now disabled.');
+    },
+    enumerable: false,
+    configurable: true,
+  });
 
   // ---- functions that the engine calls ----
 
@@ -350,6 +513,8 @@
       apply(timer[0], global, timer[1]);
     },
     forgetTimer: (number) => { delete timers[number]; },
+    // a locked realm replaces this
+    lockedValue: () => [],
     registered: (name) => registered[name],
     unregister: (name) => { delete registered[name]; },
     broken: (error) => () => { throw error; },
@@ -357,11 +522,34 @@
       const stub = apply(weakGet, stubs, [func]);
       if (stub) return 's' + host.stub(stub[0], stub[1], stub[2]);
       const path = apply(weakGet, paths, [func]);
-      return path ? 'n' + path : 's' + sourceOf(func);
+      if (path) return 'n' + path;
+      return apply(lineOf, func, []) === undefined ? '' : 's' + sourceOf(func);
+    },
+    // a plain object with what such an object lists, or `undefined` for a proxy that shipped code made
+    copyOf: (proxy) => {
+      if (!apply(weakGet, lookups, [proxy])) return undefined;
+      const copy = {};
+      const keys = ownKeys(proxy);
+      for (let i = 0; i < keys.length; i++) {
+        defineProperty(copy, keys[i], getOwnPropertyDescriptor(proxy, keys[i]));
+      }
+      return copy;
+    },
+    samples: () => samples,
+    shapeOf: (func) => apply(weakGet, shapes, [func]),
+    keepShape: (func, shape) => { apply(weakSet, shapes, [func, shape]); },
+    pauseTraces: () => {
+      const paused = [apply(traceLimit.get, errors.Error, []), apply(tracePreparer.get, errors.Error, [])];
+      apply(traceLimit.set, errors.Error, [0]);
+      apply(tracePreparer.set, errors.Error, [undefined]);
+      return paused;
+    },
+    resumeTraces: (paused) => {
+      apply(traceLimit.set, errors.Error, [paused[0]]);
+      apply(tracePreparer.set, errors.Error, [paused[1]]);
     },
     native: (path) => {
-      const found = natives[path];
-      if (found) return found;
+      if (natives[path]) return natives[path];
       const missing = () => { throw new errors.ReferenceError(`this node has no ${path}`); };
       apply(weakSet, paths, [missing, path]);
       return missing;
@@ -369,6 +557,7 @@
     error: (name, message, cause) => {
       const Kind = errors[name] || errors.Error;
       const error = cause === undefined ? new Kind(message) : new Kind(message, { cause });
+      defineHidden(error, 'stack', placesOf(error).slice(1));
       if (error.name !== name) defineHidden(error, 'name', name);
       return error;
     },
@@ -376,6 +565,23 @@
     time: (date) => apply(dateTime, date, []),
     bigint: (text) => BigIntOf(text),
     wellFormed: (text) => apply(wellFormed, text, []),
-    show: (result, answer) => { apply(then, resolve(result), [(done) => answer(undefined, inspect(done.value)), answer]); },
+    inspect,
+    show: (result, answer, fail) => { apply(then, resolve(result), [(done) => answer(undefined, inspect(done.value)), fail]); },
+    // a script of the node's owner begins
+    beginScript: () => { isOwned = true; },
+    // a line of the prompt begins; until `lineBegan`, its script can declare names
+    beginLine: (declares) => {
+      if (isLastKept && !getOwnPropertyDescriptor(global, '_')) keepLast();
+      const line = { before: create(null), isDone: false };
+      if (declares) defineHidden(global, '__declare', declare(line));
+      return line;
+    },
+    lineBegan: () => { delete global.__declare; },
+    showLine: (result, answer, fail, line) => {
+      apply(then, resolve(result), [
+        (done) => { line.isDone = true; last = done.value; answer(undefined, inspect(done.value)); },
+        (error) => { endLine(line); fail(error); },
+      ]);
+    },
   };
 })

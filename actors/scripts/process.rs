@@ -1,39 +1,12 @@
 //! Sends messages to an engine in a process of its own, which can be killed whatever its code does.
 
-use std::fmt;
-
 use tokio::sync::mpsc::{Receiver, UnboundedSender};
 
 use super::{
     frames,
     messages::{Input, Output, Start},
 };
-
-/// Starts processes for script engines. Each must call [`run_engine`](super::run_engine) with its pipes.
-pub trait EngineStarter {
-    /// Starts a process.
-    ///
-    /// # Errors
-    /// If the operating system cannot start it.
-    fn start(&self) -> std::io::Result<EngineProcess>;
-}
-
-/// A process that runs an engine.
-pub struct EngineProcess {
-    /// What is sent here is written to the input of the engine. Dropping it ends the input, and with it the process.
-    pub input: UnboundedSender<Vec<u8>>,
-    /// The frames that the engine writes, each without the four bytes of its length. It ends with the process. As many
-    /// frames wait here as it has room for; then the engine waits.
-    pub output: Receiver<Vec<u8>>,
-    /// Ends the process at once.
-    pub kill: Box<dyn FnOnce()>,
-}
-
-impl fmt::Debug for EngineProcess {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("EngineProcess")
-    }
-}
+use crate::launcher::EngineProcess;
 
 /// A handle to the process of an engine. The process ends when it is dropped.
 pub(super) struct EngineHandle {

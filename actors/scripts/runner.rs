@@ -3,7 +3,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     rc::{Rc, Weak},
     sync::{
@@ -29,21 +29,25 @@ use super::{
     directory::Directory,
     driver::{Driver, Outputs},
     engine_config::EngineConfig,
-    errors::{engine_ended, engine_restarted, limit_exceeded},
+    errors::{engine_ended, engine_restarted, interrupted, limit_exceeded},
     host::Host,
     host_functions::console_level,
     inline::InlineEngine,
     messages::{Code, Input, Invocation, Output, Start},
     original::{Dropped, Original},
     portable::{Portable, each_function_mut},
-    process::{EngineHandle, EngineStarter},
+    process::EngineHandle,
     queue::TurnQueue,
     services::Services,
     settings::ScriptSettings,
     thread::EngineThread,
     turn::Turn,
 };
-use crate::request::{Origin, ReplyFuture, ready};
+use crate::{
+    launcher::EngineStarter,
+    request::{Origin, ReplyFuture, ready},
+    script::Script,
+};
 
 /// How often the watchdog looks at an engine on a thread while code runs.
 const THREAD_INTERVAL: Duration = Duration::from_millis(50);
@@ -78,6 +82,8 @@ pub(super) struct Runner {
     turn: RefCell<Option<CurrentTurn>>,
     /// The callers that wait for an answer, by the id of their invocation.
     callers: RefCell<BTreeMap<u64, Waiter>>,
+    /// The ids of the scripts among them, which their owner can interrupt.
+    scripts: RefCell<BTreeSet<u64>>,
     last_id: Cell<u64>,
     /// How many engines have been started.
     starts: Cell<u64>,
@@ -105,9 +111,20 @@ struct RunningEngine {
 /// A turn that waits.
 #[derive(Clone)]
 enum Waiting {
-    Run { id: u64, account: Account, deadline: Instant, job: Job, arguments: Arc<Vec<Value>> },
+    Run {
+        id: u64,
+        account: Account,
+        deadline: Instant,
+        job: Job,
+        arguments: Arc<Vec<Value>>,
+    },
     /// A reply, for the engine with this number.
-    Reply { engine: u64, number: u64, account: Account, reply: Reply },
+    Reply {
+        engine: u64,
+        number: u64,
+        account: Account,
+        reply: Reply,
+    },
 }
 
 impl Waiting {
@@ -124,7 +141,7 @@ pub(super) enum Job {
     Method(Arc<Value>, String),
     Function(Function),
     Registered(String),
-    Source(String),
+    Source(Script),
 }
 
 struct CurrentTurn {
@@ -165,6 +182,7 @@ impl Runner {
             queue: RefCell::default(),
             turn: RefCell::default(),
             callers: RefCell::default(),
+            scripts: RefCell::default(),
             last_id: Cell::new(0),
             starts: Cell::new(0),
             pending: Cell::new(0),
@@ -194,9 +212,14 @@ impl Runner {
         let id = self.last_id.get() + 1;
         self.last_id.set(id);
         let (answer, reply) = oneshot::channel();
+        if let Job::Source(_) = job {
+            self.scripts.borrow_mut().insert(id);
+        }
         let deadline = self.clock.clock.after(origin.time_left());
         self.callers.borrow_mut().insert(id, Waiter { answer, origin });
-        self.queue.borrow_mut().push(account.shipper, Waiting::Run { id, account, deadline, job, arguments: Arc::new(arguments) });
+        self.queue
+            .borrow_mut()
+            .push(account.shipper, Waiting::Run { id, account, deadline, job, arguments: Arc::new(arguments) });
         self.advance();
         let guard = CallerGuard { runner: Rc::downgrade(self), id };
         Box::pin(async move {
@@ -242,9 +265,11 @@ impl Runner {
         }
         match job {
             Job::Method(service, _) => Account { shipper, service: self.services.borrow_mut().number(service) },
-            Job::Registered(name) => {
-                self.services.borrow().account_of(name).map_or(Account { shipper, service: 0 }, |made| Account { shipper, ..made })
-            }
+            Job::Registered(name) => self
+                .services
+                .borrow()
+                .account_of(name)
+                .map_or(Account { shipper, service: 0 }, |made| Account { shipper, ..made }),
             _ => Account { shipper, service: 0 },
         }
     }
@@ -298,7 +323,9 @@ impl Runner {
             }
             // its engine has been replaced
             Waiting::Reply { engine, .. } if engine != number => return,
-            Waiting::Reply { number, account, reply, .. } => (None, Input::Reply { number, account, reply: reply.into() }),
+            Waiting::Reply { number, account, reply, .. } => {
+                (None, Input::Reply { number, account, reply: reply.into() })
+            }
         };
         *self.turn.borrow_mut() = Some(CurrentTurn { id, run, account, since: Instant::now(), awaited: false });
         self.send(input);
@@ -333,8 +360,34 @@ impl Runner {
             && let Some(turn) = self.turn.borrow_mut().take()
             && let Some(id) = turn.id
         {
-            self.answer(id, Err(CallError::new(ErrorKind::BadCall, format!("the call cannot be given to the engine: {why}"))));
+            self.answer(
+                id,
+                Err(CallError::new(ErrorKind::BadCall, format!("the call cannot be given to the engine: {why}"))),
+            );
         }
+    }
+
+    /// Ends the scripts whose answers are awaited, and the code that runs now, whosever it is.
+    pub(super) fn interrupt(self: &Rc<Runner>) {
+        self.send(Input::Interrupt);
+        let number = self.engine.borrow().as_ref().map(|engine| engine.number);
+        let since = self.turn.borrow().as_ref().map(|turn| turn.since);
+        if let (Some(number), Some(since)) = (number, since) {
+            let (runner, grace) = (Rc::downgrade(self), self.settings.grace);
+            actix::spawn(async move {
+                tokio::time::sleep(grace).await;
+                let Some(runner) = runner.upgrade() else { return };
+                // a built-in function does not check for interrupts
+                let stuck = runner.turn.borrow().as_ref().filter(|turn| turn.since == since).map(|turn| turn.id);
+                if let Some(id) = stuck {
+                    runner.end_engine(number, id.map(|id| (id, interrupted())));
+                }
+            });
+        }
+        let scripts = std::mem::take(&mut *self.scripts.borrow_mut());
+        let is_other = |turn: &Waiting| !matches!(turn, Waiting::Run { id, .. } if scripts.contains(id));
+        drop(self.queue.borrow_mut().remove(is_other));
+        scripts.into_iter().for_each(|id| self.answer(id, Err(interrupted())));
     }
 
     /// Returns the number of the engine, and starts one if none runs.
@@ -501,13 +554,15 @@ impl Runner {
                 self.drop_services();
                 self.changed.notify_waiters();
             }
-            Output::Uncaught(Portable(error)) => {
-                let error = CallError::from_value(error);
-                let kind = error.kind.name();
-                log::error!(target: "chinwag::scripts", "a shipped function did not catch {kind}: {error}");
+            Output::Uncaught(error) => {
+                let error = CallError::from(error);
+                let shown =
+                    error.shown.as_deref().map_or_else(|| format!("{}: {error}", error.kind.name()), str::to_owned);
+                log::error!(target: "chinwag::scripts", "a shipped function did not catch {shown}");
                 self.uncaught.borrow_mut().get_or_insert(error);
             }
-            Output::Print { level, line } => (self.settings.console)(console_level(level), &line),
+            // the caller prints
+            Output::Print { .. } => {}
             Output::Replaced => self.lose_state(),
             Output::Stuck { culprit, why } => {
                 log::error!(target: "chinwag::scripts", "a shipped function does not return; its engine is ended: {why}");
@@ -571,7 +626,7 @@ impl Runner {
         } else if let Some(id) = current.as_ref().and_then(|turn| turn.id) {
             self.answer(id, Err(engine_ended()));
         }
-        let mut waiting = std::collections::BTreeSet::new();
+        let mut waiting = BTreeSet::new();
         // the queue's entries for the engine's own calls mean nothing to the next engine
         drop(self.queue.borrow_mut().remove(|turn| match turn {
             Waiting::Run { id, .. } => waiting.insert(*id),
@@ -603,6 +658,7 @@ struct CallerGuard {
 impl Drop for CallerGuard {
     fn drop(&mut self) {
         if let Some(runner) = self.runner.upgrade() {
+            runner.scripts.borrow_mut().remove(&self.id);
             let is_unanswered = runner.callers.borrow_mut().remove(&self.id).is_some();
             if is_unanswered {
                 let is_other = |turn: &Waiting| !matches!(turn, Waiting::Run { id, .. } if *id == self.id);
@@ -624,6 +680,15 @@ async fn handle_outputs(runner: Weak<Runner>, engine: u64, mut outputs: Outputs)
             return;
         }
         match output {
+            Ok(Some(Output::Print { level, line })) => {
+                let console = runner.settings.console.clone();
+                drop(runner);
+                // a reader that does not read holds up the engine, and not the node
+                let printed = tokio::task::spawn_blocking(move || console(console_level(level), &line));
+                if let Err(why) = printed.await {
+                    log::warn!(target: "chinwag::scripts", "a printed line was lost: {why}");
+                }
+            }
             Ok(Some(output)) => runner.handle_output(engine, output),
             Ok(None) => {
                 log::error!(target: "chinwag::scripts", "the script engine has ended and is replaced");
@@ -649,7 +714,9 @@ async fn watch(runner: Weak<Runner>, number: u64) {
                 Driver::Process(_) => {
                     let turn = runner.turn.borrow();
                     let since = turn.as_ref().map(|turn| turn.since.elapsed());
-                    since.filter(|since| *since > patience + PROCESS_PATIENCE).map(|_| turn.as_ref().and_then(|turn| turn.id))
+                    since
+                        .filter(|since| *since > patience + PROCESS_PATIENCE)
+                        .map(|_| turn.as_ref().and_then(|turn| turn.id))
                 }
                 _ => engine.turn.silent_for(patience).map(Some),
             };

@@ -2,8 +2,21 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+/// The level of a line that shipped code prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ConsoleLevel {
+    /// `console.debug`.
+    Debug,
+    /// `console.log`, `console.info` and `console.dir`.
+    Info,
+    /// `console.warn`.
+    Warn,
+    /// `console.error`, `console.trace` and a failed `console.assert`.
+    Error,
+}
+
 /// Receives each line that shipped code prints, with its level.
-pub type Console = Arc<dyn Fn(log::Level, &str) + Send + Sync>;
+pub type Console = Arc<dyn Fn(ConsoleLevel, &str) + Send + Sync>;
 
 /// How a node runs shipped functions, and the limits that they have.
 #[derive(Clone)]
@@ -71,9 +84,19 @@ impl Default for ScriptSettings {
             stuck_engines: 2,
             realm_per_service: false,
             inline: None,
-            console: Arc::new(|level, line| log::log!(target: "chinwag::scripts", level, "{line}")),
+            console: Arc::new(log_line),
         }
     }
+}
+
+fn log_line(level: ConsoleLevel, line: &str) {
+    let level = match level {
+        ConsoleLevel::Debug => log::Level::Debug,
+        ConsoleLevel::Info => log::Level::Info,
+        ConsoleLevel::Warn => log::Level::Warn,
+        ConsoleLevel::Error => log::Level::Error,
+    };
+    log::log!(target: "chinwag::scripts", level, "{line}");
 }
 
 impl fmt::Debug for ScriptSettings {

@@ -22,6 +22,7 @@ use super::{
     account::{Account, Quota},
     convert,
     engine_config::EngineConfig,
+    errors::out_of_memory,
     messages::Output,
     meter::Meter,
     originals::Originals,
@@ -37,9 +38,14 @@ const REJECTIONS: usize = 1_024;
 /// A call that code made and whose reply has not arrived.
 struct PendingCall {
     task: Rc<Task>,
+    /// The realm whose code made it.
+    realm: RealmName,
     /// The number of the callback in the prelude, or 0 if there is none.
     callback: u64,
 }
+
+/// What belongs to preludes, each with its realm.
+type InRealms<T> = Vec<(RealmName, T)>;
 
 /// A service that the node has sent.
 enum ServiceState {
@@ -94,6 +100,8 @@ pub(super) struct EngineState {
     call_quota: RefCell<Quota>,
     registered_quota: RefCell<Quota>,
     rejections: RefCell<Vec<Rejection>>,
+    /// What code has assigned to groups of `distribution`.
+    assigned: RefCell<Option<Persistent<JsObject<'static>>>>,
     /// The preludes of all realms, by the address of their context.
     preludes: RefCell<BTreeMap<usize, RealmPrelude>>,
     services: RefCell<BTreeMap<u64, ServiceState>>,
@@ -124,6 +132,7 @@ impl EngineState {
             call_quota: quota("calls that are pending", settings.pending_calls),
             registered_quota: quota("functions registered with createRPC", settings.callbacks),
             rejections: RefCell::default(),
+            assigned: RefCell::default(),
             preludes: RefCell::default(),
             services: RefCell::default(),
             config,
@@ -133,6 +142,7 @@ impl EngineState {
     /// Drops everything that belongs to the QuickJS runtime.
     pub(super) fn release(&self) {
         self.preludes.take();
+        self.assigned.take();
         self.rejections.take();
         self.services.take();
         self.originals.release();
@@ -151,6 +161,25 @@ impl EngineState {
     pub(super) fn set_prelude<'js>(&self, ctx: &Ctx<'js>, name: RealmName, functions: JsObject<'js>) {
         let functions = Persistent::save(ctx, functions);
         self.preludes.borrow_mut().insert(address(ctx), RealmPrelude { name, functions });
+    }
+
+    /// Returns the object that holds what code of a realm assigns to groups. Shipped code and the prompt share it.
+    pub(super) fn assigned<'js>(&self, ctx: &Ctx<'js>, realm: RealmName) -> JsResult<JsObject<'js>> {
+        let shared = self.assigned.borrow().clone();
+        match (realm, shared) {
+            (RealmName::Service(_), _) => JsObject::new(ctx.clone()),
+            (_, Some(shared)) => shared.restore(ctx),
+            (_, None) => {
+                let new = JsObject::new(ctx.clone())?;
+                *self.assigned.borrow_mut() = Some(Persistent::save(ctx, new.clone()));
+                Ok(new)
+            }
+        }
+    }
+
+    /// Returns the realm of a context.
+    fn realm_of(&self, ctx: &Ctx<'_>) -> RealmName {
+        self.preludes.borrow().get(&address(ctx)).map_or(RealmName::Shipped, |prelude| prelude.name)
     }
 
     pub(super) fn prelude<'js>(&self, ctx: &Ctx<'js>) -> JsResult<Prelude<'js>> {
@@ -183,7 +212,7 @@ impl EngineState {
     pub(super) fn realm_of_service(&self, number: u64) -> Option<RealmName> {
         match self.services.borrow().get(&number)? {
             ServiceState::Defined(Value::Object(service)) => {
-                service.values().find_map(|member| convert::original_number(member)).and_then(|n| self.originals.realm(n))
+                service.values().find_map(convert::original_number).and_then(|n| self.originals.realm(n))
             }
             _ => None,
         }
@@ -218,7 +247,7 @@ impl EngineState {
 
     /// Drops services. Returns the numbers of their code's timers, each with its realm, and the names of the functions
     /// that it registered.
-    pub(super) fn drop_services(&self, numbers: &[u64]) -> (Vec<(RealmName, u64)>, Vec<(RealmName, String)>) {
+    pub(super) fn drop_services(&self, numbers: &[u64]) -> (InRealms<u64>, InRealms<String>) {
         let mut timers = Vec::new();
         let mut names = Vec::new();
         for &number in numbers {
@@ -227,7 +256,7 @@ impl EngineState {
             drop(dropped);
             for (timer, removed) in self.timers.borrow_mut().remove_all_of_service(number) {
                 self.timer_quota.borrow_mut().give_back(removed.task.account);
-                timers.push((removed.task.realm, timer));
+                timers.push((removed.realm, timer));
             }
             self.registered.borrow_mut().retain(|name, registered| {
                 let keep = registered.account.service != number;
@@ -239,6 +268,11 @@ impl EngineState {
             });
         }
         (timers, names)
+    }
+
+    /// Notes which names the global object of a new realm has before any code runs.
+    pub(super) fn note_globals(&self, ctx: &Ctx<'_>, realm: RealmName) {
+        self.globals.borrow_mut().insert(realm, ctx.globals().keys::<String>().len());
     }
 
     /// Notes whether the code that ran for a task keeps state in this engine: on the global object or its service's. A
@@ -263,10 +297,10 @@ impl EngineState {
     ///
     /// # Errors
     /// Says which quota is used up.
-    pub(super) fn register(&self, name: String) -> Result<(), String> {
+    pub(super) fn register(&self, ctx: &Ctx<'_>, name: String) -> Result<(), String> {
         let account = self.account();
         self.registered_quota.borrow_mut().take(account)?;
-        let realm = self.current().map_or(RealmName::Shipped, |task| task.realm);
+        let realm = self.realm_of(ctx);
         self.registered.borrow_mut().insert(name.clone(), Registered { account, realm });
         (self.emit)(Output::Register { name, account });
         Ok(())
@@ -283,30 +317,37 @@ impl EngineState {
     ///
     /// # Errors
     /// If too many calls are pending.
-    pub(super) fn start_call(&self, names: [String; 3], arguments: Vec<Value>, callback: u64) -> Result<(), CallError> {
+    pub(super) fn start_call(
+        &self,
+        ctx: &Ctx<'_>,
+        names: [String; 3],
+        arguments: Vec<Value>,
+        callback: u64,
+    ) -> Result<(), CallError> {
+        let realm = self.realm_of(ctx);
         let Some(task) = self.current() else { return Ok(()) };
         let busy = |why| CallError::new(ErrorKind::Busy, why);
         self.call_quota.borrow_mut().take(task.account).map_err(busy)?;
         let number = self.next_number();
         let (id, account, continues) = (task.id, task.account, task.answered_by_code.get());
-        self.calls.borrow_mut().insert(number, PendingCall { task, callback });
+        self.calls.borrow_mut().insert(number, PendingCall { task, realm, callback });
         let [gid, service, method] = names;
         (self.emit)(Output::Call { number, task: id, account, continues, gid, service, method, arguments });
         Ok(())
     }
 
     /// Removes a call whose reply has arrived. Returns its task, and the number of its callback or 0.
-    pub(super) fn finish_call(&self, number: u64) -> Option<(Rc<Task>, u64)> {
+    pub(super) fn finish_call(&self, number: u64) -> Option<(Rc<Task>, RealmName, u64)> {
         let call = self.calls.borrow_mut().remove(&number)?;
         self.call_quota.borrow_mut().give_back(call.task.account);
-        Some((call.task, call.callback))
+        Some((call.task, call.realm, call.callback))
     }
 
     /// Sets a timer on behalf of the current task. Returns its number.
     ///
     /// # Errors
     /// If too many timers are set.
-    pub(super) fn start_timer(&self, delay: f64, repeats: bool) -> Result<u64, CallError> {
+    pub(super) fn start_timer(&self, ctx: &Ctx<'_>, delay: f64, repeats: bool) -> Result<u64, CallError> {
         let busy = |why| CallError::new(ErrorKind::Busy, why);
         self.timer_quota.borrow_mut().take(self.account()).map_err(busy)?;
         // Node.js replaces other delays by 1 ms, too
@@ -315,7 +356,9 @@ impl EngineState {
         let number = self.next_number();
         if let Some(task) = self.current() {
             let due = self.config.clock.clock.after(delay);
-            self.timers.borrow_mut().insert(number, Timer { due, period: repeats.then_some(delay), task });
+            self.timers
+                .borrow_mut()
+                .insert(number, Timer { due, period: repeats.then_some(delay), task, realm: self.realm_of(ctx) });
         }
         Ok(number)
     }
@@ -336,13 +379,13 @@ impl EngineState {
     }
 
     /// Removes the timers and calls of a task. Returns the numbers of the timers, and of the calls' callbacks.
-    pub(super) fn remove_pending_of(&self, task: &Rc<Task>) -> (Vec<u64>, Vec<u64>) {
+    pub(super) fn remove_pending_of(&self, task: &Rc<Task>) -> (InRealms<u64>, InRealms<u64>) {
         let mut callbacks = Vec::new();
         self.calls.borrow_mut().retain(|_, call| {
             let other = !Rc::ptr_eq(&call.task, task);
             if !other {
                 self.call_quota.borrow_mut().give_back(task.account);
-                callbacks.push(call.callback);
+                callbacks.push((call.realm, call.callback));
             }
             other
         });
@@ -405,6 +448,9 @@ impl EngineState {
         }
         let pair = self.to_value(ctx, error).and_then(|error| Ok((error, self.to_value(ctx, value)?)));
         let reply = match pair {
+            Ok((error, _)) if !error.is_nullish() && self.is_out_of_memory(&error) => {
+                Err(out_of_memory(&self.config.settings))
+            }
             Ok((error, value)) => {
                 // JavaScript treats these as false, so a caller there would see no error
                 let is_falsy = match &error {
@@ -443,7 +489,7 @@ impl EngineState {
                 let thrown = ctx.catch();
                 self.error_of_thrown(ctx, &thrown)
             }
-            Error::Allocation => CallError::new(ErrorKind::Other("InternalError".to_owned()), "out of memory"),
+            Error::Allocation => out_of_memory(&self.config.settings),
             other => CallError::new(ErrorKind::BadAnswer, other.to_string()),
         }
     }
@@ -451,15 +497,44 @@ impl EngineState {
     /// Converts a value that was thrown, or that a promise was rejected with.
     pub(super) fn error_of_thrown<'js>(&self, ctx: &Ctx<'js>, thrown: &Js<'js>) -> CallError {
         match self.to_value(ctx, thrown) {
-            Ok(value) => CallError::from_value(value),
+            Ok(value) if self.is_out_of_memory(&value) => out_of_memory(&self.config.settings),
+            Ok(value) => CallError::from_value(value).shown_as(self.shown(ctx, thrown)),
             Err(_) => {
-                drop(ctx.catch());
+                let why = ctx.catch();
+                let why = why.as_exception().and_then(rquickjs::Exception::message).unwrap_or_default();
                 match self.meter.stopped() {
                     Some(reason) => self.meter.error(reason),
-                    None => CallError::other("the function failed with an error that could not be read"),
+                    None if self.meter.memory.has_refused() => out_of_memory(&self.config.settings),
+                    None => {
+                        CallError::other(format!("the function failed with an error that could not be read: {why}"))
+                    }
                 }
             }
         }
+    }
+
+    /// Returns whether QuickJS threw this because an allocation failed. It throws an error, or `null` if there is no memory
+    /// for an error either, which the prelude reports in words if a promise was rejected with it.
+    fn is_out_of_memory(&self, thrown: &Value) -> bool {
+        self.meter.memory.has_refused()
+            && match thrown {
+                Value::Null => true,
+                Value::Error(error) if error.name == "InternalError" => error.message == "out of memory",
+                Value::Error(error) => error.message == "the promise was rejected with null",
+                _ => false,
+            }
+    }
+
+    /// Returns how JavaScript shows a value that was thrown.
+    fn shown<'js>(&self, ctx: &Ctx<'js>, thrown: &Js<'js>) -> String {
+        let shown = || -> JsResult<String> { self.prelude(ctx)?.function("inspect")?.call((thrown.clone(),)) };
+        let mut shown = shown().unwrap_or_else(|_| {
+            drop(ctx.catch());
+            String::new()
+        });
+        let end = self.config.settings.line;
+        shown.truncate((0..=end).rev().find(|&end| shown.is_char_boundary(end)).unwrap_or(0));
+        shown
     }
 
     /// Notes that a promise was rejected while it had no handler, or that it has a handler now.

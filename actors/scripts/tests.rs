@@ -15,7 +15,7 @@ use chinwag_protocol::{
 use futures_util::future::LocalBoxFuture;
 
 use super::{Change, Host, ScriptSettings, Scripts, run_without_node};
-use crate::{clock::Clock, request::Origin, transport::Transport};
+use crate::{clock::Clock, request::Origin, script::Script, transport::Transport};
 
 /// A host that records every call, and answers it with the name of its method.
 #[derive(Default)]
@@ -64,8 +64,7 @@ async fn call(scripts: &Scripts, source: &str) -> Result<Value, CallError> {
 }
 
 async fn evaluate(scripts: &Scripts, source: &str) -> Result<String, CallError> {
-    let answer =
-        scripts.evaluate(source.to_owned(), Origin::starting(Duration::from_secs(60), Clock::default())).await?;
+    let answer = scripts.evaluate(source.into(), Origin::starting(Duration::from_secs(60), Clock::default())).await?;
     Ok(answer.into_value().deserialize()?)
 }
 
@@ -216,5 +215,138 @@ fn a_function_without_a_node_can_call_another_node() {
         let [(to, call)] = &calls[..] else { panic!("{} calls", calls.len()) };
         assert_eq!((to, call.to_string().as_str()), (&parent, "local.4f1c.call"));
         assert_eq!(call.arguments, [error, Value::Null]);
+    });
+}
+
+#[test]
+fn a_function_that_runs_out_of_memory_fails_with_an_error_in_words() {
+    in_actix(false, async {
+        let minute = Duration::from_secs(60);
+        let (scripts, _) = scripts(ScriptSettings { processor_time: minute, grace: minute, ..settings() });
+        for source in [
+            "() => new Uint8Array(1 << 30)",
+            "() => 'x'.repeat(2 ** 29)",
+            "() => { const a = []; for (;;) a.push(new Uint8Array(1 << 20)); }",
+            "() => { const a = []; for (;;) a.push(a.concat(a, [1])); }",
+            "async () => { await null; return new Array(1e9).fill(0); }",
+            "(cb) => { setTimeout(() => { const a = [[]]; for (;;) a.push([...a, ...a]); }, 0); }",
+            "() => { globalThis.hog = []; for (;;) hog.push({ a: {}, b: [] }); }",
+            "async () => { globalThis.hog = []; await null; for (;;) hog.push({ a: {}, b: [] }); }",
+            "() => { let s = []; for (let i = 0; ; i++) s.push('x'.repeat(100000) + i); }",
+            "() => Array.from({ length: 1e6 }, () => ({ a: {}, b: [] })).map(() => ({ c: {} }))",
+            "() => JSON.parse('[' + '{},'.repeat(1e6) + '{}]')",
+            "() => 'x'.repeat(1e7).split('')",
+            "(cb) => { try { new ArrayBuffer(2 ** 30); } catch (error) { cb(error); } }",
+        ] {
+            let error = call(&scripts, source).await.unwrap_err();
+            let told = (error.kind.name(), &*error.message);
+            assert!(
+                told.1.contains("memory") && told.1.contains("64 MiB") && told.0 == "LimitExceeded",
+                "{source}: {told:?}"
+            );
+        }
+        assert_eq!(call(&scripts, "() => 1").await, Ok(Value::from(1)));
+        // what a function throws stays what it threw
+        let thrown = call(&scripts, "() => { throw null; }").await.unwrap_err();
+        assert_eq!(thrown.message, "failed with null");
+    });
+}
+
+/// Runs lines of a prompt, and returns what is shown of each.
+async fn shown(scripts: &Scripts, lines: &[&str]) -> Vec<String> {
+    let mut shown = Vec::new();
+    for (number, line) in (1..).zip(lines) {
+        let origin = Origin::starting(Duration::from_secs(60), Clock::default());
+        shown.push(match scripts.evaluate(Script::line(number, *line), origin).await {
+            Ok(answer) => answer.into_value().deserialize().unwrap(),
+            Err(error) => format!("Uncaught {}", error.shown.unwrap_or_default()),
+        });
+    }
+    shown
+}
+
+#[test]
+fn a_line_of_a_prompt_keeps_its_names_unless_it_throws() {
+    in_actix(false, async {
+        let (scripts, _) = scripts(settings());
+        let (lines, expected): (Vec<&str>, Vec<&str>) = [
+            ("let x = 5", "undefined"),
+            ("x", "5"),
+            ("let x = 6", "Uncaught SyntaxError: Identifier 'x' has already been declared"),
+            ("x", "5"),
+            ("let y = f()", "Uncaught ReferenceError: f is not defined\n    at REPL5:1:9"),
+            ("typeof y", "'undefined'"),
+            ("let y = 7; y", "7"),
+            ("const c = await 1; c", "1"),
+            ("c = 2", "Uncaught TypeError: 'c' is read-only\n    at REPL9:1:1"),
+            ("let n = 0; let next = () => ++n; next()", "1"),
+            ("next() + n", "4"),
+            ("async function g() { return 4 }", "undefined"),
+            ("let d = await g(); function h() { return d }", "undefined"),
+            ("h()", "4"),
+            ("class A { m() { return 1 } }", "undefined"),
+            ("new A().m()", "1"),
+            ("let distribution = nothing()", "Uncaught ReferenceError: nothing is not defined\n    at REPL17:1:20"),
+            ("typeof distribution.local.status.get", "'function'"),
+            ("let distribution = {a: 1}", "undefined"),
+            ("distribution", "{ a: 1 }"),
+            (
+                "let z = 1;\nlet w = 2;\n  null.x",
+                "Uncaught TypeError: cannot read property 'x' of null\n    at REPL21:3:3",
+            ),
+            ("[typeof z, typeof w]", "[ 'undefined', 'undefined' ]"),
+            ("typeof __declare", "'undefined'"),
+        ]
+        .into_iter()
+        .unzip();
+        assert_eq!(shown(&scripts, &lines).await, expected);
+        scripts.close();
+    });
+}
+
+#[test]
+fn a_prompt_shows_objects_the_last_value_and_the_place_of_errors() {
+    in_actix(false, async {
+        let (scripts, _) = scripts(settings());
+        let (lines, expected): (Vec<&str>, Vec<&str>) = [
+            ("{a: 1, b: 2}", "{ a: 1, b: 2 }"),
+            ("_.b", "2"),
+            ("_ + 1", "3"),
+            ("_ = 7", "7"),
+            ("1", "1"),
+            ("_", "7"),
+            ("function h() { throw new RangeError('deep') }\nfunction i() { h() }", "undefined"),
+            ("\n  i()", "Uncaught RangeError: deep\n    at h (REPL7:1:26)\n    at i (REPL7:2:16)\n    at REPL8:2:3"),
+            (
+                "distribution.util.wire.createRPC(1)",
+                "Uncaught TypeError: createRPC takes a function\n    at REPL9:1:23",
+            ),
+            (
+                "[1].map((n) => { f(n) })",
+                "Uncaught ReferenceError: f is not defined\n    at REPL10:1:18\n    at REPL10:1:4",
+            ),
+            ("][", "Uncaught SyntaxError: unexpected token in expression: ']'\n    at REPL11:1:1"),
+            ("throw 'text'", "Uncaught 'text'"),
+            ("throw {a: 1}", "Uncaught { a: 1 }"),
+            ("throw 0", "Uncaught 0"),
+            ("{a: null.x}", "Uncaught TypeError: cannot read property 'x' of null\n    at REPL15:1:1"),
+        ]
+        .into_iter()
+        .unzip();
+        assert_eq!(shown(&scripts, &lines).await, expected);
+        scripts.close();
+    });
+}
+
+#[test]
+fn a_shipped_function_gets_the_module_but_sets_no_configuration() {
+    in_actix(false, async {
+        let (scripts, _) = scripts(settings());
+        let source = "() => { require('@brown-ds/distribution')({port: 1}); \
+                      return typeof require('./distribution.js').local.status.get + nodeConfig.port; }";
+        assert_eq!(call(&scripts, source).await.unwrap(), Value::from("function8080"));
+        let missing = call(&scripts, "() => require('fs')").await.unwrap_err();
+        assert!(missing.message.starts_with("Cannot find module 'fs'"), "{missing}");
+        scripts.close();
     });
 }

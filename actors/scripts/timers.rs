@@ -8,7 +8,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::task::Task;
+use super::{realm::RealmName, task::Task};
 
 /// A timer that has not fired, or that repeats.
 pub(super) struct Timer {
@@ -16,6 +16,8 @@ pub(super) struct Timer {
     /// The interval of a timer that repeats.
     pub period: Option<Duration>,
     pub task: Rc<Task>,
+    /// The realm whose code set it. Code of one realm can call a function of another.
+    pub realm: RealmName,
 }
 
 /// The timers that shipped code has set, by number.
@@ -43,14 +45,14 @@ impl Timers {
         Some(timer)
     }
 
-    /// Removes all timers of a task, and returns their numbers.
-    pub(super) fn remove_all_of(&mut self, task: &Rc<Task>) -> Vec<u64> {
+    /// Removes all timers of a task, and returns their numbers and realms.
+    pub(super) fn remove_all_of(&mut self, task: &Rc<Task>) -> Vec<(RealmName, u64)> {
         let of_task = self.timers.iter().filter(|(_, timer)| Rc::ptr_eq(&timer.task, task));
-        let numbers: Vec<u64> = of_task.map(|(number, _)| *number).collect();
-        for number in &numbers {
+        let timers: Vec<(RealmName, u64)> = of_task.map(|(number, timer)| (timer.realm, *number)).collect();
+        for (_, number) in &timers {
             self.remove(*number);
         }
-        numbers
+        timers
     }
 
     /// Removes all timers of a service's code, and returns them with their numbers.

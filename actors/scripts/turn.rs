@@ -48,6 +48,8 @@ pub(super) struct Turn {
     /// The shipper on whose account a message waits here, or [`NOBODY`].
     waits_here: AtomicU64,
     abandoned: AtomicBool,
+    /// The number of the turn that must be stopped, or 0.
+    interrupted: AtomicU64,
     /// The thread of the watchdog, if there is one, and whether it sleeps.
     watchdog: OnceLock<Thread>,
     watchdog_sleeps: AtomicBool,
@@ -66,6 +68,7 @@ impl Default for Turn {
             node_waits: AtomicBool::new(false),
             waits_here: number(NOBODY),
             abandoned: AtomicBool::new(false),
+            interrupted: number(0),
             watchdog: OnceLock::new(),
             watchdog_sleeps: AtomicBool::new(false),
         }
@@ -148,6 +151,19 @@ impl Turn {
     pub(super) fn is_awaited(&self) -> bool {
         let (here, running) = (self.waits_here.load(Ordering::Acquire), self.shipper.load(Ordering::Acquire));
         running != NOBODY && (self.node_waits.load(Ordering::Acquire) || (here != NOBODY && here != running))
+    }
+
+    /// Makes the engine stop the code that runs now, if code runs.
+    pub(super) fn interrupt(&self) {
+        if let Some(running) = self.running() {
+            self.interrupted.store(running.number, Ordering::Release);
+        }
+    }
+
+    /// Returns whether the code that runs now must be stopped.
+    pub(super) fn is_interrupted(&self) -> bool {
+        let interrupted = self.interrupted.load(Ordering::Acquire);
+        interrupted != 0 && interrupted == self.begun.load(Ordering::Acquire)
     }
 
     /// Makes the engine stop its code at the next interrupt.

@@ -9,8 +9,10 @@ use chinwag_protocol::{
 };
 use futures_util::future::LocalBoxFuture;
 
-use super::{directory::Change, entry::Scripts, host::Host, process::EngineStarter, settings::ScriptSettings};
-use crate::{arguments::message_and_remote, clock::Clock, request::Origin, transport::Transport};
+use super::{directory::Change, entry::Scripts, host::Host, settings::ScriptSettings};
+use crate::{
+    arguments::message_and_remote, clock::Clock, launcher::EngineStarter, request::Origin, transport::Transport,
+};
 
 /// Runs one function while there is no node, so that a node that could not start can tell its parent. All that the
 /// function can call is `distribution.local.comm.send`, which goes straight to the transport. Returns when no timer or

@@ -21,12 +21,14 @@ use chinwag_protocol::{
 ///
 /// ```
 /// use chinwag_actors::settings::{MembershipSettings, Settings};
-/// let membership = MembershipSettings { seeds: vec!["127.0.0.1:8080".parse()?], ..MembershipSettings::default() };
-/// let settings = Settings { membership, ..Settings::default() };
+/// let mut membership = MembershipSettings::default();
+/// membership.seeds.push("127.0.0.1:8080".parse()?);
+/// let settings = Settings::from(membership);
 /// # assert!(settings.membership.on);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MembershipSettings {
     /// Whether the node takes part. If it does not, it probes no peer, sets no timer and holds no view; other members see that
     /// it is alive, as they see it of any node that answers calls.

@@ -3,22 +3,32 @@
 //! ```text
 //! repl    a line -> Node::evaluate -> its result; the output of console.log appears between the lines
 //! run     a file -> Node::evaluate -> until nothing is pending, or the node is stopped
+//!
+//! keyboard, piped --Ask--> prompt --Script--> the node
 //! ```
 //!
 //! Both provide what shipped code can use, and the bare names `local`, `gossip`, `id` and `createRPC`. With `--connect`
 //! the code runs in this program, on a node that only listens for callbacks, and every service that it names is the
 //! other node's.
 
+mod asking;
+mod commands;
 mod errors;
+mod keyboard;
 mod names;
+mod piped;
 mod prompt;
+mod terminal;
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{io::Read as _, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
-use chinwag::{Config, ErrorKind, Node, NodeAddr, protocol::call::MAX_DEADLINE};
+use chinwag::{Config, Node, NodeAddr, Script, actors::scripts::ConsoleLevel, protocol::call::MAX_DEADLINE};
 use clap::Args;
 
-use self::errors::{READER_TIMEOUT, uncaught};
+use self::{
+    errors::{READER_TIMEOUT, ended_with_its_node, uncaught},
+    prompt::Prompt,
+};
 use crate::{
     args::NodeArgs,
     ending::{Ended, Ending, fail},
@@ -44,7 +54,7 @@ pub(super) struct ReplArgs {
 /// The arguments of `run`.
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
-    /// Script to run
+    /// Script to run; - reads it from standard input
     file: PathBuf,
     /// Use the services of a running node
     #[arg(long, value_name = "HOST:PORT")]
@@ -58,7 +68,7 @@ async fn start(
     args: NodeArgs,
     connect: Option<&NodeAddr>,
     outputs: &Outputs,
-    console: impl Fn(log::Level, &str) + Send + Sync + 'static,
+    console: impl Fn(ConsoleLevel, &str) + Send + Sync + 'static,
 ) -> Result<Node, String> {
     let mut config: Config = node::configuration(args).map_err(|why| typed::explained(&why))?;
     if !config.settings.scripts.enabled {
@@ -96,12 +106,25 @@ fn patient(node: &Node) -> chinwag::actors::handle::NodeHandle {
     node.with_deadline(MAX_DEADLINE)
 }
 
+/// Reads a file, or standard input under the name that Node.js gives it.
+fn read_script(file: &std::path::Path) -> std::io::Result<Script> {
+    if file.as_os_str() != "-" {
+        return Ok(Script::named(file.display().to_string(), std::fs::read_to_string(file)?));
+    }
+    let mut source = String::new();
+    std::io::stdin().lock().read_to_string(&mut source)?;
+    Ok(Script::named("[stdin]", source))
+}
+
 /// Runs a script until nothing is pending, or until its node is stopped.
 pub(super) async fn run(mut args: RunArgs, outputs: &Outputs) -> Ended {
     raise_file_limit();
     let mut ending = Ending::listen();
-    let source = match std::fs::read_to_string(&args.file) {
-        Ok(source) => source,
+    if args.file.as_os_str() == "-" && args.node.config.as_deref() == Some("-") {
+        return fail(&"the script is read from standard input; pass --config as text").into();
+    }
+    let script = match read_script(&args.file) {
+        Ok(script) => script,
         Err(why) => return fail(&format!("{}: {why}", args.file.display())).into(),
     };
     if let Err(why) = node::read_config(&mut args.node, false) {
@@ -109,8 +132,8 @@ pub(super) async fn run(mut args: RunArgs, outputs: &Outputs) -> Ended {
     }
     let (out, err) = (outputs.out.clone(), outputs.err.clone());
     // This runs on the engine's thread, which may wait: the output of the script is what the user wants.
-    let console = move |level: log::Level, line: &str| {
-        let output = if matches!(level, log::Level::Error | log::Level::Warn) { &err } else { &out };
+    let console = move |level: ConsoleLevel, line: &str| {
+        let output = if matches!(level, ConsoleLevel::Error | ConsoleLevel::Warn) { &err } else { &out };
         output.wait_and_push(format!("{line}\n"), READER_TIMEOUT);
     };
     let node = match start(args.node, args.connect.as_ref(), outputs, console).await {
@@ -118,7 +141,7 @@ pub(super) async fn run(mut args: RunArgs, outputs: &Outputs) -> Ended {
         Err(why) => return fail(&why).into(),
     };
     let whole = async {
-        patient(&node).evaluate(source).await?;
+        patient(&node).evaluate(script).await?;
         match node.handle().scripts_idle().await? {
             None => Ok(()),
             Some(uncaught) => Err(uncaught),
@@ -131,11 +154,12 @@ pub(super) async fn run(mut args: RunArgs, outputs: &Outputs) -> Ended {
         () = node.stopped() => (Ok(()), None),
         cause = ending.wanted() => (Ok(()), Some(cause)),
     };
+    let has_ended_with_it = outcome.as_ref().is_err_and(|why| ended_with_its_node(why, node.handle()));
     node.stop().await;
     match (outcome, cause) {
         (_, Some(cause)) => Ended::By(cause),
         (Ok(()), None) => ExitCode::SUCCESS.into(),
-        (Err(why), None) if why.kind == ErrorKind::Stopping => ExitCode::SUCCESS.into(),
+        (Err(_), None) if has_ended_with_it => ExitCode::SUCCESS.into(),
         (Err(why), None) => {
             outputs.err.line(format_args!("Uncaught {}", uncaught(&why)));
             ExitCode::FAILURE.into()
@@ -150,30 +174,38 @@ pub(super) async fn repl(args: ReplArgs, outputs: &Outputs) -> Ended {
     if args.node.config.as_deref() == Some("-") {
         return fail(&"a prompt reads standard input; pass --config as text").into();
     }
-    let lines = match prompt::Lines::open(outputs.out.clone()) {
-        Ok(lines) => lines,
-        Err(why) => return fail(&why).into(),
-    };
-    let node = match start(args.node, args.connect.as_ref(), outputs, lines.console()).await {
+    let prompt = Prompt::new(outputs);
+    let node = match start(args.node, args.connect.as_ref(), outputs, prompt.console()).await {
         Ok(node) => node,
         Err(why) => return fail(&why).into(),
     };
     let sid = args.connect.as_ref().map_or_else(|| node.sid(), NodeAddr::sid);
-    let typed = async {
-        lines.serve(&patient(&node), &format!("{sid}> ")).await;
-        if !lines.by_hand() {
+    let mut typed = std::pin::pin!(async {
+        let is_finished = match prompt.serve(&patient(&node), format!("{sid}> ")).await {
+            Ok(is_finished) => is_finished,
+            Err(why) => return fail(&why),
+        };
+        if !prompt.by_hand() {
             // Piped input is done when its callbacks are done. An error of a callback is shown like any other.
             if let Ok(Some(why)) = node.handle().scripts_idle().await {
                 outputs.err.line(format_args!("Uncaught {}", uncaught(&why)));
             }
         }
+        if is_finished { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    });
+    let ended = loop {
+        tokio::select! {
+            biased;
+            code = &mut typed => break code.into(),
+            () = node.stopped() => break ExitCode::SUCCESS.into(),
+            cause = ending.wanted() => {
+                if !(cause.is_interrupt() && prompt.interrupt()) {
+                    break Ended::By(cause);
+                }
+            }
+        }
     };
-    let ended = tokio::select! {
-        biased;
-        () = typed => ExitCode::SUCCESS.into(),
-        () = node.stopped() => ExitCode::SUCCESS.into(),
-        cause = ending.wanted() => Ended::By(cause),
-    };
+    prompt.leave();
     node.stop().await;
     ended
 }

@@ -1,70 +1,57 @@
-//! The prompt: reads lines that are typed or piped in, and shows their results and other output.
+//! The prompt: runs lines that are typed or piped in, one after another, and shows their results and other output.
 //!
-//! The line editor blocks, so it has its own thread. It sends a line to the node and receives the result before it
-//! reads the next one. Output of shipped code replaces the prompt, and the prompt follows below. (The editor's own
-//! printer is not used: with it, the editor waits for the next key although several have been typed ahead.)
+//! Reading blocks, so the reader has a thread of its own. It sends a line to the node and receives the result before it
+//! reads the next one.
 
 use std::{
     io::IsTerminal,
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
-use chinwag::{Output, actors::handle::NodeHandle};
-use rustyline::{
-    Completer, CompletionType, Config, Editor, Helper, Highlighter, Hinter, Validator,
-    completion::Completer as Completing, error::ReadlineError, history::DefaultHistory,
-    validate::MatchingBracketValidator,
+use chinwag::{
+    Script,
+    actors::{handle::NodeHandle, scripts::ConsoleLevel},
 };
-use tokio::sync::{mpsc, oneshot};
+use futures_util::FutureExt as _;
+use tokio::sync::{Notify, mpsc};
 
-use super::errors::{READER_TIMEOUT, uncaught};
+use super::{
+    asking::{Ask, Asking},
+    errors::{READER_TIMEOUT, ended_with_its_node, uncaught},
+    keyboard::Keyboard,
+    piped,
+    terminal::Terminal,
+};
+use crate::outputs::Outputs;
 
-/// The number of lines in the history.
-const HISTORY: usize = 1_000;
+/// How long the code of getters may run for a completion.
+const COMPLETION: Duration = Duration::from_secs(2);
 
-/// A request of the editor to the node.
-enum Ask {
-    /// Runs a line. The answer says that the next line may be read.
-    Run(String, oneshot::Sender<()>),
-    /// Asks for the names that can follow a dotted path.
-    Names(String, std::sync::mpsc::Sender<Vec<String>>),
-}
-
-/// The source of lines.
-pub(super) struct Lines {
+/// The prompt.
+pub(super) struct Prompt {
     by_hand: bool,
-    out: Output,
-    _terminal: Terminal,
-    shown: Arc<Mutex<Option<String>>>,
-    editor: Mutex<Option<Editor<Completion, DefaultHistory>>>,
-    asks: Mutex<Option<mpsc::UnboundedReceiver<Ask>>>,
-    asking: mpsc::UnboundedSender<Ask>,
+    outputs: Outputs,
+    terminal: Mutex<Option<Terminal>>,
+    /// Whether the node does something for the reader, which Ctrl-C stops.
+    is_busy: AtomicBool,
+    interrupted: Notify,
 }
 
-impl Lines {
+impl Prompt {
     /// Prepares to read standard input.
-    pub(super) fn open(out: Output) -> rustyline::Result<Lines> {
+    pub(super) fn new(outputs: &Outputs) -> Prompt {
         let by_hand = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
-        let terminal = Terminal::remember(by_hand);
-        let (asking, asks) = mpsc::unbounded_channel();
-        let config = Config::builder().max_history_size(HISTORY)?.auto_add_history(true);
-        let config = config.completion_type(CompletionType::List).build();
-        let mut editor = Editor::with_config(config)?;
-        editor.set_helper(Some(Completion { brackets: MatchingBracketValidator::new(), names: Names(asking.clone()) }));
-        if let Some(file) = history().filter(|_| by_hand) {
-            // there is no file the first time
-            let _ = editor.load_history(&file);
-        }
-        Ok(Lines {
+        Prompt {
             by_hand,
-            out,
-            _terminal: terminal,
-            shown: Arc::default(),
-            editor: Mutex::new(Some(editor)),
-            asks: Mutex::new(Some(asks)),
-            asking,
-        })
+            outputs: outputs.clone(),
+            terminal: Mutex::new(Some(Terminal::remember(by_hand))),
+            is_busy: AtomicBool::new(false),
+            interrupted: Notify::new(),
+        }
     }
 
     /// Whether a person types the lines.
@@ -72,181 +59,113 @@ impl Lines {
         self.by_hand
     }
 
-    /// A function that shows what shipped code prints.
-    pub(super) fn console(&self) -> impl Fn(log::Level, &str) + Send + Sync + 'static {
-        let (shown, out) = (self.shown.clone(), self.out.clone());
-        move |_, line| {
-            let text = match &*shown.lock().unwrap_or_else(PoisonError::into_inner) {
-                None => format!("{line}\n"),
-                Some(prompt) => format!("\r\x1b[K{line}\n{prompt}"),
-            };
-            out.wait_and_push(text, READER_TIMEOUT);
-        }
+    /// A function that shows what scripts print.
+    pub(super) fn console(&self) -> impl Fn(ConsoleLevel, &str) + Send + Sync + 'static {
+        let out = self.outputs.out.clone();
+        move |_, line| out.wait_and_push(format!("{line}\n"), READER_TIMEOUT)
     }
 
-    /// Runs each line on the node, until there are no more.
-    pub(super) async fn serve(&self, node: &NodeHandle, prompt: &str) {
-        let take = |slot: &Mutex<Option<_>>| slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let editor = self.editor.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let (Some(editor), Some(mut asks)) = (editor, take(&self.asks)) else { return };
-        let (asking, out) = (self.asking.clone(), self.out.clone());
-        let (prompt, shown) = (if self.by_hand { prompt.to_owned() } else { String::new() }, self.shown.clone());
-        let reading = std::thread::spawn(move || read(editor, &prompt, &shown, &asking, &out));
-        let mut finished = std::pin::pin!(async {
-            while !reading.is_finished() {
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-            }
-        });
-        loop {
-            let ask = tokio::select! {
-                biased;
-                ask = asks.recv() => ask,
-                () = &mut finished => None,
-            };
+    /// Stops what the node does for the reader. Returns false if it does nothing.
+    pub(super) fn interrupt(&self) -> bool {
+        let is_busy = self.by_hand && self.is_busy.load(Ordering::Acquire);
+        if is_busy {
+            self.interrupted.notify_one();
+        }
+        is_busy
+    }
+
+    /// Runs each line on the node, until there are no more. Returns false if the last one was unfinished.
+    pub(super) async fn serve(&self, node: &NodeHandle, prompt: String) -> Result<bool, String> {
+        let (asking, mut asks) = Asking::channel();
+        let reading = if self.by_hand {
+            let keyboard = Keyboard::open(prompt, self.outputs.clone(), asking).map_err(|why| why.to_string())?;
+            std::thread::spawn(move || {
+                keyboard.serve();
+                true
+            })
+        } else {
+            let out = self.outputs.out.clone();
+            std::thread::spawn(move || piped::serve(&asking, &out))
+        };
+        self.answer(node, &mut asks).await;
+        // the thread has dropped its side of the channel
+        reading.join().map_err(|_| "the reader of lines panicked".to_owned())
+    }
+
+    async fn answer(&self, node: &NodeHandle, asks: &mut mpsc::UnboundedReceiver<Ask>) {
+        let mut number = 0;
+        while let Some(ask) = asks.recv().await {
             match ask {
-                None => return,
-                Some(Ask::Run(line, done)) => {
-                    match node.evaluate(line).await {
-                        Ok(shown) if self.by_hand || shown != "undefined" => self.out.line(shown),
+                Ask::Run(line, done) => {
+                    number += 1;
+                    let ran = self.interruptible(node, node.evaluate(Script::line(number, line))).await;
+                    let is_done = ran.is_ok();
+                    match ran {
+                        Ok(shown) if self.by_hand || shown != "undefined" => self.outputs.out.line(shown),
                         Ok(_) => {}
-                        Err(why) => self.out.line(format_args!("Uncaught {}", uncaught(&why))),
+                        Err(why) if ended_with_its_node(&why, node) => {}
+                        Err(why) => self.outputs.out.line(format_args!("Uncaught {}", uncaught(&why))),
                     }
-                    // the editor waits for this
-                    let _ = done.send(());
+                    // the reader waits for this
+                    let _ = done.send(is_done);
                 }
-                Some(Ask::Names(path, tell)) => {
-                    let _ = tell.send(names(node, &path).await);
+                Ask::Names(path, tell) => {
+                    let _ = tell.send(self.interruptible(node, names(node, &path)).await);
+                }
+                Ask::Interrupt => {
+                    // a node that is gone runs nothing
+                    let _ = node.interrupt_scripts().await;
                 }
             }
         }
     }
-}
 
-/// The settings of the terminal, which are restored at the end: the program may end while the editor waits for a key.
-struct Terminal {
-    #[cfg(unix)]
-    settings: Option<nix::sys::termios::Termios>,
-}
-
-impl Terminal {
-    fn remember(by_hand: bool) -> Terminal {
-        #[cfg(not(unix))]
-        let _ = by_hand;
-        Terminal {
-            #[cfg(unix)]
-            settings: by_hand.then(|| nix::sys::termios::tcgetattr(std::io::stdin()).ok()).flatten(),
-        }
-    }
-}
-
-#[cfg(unix)]
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        use nix::sys::termios::{SetArg, tcsetattr};
-        if let Some(settings) = &self.settings {
-            // a terminal that is gone needs no settings
-            let _ = tcsetattr(std::io::stdin(), SetArg::TCSANOW, settings);
-        }
-    }
-}
-
-/// The file of the history.
-fn history() -> Option<PathBuf> {
-    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
-    let state = state.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state")))?;
-    let folder = state.join("chinwag");
-    std::fs::create_dir_all(&folder).ok()?;
-    Some(folder.join("history"))
-}
-
-/// The editor's thread.
-fn read(
-    mut editor: Editor<Completion, DefaultHistory>,
-    prompt: &str,
-    shown: &Mutex<Option<String>>,
-    asking: &mpsc::UnboundedSender<Ask>,
-    out: &Output,
-) {
-    let by_hand = !prompt.is_empty();
-    let show = |prompt: Option<&str>| {
-        *shown.lock().unwrap_or_else(PoisonError::into_inner) = prompt.filter(|_| by_hand).map(str::to_owned);
-    };
-    loop {
-        // the editor writes the prompt directly, below the previous output
-        out.flush_within(READER_TIMEOUT);
-        show(Some(prompt));
-        let read = editor.readline(prompt);
-        show(None);
-        let line = match read {
-            Ok(line) => line,
-            // Ctrl-C empties the line, and Ctrl-D ends the input
-            Err(ReadlineError::Interrupted) => continue,
-            Err(_) => break,
+    /// Waits for what runs on the node. Ctrl-C stops it.
+    async fn interruptible<T>(&self, node: &NodeHandle, running: impl Future<Output = T>) -> T {
+        // an interrupt that came too late for the last line is not meant for this one
+        let _ = self.interrupted.notified().now_or_never();
+        self.is_busy.store(true, Ordering::Release);
+        let mut running = std::pin::pin!(running);
+        let value = loop {
+            tokio::select! {
+                biased;
+                value = &mut running => break value,
+                () = self.interrupted.notified() => {
+                    // the error of a node that is gone is that of what runs on it
+                    let _ = node.interrupt_scripts().await;
+                }
+            }
         };
-        match line.trim() {
-            "" => continue,
-            ".exit" => break,
-            _ => {}
-        }
-        let (done, ran) = oneshot::channel();
-        if asking.send(Ask::Run(line, done)).is_err() || ran.blocking_recv().is_err() {
-            break;
-        }
+        self.is_busy.store(false, Ordering::Release);
+        value
     }
-    if let Some(file) = history().filter(|_| by_hand) {
-        // a history that cannot be saved is lost
-        let _ = editor.save_history(&file);
+
+    /// Returns the terminal to the shell, although the reader may still wait for a key.
+    pub(super) fn leave(&self) {
+        self.terminal.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if self.outputs.screen.rests().is_some() {
+            // the line that was not finished remains visible, and pasted text is not marked any more
+            self.outputs.out.push("\x1b[?2004l\n");
+        }
     }
 }
 
-/// The names of an object's properties, its own and inherited ones.
+/// Returns the names of an object's properties, its own and inherited ones.
 async fn names(node: &NodeHandle, path: &str) -> Vec<String> {
+    // the function's own names begin with underscores, because the path may name anything else
     let source = format!(
-        "(() => {{ const names = new Set(); try {{ for (let o = Object({path}); o != null; o = Object.getPrototypeOf(o)) \
-         for (const name of Object.getOwnPropertyNames(o)) names.add(name); }} catch {{}} return [...names].join(' '); }})()"
+        "(() => {{ const __names = new Set(); try {{ \
+         for (let __of = Object({path}); __of != null; __of = Object.getPrototypeOf(__of)) \
+         for (const __name of Object.getOwnPropertyNames(__of)) __names.add(__name); \
+         }} catch {{}} return [...__names].join(' '); }})()"
     );
-    let shown = node.evaluate(source).await.unwrap_or_default();
-    shown.trim_matches(['\'', '"', '`']).split(' ').filter(|name| !name.is_empty()).map(str::to_owned).collect()
-}
-
-/// Completes names by asking the node, and continues a line until its brackets are closed.
-#[derive(Completer, Helper, Highlighter, Hinter, Validator)]
-struct Completion {
-    #[rustyline(Validator)]
-    brackets: MatchingBracketValidator,
-    #[rustyline(Completer)]
-    names: Names,
-}
-
-struct Names(mpsc::UnboundedSender<Ask>);
-
-impl Completing for Names {
-    type Candidate = String;
-
-    fn complete(
-        &self,
-        line: &str,
-        position: usize,
-        _: &rustyline::Context<'_>,
-    ) -> rustyline::Result<(usize, Vec<String>)> {
-        let typed = &line[..position];
-        // a dotted path of names: evaluating it runs no other code
-        let start = typed
-            .rfind(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '$' | '.')))
-            .map_or(0, |at| at + typed[at..].chars().next().map_or(1, char::len_utf8));
-        let path = &typed[start..];
-        let (object, prefix, at) = match path.rfind('.') {
-            Some(dot) => (&path[..dot], &path[dot + 1..], start + dot + 1),
-            None => ("globalThis", path, start),
-        };
-        let (tell, told) = std::sync::mpsc::channel();
-        if self.0.send(Ask::Names(object.to_owned(), tell)).is_err() {
-            return Ok((position, Vec::new()));
+    let shown = match tokio::time::timeout(COMPLETION, node.evaluate(source)).await {
+        Ok(shown) => shown.unwrap_or_default(),
+        Err(_) => {
+            // a node that is gone runs nothing
+            let _ = node.interrupt_scripts().await;
+            String::new()
         }
-        let mut names = told.recv().unwrap_or_default();
-        // hidden names of the language are offered only for a prefix of two underscores
-        names.retain(|name| name.starts_with(prefix) && (prefix.starts_with("__") || !name.starts_with("__")));
-        names.sort();
-        Ok((at, names))
-    }
+    };
+    shown.trim_matches(['\'', '"', '`']).split(' ').filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }

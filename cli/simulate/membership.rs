@@ -10,10 +10,11 @@ use chinwag_simulation::{
     membership::{Figures, Progress, Removal, Report, Run, Times},
     spread::Percentiles,
 };
-use plotters::{element::DashedPathElement, prelude::*};
+use plotters::prelude::*;
 
 use super::{
     args::SimulateArgs,
+    frame::{Line, Plot, Stroke},
     output::{SimulateError, json, print, progress},
     table::{number, two_columns, width},
 };
@@ -143,12 +144,6 @@ fn table(report: &Report) -> String {
     two_columns(rows, width())
 }
 
-/// The error of the drawing library.
-type DrawingError = DrawingAreaErrorKind<<SVGBackend<'static> as DrawingBackend>::ErrorType>;
-
-/// A line of the plot: seconds since the kill, and the share of kills.
-type Line = Vec<(f64, f64)>;
-
 /// The share of kills whose victim was removed by each time, as steps.
 fn steps(times: impl Iterator<Item = Duration>, kills: usize, longest: f64) -> Line {
     let mut times: Vec<f64> = times.map(|time| time.as_secs_f64()).collect();
@@ -162,7 +157,7 @@ fn steps(times: impl Iterator<Item = Duration>, kills: usize, longest: f64) -> L
     line
 }
 
-/// A plot of how soon the victims were removed, as SVG. Its lines are black and differ in their strokes, as for rumors.
+/// A plot of how soon the victims were removed, as SVG.
 ///
 /// # Errors
 /// The error of the drawing library.
@@ -185,52 +180,19 @@ fn draw(figures: &Figures, removals: &[Removal]) -> Result<String, String> {
     }
     let first = steps(removals.iter().filter_map(|removal| removal.first), removals.len(), longest);
     let last = steps(removals.iter().filter_map(|removal| removal.last), removals.len(), longest);
-    let mut svg = String::new();
-    picture(&mut svg, &title, &details, (first, last), longest).map_err(|why| why.to_string())?;
-    Ok(svg)
-}
-
-fn picture(
-    svg: &mut String,
-    title: &str,
-    details: &str,
-    (first, last): (Line, Line),
-    longest: f64,
-) -> Result<(), DrawingError> {
-    /// The height of the key below the plot.
-    const KEY: u32 = 44;
-    let size = (900, 600);
-    let root = SVGBackend::with_string(svg, size).into_drawing_area();
-    root.fill(&WHITE)?;
-    let (above, below) = root
-        .titled(title, ("sans-serif", 20))?
-        .titled(details, ("sans-serif", 14))?
-        .split_vertically(size.1 - KEY - 48);
-    let mut chart = ChartBuilder::on(&above)
-        .margin(16)
-        .margin_right(32)
-        .x_label_area_size(44)
-        .y_label_area_size(56)
-        .build_cartesian_2d(0.0..longest, 0.0..1.02)?;
-    chart
-        .configure_mesh()
-        .light_line_style(WHITE)
-        .bold_line_style(BLACK.mix(0.1))
-        .x_desc("seconds since the kill")
-        .y_desc("share of kills")
-        .y_label_formatter(&|share| format!("{:.0}%", share * 100.0))
-        .x_label_formatter(&|at| format!("{}", (at * 100.0).round() / 100.0))
-        .label_style(("sans-serif", 14))
-        .draw()?;
-    let stroke = BLACK.stroke_width(2);
-    chart.draw_series(LineSeries::new(first, stroke))?;
-    chart.draw_series(DashedLineSeries::new(last, 8, 5, stroke))?;
-    let says = |x: i32, text: &'static str| Text::new(text, (x + 36, 14), ("sans-serif", 14));
-    let line = |x: i32| [(x, 20), (x + 28, 20)];
-    let places = [72, 392];
-    below.draw(&PathElement::new(line(places[0]), stroke))?;
-    below.draw(&says(places[0], "the first node has removed the victim"))?;
-    below.draw(&DashedPathElement::new(line(places[1]), 8, 5, stroke))?;
-    below.draw(&says(places[1], "the last living node has removed it"))?;
-    root.present()
+    let thick = BLACK.stroke_width(2);
+    let (solid, dashed) = (Stroke::Solid(thick), Stroke::Dashed(8, 5, thick));
+    let plot = Plot {
+        title,
+        details,
+        times: "seconds since the kill".to_owned(),
+        precision: 100.0,
+        shares: "share of kills",
+        lines: vec![(first, solid), (last, dashed)],
+        key: vec![
+            (72, "the first node has removed the victim".to_owned(), solid),
+            (392, "the last living node has removed it".to_owned(), dashed),
+        ],
+    };
+    plot.draw(0.0..longest)
 }

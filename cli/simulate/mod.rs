@@ -4,6 +4,7 @@
 //! do not depend on the number of cores.
 
 mod args;
+mod frame;
 mod membership;
 mod output;
 mod parallel;

@@ -1,17 +1,17 @@
-//! A plot of how a rumor spread. Its lines are black and differ in their strokes, so that no printer loses them.
+//! A plot of how a rumor spread.
 //!
 //! The time axis is linear if all runs were short. If some runs had to wait for comparisons, a hundred times as long as
 //! the others, it is logarithmic, and shows both.
 
-use super::table::number;
 use chinwag_simulation::{
     spread::{Report, Run, Spread, TICK, TICKS},
     theory,
 };
-use plotters::{
-    coord::ranged1d::{AsRangedCoord, ValueFormatter},
-    element::DashedPathElement,
-    prelude::*,
+use plotters::prelude::*;
+
+use super::{
+    frame::{Line, Plot, Stroke},
+    table::number,
 };
 
 /// The largest number of runs that are drawn. More would be a black area.
@@ -22,29 +22,6 @@ const LINEAR: f64 = 60.0;
 
 /// Where a logarithmic axis begins, in latencies: before the first delivery.
 const SOONEST: f64 = 0.5;
-
-/// A line of the plot: latencies since the send, and the share that has heard the rumor.
-type Line = Vec<(f64, f64)>;
-
-/// The height of the key below the plot.
-const KEY: u32 = 44;
-
-/// The data of the plot.
-struct PlotData {
-    title: String,
-    /// The settings that all runs share.
-    details: String,
-    runs: Vec<Line>,
-    /// Whether some runs are not drawn.
-    some: bool,
-    theory: Line,
-    limit: f64,
-    /// The end of the time axis.
-    longest: f64,
-}
-
-/// The error of the drawing library.
-type DrawingError = DrawingAreaErrorKind<<SVGBackend<'static> as DrawingBackend>::ErrorType>;
 
 /// The plot as SVG.
 ///
@@ -76,75 +53,41 @@ pub(super) fn draw(spread: &Spread, runs: &[Run], report: &Report) -> Result<Str
         number(report.runs, "run"),
         spread.seed
     );
-    let (some, limit) = (runs.len() > MOST_RUNS, theory::limit(fanout as f64, spread.loss));
-    let mut data = PlotData { title, details, runs: lines, some, theory, limit, longest };
-    let mut svg = String::new();
-    let drawn = if longest <= LINEAR {
-        data.draw(&mut svg, 0.0..longest)
-    } else {
+    let limit = theory::limit(fanout as f64, spread.loss);
+    let logarithmic = longest > LINEAR;
+    if logarithmic {
         // a logarithmic axis does not show the start
-        for (at, _) in data.runs.iter_mut().chain([&mut data.theory]).flatten() {
+        for (at, _) in lines.iter_mut().chain([&mut theory]).flatten() {
             *at = at.max(SOONEST);
         }
-        data.draw(&mut svg, (SOONEST..longest).log_scale())
-    };
-    drawn.map_err(|why| why.to_string())?;
-    Ok(svg)
-}
-
-impl PlotData {
-    fn draw<X>(self, svg: &mut String, time: X) -> Result<(), DrawingError>
-    where
-        X: AsRangedCoord<Value = f64>,
-        X::CoordDescType: ValueFormatter<f64>,
-    {
-        let PlotData { title, details, runs: lines, some, theory, limit, longest } = self;
-        let soonest = theory.first().map_or(0.0, |(at, _)| *at);
-        let size = (900, 600);
-        let root = SVGBackend::with_string(svg, size).into_drawing_area();
-        root.fill(&WHITE)?;
-        let (above, below) = root
-            .titled(&title, ("sans-serif", 20))?
-            .titled(&details, ("sans-serif", 14))?
-            .split_vertically(size.1 - KEY - 48);
-        let mut chart = ChartBuilder::on(&above)
-            .margin(16)
-            .margin_right(32)
-            .x_label_area_size(44)
-            .y_label_area_size(56)
-            .build_cartesian_2d(time, 0.0..1.02)?;
-        let axis = if soonest > 0.0 { ", logarithmic; the send is at its left end" } else { "" };
-        chart
-            .configure_mesh()
-            .light_line_style(WHITE)
-            .bold_line_style(BLACK.mix(0.1))
-            .x_desc(format!("one-way latencies since the send{axis}"))
-            .y_desc("share of nodes that have the message")
-            .y_label_formatter(&|share| format!("{:.0}%", share * 100.0))
-            .x_label_formatter(&|at| format!("{}", (at * 10.0).round() / 10.0))
-            .label_style(("sans-serif", 14))
-            .draw()?;
-        let faint = BLACK.mix((6.0 / lines.len().max(1) as f64).clamp(0.12, 0.8));
-        for line in lines {
-            chart.draw_series(LineSeries::new(line, faint.stroke_width(1)))?;
-        }
-        let thick = BLACK.stroke_width(2);
-        chart.draw_series(DashedLineSeries::new(theory, 8, 5, thick))?;
-        chart.draw_series(DashedLineSeries::new([(soonest, limit), (longest, limit)], 2, 4, thick))?;
-        // the key is below the plot, where it covers no line
-        let measured =
-            if some { format!("measured, the first {MOST_RUNS} runs") } else { "measured, each run".to_owned() };
-        let says = |x: i32, text: String| Text::new(text, (x + 36, 14), ("sans-serif", 14));
-        let line = |x: i32| [(x, 20), (x + 28, 20)];
-        let places = [72, 282, 592];
-        below.draw(&PathElement::new(line(places[0]), BLACK.mix(0.5)))?;
-        below.draw(&says(places[0], measured))?;
-        below.draw(&DashedPathElement::new(line(places[1]), 8, 5, thick))?;
-        below.draw(&says(places[1], "theory: a clique, passed on once by each".to_owned()))?;
-        below.draw(&DashedPathElement::new(line(places[2]), 2, 4, thick))?;
-        below.draw(&says(places[2], format!("the fan-out's limit: {:.2}%", limit * 100.0)))?;
-        root.present()
     }
+    let (soonest, axis) = if logarithmic { (SOONEST, ", logarithmic; the send is at its left end") } else { (0.0, "") };
+    let faint = Stroke::Solid(BLACK.mix((6.0 / lines.len().max(1) as f64).clamp(0.12, 0.8)).stroke_width(1));
+    let thick = BLACK.stroke_width(2);
+    let (dashed, dotted) = (Stroke::Dashed(8, 5, thick), Stroke::Dashed(2, 4, thick));
+    let measured = if runs.len() > MOST_RUNS {
+        format!("measured, the first {MOST_RUNS} runs")
+    } else {
+        "measured, each run".to_owned()
+    };
+    let plot = Plot {
+        title,
+        details,
+        times: format!("one-way latencies since the send{axis}"),
+        precision: 10.0,
+        shares: "share of nodes that have the message",
+        lines: lines
+            .into_iter()
+            .map(|line| (line, faint))
+            .chain([(theory, dashed), (vec![(soonest, limit), (longest, limit)], dotted)])
+            .collect(),
+        key: vec![
+            (72, measured, Stroke::Solid(BLACK.mix(0.5).into())),
+            (282, "theory: a clique, passed on once by each".to_owned(), dashed),
+            (592, format!("the fan-out's limit: {:.2}%", limit * 100.0), dotted),
+        ],
+    };
+    if logarithmic { plot.draw((soonest..longest).log_scale()) } else { plot.draw(soonest..longest) }
 }
 
 /// The curve as steps, because nothing happens between two deliveries.

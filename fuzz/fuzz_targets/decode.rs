@@ -4,8 +4,8 @@
 
 use chinwag_protocol::value::Value;
 use chinwag_protocol::wire::{
-    Form, Limits, decode, decode_arguments, decode_pair, decode_plain, encode, encode_arguments,
-    encode_pair,
+    Form, Limits, decode, decode_arguments, decode_pair, decode_plain, encode, encode_arguments, encode_pair,
+    encode_within, encoded_len, encoded_len_within,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -15,6 +15,10 @@ fuzz_target!(|bytes: &[u8]| {
         let text = encode(&value);
         let again = decode(text.as_bytes(), &limits).expect("encoded text can be decoded");
         assert_eq!(encode(&again), text);
+        assert_eq!(encoded_len(&value), text.len());
+        assert_eq!(encoded_len_within(&value, text.len()), Ok(text.len()));
+        assert_eq!(encode_within(&value, text.len()).as_ref(), Ok(&text));
+        assert!(encode_within(&value, text.len() - 1).is_err());
         let _ = value.to_json();
         let _ = value.clone().deserialize::<serde_json::Value>();
         let part = value.extract(&[]).expect("the whole is a part");
@@ -23,14 +27,19 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(value.deserialize::<Value>().map(|value| encode(&value)), Ok(text));
     }
     if let Ok(arguments) = decode_arguments(bytes, &limits) {
-        let text = encode_arguments(&arguments.values);
+        // a value that several arguments share is copied, and references can become longer
+        let mut unbounded = Limits::default();
+        unbounded.written = usize::MAX;
+        let text = encode_arguments(&arguments.values, &unbounded).expect("any length is admitted");
         if let Ok(again) = decode_arguments(&text, &limits) {
             assert_eq!(again.form, Form::Typed);
-            assert_eq!(encode_arguments(&again.values), text);
+            assert_eq!(encode_arguments(&again.values, &unbounded), Ok(text));
         }
     }
     if let Ok((error, value)) = decode_pair(bytes, &limits) {
-        let plain = encode_pair(&error, &value, Form::Plain);
-        decode_plain(&plain, &limits).expect("the plain form is JSON");
+        if let Ok(plain) = encode_pair(&error, &value, Form::Plain, &limits) {
+            assert!(plain.len() <= limits.written);
+            decode_plain(&plain, &limits).expect("the plain form is JSON");
+        }
     }
 });

@@ -6,7 +6,7 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
-use super::native::{BIGINT, DATE, ERROR, FUNCTION, VALUE, key_number};
+use super::native::{BIGINT, DATE, ERROR, FUNCTION, PASSAGE, VALUE, key_number};
 use crate::value::reference::Step;
 use crate::value::walk::{Node, Visit, Walk};
 use crate::value::{ConversionError, Value};
@@ -103,7 +103,7 @@ impl<'de> Deserializer<'de> for Node<'_, '_> {
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Read<V::Value> {
         if name == VALUE {
-            let text = wire::encode(&self.extract()?);
+            let text = wire::encode_within(&self.extract()?, PASSAGE).map_err(ConversionError::custom)?;
             return visitor.visit_newtype_struct(Passage(text.as_bytes()));
         }
         let visit = self.visit()?;

@@ -11,12 +11,16 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use serde::ser::{Serialize, Serializer};
+use serde::ser::{Error as _, Serialize, Serializer};
 
 use crate::value::walk::Walk;
 use crate::value::{Array, BigInt, Date, ErrorValue, Function, Limits, Object, Value, number};
 use crate::wire;
 use crate::wire::plain::Plain;
+
+/// The length of the longest text as which a value passes through a type, in bytes. A message of the largest size that
+/// has no references passes: a million values in plain form take about 70 MB in typed form.
+pub(super) const PASSAGE: usize = 128 << 20;
 
 pub(super) const VALUE: &str = "$chinwag::Value";
 pub(super) const FUNCTION: &str = "$chinwag::Function";
@@ -37,7 +41,8 @@ impl Serialize for Inside<'_> {
         if serializer.is_human_readable() {
             Plain(Walk::new(self.0).node()).serialize(serializer)
         } else {
-            serializer.serialize_bytes(wire::encode(self.0).as_bytes())
+            let text = wire::encode_within(self.0, PASSAGE).map_err(S::Error::custom)?;
+            serializer.serialize_bytes(text.as_bytes())
         }
     }
 }

@@ -351,7 +351,7 @@ proptest! {
         prop_assert_eq!(encoded_len(&arguments[1]), encode(&arguments[1]).len());
         // stored deep inside another value, sent, and taken out by the receiver
         let stored = Object::from_iter([("deep", vec![Value::Null, arguments[1].clone()])]);
-        let sent = encode_arguments(&[Value::Null, stored.into()]);
+        let sent = encode_arguments(&[Value::Null, stored.into()], &Limits::default()).unwrap();
         let received = decode_arguments(&sent, &Limits::default()).unwrap().values;
         let part = received[1].extract(&["deep".into(), 1.into()]).unwrap();
         prop_assert!(is_graph(&part, &graph, second));

@@ -3,6 +3,7 @@
 use crate::{
     identity::{AddrError, NameError},
     value::{ConversionError, ErrorValue, Value},
+    wire::EncodeError,
 };
 
 /// Why a call failed.
@@ -15,7 +16,7 @@ use crate::{
 /// assert_eq!(error.kind.name(), "DeadlineExceeded");
 /// assert_eq!(error.kind.performed(), Performed::Unknown);
 /// ```
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
 #[non_exhaustive]
 pub struct CallError {
@@ -25,6 +26,15 @@ pub struct CallError {
     pub message: String,
     /// Further data about the failure, most often `undefined`.
     pub cause: Value,
+    /// How JavaScript shows what was thrown, with the place in the code, if a script of this node threw it. Not sent.
+    pub shown: Option<Box<str>>,
+}
+
+/// Two errors are equal if what is sent of them is.
+impl PartialEq for CallError {
+    fn eq(&self, other: &CallError) -> bool {
+        (&self.kind, &self.message, &self.cause) == (&other.kind, &other.message, &other.cause)
+    }
 }
 
 /// The kind of a failure. On the wire it is the error's `name`. [`performed`](ErrorKind::performed) says what each
@@ -189,7 +199,7 @@ impl ErrorKind {
 impl CallError {
     /// Creates an error without a cause.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> CallError {
-        CallError { kind, message: message.into(), cause: Value::Undefined }
+        CallError { kind, message: message.into(), cause: Value::Undefined, shown: None }
     }
 
     /// Creates the error for a refused connection: nobody listens at the node's address. As in Node.js, the cause names
@@ -216,6 +226,22 @@ impl CallError {
         }
     }
 
+    /// Creates an error of the name `LimitExceeded`: the call was performed until it needed more than it may have.
+    pub fn limit_exceeded(message: impl Into<String>) -> CallError {
+        CallError::new(ErrorKind::Other("LimitExceeded".to_owned()), message)
+    }
+
+    /// Creates the error for an answer that cannot be written. The call was performed, and its service is at fault.
+    pub fn unwritten_answer(why: &EncodeError) -> CallError {
+        CallError::limit_exceeded(format!("the call was performed, and its answer cannot be sent: {why}"))
+    }
+
+    /// Creates the error for arguments that cannot be written. Nothing was sent, and the caller is at fault.
+    pub fn unwritten_arguments(call: impl std::fmt::Display, why: &EncodeError) -> CallError {
+        let message = format!("{call} was not called, because an argument is too large: {why}");
+        CallError::new(ErrorKind::BadArgument, message)
+    }
+
     /// Creates an error of a service's own, like JavaScript's `new Error(message)`.
     pub fn other(message: impl Into<String>) -> CallError {
         CallError::new(ErrorKind::Other("Error".to_owned()), message)
@@ -225,6 +251,13 @@ impl CallError {
     #[must_use]
     pub fn caused_by(mut self, cause: Value) -> CallError {
         self.cause = cause;
+        self
+    }
+
+    /// Returns the error with the text by which JavaScript shows it.
+    #[must_use]
+    pub fn shown_as(mut self, shown: impl Into<Box<str>>) -> CallError {
+        self.shown = Some(shown.into());
         self
     }
 
@@ -239,14 +272,14 @@ impl CallError {
         match value {
             Value::Error(error) => {
                 let ErrorValue { name, message, cause } = *error;
-                CallError { kind: ErrorKind::of_name(&name), message, cause }
+                CallError::new(ErrorKind::of_name(&name), message).caused_by(cause)
             }
             Value::String(text) => CallError::other(text),
             // an error in plain JSON
             Value::Object(object) if object.get("message").and_then(Value::as_str).is_some() => {
                 let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or("Error").to_owned();
                 let cause = object.get("cause").filter(|cause| !cause.is_nullish()).cloned().unwrap_or_default();
-                CallError { kind: ErrorKind::of_name(&text("name")), message: text("message"), cause }
+                CallError::new(ErrorKind::of_name(&text("name")), text("message")).caused_by(cause)
             }
             other => {
                 let message = format!("failed with {}", other.type_name());

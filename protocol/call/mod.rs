@@ -99,11 +99,12 @@ impl std::fmt::Display for Call {
 /// use chinwag_protocol::call::CallContext;
 /// use std::time::Duration;
 ///
-/// let context = CallContext::default();
+/// let context = CallContext::new(Duration::from_secs(3));
 /// let nested = context.nested(Duration::from_secs(2)).unwrap();
 /// assert_eq!((nested.depth, nested.time_left), (1, Duration::from_secs(2)));
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct CallContext {
     /// How much longer the caller waits. A relay passes on the time that is left.
     pub time_left: Duration,
@@ -120,11 +121,16 @@ pub struct CallContext {
 
 impl Default for CallContext {
     fn default() -> CallContext {
-        CallContext { time_left: DEFAULT_DEADLINE, depth: 0, request: None, outside: false, peer: None }
+        CallContext::new(DEFAULT_DEADLINE)
     }
 }
 
 impl CallContext {
+    /// Creates the context of a call of this program, which serves no other call and has no request id.
+    pub fn new(time_left: Duration) -> CallContext {
+        CallContext { time_left, depth: 0, request: None, outside: false, peer: None }
+    }
+
     /// Creates the context of a call that serves this one and may take `time_left`.
     ///
     /// # Errors

@@ -15,16 +15,17 @@
 #[path = "../tests/swim_world/mod.rs"]
 mod swim_world;
 
+use std::num::ParseIntError;
 use std::time::Duration;
 
 use chinwag_protocol::swim::{MemberEvent, Status, SwimConfig};
 use rand::{RngExt, SeedableRng, seq::index};
 use swim_world::{Network, World};
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), ParseIntError> {
     let mut given = std::env::args().skip(1);
+    let n: u32 = given.next().map_or(Ok(100), |text| text.parse())?;
     let mut argument = |default: u64| given.next().map_or(Ok(default), |text| text.parse());
-    let n = u32::try_from(argument(100)?)?;
     let loss = argument(0)? as f64 / 100.0;
     let (periods, seed, kills, pauses) = (argument(0)?, argument(1)?, argument(100)?, argument(0)? > 0);
     let mut chance = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
@@ -40,7 +41,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for passed in 0..periods {
         if pauses && passed % 5 == 0 {
             for peer in index::sample(&mut chance, n as usize, n.div_ceil(10) as usize) {
-                world.stop(u32::try_from(peer)?, period);
+                world.stop(peer as u32, period);
             }
         }
         world.run(period);

@@ -18,10 +18,13 @@ use std::process::ExitCode;
 use chinwag_protocol::fanout::Fanout;
 use chinwag_protocol::rumor::GossipConfig;
 
-#[path = "../tests/spreading/model.rs"]
-mod model;
+#[path = "../tests/spreading/figures.rs"]
+mod figures;
+#[allow(dead_code, reason = "the tests use the rest")]
+#[path = "../tests/spreading/network.rs"]
+mod network;
 
-use model::{Scenario, Summary, summarize};
+use figures::{Scenario, Summary, summarize};
 
 fn main() -> ExitCode {
     match run(std::env::args().skip(1)) {

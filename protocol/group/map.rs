@@ -9,9 +9,18 @@ use super::members::{Group, MAX_MEMBERS, is_sid_of};
 use super::sharing::{Change, Sharing};
 use crate::call::{CallError, ErrorKind};
 use crate::identity::{Gid, Nid, NodeAddr, SID_DIGITS, Sid};
+use crate::value::Object;
 
 /// The most groups of a node. A guess: enough for one group per user, and few enough to hold.
 pub const MAX_GROUPS: usize = 4_096;
+
+/// The most memory that the options of one group take together with the further keys of its nodes, in bytes. A guess:
+/// a message of the largest size, or a key with a short function for each of twenty thousand nodes.
+pub const MAX_OPTION_BYTES: usize = 8 << 20;
+
+/// The most memory that the options and further keys of all groups take together, in bytes. A guess. The nodes of a group
+/// are also in `all`, so their keys count twice.
+pub const MAX_TOTAL_OPTION_BYTES: usize = 64 << 20;
 
 /// A group of a node.
 #[derive(Clone, Debug)]
@@ -20,6 +29,12 @@ pub struct Entry {
     pub members: Arc<Group>,
     /// The configuration that the group was put with. Each put creates a new one, even if it is equal.
     pub config: Arc<GroupConfig>,
+}
+
+impl Entry {
+    fn option_bytes(&self) -> usize {
+        option_bytes(&self.config) + self.members.extra_bytes()
+    }
 }
 
 /// A node's map from names to groups.
@@ -95,13 +110,25 @@ impl Groups {
     /// set.
     ///
     /// # Errors
-    /// [`ErrorKind::Reserved`] for `local`, and [`ErrorKind::Busy`] past [`MAX_GROUPS`]. Nothing has changed then.
+    /// [`ErrorKind::Reserved`] for `local`, `node` and `util`, [`ErrorKind::BadArgument`] past [`MAX_OPTION_BYTES`], and
+    /// [`ErrorKind::Busy`] past [`MAX_GROUPS`] or [`MAX_TOTAL_OPTION_BYTES`]. Nothing has changed then.
     pub fn put(&mut self, config: GroupConfig, mut members: Group) -> Result<Arc<Group>, CallError> {
         let gid = config.gid.clone();
-        self.writable(&gid)?;
+        self.nameable(&gid)?;
         if !self.entries.contains_key(&gid) && self.entries.len() >= MAX_GROUPS {
             return Err(CallError::new(ErrorKind::Busy, format!("a node keeps at most {MAX_GROUPS} groups")));
         }
+        let options = option_bytes(&config);
+        let bytes = options + members.extra_bytes();
+        if bytes > MAX_OPTION_BYTES {
+            let message = format!(
+                "the options of {gid} and its nodes' keys beside ip and port take {bytes} bytes of memory, and a group may \
+                 take {MAX_OPTION_BYTES} at the most"
+            );
+            return Err(CallError::new(ErrorKind::BadArgument, message));
+        }
+        let replaced = self.entries.get(&gid).map_or(0, Entry::option_bytes);
+        self.check_room(&gid, replaced, options, members.extra_bytes())?;
         if gid.is_all() {
             members.add(self.me.clone());
         } else {
@@ -136,7 +163,7 @@ impl Groups {
         if config.gid.is_all() {
             return self.put((*config).clone(), (*members).clone()).map(drop);
         }
-        self.writable(&config.gid)?;
+        self.nameable(&config.gid)?;
         let whole = self.entries.get("all").is_some_and(|all| all.members.len() <= 1);
         match self.entries.get_mut("all") {
             Some(all) if whole && members.contains(&self.me.key()) => all.members = members.clone(),
@@ -181,6 +208,8 @@ impl Groups {
         if entry.members.len() >= MAX_MEMBERS {
             return Err(CallError::new(ErrorKind::Busy, format!("a group has at most {MAX_MEMBERS} members")));
         }
+        self.check_room(gid, 0, 0, node.extra_bytes())?;
+        let entry = self.entries.get_mut(gid).ok_or_else(|| unknown(gid))?;
         insert(self.sharing.as_ref(), &mut entry.members, node.clone());
         self.meet([node]);
         self.get(gid)
@@ -214,13 +243,23 @@ impl Groups {
         Ok(self.entries.remove(gid).ok_or_else(|| unknown(gid))?.members)
     }
 
-    /// Adds nodes to `all`.
+    /// Adds nodes to `all`. A node whose further keys have no room is added with its address alone.
     pub fn meet(&mut self, nodes: impl IntoIterator<Item = NodeAddr>) {
-        if let Some(all) = self.entries.get_mut("all") {
-            for node in nodes {
-                if all.members.len() < MAX_MEMBERS {
-                    insert(self.sharing.as_ref(), &mut all.members, node);
+        let mut room: Option<usize> = None;
+        for mut node in nodes {
+            let keys = node.extra_bytes();
+            if keys > 0 {
+                // counting takes a moment, and most nodes have no such keys
+                let left = room.unwrap_or_else(|| MAX_TOTAL_OPTION_BYTES.saturating_sub(self.option_bytes()));
+                room = Some(left.saturating_sub(keys));
+                if keys > left {
+                    node = node.with_extra(Object::new());
                 }
+            }
+            if let Some(all) = self.entries.get_mut("all")
+                && all.members.len() < MAX_MEMBERS
+            {
+                insert(self.sharing.as_ref(), &mut all.members, node);
             }
         }
     }
@@ -283,9 +322,48 @@ impl Groups {
         true
     }
 
+    /// Checks that a group can have this name.
+    fn nameable(&self, gid: &Gid) -> Result<(), CallError> {
+        if gid.is_entry_of_distribution() {
+            let message =
+                format!("`distribution.{gid}` is built in, so no group can be named {gid}; choose another name");
+            return Err(CallError::new(ErrorKind::Reserved, message));
+        }
+        self.writable(gid)
+    }
+
+    /// Checks that there is room for so many bytes of options and of nodes' further keys once `freed` bytes are free. The
+    /// nodes are also added to `all`.
+    fn check_room(&self, gid: &Gid, freed: usize, options: usize, keys: usize) -> Result<(), CallError> {
+        // most groups have neither
+        if options + keys == 0 {
+            return Ok(());
+        }
+        let held = self.option_bytes() - freed;
+        if held + options + 2 * keys > MAX_TOTAL_OPTION_BYTES {
+            let message = format!(
+                "the options of {gid} and its nodes' keys beside ip and port take {} bytes of memory, and those of all groups \
+                 take {held} of {MAX_TOTAL_OPTION_BYTES} bytes already",
+                options + keys
+            );
+            return Err(CallError::new(ErrorKind::Busy, message));
+        }
+        Ok(())
+    }
+
+    /// Returns about how many bytes of memory the options of all groups and the further keys of their nodes take.
+    pub fn option_bytes(&self) -> usize {
+        self.entries.values().map(Entry::option_bytes).sum()
+    }
+
     fn writable(&self, gid: &Gid) -> Result<(), CallError> {
         if gid.is_local() { Err(reserved(gid)) } else { Ok(()) }
     }
+}
+
+/// Returns about how many bytes of memory the options of a group take.
+fn option_bytes(config: &GroupConfig) -> usize {
+    if config.options.is_empty() { 0 } else { config.options.memory_bytes() }
 }
 
 /// Adds a node, and copies a shared set only if that changes it.

@@ -47,6 +47,8 @@ pub struct Group {
     /// The SID of each member, by key and also by NID if that differs. The order is the same on all nodes that hold the
     /// set.
     sids: BTreeMap<Nid, Sid>,
+    /// The memory that the further keys of the members take, in bytes.
+    extra_bytes: usize,
 }
 
 /// An entry of a set of nodes that has not been read: its key, its position in the value, and the node.
@@ -63,6 +65,11 @@ impl Group {
     /// Returns the number of members.
     pub fn len(&self) -> usize {
         self.members.len()
+    }
+
+    /// Returns about how many bytes of memory the members' keys other than `ip` and `port` take.
+    pub const fn extra_bytes(&self) -> usize {
+        self.extra_bytes
     }
 
     /// Returns whether there are no members.
@@ -143,6 +150,7 @@ impl Group {
         let key = node.key();
         if let Some(sid) = self.sids.get(&key).cloned() {
             if let Some(held) = self.members.get_mut(&sid).filter(|held| held.node.is_spelled_like(&node)) {
+                self.extra_bytes = self.extra_bytes - held.node.extra_bytes() + node.extra_bytes();
                 held.node = node;
             }
             return sid;
@@ -158,7 +166,14 @@ impl Group {
         if !node.is_canonical() {
             self.sids.insert(node.nid(), sid.clone());
         }
-        self.members.insert(sid, Member { nid: key, node });
+        self.set(sid, Member { nid: key, node });
+    }
+
+    fn set(&mut self, sid: Sid, member: Member) {
+        self.extra_bytes += member.node.extra_bytes();
+        if let Some(replaced) = self.members.insert(sid, member) {
+            self.extra_bytes -= replaced.node.extra_bytes();
+        }
     }
 
     /// Adds a node under its own SID even if it has a key that a caller chose. The node then has both keys, and is
@@ -179,6 +194,7 @@ impl Group {
     /// Removes the entry under this SID. The node stays a member if it has another key.
     pub fn remove(&mut self, sid: &str) -> Option<Member> {
         let member = self.members.shift_remove(sid)?;
+        self.extra_bytes -= member.node.extra_bytes();
         let other = self.members.iter().find(|(_, other)| other.nid == member.nid).map(|(sid, _)| sid.clone());
         let written = (!member.node.is_canonical()).then(|| member.node.nid());
         for name in std::iter::once(member.nid).chain(written) {
@@ -230,7 +246,7 @@ impl Group {
                     return Err(bad(format!("{twice} ({held}) and {sid} ({node}) are the same node")));
                 }
                 if !is_sid_of(&sid, &node.nid()) {
-                    group.members.insert(sid, Member { nid: key, node });
+                    group.set(sid, Member { nid: key, node });
                     continue;
                 }
             }

@@ -23,6 +23,6 @@ mod spelling;
 mod tests;
 
 pub use config::GroupConfig;
-pub use map::{Entry, Groups, MAX_GROUPS};
+pub use map::{Entry, Groups, MAX_GROUPS, MAX_OPTION_BYTES, MAX_TOTAL_OPTION_BYTES};
 pub use members::{Group, MAX_MEMBERS, Member};
 pub use sharing::Sharing;

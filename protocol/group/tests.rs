@@ -119,6 +119,11 @@ fn built_in_groups_cannot_be_changed_or_emptied() {
     assert_eq!(kind(groups.del(&Gid::local())), ErrorKind::Reserved);
     assert_eq!(kind(groups.add(&Gid::local(), node(2))), ErrorKind::Reserved);
     assert_eq!(kind(groups.put(GroupConfig::new(Gid::local()), Group::default())), ErrorKind::Reserved);
+    for taken in ["node", "util"] {
+        let config = GroupConfig::new(Gid::new(taken).unwrap());
+        assert_eq!(kind(groups.put(config.clone(), Group::default())), ErrorKind::Reserved);
+        assert_eq!(groups.share(config.into(), Group::default().into()).unwrap_err().kind, ErrorKind::Reserved);
+    }
     assert_eq!(groups.rem(&Gid::all(), node(1).sid().as_str()).unwrap().len(), 1);
     assert_eq!(groups.put(GroupConfig::new(Gid::all()), Group::default()).unwrap().len(), 1);
 }
@@ -229,4 +234,76 @@ fn a_configuration_is_a_name_or_an_object() {
     for json in [serde_json::json!(null), serde_json::json!({}), serde_json::json!(""), serde_json::json!("a/b")] {
         assert!(GroupConfig::from_value(&Value::from_json(json)).is_err());
     }
+}
+
+/// A node with a further key of this many bytes.
+fn with_key(port: u16, bytes: usize) -> NodeAddr {
+    node(port).with_extra([("zone", "x".repeat(bytes))].into_iter().collect())
+}
+
+#[test]
+fn the_memory_of_further_keys_is_counted_through_every_change_of_a_set() {
+    let recount = |group: &Group| group.iter().map(|(_, member)| member.node.extra_bytes()).sum::<usize>();
+    let mut group: Group = [with_key(1, 100), node(2), with_key(3, 1_000)].into_iter().collect();
+    assert!(group.extra_bytes() > 1_100 && group.extra_bytes() == recount(&group));
+    for change in [
+        |group: &mut Group| drop(group.add(with_key(2, 5_000))),
+        |group: &mut Group| drop(group.add(node(1))),
+        |group: &mut Group| drop(group.add_under_sid(with_key(4, 50))),
+        |group: &mut Group| drop(group.remove(node(3).sid().as_str())),
+        |group: &mut Group| *group = Group::from_value(&group.to_value()).unwrap().in_written_order(),
+        |group: &mut Group| {
+            let twice = [("a", with_key(7, 70).to_value()), ("b", with_key(7, 90).to_value())];
+            *group = Group::from_value(&Value::Object(twice.into_iter().collect())).unwrap();
+        },
+        |group: &mut Group| drop(group.remove("a")),
+        |group: &mut Group| drop(group.remove("b")),
+    ] {
+        change(&mut group);
+        assert_eq!(group.extra_bytes(), recount(&group));
+    }
+    assert_eq!(group.extra_bytes(), 0);
+}
+
+#[test]
+fn options_and_further_keys_take_a_bounded_amount_of_memory() {
+    let mut groups = Groups::new(node(1));
+    let config = |name: &str, bytes: usize| GroupConfig::new(gid(name)).with("note", "x".repeat(bytes));
+    let refused = groups.put(config("large", MAX_OPTION_BYTES), Group::default()).unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::BadArgument);
+    assert!(refused.message.contains(&MAX_OPTION_BYTES.to_string()), "{refused}");
+    let refused = groups.put(config("large", 0), [with_key(2, MAX_OPTION_BYTES)].into()).unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::BadArgument);
+    assert_eq!((groups.names().count(), groups.option_bytes()), (1, 0));
+
+    // as many as fit together, and no more
+    let most = MAX_OPTION_BYTES - 1_000;
+    let fit = MAX_TOTAL_OPTION_BYTES / MAX_OPTION_BYTES;
+    for number in 0..fit {
+        groups.put(config(&number.to_string(), most), Group::default()).unwrap();
+    }
+    let refused = groups.put(config("another", most), Group::default()).unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Busy);
+    assert!(refused.message.contains(&groups.option_bytes().to_string()), "{refused}");
+    assert_eq!(groups.add(&Gid::all(), with_key(2, most)).unwrap_err().kind, ErrorKind::Busy);
+    groups.put(GroupConfig::new(gid("plain")), [node(1), node(2)].into()).unwrap();
+    groups.add(&gid("plain"), node(3)).unwrap();
+
+    // a node that is only met is added with its address
+    groups.meet([with_key(4, most)]);
+    assert_eq!(groups.get(&Gid::all()).unwrap().by_nid(&node(4).key()).unwrap().node, node(4));
+
+    // what a replaced or deleted group took is free
+    groups.put(config("0", most), Group::default()).unwrap();
+    groups.del(&gid("0")).unwrap();
+    groups.put(config("another", most), Group::default()).unwrap();
+    assert!(groups.option_bytes() <= MAX_TOTAL_OPTION_BYTES);
+
+    // the keys of a group's nodes are also in `all`
+    let mut groups = Groups::new(node(1));
+    groups.put(config("g", 0), [with_key(2, 1_000)].into()).unwrap();
+    let keys = with_key(2, 1_000).extra_bytes();
+    assert!(groups.option_bytes() >= 2 * keys);
+    groups.del(&gid("g")).unwrap();
+    assert_eq!(groups.option_bytes(), keys);
 }

@@ -28,9 +28,9 @@ use super::stated::{self, Stated};
 use crate::{
     call::{CallError, ErrorKind, Remote},
     identity::{Gid, Nid, NodeAddr},
-    rumor::{Answer, History, Id, MAX_OPAQUE_ID, Request, Rumor, Urgency},
+    rumor::{Answer, GossipConfig, History, Id, MAX_OPAQUE_ID, Request, Rumor, Size, Urgency},
     value::{ConversionError, Object, Value},
-    wire,
+    wire::{self, Limits},
 };
 
 /// The content of a rumor: a call of `remote` with these arguments.
@@ -48,11 +48,48 @@ pub struct Message {
 pub type Shared = Arc<Message>;
 
 impl Message {
-    /// Returns the size on the wire in bytes.
-    pub fn bytes(&self) -> usize {
-        wire::encoded_len(&self.arguments) + self.mid.as_ref().map_or(0, wire::encoded_len)
+    /// The size of the longest message, in bytes on the wire. A request and an answer that carry one message are no longer
+    /// than what nodes write and read by default.
+    pub fn most_bytes() -> usize {
+        Limits::default().written - ENVELOPE
+    }
+
+    /// Returns the size on the wire and in memory.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::BadArgument`] if it is larger than [`most_bytes`](Message::most_bytes), also where an answer carries
+    /// it, because references are absolute on the wire and longer there; or if it takes more memory than a node holds of
+    /// messages by default ([`GossipConfig::queue_bytes`]).
+    pub fn size(&self) -> Result<Size, CallError> {
+        let most = Message::most_bytes();
+        let too_large = |_| bad(format!("a message of gossip has at most {most} bytes on the wire, and this one more"));
+        let mut wire = wire::encoded_len_within(&self.arguments, most).map_err(too_large)?;
+        if let Some(mid) = &self.mid {
+            wire += wire::encoded_len_within(mid, most - wire).map_err(too_large)?;
+        }
+        // no reference becomes twice as long
+        if wire > most / 2 {
+            let mid = self.mid.clone().unwrap_or_default();
+            let message = Object::from_iter([("message", self.arguments.clone()), ("mid", mid)]);
+            let answer = Object::from_iter([("rumors", vec![Value::Object(message)])]);
+            wire::encoded_len_within(&Value::from(vec![Value::Null, answer.into()]), most + ENVELOPE / 2)
+                .map_err(too_large)?;
+        }
+        let memory =
+            size_of::<Message>() + self.arguments.memory_bytes() + self.mid.as_ref().map_or(0, Value::memory_bytes);
+        let most = GossipConfig::default().queue_bytes;
+        if memory > most {
+            return Err(bad(format!(
+                "a message of gossip takes at most {most} bytes of memory, and this one {memory}"
+            )));
+        }
+        Ok(Size { wire, memory })
     }
 }
+
+/// The room for what a request carries beside a message: three names, a list of ids and the sender's statement.
+const ENVELOPE: usize = 64 << 10;
 
 /// A request of gossip in a group.
 #[derive(Clone, Debug, PartialEq)]
@@ -225,7 +262,8 @@ fn opaque_id(message: &Value) -> Result<(Id<Nid>, Option<Value>), CallError> {
         Value::Undefined => Err(bad("it has no mid")),
         Value::String(text) if short(text) => Ok((Id::Opaque(text.as_str().into()), None)),
         _ => {
-            let text = wire::encode(&mid);
+            let text =
+                wire::encode_within(&mid, Message::most_bytes()).map_err(|why| bad(format!("its mid: {why}")))?;
             // the NID of JSON text is its SHA-256
             let text = if short(&text) { text } else { Nid::of_json(&text).to_string() };
             Ok((Id::Opaque(text.into()), Some(mid)))
@@ -249,7 +287,7 @@ fn rumor(value: &Value, ours: Ours) -> Result<Rumor<Nid, Shared>, CallError> {
         return Err(bad("its message is not an array of arguments"));
     }
     let message = Message { arguments, remote, mid };
-    let bytes = message.bytes();
+    let size = message.size()?;
     Ok(Rumor {
         id,
         hop: ours.hop.unwrap_or(1.0).clamp(1.0, f64::from(u32::MAX)) as u32,
@@ -257,7 +295,7 @@ fn rumor(value: &Value, ours: Ours) -> Result<Rumor<Nid, Shared>, CallError> {
         urgency: if ours.calm { Urgency::Calm } else { Urgency::Normal },
         replay: ours.replay,
         former: ours.former.map(|Former(life, sequence)| (life, sequence)),
-        bytes,
+        size,
         message: Arc::new(message),
     })
 }

@@ -11,7 +11,7 @@ use crate::{
     identity::{Gid, Nid, NodeAddr},
     rumor::{self, History, Id, Page, Rumor, Stretch, Urgency},
     swim::{Claim, ClusterId, Incarnation, MAX_ENTRIES, MAX_PARTS, MOST_NEWS, Statement, Update},
-    value::Value,
+    value::{Object, Reference, Value},
     wire::{self, Limits},
 };
 
@@ -163,7 +163,7 @@ fn some_rumor(id: Id<Nid>, full: bool, mid: Option<Value>) -> Rumor<Nid, Shared>
         urgency: if full { Urgency::Calm } else { Urgency::Normal },
         replay: full,
         former: full.then_some((7, 3)),
-        bytes: message.bytes(),
+        size: message.size().unwrap(),
         message: Arc::new(message),
     }
 }
@@ -190,6 +190,47 @@ fn requests_of_gossip_match_the_vectors() {
     send("enter first", &stated, Request::Enter { after: None }, false);
     send("enter next", &stated, Request::Enter { after: Some(opaque) }, false);
     send("enter mute", &passive, Request::Enter { after: None }, false);
+}
+
+#[test]
+fn a_message_that_no_answer_could_carry_is_refused() {
+    let message = |argument: Value, mid: Option<Value>| Message {
+        arguments: vec![argument].into(),
+        remote: Remote::new("s", "m"),
+        mid,
+    };
+    let text = |bytes: usize| Value::from("x".repeat(bytes));
+    // the largest message, and one that is a byte longer, also by its mid
+    let (empty, most) = (message(text(0), None).size().unwrap().wire, Message::most_bytes());
+    assert_eq!(message(text(most - empty), None).size().unwrap().wire, most);
+    let mid = wire::encoded_len(&text(0));
+    assert_eq!(message(text(most / 2), Some(text(most - most / 2 - empty - mid))).size().unwrap().wire, most);
+    for (argument, mid) in [
+        (text(most - empty + 1), None),
+        (text(most / 2), Some(text(most - most / 2 - empty - mid + 1))),
+        (text(0), Some(text(2 * most))),
+    ] {
+        let refused = message(argument, mid).size().unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::BadArgument);
+        assert!(refused.message.contains(&most.to_string()), "{refused}");
+    }
+    // a short text can take much memory
+    let sparse = |elements: u32| {
+        let text = format!(r#"{{"type":"array","value":{{"{}":{{"type":"null","value":""}}}}}}"#, elements - 1);
+        message(wire::decode(text.as_bytes(), &Limits::default()).unwrap(), None)
+    };
+    let size = sparse(500_000).size().unwrap();
+    assert!(size.wire < 200 && size.memory > 16_000_000, "{size:?}");
+    let many = message(vec![sparse(300_000).arguments; 4].into(), None).size().unwrap_err();
+    assert_eq!(many.kind, ErrorKind::BadArgument);
+    assert!(many.message.contains("bytes of memory"), "{many}");
+    // alone it fits, but in an answer each of its references is longer
+    let mut references = vec![Value::from(Object::new())];
+    references.extend((0..150_000).map(|_| Value::from(Reference::new(1, [0]))));
+    let shared = message(references.into(), None);
+    let alone = wire::encoded_len(&shared.arguments);
+    assert!(alone < Message::most_bytes() && alone > Message::most_bytes() / 2, "{alone}");
+    assert_eq!(shared.size().unwrap_err().kind, ErrorKind::BadArgument);
 }
 
 #[test]

@@ -45,7 +45,7 @@ pub struct GossipConfig {
     /// percentile; with 2, after 5 and 5, for a third more requests. At 10% loss they are 6 and 45, with 2 they are 5
     /// and 10.
     pub pushes: usize,
-    /// Payloads of at most this many bytes are always pushed. From 0; default 1,024.
+    /// Payloads of at most this many bytes on the wire are always pushed. From 0; default 1,024.
     ///
     /// A request with its headers and two ids has several hundred bytes anyway, and a push saves the pull. Guessed.
     pub eager_bytes: usize,
@@ -56,7 +56,7 @@ pub struct GossipConfig {
     /// The number of rumors held for nodes that lack them. From 1; default 4,096. The oldest are dropped first.
     /// Guessed.
     pub retained_count: usize,
-    /// The bytes held for the same purpose. From 0; default 32 MiB. One rumor of any size is always held, and a rumor
+    /// The bytes of memory that they may take. From 0; default 32 MiB. One rumor of any size is always held, and a rumor
     /// that still has to be spread is not dropped. Guessed.
     pub retained_bytes: usize,
     /// How long a rumor is available after its start. From one tick; default 10 minutes.
@@ -108,7 +108,7 @@ pub struct GossipConfig {
     /// The number of rumors that may wait to be spread. From 1; default 4,096. Beyond it pushes are answered `Busy`,
     /// and nothing is pulled. Guessed.
     pub queue_count: usize,
-    /// The bytes that may wait to be spread. From 0; default 32 MiB. One rumor of any size may always wait. Guessed.
+    /// The bytes of memory that these may take. From 0; default 32 MiB. One rumor of any size may always wait. Guessed.
     pub queue_bytes: usize,
     /// The number of requests under way from this node in this group, without comparisons. From 1; default 256.
     ///
@@ -121,7 +121,7 @@ pub struct GossipConfig {
     pub pulls: usize,
     /// The number of ids in one offer or pull. From 1; default 128. Guessed.
     pub batch: usize,
-    /// The bytes of payload in the answer to one pull. From 0; default 1 MiB. One rumor of any size always fits.
+    /// The bytes of payload in the answer to one pull, on the wire. From 0; default 1 MiB. One rumor of any size always fits.
     /// Guessed.
     pub transfer_bytes: usize,
     /// The number of stretches in one page of a comparison. From 1; default 512. Guessed.

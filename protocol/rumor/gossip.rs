@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand::{Rng, RngExt};
 
 use super::config::GossipConfig;
-use super::message::{Answer, Id, Request, Urgency};
+use super::message::{Answer, Id, Request, Size, Urgency};
 use super::pace::Pace;
 use super::seen::{Birth, Seen};
 use super::stage::{Earlier, Stage};
@@ -186,7 +186,7 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         self.store.trim(&self.config);
     }
 
-    /// Starts a rumor with a message of `bytes` bytes.
+    /// Starts a rumor with a message of this size.
     ///
     /// The origin counts as having seen the rumor, and is not told to perform it, because only the caller knows whether
     /// the sender is a member of the group. [`Output::Settled`] follows once all first peers have answered or failed,
@@ -199,10 +199,10 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         &mut self,
         context: &mut Context<'_, V, R>,
         message: M,
-        bytes: usize,
+        size: impl Into<Size>,
         out: &mut Vec<Output<P, M>>,
     ) -> Result<Id<P>, BroadcastError> {
-        self.broadcast_as(Manner::default(), context, message, bytes, out)
+        self.broadcast_as(Manner::default(), context, message, size, out)
     }
 
     /// Like [`broadcast`](Self::broadcast), in another manner.
@@ -214,10 +214,10 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         manner: Manner,
         context: &mut Context<'_, V, R>,
         message: M,
-        bytes: usize,
+        size: impl Into<Size>,
         out: &mut Vec<Output<P, M>>,
     ) -> Result<Id<P>, BroadcastError> {
-        self.begin(&mut context.turn(out), manner, message, bytes)
+        self.begin(&mut context.turn(out), manner, message, size.into())
     }
 
     fn begin(
@@ -225,10 +225,10 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         turn: &mut Turn<'_, P, M>,
         manner: Manner,
         message: M,
-        bytes: usize,
+        size: Size,
     ) -> Result<Id<P>, BroadcastError> {
         let own = self.traffic.as_ref().map_or(0, |traffic| traffic.own.len());
-        if own >= self.config.own_in_flight.max(1) || !self.has_room(bytes) {
+        if own >= self.config.own_in_flight.max(1) || !self.has_room(size) {
             return Err(BroadcastError::Busy { in_flight: own });
         }
         self.sequence += 1;
@@ -238,9 +238,9 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         self.traffic_mut().own.insert((incarnation, sequence), 0);
         let Manner { urgency, replay } = manner;
         let (former, pushed_to) = (None, Vec::new());
-        let held = Held { message, hop: 0, born, urgency, replay, former, own: true, bytes, waiting: true, pushed_to };
+        let held = Held { message, hop: 0, born, urgency, replay, former, own: true, size, waiting: true, pushed_to };
         self.hold(&id, held);
-        self.enqueue(Queue::Main, QueuedRumor { id: id.clone(), bytes, from: None });
+        self.enqueue(Queue::Main, QueuedRumor { id: id.clone(), size, from: None });
         if !urgency.is_calm() {
             self.wake(turn);
         }

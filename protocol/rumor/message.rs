@@ -56,6 +56,28 @@ impl Urgency {
     }
 }
 
+/// The size of a message.
+///
+/// ```
+/// use chinwag_protocol::rumor::Size;
+///
+/// assert_eq!(Size::from(40), Size { wire: 40, memory: 40 });
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Size {
+    /// The bytes on the wire, which decide how the message is spread.
+    pub wire: usize,
+    /// The bytes in memory, which count against what a node holds.
+    pub memory: usize,
+}
+
+/// The size of a message that takes as much memory as it has bytes on the wire.
+impl From<usize> for Size {
+    fn from(bytes: usize) -> Size {
+        Size { wire: bytes, memory: bytes }
+    }
+}
+
 /// A message that is being spread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rumor<P, M> {
@@ -73,8 +95,8 @@ pub struct Rumor<P, M> {
     /// The life and sequence under which the origin first started the rumor, if it had to send it again in a later
     /// life. A node that has performed that rumor does not perform this one.
     pub former: Option<(u64, u64)>,
-    /// The size of the message on the wire in bytes.
-    pub bytes: usize,
+    /// The size of the message.
+    pub size: Size,
     /// The message to perform.
     pub message: M,
 }

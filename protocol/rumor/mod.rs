@@ -150,7 +150,7 @@ mod wants;
 
 pub use config::GossipConfig;
 pub use gossip::{Gossip, Memory};
-pub use message::{Answer, History, Id, Page, Request, Rumor, Stretch, Urgency};
+pub use message::{Answer, History, Id, Page, Request, Rumor, Size, Stretch, Urgency};
 pub use receiving::MAX_OPAQUE_ID;
 
 /// The members of a group in the view of a node. Nodes with equal views can share one: the machine keeps no copy.
@@ -345,7 +345,7 @@ pub enum BroadcastError {
 pub struct Load {
     /// The number of rumors held for others.
     pub retained: usize,
-    /// The bytes of their payloads.
+    /// The bytes of memory that their payloads take.
     pub retained_bytes: usize,
     /// The number of (origin, incarnation) pairs remembered.
     pub lives: usize,

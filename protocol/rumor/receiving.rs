@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::choice::choose;
 use super::gossip::Gossip;
-use super::message::{Answer, Id, Rumor};
+use super::message::{Answer, Id, Rumor, Size};
 use super::seen::{Birth, Mark};
 use super::spreading::{REPLACEMENTS, rumor};
 use super::store::Held;
@@ -26,7 +26,7 @@ const FRESH_TICKS: u32 = 5;
 
 impl<P: PeerId, M: Clone> Gossip<P, M> {
     pub(super) fn accept(&mut self, turn: &mut Turn<'_, P, M>, from: Option<P>, rumor: Rumor<P, M>) -> Answer<P, M> {
-        let Rumor { id, hop, age, urgency, replay, former, bytes, message } = rumor;
+        let Rumor { id, hop, age, urgency, replay, former, size, message } = rumor;
         let now = micros(turn.now);
         let born = now - micros(age);
         if let Some(incarnation) = self.superseding(&id) {
@@ -40,7 +40,7 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
             return Answer::Had;
         }
         let too_long = matches!(&id, Id::Opaque(text) if text.len() > MAX_OPAQUE_ID);
-        if too_long || !self.has_room(bytes) {
+        if too_long || !self.has_room(size) {
             return Answer::Busy;
         }
         match self.seen.mark(&id, born, now, &self.config) {
@@ -67,13 +67,10 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
             let spread = !earlier && (!compared || age < self.tick_length() * FRESH_TICKS);
             let pushed_to = from.filter(|from| turn.view.is_reference(*from)).into_iter().collect();
             let own = false;
-            self.hold(
-                &id,
-                Held { message, hop, born, urgency, replay, former, own, bytes, waiting: spread, pushed_to },
-            );
+            self.hold(&id, Held { message, hop, born, urgency, replay, former, own, size, waiting: spread, pushed_to });
             if spread {
                 let queue = if urgency.is_calm() { Queue::Calm } else { Queue::Main };
-                self.enqueue(queue, QueuedRumor { id, bytes, from });
+                self.enqueue(queue, QueuedRumor { id, size, from });
             }
         }
         Answer::Fresh
@@ -144,10 +141,10 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
     pub(super) fn refused_as_stale(&mut self, turn: &mut Turn<'_, P, M>, id: &Id<P>, known: u64) {
         let Id::Numbered { incarnation: life, sequence, .. } = *id else { return };
         // it may have been sent again already; without room, it waits until it is next offered
-        let Some(bytes) = self.store.get(id).filter(|held| held.own && !held.waiting).map(|held| held.bytes) else {
+        let Some(size) = self.store.get(id).filter(|held| held.own && !held.waiting).map(|held| held.size) else {
             return;
         };
-        if known < life || !self.has_room(bytes) {
+        if known < life || !self.has_room(size) {
             return;
         }
         self.make_room_above(turn.now, known, true);
@@ -162,16 +159,16 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         self.traffic_mut().own.insert((incarnation, sequence_now), 0);
         let former = held.former.or(Some((life, sequence)));
         self.hold(&to, Held { former, waiting: true, ..held });
-        self.enqueue(Queue::Main, QueuedRumor { id: to.clone(), bytes, from: None });
+        self.enqueue(Queue::Main, QueuedRumor { id: to.clone(), size, from: None });
         turn.out.push(Output::Reissued { from: id.clone(), to });
         self.wake(turn);
     }
 
-    pub(super) fn has_room(&self, bytes: usize) -> bool {
+    pub(super) fn has_room(&self, size: Size) -> bool {
         self.traffic.as_deref().is_none_or(|traffic| {
             traffic.queued() == 0
                 || (traffic.queued() < self.config.queue_count
-                    && traffic.queue_bytes.saturating_add(bytes) <= self.config.queue_bytes)
+                    && traffic.queue_bytes.saturating_add(size.memory) <= self.config.queue_bytes)
         })
     }
 
@@ -183,7 +180,7 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
     /// Adds a rumor to a queue.
     pub(super) fn enqueue(&mut self, queue: Queue, waiting: QueuedRumor<P>) {
         let traffic = self.traffic_mut();
-        traffic.queue_bytes += waiting.bytes;
+        traffic.queue_bytes += waiting.size.memory;
         match queue {
             Queue::Main => traffic.queue.push_back(waiting),
             Queue::Calm => traffic.calm.push_back(waiting),
@@ -198,11 +195,11 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
             let Some(held) = self.store.get(id) else {
                 continue;
             };
-            if !rumors.is_empty() && total.saturating_add(held.bytes) > self.config.transfer_bytes {
+            if !rumors.is_empty() && total.saturating_add(held.size.wire) > self.config.transfer_bytes {
                 more = true;
                 break;
             }
-            total = total.saturating_add(held.bytes);
+            total = total.saturating_add(held.size.wire);
             rumors.push(rumor(id, held, micros(now)));
         }
         Answer::Rumors { rumors, more }

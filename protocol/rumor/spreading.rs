@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::choice::{choose_around, push_depth};
 use super::gossip::Gossip;
-use super::message::{Id, Request, Rumor};
+use super::message::{Id, Request, Rumor, Size};
 use super::seen::Birth;
 use super::store::Held;
 use super::traffic::{QueuedRumor, Sending, Sent, Traffic};
@@ -29,7 +29,7 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
     pub(super) fn work(&mut self, turn: &mut Turn<'_, P, M>) {
         loop {
             let limit = self.config.requests.max(1);
-            let room = self.has_room(0);
+            let room = self.has_room(Size::default());
             let Some(traffic) = self.traffic.as_deref_mut() else {
                 return;
             };
@@ -132,7 +132,7 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
         }
     }
 
-    pub(super) fn spread(&mut self, turn: &mut Turn<'_, P, M>, QueuedRumor { id, bytes, from }: QueuedRumor<P>) {
+    pub(super) fn spread(&mut self, turn: &mut Turn<'_, P, M>, QueuedRumor { id, size, from }: QueuedRumor<P>) {
         let members = turn.view.len();
         let depth = push_depth(members, turn.fanout);
         let Some(held) = self.store.get_mut(&id) else {
@@ -143,7 +143,7 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
             return;
         };
         held.waiting = false;
-        let eager = bytes <= self.config.eager_bytes;
+        let eager = size.wire <= self.config.eager_bytes;
         let young = held.hop < depth;
         // A young rumor goes to as many peers as the group's fan-out. For an older one that would be wasteful, as most
         // peers have it.
@@ -186,7 +186,7 @@ impl<P: PeerId, M: Clone> Gossip<P, M> {
             && let Some(next) = traffic.queue.front()
             && let Some(held) = store.get_mut(&next.id)
             && held.hop >= depth
-            && held.bytes > config.eager_bytes
+            && held.size.wire > config.eager_bytes
             && !held.urgency.is_calm()
             && let Some(next) = traffic.next_waiting()
         {
@@ -255,7 +255,7 @@ pub(super) fn rumor<P: Clone, M: Clone>(id: &Id<P>, held: &Held<P, M>, now: Birt
         urgency: held.urgency,
         replay: held.replay,
         former: held.former,
-        bytes: held.bytes,
+        size: held.size,
         message: held.message.clone(),
     }
 }

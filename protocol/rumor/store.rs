@@ -5,7 +5,7 @@ use std::ops::Bound;
 use std::time::Duration;
 
 use super::config::GossipConfig;
-use super::message::{Id, Page, Stretch, Urgency, stable_hash};
+use super::message::{Id, Page, Size, Stretch, Urgency, stable_hash};
 use super::seen::Birth;
 use crate::peer_id::PeerId;
 
@@ -19,7 +19,7 @@ pub(super) struct Held<P, M> {
     pub(super) former: Option<(u64, u64)>,
     /// Whether this node started the rumor since its own start.
     pub(super) own: bool,
-    pub(super) bytes: usize,
+    pub(super) size: Size,
     /// Whether the rumor still has to be spread, so that it must not be dropped.
     pub(super) waiting: bool,
     /// The reference nodes that have received the rumor from here, or sent it.
@@ -31,6 +31,7 @@ pub(super) struct Store<P, M> {
     /// The values are boxed, because a map of one rumor has room for eleven.
     held: BTreeMap<Id<P>, Box<Held<P, M>>>,
     by_birth: BTreeSet<(Birth, Id<P>)>,
+    /// The memory that the messages take.
     bytes: usize,
     /// The number of calm rumors.
     calm: usize,
@@ -67,7 +68,7 @@ impl<P: PeerId, M> Store<P, M> {
 
     pub(super) fn insert(&mut self, id: Id<P>, held: Held<P, M>) {
         self.remove(&id);
-        self.bytes += held.bytes;
+        self.bytes += held.size.memory;
         self.calm += usize::from(held.urgency.is_calm());
         self.hash = self.hash.wrapping_add(stable_hash(&id));
         self.by_birth.insert((held.born, id.clone()));
@@ -76,7 +77,7 @@ impl<P: PeerId, M> Store<P, M> {
 
     pub(super) fn remove(&mut self, id: &Id<P>) -> Option<Held<P, M>> {
         let held = self.held.remove(id)?;
-        self.bytes -= held.bytes;
+        self.bytes -= held.size.memory;
         self.calm -= usize::from(held.urgency.is_calm());
         self.hash = self.hash.wrapping_sub(stable_hash(id));
         self.by_birth.remove(&(held.born, id.clone()));

@@ -1,5 +1,6 @@
-//! Tests of single situations: spreading here, held rumors in `holding`, and the seen set in `memory`. Random schedules
-//! are in `schedules`.
+//! Tests of single situations: spreading here, held rumors in `holding`, and the seen set in `memory`. A test carries
+//! each request and answer itself. Many nodes under a network, and arbitrary orders of events, are in the integration
+//! test `spreading`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,6 @@ mod holding;
 mod lives;
 mod memory;
 mod pacing;
-mod schedules;
 
 type Node = Gossip<u32, &'static str>;
 type Outputs = Vec<Output<u32, &'static str>>;
@@ -46,7 +46,7 @@ impl View<u32> for Members {
     }
 }
 
-/// The world around one node.
+/// What a node is given with each call: the time, the members and a random generator.
 struct World {
     members: Members,
     fanout: usize,
@@ -117,7 +117,7 @@ fn rumor(id: Id<u32>, hop: u32) -> Rumor<u32, &'static str> {
         urgency: Urgency::Normal,
         replay: false,
         former: None,
-        bytes: LARGE,
+        size: LARGE.into(),
         message: "news",
     }
 }
@@ -164,7 +164,7 @@ fn an_origin_pushes_to_its_fanout_and_has_seen_its_own_rumor() {
 fn young_and_small_rumors_are_pushed_and_others_offered() {
     for (hop, bytes, pushes, offers) in [(1, LARGE, 5, 0), (2, LARGE, 0, 6), (9, LARGE, 0, 6), (9, 100, 3, 0)] {
         let (mut world, mut receiver) = (World::of(100), node(0));
-        let pushed = Rumor { bytes, ..rumor(numbered(7, 1, 1), hop) };
+        let pushed = Rumor { size: bytes.into(), ..rumor(numbered(7, 1, 1), hop) };
         let (answer, out) = world.ask(&mut receiver, 7, Request::Push(pushed));
         assert_eq!(answer, Answer::Fresh);
         assert!(matches!(out[0], Output::Perform { .. }), "performed first, sent on afterwards");
@@ -179,7 +179,7 @@ fn young_and_small_rumors_are_pushed_and_others_offered() {
 fn a_relay_sends_to_both_of_its_neighbours_and_an_origin_to_random_peers_only() {
     for (hop, bytes) in [(1, LARGE), (2, LARGE), (9, 100)] {
         let (mut world, mut receiver) = (World::of(100), node(0));
-        let pushed = Rumor { bytes, ..rumor(numbered(7, 1, 1), hop) };
+        let pushed = Rumor { size: bytes.into(), ..rumor(numbered(7, 1, 1), hop) };
         let to: Vec<u32> = sends(&world.ask(&mut receiver, 7, Request::Push(pushed)).1).iter().map(|s| s.1).collect();
         assert!(to.contains(&1) && to.contains(&99), "hop {hop}, {bytes} bytes: {to:?}");
     }

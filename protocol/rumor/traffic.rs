@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Output;
-use super::message::Id;
+use super::message::{Id, Size};
 use super::wants::Wants;
 
 /// The rumors that wait and the requests under way.
@@ -16,7 +16,7 @@ pub(super) struct Traffic<P> {
     pub(super) queue: VecDeque<QueuedRumor<P>>,
     /// The calm rumors of others, which wait to be spread together.
     pub(super) calm: VecDeque<QueuedRumor<P>>,
-    /// The bytes in both queues.
+    /// The memory that the messages in both queues take.
     pub(super) queue_bytes: usize,
     /// Whether the timer for the calm rumors is running.
     pub(super) calm_timer: bool,
@@ -44,7 +44,7 @@ pub(super) enum Queue {
 #[derive(Clone, Debug)]
 pub(super) struct QueuedRumor<P> {
     pub(super) id: Id<P>,
-    pub(super) bytes: usize,
+    pub(super) size: Size,
     /// The node from which the rumor came, which does not lack it.
     pub(super) from: Option<P>,
 }
@@ -97,7 +97,7 @@ impl<P: Copy + Ord> Traffic<P> {
 
     pub(super) fn next_calm(&mut self) -> Option<QueuedRumor<P>> {
         let waiting = self.calm.pop_front()?;
-        self.queue_bytes -= waiting.bytes;
+        self.queue_bytes -= waiting.size.memory;
         Some(waiting)
     }
 
@@ -107,7 +107,7 @@ impl<P: Copy + Ord> Traffic<P> {
 
     pub(super) fn next_waiting(&mut self) -> Option<QueuedRumor<P>> {
         let waiting = self.queue.pop_front()?;
-        self.queue_bytes -= waiting.bytes;
+        self.queue_bytes -= waiting.size.memory;
         Some(waiting)
     }
 

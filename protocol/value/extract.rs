@@ -23,6 +23,8 @@ pub(crate) struct Bounds {
     pub(crate) values: usize,
     /// The number of bytes of text that may still be copied.
     pub(crate) bytes: usize,
+    /// What following references may still cost, in units of [`Step::cost`].
+    pub(crate) steps: usize,
 }
 
 /// The bound that was reached.
@@ -66,7 +68,7 @@ impl Value {
     pub fn extract(&self, path: &[Segment]) -> Result<Self, ConversionError> {
         let path = path.iter().map(Step::from).collect();
         let (place, part) = locate(self, path, &mut AMPLE.clone()).map_err(Mismatch::from)?;
-        let mut bounds = Bounds { depth: Limits::default().depth, values: usize::MAX, bytes: usize::MAX };
+        let mut bounds = Bounds { depth: Limits::default().depth, values: usize::MAX, bytes: usize::MAX, steps: AMPLE };
         Ok(extract(self, place, part, &mut bounds).map_err(Mismatch::from)?)
     }
 }
@@ -125,12 +127,13 @@ impl<'v> Extraction<'v, '_> {
     fn copy(&mut self, value: &'v Value) -> Result<Value, Excess> {
         match value {
             Value::Reference(reference) => {
-                let mut budget = AMPLE;
                 let target = absolute(&self.source, reference)
                     .ok_or(Lost::Nowhere)
-                    .and_then(|path| locate(self.root, path, &mut budget));
-                let Ok((path, target)) = target else {
-                    return Ok(Value::Undefined);
+                    .and_then(|path| locate(self.root, path, &mut self.bounds.steps));
+                let (path, target) = match target {
+                    Ok(found) => found,
+                    Err(Lost::Costly) => return Err(Excess::Bytes),
+                    Err(Lost::Nowhere | Lost::Circular) => return Ok(Value::Undefined),
                 };
                 if let Some(place) = self.copied(&path) {
                     return self.refer(&place);

@@ -50,6 +50,7 @@ mod date;
 pub(crate) mod extract;
 mod limits;
 pub(crate) mod locate;
+mod memory;
 pub(crate) mod number;
 pub(crate) mod reference;
 mod tree;

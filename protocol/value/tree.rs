@@ -291,6 +291,11 @@ impl Array {
         &self.0
     }
 
+    /// Returns how many bytes the slots take, without what the elements hold beside.
+    pub(super) const fn slot_bytes(&self) -> usize {
+        self.0.capacity() * size_of::<Option<Value>>()
+    }
+
     /// Creates an array of these elements and holes.
     pub(crate) const fn from_slots(slots: Vec<Option<Value>>) -> Self {
         Self(slots)
@@ -406,6 +411,24 @@ impl Object {
     /// Returns whether the object has no keys.
     pub fn is_empty(&self) -> bool {
         self.0.indexed.is_empty() && self.0.named.is_empty()
+    }
+
+    /// Returns about how many bytes the tables of keys and values take, without what those hold beside.
+    pub(super) fn table_bytes(&self) -> usize {
+        /// A key and its value.
+        const ENTRY: usize = size_of::<(EcoString, Value)>();
+        /// A node of a B-tree has room for eleven entries and for its links, and ascending insertion fills six.
+        const NODE: usize = 11 * (size_of::<u32>() + ENTRY) + 16;
+        let Members { indexed, named } = &*self.0;
+        let nodes = if indexed.len() <= 11 { indexed.len().min(1) } else { indexed.len().div_ceil(6) };
+        let mut bytes = 2 * size_of::<usize>() + size_of::<Members>() + nodes * NODE;
+        let capacity = named.capacity();
+        if capacity > 0 {
+            // a list of entries with their hashes, and a hash table of indices that is filled up to seven eighths
+            let buckets = (capacity * 8).div_ceil(7).next_power_of_two().max(4);
+            bytes += capacity * (ENTRY + size_of::<u64>()) + buckets * (size_of::<usize>() + 1) + 16;
+        }
+        bytes
     }
 
     /// Returns the key as it is stored here, and its value.

@@ -9,7 +9,7 @@ use std::cell::{Cell, RefCell};
 use super::conversion::Mismatch;
 use super::extract::{Bounds, extract, has_reference};
 use super::limits::Limits;
-use super::locate::{AMPLE, locate};
+use super::locate::{AMPLE, Lost, locate};
 use super::reference::{Step, absolute};
 use super::tree::Value;
 
@@ -25,6 +25,9 @@ pub(crate) struct Walk<'v> {
     /// The number of bytes of text that may still be visited through references. Text that is visited once needs no
     /// bound.
     text: Cell<usize>,
+    /// What following references may still cost, in units of [`Step::cost`]. All references share it, because each can
+    /// have a long path and show something short.
+    steps: Cell<usize>,
     /// The number of references that led to the current position.
     behind: Cell<usize>,
     /// The number of levels that may be entered.
@@ -56,6 +59,7 @@ impl<'v> Walk<'v> {
             open: RefCell::default(),
             left: Cell::new(limits.values),
             text: Cell::new(limits.bytes),
+            steps: Cell::new(AMPLE),
             behind: Cell::new(0),
             levels: limits.depth,
         }
@@ -69,6 +73,7 @@ impl<'v> Walk<'v> {
             open: RefCell::default(),
             left: Cell::new(self.left.get()),
             text: Cell::new(self.text.get()),
+            steps: Cell::new(self.steps.get()),
             behind: Cell::new(self.behind.get()),
             levels: self.levels.saturating_sub(self.open.borrow().len() + 1),
         }
@@ -78,6 +83,18 @@ impl<'v> Walk<'v> {
     pub(crate) fn resume(&self, cause: &Self) {
         self.left.set(cause.left.get());
         self.text.set(cause.text.get());
+        self.steps.set(cause.steps.get());
+    }
+
+    /// Follows a path from the root, at the expense of this walk.
+    fn locate<'p>(&self, path: Vec<Step<'p>>) -> Result<(Vec<Step<'p>>, &'v Value), Lost>
+    where
+        'v: 'p,
+    {
+        let mut steps = self.steps.get();
+        let found = locate(self.root, path, &mut steps);
+        self.steps.set(steps);
+        found
     }
 
     /// Returns the root.
@@ -95,7 +112,7 @@ impl<'w, 'v> Node<'w, 'v> {
         let (value, before) = match self.value {
             Value::Reference(reference) => {
                 let path = absolute(&walk.place.borrow(), reference).ok_or(Mismatch::Dangling)?;
-                let (place, value) = locate(walk.root, path, &mut AMPLE.clone())?;
+                let (place, value) = walk.locate(path)?;
                 if walk.open.borrow().contains(&std::ptr::from_ref(value)) {
                     return Err(Mismatch::Circular);
                 }
@@ -123,11 +140,13 @@ impl<'w, 'v> Node<'w, 'v> {
             return Ok(self.value.clone());
         }
         let place = walk.place.borrow().clone();
-        let (place, part) = locate(walk.root, place, &mut AMPLE.clone())?;
-        let mut bounds = Bounds { depth: walk.levels, values: walk.left.get(), bytes: walk.text.get() };
+        let (place, part) = walk.locate(place)?;
+        let mut bounds =
+            Bounds { depth: walk.levels, values: walk.left.get(), bytes: walk.text.get(), steps: walk.steps.get() };
         let value = extract(walk.root, place, part, &mut bounds)?;
         walk.left.set(bounds.values);
         walk.text.set(bounds.bytes);
+        walk.steps.set(bounds.steps);
         Ok(value)
     }
 

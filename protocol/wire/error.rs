@@ -1,8 +1,32 @@
-//! [`DecodeError`]: why a message could not be read, and where.
+//! [`DecodeError`]: why a message could not be read, and where; and [`EncodeError`]: why one was not written.
 
 use std::fmt;
 
-use crate::value::shortened;
+use crate::value::{ConversionError, shortened};
+
+/// Why a value was not written. Nothing of it is kept, and whoever made the value is at fault.
+///
+/// ```
+/// use chinwag_protocol::value::Value;
+/// use chinwag_protocol::wire::{EncodeError, encode_within};
+///
+/// let error = encode_within(&Value::from("x".repeat(100)), 64).unwrap_err();
+/// assert_eq!(error, EncodeError::TooLong { limit: 64 });
+/// assert_eq!(error.to_string(), "its text on the wire would be longer than 64 bytes");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EncodeError {
+    /// Its text would have more bytes than the limit. Writing stopped there, so the full length is not known.
+    #[error("its text on the wire would be longer than {limit} bytes")]
+    TooLong {
+        /// The limit.
+        limit: usize,
+    },
+    /// It has no plain form.
+    #[error("it has no plain form: {0}")]
+    NoPlainForm(#[from] ConversionError),
+}
 
 /// Why a message could not be read. Nothing of it is kept, and the sender is at fault.
 ///

@@ -42,6 +42,11 @@
 //!   eight times the length of the message;
 //! - a value that is copied because two arguments share it counts as if it had been sent twice.
 //!
+//! The writer is bounded, too: [`Limits::written`] is the length of the longest message that a node writes. References are
+//! relative in memory and absolute on the wire, so a value of a few kilobytes can have a text of gigabytes. The writer
+//! therefore stops at the first byte past the limit, and counting a length stops there as well. Until then, its work is in
+//! proportion to the value and to what it has written.
+//!
 //! # What is absent
 //!
 //! There is no incremental reading: the body is collected first, and the HTTP layer stops at [`Limits::bytes`]. There
@@ -58,13 +63,14 @@ mod typed;
 #[cfg(test)]
 mod tests;
 
+use crate::stringify::{Bounded, Full, Sink};
 use crate::value::extract::{Bounds, Excess, extract};
 use crate::value::locate::{AMPLE, locate};
 use crate::value::reference::Step;
-use crate::value::{ConversionError, ErrorValue, Value};
+use crate::value::{ErrorValue, Value};
 
 pub use crate::value::Limits;
-pub use error::{DecodeError, Reason};
+pub use error::{DecodeError, EncodeError, Reason};
 
 use context::Context;
 
@@ -86,21 +92,32 @@ pub struct Arguments {
     pub values: Vec<Value>,
 }
 
-/// Returns the typed form of a value.
+/// Returns the typed form of a value, however long it is. For a value that others can choose, see [`encode_within`].
 ///
 /// A reference that leads nowhere in the value is written as `undefined`.
 pub fn encode(value: &Value) -> String {
     let mut out = Vec::with_capacity(128);
     encode_into(value, &mut out);
-    String::from_utf8(out).unwrap_or_else(|wrong| String::from_utf8_lossy(wrong.as_bytes()).into())
+    text_of(out)
 }
 
-/// Appends the typed form of a value to `out`.
+/// Appends the typed form of a value to `out`, however long it is.
 pub fn encode_into(value: &Value, out: &mut Vec<u8>) {
-    typed::value(value, out);
+    let Ok(()) = typed::value(value, out);
 }
 
-/// Returns the length of the typed form of a value in bytes, without writing it.
+/// Returns the typed form of a value, if it has at most `most` bytes.
+///
+/// # Errors
+///
+/// [`EncodeError::TooLong`], as soon as that many bytes have been written.
+pub fn encode_within(value: &Value, most: usize) -> Result<String, EncodeError> {
+    let mut out = Bounded::new(most);
+    typed::value(value, &mut out).map_err(|Full| EncodeError::TooLong { limit: most })?;
+    Ok(text_of(out.into_bytes()))
+}
+
+/// Returns the length of the typed form of a value in bytes, without writing it, however long it is.
 ///
 /// ```
 /// use chinwag_protocol::value::Value;
@@ -110,23 +127,75 @@ pub fn encode_into(value: &Value, out: &mut Vec<u8>) {
 /// assert_eq!(encoded_len(&value), encode(&value).len());
 /// ```
 pub fn encoded_len(value: &Value) -> usize {
-    typed::length(value)
+    typed::length(value, usize::MAX).unwrap_or(usize::MAX)
+}
+
+/// Returns the length of the typed form of a value in bytes, without writing it, if that is at most `most`.
+///
+/// # Errors
+///
+/// [`EncodeError::TooLong`], as soon as that many bytes have been counted.
+pub fn encoded_len_within(value: &Value, most: usize) -> Result<usize, EncodeError> {
+    typed::length(value, most).map_err(|Full| EncodeError::TooLong { limit: most })
+}
+
+/// Returns the plain form of a value as JSON text, if it has at most `most` bytes.
+///
+/// ```
+/// use chinwag_protocol::value::{Object, Value};
+/// use chinwag_protocol::wire::encode_plain_within;
+///
+/// let node = Value::from(Object::from_iter([("port", 8080)]));
+/// assert_eq!(encode_plain_within(&node, 13)?, r#"{"port":8080}"#);
+/// assert!(encode_plain_within(&node, 12).is_err());
+/// # Ok::<(), chinwag_protocol::wire::EncodeError>(())
+/// ```
+///
+/// # Errors
+///
+/// [`EncodeError::TooLong`], as soon as that many bytes have been written, and [`EncodeError::NoPlainForm`] if the value
+/// holds itself or exceeds the default [`Limits`] once every reference is replaced by its target.
+pub fn encode_plain_within(value: &Value, most: usize) -> Result<String, EncodeError> {
+    let mut out = Bounded::new(most);
+    plain::write(value, &mut out)?;
+    Ok(text_of(out.into_bytes()))
+}
+
+/// Like [`encode_plain_within`], with line breaks and indentation for people.
+///
+/// # Errors
+///
+/// As [`encode_plain_within`].
+pub fn encode_pretty_within(value: &Value, most: usize) -> Result<String, EncodeError> {
+    let mut out = Bounded::new(most);
+    plain::write_pretty(value, &mut out)?;
+    Ok(text_of(out.into_bytes()))
+}
+
+/// Converts what a writer wrote, which is UTF-8.
+fn text_of(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|wrong| String::from_utf8_lossy(wrong.as_bytes()).into())
 }
 
 /// Returns the typed form of a call's arguments, which is the body of a request. Each must be self-contained.
 ///
 /// ```
-/// use chinwag_protocol::wire::encode_arguments;
+/// use chinwag_protocol::wire::{Limits, encode_arguments};
 ///
 /// assert_eq!(
-///     encode_arguments(&["nid".into()]),
+///     encode_arguments(&["nid".into()], &Limits::default())?,
 ///     br#"{"type":"array","value":{"0":{"type":"string","value":"nid"}}}"#,
 /// );
+/// # Ok::<(), chinwag_protocol::wire::EncodeError>(())
 /// ```
-pub fn encode_arguments(values: &[Value]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(128);
-    typed::array(values, &mut out);
-    out
+///
+/// # Errors
+///
+/// [`EncodeError::TooLong`] past [`Limits::written`].
+pub fn encode_arguments(values: &[Value], limits: &Limits) -> Result<Vec<u8>, EncodeError> {
+    let mut out = Bounded::new(limits.written);
+    typed::array(values, &mut out).map_err(|Full| EncodeError::TooLong { limit: limits.written })?;
+    Ok(out.into_bytes())
 }
 
 /// Returns an answer, `[error, value]`, in the form of the arguments. Both must be self-contained.
@@ -135,40 +204,47 @@ pub fn encode_arguments(values: &[Value]) -> Vec<u8> {
 ///
 /// ```
 /// use chinwag_protocol::value::{ErrorValue, Value};
-/// use chinwag_protocol::wire::{Form, encode_pair};
+/// use chinwag_protocol::wire::{Form, Limits, encode_pair};
 ///
-/// let answer = encode_pair(&Value::Null, &Value::from(8080), Form::Plain);
+/// let limits = Limits::default();
+/// let answer = encode_pair(&Value::Null, &Value::from(8080), Form::Plain, &limits)?;
 /// assert_eq!(answer, b"[null,8080]");
 /// let error = ErrorValue::new("no such key").into();
-/// let answer = encode_pair(&error, &Value::Undefined, Form::Plain);
+/// let answer = encode_pair(&error, &Value::Undefined, Form::Plain, &limits)?;
 /// assert_eq!(answer, br#"[{"name":"Error","message":"no such key"},null]"#);
+/// # Ok::<(), chinwag_protocol::wire::EncodeError>(())
 /// ```
-pub fn encode_pair(error: &Value, value: &Value, form: Form) -> Vec<u8> {
-    let mut out = Vec::with_capacity(128);
+///
+/// # Errors
+///
+/// [`EncodeError::TooLong`] past [`Limits::written`].
+pub fn encode_pair(error: &Value, value: &Value, form: Form, limits: &Limits) -> Result<Vec<u8>, EncodeError> {
+    let mut out = Bounded::new(limits.written);
     match form {
-        Form::Typed => typed::array([error, value], &mut out),
-        Form::Plain => {
-            let written = plain_pair(error, value, &mut out).or_else(|problem| {
+        Form::Typed => {
+            let too_long = |Full| EncodeError::TooLong { limit: limits.written };
+            typed::array([error, value], &mut out).map_err(too_long)?;
+        }
+        Form::Plain => match plain_pair(error, value, &mut out) {
+            Err(EncodeError::NoPlainForm(problem)) => {
                 out.clear();
                 let message = format!("the answer has no plain form: {problem}");
-                plain_pair(&ErrorValue::new(message).into(), &Value::Null, &mut out)
-            });
-            if written.is_err() {
-                out.clear();
-                out.extend_from_slice(b"[null,null]");
+                plain_pair(&ErrorValue::new(message).into(), &Value::Null, &mut out)?;
             }
-        }
+            written => written?,
+        },
     }
-    out
+    Ok(out.into_bytes())
 }
 
-fn plain_pair(error: &Value, value: &Value, out: &mut Vec<u8>) -> Result<(), ConversionError> {
-    out.push(b'[');
+fn plain_pair(error: &Value, value: &Value, out: &mut Bounded) -> Result<(), EncodeError> {
+    let most = out.most();
+    let put = |bytes, out: &mut Bounded| out.put(bytes).map_err(|Full| EncodeError::TooLong { limit: most });
+    put(b"[", out)?;
     plain::write(error, out)?;
-    out.push(b',');
+    put(b",", out)?;
     plain::write(value, out)?;
-    out.push(b']');
-    Ok(())
+    put(b"]", out)
 }
 
 /// Reads a value in typed form.
@@ -287,7 +363,9 @@ fn elements(message: Message, most: usize, limits: &Limits) -> Result<Vec<Value>
         values.truncate(most);
         return Ok(values);
     }
-    let mut bounds = Bounds { depth: limits.depth, values: limits.values, bytes: limits.bytes };
+    // settling has bounded what all references of the message cost, in proportion to its length
+    let (bytes, steps) = (limits.bytes, AMPLE.max(limits.bytes.saturating_mul(8)));
+    let mut bounds = Bounds { depth: limits.depth, values: limits.values, bytes, steps };
     let mut values = Vec::with_capacity(array.len().min(most));
     for (index, slot) in (0..).zip(array.iter()).take(most) {
         let part = match slot {

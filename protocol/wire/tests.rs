@@ -1,5 +1,6 @@
 //! Tests with the published vectors, and with graphs of references.
 
+mod budget;
 mod hostile;
 
 use super::*;
@@ -218,7 +219,7 @@ fn half_surrogate_pairs_are_replaced() {
 
 #[test]
 fn arguments_and_answers_come_in_both_forms() {
-    let typed = encode_arguments(&[Value::from("nid"), Value::Undefined]);
+    let typed = encode_arguments(&[Value::from("nid"), Value::Undefined], &limits()).unwrap();
     let arguments = decode_arguments(&typed, &limits()).unwrap();
     assert_eq!(arguments.form, Form::Typed);
     assert_eq!(arguments.values, [Value::from("nid"), Value::Undefined]);
@@ -241,12 +242,12 @@ fn arguments_and_answers_come_in_both_forms() {
 
     let error = ErrorValue::new("boom").named("TypeError").caused_by(Value::from(5));
     let error = Value::from(error);
-    let answer = encode_pair(&error, &Value::Undefined, Form::Typed);
+    let answer = encode_pair(&error, &Value::Undefined, Form::Typed, &limits()).unwrap();
     assert_eq!(decode_pair(&answer, &limits()).unwrap(), (error.clone(), Value::Undefined));
-    let answer = encode_pair(&error, &Value::Undefined, Form::Plain);
+    let answer = encode_pair(&error, &Value::Undefined, Form::Plain, &limits()).unwrap();
     let expected = br#"[{"name":"TypeError","message":"boom","cause":5},null]"#;
     assert_eq!(answer, expected);
-    let (none, nothing) = decode_pair(&encode_arguments(&[]), &limits()).unwrap();
+    let (none, nothing) = decode_pair(&encode_arguments(&[], &limits()).unwrap(), &limits()).unwrap();
     assert_eq!((none, nothing), (Value::Undefined, Value::Undefined));
 }
 

@@ -170,7 +170,7 @@ impl Experiment {
     }
 
     fn simulation(&self) -> Simulation {
-        let mut settings = Settings { membership: membership::Settings::paced(self.period), ..Settings::default() };
+        let mut settings = Settings::from(membership::Settings::paced(self.period));
         settings.membership.events = EVENTS;
         Simulation::new(self.seed)
             .nodes(self.nodes)

@@ -3,7 +3,6 @@
 use std::{cell::RefCell, collections::BTreeSet, rc::Rc, time::Duration};
 
 use chinwag_actors::local::membership::Event;
-use futures_util::StreamExt as _;
 use tokio::sync::Notify;
 
 use super::figures::Removal;

@@ -35,7 +35,7 @@ use awc::{
     FrozenClientRequest,
     error::{ConnectError, FreezeRequestError, SendRequestError},
 };
-use chinwag_actors::transport::Transport;
+use chinwag_actors::transport::{Transport, TransportFuture};
 use chinwag_protocol::{
     call::{Call, CallError, ErrorKind, Reply, reply_from_pair},
     host,
@@ -43,7 +43,7 @@ use chinwag_protocol::{
     value::EcoString,
     wire::{self, Limits},
 };
-use futures_util::{FutureExt, future::LocalBoxFuture};
+use futures_util::FutureExt as _;
 use lru::LruCache;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use tokio::time::{Instant, timeout_at};
@@ -197,7 +197,8 @@ impl HttpTransport {
     /// way.
     pub const MOST_KEPT: usize = 32;
 
-    /// Returns a transport with connections of its own. The limits bound the answers that it reads.
+    /// Returns a transport with connections of its own. The limits bound the requests that it writes and the answers that
+    /// it reads.
     pub fn new(limits: Limits) -> HttpTransport {
         let kept = Rc::new(RefCell::new(LruCache::unbounded()));
         HttpTransport { pool: Rc::default(), life: POOL, kept, kept_life: KEPT, limits: Rc::new(limits) }
@@ -314,8 +315,9 @@ impl HttpTransport {
         if let Some(id) = &call.context.request {
             request = request.extra_header((REQUEST.clone(), id.as_ref()));
         }
-        let mut response =
-            request.send_body(wire::encode_arguments(&call.arguments)).await.map_err(|why| refused(to, &why))?;
+        let body = wire::encode_arguments(&call.arguments, &self.limits)
+            .map_err(|why| CallError::unwritten_arguments(format_args!("{call} of {to}"), &why))?;
+        let mut response = request.send_body(body).await.map_err(|why| refused(to, &why))?;
         let broke_off = |why: &dyn std::fmt::Display| {
             CallError::new(ErrorKind::Interrupted, format!("the answer of {to} broke off: {why}"))
         };
@@ -348,7 +350,7 @@ impl HttpTransport {
 }
 
 impl Transport for HttpTransport {
-    fn resolve(&self, host: &str, port: u16) -> LocalBoxFuture<'static, Result<Vec<NodeAddr>, CallError>> {
+    fn resolve(&self, host: &str, port: u16) -> TransportFuture<Result<Vec<NodeAddr>, CallError>> {
         let host = host.to_owned();
         async move {
             let unknown = |why: &dyn std::fmt::Display| {
@@ -373,7 +375,7 @@ impl Transport for HttpTransport {
         .boxed_local()
     }
 
-    fn call(&self, to: &NodeAddr, call: Call) -> LocalBoxFuture<'static, Reply> {
+    fn call(&self, to: &NodeAddr, call: Call) -> TransportFuture<Reply> {
         let deadline = Instant::now() + call.context.time_left;
         let (transport, to) = (self.clone(), to.clone());
         async move {
@@ -386,7 +388,7 @@ impl Transport for HttpTransport {
 
     /// Makes a call over a connection that stays open for a minute after its last use. If another call is under way on it, this
     /// is an ordinary call, so that it does not wait for the other.
-    fn call_kept(&self, to: &NodeAddr, call: Call) -> LocalBoxFuture<'static, Reply> {
+    fn call_kept(&self, to: &NodeAddr, call: Call) -> TransportFuture<Reply> {
         let deadline = Instant::now() + call.context.time_left;
         let (transport, to) = (self.clone(), to.clone());
         async move {

@@ -21,8 +21,11 @@ use chinwag_actors::{
     handle::NodeHandle,
     local::membership::{Event, Events},
 };
-use chinwag_protocol::{call::ErrorKind, wire::Form};
-use futures_util::{StreamExt, stream};
+use chinwag_protocol::{
+    call::ErrorKind,
+    wire::{self, Form, Limits},
+};
+use futures_util::{StreamExt as _, stream};
 use tokio::time::timeout;
 
 use super::response::refuse;
@@ -63,7 +66,9 @@ fn lines(events: Events, heartbeat: Duration) -> impl futures_util::Stream<Item 
 }
 
 fn line(event: &Event) -> String {
-    // JSON can represent every event
-    let json = serde_json::to_string(&event.to_value()).unwrap_or_default();
-    format!("event: {}\ndata: {json}\n\n", event.name())
+    match wire::encode_plain_within(&event.to_value(), Limits::default().written) {
+        Ok(json) => format!("event: {}\ndata: {json}\n\n", event.name()),
+        // addresses and names are short, so this does not happen
+        Err(why) => format!(": the event {} is left out: {why}\n\n", event.name()),
+    }
 }

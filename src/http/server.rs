@@ -210,7 +210,7 @@ async fn answer(request: &mut ServiceRequest) -> HttpResponse {
             if let Some(peer) = keeper.filter(|_| reply.is_ok()) {
                 kept::note(request.request(), &node, peer);
             }
-            respond(StatusCode::OK, reply, form, large)
+            respond(StatusCode::OK, reply, form, large, &state.limits)
         }
     }
 }
@@ -386,13 +386,12 @@ fn context(request: &ServiceRequest) -> Result<CallContext, CallError> {
         return Err(CallError::new(ErrorKind::TooDeep, message));
     }
     let visible = |id: &&str| id.len() <= 64 && id.bytes().all(|byte| byte.is_ascii_graphic());
-    Ok(CallContext {
-        time_left: time_left.min(chinwag_protocol::call::MAX_DEADLINE),
-        depth: depth as u16,
-        request: text(&REQUEST).filter(visible).map(Into::into),
-        outside: true,
-        peer: request.peer_addr(),
-    })
+    let mut context = CallContext::new(time_left.min(chinwag_protocol::call::MAX_DEADLINE));
+    context.depth = depth as u16;
+    context.request = text(&REQUEST).filter(visible).map(Into::into);
+    context.outside = true;
+    context.peer = request.peer_addr();
+    Ok(context)
 }
 
 #[cfg(test)]

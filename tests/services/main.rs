@@ -181,7 +181,8 @@ async fn calls_nested_too_deeply_are_refused() {
 
 #[tokio::test]
 async fn a_full_node_answers_busy() {
-    let settings = chinwag::actors::settings::Settings { calls_in_flight: 2, ..Default::default() };
+    let mut settings = chinwag::actors::settings::Settings::default();
+    settings.calls_in_flight = 2;
     let builder = Node::builder().port(0).settings(settings).service(counter());
     let node = builder.start().await.unwrap();
     let hasty = node.with_deadline(Duration::from_millis(500));

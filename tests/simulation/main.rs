@@ -342,7 +342,7 @@ fn the_incarnation_of_a_node_follows_its_clock() {
         let me = list.into_values().find(|standing| standing.node == net.addr(1)).unwrap();
         me.incarnation.life
     };
-    let settings = Settings { membership: membership::Settings::default(), ..Settings::default() };
+    let settings = Settings::default();
     let run = Simulation::new(1).settings(settings).clock(Skew::none(1).offset(-5_000));
     let run = run.run(|net| async move {
         let first = life(&net).await;
@@ -525,7 +525,7 @@ fn a_killed_node_closes_the_connections_that_it_kept_open() {
 
 #[test]
 fn further_cliques_are_separate_and_their_nodes_can_join() {
-    let settings = Settings { membership: membership::Settings::paced(ms(200)), ..Settings::default() };
+    let settings = Settings::from(membership::Settings::paced(ms(200)));
     Simulation::new(3)
         .nodes(4)
         .beside([3, 1])

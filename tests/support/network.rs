@@ -4,7 +4,7 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
 
 use chinwag::{
     Call, CallError, ErrorKind, Gid, Nid, NodeAddr, Value,
-    actors::{environment::Environment, handle::NodeHandle, node, settings::Settings, transport::Transport},
+    actors::{environment::Environment, handle::NodeHandle, node, transport::Transport},
     membership,
     protocol::{
         call::{Answer, Reply},
@@ -13,6 +13,8 @@ use chinwag::{
 };
 use futures_util::{FutureExt as _, future::LocalBoxFuture};
 use tokio::{task::LocalSet, time::Instant};
+
+use super::until;
 
 /// Which nodes run, which names lead to them, which requests they have made, and what goes wrong.
 #[derive(Default)]
@@ -86,7 +88,8 @@ impl Network {
     pub fn start(self: &Rc<Network>, at: &NodeAddr, seed: Option<&str>) -> NodeHandle {
         let seeds = seed.iter().map(|seed| seed.parse().unwrap()).collect();
         let groups = vec![Gid::new("web").unwrap()];
-        let membership = membership::Settings { seeds, groups, ..membership::Settings::default() };
+        let mut membership = membership::Settings::default();
+        (membership.seeds, membership.groups) = (seeds, groups);
         self.start_life(at, 1, membership)
     }
 
@@ -97,12 +100,11 @@ impl Network {
         seed[..2].copy_from_slice(&port);
         seed[2..10].copy_from_slice(&life.to_le_bytes());
         let (network, addr) = (self.clone(), at.clone());
-        let node = node::start(Environment {
-            incarnation: life,
-            on_stop: Box::new(move || network.stopped.borrow_mut().push(addr)),
-            settings: Settings { membership, ..Settings::default() },
-            ..Environment::new(at.clone(), Rc::new(NetworkTransport(self.clone())), seed)
-        });
+        let mut environment = Environment::new(at.clone(), Rc::new(NetworkTransport(self.clone())), seed);
+        environment.incarnation = life;
+        environment.on_stop = Box::new(move || network.stopped.borrow_mut().push(addr));
+        environment.settings = membership.into();
+        let node = node::start(environment);
         self.nodes.borrow_mut().insert(at.nid(), node.clone());
         node
     }
@@ -135,6 +137,20 @@ pub async fn sees(node: &impl AsRef<NodeHandle>, gid: &str, nid: Nid) -> bool {
 pub fn in_virtual_time(test: impl AsyncFnOnce(Rc<Network>)) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     LocalSet::new().block_on(&runtime, test(Rc::default()));
+}
+
+/// Waits until the nodes know the id of their cluster, which is one for all of them.
+pub async fn until_of_one_cluster(nodes: &[NodeHandle]) {
+    until("the nodes are of one cluster", async || {
+        let mut ids = Vec::new();
+        for node in nodes {
+            let ping = Call::new(Gid::local(), "gossip", "ping", vec![Value::from_json(serde_json::json!({}))]);
+            let answer = node.dispatch(ping).await.unwrap().into_value();
+            ids.push(answer.get("cluster").cloned());
+        }
+        ids.iter().all(|id| id.is_some() && *id == ids[0])
+    })
+    .await;
 }
 
 /// The status of a member in another node's list.

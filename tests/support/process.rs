@@ -3,7 +3,10 @@
 use std::{
     io::{BufRead, BufReader},
     process::{Child, Command, ExitStatus, Output, Stdio},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -86,21 +89,32 @@ pub fn children(of: u32) -> Vec<(u32, String)> {
 
 /// The lines of a stream, which a thread reads as they arrive.
 #[derive(Clone, Default)]
-pub struct StreamReader(Arc<Mutex<String>>);
+pub struct StreamReader(Arc<Mutex<String>>, Arc<AtomicBool>);
 
 impl StreamReader {
     /// Starts to read a stream.
     pub fn start(stream: impl std::io::Read + Send + 'static) -> StreamReader {
         let reader = StreamReader::default();
-        let shared = reader.clone();
+        let (shared, ended) = (reader.clone(), reader.1.clone());
         std::thread::spawn(move || {
             for line in BufReader::new(stream).lines().map_while(Result::ok) {
                 let mut text = shared.0.lock().expect("nobody panics");
                 text.push_str(&line);
                 text.push('\n');
             }
+            ended.store(true, Ordering::Release);
         });
         reader
+    }
+
+    /// Waits until the stream has ended, and returns its text.
+    pub fn text_at_end(&self) -> String {
+        let began = Instant::now();
+        while !self.1.load(Ordering::Acquire) {
+            assert!(began.elapsed() < PATIENCE, "the stream does not end: {}", self.text());
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.text()
     }
 
     /// The text that has arrived so far.

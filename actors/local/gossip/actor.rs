@@ -31,7 +31,7 @@ const MIN_SEARCH_INTERVAL: Duration = Duration::from_secs(1);
 const MAX_SEARCH_INTERVAL: Duration = Duration::from_secs(16);
 
 /// The actor that drives the gossip of all groups.
-pub struct Gossip {
+pub(crate) struct Gossip {
     pub(super) state: Rc<NodeState>,
     pub(super) caller: Caller,
     pub(super) shared: Rc<GossipState>,

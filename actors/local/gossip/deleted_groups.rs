@@ -145,7 +145,7 @@ mod tests {
             urgency: Urgency::Normal,
             replay: false,
             former: None,
-            bytes: 10,
+            size: 10.into(),
             message: message(),
         };
         machine.respond(&mut context, Some(nid(2)), Request::Push(rumor), &mut Vec::new())

@@ -259,9 +259,9 @@ impl GroupGossip {
         manner: Manner,
         out: &mut Vec<Output<Nid, Shared>>,
     ) -> Result<BroadcastReplies, CallError> {
-        let bytes = message.bytes();
+        let size = message.size()?;
         let started = self
-            .with_machine(entry, state, |machine, context| machine.broadcast_as(manner, context, message, bytes, out));
+            .with_machine(entry, state, |machine, context| machine.broadcast_as(manner, context, message, size, out));
         let busy = |why: BroadcastError| CallError::new(ErrorKind::Busy, why.to_string());
         let (broadcast, replies) = PendingBroadcast::new();
         if let RumorId::Numbered { incarnation, sequence, .. } = started.map_err(busy)? {

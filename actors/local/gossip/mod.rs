@@ -47,5 +47,5 @@ mod sending;
 mod state;
 mod writer;
 
-pub use self::actor::Gossip;
+pub(crate) use self::actor::Gossip;
 pub(crate) use self::{fanout::compute_fanout, options::Options, receiving::METHODS, state::GossipState};

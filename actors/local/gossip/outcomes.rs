@@ -13,9 +13,9 @@ use std::{
 };
 
 use chinwag_protocol::{
-    call::{CallError, ErrorKind, Reply, reply_to_pair},
-    identity::{Gid, Nid},
-    rumor, wire,
+    call::{Answer, CallError, ErrorKind, Reply},
+    identity::{Gid, Nid, Sid},
+    rumor,
 };
 use tokio::sync::oneshot;
 
@@ -27,7 +27,7 @@ const MAX_AGE: Duration = Duration::from_secs(10);
 /// The most outcomes that are kept, including those of messages that are still being performed. A guess.
 const MAX_COUNT: usize = 4_096;
 
-/// The most bytes of outcomes that are kept, in their encoding on the wire. A larger outcome is dropped. A guess.
+/// The most bytes of memory that kept outcomes take. A larger outcome is dropped. A guess.
 const MAX_BYTES: usize = 4 << 20;
 
 /// A message that this node performs, and the receiver of its outcome.
@@ -81,7 +81,7 @@ impl Outcomes {
         let held = self.bytes.clone();
         actix::spawn(async move {
             let Ok(reply) = outcome.await else { return };
-            let bytes = encoded_size(&reply);
+            let bytes = memory_bytes(&reply);
             if sender.is_closed() || held.get() + bytes > MAX_BYTES {
                 return;
             }
@@ -131,15 +131,22 @@ impl Outcomes {
     }
 }
 
-/// Returns the size of a reply on the wire, in bytes.
-fn encoded_size(reply: &Reply) -> usize {
-    let (error, value) = reply_to_pair(reply.clone());
-    wire::encode(&error).len() + wire::encode(&value).len()
+/// Returns about how many bytes of memory a reply takes.
+fn memory_bytes(reply: &Reply) -> usize {
+    let of_error = |error: &CallError| size_of::<CallError>() + error.message.capacity() + error.cause.memory_bytes();
+    match reply {
+        Ok(Answer::Value(value)) => value.memory_bytes(),
+        Ok(Answer::Group { errors, value }) => {
+            let errors = errors.iter().map(|(sid, error)| size_of::<Sid>() + sid.as_str().len() + of_error(error));
+            value.memory_bytes() + errors.sum::<usize>()
+        }
+        Err(error) => of_error(error),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use chinwag_protocol::{call::Answer, value::Value};
+    use chinwag_protocol::value::{Object, Value};
 
     use super::*;
 
@@ -185,6 +192,11 @@ mod tests {
         let too_much = outcomes.take(&Gid::all(), &"too much".into(), MAX_AGE).unwrap();
         assert!(too_much.await.is_err());
         assert_eq!(fits.await.unwrap().reply(), text(MAX_BYTES / 2));
+
+        // what counts is the memory: the text of these objects would fit
+        let objects = Value::from(vec![Value::from(Object::new()); MAX_BYTES / 100]);
+        keep(&mut outcomes, "objects", Ok(Answer::Value(objects)), MAX_AGE);
+        assert!(outcomes.take(&Gid::all(), &"objects".into(), MAX_AGE).unwrap().await.is_err());
 
         keep(&mut outcomes, "of a group", text(1), MAX_AGE);
         outcomes.remove_group(&Gid::all());

@@ -68,7 +68,16 @@ mod tests {
     fn push(message: &Shared, hop: u32) -> Request<Nid, Shared> {
         let id = Id::Numbered { origin: NodeAddr::new("127.0.0.1", 1).nid(), incarnation: 7, sequence: 3 };
         let (age, message) = (Duration::ZERO, message.clone());
-        Request::Push(Rumor { id, hop, age, urgency: Urgency::Normal, replay: false, former: None, bytes: 1, message })
+        Request::Push(Rumor {
+            id,
+            hop,
+            age,
+            urgency: Urgency::Normal,
+            replay: false,
+            former: None,
+            size: 1.into(),
+            message,
+        })
     }
 
     #[test]

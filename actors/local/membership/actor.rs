@@ -34,7 +34,7 @@ use crate::{
 pub const FAREWELL: Duration = Duration::from_millis(500);
 
 /// The actor that drives the membership protocol.
-pub struct Membership {
+pub(crate) struct Membership {
     pub(super) state: Rc<NodeState>,
     pub(super) handle: ActorHandle,
     pub(super) membership: SharedMembership,

@@ -66,13 +66,9 @@ mod state;
 mod subscribing;
 pub(crate) mod wire;
 
-pub use self::{
-    actor::{FAREWELL, Membership},
-    listing::Standing,
-    state::MAX_SUBSCRIBERS,
-};
+pub use self::{actor::FAREWELL, listing::Standing, state::MAX_SUBSCRIBERS};
 pub(crate) use self::{
-    actor::{METHODS, create_state},
+    actor::{METHODS, Membership, create_state},
     liveness::LivenessObserver,
     state::SharedMembership,
 };

@@ -61,7 +61,7 @@ impl Membership {
     fn add_news(&self, membership: &mut MembershipState, update: Update<Nid>, news: Value) -> bool {
         let alone = self.state.groups.borrow().get(&Gid::all()).is_ok_and(|all| all.len() < 2);
         if !alone {
-            let (now, bytes) = (self.state.now(), chinwag_protocol::wire::encode(&news).len());
+            let (now, bytes) = (self.state.now(), chinwag_protocol::wire::encoded_len(&news));
             membership.news.add(now, (update, news), bytes);
         }
         !alone

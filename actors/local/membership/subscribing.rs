@@ -6,7 +6,6 @@ use chinwag_protocol::{
     call::{CallError, Reply},
     value::{Function, Value},
 };
-use futures_util::StreamExt;
 
 use super::{actor::Membership, state::Task};
 use crate::{caller::Caller, events::Events, request::value};
@@ -14,12 +13,21 @@ use crate::{caller::Caller, events::Events, request::value};
 /// After how many consecutive failures a subscribed function is dropped, because its subscriber may be gone.
 const MAX_FAILURES: u32 = 16;
 
+/// The length of the longest function that can subscribe, in bytes of text. A node keeps the texts of all subscribers, so
+/// this times their number is at most 64 MiB. The text of a stub has about 300 bytes.
+const MAX_FUNCTION_BYTES: usize = 64 << 10;
+
 impl Membership {
     pub(super) fn subscribe(&self, argument: &Value) -> Reply {
         let Value::Function(function) = argument else {
             let why = format!("expected a function, got {}", argument.type_name());
             return Err(CallError::argument("membership.subscribe", 1, "function", why));
         };
+        let length = function.source().len();
+        if length > MAX_FUNCTION_BYTES {
+            let why = format!("its text has {length} bytes, and at most {MAX_FUNCTION_BYTES} can subscribe");
+            return Err(CallError::argument("membership.subscribe", 1, "function", why));
+        }
         let (mut membership, caller) = (self.membership.borrow_mut(), self.handle.caller.clone());
         let events = membership.subscribe()?;
         let id = self.state.uuid().to_string();

@@ -7,7 +7,7 @@
 //! | method | answers | error |
 //! |---|---|---|
 //! | `get(name or {service[, gid]})` | the service, as an object of functions | unknown service |
-//! | `put(service, name)` | the name | the name is built in, or the service is not an object of functions |
+//! | `put(service, name)` | the name | the name is built in, or the service is not an object of functions or takes too much memory |
 //! | `rem(name)` | the removed service, or `undefined` if there was none | the name is built in |
 //!
 //! `get` returns a service written in Rust as stubs that call it here. A node that runs no shipped code accepts a service only
@@ -35,8 +35,8 @@ use crate::{
     admission::{self, Kind, Permit},
     caller::Caller,
     messages::{
-        AddCallback, Admitted, Apply, CallbackFuture, Evaluate, Lasting, NameAndChance, Reconcile, ScriptsIdle,
-        StartService,
+        AddCallback, Admitted, Apply, CallbackFuture, Evaluate, InterruptScripts, Lasting, NameAndChance, Reconcile,
+        ScriptsIdle, StartService,
     },
     request::{Origin, ReplyFuture, Request, Response, crashed, ready, unknown_method, value},
     scripts::{Change, Host},
@@ -48,7 +48,7 @@ use crate::{
 pub const UNCLAIMED: Duration = Duration::from_secs(900);
 
 /// The actor that routes calls to services.
-pub struct Routes {
+pub(crate) struct Routes {
     state: Rc<NodeState>,
     caller: Caller,
     table: Rc<RefCell<Table>>,
@@ -143,7 +143,7 @@ impl Routes {
                 let answer = callback(request.call.arguments);
                 Response::Later(Box::pin(async move { answer.await.map(Answer::Value) }))
             }
-            Ok(Target::Shipped(service)) => {
+            Ok(Target::Shipped { service, .. }) => {
                 let origin = request.origin();
                 match service.get(&call.method) {
                     Some(Value::Function(function)) if stub::remote(function).is_some() => {
@@ -255,7 +255,7 @@ impl Routes {
     fn describe(&self, gid: &Gid, name: &str, target: &Target) -> Reply {
         let stub = |method: &str| Value::Function(stub::function_of(&self.state.me, gid, name, method));
         match target {
-            Target::Shipped(service) => value((**service).clone()),
+            Target::Shipped { service, .. } => value((**service).clone()),
             Target::Callback { .. } | Target::ScriptCallback => {
                 value([("call", stub("call"))].into_iter().collect::<Object>())
             }
@@ -471,9 +471,17 @@ impl Host for ScriptHost {
 impl Handler<Evaluate> for Routes {
     type Result = ReplyFuture;
 
-    fn handle(&mut self, Evaluate { source, origin }: Evaluate, _: &mut Context<Routes>) -> ReplyFuture {
+    fn handle(&mut self, Evaluate { script, origin }: Evaluate, _: &mut Context<Routes>) -> ReplyFuture {
         self.publish_groups();
-        self.state.scripts.evaluate(source, origin)
+        self.state.scripts.evaluate(script, origin)
+    }
+}
+
+impl Handler<InterruptScripts> for Routes {
+    type Result = ();
+
+    fn handle(&mut self, _: InterruptScripts, _: &mut Context<Routes>) {
+        self.state.scripts.interrupt();
     }
 }
 

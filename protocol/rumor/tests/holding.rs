@@ -14,7 +14,7 @@ fn rumors_are_retained_by_count_bytes_and_age() {
         world.ask(&mut holder, 7, Request::Push(rumor(numbered(7, 1, sequence), 1)));
     }
     assert_eq!((holder.load().retained, holder.load().retained_bytes), (3, 3 * LARGE));
-    let huge = Rumor { bytes: 100 * LARGE, ..rumor(numbered(7, 1, 6), 1) };
+    let huge = Rumor { size: (100 * LARGE).into(), ..rumor(numbered(7, 1, 6), 1) };
     world.ask(&mut holder, 7, Request::Push(huge));
     assert_eq!((holder.load().retained, holder.load().retained_bytes), (1, 100 * LARGE));
     // The age counts from the birth, not from the arrival.
@@ -31,6 +31,24 @@ fn rumors_are_retained_by_count_bytes_and_age() {
     let ancient = Rumor { age: Duration::from_secs(11), ..rumor(numbered(9, 1, 1), 1) };
     let (answer, out) = world.ask(&mut holder, 9, Request::Push(ancient));
     assert_eq!((answer, performs(&out)), (Answer::Had, 0));
+}
+
+#[test]
+fn memory_bounds_what_is_held_and_the_length_on_the_wire_decides_how_it_is_spread() {
+    let sparse = Size { wire: 60, memory: 10 * LARGE };
+    let mut world = World::of(100);
+    let mut holder = node_with(0, |config| {
+        (config.retained_bytes, config.queue_bytes, config.requests) = (25 * LARGE, 25 * LARGE, 1);
+    });
+    let push = |sequence| Request::Push(Rumor { size: sparse, ..rumor(numbered(7, 1, sequence), 9) });
+    // a short message is pushed, however much memory it takes
+    let sent = sends(&world.ask(&mut holder, 7, push(1)).1);
+    assert!(!sent.is_empty() && sent.iter().all(is_push));
+    // the next two wait for the requests of the first, and a third has no room
+    for (sequence, answer) in [(2, Answer::Fresh), (3, Answer::Fresh), (4, Answer::Busy)] {
+        assert_eq!(world.ask(&mut holder, 7, push(sequence)).0, answer, "{sequence}");
+    }
+    assert_eq!(holder.load().retained_bytes, 20 * LARGE, "the first was dropped");
 }
 
 #[test]
@@ -207,7 +225,7 @@ fn calm_rumors_are_sent_to_few_not_repeated_and_soon_forgotten() {
     // young or not, it goes to few peers, and a large one is offered
     for (hop, bytes) in [(1, 9), (7, 9), (7, 100 * LARGE)] {
         let mut relay = node(1);
-        let (_, out) = world.ask(&mut relay, 0, Request::Push(Rumor { hop, bytes, ..pushed.clone() }));
+        let (_, out) = world.ask(&mut relay, 0, Request::Push(Rumor { hop, size: bytes.into(), ..pushed.clone() }));
         let sent = sends(&out);
         assert_eq!((performs(&out), sent.len()), (1, 3));
         assert!(sent.iter().all(if bytes < LARGE { is_push } else { is_offer }));
@@ -267,8 +285,9 @@ fn calm_timer(out: &Outputs) -> Option<Duration> {
 #[test]
 fn calm_rumors_that_come_together_are_offered_together() {
     let (mut world, mut relay) = (World::of(100), node(1));
-    let calm =
-        |sequence| Request::Push(Rumor { urgency: Urgency::Calm, bytes: 9, ..rumor(numbered(7, 1, sequence), 5) });
+    let calm = |sequence| {
+        Request::Push(Rumor { urgency: Urgency::Calm, size: 9.into(), ..rumor(numbered(7, 1, sequence), 5) })
+    };
     let first = world.ask(&mut relay, 7, calm(1)).1;
     assert!(sends(&first).len() == 3 && sends(&first).iter().all(is_push) && calm_timer(&first).is_none());
     world.answer(&mut relay, &sends(&first)[0], Answer::Fresh);
@@ -307,8 +326,9 @@ fn calm_rumors_that_come_together_are_offered_together() {
 #[test]
 fn calm_rumors_survive_a_lost_timer_and_do_not_delay_others() {
     let (mut world, mut relay) = (World::of(100), node(1));
-    let calm =
-        |sequence| Request::Push(Rumor { urgency: Urgency::Calm, bytes: 9, ..rumor(numbered(7, 1, sequence), 5) });
+    let calm = |sequence| {
+        Request::Push(Rumor { urgency: Urgency::Calm, size: 9.into(), ..rumor(numbered(7, 1, sequence), 5) })
+    };
     let first = world.ask(&mut relay, 7, calm(1)).1;
     world.answer(&mut relay, &sends(&first)[0], Answer::Fresh);
     world.ask(&mut relay, 7, calm(2));
@@ -327,8 +347,9 @@ fn calm_rumors_survive_a_lost_timer_and_do_not_delay_others() {
 fn calm_rumors_wait_longer_while_peers_are_slow() {
     for (took, next) in [(0, 100), (49, 100), (60, 120), (400, 800), (700, 1_000)] {
         let (mut world, mut relay) = (World::of(100), node(1));
-        let calm =
-            |sequence| Request::Push(Rumor { urgency: Urgency::Calm, bytes: 9, ..rumor(numbered(7, 1, sequence), 5) });
+        let calm = |sequence| {
+            Request::Push(Rumor { urgency: Urgency::Calm, size: 9.into(), ..rumor(numbered(7, 1, sequence), 5) })
+        };
         let first = sends(&world.ask(&mut relay, 7, calm(1)).1);
         let out = world.ask(&mut relay, 7, calm(2)).1;
         assert_eq!(calm_timer(&out), Some(Duration::from_secs(1)), "when nobody answers");

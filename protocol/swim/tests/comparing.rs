@@ -2,6 +2,30 @@
 
 use super::*;
 
+/// Compares two machines until they agree. Returns the number of requests, and the most entries in a message.
+pub(super) fn compare(one: &mut Swim<u32>, two: &mut Swim<u32>) -> (usize, usize) {
+    let mut chance = ChaCha8Rng::seed_from_u64(5);
+    let (mut requests, mut most) = (0, 0);
+    let mut next = Some(one.begin_joining(&two.me));
+    while let Some(sync) = next {
+        let (page, _) = two.answer_sync(seconds(9), one.me, &sync, &mut chance).unwrap();
+        requests += 1;
+        most = most.max(sync.news.len()).max(page.entries.len());
+        (next, _) = one.take_page(seconds(9), two.me, (&sync, &page), &mut chance);
+    }
+    (requests, most)
+}
+
+pub(super) fn machine(me: u32, members: impl IntoIterator<Item = (u32, u32)>) -> Swim<u32> {
+    let mut swim = Swim::new(me, LIFE, SwimConfig::default()).unwrap();
+    let mut chance = ChaCha8Rng::seed_from_u64(1);
+    let _ = swim.handle(Duration::ZERO, Input::Start, &mut chance);
+    for (peer, turn) in members {
+        let _ = swim.handle(Duration::ZERO, Input::Know(peer, at(turn)), &mut chance);
+    }
+    swim
+}
+
 #[test]
 fn a_newcomer_receives_a_view_of_any_size_in_pages_and_becomes_known() {
     for count in [1, 15, 16, 17, 255, 256, 257, 258, 300, 1_000, 4_097, 20_000] {

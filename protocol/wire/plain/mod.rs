@@ -4,5 +4,5 @@ mod read;
 mod write;
 
 pub(super) use read::Plain as Read;
-pub(super) use write::write;
 pub(crate) use write::{Plain, whole};
+pub(super) use write::{write, write_pretty};

@@ -5,18 +5,33 @@
 
 use serde::ser::{Error as _, Serialize, SerializeMap, SerializeSeq, Serializer};
 
+use crate::stringify::Bounded;
 use crate::value::number::EXACT;
 use crate::value::reference::Step;
 use crate::value::walk::{Node, Walk};
 use crate::value::{ConversionError, Value};
+use crate::wire::error::EncodeError;
 
-/// Appends the plain form of `value` as JSON text. On an error, nothing is appended.
-pub(in crate::wire) fn write(value: &Value, out: &mut Vec<u8>) -> Result<(), ConversionError> {
-    let before = out.len();
-    serde_json::to_writer(&mut *out, &Plain(Walk::new(value).node())).map_err(|error| {
-        out.truncate(before);
-        ConversionError::custom(error)
-    })
+/// Appends the plain form of `value` as JSON text. On an error, a part of it may have been appended.
+pub(in crate::wire) fn write(value: &Value, out: &mut Bounded) -> Result<(), EncodeError> {
+    let written = serde_json::to_writer(&mut *out, &Plain(Walk::new(value).node()));
+    written.map_err(|error| unwritten(&error, out))
+}
+
+/// Appends the plain form of `value` as JSON text with line breaks and indentation. On an error, a part of it may have
+/// been appended.
+pub(in crate::wire) fn write_pretty(value: &Value, out: &mut Bounded) -> Result<(), EncodeError> {
+    let written = serde_json::to_writer_pretty(&mut *out, &Plain(Walk::new(value).node()));
+    written.map_err(|error| unwritten(&error, out))
+}
+
+fn unwritten(error: &serde_json::Error, out: &Bounded) -> EncodeError {
+    // the only error of the output itself is that it is full
+    if error.is_io() {
+        EncodeError::TooLong { limit: out.most() }
+    } else {
+        EncodeError::NoPlainForm(ConversionError::custom(error))
+    }
 }
 
 /// A value on a walk, which serializes in the plain form.

@@ -251,7 +251,7 @@ fn copies_of_shared_values_are_bounded() {
     assert!(value.clone().deserialize::<serde_json::Value>().is_err());
     let top = value.extract(&["n40".into()]).unwrap();
     assert!(encode(&top).len() < 64 * 1024);
-    let pair = encode_pair(&Value::Null, &value, Form::Plain);
+    let pair = encode_pair(&Value::Null, &value, Form::Plain, &limits()).unwrap();
     assert!(String::from_utf8(pair).unwrap().contains("no plain form"));
 
     // many arguments, each of which gets a copy of a large value

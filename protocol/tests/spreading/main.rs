@@ -1,12 +1,14 @@
-//! The figures of the simulator at sizes that suit a test. The example `spreading` measures the others.
+//! How rumors spread among many nodes: figures here, at sizes that suit a test, and arbitrary orders of events in
+//! `schedules`. The example `spreading` measures the figures at other sizes.
 
 use chinwag_protocol::fanout::Fanout;
 use chinwag_protocol::rumor::GossipConfig;
 
-#[path = "spreading/model.rs"]
-mod model;
+mod figures;
+mod network;
+mod schedules;
 
-use model::{Scenario, Summary, spread, summarize};
+use figures::{Scenario, Summary, spread, summarize};
 
 fn scenario(members: u32, loss: f64, bytes: usize) -> Scenario {
     Scenario { members, loss, fanout: Fanout::Log, bytes, config: GossipConfig::default() }
