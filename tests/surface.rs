@@ -114,7 +114,7 @@ impl Named<'_> {
     fn implementation(&mut self, item: &ItemImpl) {
         // what implements a trait of `log` is its logger, which is in no signature
         if let Some((_, of, _)) = &item.trait_
-            && !of.segments.first().is_some_and(|first| first.ident == "log")
+            && of.segments.first().is_none_or(|first| first.ident != "log")
         {
             self.visit_path(of);
         }
