@@ -42,6 +42,10 @@ impl fmt::Debug for Launched {
     }
 }
 
+/// The longest frame between a node and the process of an engine, in bytes. What enters and leaves an engine has smaller
+/// limits of its own.
+pub const LONGEST_FRAME: usize = 128 << 20;
+
 /// Starts processes for script engines. Each must call `chinwag_actors::scripts::run_engine` with its pipes.
 pub trait EngineStarter {
     /// Starts a process.

@@ -15,7 +15,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use chinwag_actors::launcher::{EngineProcess, EngineStarter};
+use chinwag_actors::launcher::{EngineProcess, EngineStarter, LONGEST_FRAME};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, BufReader},
     process::{Child, ChildStdin, ChildStdout, Command},
@@ -27,9 +27,6 @@ const ENGINE: &str = "CHINWAG_ENGINE";
 
 /// How many frames of an engine wait for the node. Then the engine waits.
 const FRAMES: usize = 64;
-
-/// The longest frame, in bytes. The engine writes shorter ones.
-const LONGEST: usize = 128 << 20;
 
 /// Whether this program can be started again as an engine. It is a property of the program, and no node changes it.
 static CAN_BE_AN_ENGINE: AtomicBool = AtomicBool::new(false);
@@ -55,7 +52,7 @@ pub fn init() {
         return CAN_BE_AN_ENGINE.store(true, Ordering::Relaxed);
     }
     #[cfg(feature = "scripts")]
-    let ran = chinwag_actors::scripts::run_engine(io::stdin(), Unbuffered(io::stdout()));
+    let ran = unbuffered().and_then(|output| chinwag_actors::scripts::run_engine(io::stdin(), output));
     #[cfg(not(feature = "scripts"))]
     let ran: io::Result<()> = Err(io::Error::other("this program was built without scripts"));
     let code = match ran {
@@ -69,33 +66,18 @@ pub fn init() {
     std::process::exit(code)
 }
 
-/// Standard output without its buffer of lines. The engine writes whole messages.
+/// Returns standard output without its buffer of lines, because the engine writes whole messages.
 #[cfg(feature = "scripts")]
-struct Unbuffered(io::Stdout);
-
-#[cfg(all(feature = "scripts", unix))]
-impl Write for Unbuffered {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        use std::os::fd::AsRawFd as _;
-        // SAFETY: the slice is valid for reads of its length
-        let written = unsafe { libc::write(self.0.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) };
-        usize::try_from(written).map_err(|_| io::Error::last_os_error())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-#[cfg(all(feature = "scripts", not(unix)))]
-impl Write for Unbuffered {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
-    }
+fn unbuffered() -> io::Result<std::fs::File> {
+    #[cfg(unix)]
+    use std::os::fd::AsFd as _;
+    #[cfg(windows)]
+    use std::os::windows::io::AsHandle as _;
+    #[cfg(unix)]
+    let output = io::stdout().as_fd().try_clone_to_owned()?;
+    #[cfg(windows)]
+    let output = io::stdout().as_handle().try_clone_to_owned()?;
+    Ok(output.into())
 }
 
 /// Returns what starts engines for a node, or `None` if they run on threads or not at all.
@@ -183,7 +165,7 @@ async fn read(stdout: ChildStdout, frames: mpsc::Sender<Vec<u8>>) {
     let mut stdout = BufReader::new(stdout);
     while let Ok(length) = stdout.read_u32_le().await {
         let length = length as usize;
-        if length > LONGEST {
+        if length > LONGEST_FRAME {
             return log::error!(target: "chinwag::scripts", "the script engine announced a message of {length} bytes");
         }
         let mut frame = vec![0; length];

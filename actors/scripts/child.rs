@@ -15,14 +15,14 @@ use std::{
 };
 
 use super::{
-    clock::{WallClock, processor_time_of_process},
+    clock::{WallClock, nanoseconds, processor_time_of_process},
     directory::Directory,
     engine_config::EngineConfig,
     frames,
     mailbox::{drive, mailbox},
     messages::{Output, Start},
     meter::turn_exceeded,
-    settings::{ConsoleLevel, ScriptSettings},
+    settings::ScriptSettings,
     turn::Turn,
 };
 use crate::clock::Clock;
@@ -52,15 +52,9 @@ pub fn run_engine(mut input: impl Read + Send + 'static, output: impl Write + Se
     let for_console = output.clone();
     let settings = ScriptSettings {
         console: Arc::new(move |level, line| {
-            let level = match level {
-                ConsoleLevel::Debug => 1,
-                ConsoleLevel::Info => 0,
-                ConsoleLevel::Warn => 2,
-                ConsoleLevel::Error => 3,
-            };
             emit(&for_console, &Output::Print { level, line: line.to_owned() });
         }),
-        ..ScriptSettings::from(&start.limits)
+        ..start.settings.clone()
     };
     let turn = Arc::new(Turn::default());
     let config = EngineConfig {
@@ -144,7 +138,6 @@ fn emit<W: Write>(output: &Mutex<Buffered<W>>, message: &Output) {
 
 /// Ends the process when code uses more processor time than it may and does not return.
 fn watch<W: Write>(turn: &Turn, settings: &ScriptSettings, output: &Mutex<Buffered<W>>) {
-    let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     let (grace, short) = (nanoseconds(settings.grace), nanoseconds(settings.turn));
     let (mut seen, mut began, mut idle) = (0, 0, 0);
     // what the turn had used when it was interrupted

@@ -1,5 +1,7 @@
 //! The time of day that a simulated node shows to code, and the processor time that code uses.
 
+use std::time::Duration;
+
 use crate::clock::Clock;
 
 /// The time of day of a simulated node, and the clock that every node measures durations by.
@@ -20,6 +22,11 @@ impl WallClock {
     pub(super) fn now(&self) -> f64 {
         self.start as f64 + self.clock.since(self.started).as_millis() as f64
     }
+}
+
+/// Returns a time in nanoseconds.
+pub(super) fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Returns the processor time that the current thread has used, in nanoseconds.

@@ -1,6 +1,6 @@
 //! What a line of a prompt declares, and the script that keeps it.
 //!
-//! A script's own `let`, `const` and `class` are bound for good, even if the script throws before it assigns them: the name
+//! A script's own `let`, `const` and `class` stay bound, even if the script throws before it assigns them: the name
 //! could never be used again. At a prompt, such a line becomes a block, and each name a property of the global object
 //! with accessors of the block's variable. The line's functions share the variable, the value of the block is that of the
 //! line, and `await` is allowed. The properties go if the line throws. `__declare` is a function of the prelude that

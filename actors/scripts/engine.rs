@@ -3,7 +3,7 @@
 //! ```text
 //! take(Run)    runs the code, then jobs until none is left          -> Answer, now or later
 //! take(Reply)  runs the callback of a call that code made, then jobs -> Answer, Call, …
-//! fire()       runs the timers that are due, and jobs after each
+//! fire()       runs the first timer that is due, then jobs
 //! ```
 //!
 //! A *job* is what JavaScript calls one: a continuation of a promise, or a microtask. Code always runs for a *task*,
@@ -142,7 +142,7 @@ impl Engine {
     fn realm_of(&self, code: &Code) -> RealmName {
         match code {
             Code::Source(_) => RealmName::Prompt,
-            Code::Registered(name) => self.state.find_registered(name).map_or(RealmName::Shipped, |(_, realm)| realm),
+            Code::Registered(name) => self.state.realm_of_registered(name).unwrap_or(RealmName::Shipped),
             Code::Function(function) => {
                 let original = convert::original_number(&function.0);
                 original.and_then(|number| self.state.originals.realm(number)).unwrap_or(RealmName::Shipped)
@@ -259,7 +259,7 @@ impl Engine {
     fn end_task(&self, task: &Rc<Task>, reason: StopReason) {
         let state = &self.state;
         task.ended.set(true);
-        // nobody needs to hear of code that the person at the prompt stopped
+        // the person at the prompt knows that they stopped the code
         if reason != StopReason::Interrupted || task.unanswered.get() {
             state.report(task, state.meter.error(reason));
         }

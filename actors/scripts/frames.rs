@@ -5,8 +5,7 @@ use std::io::{self, Read};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-/// The longest frame, in bytes. What enters and leaves an engine has smaller limits of its own.
-pub(super) const LONGEST: usize = 128 << 20;
+use crate::launcher::LONGEST_FRAME;
 
 /// Appends a message as a frame.
 pub(super) fn write(message: &impl Serialize, out: &mut Vec<u8>) -> io::Result<()> {
@@ -14,9 +13,9 @@ pub(super) fn write(message: &impl Serialize, out: &mut Vec<u8>) -> io::Result<(
     out.extend([0; 4]);
     *out = postcard::to_extend(message, std::mem::take(out)).map_err(io::Error::other)?;
     let length = out.len() - start - 4;
-    if length > LONGEST {
+    if length > LONGEST_FRAME {
         out.truncate(start);
-        return Err(io::Error::other(format!("a message of {length} bytes exceeds the limit of {LONGEST}")));
+        return Err(io::Error::other(format!("a message of {length} bytes exceeds the limit of {LONGEST_FRAME}")));
     }
     out[start..start + 4].copy_from_slice(&(length as u32).to_le_bytes());
     Ok(())
@@ -36,7 +35,7 @@ pub(super) fn next<M: DeserializeOwned>(pipe: &mut impl Read, buffer: &mut Vec<u
         Err(why) => return Err(why),
     }
     let length = u32::from_le_bytes(length) as usize;
-    if length > LONGEST {
+    if length > LONGEST_FRAME {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "a frame is too long"));
     }
     buffer.clear();

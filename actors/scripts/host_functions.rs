@@ -180,7 +180,7 @@ fn print<'js>(state: &Rc<EngineState>, ctx: &Ctx<'js>, arguments: &[Js<'js>]) ->
 }
 
 /// Returns the level of a function of `console`, as the prelude numbers them.
-pub(super) fn console_level(number: u8) -> ConsoleLevel {
+fn console_level(number: u8) -> ConsoleLevel {
     match number {
         1 => ConsoleLevel::Debug,
         2 => ConsoleLevel::Warn,

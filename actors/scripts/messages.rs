@@ -1,6 +1,6 @@
 //! The messages between an engine and the node. They can be sent to an engine in another process.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use chinwag_protocol::{
     call::{CallError, Reply, reply_from_pair, reply_to_pair},
@@ -13,7 +13,7 @@ use super::{
     account::Account,
     directory::Change,
     portable::{self, Portable},
-    settings::ScriptSettings,
+    settings::{ConsoleLevel, ScriptSettings},
 };
 use crate::script::Script;
 
@@ -45,7 +45,7 @@ pub(super) struct Invocation {
     /// How long the caller waits, in milliseconds.
     pub milliseconds_left: u64,
     pub code: Code,
-    #[serde(with = "portable::shared_values")]
+    #[serde(with = "portable::values")]
     pub arguments: Arc<Vec<Value>>,
 }
 
@@ -134,8 +134,8 @@ pub(super) enum Output {
     TimersFired { account: Account, used: u64, pending: u64 },
     /// Reports an error that no code caught, and that no caller waits for.
     Uncaught(Uncaught),
-    /// Prints a line. The level is that of `console`, from 0.
-    Print { level: u8, line: String },
+    /// Prints a line.
+    Print { level: ConsoleLevel, line: String },
     /// The engine has replaced its heap. All services, originals and registered functions are gone.
     Replaced,
     /// The engine ends, because code does not return. `culprit` is the invocation whose code it is.
@@ -152,7 +152,7 @@ impl Output {
 /// What an engine in another process needs to start.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Start {
-    pub limits: Limits,
+    pub settings: ScriptSettings,
     /// The node's address and configuration.
     pub me: Portable,
     pub seed: [u8; 32],
@@ -164,62 +164,5 @@ impl Start {
     /// Returns the node's address.
     pub(super) fn node(&self) -> Result<NodeAddr, CallError> {
         NodeAddr::from_value(&self.me.0).map_err(|why| CallError::other(why.to_string()))
-    }
-}
-
-/// The part of [`ScriptSettings`](super::settings::ScriptSettings) that an engine needs. Times are in nanoseconds.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Limits {
-    pub processor_time: u64,
-    pub turn: u64,
-    pub grace: u64,
-    pub memory: u64,
-    pub stack: u64,
-    pub timers: u64,
-    pub pending_calls: u64,
-    pub callbacks: u64,
-    pub line: u64,
-    pub values: u64,
-    pub bytes: u64,
-    pub realm_per_service: bool,
-}
-
-impl From<&ScriptSettings> for Limits {
-    fn from(settings: &ScriptSettings) -> Limits {
-        let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        Limits {
-            processor_time: nanoseconds(settings.processor_time),
-            turn: nanoseconds(settings.turn),
-            grace: nanoseconds(settings.grace),
-            memory: settings.memory as u64,
-            stack: settings.stack as u64,
-            timers: settings.timers as u64,
-            pending_calls: settings.pending_calls as u64,
-            callbacks: settings.callbacks as u64,
-            line: settings.line as u64,
-            values: settings.values as u64,
-            bytes: settings.bytes as u64,
-            realm_per_service: settings.realm_per_service,
-        }
-    }
-}
-
-impl From<&Limits> for ScriptSettings {
-    fn from(limits: &Limits) -> ScriptSettings {
-        ScriptSettings {
-            processor_time: Duration::from_nanos(limits.processor_time),
-            turn: Duration::from_nanos(limits.turn),
-            grace: Duration::from_nanos(limits.grace),
-            memory: limits.memory as usize,
-            stack: limits.stack as usize,
-            timers: limits.timers as usize,
-            pending_calls: limits.pending_calls as usize,
-            callbacks: limits.callbacks as usize,
-            line: limits.line as usize,
-            values: limits.values as usize,
-            bytes: limits.bytes as usize,
-            realm_per_service: limits.realm_per_service,
-            ..ScriptSettings::default()
-        }
     }
 }

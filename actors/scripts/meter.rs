@@ -1,11 +1,11 @@
 //! Measures what running code uses, and decides when the engine interrupts it.
 
-use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
+use std::{cell::Cell, rc::Rc, sync::Arc};
 
 use chinwag_protocol::call::CallError;
 
 use super::{
-    clock::processor_time,
+    clock::{nanoseconds, processor_time},
     engine_config::EngineConfig,
     errors::{interrupted, limit_exceeded},
     memory::Memory,
@@ -173,8 +173,4 @@ pub(super) fn turn_exceeded(settings: &ScriptSettings) -> String {
          let it pause, for example by awaiting a timer",
         settings.turn
     )
-}
-
-fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -68,7 +68,7 @@ fn limits() -> Limits {
     limits
 }
 
-/// Lists of values that cross the boundary.
+/// Lists of values that cross the boundary, in a `Vec` or in an `Arc` of one.
 pub(super) mod values {
     use chinwag_protocol::value::Value;
     use serde::{Deserialize, Deserializer, Serializer};
@@ -79,29 +79,14 @@ pub(super) mod values {
         serializer.collect_seq(values.iter().map(Borrowed))
     }
 
-    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Value>, D::Error> {
+    pub(in super::super) fn deserialize<'de, D, V>(deserializer: D) -> Result<V, D::Error>
+    where
+        D: Deserializer<'de>,
+        V: From<Vec<Value>>,
+    {
         let values = Vec::<Portable>::deserialize(deserializer)?;
-        Ok(values.into_iter().map(|Portable(value)| value).collect())
-    }
-}
-
-/// Lists of values that the node keeps for as long as the engine works on them.
-pub(super) mod shared_values {
-    use std::sync::Arc;
-
-    use chinwag_protocol::value::Value;
-    use serde::{Deserializer, Serializer};
-
-    use super::values;
-
-    pub(in super::super) fn serialize<S: Serializer>(values: &[Value], serializer: S) -> Result<S::Ok, S::Error> {
-        values::serialize(values, serializer)
-    }
-
-    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Arc<Vec<Value>>, D::Error> {
-        values::deserialize(deserializer).map(Arc::new)
+        let values: Vec<Value> = values.into_iter().map(|Portable(value)| value).collect();
+        Ok(V::from(values))
     }
 }
 

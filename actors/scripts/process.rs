@@ -1,11 +1,9 @@
 //! Sends messages to an engine in a process of its own, which can be killed whatever its code does.
 
+use serde::Serialize;
 use tokio::sync::mpsc::{Receiver, UnboundedSender};
 
-use super::{
-    frames,
-    messages::{Input, Output, Start},
-};
+use super::frames;
 use crate::launcher::EngineProcess;
 
 /// A handle to the process of an engine. The process ends when it is dropped.
@@ -15,26 +13,17 @@ pub(super) struct EngineHandle {
 }
 
 impl EngineHandle {
-    /// Starts an engine in a process. Returns its handle and the frames that it writes.
-    ///
-    /// # Errors
-    /// If the process cannot be started.
-    pub(super) fn start(process: EngineProcess, start: &Start) -> std::io::Result<(EngineHandle, Receiver<Vec<u8>>)> {
+    /// Takes over a process. Returns its handle and the frames that it writes.
+    pub(super) fn start(process: EngineProcess) -> (EngineHandle, Receiver<Vec<u8>>) {
         let EngineProcess { input, output, kill } = process;
-        let handle = EngineHandle { input, kill: Some(kill) };
-        handle.write(start)?;
-        Ok((handle, output))
+        (EngineHandle { input, kill: Some(kill) }, output)
     }
 
     /// Sends a message.
     ///
     /// # Errors
     /// If the message is too long. A process that has ended is noticed where its output is read.
-    pub(super) fn send(&self, input: &Input) -> std::io::Result<()> {
-        self.write(input)
-    }
-
-    fn write(&self, message: &impl serde::Serialize) -> std::io::Result<()> {
+    pub(super) fn send(&self, message: &impl Serialize) -> std::io::Result<()> {
         let mut frame = Vec::new();
         frames::write(message, &mut frame)?;
         // the process may have ended
@@ -49,9 +38,4 @@ impl Drop for EngineHandle {
             kill();
         }
     }
-}
-
-/// Reads a message of an engine.
-pub(super) fn read(frame: &[u8]) -> std::io::Result<Output> {
-    frames::read(frame)
 }

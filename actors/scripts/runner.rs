@@ -19,7 +19,7 @@ use chinwag_protocol::{
     value::{Function, Value},
 };
 use tokio::{
-    sync::{Notify, mpsc, oneshot},
+    sync::{Notify, oneshot},
     time::{Instant, timeout_at},
 };
 
@@ -31,16 +31,12 @@ use super::{
     engine_config::EngineConfig,
     errors::{engine_ended, engine_restarted, interrupted, limit_exceeded},
     host::Host,
-    host_functions::console_level,
-    inline::InlineEngine,
-    messages::{Code, Input, Invocation, Output, Start},
+    messages::{Code, Input, Invocation, Output},
     original::{Dropped, Original},
     portable::{Portable, each_function_mut},
-    process::EngineHandle,
     queue::TurnQueue,
     services::Services,
     settings::ScriptSettings,
-    thread::EngineThread,
     turn::Turn,
 };
 use crate::{
@@ -235,7 +231,7 @@ impl Runner {
         })
     }
 
-    /// Reports once to whoever uses it that state of shipped code is gone.
+    /// Returns the error of the first call that would use state that is gone.
     fn lost(&self, job: &Job) -> Option<CallError> {
         let lost = match job {
             Job::Method(service, _) => self.services.borrow_mut().take_lost(service),
@@ -280,15 +276,13 @@ impl Runner {
             let Some(next) = self.queue.borrow_mut().pop(Instant::now()) else { break };
             self.give(next);
         }
-        let mut turn = self.turn.borrow_mut();
-        if let Some(turn) = &mut *turn {
+        let changed = self.turn.borrow_mut().as_mut().and_then(|turn| {
             let awaited = self.queue.borrow().has_other(turn.account.shipper);
-            if awaited != turn.awaited {
-                turn.awaited = awaited;
-                self.send(Input::Waiting(awaited));
-            }
+            (std::mem::replace(&mut turn.awaited, awaited) != awaited).then_some(awaited)
+        });
+        if let Some(awaited) = changed {
+            self.send(Input::Waiting(awaited));
         }
-        drop(turn);
         self.changed.notify_waiters();
     }
 
@@ -414,38 +408,17 @@ impl Runner {
         for (byte, start) in seed.iter_mut().zip(number.to_le_bytes()) {
             *byte ^= start;
         }
-        let after = number * NUMBERS;
-        let failed =
-            |why: std::io::Error| CallError::new(ErrorKind::Busy, format!("a script engine did not start: {why}"));
-        let config = || EngineConfig {
+        let config = EngineConfig {
             settings: self.settings.clone(),
             me: self.me.clone(),
             directory: self.directory.clone(),
             seed,
-            after,
+            after: number * NUMBERS,
             clock: self.clock,
             turn: turn.clone(),
         };
-        let (driver, outputs) = match &self.starter {
-            _ if self.settings.inline.is_some() => {
-                let (outputs, received) = mpsc::unbounded_channel();
-                (Driver::Inline(InlineEngine::start(config(), outputs)), Outputs::Messages(received))
-            }
-            Some(starter) => {
-                let (limits, me) = ((&self.settings).into(), Portable(self.me.to_value()));
-                let start = Start { limits, me, seed, after };
-                let started = starter.start().and_then(|process| EngineHandle::start(process, &start));
-                let (handle, frames) = started.map_err(failed)?;
-                let driver = Driver::Process(handle);
-                driver.send(Input::Names(self.directory.record())).map_err(failed)?;
-                (driver, Outputs::Frames(frames))
-            }
-            None => {
-                let (outputs, received) = mpsc::unbounded_channel();
-                let thread = EngineThread::start(config(), outputs).map_err(failed)?;
-                (Driver::Thread(thread), Outputs::Messages(received))
-            }
-        };
+        let (driver, outputs) = Driver::start(config, self.starter.as_deref())
+            .map_err(|why| CallError::new(ErrorKind::Busy, format!("a script engine did not start: {why}")))?;
         actix::spawn(handle_outputs(Rc::downgrade(self), number, outputs));
         if self.settings.inline.is_none() {
             actix::spawn(watch(Rc::downgrade(self), number));
@@ -684,7 +657,7 @@ async fn handle_outputs(runner: Weak<Runner>, engine: u64, mut outputs: Outputs)
                 let console = runner.settings.console.clone();
                 drop(runner);
                 // a reader that does not read holds up the engine, and not the node
-                let printed = tokio::task::spawn_blocking(move || console(console_level(level), &line));
+                let printed = tokio::task::spawn_blocking(move || console(level, &line));
                 if let Err(why) = printed.await {
                     log::warn!(target: "chinwag::scripts", "a printed line was lost: {why}");
                 }

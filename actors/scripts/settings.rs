@@ -2,8 +2,10 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 /// The level of a line that shipped code prints.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum ConsoleLevel {
     /// `console.debug`.
     Debug,
@@ -19,7 +21,9 @@ pub enum ConsoleLevel {
 pub type Console = Arc<dyn Fn(ConsoleLevel, &str) + Send + Sync>;
 
 /// How a node runs shipped functions, and the limits that they have.
-#[derive(Clone)]
+///
+/// They can be serialized without `console`, to which settings that are read give its default.
+#[derive(Clone, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ScriptSettings {
     /// Whether this node runs shipped functions at all. Default: true if the feature `scripts` is enabled.
@@ -63,6 +67,7 @@ pub struct ScriptSettings {
     /// its virtual time. Default: none.
     pub inline: Option<u64>,
     /// Receives printed lines. Default: logs them with the target `chinwag::scripts`.
+    #[serde(skip, default = "logging")]
     pub console: Console,
 }
 
@@ -84,19 +89,22 @@ impl Default for ScriptSettings {
             stuck_engines: 2,
             realm_per_service: false,
             inline: None,
-            console: Arc::new(log_line),
+            console: logging(),
         }
     }
 }
 
-fn log_line(level: ConsoleLevel, line: &str) {
-    let level = match level {
-        ConsoleLevel::Debug => log::Level::Debug,
-        ConsoleLevel::Info => log::Level::Info,
-        ConsoleLevel::Warn => log::Level::Warn,
-        ConsoleLevel::Error => log::Level::Error,
-    };
-    log::log!(target: "chinwag::scripts", level, "{line}");
+/// A console that logs.
+fn logging() -> Console {
+    Arc::new(|level, line| {
+        let level = match level {
+            ConsoleLevel::Debug => log::Level::Debug,
+            ConsoleLevel::Info => log::Level::Info,
+            ConsoleLevel::Warn => log::Level::Warn,
+            ConsoleLevel::Error => log::Level::Error,
+        };
+        log::log!(target: "chinwag::scripts", level, "{line}");
+    })
 }
 
 impl fmt::Debug for ScriptSettings {

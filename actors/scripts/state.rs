@@ -280,7 +280,7 @@ impl EngineState {
     pub(super) fn note_state(&self, ctx: &Ctx<'_>, task: &Task) {
         let names = |object: &JsObject<'_>| object.keys::<String>().len();
         let here = names(&ctx.globals());
-        let before = self.globals.borrow_mut().insert(task.realm, here).unwrap_or(0);
+        let before = self.globals.borrow_mut().insert(self.realm_of(ctx), here).unwrap_or(0);
         let of_service = match self.services.borrow().get(&task.account.service) {
             Some(ServiceState::Object { object, stateful, members }) => {
                 let object = object.clone().restore(ctx);
@@ -293,7 +293,7 @@ impl EngineState {
         }
     }
 
-    /// Notes a function that code registers. Returns its name.
+    /// Notes a function that code registers under this name.
     ///
     /// # Errors
     /// Says which quota is used up.
@@ -306,9 +306,9 @@ impl EngineState {
         Ok(())
     }
 
-    /// Returns the account and the realm of a registered function.
-    pub(super) fn find_registered(&self, name: &str) -> Option<(Account, RealmName)> {
-        self.registered.borrow().get(name).map(|registered| (registered.account, registered.realm))
+    /// Returns the realm of a registered function.
+    pub(super) fn realm_of_registered(&self, name: &str) -> Option<RealmName> {
+        self.registered.borrow().get(name).map(|registered| registered.realm)
     }
 
     // ---- calls and timers ----

@@ -12,6 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::clock::nanoseconds;
+
 /// The longest time that the watchdog sleeps, so that nothing depends on its being woken.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
@@ -117,7 +119,7 @@ impl Turn {
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX - 1)
+        nanoseconds(self.start.elapsed()).min(u64::MAX - 1)
     }
 
     /// Returns the task whose code runs, if its last sign of life is longer ago than `time`.

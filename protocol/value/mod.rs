@@ -48,6 +48,7 @@
 mod conversion;
 mod date;
 pub(crate) mod extract;
+mod function;
 mod limits;
 pub(crate) mod locate;
 mod memory;
@@ -59,9 +60,10 @@ pub(crate) mod walk;
 pub use conversion::{ConversionError, Mismatch};
 pub use date::{Date, NotDate};
 pub use ecow::EcoString;
+pub use function::Function;
 pub use limits::Limits;
 pub use number::{BigInt, NotDecimal};
 pub use reference::{Reference, Segment};
-pub use tree::{Array, ErrorValue, Function, Object, Value};
+pub use tree::{Array, ErrorValue, Object, Value};
 
 pub(crate) use conversion::shortened;

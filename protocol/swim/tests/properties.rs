@@ -1,4 +1,4 @@
-//! Properties that hold whatever is heard, and in whatever order.
+//! Properties that hold for all messages, in any order.
 
 use proptest::prelude::*;
 
