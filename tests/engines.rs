@@ -6,10 +6,11 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use chinwag::{Call, CallError, Gid, Node, NodeAddr, Value, protocol::value::Function};
+use chinwag::{Call, CallError, Gid, Node, NodeAddr, Value};
 use support::{
     PATIENCE, object,
     process::{Process, children},
+    shipped::function,
     until,
 };
 
@@ -42,10 +43,6 @@ impl Caller {
         self.put(object([("call", function(source))]), name).await;
         self.call(name, "call", vec![]).await
     }
-}
-
-fn function(source: &str) -> Value {
-    Value::Function(Function::new(source))
 }
 
 /// The processes of engines that a node has started.

@@ -4,6 +4,7 @@
 pub mod network;
 pub mod process;
 pub mod program;
+pub mod shipped;
 
 use std::{
     future::Future,
