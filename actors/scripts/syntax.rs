@@ -1,6 +1,6 @@
 //! Asks QuickJS whether a text is JavaScript, without running any of it.
 
-use std::cell::Cell;
+use std::{cell::Cell, ffi::CStr};
 
 use rquickjs::{Ctx, qjs};
 
@@ -31,20 +31,27 @@ impl<'a, 'js> Syntax<'a, 'js> {
             return false;
         };
         self.left.set(left);
-        let mut text = parts.concat();
-        text.push('\0');
-        let flags = qjs::JS_EVAL_TYPE_GLOBAL | qjs::JS_EVAL_FLAG_COMPILE_ONLY;
-        // SAFETY: the context is alive and locked by this thread; the text ends with a zero byte, which `length` leaves out;
-        // the compiled script is freed here, before anything could run it
-        unsafe {
-            let context = self.ctx.as_raw().as_ptr();
-            let script = qjs::JS_Eval(context, text.as_ptr().cast(), length as _, c"parameters".as_ptr(), flags as i32);
-            if qjs::JS_VALUE_GET_NORM_TAG(script) != qjs::JS_TAG_EXCEPTION {
-                qjs::JS_FreeValue(context, script);
-                return true;
-            }
+        let accepted = compiles(self.ctx, parts.concat(), c"parameters", 0);
+        if !accepted {
+            drop(self.ctx.catch());
         }
-        drop(self.ctx.catch());
-        false
+        accepted
+    }
+}
+
+/// Compiles a script without running it, with flags beyond those for that. Returns whether it is one. If not, the context
+/// holds the exception.
+pub(super) fn compiles(ctx: &Ctx<'_>, mut text: String, name: &CStr, flags: u32) -> bool {
+    let length = text.len();
+    text.push('\0');
+    let flags = (qjs::JS_EVAL_TYPE_GLOBAL | qjs::JS_EVAL_FLAG_COMPILE_ONLY | flags) as i32;
+    // SAFETY: the context is alive and locked by this thread; the text ends with a zero byte, which `length` leaves out;
+    // the compiled script is freed here, before anything could run it
+    unsafe {
+        let context = ctx.as_raw().as_ptr();
+        let script = qjs::JS_Eval(context, text.as_ptr().cast(), length as _, name.as_ptr(), flags);
+        let is_script = !qjs::JS_IsException(script);
+        qjs::JS_FreeValue(context, script);
+        is_script
     }
 }

@@ -6,6 +6,8 @@
 
 use rquickjs::{Context, Ctx, Result as JsResult, Runtime, qjs};
 
+use super::syntax::compiles;
+
 /// The memory for a check. The longest text that a person types takes a small part of it.
 const MEMORY: usize = 256 << 20;
 
@@ -33,18 +35,7 @@ pub(super) struct SyntaxFault {
 
 /// Compiles a script in which `await` is allowed at top level, without running it.
 pub(super) fn compile(ctx: &Ctx<'_>, source: &str) -> Result<(), SyntaxFault> {
-    let mut text = source.as_bytes().to_vec();
-    text.push(0);
-    let flags = qjs::JS_EVAL_TYPE_GLOBAL | qjs::JS_EVAL_FLAG_ASYNC | qjs::JS_EVAL_FLAG_COMPILE_ONLY;
-    let raw = ctx.as_raw().as_ptr();
-    // SAFETY: the context is alive, the text ends with a zero that its length excludes, and the value is freed here
-    let is_exception = unsafe {
-        let compiled = qjs::JS_Eval(raw, text.as_ptr().cast(), source.len() as _, c"text".as_ptr(), flags as i32);
-        let is_exception = qjs::JS_IsException(compiled);
-        qjs::JS_FreeValue(raw, compiled);
-        is_exception
-    };
-    if !is_exception {
+    if compiles(ctx, source.to_owned(), c"text", qjs::JS_EVAL_FLAG_ASYNC) {
         return Ok(());
     }
     let thrown = ctx.catch();
